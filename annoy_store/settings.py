@@ -1,0 +1,101 @@
+"""Typed settings of two kinds.
+
+`Policy` defines the data: it lives in the store, so every worker and every view obeys the same.
+`RunSettings` says how this machine works: flags, then ANNOY_* variables, then `.env`, then
+`annoy.toml`, then the defaults here. Unknown keys are errors. Keys of endpoints are only ever
+read from the environment, under the name that `api_key_env` gives.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+class Policy(BaseModel):
+    """What defines data. The description of a field is its help in `annoy policy`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_source_bytes: int = Field(131_072, ge=1, description="largest raw file, UTF-8 bytes")
+    max_prompt_chars: int = Field(160_000, ge=100, description="longest prompt that is asked")
+    pairs_wanted: int = Field(10, ge=2, le=1000, description="distinct I/O pairs per sample")
+    max_draws: int = Field(100, ge=2, le=10_000, description="most draws of inputs per sample")
+    draw_cpu_seconds: float = Field(30.0, gt=0, description="CPU seconds for all draws of a sample")
+    max_timeouts: int = Field(3, ge=1, description="time-outs after which drawing stops")
+    max_items: int = Field(20, ge=1, description="containers in a value hold fewer than this")
+    max_string: int = Field(100, ge=1, description="strings in a value are shorter than this")
+    max_value_bytes: int = Field(1024, ge=16, description="a value as JSON has fewer bytes")
+    pairs_per_sample: int = Field(3, ge=1, le=1000, description="pairs asked about per sample")
+    max_turns: int = Field(2, ge=1, le=8, description="turns of a chain, revisions included")
+    samples_per_prompt: int = Field(1, ge=1, le=1000, description="answers asked for per prompt")
+    tolerance: float = Field(1e-3, ge=0, lt=1, description="relative tolerance of floats")
+    same_integer_part: bool = Field(True, description="floats must also agree before the point")
+    cpu_seconds: float = Field(5.0, gt=0, description="CPU seconds of one call")
+    wall_seconds: float = Field(15.0, gt=0, description="wall seconds of a call that only sleeps")
+    memory_mb: int = Field(1024, ge=64, description="address space of one call, MB")
+    count_lines: int = Field(100_000, ge=0, description="executed lines counted per pair, at most")
+    template_transform: str = Field("transform", description="bundled name, or @FILE")
+    template_predict_output: str = Field("predict_output", description="bundled name, or @FILE")
+    template_predict_input: str = Field("predict_input", description="bundled name, or @FILE")
+    template_revise: str = Field("revise", description="bundled name, or @FILE")
+
+
+class RunSettings(BaseSettings):
+    """How this machine runs; the description of a field is its help."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ANNOY_", env_file=".env", extra="forbid", frozen=True, env_ignore_empty=True
+    )
+    toml_path: ClassVar[Path | None] = None
+
+    store: str = Field("sqlite:///annoy.db", description="SQLAlchemy URL of the store")
+    teacher: str = Field("openai", description="openai | batch | tracer | replay")
+    transform_teacher: str | None = Field(None, description="teacher of transform prompts, if other")
+    preset: str | None = Field(None, description="openai | deepseek | vllm | sglang | ollama")
+    model: str | None = Field(None, description="model name as the endpoint knows it")
+    transform_model: str | None = Field(None, description="model of transform prompts, if another")
+    base_url: str | None = Field(None, description="OpenAI-compatible endpoint, .../v1")
+    api_key_env: str | None = Field(None, description="variable that holds the key")
+    temperature: float | None = Field(0.7, description="sampling temperature; none leaves it out")
+    top_p: float | None = Field(None, description="nucleus sampling")
+    max_tokens: int | None = Field(4096, description="longest answer, tokens")
+    max_tokens_field: str | None = Field(None, description="name of that field for this endpoint")
+    seed: int = Field(0, description="added to every call's own seed")
+    extra_body: dict[str, Any] = Field(default_factory=dict, description="more fields, as JSON")
+    max_connections: int = Field(256, ge=1, description="most calls in flight")
+    fixed_connections: bool = Field(False, description="no search for the limit (vLLM, SGLang)")
+    requests_per_minute: int | None = Field(None, ge=1, description="budget of requests")
+    tokens_per_minute: int | None = Field(None, ge=1, description="budget of tokens")
+    call_seconds: float = Field(600.0, gt=0, description="total deadline of one try")
+    tries: int = Field(5, ge=1, description="counted tries of one call")
+    replay: Path | None = Field(None, description="file of recorded answers for --teacher replay")
+    slots: int | None = Field(None, ge=1, description="sandbox slots; default: cores")
+    python: str | None = Field(None, description="interpreter that runs the samples")
+    unsafe_no_sandbox: bool = Field(False, description="run code with resource limits only")
+    allow_subprocess: bool = Field(False, description="strong sandbox only: code may fork")
+    lease_seconds: float = Field(30.0, gt=0, description="a silent worker is dead after this")
+    prices: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="USD per million tokens: input, cached, output"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: flags, environment, .env, file."""
+        toml = TomlConfigSettingsSource(settings_cls, cls.toml_path)
+        return init_settings, env_settings, dotenv_settings, toml

@@ -1,0 +1,205 @@
+"""The views that ship with the schema: questions that everyone asks of a store.
+
+Decision: views are derived, so they are not migrated. They are dropped before any migration and
+made again at the newest schema, in the same transaction. Their SQL is common to SQLite,
+PostgreSQL and DuckDB. A view's order here is the order of creation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+
+@dataclass(frozen=True)
+class View:
+    """A view: what it means in one line, a question to start with, and its SELECT."""
+
+    name: str
+    meaning: str
+    example: str
+    sql: str
+
+
+VIEWS = (
+    View(
+        "v_funnel",
+        "jobs per stage and state, without scanning the jobs",
+        "SELECT * FROM v_funnel",
+        """
+        SELECT c.stage, c.state, SUM(c.n) AS jobs FROM counters c
+        GROUP BY c.stage, c.state HAVING SUM(c.n) <> 0
+        """,
+    ),
+    View(
+        "v_failures",
+        "why jobs were rejected or failed, with one example each",
+        "SELECT * FROM v_failures ORDER BY jobs DESC LIMIT 10",
+        """
+        SELECT stage, state, reason, COUNT(*) AS jobs, MIN(subject_id) AS example_subject_id,
+               MIN(detail) AS example_detail
+        FROM jobs WHERE state IN ('rejected', 'failed') GROUP BY stage, state, reason
+        """,
+    ),
+    View(
+        "v_current_pairs",
+        "every I/O pair with its current check: the active variant's, else the newest",
+        "SELECT status, COUNT(*) FROM v_current_pairs GROUP BY status",
+        """
+        SELECT p.id, p.sample_id, p.position, p.input_digest, p.seed, c.status,
+               c.lines_executed, c.variant_id, c.id AS check_id, p.input, p.output
+        FROM io_pairs p JOIN pair_checks c ON c.io_pair_id = p.id
+        WHERE c.id = (SELECT k.id FROM pair_checks k JOIN variants w ON w.id = k.variant_id
+                      WHERE k.io_pair_id = p.id ORDER BY w.active DESC, w.id DESC LIMIT 1)
+        """,
+    ),
+    View(
+        "v_current_verdicts",
+        "one verdict per judged response: the active checker's, else the newest of ours",
+        "SELECT status, COUNT(*) FROM v_current_verdicts GROUP BY status",
+        """
+        SELECT v.id, v.response_id, v.checker, v.variant_id, v.status, v.mismatch, v.created_at,
+               v.execution_id, v.predicted, v.got, v.feedback
+        FROM verdicts v
+        WHERE v.id = (SELECT k.id FROM verdicts k JOIN variants w ON w.id = k.variant_id
+                      WHERE k.response_id = v.response_id AND w.stage = 'verify'
+                      ORDER BY w.active DESC, w.id DESC LIMIT 1)
+        """,
+    ),
+    View(
+        "v_answers",
+        "every answer to a prediction turn, with its chain and its current verdict",
+        "SELECT kind, number, status, COUNT(*) FROM v_answers GROUP BY 1, 2, 3",
+        """
+        SELECT t.id AS turn_id, t.kind, t.number, t.io_pair_id, t.prompt_id, a.id AS call_id,
+               a.sample_no, r.id AS response_id, r.teacher_id, r.finish_reason,
+               COALESCE(t.chain_response_id, r.id) AS chain_id,
+               v.id AS verdict_id, v.status, v.mismatch
+        FROM turns t JOIN calls a ON a.prompt_id = t.prompt_id
+        JOIN responses r ON r.call_id = a.id
+        LEFT JOIN v_current_verdicts v ON v.response_id = r.id
+        WHERE t.io_pair_id IS NOT NULL
+        """,
+    ),
+    View(
+        "v_chains",
+        "one row per first answer: its turns, how it went, and whether it is closed",
+        "SELECT kind, status_1, status_2, COUNT(*) FROM v_chains GROUP BY 1, 2, 3",
+        """
+        SELECT f.chain_id, f.kind, p.sample_id, f.io_pair_id, f.teacher_id, f.sample_no,
+               f.turn_id AS turn_1_id, f.prompt_id AS prompt_1_id, f.response_id AS response_1_id,
+               f.status AS status_1, f.verdict_id AS verdict_1_id,
+               t.id AS turn_2_id, s.response_id AS response_2_id, s.status AS status_2,
+               s.verdict_id AS verdict_2_id,
+               l.number AS turns, e.response_id AS last_response_id, e.status AS last_status,
+               CASE WHEN e.status = 'correct' THEN 1
+                    WHEN e.status IS NOT NULL AND l.number >= CAST(COALESCE(
+                        (SELECT value FROM policies WHERE key = 'max_turns'), '2') AS INTEGER)
+                    THEN 1
+                    WHEN EXISTS (SELECT 1 FROM jobs j JOIN calls c ON c.id = j.subject_id
+                                 WHERE j.stage = 'complete' AND c.prompt_id = l.prompt_id
+                                 AND j.state IN ('rejected', 'failed')
+                                 AND e.response_id IS NULL) THEN 1
+                    WHEN EXISTS (SELECT 1 FROM jobs j WHERE j.stage = 'revise'
+                                 AND j.subject_id = e.verdict_id
+                                 AND j.state IN ('rejected', 'failed')) THEN 1
+                    WHEN EXISTS (SELECT 1 FROM jobs j WHERE j.stage = 'verify'
+                                 AND j.subject_id = e.response_id
+                                 AND j.state IN ('rejected', 'failed')) THEN 1
+                    ELSE 0 END AS closed
+        FROM v_answers f
+        JOIN io_pairs p ON p.id = f.io_pair_id
+        LEFT JOIN turns t ON t.chain_response_id = f.chain_id AND t.number = 2
+             AND t.io_pair_id = f.io_pair_id
+        LEFT JOIN v_answers s ON s.turn_id = t.id AND s.response_id = (
+             SELECT MAX(r.id) FROM responses r JOIN calls c ON c.id = r.call_id
+             WHERE c.prompt_id = t.prompt_id)
+        JOIN turns l ON l.id = COALESCE((
+             SELECT MAX(x.id) FROM turns x WHERE x.chain_response_id = f.chain_id
+             AND x.io_pair_id = f.io_pair_id), f.turn_id)
+        LEFT JOIN v_answers e ON e.turn_id = l.id AND e.response_id = (CASE
+             WHEN l.number = 1 THEN f.response_id ELSE (
+             SELECT MAX(r.id) FROM responses r JOIN calls c ON c.id = r.call_id
+             WHERE c.prompt_id = l.prompt_id) END)
+        WHERE f.number = 1
+        """,
+    ),
+    View(
+        "v_transitions",
+        "how first answers turned out, and what became of the wrong ones in turn 2",
+        "SELECT * FROM v_transitions WHERE status_1 <> 'correct' ORDER BY chains DESC",
+        """
+        SELECT kind, status_1, status_2, COUNT(*) AS chains FROM v_chains
+        WHERE status_1 IS NOT NULL GROUP BY kind, status_1, status_2
+        """,
+    ),
+    View(
+        "v_cost",
+        "tries, tokens and money by kind of turn, turn number and teacher; unknown stays null",
+        "SELECT * FROM v_cost",
+        """
+        SELECT t.kind, t.number AS turn, b.backend, b.model, COUNT(*) AS attempts,
+               SUM(CASE WHEN a.status = 'ok' THEN 1 ELSE 0 END) AS answered,
+               SUM(a.prompt_tokens) AS prompt_tokens, SUM(a.cached_tokens) AS cached_tokens,
+               SUM(a.completion_tokens) AS completion_tokens,
+               SUM(a.reasoning_tokens) AS reasoning_tokens,
+               SUM(((a.prompt_tokens - COALESCE(a.cached_tokens, 0)) * p.input
+                    + COALESCE(a.cached_tokens, 0) * p.cached
+                    + a.completion_tokens * p.output) / 1000000.0) AS cost_usd
+        FROM attempts a JOIN calls c ON c.id = a.call_id
+        JOIN turns t ON t.id = (SELECT MIN(x.id) FROM turns x WHERE x.prompt_id = c.prompt_id)
+        JOIN teachers b ON b.id = a.teacher_id
+        LEFT JOIN prices p ON p.model = b.model AND p.from_time = (
+             SELECT MAX(q.from_time) FROM prices q
+             WHERE q.model = b.model AND q.from_time <= a.started_at)
+        GROUP BY t.kind, t.number, b.backend, b.model
+        """,
+    ),
+    View(
+        "v_pass_rate",
+        "of the answers to one first-turn prompt, how many are correct: a difficulty",
+        "SELECT * FROM v_pass_rate WHERE rate BETWEEN 0.1 AND 0.9",
+        """
+        SELECT prompt_id, kind, io_pair_id, COUNT(*) AS answers,
+               SUM(CASE WHEN status = 'correct' THEN 1 ELSE 0 END) AS correct,
+               SUM(CASE WHEN status = 'correct' THEN 1.0 ELSE 0.0 END) / COUNT(*) AS rate
+        FROM v_answers WHERE number = 1 AND status IS NOT NULL
+        GROUP BY prompt_id, kind, io_pair_id
+        """,
+    ),
+    View(
+        "v_missing_modules",
+        "packages that samples import and the interpreter lacks, most wanted first",
+        "SELECT * FROM v_missing_modules ORDER BY samples DESC LIMIT 5",
+        """
+        SELECT missing_module, COUNT(DISTINCT sample_id) AS samples
+        FROM executions WHERE missing_module IS NOT NULL GROUP BY missing_module
+        """,
+    ),
+    View(
+        "v_lineage",
+        "from a chain back to the raw file: pair, sample, source, repository, licence",
+        "SELECT repo, path, licence FROM v_lineage WHERE chain_id = 1",
+        """
+        SELECT a.chain_id, a.kind, a.io_pair_id, p.sample_id, so.response_id AS transform_response_id,
+               so.source_id, o.id AS origin_id, o.origin, o.repo, o.path, o.licence
+        FROM v_answers a JOIN io_pairs p ON p.id = a.io_pair_id
+        LEFT JOIN sample_origins so ON so.sample_id = p.sample_id
+        LEFT JOIN origins o ON o.source_id = so.source_id
+        WHERE a.number = 1
+        """,
+    ),
+)
+
+
+def drop_views(connection: Connection) -> None:
+    """Drop every view of ours that is there."""
+    for view in reversed(VIEWS):
+        connection.execute(text(f"DROP VIEW IF EXISTS {view.name}"))
+
+
+def create_views(connection: Connection) -> None:
+    """Make every view; the schema must be the newest."""
+    for view in VIEWS:
+        connection.execute(text(f"CREATE VIEW {view.name} AS {view.sql}"))

@@ -1,0 +1,40 @@
+"""Runs the migrations on a store: the one handed in by `annoy`, else the one in the environment.
+
+Views are derived: they are dropped before the migrations and made again at the newest schema.
+"""
+
+from __future__ import annotations
+
+import os
+
+from alembic import context
+
+from annoy_store.database import Store, connect, newest_revision, schema_change
+from annoy_store.tables import metadata
+from annoy_store.views import create_views, drop_views
+
+
+def _store() -> Store:
+    given = context.config.attributes.get("store")
+    if isinstance(given, Store):
+        return given
+    return connect(os.environ.get("ANNOY_STORE_URL", "sqlite:///annoy.db"))
+
+
+def _run() -> None:
+    with schema_change(_store()) as connection:
+        context.configure(
+            connection=connection,
+            target_metadata=metadata,
+            render_as_batch=True,
+            compare_type=True,
+            compare_server_default=True,
+        )
+        with context.begin_transaction():
+            drop_views(connection)
+            context.run_migrations()
+            if newest_revision() in context.get_context().get_current_heads():
+                create_views(connection)
+
+
+_run()
