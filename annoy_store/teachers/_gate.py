@@ -1,0 +1,152 @@
+"""The gate before an endpoint: who may send now, in the order of asking.
+
+It joins the limit of calls in flight, the budgets per minute and the circuit breaker, and lives
+in one event loop. A call that waits to try again stands outside, so that it takes nobody's place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from dataclasses import dataclass
+
+from annoy_store.errors import StopRun
+from annoy_store.teachers._breaker import Breaker
+from annoy_store.teachers._budget import Budget
+from annoy_store.teachers._faults import Kind
+from annoy_store.teachers._limit import AdaptiveLimit
+from annoy_store.teachers._tokens import NO_TOKENS, Tokens
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Leave to send one try: `rank` is its place among the calls in flight."""
+
+    rank: int
+    epoch: int
+    reserved: float
+
+
+class Gate:
+    """Lets calls pass and learns from what becomes of them."""
+
+    def __init__(self, limit: AdaptiveLimit, budget: Budget, breaker: Breaker) -> None:
+        self._limit = limit
+        self._budget = budget
+        self._breaker = breaker
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self._over = asyncio.Event()
+        self._end: StopRun | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self.in_flight = 0
+        self.resting = 0
+
+    @property
+    def capacity(self) -> int:
+        """Return how many calls are worth holding: those that may fly, and those at rest."""
+        return self._limit.limit + self.resting
+
+    async def enter(self, prompt_tokens: int) -> Slot:
+        """Wait for leave to send. Raises StopRun once the endpoint is closed."""
+        self._check()
+        wait, reserved = self._budget.take(prompt_tokens, _now())
+        if wait:
+            await self.rest(wait)
+        if self._queue or not self._free():
+            await self._queued()
+        else:
+            self.in_flight += 1
+        return Slot(self.in_flight, self._limit.epoch, reserved)
+
+    def leave(self, slot: Slot, kind: Kind | None, tokens: Tokens = NO_TOKENS) -> None:
+        """Note the end of a try: `kind` is its fault, None an answer."""
+        now = _now()
+        used = 0 if kind == "limited" else tokens.total
+        self._budget.settle(slot.reserved, used, tokens.completion)
+        if kind in (None, "rejected", "refused"):
+            self._breaker.answered()
+            self._limit.answered(slot.epoch, self.in_flight, now)
+        elif kind == "limited":
+            self._breaker.contacted()
+            self._limit.refused(slot.epoch, slot.rank, now)
+        elif kind == "retry":
+            self._breaker.troubled(now)
+            self._limit.troubled()
+        self.give_up()
+
+    def lost(self, slot: Slot) -> bool:
+        """Note a try that found nobody at the endpoint; say whether to stop trying."""
+        hopeless = self._breaker.unreachable(_now())
+        self._budget.settle(slot.reserved, 0, None)
+        self.give_up()
+        return hopeless
+
+    def give_up(self) -> None:
+        """Leave without having learnt anything (cancelled, or stopped)."""
+        self.in_flight -= 1
+        self._wake()
+
+    def down_for(self) -> float:
+        """Return for how many seconds the endpoint has been out of reach."""
+        return self._breaker.down_for(_now())
+
+    async def rest(self, seconds: float) -> None:
+        """Wait outside for `seconds`. Raises StopRun once the endpoint is closed."""
+        self.resting += 1
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._over.wait()
+        finally:
+            self.resting -= 1
+        self._check()
+
+    def close(self, end: StopRun) -> None:
+        """Let nobody pass any more: all who wait get `end`; tries under way are not touched."""
+        self._end = self._end or end
+        self._over.set()
+        if self._alarm is not None:
+            self._alarm.cancel()
+        while self._queue:
+            waiter = self._queue.popleft()
+            if not waiter.done():
+                waiter.set_exception(StopRun(*self._end.args))
+
+    def _check(self) -> None:
+        if self._end is not None:
+            raise StopRun(*self._end.args)
+
+    def _free(self) -> bool:
+        most = 1 if self._breaker.open else self._limit.limit
+        return self.in_flight < most and self._breaker.open_until <= _now()
+
+    async def _queued(self) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append(waiter)
+        self._wake()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.give_up()  # the place was ours already
+            raise
+
+    def _wake(self) -> None:
+        """Let in as many as there is room for; call again when a pause ends."""
+        while self._queue and self._free():
+            waiter = self._queue.popleft()
+            if not waiter.done():
+                self.in_flight += 1
+                waiter.set_result(None)
+        pause = self._breaker.open_until - _now()
+        if self._queue and pause > 0 and (self._alarm is None or self._alarm.cancelled()):
+            self._alarm = asyncio.get_running_loop().call_later(pause, self._alarm_rang)
+
+    def _alarm_rang(self) -> None:
+        self._alarm = None
+        self._wake()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

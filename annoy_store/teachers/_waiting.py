@@ -1,0 +1,77 @@
+"""How long a provider asks us to wait, read from every form in which it may say so.
+
+`retry-after-ms`, `retry-after` (seconds or an HTTP date, RFC 9110 10.2.3), and the reset times of
+the budgets that have run out (`x-ratelimit-reset-requests: 6m0s`, `120ms`, a plain number, or a
+point in time). Sooner than the provider said is never tried: jitter is only ever added.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import random
+import re
+from collections.abc import Mapping
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SPAN = re.compile(rf"(?:{_PART.pattern})+")
+_BUDGETS = ("requests", "tokens", "")
+
+
+def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds that `headers` (lower-case names) ask for, or None. `now` is Unix time."""
+    if (wait := _number(headers.get("retry-after-ms"))) is not None:
+        return wait / 1000
+    if (text := headers.get("retry-after")) is not None:
+        wait = _number(text)
+        wait = wait if wait is not None else _until(text, now)
+        if wait is not None:
+            return wait
+    return _budget_wait(headers, now)
+
+
+def jittered(wait: float) -> float:
+    """Return `wait` and a little more, so that those who wait together do not come together."""
+    return wait + random.uniform(0, 0.1 + 0.25 * wait)
+
+
+def _budget_wait(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the reset time of the spent budgets; if none is said to be spent, the shortest."""
+    waits: dict[str, float] = {}
+    for budget in _BUDGETS:
+        name = f"x-ratelimit-reset-{budget}".rstrip("-")
+        if (wait := _span(headers.get(name), now)) is not None:
+            waits[f"x-ratelimit-remaining-{budget}".rstrip("-")] = wait
+    spent = [wait for name, wait in waits.items() if _number(headers.get(name)) == 0]
+    if spent:
+        return max(spent)
+    return min(waits.values(), default=None)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if 0 <= value < float("inf") else None
+
+
+def _until(text: str, now: float) -> float | None:
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _span(text: str | None, now: float) -> float | None:
+    """Read `1h2m3.5s`, `120ms`, seconds, or a Unix time in seconds or milliseconds."""
+    if text is None:
+        return None
+    if _SPAN.fullmatch(text.strip()):
+        return sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(text))
+    value = _number(text)
+    if value is None:
+        return _until(text, now)
+    if value > 1e11:
+        value /= 1000
+    return max(0.0, value - now) if value > 1e9 else value
