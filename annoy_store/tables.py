@@ -25,6 +25,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     SmallInteger,
     Table,
@@ -73,12 +74,12 @@ def _id() -> Column[int]:
 
 
 def _ref(
-    target: str, name: str | None = None, *, nullable: bool = False, index: bool = True
+    target: str, name: str | None = None, *, nullable: bool = False, index: bool = True, **options: Any
 ) -> Column[int]:
     """A reference to another table's id; indexed unless a unique key begins with it."""
     column = name or f"{target.rstrip('s')}_id"
     key = ForeignKey(f"{target}.id")
-    return Column(column, BigInteger, key, nullable=nullable, index=index)
+    return Column(column, BigInteger, key, nullable=nullable, index=index, **options)
 
 
 def _text(name: str, *, nullable: bool = False, **options: Any) -> Column[str]:
@@ -263,20 +264,26 @@ clusters = Table(
     comment="near-duplicate cluster of a source or sample, named by its smallest digest",
 )  # fmt: skip
 splits = Table(
-    "splits", metadata, _text("cluster", primary_key=True), _text("split"), _text("salt"),
+    "splits", metadata, _text("salt", primary_key=True),
+    _number("sample_id", primary_key=True), _text("split"), _number("bucket"), _text("cluster"),
     _text("created_at"),
-    comment="the split that a cluster was given, for ever",
+    CheckConstraint("split IN ('train', 'validation', 'test', 'aside')", name="split"),
+    comment="the split that a sample was given with its cluster, for ever",
 )  # fmt: skip
 exports = Table(
-    "exports", metadata, _id(), _digest(), _text("format"), _text("split", nullable=True),
-    _text("filter"), _number("n_rows"), _text("files"), _text("created_at"),
-    comment="what was published",
+    "exports", metadata, _id(), _digest(), _ref("exports", "parent_id", nullable=True),
+    _text("format"), _text("split", nullable=True), _text("filter"), _number("n_rows"),
+    _number("n_retractions"), _text("folder"), _text("files"), _text("seen"), _text("created_at"),
+    _text("published_at", nullable=True),
+    comment="what was published; parent_id is the export that this one adds to",
 )  # fmt: skip
 export_rows = Table(
-    "export_rows", metadata, _id(), _ref("exports", index=False), _number("chain_id"),
-    _text("digest"), UniqueConstraint("export_id", "chain_id"),
-    Index("ix_export_rows_chain_id", "chain_id"),
-    comment="which chain went into which export, and the digest of its line",
+    "export_rows", metadata, _id(), _ref("exports", index=False), _number("position"),
+    _number("chain_id", nullable=True), _number("sample_id", nullable=True),
+    _text("split", nullable=True), _text("digest"), UniqueConstraint("export_id", "position"),
+    Index("ix_export_rows_chain_id", "chain_id", "export_id"),
+    _partial("ix_export_rows_sample_id", "sample_id", "export_id", where="sample_id IS NOT NULL"),
+    comment="which chain (or sample) went into which export, and the digest of its state then",
 )  # fmt: skip
 batches = Table(
     "batches", metadata, _id(), _ref("teachers"), _text("state"),
@@ -299,6 +306,26 @@ budgets = Table(
     Column("reserved", Double, nullable=False), Column("used", Double, nullable=False),
     Column("window_start", Double, nullable=False),
     comment="limits that all workers share: money, tokens, requests per minute",
+)  # fmt: skip
+
+# Exports and splits --------------------------------------------------------------------------
+
+retractions = Table(
+    "retractions", metadata, _ref("exports", index=False, primary_key=True),
+    _ref("export_rows", primary_key=True), _text("reason"),
+    comment="rows published earlier that an export takes back",
+)  # fmt: skip
+signatures = Table(
+    "signatures", metadata, _text("kind", primary_key=True),
+    _number("subject_id", primary_key=True), _text("version", primary_key=True),
+    _number("n_shingles"), Column("signature", LargeBinary, nullable=False),
+    comment="MinHash of the text of a source or a sample",
+)  # fmt: skip
+overlaps = Table(
+    "overlaps", metadata, _id(), _text("kind"), _number("subject_id"), _text("benchmark"),
+    _text("item"), _text("method"), _text("created_at"), _text("evidence"),
+    UniqueConstraint("kind", "subject_id", "benchmark", "item", "method"),
+    comment="what a source or sample shares with a benchmark, with the evidence",
 )  # fmt: skip
 
 NATURAL_KEYS: dict[str, tuple[str, ...]] = {

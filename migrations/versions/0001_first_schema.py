@@ -45,16 +45,26 @@ def upgrade() -> None:
         "exports",
         sa.Column("id", sa.BigInteger(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("parent_id", sa.BigInteger(), nullable=True),
         sa.Column("format", sa.Text(), nullable=False),
         sa.Column("split", sa.Text(), nullable=True),
         sa.Column("filter", sa.Text(), nullable=False),
         sa.Column("n_rows", sa.BigInteger(), nullable=False),
+        sa.Column("n_retractions", sa.BigInteger(), nullable=False),
+        sa.Column("folder", sa.Text(), nullable=False),
         sa.Column("files", sa.Text(), nullable=False),
+        sa.Column("seen", sa.Text(), nullable=False),
         sa.Column("created_at", sa.Text(), nullable=False),
+        sa.Column("published_at", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["parent_id"], ["exports.id"], name=op.f("fk_exports_parent_id_exports")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_exports")),
         sa.UniqueConstraint("digest", name=op.f("uq_exports_digest")),
-        comment="what was published",
+        comment="what was published; parent_id is the export that this one adds to",
     )
+    op.create_index(op.f("ix_exports_parent_id"), "exports", ["parent_id"], unique=False)
+
     op.create_table(
         "hidden",
         sa.Column("kind", sa.Text(), nullable=False),
@@ -131,6 +141,27 @@ def upgrade() -> None:
     )
 
     op.create_table(
+        "overlaps",
+        sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("subject_id", sa.BigInteger(), nullable=False),
+        sa.Column("benchmark", sa.Text(), nullable=False),
+        sa.Column("item", sa.Text(), nullable=False),
+        sa.Column("method", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Text(), nullable=False),
+        sa.Column("evidence", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_overlaps")),
+        sa.UniqueConstraint(
+            "kind",
+            "subject_id",
+            "benchmark",
+            "item",
+            "method",
+            name=op.f("uq_overlaps_kind_subject_id_benchmark_item_method"),
+        ),
+        comment="what a source or sample shares with a benchmark, with the evidence",
+    )
+    op.create_table(
         "policies",
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
@@ -174,6 +205,16 @@ def upgrade() -> None:
         comment="a unified function with its input generator and problem statement",
     )
     op.create_table(
+        "signatures",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("subject_id", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("n_shingles", sa.BigInteger(), nullable=False),
+        sa.Column("signature", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "subject_id", "version", name=op.f("pk_signatures")),
+        comment="MinHash of the text of a source or a sample",
+    )
+    op.create_table(
         "sources",
         sa.Column("id", sa.BigInteger(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
@@ -187,12 +228,17 @@ def upgrade() -> None:
     )
     op.create_table(
         "splits",
-        sa.Column("cluster", sa.Text(), nullable=False),
-        sa.Column("split", sa.Text(), nullable=False),
         sa.Column("salt", sa.Text(), nullable=False),
+        sa.Column("sample_id", sa.BigInteger(), nullable=False),
+        sa.Column("split", sa.Text(), nullable=False),
+        sa.Column("bucket", sa.BigInteger(), nullable=False),
+        sa.Column("cluster", sa.Text(), nullable=False),
         sa.Column("created_at", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("cluster", name=op.f("pk_splits")),
-        comment="the split that a cluster was given, for ever",
+        sa.CheckConstraint(
+            "split IN ('train', 'validation', 'test', 'aside')", name=op.f("ck_splits_split")
+        ),
+        sa.PrimaryKeyConstraint("salt", "sample_id", name=op.f("pk_splits")),
+        comment="the split that a sample was given with its cluster, for ever",
     )
     op.create_table(
         "takedowns",
@@ -307,18 +353,31 @@ def upgrade() -> None:
         "export_rows",
         sa.Column("id", sa.BigInteger(), nullable=False),
         sa.Column("export_id", sa.BigInteger(), nullable=False),
-        sa.Column("chain_id", sa.BigInteger(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("chain_id", sa.BigInteger(), nullable=True),
+        sa.Column("sample_id", sa.BigInteger(), nullable=True),
+        sa.Column("split", sa.Text(), nullable=True),
         sa.Column("digest", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["export_id"], ["exports.id"], name=op.f("fk_export_rows_export_id_exports")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_export_rows")),
         sa.UniqueConstraint(
-            "export_id", "chain_id", name=op.f("uq_export_rows_export_id_chain_id")
+            "export_id", "position", name=op.f("uq_export_rows_export_id_position")
         ),
-        comment="which chain went into which export, and the digest of its line",
+        comment="which chain (or sample) went into which export, and the digest of its state then",
     )
-    op.create_index("ix_export_rows_chain_id", "export_rows", ["chain_id"], unique=False)
+    op.create_index(
+        "ix_export_rows_chain_id", "export_rows", ["chain_id", "export_id"], unique=False
+    )
+    op.create_index(
+        "ix_export_rows_sample_id",
+        "export_rows",
+        ["sample_id", "export_id"],
+        unique=False,
+        sqlite_where=sa.text("sample_id IS NOT NULL"),
+        postgresql_where=sa.text("sample_id IS NOT NULL"),
+    )
 
     op.create_table(
         "origins",
@@ -408,6 +467,26 @@ def upgrade() -> None:
         comment="the answer that a call got",
     )
     op.create_index(op.f("ix_responses_teacher_id"), "responses", ["teacher_id"], unique=False)
+
+    op.create_table(
+        "retractions",
+        sa.Column("export_id", sa.BigInteger(), nullable=False),
+        sa.Column("export_row_id", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["export_id"], ["exports.id"], name=op.f("fk_retractions_export_id_exports")
+        ),
+        sa.ForeignKeyConstraint(
+            ["export_row_id"],
+            ["export_rows.id"],
+            name=op.f("fk_retractions_export_row_id_export_rows"),
+        ),
+        sa.PrimaryKeyConstraint("export_id", "export_row_id", name=op.f("pk_retractions")),
+        comment="rows published earlier that an export takes back",
+    )
+    op.create_index(
+        op.f("ix_retractions_export_row_id"), "retractions", ["export_row_id"], unique=False
+    )
 
     op.create_table(
         "executions",
@@ -631,6 +710,9 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_executions_response_id"), table_name="executions")
 
     op.drop_table("executions")
+    op.drop_index(op.f("ix_retractions_export_row_id"), table_name="retractions")
+
+    op.drop_table("retractions")
     op.drop_index(op.f("ix_responses_teacher_id"), table_name="responses")
 
     op.drop_table("responses")
@@ -651,6 +733,12 @@ def downgrade() -> None:
     op.drop_index("ix_origins_licence", table_name="origins")
 
     op.drop_table("origins")
+    op.drop_index(
+        "ix_export_rows_sample_id",
+        table_name="export_rows",
+        sqlite_where=sa.text("sample_id IS NOT NULL"),
+        postgresql_where=sa.text("sample_id IS NOT NULL"),
+    )
     op.drop_index("ix_export_rows_chain_id", table_name="export_rows")
 
     op.drop_table("export_rows")
@@ -672,10 +760,12 @@ def downgrade() -> None:
     op.drop_table("takedowns")
     op.drop_table("splits")
     op.drop_table("sources")
+    op.drop_table("signatures")
     op.drop_table("samples")
     op.drop_table("prompts")
     op.drop_table("prices")
     op.drop_table("policies")
+    op.drop_table("overlaps")
     op.drop_index(
         "ix_jobs_suspect",
         table_name="jobs",
@@ -709,6 +799,8 @@ def downgrade() -> None:
 
     op.drop_table("jobs")
     op.drop_table("hidden")
+    op.drop_index(op.f("ix_exports_parent_id"), table_name="exports")
+
     op.drop_table("exports")
     op.drop_table("counters")
     op.drop_index("ix_clusters_cluster", table_name="clusters")
