@@ -1,0 +1,55 @@
+"""The executor: untrusted Python in warm, walled-in interpreters. `open_sandbox` is the door.
+
+The parts, from the inside out: `runner` is the program inside, `zygote` the host's end of one,
+`replies` turns what comes back into outcomes, `slots` is the `contracts.Sandbox` over them,
+`rungs` finds the strongest isolation that holds here, `habitat` describes the interpreter, and
+`flavours` says what to import beforehand.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from annoy_store.errors import UsageError
+from annoy_store.sandbox.flavours import preload
+from annoy_store.sandbox.habitat import probe
+from annoy_store.sandbox.rungs import NAMES, climb
+from annoy_store.sandbox.slots import LocalSandbox, all_cores
+from annoy_store.sandbox.zygote import Rung, Zygote
+
+__all__ = ["LocalSandbox", "open_sandbox"]
+
+
+def open_sandbox(
+    *,
+    slots: int | None = None,
+    python: str | None = None,
+    unsafe: bool = False,
+    allow_subprocess: bool = False,
+    rung: str | None = None,
+) -> LocalSandbox:
+    """Open a sandbox with `slots` (default: cores) on the strongest rung that holds here.
+
+    `python` names the interpreter of the samples (default: our own). `unsafe` admits the rung
+    that has resource limits only. `allow_subprocess` lets code start processes, on the strong
+    rung only. `rung` forces one rung. Raises UsageError when none holds.
+    """
+    if rung is not None and rung not in NAMES:
+        raise UsageError(f"there is no rung {rung!r}; the rungs are {', '.join(NAMES)}")
+    interpreter = probe(python)
+    spawner = ThreadPoolExecutor(1, "annoy-spawn")
+    names = preload("plain", interpreter.installed)
+
+    def start(rung: Rung) -> Zygote:
+        return Zygote(rung, interpreter, names, 0, spawner)
+
+    try:
+        found, zygote, refused = climb(
+            interpreter, start, unsafe=unsafe, subprocesses=allow_subprocess, only=rung
+        )
+    except BaseException:
+        spawner.shutdown()
+        raise
+    sandbox = LocalSandbox(found, interpreter, slots or all_cores(), spawner, refused)
+    sandbox.adopt(zygote)
+    return sandbox

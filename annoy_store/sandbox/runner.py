@@ -1,0 +1,999 @@
+"""The program that runs inside the sandbox: a warm interpreter that forks once per call.
+
+One file, standard library only, any CPython from 3.8 on: it runs under the interpreter that the
+samples need, where nothing of this package is installed. Three layers, in this order below:
+the *walls* (Landlock, seccomp, rlimits), the *child* (runs foreign code, reports once, exits),
+the *zygote* (compiles, forks, measures, kills, sweeps, relays).
+
+Decisions
+- Nothing that a child says is believed: the zygote relays its bytes unread, adds what the kernel
+  says (status, CPU, wall) and the host judges. A forged report can claim no more than the
+  program could have returned, because the same code wrote both.
+- The child's CPU clock decides about time. Wall time stops only a sleeper: a child that used less
+  than a tenth of its CPU limit when the wall limit is reached.
+- RLIMIT_AS counts beyond the size of the warm interpreter, so that a call has the same room
+  whatever was imported before it.
+- No /proc anywhere: less to see, and it mounts in containers where a new procfs is refused.
+- A result is JSON when `json.dumps` takes it without help. So `numpy.float64` (a float) passes,
+  and `numpy.int64`, arrays, sets and bytes are refused by the name of their type.
+- World 0 has the true clock. Any other world lives 396 days later per step, and each of its
+  readings of `time`, `perf_counter` and `process_time` is 0.137 s after the last one, so that
+  both dates and durations show; `monotonic` is left alone, because event loops schedule by it.
+  C code with a clock of its own (`numpy.datetime64("now")`) is out of reach.
+- Programs that never say "random" are not seeded per call: they start from the state that the
+  zygote was seeded with, for the price of nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import importlib.util
+import inspect
+import json
+import linecache
+import mmap
+import os
+import platform
+import random
+import re
+import resource
+import select
+import shutil
+import signal
+import socket
+import struct
+import sys
+import time
+import types
+import zlib
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Job = dict[str, Any]
+    Step = tuple[int, int, int, int]  # one BPF instruction: code, jump if true, if false, operand
+
+FRAME = struct.Struct("<II")  # length of head, length of payload
+SOLUTION, GENERATOR = "<solution>", "<generator>"
+PROGRAMS_KEPT = 16
+MESSAGE_CHARS = 500
+
+
+# The walls -----------------------------------------------------------------------------------
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP = 1, 4, 22
+PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
+ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
+LOAD, EQUAL, AT_LEAST, BITS, AND, RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
+OWN_PID = 0x7E57C0DE  # stands in a template for the pid of the child
+NEWEST_SYSCALL = 462  # later ones did not exist when this list was made
+AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+
+
+def _table(text: str) -> dict[str, tuple[int, int]]:
+    """Read system calls: name, number on x86_64, number on aarch64 (-1: it has none there)."""
+    rows = (row.split() for row in text.split(","))
+    return {name: (int(intel), int(arm)) for name, intel, arm in rows}
+
+
+PROCESSES = _table(
+    """
+    fork 57 -1, vfork 58 -1, execve 59 221, execveat 322 281, rt_sigqueueinfo 129 138,
+    rt_tgsigqueueinfo 297 240, pidfd_send_signal 424 424
+    """
+)
+NEVER = _table(
+    """
+    socket 41 198, connect 42 203, bind 49 200, listen 50 201, ptrace 101 117,
+    process_vm_readv 310 270, process_vm_writev 311 271, process_madvise 440 440,
+    process_mrelease 448 448, pidfd_open 434 434, pidfd_getfd 438 438, kcmp 312 272,
+    move_pages 279 239, migrate_pages 256 238, unshare 272 97, setns 308 268, mount 165 40,
+    umount2 166 39, pivot_root 155 41, chroot 161 51, open_tree 428 428, move_mount 429 429,
+    fsopen 430 430, fsconfig 431 431, fsmount 432 432, fspick 433 433, mount_setattr 442 442,
+    bpf 321 280, perf_event_open 298 241, keyctl 250 219, add_key 248 217, request_key 249 218,
+    userfaultfd 323 282, io_uring_setup 425 425, io_uring_enter 426 426,
+    io_uring_register 427 427, io_setup 206 0, memfd_create 319 279, memfd_secret 447 447,
+    open_by_handle_at 304 265, name_to_handle_at 303 264, fanotify_init 300 262,
+    kexec_load 246 104, kexec_file_load 320 294, init_module 175 105, finit_module 313 273,
+    delete_module 176 106, swapon 167 224, swapoff 168 225, reboot 169 142, sethostname 170 161,
+    setdomainname 171 162, settimeofday 164 170, clock_settime 227 112, clock_adjtime 305 266,
+    adjtimex 159 171, quotactl 179 60, quotactl_fd 443 443, personality 135 92, syslog 103 116,
+    acct 163 89, setpriority 141 140, sched_setscheduler 144 119, sched_setparam 142 118,
+    sched_setattr 314 274, ioprio_set 251 30, shmget 29 194, msgget 68 186, semget 64 190,
+    mq_open 240 180, timer_create 222 107, capset 126 91, iopl 172 -1, ioperm 173 -1,
+    modify_ldt 154 -1, vhangup 153 58, mknod 133 -1, mknodat 259 33
+    """
+)
+# What Landlock does not guard: only where files of the user can be named at all.
+METADATA = _table(
+    """
+    chmod 90 -1, fchmod 91 52, fchmodat 268 53, fchmodat2 452 452, chown 92 -1, fchown 93 55,
+    lchown 94 -1, fchownat 260 54, utime 132 -1, utimes 235 -1, futimesat 261 -1,
+    utimensat 280 88, setxattr 188 5, lsetxattr 189 6, fsetxattr 190 7, removexattr 197 14,
+    lremovexattr 198 15, fremovexattr 199 16, truncate 76 45
+    """
+)
+GUARDED = _table(
+    """
+    clone 56 220, clone3 435 435, kill 62 129, tkill 200 130, tgkill 234 131, socketpair 53 199,
+    prlimit64 302 261, setrlimit 160 164, fcntl 72 25, ioctl 16 29
+    """
+)
+CLONE_THREAD, SOCK_STREAM = 0x10000, 1
+SIGNAL_OWNERS = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX
+SIGNAL_IOCTLS = (0x8901, 0x8902)  # FIOSETOWN, SIOCSPGRP
+
+
+def _argument(position: int, high: bool = False) -> Step:
+    return (LOAD, 0, 0, 16 + 8 * position + 4 * high)
+
+
+def _refuse_values(position: int, values: tuple[int, ...]) -> list[Step]:
+    steps = [_argument(position)]
+    for value in values:
+        steps += [(EQUAL, 0, 1, value), (RETURN, 0, 0, EPERM)]
+    return [*steps, (RETURN, 0, 0, ALLOW)]
+
+
+def _own_signals_only(signal_position: int) -> list[Step]:
+    mine = [_argument(0), (EQUAL, 1, 0, OWN_PID), (RETURN, 0, 0, EPERM)]
+    return mine + _refuse_values(signal_position, (signal.SIGKILL,))
+
+
+def _guards(subprocesses: bool) -> dict[str, list[Step]]:
+    """Return what is asked of the arguments of the guarded system calls."""
+    cpu_is_fixed = [(EQUAL, 1, 0, 0), (RETURN, 0, 0, ALLOW)]
+    no_new = []
+    for half in (False, True):
+        no_new += [_argument(2, half), (EQUAL, 1, 0, 0), (RETURN, 0, 0, EPERM)]
+    own_pid = [_argument(0), (EQUAL, 2, 0, 0), (EQUAL, 1, 0, OWN_PID), (RETURN, 0, 0, EPERM)]
+    guards = {
+        "socketpair": [
+            _argument(1),
+            (AND, 0, 0, 15),
+            (EQUAL, 0, 1, SOCK_STREAM),
+            (RETURN, 0, 0, ALLOW),
+            (RETURN, 0, 0, EPERM),
+        ],
+        "prlimit64": [*own_pid, _argument(1), *cpu_is_fixed, *no_new, (RETURN, 0, 0, ALLOW)],
+        "setrlimit": _refuse_values(0, (resource.RLIMIT_CPU,)),
+        "fcntl": _refuse_values(1, SIGNAL_OWNERS),
+        "ioctl": _refuse_values(1, SIGNAL_IOCTLS),
+    }
+    if subprocesses:
+        del guards["prlimit64"], guards["setrlimit"]
+        return guards
+    guards["clone"] = [
+        _argument(0),
+        (BITS, 0, 1, CLONE_THREAD),
+        (RETURN, 0, 0, ALLOW),
+        (RETURN, 0, 0, EPERM),
+    ]
+    guards["clone3"] = [(RETURN, 0, 0, ENOSYS)]
+    guards.update(kill=_own_signals_only(1), tkill=_own_signals_only(1))
+    guards["tgkill"] = _own_signals_only(2)
+    return guards
+
+
+def filter_steps(machine: str, subprocesses: bool, metadata: bool) -> list[Step]:
+    """Return the seccomp filter for `machine` as BPF steps; the child's pid is OWN_PID in it."""
+    column = ("x86_64", "aarch64").index(machine)
+    steps: list[Step] = [
+        (LOAD, 0, 0, 4),
+        (EQUAL, 1, 0, AUDIT_ARCH[machine]),
+        (RETURN, 0, 0, KILL),
+        (LOAD, 0, 0, 0),
+        (AT_LEAST, 0, 1, NEWEST_SYSCALL + 1),
+        (RETURN, 0, 0, ENOSYS),
+    ]
+    refused = dict(NEVER)
+    refused.update({} if subprocesses else PROCESSES)
+    refused.update(METADATA if metadata else {})
+    for numbers in refused.values():
+        if numbers[column] >= 0:
+            steps += [(EQUAL, 0, 1, numbers[column]), (RETURN, 0, 0, EPERM)]
+    for name, body in _guards(subprocesses).items():
+        steps += [(EQUAL, 0, len(body), GUARDED[name][column]), *body]
+    return [*steps, (RETURN, 0, 0, ALLOW)]
+
+
+class Seccomp:
+    """A filter made ready before the fork; a child only fills in its pid and installs it."""
+
+    def __init__(self, subprocesses: bool, metadata: bool) -> None:
+        steps = filter_steps(platform.machine(), subprocesses, metadata)
+        packed = b"".join(struct.pack("=HBBI", *step) for step in steps)
+        self._code = ctypes.create_string_buffer(packed, len(packed))
+        self._pids = [8 * i + 4 for i, step in enumerate(steps) if step[3] == OWN_PID]
+        self._program = ctypes.create_string_buffer(
+            struct.pack("@HP", len(steps), ctypes.addressof(self._code))
+        )
+        self._prctl = _libc().prctl
+        self._arguments = (
+            ctypes.c_int(PR_SET_SECCOMP),
+            ctypes.c_ulong(2),
+            ctypes.c_void_p(ctypes.addressof(self._program)),
+            ctypes.c_ulong(0),
+            ctypes.c_ulong(0),
+        )
+
+    def install(self) -> None:
+        """Apply the filter to this process, for good."""
+        for offset in self._pids:
+            struct.pack_into("=I", self._code, offset, os.getpid())
+        if self._prctl(*self._arguments) != 0:
+            raise OSError(ctypes.get_errno(), "seccomp refused")
+
+
+def _libc() -> Any:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, value: int) -> None:
+    zero = ctypes.c_ulong(0)
+    if _libc().prctl(ctypes.c_int(option), ctypes.c_ulong(value), zero, zero, zero) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option}) refused")
+
+
+LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446
+READ_RIGHTS = 0b1101  # execute, read file, list folder
+FILE_RIGHTS = 0b0101
+DEVICES = {"/dev/null": 0b0110, "/dev/zero": 0b0100, "/dev/urandom": 0b0100, "/dev/random": 0b0100}
+
+
+def landlock(readable: list[str]) -> None:
+    """Give up every right on files but reading below `readable`, TCP, and foreign signals."""
+    abi = _syscall(LANDLOCK_CREATE, None, 0, 1)
+    rights = (1 << 13) - 1
+    for least, bit in ((2, 13), (3, 14), (5, 15)):
+        rights |= (1 << bit) if abi >= least else 0
+    rules = struct.pack("=QQQ", rights, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0)
+    size = 8 if abi < 4 else 16 if abi < 6 else 24
+    ruleset = _syscall(LANDLOCK_CREATE, rules[:size], size, 0)
+    for path in readable:
+        _permit(ruleset, path, READ_RIGHTS if os.path.isdir(path) else FILE_RIGHTS)
+    for path, allowed in DEVICES.items():
+        _permit(ruleset, path, allowed)
+    _syscall(LANDLOCK_RESTRICT, ruleset, 0, 0)
+    os.close(ruleset)
+
+
+def _permit(ruleset: int, path: str, rights: int) -> None:
+    try:
+        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        _syscall(LANDLOCK_ADD, ruleset, 1, struct.pack("=Qi", rights, handle), 0)
+    finally:
+        os.close(handle)
+
+
+def _syscall(number: int, *arguments: Any) -> int:
+    wide = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    result = _libc().syscall(ctypes.c_long(number), *wide)
+    if result < 0:
+        raise OSError(ctypes.get_errno(), f"system call {number} refused")
+    return int(result)
+
+
+def drop_capabilities() -> None:
+    """Give up every capability of this process (root keeps only its uid)."""
+    header = struct.pack("=Ii", 0x20080522, 0)
+    number = NEVER["capset"][platform.machine() == "aarch64"]
+    _syscall(number, header, bytes(24))
+
+
+def raise_walls(rung: str, readable: list[str]) -> None:
+    """Do what has to be done once, before any foreign code, on `rung`."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.closerange(4, 64)
+    if not sys.platform.startswith("linux"):
+        return
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(PR_SET_DUMPABLE, 0)
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+    if rung != "strong":
+        _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    if rung == "fallback":
+        landlock(readable)
+        drop_capabilities()
+
+
+def address_space() -> int:
+    """Return the bytes of address space in use, found by asking for one more page."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    low, high = 0, 1 << 46
+    while high - low > 1 << 20:
+        middle = (low + high) // 2
+        resource.setrlimit(resource.RLIMIT_AS, (middle, hard))
+        try:
+            mmap.mmap(-1, mmap.PAGESIZE).close()
+            high = middle
+        except (OSError, MemoryError):
+            low = middle
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    return high
+
+
+def limit(kind: int, value: int) -> None:
+    """Set a limit for good, never above what this process may have."""
+    hard = resource.getrlimit(kind)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    with contextlib.suppress(OSError, ValueError):  # some systems have no such limit
+        resource.setrlimit(kind, (value, value))
+
+
+# The other world's clock ---------------------------------------------------------------------
+
+LATER = 396 * 86_400 + 3_661
+LEAP = 0.137
+
+
+def other_clock(world: int) -> None:
+    """Make this process live later, in a time that leaps with every reading."""
+    readings = [0]
+
+    def leaping(read: Callable[[], Any], unit: Any) -> Callable[[], Any]:
+        def reading() -> Any:
+            readings[0] += 1
+            return read() + type(unit)(unit * (world * LATER + LEAP * readings[0]))
+
+        return reading
+
+    for name in ("time", "perf_counter", "process_time", "thread_time"):
+        setattr(time, name, leaping(getattr(time, name), 1.0))
+        setattr(time, name + "_ns", leaping(getattr(time, name + "_ns"), 1_000_000_000))
+    for name in ("localtime", "gmtime", "ctime"):
+        setattr(time, name, _by_default_now(getattr(time, name)))
+    _later_strings()
+    _later_datetime()
+
+
+def _by_default_now(convert: Callable[[float], Any]) -> Callable[..., Any]:
+    def of(seconds: float | None = None) -> Any:
+        return convert(time.time() if seconds is None else seconds)
+
+    return of
+
+
+def _later_strings() -> None:
+    strftime, asctime = time.strftime, time.asctime
+    later: dict[str, Any] = {
+        "strftime": lambda form, t=None: strftime(form, time.localtime() if t is None else t),
+        "asctime": lambda t=None: asctime(time.localtime() if t is None else t),
+    }
+    vars(time).update(later)
+
+
+def _later_datetime() -> None:
+    import datetime
+
+    true, utc = datetime.datetime, datetime.timezone(datetime.timedelta(0))
+
+    class Kind(type):
+        def __instancecheck__(cls, thing: Any) -> bool:
+            return isinstance(thing, true)
+
+        def __subclasscheck__(cls, kind: Any) -> bool:
+            return issubclass(kind, true)
+
+    def now(cls: Any, tz: Any = None) -> Any:
+        return cls.fromtimestamp(time.time(), tz)
+
+    def utcnow(cls: Any) -> Any:
+        return cls.fromtimestamp(time.time(), utc).replace(tzinfo=None)
+
+    def written(self: Any) -> str:
+        return re.sub(r"^[\w.]*\(", "datetime.datetime(", true.__repr__(self))
+
+    body: dict[str, Any] = {
+        "now": classmethod(now),
+        "utcnow": classmethod(utcnow),
+        "__repr__": written,
+    }
+    body.update(__module__="datetime", __qualname__="datetime")
+    vars(datetime)["datetime"] = Kind("datetime", (true,), body)
+
+
+# The child -----------------------------------------------------------------------------------
+
+_write, _exit, _loads, _crc = os.write, os._exit, json.loads, zlib.crc32
+_find_spec, _signature, _monotonic = importlib.util.find_spec, inspect.signature, time.monotonic
+_seed = random.seed
+_lone = re.compile("[\ud800-\udfff]").sub
+
+
+class _NotJson(Exception):
+    """A value that JSON has no word for."""
+
+
+def _name_type(value: Any) -> NoReturn:
+    raise _NotJson(type(value).__name__)
+
+
+def _encoder(**more: Any) -> Callable[[Any], str]:
+    plain: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
+    plain.update(default=_name_type, **more)
+    return json.JSONEncoder(**plain).encode
+
+
+_encode, _canonical = _encoder(), _encoder(sort_keys=True)
+_report = json.JSONEncoder().encode
+
+
+class _Refused(Exception):
+    """The attempt ends with this outcome; the rest is what to say about it."""
+
+    def __init__(self, outcome: str, kind: str | None = None, message: str = "") -> None:
+        super().__init__(outcome)
+        self.words = {"outcome": outcome, "type": kind, "message": message}
+
+
+def _as_json(value: Any, most: int) -> str:
+    """Return `value` as compact JSON of at most `most` bytes, or refuse it."""
+    try:
+        text = _lone("\ufffd", _encode(value))
+    except _NotJson as error:
+        kind = str(error)
+        raise _Refused("not_json", kind, f"{kind} is not JSON") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        message = str(error)
+        kind = "NaN" if message.startswith("Out of range float") else type(error).__name__
+        raise _Refused("not_json", kind, message) from None
+    if len(text) > most or len(text.encode()) > most:
+        raise _Refused("output_too_large", None, f"more than {most} bytes")
+    return text
+
+
+def _mutated(before: str, arguments: Any) -> bool:
+    try:
+        return _canonical(arguments) != before
+    except Exception:
+        return True
+
+
+def seed_all(value: int) -> None:
+    """Seed the generators of this process that have a shared state."""
+    _seed(value)
+    numpy_random: Any = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed(value & 0xFFFFFFFF)
+
+
+def _absent(error: ModuleNotFoundError) -> str | None:
+    """Return the top-level name that is not installed here, if that is what `error` says."""
+    top = (error.name or "").partition(".")[0]
+    try:
+        return top if top and top not in sys.modules and _find_spec(top) is None else None
+    except (ImportError, ValueError, AttributeError):
+        return None
+
+
+def _explain(error: BaseException) -> dict[str, Any]:
+    if isinstance(error, _Refused):
+        return error.words
+    words: dict[str, Any] = {"outcome": "exception", "type": type(error).__name__}
+    try:
+        words["message"] = str(error)[:MESSAGE_CHARS]
+    except BaseException:
+        words["message"] = ""
+    if isinstance(error, SystemExit):
+        words["outcome"] = "exit"
+    elif isinstance(error, MemoryError):
+        words["outcome"] = "memory"
+    elif isinstance(error, ModuleNotFoundError):
+        top = _absent(error)
+        words.update({"outcome": "missing_module", "module": top} if top else {})
+    return words
+
+
+def _counted(call: Callable[[], Any], most: int) -> tuple[Any, int]:
+    """Call `call`; return its value and how many lines of the program it ran, at most `most`."""
+    watch = getattr(sys, "monitoring", None)
+    if watch is None:
+        return _traced(call, most)
+    tool, line = 4, watch.events.LINE
+    count = 0
+
+    def on_line(code: types.CodeType, _: int) -> Any:
+        nonlocal count
+        if code.co_filename != SOLUTION:
+            return watch.DISABLE
+        count += 1
+        if count >= most:
+            watch.set_events(tool, 0)
+        return None
+
+    watch.use_tool_id(tool, "lines")
+    watch.register_callback(tool, line, on_line)
+    watch.set_events(tool, line)
+    try:
+        return call(), count
+    finally:
+        watch.set_events(tool, 0)
+
+
+def _traced(call: Callable[[], Any], most: int) -> tuple[Any, int]:
+    count = 0
+    stop = sys.settrace
+
+    def on_line(frame: types.FrameType, event: str, _: Any) -> Any:
+        nonlocal count
+        if event == "line":
+            count += 1
+            if count >= most:
+                stop(None)
+        return on_line
+
+    def on_call(frame: types.FrameType, event: str, _: Any) -> Any:
+        return on_line if frame.f_code.co_filename == SOLUTION else None
+
+    sys.settrace(on_call)
+    try:
+        return call(), count
+    finally:
+        sys.settrace(None)
+
+
+def _load(job: Job, report: dict[str, Any]) -> dict[str, Any]:
+    """Run the program's module, then its generator; return their namespace."""
+    code, generator = job["compiled"] or compiled(job)
+    module = types.ModuleType("solution")
+    sys.modules["solution"] = module
+    exec(code, module.__dict__)
+    if job["seeds"] is not None:
+        report["phase"] = "generate"
+        if generator is not None:
+            exec(generator, module.__dict__)
+    return module.__dict__
+
+
+def _drawn(job: Job, space: dict[str, Any], seed: int) -> str:
+    """Return the JSON of one input that the program's generator makes of `seed`."""
+    if job["random"]:
+        seed_all(seed)
+    if "input_generator" not in space:
+        raise NameError("name 'input_generator' is not defined")
+    value = space["input_generator"]()
+    text = _as_json(value, job["output_bytes"])
+    if not isinstance(value, dict):
+        kind = type(value).__name__
+        raise _Refused("bad_args", kind, f"the generator returned {kind}, not a dict")
+    return text
+
+
+def _call(job: Job, space: dict[str, Any], text: str, report: dict[str, Any]) -> Any:
+    arguments = _loads(text)
+    before = _canonical(arguments)
+    if job["random"]:
+        seed_all(_crc(text.encode()) ^ job["world"] * 0x9E3779B9)
+    entry = space.get(job["entry"])
+    if not callable(entry):
+        raise NameError(f"name {job['entry']!r} is not defined")
+    try:
+        if job["lines"]:
+            value, report["lines"] = _counted(lambda: entry(**arguments), job["lines"])
+        else:
+            value = entry(**arguments)
+    except TypeError as error:
+        _blame_arguments(entry, arguments, error)
+        raise
+    report["phase"] = "result"
+    output = _as_json(value, job["output_bytes"])
+    report["mutated"] = _mutated(before, arguments)
+    return output
+
+
+def _blame_arguments(entry: Any, arguments: dict[str, Any], error: TypeError) -> None:
+    try:
+        signature = _signature(entry)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(**arguments)
+    except TypeError:
+        message = _explain(error)["message"]
+        raise _Refused("bad_args", "TypeError", message) from None
+
+
+def attempt(job: Job, task: Any) -> dict[str, Any]:
+    """Do one call or one draw; return the report of how it ended."""
+    report: dict[str, Any] = {"phase": "load"}
+    try:
+        space = _load(job, report)
+        text = task
+        if job["seeds"] is not None:
+            text = report["input"] = _drawn(job, space, task)
+        report["phase"] = "call"
+        report["output"] = _call(job, space, text, report)
+        report["outcome"] = "ok"
+    except BaseException as error:
+        report.update(_explain(error))
+    return report
+
+
+def be_child(job: Job, task: Any, pipe: int, nonce: bytes, prepare: Callable[[], None]) -> NoReturn:
+    """Run one task in this process and end it; never returns to the caller's code."""
+    status = 70
+    try:
+        try:
+            prepare()
+        except Exception as error:
+            report = {"trouble": f"{type(error).__name__}: {error}"}
+        else:
+            report = attempt(job, task)
+        payload = _report(report).encode()
+        frame = memoryview(nonce + struct.pack("<I", len(payload)) + payload)
+        while frame:
+            frame = frame[_write(pipe, frame) :]
+        status = 0
+    finally:
+        _exit(status)
+
+
+# The zygote ----------------------------------------------------------------------------------
+
+
+def compiled(job: Job) -> tuple[Any, Any]:
+    """Compile a job's module and generator. Raises what compile() raises."""
+    code = compile(job["code"], SOLUTION, "exec", dont_inherit=True)
+    if job["seeds"] is None or job["generator"] is None:
+        return code, None
+    return code, compile(job["generator"], GENERATOR, "exec", dont_inherit=True)
+
+
+class Programs:
+    """The latest programs in compiled form, or why they do not compile."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Any, Any] = {}
+
+    def prepare(self, job: Job) -> dict[str, Any] | None:
+        """Put compiled code into `job`; return the report instead if it does not compile."""
+        for name, text in ((SOLUTION, job["code"]), (GENERATOR, job["generator"] or "")):
+            linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+        job["random"] = "random" in job["code"] or "random" in (job["generator"] or "")
+        job["compiled"] = None
+        if job["careful"]:
+            return None
+        key = (job["code"], job["generator"] if job["seeds"] is not None else None)
+        found = self._kept.pop(key, None) or self._compile(job)
+        self._kept[key] = found
+        if len(self._kept) > PROGRAMS_KEPT:
+            del self._kept[next(iter(self._kept))]
+        job["compiled"], report = found
+        return dict(report) if report else None
+
+    def _compile(self, job: Job) -> tuple[Any, Any]:
+        try:
+            return compiled(job), None
+        except Exception as error:
+            words = _explain(error)
+            words["phase"] = "generate" if GENERATOR in words.get("message", "") else "load"
+            return None, words
+
+
+class Ended(Exception):
+    """The host is gone or wants no more."""
+
+
+class Zygote:
+    """The warm process: reads requests from `control`, answers each task with one frame."""
+
+    def __init__(self, control: socket.socket, setup: dict[str, Any]) -> None:
+        self.control = control
+        self.setup = setup
+        self.pid = os.getpid()
+        self.programs = Programs()
+        self.poll = select.poll()
+        self.poll.register(control, select.POLLIN)
+        self.filter = self._filter()
+        self.forks_allowed = setup["subprocesses"] or self.filter is None
+        self.used = 0
+        self.modes: dict[str, int] = {}
+
+    def _filter(self) -> Seccomp | None:
+        wanted = sys.platform.startswith("linux") and platform.machine() in AUDIT_ARCH
+        if not wanted or self.setup["rung"] == "minimum":
+            return None
+        return Seccomp(self.setup["subprocesses"], metadata=self.setup["rung"] != "strong")
+
+    def warm_up(self) -> dict[str, Any]:
+        """Import what programs of this flavour import, settle down, and say hello."""
+        if self.setup["world"]:
+            other_clock(self.setup["world"])
+        for name in self.setup["preload"]:
+            try:
+                importlib.import_module(name)
+            except Exception:
+                continue
+        for folder in self.setup["scratch"]:
+            _empty(folder)
+            self.modes[folder] = os.stat(folder).st_mode
+        seed_all(1 + self.setup["world"])
+        sys.argv = ["solution"]
+        self.used = address_space()
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        return {"hello": platform.python_version(), "guarded": not self.forks_allowed}
+
+    def serve(self) -> None:
+        """Answer requests until the host hangs up."""
+        while True:
+            request = receive(self.control)
+            if "measure" in request:
+                send(self.control, measured(request["measure"]))
+                continue
+            refusal = self.programs.prepare(request)
+            send(self.control, {"ready": True})
+            tasks = request["inputs"] if request["seeds"] is None else request["seeds"]
+            for task in tasks:
+                if not self._answer(request, task, refusal):
+                    return
+
+    def _answer(self, job: Job, task: Any, refusal: dict[str, Any] | None) -> bool:
+        if refusal is not None:
+            head = {"status": 0, "framed": True, "cpu": 0.0, "wall": 0.0}
+            send(self.control, head, _report(refusal).encode())
+            return True
+        head, payload = self._fork(job, task)
+        head["recycle"] = not self._swept()
+        send(self.control, head, payload)
+        return not head["recycle"]
+
+    def _fork(self, job: Job, task: Any) -> tuple[dict[str, Any], bytes]:
+        nonce = os.urandom(8)
+        reading, writing = os.pipe()
+        started = _monotonic()
+        pid = os.fork()
+        if pid == 0:
+            be_child(job, task, writing, nonce, lambda: self._become_child(job, reading))
+        os.close(writing)
+        try:
+            data, killed = self._watch(job, pid, reading, started)
+        finally:
+            os.close(reading)
+        status, usage, late = self._reap(pid, killed)
+        head: dict[str, Any] = {"status": status, "killed": "late" if late else killed}
+        head["cpu"] = usage.ru_utime + usage.ru_stime
+        head["wall"] = _monotonic() - started
+        head["framed"] = data[:8] == nonce and data[8:12] == struct.pack("<I", len(data) - 12)
+        head["silent"] = not data
+        return head, bytes(data[12:]) if head["framed"] else b""
+
+    def _become_child(self, job: Job, reading: int) -> None:
+        os.close(reading)
+        os.close(self.control.fileno())
+        if self.filter is None:
+            os.setsid()
+        limit(resource.RLIMIT_AS, self.used + job["memory_mb"] * (1 << 20))
+        limit(resource.RLIMIT_CPU, int(job["cpu"]) + 2)
+        limit(resource.RLIMIT_FSIZE, 16 << 20)
+        limit(resource.RLIMIT_NOFILE, 64)
+        limit(resource.RLIMIT_CORE, 0)
+        if self.forks_allowed:
+            limit(resource.RLIMIT_NPROC, 512)
+        if self.filter is not None:
+            self.filter.install()
+        gc.enable()
+
+    def _watch(self, job: Job, pid: int, reading: int, started: float) -> tuple[bytearray, Any]:
+        """Collect what the child writes until it closes its pipe or has to be killed."""
+        data = bytearray()
+        most = 16 * job["output_bytes"] + 65_536
+        wait = min(job["cpu"], job["wall"])
+        self.poll.register(reading, select.POLLIN)
+        try:
+            while True:
+                events = self.poll.poll(wait * 1000 + 1)
+                if any(fd != reading for fd, _ in events):
+                    os.kill(pid, signal.SIGKILL)
+                    raise Ended
+                if events:
+                    chunk = os.read(reading, 65_536)
+                    data += chunk
+                    if not chunk:
+                        return data, None
+                    if len(data) > most:
+                        return data, "flood"
+                wait, killed = self._deadline(job, pid, _monotonic() - started)
+                if killed:
+                    return data, killed
+        finally:
+            self.poll.unregister(reading)
+
+    def _deadline(self, job: Job, pid: int, wall: float) -> tuple[float, str | None]:
+        """Return how long to wait at most before looking again, or why to kill the child now."""
+        used = cpu_of(pid)
+        if used >= job["cpu"]:
+            return 0.0, "cpu"
+        if wall >= job["ceiling"]:
+            return 0.0, "ceiling"
+        if wall >= job["wall"] and used < job["cpu"] / 10:
+            return 0.0, "wall"
+        until_wall = job["wall"] - wall if wall < job["wall"] else job["ceiling"] - wall
+        return max(0.001, min(job["cpu"] - used, until_wall)), None
+
+    def _reap(self, pid: int, killed: str | None) -> tuple[int, Any, bool]:
+        """Wait for the child; return its status (negative: signal), use, and if it lingered."""
+        pause = 0.0
+        while killed is None and pause < 0.02:
+            done, status, usage = os.wait4(pid, os.WNOHANG)
+            if done:
+                return _status(status), usage, False
+            time.sleep(pause)
+            pause = pause * 2 or 0.0001
+        os.kill(pid, signal.SIGKILL)
+        _, status, usage = os.wait4(pid, 0)
+        return _status(status), usage, killed is None
+
+    def _swept(self) -> bool:
+        """Leave nothing of the last child; return whether this zygote is as good as new."""
+        if self.forks_allowed:
+            self._sweep_processes()
+        return self._sweep_scratch()
+
+    def _sweep_processes(self) -> None:
+        while True:
+            for pid in [-1] if self.pid == 1 else children(self.pid):
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            try:
+                os.waitpid(-1, 0 if self.pid == 1 else os.WNOHANG)
+            except ChildProcessError:
+                return
+
+    def _sweep_scratch(self) -> bool:
+        """Remove plain files; anything else that was left there makes a fresh zygote cheaper."""
+        try:
+            for folder, mode in self.modes.items():
+                for name in os.listdir(folder):
+                    os.unlink(os.path.join(folder, name))
+                if os.stat(folder).st_mode != mode:
+                    return False
+        except OSError:
+            return False
+        return True
+
+
+def _empty(folder: str) -> None:
+    """Remove what the imports of the warm-up left in `folder`."""
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+
+
+def cpu_of(pid: int) -> float:
+    """Return the CPU seconds that a living or unreaped process has used."""
+    try:
+        return time.clock_gettime((~pid << 3) | 2)
+    except OSError:
+        return 0.0
+
+
+def children(pid: int) -> list[int]:
+    """Return the children of a process, where the system tells."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as listing:
+            return [int(word) for word in listing.read().split()]
+    except OSError:
+        return []
+
+
+def _status(status: int) -> int:
+    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def measured(forks: int) -> dict[str, Any]:
+    """Return what this zygote has used, and the CPU seconds of `forks` bare forks."""
+    before = _usage()
+    for _ in range(forks):
+        pid = os.fork()
+        if pid == 0:
+            _exit(0)
+        os.waitpid(pid, 0)
+    after = _usage()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    handles = sum(1 for fd in range(256) if _is_open(fd))
+    return {"cpu": after, "forks": after - before, "peak_kb": peak, "descriptors": handles}
+
+
+def _usage() -> float:
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    others = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+        return True
+    except OSError:
+        return False
+
+
+def receive(control: socket.socket) -> Any:
+    """Return the next message of the host. Raises Ended when there is none."""
+    length = struct.unpack("<I", _exactly(control, 4))[0]
+    return _loads(_exactly(control, length))
+
+
+def _exactly(control: socket.socket, length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length:
+        chunk = control.recv(min(1 << 20, length - len(data)))
+        if not chunk:
+            raise Ended
+        data += chunk
+    return bytes(data)
+
+
+def send(control: socket.socket, head: dict[str, Any], payload: bytes = b"") -> None:
+    """Send one frame to the host: a head of our own, and bytes that we vouch for nothing in."""
+    words = _report(head).encode()
+    control.sendall(FRAME.pack(len(words), len(payload)) + words + payload)
+
+
+# The interpreter -----------------------------------------------------------------------------
+
+
+def probe(wanted: list[str]) -> dict[str, Any]:
+    """Return what the host has to know about this interpreter before it builds walls around it."""
+    folders = [path for path in sys.path if path and os.path.isdir(path)]
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "machine": platform.machine(),
+        "prefixes": sorted({sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}),
+        "executable": sys.executable,
+        "packages": dict(sorted(set(filter(None, map(_package, _metadata(folders)))))),
+        "found": [name for name in wanted if _find_spec(name.partition(".")[0])],
+    }
+
+
+def _metadata(folders: list[str]) -> list[str]:
+    return [name for folder in folders for name in os.listdir(folder)]
+
+
+def _package(name: str) -> tuple[str, str] | None:
+    found = re.match(r"(.+?)-([^-]+)(?:-py[\d.]+)?\.(?:dist|egg)-info$", name)
+    return (found[1].lower().replace("_", "-"), found[2]) if found else None
+
+
+def main(arguments: list[str]) -> None:
+    """Entry: `probe NAME..` prints a description; a number is the control descriptor."""
+    if arguments[0] == "probe":
+        print(json.dumps(probe(arguments[1:])))
+        return
+    os.dup2(int(arguments[0]), 3)
+    control = socket.socket(fileno=3)
+    os.set_inheritable(3, False)
+    try:
+        setup = receive(control)
+        raise_walls(setup["rung"], setup["readable"])
+        zygote = Zygote(control, setup)
+        send(control, zygote.warm_up())
+        zygote.serve()
+    except (Ended, BrokenPipeError, ConnectionResetError):
+        pass
+    except BaseException as error:
+        send(control, {"trouble": f"{type(error).__name__}: {error}"})
+        raise
+
+
+if __name__ == "__main__":
+    del sys.path[0]
+    main(sys.argv[1:])
+    sys.stdout.flush()
+    _exit(0)

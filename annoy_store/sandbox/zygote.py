@@ -1,0 +1,211 @@
+"""The host's end of one zygote: start it, hand it a request, read its frames, end it.
+
+Decisions
+- All zygotes of a sandbox are started by one thread that lives as long as the sandbox: Linux
+  tells a child of its parent's death when the *thread* that started it dies.
+- Every wait has a deadline. A zygote that is late, gone or odd is Trouble: the caller ends it and
+  tries once more in a fresh one.
+- Standard error is kept in a file only until the hello: it says why a wall could not be built.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import IO, Any
+
+from annoy_store.contracts import Limits, Program
+from annoy_store.sandbox.habitat import RUNNER, Interpreter, environment, readable
+
+START_SECONDS = 60.0
+COMPILE_SECONDS = 10.0
+GRACE_SECONDS = 15.0
+MOST_FRAME_BYTES = 1 << 28
+
+
+class Trouble(Exception):
+    """The zygote failed us; nothing is known about the code that it ran."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """How a zygote is walled in: the command before the interpreter, and what it is told."""
+
+    name: str
+    command: tuple[str, ...] = ()
+    runner: str = str(RUNNER)
+    scratch: tuple[str, ...] = ()
+    subprocesses: bool = False
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One frame: what the zygote vouches for, and the child's own words, which nobody does."""
+
+    head: Mapping[str, Any]
+    payload: bytes
+
+
+class Zygote:
+    """One warm interpreter. Not thread-safe: a slot has it to itself."""
+
+    def __init__(
+        self,
+        rung: Rung,
+        interpreter: Interpreter,
+        preload: Sequence[str],
+        world: int,
+        spawner: ThreadPoolExecutor,
+    ) -> None:
+        self.calls = 0
+        self.world = world
+        self._socket, theirs = socket.socketpair()
+        with tempfile.TemporaryFile() as errors:
+            try:
+                with theirs:
+                    self._process = spawner.submit(
+                        _spawn, rung, interpreter, world, theirs, errors
+                    ).result()
+                self._greet(rung, interpreter, preload)
+            except BaseException as error:
+                self.kill()
+                raise _with_errors(error, errors) from error
+
+    def _greet(self, rung: Rung, interpreter: Interpreter, preload: Sequence[str]) -> None:
+        setup = {
+            "rung": rung.name,
+            "readable": readable(interpreter),
+            "preload": list(preload),
+            "world": self.world,
+            "scratch": rung.scratch,
+            "subprocesses": rung.subprocesses,
+        }
+        self._send(setup)
+        hello = self._receive(START_SECONDS).head
+        self.guarded = bool(hello["guarded"])
+
+    def run(
+        self, program: Program, limits: Limits, tasks: Sequence[Any], draws: bool, careful: bool
+    ) -> Iterator[Reply]:
+        """Run each task (an input's JSON text, or a seed to draw with); yield the replies.
+
+        Ends early when the zygote wants to be replaced. `careful` keeps the program away from
+        the zygote's own compiler. Raises Trouble.
+        """
+        self._send(_request(program, limits, tasks, draws, careful, self.world))
+        self._receive(COMPILE_SECONDS)
+        for _ in tasks:
+            reply = self._receive(limits.ceiling_seconds + GRACE_SECONDS)
+            self.calls += 1
+            yield reply
+            if reply.head.get("recycle"):
+                self.calls = 1 << 30
+                return
+
+    def measure(self, forks: int = 0) -> Mapping[str, Any]:
+        """Return what this zygote has used; `forks` bare forks are made and timed on the way."""
+        self._send({"measure": forks})
+        return self._receive(START_SECONDS).head
+
+    def close(self) -> None:
+        """End an idle zygote: it leaves by itself when nobody listens any more."""
+        self._socket.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1.0)
+        self.kill()
+
+    def kill(self) -> None:
+        """End a zygote that may be busy, with all that it started."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        process: subprocess.Popen[bytes] | None = getattr(self, "_process", None)
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        data = json.dumps(message).encode()
+        self._socket.settimeout(START_SECONDS)
+        try:
+            self._socket.sendall(struct.pack("<I", len(data)) + data)
+        except OSError as error:
+            raise Trouble(f"the zygote does not listen ({error})") from error
+
+    def _receive(self, seconds: float) -> Reply:
+        deadline = time.monotonic() + seconds
+        words, rest = struct.unpack("<II", self._exactly(8, deadline))
+        if words + rest > MOST_FRAME_BYTES:
+            raise Trouble("the zygote sent a frame without end")
+        head = json.loads(self._exactly(words, deadline))
+        if "trouble" in head:
+            raise Trouble(head["trouble"])
+        return Reply(head, self._exactly(rest, deadline))
+
+    def _exactly(self, length: int, deadline: float) -> bytes:
+        data = bytearray()
+        while len(data) < length:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Trouble("the zygote did not answer in time")
+            self._socket.settimeout(left)
+            try:
+                chunk = self._socket.recv(length - len(data))
+            except OSError as error:
+                raise Trouble(f"the zygote did not answer ({error})") from error
+            if not chunk:
+                raise Trouble("the zygote is gone")
+            data += chunk
+        return bytes(data)
+
+
+def _spawn(
+    rung: Rung, interpreter: Interpreter, world: int, theirs: socket.socket, errors: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    python = [interpreter.path, "-s", "-B", rung.runner, str(theirs.fileno())]
+    return subprocess.Popen(
+        [*rung.command, *python],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=errors,
+        cwd="/",
+        env=environment(world),
+        pass_fds=[theirs.fileno()],
+        start_new_session=True,
+    )
+
+
+def _with_errors(error: BaseException, errors: IO[bytes]) -> BaseException:
+    errors.seek(0)
+    said = errors.read(2000).decode(errors="replace").strip()
+    if not said or not isinstance(error, Trouble | OSError):
+        return error
+    return Trouble(f"{error}: {said.splitlines()[-1]}")
+
+
+def _request(
+    program: Program, limits: Limits, tasks: Sequence[Any], draws: bool, careful: bool, world: int
+) -> dict[str, Any]:
+    return {
+        "code": program.code,
+        "entry": program.entry,
+        "generator": program.generator,
+        "seeds" if draws else "inputs": list(tasks),
+        "inputs" if draws else "seeds": None,
+        "careful": careful,
+        "world": world,
+        "cpu": limits.cpu_seconds,
+        "wall": limits.wall_seconds,
+        "ceiling": limits.ceiling_seconds,
+        "memory_mb": limits.memory_mb,
+        "output_bytes": limits.output_bytes,
+        "lines": limits.lines,
+    }
