@@ -274,7 +274,7 @@ class Stage:
     work: Callable[[Row, Tools], Outcome | Awaitable[Outcome]]
     writes: tuple[Table, ...]
     lane: Lane = "inline"
-    version: int = 1
+    version: int | str = 1
     depends: tuple[str, ...] = ()
     reach: tuple[str, ...] = ()
     cases: Callable[[Connection], list[dict[str, Any]]] | None = None

@@ -40,6 +40,7 @@ from sqlalchemy import (
     Engine,
     FromClause,
     Integer,
+    Select,
     SmallInteger,
     Table,
     any_,
@@ -59,6 +60,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 from sqlalchemy.ext.compiler import compiles
 
 from annoy_store.errors import StoreError, UsageError
+
 _SAFE_SQLITE = (3, 51, 3)
 _PLANNER = "bitmapscan seqscan sort hashjoin mergejoin"
 _RETRIED_STATES = {"40001", "40P01"}  # serialisation failure, deadlock
@@ -175,7 +177,9 @@ def connect(url: str) -> Store:
         return _connect_sqlite(parsed)
     if backend == "postgresql":
         return _connect_postgres(parsed)
-    raise UsageError(f"{backend} is not supported; say sqlite:///FILE or postgresql://HOST/DATABASE")
+    raise UsageError(
+        f"{backend} is not supported; say sqlite:///FILE or postgresql://HOST/DATABASE"
+    )
 
 
 def _connect_sqlite(url: URL) -> Store:
@@ -248,7 +252,9 @@ def revision(store: Store) -> str | None:
     with store.read() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
-        return cast("str | None", connection.scalar(text("SELECT version_num FROM alembic_version")))
+        return cast(
+            "str | None", connection.scalar(text("SELECT version_num FROM alembic_version"))
+        )
 
 
 def upgrade(store: Store, target: str = "head") -> None:
@@ -283,20 +289,21 @@ def schema_change(store: Store) -> Iterator[Connection]:
     Re-creating a table with foreign keys on deletes the rows that point at it, so they are off.
     """
     with store._turn(), store.writing.connect() as connection:
+        raw: Any = connection.connection.dbapi_connection  # a PRAGMA must stand outside BEGIN
         if store.is_sqlite:
-            connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+            raw.execute("PRAGMA foreign_keys = OFF")
         else:
             connection.exec_driver_sql("SELECT pg_advisory_lock(7305110)")
-        connection.commit()
+            connection.commit()
         try:
             yield connection
+            if store.is_sqlite:
+                _check_foreign_keys(connection)
             connection.commit()
         finally:
             connection.rollback()
             if store.is_sqlite:
-                _check_foreign_keys(connection)
-                connection.rollback()
-                connection.connection.driver_connection.execute("PRAGMA foreign_keys = ON")
+                raw.execute("PRAGMA foreign_keys = ON")
             else:
                 connection.exec_driver_sql("SELECT pg_advisory_unlock(7305110)")
                 connection.commit()
@@ -369,7 +376,7 @@ def unindexed(connection: Connection, column: ColumnElement[Any]) -> ColumnEleme
     """The column, but not for choosing an index (SQLite would take the wrong one)."""
     if not _is_sqlite(connection):
         return column
-    return literal_column(f"+{column.table.name}.{column.name}", column.type)  # type: ignore[attr-defined]
+    return literal_column(f"+{column.table.name}.{column.name}", column.type)
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -391,6 +398,30 @@ def _array(column: Column[Any]) -> str:
     return names.get(type(column.type), "text") + "[]"
 
 
+def insert_from(connection: Connection, table: Table, chosen: Select[Any]) -> int:
+    """INSERT .. SELECT, leaving alone what is there; return how many rows are new."""
+    dialect = sqlite if _is_sqlite(connection) else postgresql
+    names = [column.name for column in chosen.selected_columns]
+    statement = dialect.insert(table).from_select(names, chosen).on_conflict_do_nothing()
+    return connection.execute(statement).rowcount
+
+
+def add(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert `rows`, or add their last column to that of the row with the same key."""
+    if not rows:
+        return
+    dialect = sqlite if _is_sqlite(connection) else postgresql
+    statement = dialect.insert(table)
+    name = list(rows[0])[-1]
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=list(table.primary_key.columns),
+            set_={name: table.c[name] + statement.excluded[name]},
+        ),
+        list(rows),
+    )
+
+
 def reserve_ids(connection: Connection, table: Table, n: int) -> list[int]:
     """Return `n` ids that no other row of `table` has or will have."""
     if _is_sqlite(connection):
@@ -409,7 +440,7 @@ def settled_upto(connection: Connection, column: Column[Any]) -> int:
     """
     if _is_sqlite(connection):
         return int(connection.scalar(select(func.max(column))) or 0)
-    name, table = column.name, column.table.name  # type: ignore[attr-defined]
+    name, table = column.name, column.table.name
     newest = int(connection.scalar(select(func.max(column))) or 0)
     statement = text(
         f"SELECT min({name}) FROM {table} WHERE {name} > :floor AND xmin::text::bigint >= "
@@ -444,7 +475,7 @@ def library() -> str:
 
 
 __all__ = [
-    "Store", "among", "analyse", "connect", "downgrade", "insert_new", "is_transient", "library",
+    "Store", "add", "among", "analyse", "connect", "downgrade", "insert_from", "insert_new", "is_transient", "library",
     "migrations_folder", "newest_revision", "now", "open_store",
     "reserve_ids", "revision", "rows_of", "schema_change", "settled_upto", "sqlite_module", "unindexed", "upgrade",
 ]  # fmt: skip

@@ -1,0 +1,58 @@
+"""The counters: how many jobs are in each state, without ever scanning them.
+
+Every transaction that moves jobs adds its differences to rows of its own worker, so workers do
+not wait for each other; the sum over all workers is the funnel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, and_, delete, func, select
+
+from annoy_store.database import add
+from annoy_store.tables import counters, workers
+
+NOBODY = 0  # the worker that commands count under
+
+
+def count(connection: Connection, worker_id: int, deltas: Mapping[tuple[str, str], int]) -> None:
+    """Add `deltas` of jobs by (stage, state) to a worker's counters."""
+    rows = [
+        {"worker_id": worker_id, "stage": stage, "state": state, "n": n}
+        for (stage, state), n in sorted(deltas.items())
+        if n
+    ]
+    add(connection, counters, rows)
+
+
+def moved(stages: Mapping[str, int], before: str, after: str) -> dict[tuple[str, str], int]:
+    """The differences when `n` jobs of each stage go from one state to another."""
+    out = {(stage, before): -n for stage, n in stages.items()}
+    return out | {(stage, after): n for stage, n in stages.items()}
+
+
+def funnel(connection: Connection) -> dict[str, dict[str, int]]:
+    """Jobs per stage and state."""
+    rows = connection.execute(
+        select(counters.c.stage, counters.c.state, func.sum(counters.c.n))
+        .group_by(counters.c.stage, counters.c.state)
+        .having(func.sum(counters.c.n) != 0)
+    )
+    result: dict[str, dict[str, int]] = {}
+    for stage, state, n in rows:
+        result.setdefault(stage, {})[state] = int(n)
+    return result
+
+
+def fold_counters(connection: Connection) -> None:
+    """Add the counters of workers that are gone to those of nobody, so that they stay few."""
+    alive = select(workers.c.id).where(workers.c.alive == 1)
+    gone = and_(counters.c.worker_id != NOBODY, counters.c.worker_id.not_in(alive))
+    sums = connection.execute(
+        select(counters.c.stage, counters.c.state, func.sum(counters.c.n))
+        .where(gone)
+        .group_by(counters.c.stage, counters.c.state)
+    ).all()
+    connection.execute(delete(counters).where(gone))
+    count(connection, NOBODY, {(stage, state): int(n) for stage, state, n in sums})

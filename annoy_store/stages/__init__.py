@@ -1,0 +1,17 @@
+"""The pipeline, in order. A stage is one file of one shape: what it wants, does and writes."""
+
+from __future__ import annotations
+
+from annoy_store.contracts import Stage
+from annoy_store.stages import complete, generate, parse, predict, revise, transform, verify
+
+PIPELINE: tuple[Stage, ...] = (
+    transform.STAGE,
+    complete.STAGE,
+    parse.STAGE,
+    generate.STAGE,
+    predict.STAGE,
+    verify.STAGE,
+    revise.STAGE,
+)
+STAGES = {stage.name: stage for stage in PIPELINE}

@@ -1,0 +1,128 @@
+"""complete: put a planned call to a teacher.
+
+wants   calls without a response
+does    asks the teacher that the settings name for the turn's kind, or the one it is pinned to
+writes  attempts, responses
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, Select, exists, select
+
+from annoy_store.contracts import (
+    TURN_KINDS,
+    Asked,
+    Attempt,
+    New,
+    Outcome,
+    Request,
+    Row,
+    Stage,
+    Tools,
+    done,
+    failed,
+    rejected,
+)
+from annoy_store.identity import clean, seed
+from annoy_store.policies import utc_now
+from annoy_store.settings import Policy
+from annoy_store.tables import attempts, calls, io_pairs, prompts, responses, turns
+from annoy_store.wanting import first_turn_of, not_hidden
+
+
+def wants(_: Policy) -> Select[Any]:
+    """Every call that has no response and whose source or sample is not taken down."""
+    return (
+        select(
+            calls.c.id.label("subject_id"),
+            calls.c.sample_no,
+            calls.c.pinned_teacher_id,
+            turns.c.kind,
+            prompts.c.digest,
+            prompts.c.messages,
+        )
+        .join(prompts, prompts.c.id == calls.c.prompt_id)
+        .join(turns, turns.c.id == first_turn_of(calls.c.prompt_id))
+        .outerjoin(io_pairs, io_pairs.c.id == turns.c.io_pair_id)
+        .where(
+            ~exists().where(responses.c.call_id == calls.c.id),
+            not_hidden("source", turns.c.source_id),
+            not_hidden("sample", io_pairs.c.sample_id),
+        )
+    )
+
+
+def cases(connection: Connection) -> list[dict[str, Any]]:
+    """A worker claims only what its teachers can answer: told apart by kind and pinned teacher."""
+    pinned = connection.scalars(
+        select(calls.c.pinned_teacher_id).where(calls.c.pinned_teacher_id > 0).distinct()
+    )
+    return [
+        {"kind": kind, "pinned_teacher_id": teacher_id}
+        for teacher_id in [0, *sorted(pinned)]
+        for kind in TURN_KINDS
+    ]
+
+
+async def work(row: Row, tools: Tools) -> Outcome:
+    """Ask one call and keep every try of it."""
+    teacher_id, teacher = tools.teacher(row["kind"], row["pinned_teacher_id"])
+    request = Request(
+        call_id=row["subject_id"],
+        kind=row["kind"],
+        messages=json.loads(row["messages"]),
+        seed=seed("call", row["digest"], row["sample_no"]),
+        sample_no=row["sample_no"],
+    )
+    return _outcome(await teacher.ask(request), row["subject_id"], teacher_id, tools)
+
+
+def _outcome(asked: Asked, call_id: int, teacher_id: int, tools: Tools) -> Outcome:
+    tried = [_attempt(a, call_id, teacher_id, tools.worker_id) for a in asked.attempts]
+    if asked.verdict == "rejected":
+        return rejected(asked.reason or "refused", *tried, detail=asked.detail)
+    if asked.verdict == "failed" or asked.answer is None:
+        return failed(asked.reason or "no_answer", *tried, detail=asked.detail)
+    text = clean(asked.answer.text)
+    reasoning = asked.answer.reasoning
+    response = New(
+        responses,
+        {
+            "call_id": call_id,
+            "teacher_id": teacher_id,
+            "finish_reason": asked.answer.finish_reason,
+            "n_chars": len(text),
+            "created_at": utc_now(),
+            "text": text,
+            "reasoning": clean(reasoning) if reasoning is not None else None,
+        },
+    )
+    return done(response, *tried)
+
+
+def _attempt(attempt: Attempt, call_id: int, teacher_id: int, worker_id: int) -> New:
+    message = attempt.error_message
+    return New(
+        attempts,
+        {
+            **vars(attempt),
+            "error_message": clean(message) if message is not None else None,
+            "call_id": call_id,
+            "teacher_id": teacher_id,
+            "worker_id": worker_id,
+        },
+    )
+
+
+STAGE = Stage(
+    "complete",
+    wants,
+    watches=calls.c.id,
+    work=work,
+    writes=(attempts, responses),
+    lane="asking",
+    cases=cases,
+)

@@ -1,0 +1,124 @@
+"""revise: give a wrong answer its feedback and ask again.
+
+wants   current verdicts that are not correct, on turns below `max_turns`
+does    words the next prompt: the earlier messages, the answer, the feedback
+writes  prompts, turns, calls
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Select, String, cast, exists, func, select
+
+from annoy_store.asking import n_chars, planned_calls, prompt, turn
+from annoy_store.contracts import Outcome, Row, Stage, Tools, done, rejected
+from annoy_store.identity import digest
+from annoy_store.settings import Policy
+from annoy_store.tables import (
+    calls,
+    io_pairs,
+    prompts,
+    responses,
+    teachers,
+    turns,
+    variants,
+    verdicts,
+)
+from annoy_store.wanting import answered_turns, not_hidden
+from annoy_store.wording import load
+
+
+def wants(policy: Policy) -> Select[Any]:
+    """Current verdicts that are not correct, whose answer has not been revised.
+
+    Two chains may have come to the same prompt (their first answers were equal); `chains` names
+    them all, so that each gets its next turn.
+    """
+    other, again = verdicts.alias("other_verdict"), turns.alias("again")
+    current = (
+        select(other.c.id)
+        .join(variants, variants.c.id == other.c.variant_id)
+        .where(other.c.response_id == verdicts.c.response_id, variants.c.stage == "verify")
+        .order_by(variants.c.active.desc(), variants.c.id.desc())
+        .limit(1)
+        .correlate(verdicts)
+        .scalar_subquery()
+    )
+    chains = (
+        select(func.aggregate_strings(cast(again.c.chain_response_id, String), ","))
+        .where(again.c.prompt_id == calls.c.prompt_id)
+        .correlate(calls)
+        .scalar_subquery()
+    )
+    revised = turns.alias("revised")
+    return (
+        select(
+            verdicts.c.id.label("subject_id"),
+            verdicts.c.response_id,
+            verdicts.c.feedback,
+            responses.c.text,
+            turns.c.kind,
+            turns.c.number,
+            turns.c.io_pair_id,
+            turns.c.digest.label("turn_digest"),
+            calls.c.sample_no,
+            teachers.c.digest.label("pinned_digest"),
+            chains.label("chains"),
+            prompts.c.messages,
+        )
+        .select_from(
+            answered_turns()
+            .join(verdicts, verdicts.c.response_id == responses.c.id)
+            .join(prompts, prompts.c.id == calls.c.prompt_id)
+            .join(teachers, teachers.c.id == calls.c.pinned_teacher_id)
+            .join(io_pairs, io_pairs.c.id == turns.c.io_pair_id)
+        )
+        .where(
+            verdicts.c.status != "correct",
+            verdicts.c.id == current,
+            turns.c.number < policy.max_turns,
+            ~exists().where(revised.c.revises_response_id == responses.c.id),
+            not_hidden("sample", io_pairs.c.sample_id),
+        )
+    )
+
+
+def work(row: Row, tools: Tools) -> Outcome:
+    """Word the next prompt of one chain (or of all that share the answer)."""
+    template = load(tools.policy.template_revise)
+    messages = [
+        *json.loads(row["messages"]),
+        {"role": "assistant", "content": row["text"]},
+        *template.words(feedback=row["feedback"]),
+    ]
+    if n_chars(messages) > tools.policy.max_prompt_chars:
+        return rejected("too_long", detail=f"{n_chars(messages)} characters")
+    asked = prompt(messages, template)
+    roots = sorted({int(c) for c in (row["chains"] or "").split(",") if c}) or [row["response_id"]]
+    revised = row["turn_digest"], row["sample_no"], row["pinned_digest"]
+    again = [
+        turn(
+            asked,
+            row["kind"],
+            row["number"] + 1,
+            digest("revision", *revised, index),
+            io_pair_id=row["io_pair_id"],
+            revises_response_id=row["response_id"],
+            chain_response_id=root,
+        )
+        for index, root in enumerate(roots)
+    ]
+    return done(*again, *planned_calls(asked, 1))
+
+
+STAGE = Stage(
+    "revise",
+    wants,
+    watches=verdicts.c.id,
+    work=work,
+    writes=(prompts, turns, calls),
+    depends=("template_revise", "max_prompt_chars"),
+    reach=("max_turns",),
+)

@@ -1,0 +1,88 @@
+"""verify: judge an answer by its checker.
+
+wants   responses to prediction turns
+does    hands the answer to the checker named after the turn's kind
+writes  verdicts, executions
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Select, select
+
+from annoy_store import checkers
+from annoy_store.contracts import Judgement, New, Outcome, Program, Row, Stage, Tools, done
+from annoy_store.executing import execution
+from annoy_store.identity import clean
+from annoy_store.policies import utc_now
+from annoy_store.settings import Policy
+from annoy_store.tables import executions, io_pairs, responses, samples, turns, verdicts
+from annoy_store.wanting import answered_turns, not_hidden
+
+
+def wants(_: Policy) -> Select[Any]:
+    """Every response to a prediction turn whose sample is not taken down."""
+    pairs = answered_turns().join(io_pairs, io_pairs.c.id == turns.c.io_pair_id)
+    return (
+        select(
+            responses.c.id.label("subject_id"),
+            responses.c.finish_reason,
+            responses.c.text,
+            turns.c.kind,
+            io_pairs.c.input,
+            io_pairs.c.output,
+            samples.c.refcode,
+            samples.c.funcname,
+        )
+        .select_from(pairs.join(samples, samples.c.id == io_pairs.c.sample_id))
+        .where(not_hidden("sample", io_pairs.c.sample_id))
+    )
+
+
+def work(row: Row, tools: Tools) -> Outcome:
+    """Judge one answer. Raises SandboxError, which is never a verdict."""
+    judged = checkers.named(row["kind"]).check(
+        row["text"],
+        row["finish_reason"],
+        row["input"],
+        row["output"],
+        Program(row["refcode"], row["funcname"]),
+        tools.sandbox,
+        tools.policy,
+    )
+    return done(_verdict(judged, row, tools))
+
+
+def _verdict(judged: Judgement, row: Row, tools: Tools) -> New:
+    ran = None
+    if judged.ran is not None:
+        habitat = tools.sandbox().habitat
+        ran = execution(judged.ran, habitat, "verify", response_id=row["subject_id"])
+    return New(
+        verdicts,
+        {
+            "response_id": row["subject_id"],
+            "checker": row["kind"],
+            "variant_id": tools.variant_id,
+            "status": judged.status,
+            "mismatch": judged.mismatch,
+            "execution_id": ran,
+            "created_at": utc_now(),
+            "predicted": judged.predicted,
+            "got": judged.got,
+            "feedback": clean(judged.feedback),
+        },
+    )
+
+
+STAGE = Stage(
+    "verify",
+    wants,
+    watches=responses.c.id,
+    work=work,
+    writes=(verdicts, executions),
+    lane="sandbox",
+    version=checkers.version(),
+    depends=("tolerance", "same_integer_part", "cpu_seconds", "wall_seconds", "memory_mb"),
+)

@@ -1,0 +1,145 @@
+"""The workforce: who works on a store, and what becomes of the jobs of those who died.
+
+Decisions
+- A worker is one row per process incarnation; ids are never used again. Its lease is that row's,
+  not its jobs': one heartbeat serves them all.
+- Dead is a state and not an event: jobs are taken back from every worker that is not alive, so
+  nothing depends on who noticed the death, or when.
+- A process of this host that is gone (by pid and start time) is dead at once, without waiting
+  for its lease.
+- A job may see `MAX_CRASHES` deaths; where a job cannot be the cause (asking lanes), more.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import psutil
+from sqlalchemy import Connection, case, insert, literal_column, or_, select, update
+
+from annoy_store.counting import count, moved
+from annoy_store.database import now, reserve_ids
+from annoy_store.errors import LostClaim
+from annoy_store.ledger import in_state
+from annoy_store.tables import jobs, workers
+
+MAX_CRASHES = 3
+BYSTANDER_FACTOR = 4
+ALIVE = workers.c.alive == literal_column("1")
+
+
+@cache
+def this_host() -> str:
+    """A name for the place where a pid means something: host, boot, and namespace of pids."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    namespace = Path("/proc/self/ns/pid")
+    parts = [platform.node()]
+    parts += [boot.read_text().strip()[:8]] if boot.exists() else []
+    parts += [os.readlink(namespace)] if namespace.exists() else []
+    return "/".join(parts)
+
+
+def process_start(pid: int) -> str:
+    """When a process of this host started, as text; empty when there is none."""
+    try:
+        process = psutil.Process(pid)
+        return "" if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
+    except psutil.Error:
+        return ""
+
+
+def enlist(connection: Connection, stages: Sequence[str], lease_seconds: float) -> int:
+    """Enter this process as a worker on `stages`; return its id."""
+    (worker_id,) = reserve_ids(connection, workers, 1)
+    at = now(connection)
+    row = {
+        "id": worker_id, "host": this_host(), "pid": os.getpid(),
+        "process_start": process_start(os.getpid()), "stages": " ".join(stages), "alive": 1, "lease_until": at + lease_seconds, "started_at": at,
+    }  # fmt: skip
+    connection.execute(insert(workers).values(row))
+    return worker_id
+
+
+def retire(connection: Connection, worker_id: int) -> None:
+    """A worker leaves in good order."""
+    connection.execute(update(workers).where(workers.c.id == worker_id).values(alive=0))
+
+
+def renew(connection: Connection, worker_id: int, lease_seconds: float) -> None:
+    """Lengthen a worker's lease. Raises LostClaim when it was declared dead."""
+    alive = connection.execute(
+        update(workers)
+        .where(workers.c.id == worker_id, ALIVE)
+        .values(lease_until=now(connection) + lease_seconds)
+    )
+    if alive.rowcount != 1:
+        raise LostClaim("this worker was declared dead; others hold its jobs")
+
+
+def vanished(connection: Connection) -> list[int]:
+    """The workers of this host that are thought to be alive while their process is gone."""
+    chosen = select(workers.c.id, workers.c.pid, workers.c.process_start).where(
+        ALIVE, workers.c.host == this_host()
+    )
+    return [i for i, pid, start in connection.execute(chosen) if process_start(pid) != start]
+
+
+def maintain(
+    connection: Connection,
+    worker_id: int,
+    bystanders: Sequence[str] = (),
+    max_crashes: int = MAX_CRASHES,
+) -> None:
+    """Expire the dead, take their jobs back, and make retries that are due pending.
+
+    Jobs of `bystanders`, stages whose work cannot kill its worker, may see more deaths.
+    """
+    connection.execute(
+        update(workers)
+        .where(
+            ALIVE,
+            workers.c.id != worker_id,
+            or_(workers.c.lease_until < now(connection), workers.c.id.in_(vanished(connection))),
+        )
+        .values(alive=0)
+    )
+    _take_back(connection, worker_id, bystanders, max_crashes)
+    due = connection.execute(
+        update(jobs)
+        .where(in_state("deferred"), jobs.c.due_at <= now(connection))
+        .values(state=literal_column("'pending'"), due_at=None)
+        .returning(jobs.c.stage)
+    )
+    per_stage = Counter(row.stage for row in due)
+    count(connection, worker_id, moved(per_stage, "deferred", "pending"))
+
+
+def _take_back(
+    connection: Connection, worker_id: int, bystanders: Sequence[str], max_crashes: int
+) -> None:
+    alive = select(workers.c.id).where(ALIVE)
+    allowed = case(
+        (jobs.c.stage.in_(list(bystanders)), max_crashes * BYSTANDER_FACTOR), else_=max_crashes
+    )
+    hopeless = jobs.c.crashes + 1 >= allowed
+    back = connection.execute(
+        update(jobs)
+        .where(in_state("claimed"), jobs.c.worker_id.not_in(alive))
+        .values(
+            state=case((hopeless, "failed"), else_="suspect"),
+            reason=case((hopeless, "worker_died"), else_=None),
+            crashes=jobs.c.crashes + 1,
+            worker_id=None,
+        )
+        .returning(jobs.c.stage, jobs.c.state)
+    )
+    deltas: Counter[tuple[str, str]] = Counter()
+    for row in back:
+        deltas[row.stage, row.state] += 1
+        deltas[row.stage, "claimed"] -= 1
+    count(connection, worker_id, deltas)
