@@ -1,22 +1,24 @@
 """Typed settings of two kinds.
 
 `Policy` defines the data: it lives in the store, so every worker and every view obeys the same.
-`RunSettings` says how this machine works: flags, then ANNOY_* variables, then `.env`, then
-`annoy.toml`, then the defaults here. Unknown keys are errors. Keys of endpoints are only ever
-read from the environment, under the name that `api_key_env` gives.
+`RunSettings` says how this machine works: flags, then ANNOY_* variables, then `annoy.toml`, then
+the defaults here; the command line reads `.env` into the environment first. Unknown keys are
+errors. Keys of endpoints are only ever read from the environment, under the name that
+`api_key_env` gives.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 
@@ -53,9 +55,8 @@ class RunSettings(BaseSettings):
     """How this machine runs; the description of a field is its help."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ANNOY_", env_file=".env", extra="forbid", frozen=True, env_ignore_empty=True
+        env_prefix="ANNOY_", extra="forbid", frozen=True, env_ignore_empty=True
     )
-    toml_path: ClassVar[Path | None] = None
 
     store: str = Field("sqlite:///annoy.db", description="SQLAlchemy URL of the store")
     teacher: str = Field("openai", description="openai | batch | tracer | replay")
@@ -87,15 +88,28 @@ class RunSettings(BaseSettings):
         default_factory=dict, description="USD per million tokens: input, cached, output"
     )
 
+    @model_validator(mode="before")
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order the sources: flags, environment, .env, file."""
-        toml = TomlConfigSettingsSource(settings_cls, cls.toml_path)
-        return init_settings, env_settings, dotenv_settings, toml
+    def _none_is_a_word(cls, values: Any) -> Any:
+        """Neither TOML nor a flag can say null, so `none` says it."""
+        if not isinstance(values, dict):
+            return values
+        return {key: None if value == "none" else value for key, value in values.items()}
+
+    @classmethod
+    def layered(cls, file: Mapping[str, Any], flags: Mapping[str, Any]) -> RunSettings:
+        """Return the settings of `flags` over the environment over `file` over the defaults."""
+
+        class Layered(cls):  # type: ignore[misc, valid-type]
+            @classmethod
+            def settings_customise_sources(
+                cls,
+                settings_cls: type[BaseSettings],
+                init_settings: PydanticBaseSettingsSource,
+                env_settings: PydanticBaseSettingsSource,
+                **_: PydanticBaseSettingsSource,
+            ) -> tuple[PydanticBaseSettingsSource, ...]:
+                below = InitSettingsSource(settings_cls, init_kwargs=dict(file))
+                return init_settings, env_settings, below
+
+        return Layered(**flags)

@@ -1,0 +1,216 @@
+"""Raw files on their way into the store: read, judged by rule, written in batches.
+
+Decisions
+- Everything streams: a batch (2,000 rows or 8 MB of text) is one transaction, and nothing larger
+  than a batch and one line is in memory.
+- What a row says about itself (licence, repository, path, language) wins over what the command
+  says; the command fills in where the row is silent. `origin` is the name of the file or folder
+  that was given, without its place, so that two machines agree.
+- Other fields of a row are kept as the origin's metadata, each up to 1,000 characters of JSON.
+- A bad row is refused and counted under one word; the rest goes in. A file that cannot be read
+  to its end keeps what was read and is an error; the files after it are read all the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sqlalchemy import Connection, Table, select
+
+from annoy_store.database import Store, among, analyse, insert_new
+from annoy_store.identity import canonical, clean, digest
+from annoy_store.policies import load_policy, utc_now
+from annoy_store.reading import STDIN, Bad, Raw, read
+from annoy_store.tables import origins, sources
+
+BATCH_ROWS = 2_000
+BATCH_CHARS = 8_000_000
+MAX_FIELD = 1_000
+LANGUAGES = {
+    "py": "python", "pyw": "python", "ipynb": "jupyter", "js": "javascript", "ts": "typescript",
+    "rb": "ruby", "rs": "rust", "go": "go", "java": "java", "c": "c", "h": "c", "cc": "c++",
+    "cpp": "c++", "hpp": "c++", "cs": "c#", "jl": "julia", "r": "r", "sh": "shell",
+    "kt": "kotlin", "scala": "scala", "php": "php", "pl": "perl", "lua": "lua", "hs": "haskell",
+}  # fmt: skip
+DEFAULT_LANGUAGE = "python"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command says about all that it ingests."""
+
+    column: str = "content"
+    origin: str | None = None
+    licence: str = ""
+    language: str | None = None
+    globs: tuple[str, ...] = ()
+    limit: int | None = None
+
+
+@dataclass
+class Tally:
+    """What became of the rows so far.
+
+    `examples` has one sentence per kind of refusal, `errors` one per file that was given up.
+    """
+
+    new: int = 0
+    known: int = 0
+    new_origins: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def taken(self) -> int:
+        return self.new + self.known
+
+    def refuse(self, bad: Bad) -> None:
+        if bad.fatal:
+            self.errors.append(str(bad))
+            return
+        self.refused[bad.reason] += 1
+        self.examples.setdefault(bad.reason, str(bad))
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A source and the origin that goes with it, both without ids."""
+
+    source: Mapping[str, Any]
+    origin: Mapping[str, Any]
+
+
+def ingest(
+    store: Store,
+    paths: Iterable[Path],
+    wish: Wish,
+    progress: Callable[[Tally], None] = lambda tally: None,
+) -> Tally:
+    """Take the files at `paths` into the store; what is there already is left alone.
+
+    Raises UsageError when there is nothing at one of the paths, before anything is taken.
+    """
+    tally = Tally()
+    with store.read() as connection:
+        largest = load_policy(connection).max_source_bytes
+    readers = [(_name(p, wish), read(p, wish.column, wish.globs, largest)) for p in paths]
+    items = ((origin, item) for origin, reader in readers for item in reader)
+    judged = _judge(items, wish, largest, tally)
+    for batch in _batches(judged, wish.limit):
+        with store.write() as connection:
+            _write(connection, batch, tally)
+        progress(tally)
+    if tally.new:
+        with store.write() as connection:
+            analyse(connection, sources, origins)
+    return tally
+
+
+def _name(path: Path, wish: Wish) -> str:
+    """The origin of all that is at `path`, the same wherever the machine keeps it."""
+    return wish.origin or ("stdin" if path == STDIN else path.resolve().name)
+
+
+def _judge(
+    items: Iterable[tuple[str, Raw | Bad]], wish: Wish, largest: int, tally: Tally
+) -> Iterator[_Pair]:
+    for origin, item in items:
+        bad = item if isinstance(item, Bad) else _fault(item, largest)
+        if bad is not None:
+            tally.refuse(bad)
+        elif isinstance(item, Raw):
+            yield _as_rows(item, origin, wish)
+
+
+def _fault(raw: Raw, largest: int) -> Bad | None:
+    """The rule that a row breaks, if any."""
+    content = raw.content
+    if not isinstance(content, str):
+        return Bad("not_text", raw.place, f"the content is {type(content).__name__}")
+    if not content.strip():
+        return Bad("empty", raw.place, "there is nothing in it")
+    size = len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))
+    if size > largest:
+        return Bad("too_large", raw.place, f"{size:,} bytes; max_source_bytes is {largest:,}")
+    return None
+
+
+def _as_rows(raw: Raw, origin: str, wish: Wish) -> _Pair:
+    content = clean(str(raw.content))
+    path = clean(raw.told("path"))
+    language = wish.language or raw.told("language") or _language_of(path)
+    name = digest("source", clean(language).lower(), content)
+    source = {
+        "digest": name, "language": clean(language).lower(), "n_chars": len(content),
+        "created_at": utc_now(), "content": content,
+    }  # fmt: skip
+    where = {
+        "origin": clean(origin), "repo": clean(raw.told("repo")), "path": path,
+        "licence": clean(raw.told("licence")) or wish.licence, "metadata": metadata(raw.rest),
+    }  # fmt: skip
+    return _Pair(source, {"digest": digest("origin", name, *where.values()), **where})
+
+
+def _language_of(path: str) -> str:
+    suffix = PurePosixPath(path).suffix.lstrip(".").lower()
+    return LANGUAGES.get(suffix, suffix) or DEFAULT_LANGUAGE
+
+
+def metadata(fields: Mapping[str, Any]) -> str:
+    """Return `fields` as canonical JSON, without those that are long or null."""
+    kept = {}
+    for key, value in fields.items():
+        text = _json(value)
+        if value is not None and len(text) <= MAX_FIELD:
+            kept[key] = text
+    inner = ",".join(f"{canonical(key)}:{kept[key]}" for key in sorted(kept))
+    return f"{{{inner}}}"
+
+
+def _json(value: Any) -> str:
+    """A value as canonical JSON; what JSON cannot hold (NaN, dates, bytes) as its text."""
+    try:
+        return canonical(value)
+    except (TypeError, ValueError, RecursionError):
+        return canonical(str(value))
+
+
+def _batches(pairs: Iterable[_Pair], limit: int | None) -> Iterator[list[_Pair]]:
+    batch: list[_Pair] = []
+    chars = 0
+    for n, pair in enumerate(pairs, 1):
+        batch.append(pair)
+        chars += pair.source["n_chars"]
+        if len(batch) >= BATCH_ROWS or chars >= BATCH_CHARS or n == limit:
+            yield batch
+            batch, chars = [], 0
+        if n == limit:
+            return
+    if batch:
+        yield batch
+
+
+def _write(connection: Connection, batch: list[_Pair], tally: Tally) -> None:
+    found = {pair.source["digest"]: pair.source for pair in batch}
+    before = _ids(connection, sources, found)
+    insert_new(connection, sources, [row for key, row in found.items() if key not in before])
+    ids = _ids(connection, sources, found)
+    where = {
+        pair.origin["digest"]: {"source_id": ids[pair.source["digest"]], **pair.origin}
+        for pair in batch
+    }
+    placed = _ids(connection, origins, where)
+    insert_new(connection, origins, [row for key, row in where.items() if key not in placed])
+    tally.new += len(found) - len(before)
+    tally.known += len(batch) - (len(found) - len(before))
+    tally.new_origins += len(where) - len(placed)
+
+
+def _ids(connection: Connection, table: Table, digests: Iterable[str]) -> dict[str, int]:
+    chosen = select(table.c.digest, table.c.id).where(among(connection, table.c.digest, digests))
+    return {row.digest: row.id for row in connection.execute(chosen)}

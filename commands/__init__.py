@@ -1,0 +1,175 @@
+"""The command line: every file here whose name has no leading underscore is one command.
+
+Decisions
+- A file's name is its command's name and the first line of its docstring the short help, read
+  without an import, so `annoy --help` costs next to nothing. Running a command imports one file.
+- Errors cross one bridge, `_troubles.py`; a command itself never speaks of exit codes of errors.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from click.exceptions import NoArgsIsHelpError
+
+from . import _troubles
+from ._text import safe
+
+SECTIONS = {
+    "Begin": ("demo", "init", "ingest", "import"),
+    "Work": ("plan", "policy", "run", "batch", "status"),
+    "Look": ("sql", "show", "report"),
+    "Mend": ("retry", "recheck", "replan", "takedown", "merge"),
+    "Publish": ("export", "splits", "card"),
+    "This machine": ("doctor", "completion"),
+}
+MORE = "More"
+
+
+def names() -> list[str]:
+    """The commands there are."""
+    files = Path(__file__).parent.glob("[a-z]*.py")
+    return sorted(path.stem.rstrip("_").replace("_", "-") for path in files)
+
+
+def short_help(name: str) -> str:
+    """The first line of a command file's docstring."""
+    source = _file(name).read_text(encoding="utf-8")
+    lines = (ast.get_docstring(ast.parse(source)) or "").splitlines()
+    return lines[0] if lines else ""
+
+
+def _file(name: str) -> Path:
+    """The file of a command; one named like a Python keyword carries a trailing underscore."""
+    stem = Path(__file__).parent / name.replace("-", "_")
+    plain = stem.with_suffix(".py")
+    return plain if plain.is_file() else stem.with_name(f"{stem.name}_.py")
+
+
+class Front(click.Group):
+    """A group that knows its commands by their files and loads the one that is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return names()
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in names():
+            return None
+        command = importlib.import_module(f"{__name__}.{_file(name).stem}").command
+        assert isinstance(command, click.Command)
+        command.name = name
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in names() and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], names(), 1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise click.UsageError(f"no such command: {args[0]}{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rest = [n for n in names() if not any(n in s for s in SECTIONS.values())]
+        for title, listed in {**SECTIONS, MORE: tuple(rest)}.items():
+            rows = [(n, short_help(n)) for n in listed if n in names()]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            trouble = _troubles.explain(error, debug=_is_debugging(ctx))
+            if trouble is None:
+                raise
+            raise trouble from None
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)
+        return _exit(lambda: super(Front, self).main(*args, standalone_mode=False, **extra))
+
+
+def _is_debugging(ctx: click.Context) -> bool:
+    return bool(ctx.params.get("verbose") or os.environ.get("ANNOY_DEBUG"))
+
+
+def _exit(run: Any) -> NoReturn:
+    """Run the command line and leave with the code that its end stands for."""
+    try:
+        code = run()
+        sys.stdout.flush()
+    except click.ClickException as error:
+        _show(error)
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("annoy: interrupted", err=True)
+        code = 130
+    except BrokenPipeError:
+        _forget_stdout()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show(error: click.ClickException) -> None:
+    """One line for every error; a wrong usage also says where the help is."""
+    if not isinstance(error, click.UsageError) or isinstance(error, NoArgsIsHelpError):
+        return error.show()
+    place = error.ctx.command_path if error.ctx else "annoy"
+    words = " ".join(error.format_message().split())
+    return click.echo(f"annoy: {safe(words).rstrip('.')} (help: {place} --help)", err=True)
+
+
+def _forget_stdout() -> None:
+    """Whoever read our output has left: nothing more may be written, nor flushed at exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        click.echo(f"annoy {version('annoy-store')}")
+    except PackageNotFoundError:
+        click.echo("annoy (from a checkout)")
+    ctx.exit()
+
+
+@click.command(
+    cls=Front,
+    name="annoy",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option("--store", metavar="URL", help="Store to work on (env: ANNOY_STORE_URL).")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="ANNOY_CONFIG",
+    help="File with run settings; annoy.toml here, if there is one (env: ANNOY_CONFIG).",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Say less on stderr.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more; show tracebacks (ANNOY_DEBUG=1).")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+    help="Show the version and exit.",
+)  # fmt: skip
+def annoy(**_: object) -> None:
+    """Turn raw code into verified reasoning data, kept in an SQL store.
+
+    \b
+    Try it, without any key:   annoy demo
+    On your own code:          annoy ingest src/ && annoy run --teacher tracer
+    """

@@ -1,0 +1,231 @@
+"""What commands share: settings, the store, and how to speak and to print.
+
+Decisions
+- Settings: flag > environment > `.env` > annoy.toml > default. `.env` (in the working folder) is
+  read into the environment, where it never overrides, so keys of endpoints may stand there too.
+- A key that no setting answers to is an error in annoy.toml and among ANNOY_* variables.
+- Data goes to stdout, talk to stderr. Rich tables on a terminal, plain aligned lines elsewhere.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from annoy_store.errors import UsageError
+
+from ._text import safe, safe_json
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+    from annoy_store.database import Store
+    from annoy_store.settings import RunSettings
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+OUR_VARIABLES = {"ANNOY_STORE_URL", "ANNOY_CONFIG", "ANNOY_DEBUG"}
+DEFAULT_CONFIG = Path("annoy.toml")
+
+
+def json_option(command: Function) -> Function:
+    """Add `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout.")(command)
+
+
+# Settings ------------------------------------------------------------------------------------
+
+
+def load_settings(ctx: click.Context, **flags: Any) -> RunSettings:
+    """Return the run settings; a flag that is None was not given.
+
+    Raises UsageError for an unknown key or a value that does not fit, naming where it stands.
+    """
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    from annoy_store.settings import RunSettings
+
+    options = ctx.find_root().params
+    _read_dotenv(Path(".env"))
+    known = list(RunSettings.model_fields)
+    file = _read_toml(options.get("config"), known)
+    _check_variables(known)
+    given = {key: value for key, value in flags.items() if value is not None}
+    store = options.get("store") or _store_variable()
+    if store:
+        given["store"] = store
+    try:
+        return RunSettings.layered(file, given)
+    except ValidationError as error:
+        raise UsageError(_first_fault(error, file, given)) from None
+    except SettingsError as error:
+        raise UsageError(f"environment: {error}; write JSON there") from None
+
+
+def _store_variable() -> str | None:
+    return os.environ.get("ANNOY_STORE_URL") or os.environ.get("ANNOY_STORE") or None
+
+
+def _read_dotenv(path: Path) -> None:
+    if not path.is_file():
+        return
+    from dotenv import load_dotenv
+
+    try:
+        load_dotenv(path, override=False)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text: {error}") from None
+
+
+def _read_toml(path: Path | None, known: Sequence[str]) -> dict[str, Any]:
+    if path is None and not DEFAULT_CONFIG.is_file():
+        return {}
+    path = path or DEFAULT_CONFIG
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}") from None
+    for key in values:
+        if key not in known:
+            raise UsageError(f"{path}: {_unknown(key, known)}")
+    return values
+
+
+def _check_variables(known: Sequence[str]) -> None:
+    names = {f"ANNOY_{key.upper()}" for key in known} | OUR_VARIABLES
+    for name in os.environ:
+        if name.startswith("ANNOY_") and name not in names:
+            raise UsageError(f"environment: {_unknown(name, sorted(names))}")
+
+
+def _unknown(key: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key, known, 1)
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown key {key!r}; {meant}known are: {', '.join(known)}"
+
+
+def _first_fault(
+    error: ValidationError, file: Mapping[str, Any], flags: Mapping[str, Any]
+) -> str:
+    first = error.errors(include_url=False)[0]
+    key = str(first["loc"][0]) if first["loc"] else "settings"
+    if key in flags:
+        place = f"--{key.replace('_', '-')}"
+    elif f"ANNOY_{key.upper()}" in os.environ:
+        place = f"ANNOY_{key.upper()}"
+    else:
+        place = f"annoy.toml: {key}" if key in file else key
+    return f"{place} = {first.get('input')!r}: {first['msg']}"
+
+
+def store_of(ctx: click.Context, *, create: bool = False) -> Store:
+    """Open the store that the settings name, and close it when the command ends."""
+    from annoy_store.database import open_store
+
+    store = open_store(load_settings(ctx).store, create=create)
+    ctx.call_on_close(store.close)
+    return store
+
+
+# Speaking and printing -----------------------------------------------------------------------
+
+
+def say(ctx: click.Context, words: str) -> None:
+    """Tell the person something, on stderr; silent with -q."""
+    if not ctx.find_root().params.get("quiet"):
+        click.echo(safe(words), err=True)
+
+
+def warn(words: str) -> None:
+    """Tell the person something that matters, on stderr."""
+    click.echo(f"annoy: {safe(words)}", err=True)
+
+
+@contextmanager
+def progress(ctx: click.Context) -> Iterator[Callable[[str], None]]:
+    """Give a function that shows how far the work is: one changing line, on a terminal only."""
+    stream = click.get_text_stream("stderr")
+    if ctx.find_root().params.get("quiet") or not stream.isatty():
+        yield lambda words: None
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(file=stream).status("") as status:
+        yield lambda words: status.update(Text(safe(words, one_line=True)))
+
+
+def on_terminal() -> bool:
+    """True when stdout is a terminal that a person reads."""
+    return click.get_text_stream("stdout").isatty()
+
+
+def print_json(value: Any, *, indent: bool | None = None) -> None:
+    """Print one JSON value: on one line, or indented where a person reads."""
+    import json
+
+    wide = on_terminal() if indent is None else indent
+    text = json.dumps(value, ensure_ascii=False, indent=2 if wide else None, default=str)
+    click.echo(safe_json(text.encode("utf-8", "replace").decode()))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
+    """Print rows as a table: drawn on a terminal, plain aligned lines elsewhere."""
+    cells = [[cell(value) for value in row] for row in rows]
+    right = [_is_numeric(row[i] for row in cells) for i in range(len(columns))]
+    if on_terminal():
+        _print_rich(columns, cells, right, title)
+    else:
+        _print_plain(columns, cells, right, title)
+
+
+def cell(value: Any) -> str:
+    """A value as one harmless line; null shows as nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return safe(str(value), one_line=True)
+
+
+def _is_numeric(cells: Iterable[str]) -> bool:
+    filled = [c for c in cells if c]
+    return bool(filled) and all(c.lstrip("-").replace(",", "").replace(".", "", 1).isdigit() for c in filled)
+
+
+def _print_rich(
+    columns: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool], title: str
+) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    for name, is_number in zip(columns, right, strict=True):
+        table.add_column(Text(safe(name, one_line=True)), justify="right" if is_number else "left")
+    for row in cells:
+        table.add_row(*map(Text, row))
+    Console().print(table)
+
+
+def _print_plain(
+    columns: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool], title: str
+) -> None:
+    lines = [[safe(c, one_line=True) for c in columns], *cells]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    if title:
+        click.echo(title)
+    for line in lines:
+        shown = (
+            c.rjust(w) if is_number else c.ljust(w)
+            for c, w, is_number in zip(line, widths, right, strict=True)
+        )  # fmt: skip
+        click.echo("  ".join(shown).rstrip())

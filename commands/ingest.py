@@ -1,0 +1,92 @@
+"""Take raw code into the store: JSONL, JSON, CSV, Parquet, folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from annoy_store.ingesting import Tally, Wish, ingest
+
+from ._shared import json_option, print_json, progress, say, store_of, warn
+
+
+@click.command()
+@click.argument(
+    "paths", nargs=-1, required=True, metavar="PATH..", type=click.Path(path_type=Path)
+)
+@click.option("--column", default="content", show_default=True, help="Field that holds the code.")
+@click.option("--origin", help="Name of where it comes from; default: the file's or folder's name.")
+@click.option("--licence", default="", help="Licence of rows that name none themselves.")
+@click.option("--glob", "globs", multiple=True, help="Files of a folder to take (default: *.py).")
+@click.option("--language", help="Language of all rows; default: their own, else by file name.")
+@click.option("-n", "--limit", type=click.IntRange(1), help="Stop after so many rows.")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    column: str,
+    origin: str | None,
+    licence: str,
+    globs: tuple[str, ...],
+    language: str | None,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Take raw code into the store: JSONL, JSON, CSV, Parquet, folders.
+
+    Files may be packed with gz, zst, bz2 or xz; `-` reads JSON lines from stdin; any other file
+    is one source by itself. What is in the store already is left alone, so ingesting twice adds
+    nothing. A SQLite store that is not there yet is made. Fields named licence or license, repo,
+    path and language are understood; other short fields are kept as metadata.
+
+    A row that breaks a rule is refused and counted: the exit code stays 0 as long as something
+    was taken. It is 1 when nothing could be, or when a file could not be read to its end (what
+    was read is kept).
+
+    \b
+    Examples:
+      annoy ingest rawcode.jsonl
+      annoy ingest the-stack/*.parquet --column text --licence MIT
+      annoy ingest ~/src/project --glob '*.py' --glob '*.pyx'
+    """
+    store = store_of(ctx, create=True)
+    wish = Wish(column, origin, licence, language, globs, limit)
+    with progress(ctx) as show:
+        tally = ingest(store, paths, wish, lambda tally: show(_sentence(tally)))
+    report = print_tally if as_json else _teller(ctx)
+    report(tally)
+    for error in tally.errors:
+        warn(error)
+    if tally.errors or not tally.taken:
+        ctx.exit(1)
+
+
+def print_tally(tally: Tally) -> None:
+    """Print the counts as one JSON object."""
+    print_json(
+        {
+            "new": tally.new, "known": tally.known, "new_origins": tally.new_origins,
+            "refused": dict(tally.refused), "examples": tally.examples, "errors": tally.errors,
+        }
+    )  # fmt: skip
+
+
+def _teller(ctx: click.Context) -> Callable[[Tally], None]:
+    def tell(tally: Tally) -> None:
+        click.echo(_sentence(tally))
+        for reason, n in tally.refused.most_common():
+            warn(f"refused {n:,} as {reason}, e.g. {tally.examples[reason]}")
+        if not tally.taken and not tally.errors:
+            warn("nothing was taken in")
+        elif tally.new:
+            say(ctx, "next: annoy run --teacher tracer   (or with a model: annoy run -m MODEL)")
+
+    return tell
+
+
+def _sentence(tally: Tally) -> str:
+    refused = sum(tally.refused.values())
+    return f"{tally.new:,} new, {tally.known:,} known, {refused:,} refused"

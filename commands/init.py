@@ -1,0 +1,51 @@
+"""Make the store, or bring its schema up to date."""
+
+from __future__ import annotations
+
+import click
+
+from annoy_store import database
+
+from ._shared import json_option, load_settings, print_json
+
+
+@click.command()
+@json_option
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """Make the store, or bring its schema up to date.
+
+    Doing it again changes nothing. Back a store up before its schema is upgraded: for SQLite,
+    copy the file while nothing runs. (`ingest` and `demo` make a new SQLite store by themselves.)
+
+    \b
+    Examples:
+      annoy init
+      annoy --store postgresql://user@host/annoy init
+    """
+    store = database.connect(load_settings(ctx).store)
+    ctx.call_on_close(store.close)
+    newest = database.newest_revision()
+    before = _revision(store)
+    if before is None or before < newest:
+        database.upgrade(store)
+    database.open_store(store.url.render_as_string(hide_password=False)).close()
+    if as_json:
+        print_json({"store": str(store), "before": before, "schema": newest})
+    else:
+        click.echo(_sentence(str(store), before, newest))
+
+
+def _revision(store: database.Store) -> str | None:
+    """The schema that is there; looking must not make a file."""
+    if store.path is not None and not store.path.exists():
+        return None
+    return database.revision(store)
+
+
+def _sentence(store: str, before: str | None, newest: str) -> str:
+    if before is None:
+        return f"made {store} with schema {newest}"
+    if before < newest:
+        return f"upgraded {store} from schema {before} to {newest}"
+    return f"{store} has schema {newest} already"

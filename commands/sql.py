@@ -1,0 +1,92 @@
+"""Ask the store anything in SQL, reading only."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from annoy_store.errors import UsageError
+from annoy_store.querying import Described, Value, asking, describe
+
+from ._formats import WRITERS
+from ._shared import json_option, on_terminal, print_json, print_table, store_of
+
+
+@click.command()
+@click.argument("query", required=False)
+@click.option(
+    "--format", "form", type=click.Choice(list(WRITERS)), default="table", show_default=True,
+    help="How to print the rows.",
+)  # fmt: skip
+@click.option(
+    "-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Value of :name in QUERY."
+)
+@click.option("--seconds", default=600.0, show_default=True, help="Give up after so long.")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    query: str | None,
+    form: str,
+    params: tuple[str, ...],
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Ask the store anything in SQL, reading only.
+
+    Without QUERY, lists every view and table with its columns and meaning. `@FILE` reads the
+    query from a file, `-` from stdin. Whatever the query says, nothing is written. `--json` is
+    `--format json`; jsonl, json, csv and markdown stream any number of rows.
+
+    \b
+    Examples:
+      annoy sql
+      annoy sql 'SELECT * FROM v_failures ORDER BY jobs DESC LIMIT 10'
+      annoy sql 'SELECT id, path FROM origins WHERE repo = :r' -p r=octocat/hello --format csv
+    """
+    store = store_of(ctx)
+    form = "json" if as_json else form
+    if query is None:
+        _list(describe(store), form)
+        return
+    with asking(store, _text(query), dict(map(_param, params)), seconds) as found:
+        WRITERS[form](found.columns, found.rows)
+
+
+def _text(query: str) -> str:
+    try:
+        if query == "-":
+            return sys.stdin.read()
+        return Path(query[1:]).read_text(encoding="utf-8") if query.startswith("@") else query
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{query} is not UTF-8 text: {error}") from None
+
+
+def _param(given: str) -> tuple[str, Value]:
+    """`name=value`, a number where it reads like one."""
+    name, equals, value = given.partition("=")
+    if not equals or not name.isidentifier():
+        raise click.BadParameter(f"{given!r} is not NAME=VALUE", param_hint="-p")
+    for kind in (int, float):
+        try:
+            return name, kind(value)
+        except ValueError:
+            continue
+    return name, value
+
+
+def _list(listed: list[Described], form: str) -> None:
+    if form in ("json", "jsonl"):
+        print_json([vars(d) for d in listed])
+        return
+    for kind in ("view", "table"):
+        rows = [(d.name, d.meaning, ", ".join(d.columns)) for d in listed if d.kind == kind]
+        print_table((f"{kind}", "meaning", "columns"), rows)
+        click.echo()
+    if on_terminal() or form == "table":
+        click.echo("try:")
+        for d in listed:
+            if d.example:
+                click.echo(f"  annoy sql {d.example!r}")
