@@ -14,6 +14,7 @@ import re
 from typing import Any
 
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
+_UNCLEAN = re.compile(r"[\ud800-\udfff]|\\u0000")
 
 
 def clean(text: str) -> str:
@@ -30,12 +31,12 @@ def compact(value: Any) -> str:
 
 
 def canonical(value: Any) -> str:
-    """Return `value` as JSON in one line with sorted keys: equal values, equal text."""
-    return clean(
-        json.dumps(
-            value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
-        )
-    )
+    """Return `value` as JSON in one line with sorted keys: equal values, equal text.
+
+    Text in it counts as `clean` stores it, so a value and what is read back are the same one.
+    """
+    text = _sorted(value)
+    return _sorted(_cleaned(json.loads(text))) if _UNCLEAN.search(text) else text
 
 
 def digest(kind: str, *parts: Any) -> str:
@@ -47,3 +48,17 @@ def digest(kind: str, *parts: Any) -> str:
 def seed(*parts: Any) -> int:
     """Return a seed below 2**32 that depends on `parts` alone."""
     return int(digest("seed", *parts)[:8], 16)
+
+
+def _sorted(value: Any) -> str:
+    return json.dumps(
+        value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
+    )
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {clean(key): _cleaned(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(part) for part in value]
+    return clean(value) if isinstance(value, str) else value
