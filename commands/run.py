@@ -1,0 +1,117 @@
+"""Work on what is pending until nothing is left.
+
+Start as many as you like, on as many machines as reach the store: each job is done once. Without
+STAGE all stages run. What was finished is never done, asked or paid for again; a run that was
+killed is taken over by the next one at once.
+
+\b
+Examples:
+  annoy run --teacher tracer
+  annoy run --base-url http://localhost:8000/v1 --model my-model
+  annoy run verify generate --slots 16 --watch
+  annoy run --preset deepseek --model deepseek-flash --limit 100
+
+\b
+Exit code: 0 nothing is left, 1 it had to stop (the message says what to do), 3 it finished but a
+job failed in this run (annoy retry), 130 interrupted. Ctrl-C once finishes what is in flight and
+gives the rest back; twice stops at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import click
+
+from annoy_store.settings import RunSettings
+
+from ._shared import json_option, load_settings, print_json, print_table, say, store_of
+
+STAGES = ("transform", "complete", "parse", "generate", "predict", "verify", "revise")
+FLAGS: dict[str, Any] = {
+    "teacher": str, "transform_teacher": str, "preset": str, "model": str, "transform_model": str,
+    "base_url": str, "api_key_env": str, "temperature": str, "top_p": float, "max_tokens": int,
+    "seed": int, "max_connections": int, "requests_per_minute": int, "tokens_per_minute": int,
+    "call_seconds": float, "tries": int, "replay": str, "slots": int, "python": str,
+}  # fmt: skip
+SWITCHES = ("fixed_connections", "unsafe_no_sandbox", "allow_subprocess")
+
+
+def settings_options(command: Any) -> Any:
+    """Add a flag for each run setting; its help is the setting's description."""
+    for name in reversed([*FLAGS, *SWITCHES]):
+        field = RunSettings.model_fields[name]
+        words = field.description or ""
+        words = words if "|" in words else f"{words[:1].upper()}{words[1:]}."
+        kind = {"is_flag": True, "default": None} if name in SWITCHES else {"type": FLAGS[name]}
+        names = [f"--{name.replace('_', '-')}", *(["-m"] if name == "model" else [])]
+        command = click.option(*names, help=words, **kind)(command)
+    return command
+
+
+@click.command(help=__doc__)
+@click.argument("stage", nargs=-1, type=click.Choice(STAGES))
+@settings_options
+@click.option("-n", "--limit", type=click.IntRange(1), help="At most this many jobs per stage.")
+@click.option("--watch", is_flag=True, help="Stay, and work on what comes in later.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    stage: tuple[str, ...],
+    limit: int | None,
+    watch: bool,
+    dry_run: bool,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    settings = load_settings(ctx, **flags)
+    if dry_run:
+        from .plan import command as plan
+
+        ctx.invoke(plan, as_json=as_json)
+        return
+    from annoy_store.running import Display, run
+
+    store = store_of(ctx)
+    display = Display(quiet=bool(ctx.find_root().params.get("quiet")))
+    with display:
+        done = run(
+            store, settings, stage, limit=limit, watch=watch, display=display, on_signal=_two
+        )
+    if as_json:
+        print_json({"ended": done.by_stage(), "seconds": round(done.seconds, 3)})
+    else:
+        _print(ctx, done.by_stage(), done.seconds)
+    ctx.exit(130 if done.interrupted else 3 if done.failed else 0)
+
+
+def _two(stop: Any) -> None:
+    """The first signal drains, the second ends the process: the next run takes over."""
+
+    def first(*_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: os._exit(130))
+        click.echo("annoy: finishing what is in flight; again to stop at once", err=True)
+        stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, first)
+
+
+def _print(ctx: click.Context, ended: dict[str, dict[str, int]], seconds: float) -> None:
+    if not ended:
+        say(ctx, "nothing to do")
+        return
+    states = ("done", "rejected", "failed", "deferred")
+    rows = [
+        [name, *(ended[name].get(state, 0) for state in states)] for name in STAGES if name in ended
+    ]
+    print_table(["stage", *states], rows)
+    say(ctx, f"{sum(sum(n.values()) for n in ended.values())} jobs in {seconds:.1f} s")
+    if any("failed" in states for states in ended.values()):
+        say(ctx, "some jobs failed: see annoy sql 'SELECT * FROM v_failures', then annoy retry")
