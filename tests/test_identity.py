@@ -7,10 +7,12 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annoy_store.identity import canonical, clean, compact, digest, seed
+
+UNHURRIED = settings(deadline=None)  # how fast a machine is belongs in no test
 
 TEXTS = st.text(st.characters(), max_size=8) | st.sampled_from(
     ["\x00", "\ud800", "\ue000", "\\u0000"]
@@ -39,6 +41,7 @@ def shuffled(value: Any) -> Any:
 
 
 @given(TEXTS)
+@UNHURRIED
 def test_clean(text: str) -> None:
     result = clean(text)
     result.encode()
@@ -49,12 +52,14 @@ def test_clean(text: str) -> None:
 
 
 @given(WELL)
+@UNHURRIED
 def test_json_texts_say_the_same_value(value: Any) -> None:
     assert json.loads(compact(value)) == value
     assert json.loads(canonical(value)) == value
 
 
 @given(WELL)
+@UNHURRIED
 def test_compact_keeps_the_order_of_keys(value: dict[str, Any]) -> None:
     assert compact(json.loads(compact(value))) == compact(value)
     if isinstance(value, dict):
@@ -62,6 +67,7 @@ def test_compact_keeps_the_order_of_keys(value: dict[str, Any]) -> None:
 
 
 @given(ANY)
+@UNHURRIED
 def test_texts_can_be_stored_and_are_final(value: Any) -> None:
     for text in (compact(value), canonical(value)):
         text.encode()
@@ -72,12 +78,14 @@ def test_texts_can_be_stored_and_are_final(value: Any) -> None:
 
 
 @given(ANY)
+@UNHURRIED
 def test_order_of_keys_is_no_content(value: Any) -> None:
     assert canonical(shuffled(value)) == canonical(value)
     assert digest("x", shuffled(value)) == digest("x", value)
 
 
 @given(ANY, ANY)
+@UNHURRIED
 def test_digests(left: Any, right: Any) -> None:
     assert re.fullmatch("[0-9a-f]{32}", digest("x", left))
     assert (digest("x", left) == digest("x", right)) is (canonical(left) == canonical(right))
@@ -88,6 +96,7 @@ def test_digests(left: Any, right: Any) -> None:
 
 
 @given(TEXTS, TEXTS)
+@UNHURRIED
 def test_what_is_stored_has_the_digest_of_what_came(key: str, text: str) -> None:
     assert digest("x", {key: [text]}) == digest("x", {clean(key): [clean(text)]})
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from annoy_store.matching import KINDS, mismatch, same
 
+UNHURRIED = settings(deadline=None)  # how fast a machine is belongs in no test
+
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 LEAVES = st.none() | st.booleans() | NUMBERS | st.text(max_size=8)
 VALUES = st.recursive(
@@ -121,12 +123,14 @@ def test_kinds(expected: Any, predicted: Any, kind: str) -> None:
 
 
 @given(VALUES)
+@UNHURRIED
 def test_everything_finite_equals_itself(value: Any) -> None:
     assert same(value, value)
     assert mismatch(value, value) is None
 
 
 @given(NUMBERS, NUMBERS | st.floats(min_value=0.999, max_value=1.001))
+@UNHURRIED
 def test_numbers_compare_alike_both_ways(left: float, right: float) -> None:
     try:
         near = left * right
@@ -137,7 +141,7 @@ def test_numbers_compare_alike_both_ways(left: float, right: float) -> None:
 
 
 @given(WILD, WILD)
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_never_raises_and_agrees_with_itself(left: Any, right: Any) -> None:
     equal = same(left, right)
     assert equal is same(right, left)
@@ -147,6 +151,7 @@ def test_never_raises_and_agrees_with_itself(left: Any, right: Any) -> None:
 
 
 @given(VALUES)
+@UNHURRIED
 def test_no_other_type_inside_goes_unseen(value: Any) -> None:
     assert not same([value, 1], [value, True])
     assert not same({"k": [value, "1"]}, {"k": [value, 1]})

@@ -19,6 +19,8 @@ from annoy_store.braces import Braces
 from annoy_store.literals import Found
 from annoy_store.parsing import SECTIONS, Fault, ParsedSample, final_answer, sections
 
+UNHURRIED = settings(deadline=None)  # how fast a machine is belongs in no test
+
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
 MAIN = "import math\n\n# Main Function\ndef main_solution(n):\n    return math.isqrt(n)"
@@ -189,7 +191,7 @@ PIECES = (
 
 
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=6), max_size=14).map("".join))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_sections_never_raises(text: str) -> None:
     found = sections(text)
     if isinstance(found, Fault):
@@ -375,7 +377,7 @@ WRITERS = (
 
 
 @given(JSON, PROSE, st.sampled_from(["", "\n```", " And that's it.", "\n{", "\n}"]))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_an_answer_survives_what_stands_around_it(value: Any, before: str, after: str) -> None:
     for write in WRITERS:
         found = final_answer(f"{before}\n{write({'output': value})}{after}", "output")
@@ -393,7 +395,7 @@ SCRAPS = (
 @given(st.lists(st.sampled_from(SCRAPS) | st.text(max_size=4), max_size=16).map("".join))
 @example('{"output": ' + "-" * 40_000 + "1}")
 @example("{'output': " + "1+" * 30_000 + "1}")
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 def test_final_answer_never_raises(text: str) -> None:
     for key in ("output", "input"):
         found = final_answer(text, key)
@@ -431,6 +433,7 @@ def test_work_grows_with_the_text(hostile: str) -> None:
 
 
 @given(st.text("{}[]\"'\\\n:a", max_size=60))
+@UNHURRIED
 def test_work_is_bounded_for_any_text(text: str) -> None:
     assert operations(lambda: Braces(text * 5, "a")) <= 30 * len(text * 5) + 30
 

@@ -6,11 +6,13 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annoy_store.literals import DEEPEST
 from annoy_store.values import diverse, oversize
+
+UNHURRIED = settings(deadline=None)  # how fast a machine is belongs in no test
 
 
 def nest(levels: int) -> Any:
@@ -77,6 +79,7 @@ def test_diverse(outputs: list[str], order: list[int]) -> None:
 
 
 @given(st.lists(st.integers(0, 4) | st.booleans() | st.text("ab", max_size=1), max_size=12))
+@UNHURRIED
 def test_the_first_ones_differ(values: list[Any]) -> None:
     outputs = [json.dumps(value) for value in values]
     order = diverse(outputs)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annoy_store.errors import UsageError
 from annoy_store.wording import Template, bundled, fenced, load, parts
+
+UNHURRIED = settings(deadline=None)  # how fast a machine is belongs in no test
 
 PREDICT = {
     "predict_output": "input",
@@ -40,6 +42,7 @@ def test_the_bundled_templates() -> None:
 
 @pytest.mark.parametrize("name", PREDICT)
 @given(TRICKY, TRICKY, TRICKY, TRICKY)
+@UNHURRIED
 def test_predictions_come_apart_again(
     name: str, problem: str, io: str, code: str, value: str
 ) -> None:
@@ -49,11 +52,13 @@ def test_predictions_come_apart_again(
 
 
 @given(TRICKY)
+@UNHURRIED
 def test_transforms_come_apart_again(code: str) -> None:
     assert parts(load("transform").words(code=code)) == {"code": code}
 
 
 @given(TRICKY, st.lists(st.tuples(TRICKY, TRICKY), max_size=3))
+@UNHURRIED
 def test_chains_come_apart_again(code: str, turns: list[tuple[str, str]]) -> None:
     messages = predicted("predict_output", "p", "io", code, "{}")
     wanted = parts(messages)
@@ -65,6 +70,7 @@ def test_chains_come_apart_again(code: str, turns: list[tuple[str, str]]) -> Non
 
 
 @given(TRICKY, TRICKY)
+@UNHURRIED
 def test_one_pass_only(left: str, right: str) -> None:
     template = load("<{{left}}|{{right}}>\n")
     [message] = template.words(left=left, right=right)
@@ -72,6 +78,7 @@ def test_one_pass_only(left: str, right: str) -> None:
 
 
 @given(TRICKY)
+@UNHURRIED
 def test_nothing_inside_closes_a_fence(value: str) -> None:
     first, *_, last = fenced(value).split("\n")
     assert first == last

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annoy_store import checkers
@@ -17,6 +17,8 @@ from annoy_store.contracts import Habitat, Judgement, Limits, Program, Ran, Sand
 from annoy_store.errors import SandboxError, UsageError
 from annoy_store.sandbox import open_sandbox
 from annoy_store.settings import Policy
+
+UNHURRIED = settings(deadline=None)  # how fast a machine is belongs in no test
 
 STATUSES = {
     *("correct", "wrong", "no_answer", "bad_args", "exception", "cpu_timeout", "wall_timeout"),
@@ -102,6 +104,7 @@ def test_the_tolerance_is_the_policys() -> None:
 
 
 @given(st.integers(1000, 10**9), st.integers(1000, 10**9))
+@UNHURRIED
 def test_feedback_never_tells_the_output(truth: int, predicted: int) -> None:
     judged = judge_output(json.dumps({"output": predicted}), json.dumps(truth))
     if truth == predicted:
@@ -275,6 +278,7 @@ OUTCOMES = (
     st.sampled_from(["call", "generate", "result", None]),
     st.none() | st.text(max_size=2000),
 )
+@UNHURRIED
 def test_only_ok_can_be_correct(
     outcome: str, output: str | None, phase: str | None, message: str | None
 ) -> None:
