@@ -27,6 +27,7 @@ class Breaker:
         self._unreachable = 0
         self._sick = 0
         self._since: float | None = None
+        self._probes = 0
         self.open_until = float("-inf")
 
     @property
@@ -37,7 +38,7 @@ class Breaker:
     def answered(self) -> None:
         """Note an answer: all is well."""
         self.contacted()
-        self._sick = 0
+        self._sick = self._probes = 0
         self.open_until = float("-inf")
 
     def contacted(self) -> None:
@@ -50,13 +51,13 @@ class Breaker:
         """Note a fault of a server that could be reached."""
         self.contacted()
         self._sick += 1
-        self._pause(self._sick - SICK_THRESHOLD, now)
+        self._pause(now)
 
     def unreachable(self, now: float) -> bool:
         """Note that no connection came about; say whether it is time to give up."""
         self._unreachable += 1
         self._since = now if self._since is None else self._since
-        self._pause(self._unreachable - THRESHOLD, now)
+        self._pause(now)
         patience = self._patience if self._reached else self._first_patience
         return self.open and now - self._since >= patience
 
@@ -64,6 +65,9 @@ class Breaker:
         """Return for how many seconds the endpoint has been out of reach."""
         return 0.0 if self._since is None else now - self._since
 
-    def _pause(self, beyond: int, now: float) -> None:
-        if beyond >= 0:
-            self.open_until = now + min(_LONGEST_PAUSE, 0.25 * 2 ** min(beyond, 10))
+    def _pause(self, now: float) -> None:
+        """Pause if open; what fails during a pause was sent before it and prolongs nothing."""
+        if self.open and now >= self.open_until:
+            longest = _LONGEST_PAUSE if self._reached else self._first_patience / 4
+            self.open_until = now + min(longest, 0.25 * 2.0 ** min(self._probes, 10))
+            self._probes += 1

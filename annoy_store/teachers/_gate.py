@@ -44,8 +44,11 @@ class Gate:
 
     @property
     def capacity(self) -> int:
-        """Return how many calls are worth holding: those that may fly, and those at rest."""
-        return self._limit.limit + self.resting
+        """Return how many calls are worth holding: those that may fly, and some at rest.
+
+        Were all that rest replaced, an endpoint that refuses much would be asked ever more.
+        """
+        return self._limit.limit + min(self.resting, self._limit.limit)
 
     async def enter(self, prompt_tokens: int) -> Slot:
         """Wait for leave to send. Raises StopRun once the endpoint is closed."""
