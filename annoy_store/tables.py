@@ -341,4 +341,5 @@ NATURAL_KEYS: dict[str, tuple[str, ...]] = {
     "turns": ("digest",),
     "verdicts": ("response_id", "checker", "variant_id"),
     "pair_checks": ("io_pair_id", "variant_id"),
+    "variants": ("stage", "digest"),
 }

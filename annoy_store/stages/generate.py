@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -177,7 +177,9 @@ def _check_drawn(draws: Draws, row: Row, program: Program, tools: Tools) -> Outc
     if 0 < stable < FEWEST:
         statuses = ["alone" if s == "stable" else s for s in statuses]
     generation, check = _generation(draws, row, tools), _check_run(again, row, tools)
-    positions = _positions(rans, statuses, row)
+    keys = list(draws.pairs)
+    holding = {key for key, status in zip(keys, statuses, strict=True) if status == "stable"}
+    positions = _positions(keys, rans, holding, row)
     rows: list[New] = []
     for (key, (number, ran)), position, status, second in zip(
         draws.pairs.items(), positions, statuses, again, strict=True
@@ -193,14 +195,16 @@ def _check_drawn(draws: Draws, row: Row, program: Program, tools: Tools) -> Outc
     return done(*rows)
 
 
-def _positions(rans: Sequence[Ran], statuses: Sequence[str], row: Row) -> list[int]:
-    """Stable pairs first, in an order in which outputs repeat late; after those there already."""
-    taken = len(_given(row))
-    stable = [i for i, s in enumerate(statuses) if s == "stable"]
-    rest = [i for i, s in enumerate(statuses) if s != "stable"]
-    order = [stable[k] for k in diverse([rans[i].output or "null" for i in stable])] + rest
-    places = {index: taken + place for place, index in enumerate(order)}
-    return [places[i] for i in range(len(rans))]
+def _positions(keys: Sequence[str], rans: Sequence[Ran], stable: Set[str], row: Row) -> list[int]:
+    """Where each pair stands: stable ones first, outputs repeating late; behind those there."""
+    known = {digest("input", json.loads(text)) for _, text, _ in _given(row)}
+    outputs = {key: ran.output or "null" for key, ran in zip(keys, rans, strict=True)}
+    new = [key for key in keys if key not in known]
+    first = [key for key in new if key in stable]
+    order = [first[i] for i in diverse([outputs[key] for key in first])]
+    order += [key for key in new if key not in stable]
+    places = {key: len(known) + place for place, key in enumerate(order)}
+    return [places.get(key, 0) for key in keys]
 
 
 def _again(inputs: Sequence[str], program: Program, tools: Tools) -> list[Ran]:

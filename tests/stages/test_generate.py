@@ -1,0 +1,124 @@
+"""generate makes pairs that hold, sets the others aside, and says why a sample has none."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from sqlalchemy import select, text
+
+from annoy_store.database import Store
+from annoy_store.tables import executions, io_pairs, pair_checks
+from tests import given
+
+RANDOM_INT = "import random\ndef input_generator():\n    return {'x': random.randint(0, 50)}\n"
+LIST = "import random\ndef input_generator():\n    return {'xs': [random.randint(0, 9) for _ in range(4)]}\n"
+
+
+def statuses(store: Store) -> list[str]:
+    with store.read() as connection:
+        return list(connection.scalars(select(pair_checks.c.status)))
+
+
+def test_pairs_are_distinct_stable_and_ordered_by_new_outputs(
+    run_stage, sqlite_store: Store
+) -> None:
+    [outcome] = run_stage("generate", [given.sample("def main_solution(x):\n    return x % 3\n")])
+    assert outcome.state == "done"
+    with sqlite_store.read() as connection:
+        pairs = connection.execute(select(io_pairs).order_by(io_pairs.c.position)).all()
+        checks = connection.execute(select(pair_checks)).all()
+    assert len(pairs) == 10
+    assert {c.status for c in checks} == {"stable"}
+    assert [p.position for p in pairs] == list(range(10))
+    assert len({p.output for p in pairs[:3]}) == 3
+    assert all(json.loads(p.output) == json.loads(p.input)["x"] % 3 for p in pairs)
+    assert all(c.lines_executed for c in checks)
+
+
+def test_the_stored_input_is_the_one_before_the_call(run_stage, sqlite_store: Store) -> None:
+    code = "def main_solution(xs):\n    xs.sort()\n    return xs.pop()\n"
+    run_stage("generate", [given.sample(code, LIST)])
+    with sqlite_store.read() as connection:
+        for given_input, output in connection.execute(select(io_pairs.c.input, io_pairs.c.output)):
+            xs = json.loads(given_input)["xs"]
+            assert len(xs) == 4
+            assert max(xs) == json.loads(output)
+    assert set(statuses(sqlite_store)) == {"stable"}
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("def main_solution(x):\n    return 1 / 0\n", "exception:ZeroDivisionError"),
+        (
+            "import no_such_thing\ndef main_solution(x):\n    return x\n",
+            "missing_module:no_such_thing",
+        ),
+        ("def main_solution(x):\n    return None\n", "no_output"),
+        ("def main_solution(x):\n    return list(range(30))\n", "output_too_large"),
+        ("def main_solution(x):\n    return {1, 2}\n", "not_json"),
+        ("def main_solution(y):\n    return y\n", "bad_args"),
+        ("def main_solution(x):\n    while True:\n        pass\n", "cpu_timeout"),
+        ("import sys\ndef main_solution(x):\n    sys.exit(0)\n", "exit"),
+        ("import random\ndef main_solution(x):\n    return random.random()\n", "too_few_stable"),
+        ("import time\ndef main_solution(x):\n    return int(time.time() * 0)\n", "restless:clock"),
+    ],
+)
+def test_each_kind_of_useless_sample_has_its_word(run_stage, code: str, reason: str) -> None:
+    [outcome] = run_stage("generate", [given.sample(code, RANDOM_INT)], cpu_seconds=0.3)
+    assert (outcome.state, outcome.reason) == ("rejected", reason)
+
+
+def test_a_constant_generator_gives_too_few(run_stage) -> None:
+    generator = "def input_generator():\n    return {'x': 1}\n"
+    [outcome] = run_stage("generate", [given.sample(generator=generator)])
+    assert outcome.reason == "too_few_distinct"
+
+
+def test_a_failing_generator_is_told_from_failing_code(run_stage) -> None:
+    generator = "def input_generator():\n    return 1 / 0\n"
+    [outcome] = run_stage("generate", [given.sample(generator=generator)])
+    assert outcome.reason == "generator_exception:ZeroDivisionError"
+
+
+def test_failures_are_rows_with_counts(run_stage, sqlite_store: Store) -> None:
+    code = "def main_solution(x):\n    assert x > 1000\n    return x\n"
+    run_stage("generate", [given.sample(code)])
+    with sqlite_store.read() as connection:
+        row = connection.execute(select(executions)).one()
+        missing = connection.execute(text("SELECT * FROM v_missing_modules")).all()
+    assert (row.purpose, row.outcome, row.error_type) == ("generate", "exception", "AssertionError")
+    counts = json.loads(row.draws)
+    assert counts["drawn"] == counts["exception:AssertionError"] == 100
+    assert missing == []
+
+
+def test_given_pairs_are_checked_where_there_is_no_generator(
+    run_stage, sqlite_store: Store
+) -> None:
+    sample = given.sample(generator=None)
+    pairs = [given.io_pair(sample, {"x": n}, out, n) for n, out in enumerate([0, 2, 5])]
+    [outcome] = run_stage("generate", pairs)
+    assert outcome.state == "done"
+    assert statuses(sqlite_store) == ["stable", "stable", "wrong_output"]
+
+
+def test_the_same_sample_gives_the_same_pairs_again(run_stage, sqlite_store: Store) -> None:
+    run_stage("generate", [given.sample()])
+    with sqlite_store.read() as connection:
+        first = connection.execute(select(io_pairs.c.input, io_pairs.c.output)).all()
+    run_stage("generate", pairs_wanted=12)
+    from annoy_store.planning import replan
+    from annoy_store.policies import draw_up
+    from annoy_store.stages import PIPELINE, STAGES
+
+    with sqlite_store.write() as connection:
+        assert replan(connection, draw_up(connection, PIPELINE), STAGES["generate"]) == 1
+    run_stage("generate")
+    with sqlite_store.read() as connection:
+        again = connection.execute(
+            select(io_pairs.c.input, io_pairs.c.output, io_pairs.c.position).order_by(io_pairs.c.id)
+        ).all()
+    assert [tuple(r)[:2] for r in again[:10]] == [tuple(r) for r in first]
+    assert sorted(r.position for r in again) == list(range(12))

@@ -1,0 +1,66 @@
+"""parse makes samples of answers, and gives every fault its own word."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from annoy_store.database import Store
+from annoy_store.tables import sample_origins, samples
+from tests import given
+
+GOOD = """## Main Function
+```python
+def main_solution(n):
+    return n + 1
+```
+## Input Output Description
+Input: n (int). Output: int.
+## Input Generator
+```python
+def input_generator():
+    return {"n": 1}
+```
+## Problem Statement
+What follows n?
+"""
+
+
+def answer(text: str, finish_reason: str = "stop", content: str = "a = 1"):
+    source = given.source(content)
+    turn, call = given.asked(f"about {content}", about=content, source_id=source)
+    return [turn, given.response(call, text, finish_reason=finish_reason)]
+
+
+def test_a_good_answer_becomes_a_sample_with_its_lineage(run_stage, sqlite_store: Store) -> None:
+    [outcome] = run_stage("parse", answer(GOOD))
+    assert outcome.state == "done"
+    with sqlite_store.read() as connection:
+        sample = connection.execute(select(samples)).one()
+        origin = connection.execute(select(sample_origins)).one()
+    assert sample.refcode.startswith("def main_solution")
+    assert (origin.sample_id, origin.source_id, origin.response_id) == (sample.id, 1, 1)
+
+
+def test_equal_answers_to_two_sources_are_one_sample_with_two_origins(
+    run_stage, sqlite_store: Store
+) -> None:
+    run_stage("parse", answer(GOOD, content="a = 1") + answer(GOOD, content="b = 2"))
+    with sqlite_store.read() as connection:
+        assert len(connection.execute(select(samples)).all()) == 1
+        assert len(connection.execute(select(sample_origins)).all()) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "finish_reason", "reason"),
+    [
+        (GOOD.replace("## Problem Statement", "Also"), "stop", "section_missing:problem_statement"),
+        (GOOD[:90], "length", "truncated"),
+        (GOOD.replace("def main_solution", "def main"), "stop", "name_missing:main_solution"),
+        (GOOD.replace("return n + 1", "return n +"), "stop", "syntax_error:main_function"),
+        ("", "stop", "empty"),
+    ],
+)
+def test_each_fault_has_its_word(run_stage, text: str, finish_reason: str, reason: str) -> None:
+    [outcome] = run_stage("parse", answer(text, finish_reason))
+    assert (outcome.state, outcome.reason) == ("rejected", reason)

@@ -1,0 +1,74 @@
+"""predict asks both directions of the first stable pairs, and nothing twice."""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import select
+
+from annoy_store.contracts import New
+from annoy_store.database import Store
+from annoy_store.tables import calls, pair_checks, prompts, turns, variants
+from annoy_store.wording import parts
+from tests import given
+
+
+def checked(outputs: list[object], statuses: list[str] | None = None) -> list[New]:
+    sample = given.sample()
+    variant = New(variants, {"stage": "generate", "digest": "v", "description": "{}", "active": 0})
+    rows: list[New] = []
+    for i, output in enumerate(outputs):
+        pair = given.io_pair(sample, {"x": i}, output, i)
+        values = {
+            "io_pair_id": pair,
+            "variant_id": variant,
+            "execution_id": None,
+            "lines_executed": 1,
+        }
+        rows.append(New(pair_checks, values | {"status": (statuses or ["stable"] * 99)[i]}))
+    return rows
+
+
+def asked(store: Store) -> list[tuple[str, dict[str, str]]]:
+    with store.read() as connection:
+        rows = connection.execute(
+            select(turns.c.kind, prompts.c.messages).join(prompts).order_by(turns.c.id)
+        )
+        return [(kind, parts(json.loads(messages))) for kind, messages in rows]
+
+
+def test_three_pairs_in_both_directions(run_stage, sqlite_store: Store) -> None:
+    run_stage("predict", checked([0, 2, 4, 6]))
+    found = asked(sqlite_store)
+    inputs = {p["input"] for kind, p in found if kind == "predict_output"}
+    outputs = {p["output"] for kind, p in found if kind == "predict_input"}
+    assert inputs == {'{"x":0}', '{"x":1}', '{"x":2}'}
+    assert outputs == {"0", "2", "4"}
+    assert all(p["code"] == given.DOUBLE for _, p in found)
+    assert all(not {"input", "output"} <= p.keys() for _, p in found)
+
+
+def test_an_input_is_not_asked_twice_for_one_output(run_stage, sqlite_store: Store) -> None:
+    outcomes = run_stage("predict", checked([7, 7, 8]))
+    kinds = [kind for kind, _ in asked(sqlite_store)]
+    assert kinds.count("predict_input") == 2
+    assert kinds.count("predict_output") == 3
+    assert sorted(str(o.reason) for o in outcomes) == ["None", "None", "same_prompt"]
+
+
+def test_only_stable_pairs_are_asked(run_stage, sqlite_store: Store) -> None:
+    run_stage("predict", checked([0, 2, 4], ["stable", "unstable", "missing_module"]))
+    assert len(asked(sqlite_store)) == 2
+
+
+def test_raising_the_number_of_pairs_asks_only_the_new_ones(run_stage) -> None:
+    assert len(run_stage("predict", checked([0, 2, 4, 6]))) == 3
+    assert len(run_stage("predict", pairs_per_sample=4)) == 1
+    assert run_stage("predict", pairs_per_sample=4) == []
+
+
+def test_several_answers_are_planned_where_wanted(run_stage, sqlite_store: Store) -> None:
+    run_stage("predict", checked([0, 2]), samples_per_prompt=4, pairs_per_sample=1)
+    with sqlite_store.read() as connection:
+        numbers = list(connection.scalars(select(calls.c.sample_no)))
+    assert sorted(numbers) == [0, 0, 1, 1, 2, 2, 3, 3]

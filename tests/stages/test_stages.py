@@ -1,0 +1,58 @@
+"""Tests about the house: every stage has the one shape, and its SELECT runs on both databases."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+
+import pytest
+
+from annoy_store.contracts import Stage
+from annoy_store.database import Store
+from annoy_store.ledger import Claim, load
+from annoy_store.planning import plan_all
+from annoy_store.policies import draw_up
+from annoy_store.stages import PIPELINE, STAGES
+
+
+def test_pipeline_is_the_seven_stages_in_order() -> None:
+    assert list(STAGES) == [
+        "transform",
+        "complete",
+        "parse",
+        "generate",
+        "predict",
+        "verify",
+        "revise",
+    ]
+
+
+@pytest.mark.parametrize("stage", PIPELINE, ids=lambda s: s.name)
+def test_stage_is_named_after_its_file_and_opens_with_three_lines(stage: Stage) -> None:
+    module = sys.modules[stage.work.__module__]
+    assert module.__name__ == f"annoy_store.stages.{stage.name}"
+    lines = (module.__doc__ or "").splitlines()
+    assert lines[0].startswith(f"{stage.name}: ")
+    assert [line.split()[0] for line in lines[2:5]] == ["wants", "does", "writes"]
+    written = lines[4].removeprefix("writes").replace(",", " ").split()
+    assert sorted(written) == sorted(t.name for t in stage.writes)
+
+
+@pytest.mark.parametrize("stage", PIPELINE, ids=lambda s: s.name)
+def test_asking_stages_are_coroutines_and_others_are_not(stage: Stage) -> None:
+    assert inspect.iscoroutinefunction(stage.work) is (stage.lane == "asking")
+
+
+def test_selects_run_on_an_empty_store(store: Store) -> None:
+    with store.write() as connection:
+        agenda = draw_up(connection, PIPELINE)
+        assert plan_all(connection, agenda).total() == 0
+        for stage in PIPELINE:
+            assert load(connection, agenda, stage, [Claim(stage.name, 1, 1, 1)]) == {}
+
+
+@pytest.mark.parametrize("stage", PIPELINE, ids=lambda s: s.name)
+def test_depends_and_reach_are_policies(stage: Stage) -> None:
+    from annoy_store.settings import Policy
+
+    assert {*stage.depends, *stage.reach} <= set(Policy.model_fields)

@@ -1,0 +1,46 @@
+"""transform words one prompt per source, once."""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import insert, select
+
+from annoy_store.database import Store
+from annoy_store.tables import calls, hidden, prompts, sources, turns
+from annoy_store.wording import parts
+from tests import given
+
+
+def test_prompt_turn_and_call_are_written(run_stage, sqlite_store: Store) -> None:
+    [outcome] = run_stage("transform", [given.source("def f(x):\n    return x\n")])
+    assert outcome.state == "done"
+    with sqlite_store.read() as connection:
+        messages = json.loads(connection.scalars(select(prompts.c.messages)).one())
+        assert parts(messages)["code"] == "def f(x):\n    return x\n"
+        turn = connection.execute(select(turns)).one()
+        assert (turn.kind, turn.number, turn.io_pair_id) == ("transform", 1, None)
+        call = connection.execute(select(calls)).one()
+        assert (call.prompt_id, call.sample_no, call.pinned_teacher_id) == (turn.prompt_id, 0, 0)
+
+
+def test_a_second_run_finds_nothing(run_stage) -> None:
+    assert len(run_stage("transform", [given.source("a = 1")])) == 1
+    assert run_stage("transform", [given.source("a = 1")]) == []
+
+
+def test_blank_and_too_long_sources_are_rejected(run_stage) -> None:
+    rows = [given.source(" \n"), given.source("x" * 5000)]
+    outcomes = run_stage("transform", rows, max_prompt_chars=4000)
+    assert sorted(o.reason for o in outcomes) == ["empty", "too_long"]
+    assert {o.state for o in outcomes} == {"rejected"}
+
+
+def test_a_source_that_was_taken_down_is_not_wanted(run_stage, sqlite_store: Store) -> None:
+    from annoy_store.writing import write
+
+    with sqlite_store.write() as connection:
+        write(connection, [given.source("secret = 1")])
+        key = connection.scalar(select(sources.c.id))
+        connection.execute(insert(hidden).values(kind="source", subject_id=key))
+    assert run_stage("transform") == []
