@@ -182,8 +182,10 @@ def _ask_server(
 def _lay_down_rights(connection: Connection, seconds: float) -> None:
     connection.execute(text("SET TRANSACTION READ ONLY"))
     connection.execute(text(f"SET LOCAL statement_timeout = {int(seconds * 1000)}"))
-    superuser = text("SELECT current_setting('is_superuser') = 'on' AND EXISTS "
-                     "(SELECT 1 FROM pg_roles WHERE rolname = 'pg_read_all_data')")
+    superuser = text(
+        "SELECT current_setting('is_superuser') = 'on' AND EXISTS "
+        "(SELECT 1 FROM pg_roles WHERE rolname = 'pg_read_all_data')"
+    )
     if connection.scalar(superuser):
         connection.execute(text("SET LOCAL ROLE pg_read_all_data"))
 

@@ -138,7 +138,9 @@ def _read_folder(
 def _walk(folder: Path) -> Iterator[Path]:
     """Every ordinary file below `folder`, in order of names."""
     for here, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS)
+        folders[:] = sorted(
+            f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS
+        )
         for name in sorted(files):
             path = Path(here, name)
             if path.is_file() and not path.is_symlink():
@@ -166,9 +168,11 @@ def _kind(name: str) -> tuple[str, str]:
 
 
 def _open_zst(path: Path) -> IO[bytes]:
-    import pyarrow
+    import pyarrow  # type: ignore[import-untyped]
 
-    return io.BufferedReader(pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd"), CHUNK)
+    return io.BufferedReader(
+        pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd"), CHUNK
+    )
 
 
 PACKINGS: dict[str, Callable[[Path], Any]] = {
@@ -318,7 +322,7 @@ def _csv(stream: IO[bytes], name: str, delimiter: str = ",") -> Iterator[Item]:
     try:
         for row in reader:
             place = Place(name, reader.line_num)
-            row.pop(None, None)  # type: ignore[call-overload]
+            row.pop(None, None)
             wrong = any(v and _WRONG_BYTE.search(v) for v in row.values())
             yield Bad("not_utf8", place, "not UTF-8") if wrong else (place, row)
     except csv.Error as error:
@@ -332,7 +336,7 @@ def _tsv(stream: IO[bytes], name: str) -> Iterator[Item]:
 
 def _parquet(stream: IO[bytes], name: str) -> Iterator[Item]:
     import pyarrow
-    from pyarrow.parquet import ParquetFile
+    from pyarrow.parquet import ParquetFile  # type: ignore[import-untyped]
 
     number = 0
     try:

@@ -60,7 +60,9 @@ class RunSettings(BaseSettings):
 
     store: str = Field("sqlite:///annoy.db", description="SQLAlchemy URL of the store")
     teacher: str = Field("openai", description="openai | batch | tracer | replay")
-    transform_teacher: str | None = Field(None, description="teacher of transform prompts, if other")
+    transform_teacher: str | None = Field(
+        None, description="teacher of transform prompts, if other"
+    )
     preset: str | None = Field(None, description="openai | deepseek | vllm | sglang | ollama")
     model: str | None = Field(None, description="model name as the endpoint knows it")
     transform_model: str | None = Field(None, description="model of transform prompts, if another")

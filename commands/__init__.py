@@ -11,8 +11,10 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import io
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -94,17 +96,21 @@ class Front(click.Group):
             raise trouble from None
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        start: Any = super().main
         if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **extra)
-        return _exit(lambda: super(Front, self).main(*args, standalone_mode=False, **extra))
+            return start(*args, standalone_mode=False, **extra)
+        return _exit(lambda: start(*args, standalone_mode=False, **extra))
 
 
 def _is_debugging(ctx: click.Context) -> bool:
     return bool(ctx.params.get("verbose") or os.environ.get("ANNOY_DEBUG"))
 
 
-def _exit(run: Any) -> NoReturn:
+def _exit(run: Callable[[], Any]) -> NoReturn:
     """Run the command line and leave with the code that its end stands for."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = run()
         sys.stdout.flush()

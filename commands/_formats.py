@@ -14,6 +14,7 @@ import csv
 import itertools
 import json
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -53,7 +54,7 @@ def write_json(columns: Sequence[str], rows: Rows) -> None:
 
 def write_csv(columns: Sequence[str], rows: Rows) -> None:
     """Comma-separated values with a header; null is an empty cell."""
-    writer = csv.writer(click.get_text_stream("stdout"), lineterminator="\n")
+    writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(map(_hexed, row) for row in rows)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 OUR_VARIABLES = {"ANNOY_STORE_URL", "ANNOY_CONFIG", "ANNOY_DEBUG"}
+TEST_PREFIX = "ANNOY_TEST_"
 DEFAULT_CONFIG = Path("annoy.toml")
 
 
@@ -101,7 +103,7 @@ def _read_toml(path: Path | None, known: Sequence[str]) -> dict[str, Any]:
 def _check_variables(known: Sequence[str]) -> None:
     names = {f"ANNOY_{key.upper()}" for key in known} | OUR_VARIABLES
     for name in os.environ:
-        if name.startswith("ANNOY_") and name not in names:
+        if name.startswith("ANNOY_") and name not in names and not name.startswith(TEST_PREFIX):
             raise UsageError(f"environment: {_unknown(name, sorted(names))}")
 
 
@@ -111,9 +113,7 @@ def _unknown(key: str, known: Sequence[str]) -> str:
     return f"unknown key {key!r}; {meant}known are: {', '.join(known)}"
 
 
-def _first_fault(
-    error: ValidationError, file: Mapping[str, Any], flags: Mapping[str, Any]
-) -> str:
+def _first_fault(error: ValidationError, file: Mapping[str, Any], flags: Mapping[str, Any]) -> str:
     first = error.errors(include_url=False)[0]
     key = str(first["loc"][0]) if first["loc"] else "settings"
     if key in flags:
@@ -151,20 +151,19 @@ def warn(words: str) -> None:
 @contextmanager
 def progress(ctx: click.Context) -> Iterator[Callable[[str], None]]:
     """Give a function that shows how far the work is: one changing line, on a terminal only."""
-    stream = click.get_text_stream("stderr")
-    if ctx.find_root().params.get("quiet") or not stream.isatty():
+    if ctx.find_root().params.get("quiet") or not sys.stderr.isatty():
         yield lambda words: None
         return
     from rich.console import Console
     from rich.text import Text
 
-    with Console(file=stream).status("") as status:
+    with Console(stderr=True).status("") as status:
         yield lambda words: status.update(Text(safe(words, one_line=True)))
 
 
 def on_terminal() -> bool:
     """True when stdout is a terminal that a person reads."""
-    return click.get_text_stream("stdout").isatty()
+    return sys.stdout.isatty()
 
 
 def print_json(value: Any, *, indent: bool | None = None) -> None:
@@ -197,7 +196,9 @@ def cell(value: Any) -> str:
 
 def _is_numeric(cells: Iterable[str]) -> bool:
     filled = [c for c in cells if c]
-    return bool(filled) and all(c.lstrip("-").replace(",", "").replace(".", "", 1).isdigit() for c in filled)
+    return bool(filled) and all(
+        c.lstrip("-").replace(",", "").replace(".", "", 1).isdigit() for c in filled
+    )
 
 
 def _print_rich(

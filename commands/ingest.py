@@ -1,4 +1,20 @@
-"""Take raw code into the store: JSONL, JSON, CSV, Parquet, folders."""
+"""Take raw code into the store: JSONL, JSON, CSV, Parquet, folders.
+
+Files may be packed with gz, zst, bz2 or xz; `-` reads JSON lines from stdin; any other file
+is one source by itself. What is in the store already is left alone, so ingesting twice adds
+nothing. A SQLite store that is not there yet is made. Fields named licence or license, repo,
+path and language are understood; other short fields are kept as metadata.
+
+A row that breaks a rule is refused and counted: the exit code stays 0 as long as something
+was taken. It is 1 when nothing could be, or when a file could not be read to its end (what
+was read is kept).
+
+\b
+Examples:
+  annoy ingest rawcode.jsonl
+  annoy ingest the-stack/*.parquet --column text --licence MIT
+  annoy ingest ~/src/project --glob '*.py' --glob '*.pyx'
+"""
 
 from __future__ import annotations
 
@@ -12,10 +28,8 @@ from annoy_store.ingesting import Tally, Wish, ingest
 from ._shared import json_option, print_json, progress, say, store_of, warn
 
 
-@click.command()
-@click.argument(
-    "paths", nargs=-1, required=True, metavar="PATH..", type=click.Path(path_type=Path)
-)
+@click.command(help=__doc__)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH..", type=click.Path(path_type=Path))
 @click.option("--column", default="content", show_default=True, help="Field that holds the code.")
 @click.option("--origin", help="Name of where it comes from; default: the file's or folder's name.")
 @click.option("--licence", default="", help="Licence of rows that name none themselves.")
@@ -35,23 +49,6 @@ def command(
     limit: int | None,
     as_json: bool,
 ) -> None:
-    """Take raw code into the store: JSONL, JSON, CSV, Parquet, folders.
-
-    Files may be packed with gz, zst, bz2 or xz; `-` reads JSON lines from stdin; any other file
-    is one source by itself. What is in the store already is left alone, so ingesting twice adds
-    nothing. A SQLite store that is not there yet is made. Fields named licence or license, repo,
-    path and language are understood; other short fields are kept as metadata.
-
-    A row that breaks a rule is refused and counted: the exit code stays 0 as long as something
-    was taken. It is 1 when nothing could be, or when a file could not be read to its end (what
-    was read is kept).
-
-    \b
-    Examples:
-      annoy ingest rawcode.jsonl
-      annoy ingest the-stack/*.parquet --column text --licence MIT
-      annoy ingest ~/src/project --glob '*.py' --glob '*.pyx'
-    """
     store = store_of(ctx, create=True)
     wish = Wish(column, origin, licence, language, globs, limit)
     with progress(ctx) as show:

@@ -1,4 +1,13 @@
-"""Make the store, or bring its schema up to date."""
+"""Make the store, or bring its schema up to date.
+
+Doing it again changes nothing. Back a store up before its schema is upgraded: for SQLite,
+copy the file while nothing runs. (`ingest` and `demo` make a new SQLite store by themselves.)
+
+\b
+Examples:
+  annoy init
+  annoy --store postgresql://user@host/annoy init
+"""
 
 from __future__ import annotations
 
@@ -9,20 +18,10 @@ from annoy_store import database
 from ._shared import json_option, load_settings, print_json
 
 
-@click.command()
+@click.command(help=__doc__)
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """Make the store, or bring its schema up to date.
-
-    Doing it again changes nothing. Back a store up before its schema is upgraded: for SQLite,
-    copy the file while nothing runs. (`ingest` and `demo` make a new SQLite store by themselves.)
-
-    \b
-    Examples:
-      annoy init
-      annoy --store postgresql://user@host/annoy init
-    """
     store = database.connect(load_settings(ctx).store)
     ctx.call_on_close(store.close)
     newest = database.newest_revision()

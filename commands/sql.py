@@ -1,4 +1,15 @@
-"""Ask the store anything in SQL, reading only."""
+"""Ask the store anything in SQL, reading only.
+
+Without QUERY, lists every view and table with its columns and meaning. `@FILE` reads the
+query from a file, `-` from stdin. Whatever the query says, nothing is written. `--json` is
+`--format json`; jsonl, json, csv and markdown stream any number of rows.
+
+\b
+Examples:
+  annoy sql
+  annoy sql 'SELECT * FROM v_failures ORDER BY jobs DESC LIMIT 10'
+  annoy sql 'SELECT id, path FROM origins WHERE repo = :r' -p r=octocat/hello --format csv
+"""
 
 from __future__ import annotations
 
@@ -14,7 +25,7 @@ from ._formats import WRITERS
 from ._shared import json_option, on_terminal, print_json, print_table, store_of
 
 
-@click.command()
+@click.command(help=__doc__)
 @click.argument("query", required=False)
 @click.option(
     "--format", "form", type=click.Choice(list(WRITERS)), default="table", show_default=True,
@@ -34,18 +45,6 @@ def command(
     seconds: float,
     as_json: bool,
 ) -> None:
-    """Ask the store anything in SQL, reading only.
-
-    Without QUERY, lists every view and table with its columns and meaning. `@FILE` reads the
-    query from a file, `-` from stdin. Whatever the query says, nothing is written. `--json` is
-    `--format json`; jsonl, json, csv and markdown stream any number of rows.
-
-    \b
-    Examples:
-      annoy sql
-      annoy sql 'SELECT * FROM v_failures ORDER BY jobs DESC LIMIT 10'
-      annoy sql 'SELECT id, path FROM origins WHERE repo = :r' -p r=octocat/hello --format csv
-    """
     store = store_of(ctx)
     form = "json" if as_json else form
     if query is None:

@@ -1,0 +1,178 @@
+"""How a store stands: the funnel, who works on it, what it cost, and what to do next.
+
+Decision: jobs come from the counters and open work from partial indexes, so asking costs the same
+however many jobs are done. Tokens are summed over attempts above a mark, so who asks again and
+again (`--watch`) reads only what is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, and_, case, func, literal_column, null, select
+
+from annoy_store.contracts import Stage
+from annoy_store.counting import funnel
+from annoy_store.database import Store, now, revision
+from annoy_store.ledger import in_state
+from annoy_store.planning import count_wanted
+from annoy_store.policies import load_policy
+from annoy_store.tables import attempts, jobs, metadata, prices, teachers, workers
+
+COUNTED = (
+    "sources", "origins", "prompts", "turns", "calls", "attempts", "responses", "samples",
+    "executions", "io_pairs", "pair_checks", "verdicts", "exports", "export_rows",
+)  # fmt: skip
+FREE_BACKENDS = ("tracer", "replay")
+OPEN = ("pending", "claimed", "deferred", "suspect")
+TOKENS = ("prompt", "cached", "completion", "reasoning")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens and money of the attempts with an id up to `upto`; `unpriced` answers cost unknown."""
+
+    upto: int = 0
+    attempts: int = 0
+    tokens: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(TOKENS, 0))
+    known_usd: float = 0.0
+    unpriced: int = 0
+
+    @property
+    def cost_usd(self) -> float | None:
+        return None if self.unpriced else self.known_usd
+
+    def __add__(self, more: Usage) -> Usage:
+        tokens = {name: self.tokens[name] + more.tokens[name] for name in TOKENS}
+        return Usage(
+            max(self.upto, more.upto), self.attempts + more.attempts, tokens,
+            self.known_usd + more.known_usd, self.unpriced + more.unpriced,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A store at one moment. `wanted` are jobs that the next run would enter."""
+
+    store: str
+    schema: str | None
+    tables: Mapping[str, int]
+    stages: Mapping[str, Mapping[str, int]]
+    wanted: Mapping[str, int]
+    workers: list[dict[str, Any]]
+    usage: Usage
+    next_due: float | None
+
+    def total(self, *states: str) -> int:
+        """Jobs of all stages in these states."""
+        return sum(of.get(state, 0) for of in self.stages.values() for state in states)
+
+    def next_step(self) -> str:
+        """The command to type next."""
+        if not self.tables["sources"] and not self.tables["samples"]:
+            return "annoy ingest PATH   (or see it work first: annoy demo)"
+        if self.workers:
+            return "annoy status --watch"
+        if self.total(*OPEN) or sum(self.wanted.values()):
+            return "annoy run --teacher tracer   (or with a model: annoy run -m MODEL)"
+        if self.total("failed"):
+            return "annoy retry --dry-run"
+        if self.tables["verdicts"]:
+            return "annoy export codeio DIR"
+        return "annoy sql 'SELECT * FROM v_failures ORDER BY jobs DESC'"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape of `annoy status --json`."""
+        return {
+            "store": self.store, "schema": self.schema, "tables": dict(self.tables),
+            "stages": {name: dict(states) for name, states in self.stages.items()},
+            "tokens": dict(self.usage.tokens), "attempts": self.usage.attempts,
+            "cost_usd": self.usage.cost_usd, "known_cost_usd": self.usage.known_usd,
+            "wanted": dict(self.wanted), "workers": self.workers, "next_due_s": self.next_due,
+            "next": self.next_step(),
+        }  # fmt: skip
+
+
+def standing(store: Store, stages: Iterable[Stage], before: Usage | None = None) -> Standing:
+    """Look at a store; with `before`, add to that usage only what came since."""
+    schema = revision(store)
+    listed = list(stages)
+    with store.read() as connection:
+        policy = load_policy(connection)
+        jobs_now = funnel(connection)
+        usage = before or Usage()
+        return Standing(
+            str(store),
+            schema,
+            {name: _count(connection, name) for name in COUNTED},
+            {stage.name: jobs_now.get(stage.name, {}) for stage in listed},
+            {stage.name: count_wanted(connection, stage, policy) for stage in listed},
+            _workers(connection),
+            usage + usage_above(connection, usage.upto),
+            _next_due(connection),
+        )
+
+
+def _count(connection: Connection, table: str) -> int:
+    return int(connection.scalar(select(func.count()).select_from(metadata.tables[table])) or 0)
+
+
+def usage_above(connection: Connection, mark: int) -> Usage:
+    """What the attempts with an id above `mark` used, at the prices of their time."""
+    valid = (
+        select(func.max(prices.c.from_time))
+        .where(prices.c.model == teachers.c.model, prices.c.from_time <= attempts.c.started_at)
+        .correlate(teachers, attempts)
+        .scalar_subquery()
+    )
+    cached = func.coalesce(attempts.c.cached_tokens, 0)
+    cost = (
+        (attempts.c.prompt_tokens - cached) * prices.c.input
+        + cached * prices.c.cached
+        + attempts.c.completion_tokens * prices.c.output
+    ) / 1_000_000.0
+    unpriced = and_(
+        attempts.c.status == "ok", teachers.c.backend.not_in(FREE_BACKENDS), cost.is_(null())
+    )
+    sums = [func.sum(attempts.c[f"{name}_tokens"]).label(name) for name in TOKENS]
+    row = connection.execute(
+        select(
+            func.max(attempts.c.id).label("upto"), func.count().label("n"), *sums,
+            func.sum(cost).label("usd"), func.sum(case((unpriced, 1), else_=0)).label("unpriced"),
+        )
+        .select_from(attempts.join(teachers, teachers.c.id == attempts.c.teacher_id))
+        .join(prices, and_(prices.c.model == teachers.c.model, prices.c.from_time == valid),
+              isouter=True)
+        .where(attempts.c.id > mark)
+    ).one()._mapping  # fmt: skip
+    tokens = {name: int(row[name] or 0) for name in TOKENS}
+    return Usage(
+        row["upto"] or mark, row["n"], tokens, float(row["usd"] or 0), int(row["unpriced"] or 0)
+    )
+
+
+def _workers(connection: Connection) -> list[dict[str, Any]]:
+    """The workers whose lease runs, with the jobs that they hold."""
+    at = now(connection)
+    holding = (
+        select(jobs.c.worker_id, func.count().label("n"))
+        .where(in_state("claimed"))
+        .group_by(jobs.c.worker_id)
+    )
+    held = {row.worker_id: row.n for row in connection.execute(holding)}
+    alive = select(workers).where(workers.c.alive == literal_column("1")).order_by(workers.c.id)
+    return [
+        {
+            "id": row.id, "host": row.host.split("/")[0], "pid": row.pid,
+            "stages": row.stages.split(), "jobs": held.get(row.id, 0),
+            "lease_s": round(row.lease_until - at, 1),
+        }
+        for row in connection.execute(alive)
+    ]  # fmt: skip
+
+
+def _next_due(connection: Connection) -> float | None:
+    due = connection.scalar(select(func.min(jobs.c.due_at)).where(in_state("deferred")))
+    return None if due is None else round(max(0.0, due - now(connection)), 1)

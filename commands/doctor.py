@@ -1,0 +1,213 @@
+"""Check what works on this machine, and say what to do about the rest.
+
+Looks at the interpreter, the packages, SQLite, the store, the disk, the sandbox and the endpoint
+that the settings name. A key is only looked for, never shown. `--exec` also runs a program in the
+sandbox and tells which interpreter and packages the samples get. The exit code is 1 when
+something essential is broken.
+
+\b
+Examples:
+  annoy doctor
+  annoy doctor --exec --json
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from annoy_store import database
+from annoy_store.contracts import Limits, Program
+from annoy_store.errors import AnnoyError, UsageError
+from annoy_store.settings import RunSettings
+
+from ._shared import json_option, load_settings, print_json
+from ._text import safe
+
+PACKAGES = ("sqlalchemy", "alembic", "openai", "duckdb", "pyarrow", "pydantic-settings", "orjson")
+LOW_DISK = 1_000_000_000
+ASKED = ("openai", "batch")
+REACH_SECONDS = 5.0
+OK, WARNING, BROKEN = "ok", "warning", "broken"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: its state, what was found, and what to do about it."""
+
+    name: str
+    state: str
+    found: str
+    advice: str = ""
+
+    def line(self) -> str:
+        """The finding on one line."""
+        advice = f" -> {self.advice}" if self.advice else ""
+        return f"{self.state:8} {self.name}: {self.found}{advice}"
+
+
+@click.command(help=__doc__)
+@click.option("--exec", "execute", is_flag=True, help="Run a program in the sandbox, too.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, execute: bool, as_json: bool) -> None:
+    findings = list(_examine(ctx, execute))
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            click.echo(safe(finding.line(), one_line=True))
+    ctx.exit(1 if any(f.state == BROKEN for f in findings) else 0)
+
+
+def _examine(ctx: click.Context, execute: bool) -> Iterator[Finding]:
+    yield _interpreter()
+    yield _packages()
+    yield _library()
+    try:
+        settings = load_settings(ctx)
+    except UsageError as error:
+        yield Finding("settings", BROKEN, str(error), "mend that, then: annoy doctor")
+        return
+    yield _guarded("store", lambda: _store(settings.store))
+    yield _guarded("disk", lambda: _disk(settings.store))
+    yield from _sandbox(settings, execute)
+    yield _guarded("endpoint", lambda: _endpoint(settings))
+
+
+def _guarded(name: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except AnnoyError as error:
+        return Finding(name, BROKEN, str(error))
+
+
+def _interpreter() -> Finding:
+    words = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    good = sys.version_info >= (3, 11)
+    return Finding("interpreter", OK if good else BROKEN, words, "" if good else "use Python 3.11")
+
+
+def _packages() -> Finding:
+    found, missing = [], []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    advice = f"pip install {' '.join(missing)}" if missing else ""
+    return Finding("packages", BROKEN if missing else OK, ", ".join(found), advice)
+
+
+def _library() -> Finding:
+    words = database.library()
+    old = "older" in words
+    return Finding("sqlite", WARNING if old else OK, words, "pip install pysqlite3" if old else "")
+
+
+def _store(url: str) -> Finding:
+    store = database.connect(url)
+    try:
+        if store.path is not None and not store.path.exists():
+            return Finding("store", WARNING, f"none at {store} yet", "annoy ingest PATH makes it")
+        database.open_store(url).close()
+        return Finding("store", OK, f"{store}, schema {database.newest_revision()}")
+    finally:
+        store.close()
+
+
+def _disk(url: str) -> Finding:
+    path = database.connect(url).path
+    here = path.resolve().parent if path else Path.cwd()
+    if not here.is_dir():
+        return Finding("disk", BROKEN, f"{here} is not there", "make the folder, or use --store")
+    free = shutil.disk_usage(here).free
+    low = free < LOW_DISK
+    return Finding(
+        "disk", WARNING if low else OK, f"{free / 1e9:,.1f} GB free in {here}",
+        "a store grows by about 10 kB per source: free some space" if low else "",
+    )  # fmt: skip
+
+
+def _sandbox(settings: RunSettings, execute: bool) -> Iterator[Finding]:
+    from annoy_store.sandbox import open_sandbox
+
+    try:
+        sandbox = open_sandbox(
+            slots=settings.slots, python=settings.python, unsafe=settings.unsafe_no_sandbox,
+            allow_subprocess=settings.allow_subprocess,
+        )  # fmt: skip
+    except AnnoyError as error:
+        yield Finding("sandbox", BROKEN, str(error))
+        return
+    try:
+        about = sandbox.describe()
+        why = "; ".join(f"{rung}: {reason}" for rung, reason in about["refused"].items())
+        strong = about["rung"] == "strong"
+        yield Finding(
+            "sandbox", OK if strong else WARNING, f"{about['rung']}, {about['slots']} slots",
+            f"{why}; install bubblewrap (the system's package, or 'annoy-store[sandbox]')"
+            if why and not strong else why,
+        )  # fmt: skip
+        if execute:
+            yield _executed(sandbox, about)
+    finally:
+        sandbox.close()
+
+
+def _executed(sandbox: Any, about: dict[str, Any]) -> Finding:
+    """Run one small program; the answer of the host tells whether the way in and out works."""
+    program = Program("def main_solution(x):\n    return sum(range(x))\n")
+    (ran,) = sandbox.call(program, ['{"x": 5}'], Limits())
+    habitat = sandbox.habitat
+    where = f"Python {habitat.python} at {about['python']}, {len(habitat.packages)} packages"
+    good = ran.outcome == "ok" and ran.output == "10"
+    words = f"{ran.outcome} in {ran.wall_ms:.1f} ms; {where}"
+    return Finding("execution", OK if good else BROKEN, words, ran.error_message or "")
+
+
+def _endpoint(settings: RunSettings) -> Finding:
+    if settings.teacher not in ASKED:
+        return Finding("endpoint", OK, f"the {settings.teacher} teacher needs none")
+    from annoy_store.teachers._presets import resolve
+
+    try:
+        endpoint = resolve(settings, settings.model or "any")
+    except UsageError as error:
+        return Finding("endpoint", WARNING, str(error), "without any key: --teacher tracer")
+    try:
+        models = _models(endpoint.base_url, endpoint.key)
+    except urllib.error.HTTPError as error:
+        advice = f"check {endpoint.key_env}" if error.code in (401, 403) else ""
+        words = f"{endpoint.base_url} answers with HTTP {error.code}"
+        return Finding("endpoint", WARNING, words, advice)
+    except (OSError, ValueError) as error:
+        words = f"{endpoint.base_url} cannot be reached: {error}"
+        return Finding("endpoint", WARNING, words, "is the server running? --base-url names it")
+    if settings.model and models and settings.model not in models:
+        known = ", ".join(models[:8])
+        return Finding("endpoint", WARNING, f"{endpoint.base_url} has no {settings.model}", known)
+    return Finding("endpoint", OK, f"{endpoint.base_url}, {len(models)} models")
+
+
+def _models(base_url: str, key: str) -> list[str]:
+    """The models that an endpoint says it has."""
+    if not base_url.startswith(("http://", "https://")):
+        raise ValueError("the URL begins with neither http:// nor https://")
+    request = urllib.request.Request(f"{base_url.rstrip('/')}/models")
+    request.add_unredirected_header("Authorization", f"Bearer {key}")
+    with urllib.request.urlopen(request, timeout=REACH_SECONDS) as answer:
+        body = json.loads(answer.read(10_000_000))
+    listed = body.get("data", []) if isinstance(body, dict) else []
+    return [str(model.get("id")) for model in listed if isinstance(model, dict)]

@@ -1,0 +1,56 @@
+"""Take up again what failed.
+
+Jobs that gave up become pending, with their tries forgotten; the next run does them. `rejected`
+jobs have a subject at fault and stay as they are unless --state names them.
+
+\b
+Examples:
+  annoy retry --dry-run
+  annoy retry complete --like http_429
+  annoy retry generate --state rejected --like missing_module
+"""
+
+from __future__ import annotations
+
+import click
+
+from annoy_store.errors import UsageError
+from annoy_store.ledger import requeue
+from annoy_store.stages import STAGES
+
+from ._shared import json_option, print_json, print_table, say, store_of
+
+
+@click.command(help=__doc__)
+@click.argument("stage", required=False, type=click.Choice(list(STAGES)))
+@click.option(
+    "--state", "states", multiple=True, type=click.Choice(["failed", "rejected"]),
+    default=["failed"], show_default=True, help="State to take up again; may be repeated.",
+)  # fmt: skip
+@click.option("--like", metavar="TEXT", help="Only those with TEXT in reason or detail.")
+@click.option("-n", "--limit", type=click.IntRange(1), help="At most so many.")
+@click.option("--dry-run", is_flag=True, help="Count them and change nothing.")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    stage: str | None,
+    states: tuple[str, ...],
+    like: str | None,
+    limit: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    if like is not None and not like:
+        raise UsageError("--like needs some text")
+    store = store_of(ctx)
+    with store.write() as connection:
+        again = requeue(connection, stage, states, like, limit, dry_run)
+    if as_json:
+        print_json({"dry_run": dry_run, "jobs": dict(again)})
+        return
+    if not again:
+        click.echo("nothing to retry")
+        return
+    print_table(["stage", "jobs"], [(name, again[name]) for name in STAGES if name in again])
+    say(ctx, "nothing was changed" if dry_run else "next: annoy run")

@@ -1,0 +1,37 @@
+"""Show one row with its whole lineage, from origin to export.
+
+What it came from is told in full, in order, with how each stage's work on it ended; what came
+of it is a tree. ID is a number, or the beginning of a digest. A chain has the number of its
+first answer; `pair` stands for io_pair.
+
+\b
+Examples:
+  annoy show source:1
+  annoy show chain:42 | less
+  annoy show sample:9f2c41 --json
+"""
+
+from __future__ import annotations
+
+import click
+
+from annoy_store.showing import KINDS, lineage
+from annoy_store.telling import as_dict, tell
+
+from ._shared import json_option, print_json, store_of
+from ._text import safe
+
+
+@click.command(help=__doc__, epilog=f"Kinds: {', '.join(KINDS)}.")
+@click.argument("name", metavar="KIND:ID")
+@click.option("--most", default=20, show_default=True, help="Rows shown along one edge below.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, name: str, most: int, as_json: bool) -> None:
+    with store_of(ctx).read() as connection:
+        found = lineage(connection, name, most)
+    if as_json:
+        print_json(as_dict(found))
+        return
+    for line in tell(found):
+        click.echo(safe(line))

@@ -1,0 +1,136 @@
+"""Show the funnel, the workers, tokens and cost.
+
+Jobs are counted by stage and state: pending (to do), claimed (somebody works on it), done,
+rejected (the subject is at fault, with a reason), failed (gave up; `annoy retry` takes it up
+again), deferred (tried again later), suspect (its last worker died). `wanted` is what the next
+run will enter, yield is done out of all that ended.
+
+\b
+Examples:
+  annoy status
+  annoy status --watch
+  annoy status --json
+"""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from annoy_store.database import Store
+from annoy_store.stages import PIPELINE
+from annoy_store.standing import Standing, Usage, standing
+
+from ._shared import json_option, on_terminal, print_json, print_table, store_of
+
+STATES = ("pending", "claimed", "deferred", "suspect", "done", "rejected", "failed")
+
+
+@click.command(help=__doc__)
+@click.option("--watch", is_flag=True, help="Show it again and again; Ctrl-C ends.")
+@click.option("--every", default=2.0, show_default=True, help="Seconds between two looks.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, watch: bool, every: float, as_json: bool) -> None:
+    store = store_of(ctx)
+    if watch:
+        _watch(store, every, as_json)
+    else:
+        _print(standing(store, PIPELINE), as_json)
+
+
+def _watch(store: Store, every: float, as_json: bool) -> None:
+    usage = Usage()
+    before: tuple[float, int] | None = None
+    while True:
+        at = standing(store, PIPELINE, usage)
+        usage, ended = at.usage, at.total("done", "rejected", "failed")
+        if on_terminal() and not as_json:
+            click.clear()
+        _print(at, as_json)
+        if before and not as_json:
+            rate = (ended - before[1]) / (time.monotonic() - before[0])
+            click.echo(f"rate: {rate * 60:,.0f} jobs per minute")
+        before = time.monotonic(), ended
+        time.sleep(every)
+
+
+def _print(at: Standing, as_json: bool) -> None:
+    if as_json:
+        print_json(at.as_dict())
+        return
+    tables = ", ".join(f"{n:,} {name}" for name, n in at.tables.items() if n)
+    click.echo(f"store: {at.store}, schema {at.schema}")
+    click.echo(f"rows: {tables or 'none'}")
+    click.echo()
+    _print_funnel(at)
+    _print_workers(at)
+    click.echo(f"tokens: {_tokens(at.usage)}")
+    click.echo(f"cost: {_cost(at.usage)}")
+    for hint in _hints(at):
+        click.echo(hint)
+    click.echo(f"next: {at.next_step()}")
+
+
+def _print_funnel(at: Standing) -> None:
+    columns = ["wanted", *STATES]
+    lines = {
+        name: [at.wanted[name], *(of.get(state, 0) for state in STATES)]
+        for name, of in at.stages.items()
+    }
+    shown = [i for i in range(len(columns)) if any(line[i] for line in lines.values())]
+    rows = [
+        [name, *(line[i] for i in shown), _yield(at.stages[name])]
+        for name, line in lines.items()
+        if any(line)
+    ]
+    if rows:
+        print_table(["stage", *(columns[i] for i in shown), "yield"], rows)
+        click.echo()
+
+
+def _yield(states: dict[str, int] | object) -> str:
+    assert isinstance(states, dict)
+    ended = sum(states.get(state, 0) for state in ("done", "rejected", "failed"))
+    return f"{states.get('done', 0) / ended:.1%}" if ended else ""
+
+
+def _print_workers(at: Standing) -> None:
+    if at.workers:
+        columns = ["worker", "host", "pid", "jobs", "lease_s", "stages"]
+        rows = [
+            [w["id"], w["host"], w["pid"], w["jobs"], w["lease_s"], " ".join(w["stages"])]
+            for w in at.workers
+        ]
+        print_table(columns, rows)
+        click.echo()
+
+
+def _tokens(usage: Usage) -> str:
+    if not any(usage.tokens.values()):
+        return f"none in {usage.attempts:,} attempts"
+    told = ", ".join(f"{n:,} {name}" for name, n in usage.tokens.items())
+    return f"{told} in {usage.attempts:,} attempts"
+
+
+def _cost(usage: Usage) -> str:
+    if usage.unpriced:
+        return (
+            f"at least {usage.known_usd:,.4f} USD; {usage.unpriced:,} answers have no price "
+            "(give prices in annoy.toml)"
+        )
+    return f"{usage.known_usd:,.4f} USD"
+
+
+def _hints(at: Standing) -> list[str]:
+    hints = []
+    if failed := at.total("failed"):
+        hints.append(f"{failed:,} failed: annoy sql 'SELECT * FROM v_failures', then annoy retry")
+    if suspect := at.total("suspect"):
+        hints.append(f"{suspect:,} suspect: their worker died; annoy run takes them one by one")
+    if at.next_due is not None:
+        hints.append(f"{at.total('deferred'):,} deferred: the next is due in {at.next_due:.0f} s")
+    if at.total("claimed") and not at.workers:
+        hints.append(f"{at.total('claimed'):,} held by workers that are gone: annoy run")
+    return hints
