@@ -8,8 +8,9 @@ in two worlds tell.
 from __future__ import annotations
 
 import ast
-import warnings
 from collections.abc import Iterator
+
+from annoy_store import literals
 
 CLOCK = {
     "time": {"time", "time_ns", "perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns",
@@ -27,9 +28,7 @@ ENTROPY = {
 def restless_use(code: str) -> str | None:
     """Return `clock`, `entropy` or `unseeded` for the first such use in `code`, else None."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(code)
+        tree = literals.tree(code, "exec")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     imported = dict(_imported(tree))

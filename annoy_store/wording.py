@@ -46,7 +46,7 @@ class Template:
     digest: str
     body: str
 
-    @property
+    @functools.cached_property
     def places(self) -> frozenset[str]:
         """The names of the values that it takes."""
         return frozenset(m["fenced"] or m["bare"] for m in _PLACE.finditer(self.body))

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 
-from annoy_store.contracts import Judgement, Limits, Ran
+from annoy_store.contracts import Judgement, Ran
+from annoy_store.executing import limits
 from annoy_store.identity import clean
 from annoy_store.settings import Policy
 
@@ -47,24 +48,15 @@ def no_answer(key: str, finish_reason: str) -> Judgement:
 def what_happened(ran: Ran, policy: Policy) -> str:
     """Say in one sentence why the code gave nothing for a predicted input."""
     error = quoted(": ".join(filter(None, (ran.error_type, ran.error_message))))
-    limits = limits_of(policy)
+    within = limits(policy)
     sentences = {
         "exception": f"raises {error or 'an exception'}",
         "missing_module": f"raises {error or 'ModuleNotFoundError'}",
         "bad_args": f"cannot be called, for the arguments do not fit ({error or 'see its head'})",
-        "cpu_timeout": f"needs more than {limits.cpu_seconds:g} seconds of computing",
-        "wall_timeout": f"does not end within {limits.wall_seconds:g} seconds",
-        "memory": f"needs more than {limits.memory_mb} MB of memory",
+        "cpu_timeout": f"needs more than {within.cpu_seconds:g} seconds of computing",
+        "wall_timeout": f"does not end within {within.wall_seconds:g} seconds",
+        "memory": f"needs more than {within.memory_mb} MB of memory",
         "output_too_large": "returns a value that is far too large",
         "not_json": f"returns something that is not JSON ({error or 'its type is none of JSON'})",
     }
     return sentences.get(ran.outcome, "ends without returning anything")
-
-
-def limits_of(policy: Policy) -> Limits:
-    """Return what one call may use to judge one answer."""
-    return Limits(
-        cpu_seconds=policy.cpu_seconds,
-        wall_seconds=policy.wall_seconds,
-        memory_mb=policy.memory_mb,
-    )

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from annoy_store import literals, matching, parsing
-from annoy_store.checkers.feedback import kept, limits_of, no_answer, quoted, what_happened
+from annoy_store.checkers.feedback import kept, no_answer, quoted, what_happened
 from annoy_store.contracts import Judgement, Program, Ran, Sandbox
 from annoy_store.errors import SandboxError
+from annoy_store.executing import limits
 from annoy_store.literals import Found
 from annoy_store.settings import Policy
 
@@ -57,7 +58,7 @@ def check(
             "that gives every argument by its name."
         )
         return Judgement("bad_args", feedback, predicted=predicted)
-    [ran] = sandbox().call(program, [found.text], limits_of(policy))
+    [ran] = sandbox().call(program, [found.text], limits(policy))
     if ran.outcome == "missing_module" and ran.phase == "load":
         raise SandboxError(f"module {ran.missing_module} is missing on this machine")
     if ran.outcome != "ok" or ran.output is None:

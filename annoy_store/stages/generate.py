@@ -19,6 +19,7 @@ from typing import Any
 
 from sqlalchemy import Select, String, case, cast, func, literal, select
 
+from annoy_store import literals
 from annoy_store.contracts import (
     Limits,
     New,
@@ -137,7 +138,11 @@ def refusal(ran: Ran, policy: Policy) -> str | None:
         return "no_output"
     rule = policy.max_items, policy.max_string, policy.max_value_bytes
     for name, text in (("input", ran.input), ("output", ran.output)):
-        if oversize(json.loads(text or "null"), *rule):
+        try:
+            value = _value(text)
+        except literals.Refused:  # nested beyond reading, or a monstrous number
+            return f"{name}_too_large"
+        if oversize(value, *rule):
             return f"{name}_too_large"
     return None
 
@@ -226,7 +231,18 @@ def _status(output: str | None, second: Ran) -> str:
 
 
 def _equal(left: str | None, right: str | None) -> bool:
-    return canonical(json.loads(left or "null")) == canonical(json.loads(right or "null"))
+    try:
+        return canonical(_value(left)) == canonical(_value(right))
+    except literals.Refused:
+        return False
+
+
+def _value(text: str | None) -> Any:
+    """What the sandbox's JSON says. Raises Refused for what nobody could be asked about."""
+    found = literals.read(text or "null")
+    if found is None:
+        raise literals.Refused("not a value")
+    return found.value
 
 
 def _check_given(row: Row, program: Program, tools: Tools) -> Outcome:
