@@ -37,11 +37,9 @@ import linecache
 import mmap
 import os
 import platform
-import random
 import re
 import resource
 import select
-import shutil
 import signal
 import socket
 import struct
@@ -406,7 +404,6 @@ def _later_datetime() -> None:
 
 _write, _exit, _loads, _crc = os.write, os._exit, json.loads, zlib.crc32
 _find_spec, _signature, _monotonic = importlib.util.find_spec, inspect.signature, time.monotonic
-_seed = random.seed
 _lone = re.compile("[\ud800-\udfff]").sub
 
 
@@ -461,7 +458,8 @@ def _mutated(before: str, arguments: Any) -> bool:
 
 def seed_all(value: int) -> None:
     """Seed the generators of this process that have a shared state."""
-    _seed(value)
+    plain_random: Any = sys.modules["random"]
+    plain_random.seed(value)
     numpy_random: Any = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed(value & 0xFFFFFFFF)
@@ -709,21 +707,37 @@ class Zygote:
         """Import what programs of this flavour import, settle down, and say hello."""
         if self.setup["world"]:
             other_clock(self.setup["world"])
-        for name in self.setup["preload"]:
-            try:
-                importlib.import_module(name)
-            except Exception:
-                continue
+        self._preload()
         for folder in self.setup["scratch"]:
             _empty(folder)
             self.modes[folder] = os.stat(folder).st_mode
         seed_all(1 + self.setup["world"])
         sys.argv = ["solution"]
+        self._limit_for_good()
         self.used = address_space()
         gc.collect()
         gc.freeze()
         gc.disable()
         return {"hello": platform.python_version(), "guarded": not self.forks_allowed}
+
+    def _preload(self) -> None:
+        """Import without hooks on fork: `random` would be seeded anew from the system's noise."""
+        register: Any = os.register_at_fork
+        vars(os)["register_at_fork"] = lambda **_: None
+        try:
+            for name in ["random", *self.setup["preload"]]:
+                with contextlib.suppress(Exception):
+                    importlib.import_module(name)
+        finally:
+            vars(os)["register_at_fork"] = register
+
+    def _limit_for_good(self) -> None:
+        """Set the limits that children inherit as they are."""
+        limit(resource.RLIMIT_FSIZE, 16 << 20)
+        limit(resource.RLIMIT_NOFILE, 64)
+        limit(resource.RLIMIT_CORE, 0)
+        if self.forks_allowed:
+            limit(resource.RLIMIT_NPROC, 512)
 
     def serve(self) -> None:
         """Answer requests until the host hangs up."""
@@ -776,11 +790,6 @@ class Zygote:
             os.setsid()
         limit(resource.RLIMIT_AS, self.used + job["memory_mb"] * (1 << 20))
         limit(resource.RLIMIT_CPU, int(job["cpu"]) + 2)
-        limit(resource.RLIMIT_FSIZE, 16 << 20)
-        limit(resource.RLIMIT_NOFILE, 64)
-        limit(resource.RLIMIT_CORE, 0)
-        if self.forks_allowed:
-            limit(resource.RLIMIT_NPROC, 512)
         if self.filter is not None:
             self.filter.install()
         gc.enable()
@@ -789,7 +798,7 @@ class Zygote:
         """Collect what the child writes until it closes its pipe or has to be killed."""
         data = bytearray()
         most = 16 * job["output_bytes"] + 65_536
-        wait = min(job["cpu"], job["wall"])
+        wait = 0.01 if self.forks_allowed else min(job["cpu"], job["wall"])
         self.poll.register(reading, select.POLLIN)
         try:
             while True:
@@ -804,6 +813,8 @@ class Zygote:
                         return data, None
                     if len(data) > most:
                         return data, "flood"
+                elif self.forks_allowed and gone(pid):
+                    return data, None  # its own children keep the pipe open
                 wait, killed = self._deadline(job, pid, _monotonic() - started)
                 if killed:
                     return data, killed
@@ -820,7 +831,8 @@ class Zygote:
         if wall >= job["wall"] and used < job["cpu"] / 10:
             return 0.0, "wall"
         until_wall = job["wall"] - wall if wall < job["wall"] else job["ceiling"] - wall
-        return max(0.001, min(job["cpu"] - used, until_wall)), None
+        wait = max(0.001, min(job["cpu"] - used, until_wall))
+        return (min(wait, 0.01) if self.forks_allowed else wait), None
 
     def _reap(self, pid: int, killed: str | None) -> tuple[int, Any, bool]:
         """Wait for the child; return its status (negative: signal), use, and if it lingered."""
@@ -866,6 +878,8 @@ class Zygote:
 
 def _empty(folder: str) -> None:
     """Remove what the imports of the warm-up left in `folder`."""
+    import shutil
+
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
         if os.path.isdir(path) and not os.path.islink(path):
@@ -880,6 +894,14 @@ def cpu_of(pid: int) -> float:
         return time.clock_gettime((~pid << 3) | 2)
     except OSError:
         return 0.0
+
+
+def gone(pid: int) -> bool:
+    """Return whether a child has ended, and leave it to be reaped."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except (AttributeError, OSError):  # some systems cannot look without reaping
+        return False
 
 
 def children(pid: int) -> list[int]:
@@ -897,6 +919,7 @@ def _status(status: int) -> int:
 
 def measured(forks: int) -> dict[str, Any]:
     """Return what this zygote has used, and the CPU seconds of `forks` bare forks."""
+    handles = sum(1 for fd in range(64) if _is_open(fd))
     before = _usage()
     for _ in range(forks):
         pid = os.fork()
@@ -905,7 +928,6 @@ def measured(forks: int) -> dict[str, Any]:
         os.waitpid(pid, 0)
     after = _usage()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    handles = sum(1 for fd in range(256) if _is_open(fd))
     return {"cpu": after, "forks": after - before, "peak_kb": peak, "descriptors": handles}
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -87,6 +87,12 @@ class LocalSandbox:
     def draw(self, program: Program, seeds: Sequence[int], limits: Limits) -> list[Ran]:
         """Draw an input for each seed and call the entry with it. Raises SandboxError."""
         return self._run(program, list(seeds), limits, 0, draws=True)
+
+    def usage(self, forks: int = 0) -> dict[Key, Mapping[str, Any]]:
+        """Return what an idle zygote of each flavour and world has used; see `Zygote.measure`."""
+        with self._lock:
+            idle = {key: zygotes[-1] for key, zygotes in self._idle.items() if zygotes}
+        return {key: zygote.measure(forks) for key, zygote in idle.items()}
 
     def adopt(self, zygote: Zygote) -> None:
         """Take over an idle plain zygote of world 0."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import struct
 import subprocess
@@ -170,7 +171,7 @@ class Zygote:
 def _spawn(
     rung: Rung, interpreter: Interpreter, world: int, theirs: socket.socket, errors: IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    python = [interpreter.path, "-s", "-B", rung.runner, str(theirs.fileno())]
+    python = [interpreter.path, "-s", "-B", rung.runner, str(theirs.fileno()), label()]
     return subprocess.Popen(
         [*rung.command, *python],
         stdin=subprocess.DEVNULL,
@@ -181,6 +182,11 @@ def _spawn(
         pass_fds=[theirs.fileno()],
         start_new_session=True,
     )
+
+
+def label() -> str:
+    """Return the word by which `ps` tells the processes that this process has started."""
+    return f"host={os.getpid()}"
 
 
 def _with_errors(error: BaseException, errors: IO[bytes]) -> BaseException:

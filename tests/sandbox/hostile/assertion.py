@@ -1,0 +1,4 @@
+# all: exception AssertionError
+# minimum: exception AssertionError
+def main_solution():
+    assert False, "mine"

@@ -1,0 +1,7 @@
+# all: ok 1
+# minimum: ok 1
+import os
+
+def main_solution():
+    os.chdir("/")
+    return 1

@@ -1,0 +1,4 @@
+# all: cpu_timeout
+# minimum: cpu_timeout
+while True:
+    pass

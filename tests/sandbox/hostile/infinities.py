@@ -1,0 +1,4 @@
+# all: not_json NaN
+# minimum: not_json NaN
+def main_solution():
+    return [float("inf"), -float("inf")]

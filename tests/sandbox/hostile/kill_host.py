@@ -1,0 +1,10 @@
+# all: ok "denied"
+import os
+import signal
+
+def main_solution():
+    try:
+        os.kill(@PID@, signal.SIGKILL)
+    except OSError:
+        return "denied"
+    return "killed"

@@ -1,0 +1,4 @@
+# all: exception NameError
+# minimum: exception NameError
+def another():
+    return 1

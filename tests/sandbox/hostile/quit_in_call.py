@@ -1,0 +1,4 @@
+# all: exit SystemExit
+# minimum: exit SystemExit
+def main_solution():
+    quit()

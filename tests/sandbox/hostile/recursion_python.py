@@ -1,0 +1,4 @@
+# all: exception RecursionError
+# minimum: exception RecursionError
+def main_solution():
+    return main_solution()

@@ -1,0 +1,11 @@
+# all: ok "denied"
+import socket
+
+def main_solution():
+    try:
+        door = socket.socket(socket.AF_UNIX)
+        door.connect("@UNIX@")
+        door.send(b"hello")
+    except OSError:
+        return "denied"
+    return "connected"
