@@ -1,0 +1,88 @@
+"""Foreign code followed, or tried, inside the sandbox: what goes in and what comes back.
+
+The two programs are files of this folder that are read as text and never imported; the code under
+study is part of their input. Their reports come out of the sandbox, so nothing in them is believed
+beyond being data: a report that has not the expected form counts as none.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from annoy_store.contracts import Limits, Program, Sandbox
+from annoy_store.identity import compact
+
+_LIMITS = Limits(cpu_seconds=10.0, wall_seconds=30.0, output_bytes=1_048_576)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What following the code line by line showed.
+
+    `end` is `returned`, `raised`, `spent` (the budget) or `lost` (the sandbox stopped it).
+    """
+
+    end: str
+    value: str | None = None
+    error: str | None = None
+    lines: int = 0
+    events: Sequence[Sequence[Any]] = ()
+    dropped: int = 0
+    stack: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class Try:
+    """One input that was tried: both sides as JSON texts; `outcome` is `ok` or what went wrong."""
+
+    input: str
+    outcome: str
+    output: str
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What trying inputs showed: how many, whether one fits, the nearest first, and the rest."""
+
+    tried: int = 0
+    hit: bool = False
+    nearest: Sequence[Try] = ()
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+
+
+@functools.cache
+def _program(name: str) -> Program:
+    folder = importlib.resources.files(__package__)
+    return Program(folder.joinpath(f"{name}.py").read_text("utf-8"))
+
+
+def follow(sandbox: Sandbox, code: str, arguments: Any, budget: int) -> Followed:
+    """Follow main_solution(**arguments) for at most `budget` lines. Raises SandboxError."""
+    told = _run(sandbox, "_stepper", {"code": code, "arguments": arguments, "budget": budget})
+    try:
+        return Followed(**told) if told else Followed("lost")
+    except TypeError:
+        return Followed("lost")
+
+
+def probe(sandbox: Sandbox, **arguments: Any) -> Probed:
+    """Try inputs, see `_prober.main_solution` for the arguments. Raises SandboxError."""
+    told = _run(sandbox, "_prober", arguments)
+    try:
+        nearest = tuple(Try(**row) for row in told.pop("nearest"))
+        return Probed(nearest=nearest, **told)
+    except (TypeError, KeyError):
+        return Probed()
+
+
+def _run(sandbox: Sandbox, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    (ran,) = sandbox.call(_program(name), [compact(arguments)], _LIMITS)
+    if ran.outcome != "ok" or ran.output is None:
+        return {}
+    told = json.loads(ran.output)
+    return told if isinstance(told, dict) else {}

@@ -1,0 +1,187 @@
+"""What a parameter holds, told from an annotation, a docstring, an example or its name.
+
+A shape is a kind (`int float str bool list tuple set dict tree linked`) with the shapes inside
+it and, where something is known, the bounds of its values. It is a guess that the tracer states
+openly in its input description; a wrong one costs a rejected sample, nothing else.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A kind of value; `items` are the element, the fields of a tuple, or key and value."""
+
+    kind: str
+    items: tuple[Shape, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[Any, ...] = ()
+    alphabet: str = ""
+    ordered: bool = False
+
+    @property
+    def item(self) -> Shape:
+        """The shape of an element (of a dict: of a value); whole numbers where nothing is known."""
+        return self.items[-1] if self.items else Shape("int")
+
+
+INT, FLOAT, STR, BOOL = Shape("int"), Shape("float"), Shape("str"), Shape("bool")
+LIST, DICT, TUPLE, SET = Shape("list"), Shape("dict"), Shape("tuple"), Shape("set")
+TREE, LINKED = Shape("tree"), Shape("linked")
+GRID = Shape("list", (Shape("list", (INT,)),))
+
+_PLAIN = {
+    **dict.fromkeys(("int", "integer", "long", "number", "num", "Integral"), INT),
+    **dict.fromkeys(("float", "double", "decimal", "Real", "Number"), FLOAT),
+    **dict.fromkeys(("str", "string", "char", "text", "Text", "AnyStr"), STR),
+    **dict.fromkeys(("bool", "boolean"), BOOL),
+    **dict.fromkeys(("list", "List", "array", "Sequence", "Iterable", "Collection"), LIST),
+    **dict.fromkeys(("MutableSequence", "Iterator"), LIST),
+    **dict.fromkeys(("dict", "Dict", "Mapping", "MutableMapping", "dictionary"), DICT),
+    **dict.fromkeys(("tuple", "Tuple"), TUPLE),
+    **dict.fromkeys(("set", "Set", "frozenset", "FrozenSet", "AbstractSet"), SET),
+    **dict.fromkeys(("TreeNode", "Treenode"), TREE),
+    **dict.fromkeys(("ListNode", "Listnode"), LINKED),
+}
+_PLURAL = re.compile(
+    r"(?:list|array|sequence|tuple|iterable)s? (?:of|containing) (?:\w+ )??"
+    r"((?:list|array)s? of )?(int|float|str|bool|number|char|word|dig|list|tuple)",
+)
+_STEMS = {"int": INT, "number": INT, "float": FLOAT, "str": STR, "char": STR, "word": STR}
+
+
+def from_annotation(node: ast.expr | None) -> Shape | None:
+    """Return the shape that an annotation names, None where it names nothing we can draw."""
+    if isinstance(node, ast.Name):
+        return _PLAIN.get(node.id)
+    if isinstance(node, ast.Attribute):
+        return _PLAIN.get(node.attr)
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return from_text(node.value)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return from_annotation(node.left) or from_annotation(node.right)
+    if isinstance(node, ast.Subscript):
+        return _from_subscript(node)
+    if isinstance(node, ast.List) and len(node.elts) == 1:
+        return Shape("list", _known(node.elts))
+    return None
+
+
+def _from_subscript(node: ast.Subscript) -> Shape | None:
+    inner = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
+    name = node.value.attr if isinstance(node.value, ast.Attribute) else ""
+    name = node.value.id if isinstance(node.value, ast.Name) else name
+    if name in ("Optional", "Union", "Annotated", "Final"):
+        return next((shape for shape in map(from_annotation, inner) if shape), None)
+    if name == "Literal":
+        values = [part.value for part in inner if isinstance(part, ast.Constant)]
+        return replace(from_value(values[0]), choices=tuple(values)) if values else None
+    outer = _PLAIN.get(name)
+    if outer is None:
+        return None
+    if outer.kind == "tuple" and any(_is_dots(part) for part in inner):
+        return Shape("list", _known(inner[:1]))
+    shapes = [from_annotation(part) for part in inner]
+    return None if None in shapes else replace(outer, items=_known(inner))
+
+
+def _known(nodes: Iterable[ast.expr]) -> tuple[Shape, ...]:
+    return tuple(shape for shape in map(from_annotation, nodes) if shape)
+
+
+def _is_dots(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is Ellipsis
+
+
+def from_text(text: str) -> Shape | None:
+    """Return the shape that a docstring's type names (`List[int]`, `list of ints`, `string`)."""
+    text = text.strip().strip(".`").removesuffix("optional").strip(" ,")
+    try:
+        found = from_annotation(ast.parse(text.replace(" or ", "|"), mode="eval").body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        found = None
+    return found or _from_words(text.lower())
+
+
+def _from_words(text: str) -> Shape | None:
+    plural = _PLURAL.match(text)
+    if plural:
+        item = _STEMS.get(plural[2], LIST if plural[2] == "list" else INT)
+        shape = Shape("list", (item,))
+        return Shape("list", (shape,)) if plural[1] else shape
+    first = re.match(r"(?:an? |the |non-?negative |positive )*([a-z]+)", text)
+    return _PLAIN.get(first[1].removesuffix("s")) if first else None
+
+
+def from_value(value: Any) -> Shape:
+    """Return the shape of one example."""
+    if isinstance(value, bool):
+        return BOOL
+    if isinstance(value, (list, set, frozenset)):
+        kind = "list" if isinstance(value, list) else "set"
+        return Shape(kind, tuple(from_values(value) for _ in (1,) if len(value)))
+    if isinstance(value, tuple):
+        return Shape("tuple", tuple(from_value(part) for part in value))
+    if isinstance(value, dict):
+        inner = (from_values(value), from_values(value.values())) if value else ()
+        return Shape("dict", inner)
+    return {int: INT, float: FLOAT, str: STR}.get(type(value), Shape("none"))
+
+
+def from_values(values: Iterable[Any]) -> Shape:
+    """Return the shape that covers most of the examples: the first, widened from int to float."""
+    shapes = [shape for shape in map(from_value, values) if shape.kind != "none"]
+    if not shapes:
+        return Shape("none")
+    if any(shape.kind == "float" for shape in shapes) and shapes[0].kind == "int":
+        return FLOAT
+    fullest = max(shapes[:8], key=lambda shape: len(shape.items))
+    return fullest if fullest.kind == shapes[0].kind else shapes[0]
+
+
+_BY_NAME: tuple[tuple[str, Shape], ...] = (
+    (r"(grid|matrix|board|maze|mat|matrices|table|image|matrix\d)", GRID),
+    (r"(edges|intervals|points|pairs|dependencies|coords)", GRID),
+    (r"(words|strs|names|tokens|lines|strings|sentences|keys)", Shape("list", (STR,))),
+    (r"(is_|has_|should_|use_).*|(flag|reverse|verbose|ascending|strict)", BOOL),
+    (r"(n|m|k|num|number|count|limit|size|total|length|amount|target|max_?n|upto|value|val)", INT),
+    (r"(a|b|c|d|i|j|p|q|r|x|y|z|start|end|stop|step|low|high|left|right|index|idx|pos)", INT),
+    (r"(year|month|day|hours?|minutes?|seconds?|age|base|digits?|width|height|depth|degree)", INT),
+    (r"(rows?|cols?|capacity|level|rank|score|seed|steps|rounds|times|shift|offset)", INT),
+    (r"(integer|n\d|num\d|number\d|num_\w+|number_?of_?\w+|n_\w+|max_\w+|min_\w+)", INT),
+    (r"(price|rate|weight|mass|radius|temp|temperature|celsius|fahrenheit|angle|theta)", FLOAT),
+    (r"(speed|velocity|distance|probability|ratio|percent|tax|salary|balance|interest)", FLOAT),
+    (r"(s|s\d|str\d?|string\d?|text|word\d?|sentence|message|msg|phrase|name|line|title)", STR),
+    (r"(char|ch|letter|pattern|prefix|suffix|substring|substr|key|cipher|plaintext)", STR),
+    (r"(ciphertext|roman|roman_num\w*|binary|bits|hex_?\w*|dna|rna|seq|expression|expr)", STR),
+    (r"(equation|path|date|time|email|ip|url|password|passwd|isbn|token|input_?str\w*)", STR),
+    (r"(arr|array|a_?list|alist|lst|l|li|ls|xs|nums|numbers|values|data|items|elements)", LIST),
+    (r"(list_?\d?|arr\d|nums\d|list\w*|\w*_list|\w*_array|collection|sequence|ints)", LIST),
+    (r"(prices|heights|weights|scores|costs|coins|stones|profits|candidates|stack|queue)", LIST),
+    (r"(graph|adj|adjacency\w*|neighbou?rs)", Shape("dict", (STR, Shape("list", (STR,))))),
+    (r"(inventory|stock|counts|freq\w*|histogram|mapping|d(ict)?\d?|\w*_dict)", DICT),
+    (r"(root|tree|t\d|root\d|subroot)", TREE),
+    (r"(head|l\d|list_?head|head[ab12])", LINKED),
+)
+
+
+def from_name(name: str) -> Shape | None:
+    """Return the shape that a parameter of this name usually has."""
+    lowered = name.lower().strip("_")
+    return next((shape for rule, shape in _BY_NAME if re.fullmatch(rule, lowered)), None)
+
+
+def merge(known: Shape | None, other: Shape | None) -> Shape | None:
+    """Fill in what `known` leaves open from `other`, where both are of one kind."""
+    if known is None or other is None:
+        return known or other
+    if other.kind != known.kind:
+        return known
+    return replace(known, items=known.items or other.items)
