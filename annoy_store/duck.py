@@ -1,0 +1,120 @@
+"""DuckDB as a tool: open one that stays offline and small, and pour rows of the store into it.
+
+Decisions
+- DuckDB never opens the store's own file, and never fetches an extension: rows come through
+  SQLAlchemy with an explicit Arrow schema, so SQLite and PostgreSQL give the same bytes.
+- One thread by default: a stream gains nothing from more, and memory stays flat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa  # type: ignore[import-untyped]
+from sqlalchemy import Connection, Double, LargeBinary, Select, Text
+from sqlalchemy.types import TypeEngine
+
+ROWS_AT_ONCE = 4096
+
+
+@contextmanager
+def open_duck(
+    spill: Path, *, threads: int = 1, memory: str = "250MB"
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a DuckDB in memory that spills into the folder `spill`; close it at the end."""
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "threads": threads,
+        "memory_limit": memory,
+        "temp_directory": str(spill),
+    }
+    duck = duckdb.connect(config=settings)
+    try:
+        duck.execute("SET enable_progress_bar = false")
+        yield duck
+    finally:
+        duck.close()
+
+
+def pour(
+    duck: duckdb.DuckDBPyConnection,
+    table: str,
+    connection: Connection,
+    *statements: Select[Any],
+) -> None:
+    """Make `table` in DuckDB from the rows of `statements` (of equal columns), in constant memory."""
+    schema = pa.schema([(c.name, _arrow(c.type)) for c in statements[0].selected_columns])
+    batches = (batch for s in statements for batch in _stream(connection, s, schema))
+    with source(duck, "incoming", schema, batches):
+        duck.execute(f"CREATE TABLE {table} AS SELECT * FROM incoming")
+
+
+def _stream(
+    connection: Connection, statement: Select[Any], schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    options = {"stream_results": True, "max_row_buffer": ROWS_AT_ONCE}
+    with connection.execute(statement, execution_options=options) as result:
+        for rows in result.partitions(ROWS_AT_ONCE):
+            yield columns_of(rows, schema)
+
+
+def arrow_table(duck: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+    """Return the whole result of `query`."""
+    result: Any = duck.sql(query)
+    return result.to_arrow_table()
+
+
+def ids_of(duck: duckdb.DuckDBPyConnection, query: str) -> list[int]:
+    """Return the first column of `query` as numbers, nulls left out."""
+    return [int(i) for i in arrow_table(duck, query).column(0).drop_null().to_pylist()]
+
+
+def pages(ids: Sequence[int], size: int = 5000) -> Iterator[Sequence[int]]:
+    """Cut `ids` into pieces; no ids are one empty piece, so that a table comes out of them."""
+    for start in range(0, max(1, len(ids)), size):
+        yield ids[start : start + size]
+
+
+def columns_of(rows: Iterable[Any], schema: pa.Schema) -> pa.RecordBatch:
+    """Return rows (tuples in the order of `schema`) as one Arrow batch."""
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(c, type=f.type) for c, f in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+@contextmanager
+def source(
+    duck: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
+) -> Iterator[None]:
+    """Let DuckDB read `batches` once under `name`; an error in them comes out as itself."""
+    trouble: list[BaseException] = []
+
+    def watched() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from batches
+        except BaseException as error:
+            trouble.append(error)
+            raise
+
+    duck.register(name, pa.RecordBatchReader.from_batches(schema, watched()))
+    try:
+        yield
+    except duckdb.Error:
+        if trouble:
+            raise trouble[0] from None
+        raise
+    finally:
+        duck.unregister(name)
+
+
+def _arrow(kind: TypeEngine[Any]) -> pa.DataType:
+    if isinstance(kind, Text):
+        return pa.string()
+    if isinstance(kind, Double):
+        return pa.float64()
+    return pa.binary() if isinstance(kind, LargeBinary) else pa.int64()

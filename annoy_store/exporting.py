@@ -1,0 +1,242 @@
+"""Training splits: what is chosen, shaped, written and remembered, in that order.
+
+    gather   what subjects there are, and what earlier exports of this line published
+    select   rules, one after the other, each counted
+    write    texts in pages through DuckDB into a folder in the making
+    enter    the ledger of exports, and the rename that publishes the folder
+
+Decisions
+- What is chosen is one snapshot; texts are read after it, by id, for rows do not change.
+- The folder holds nothing that depends on time, place or ids: the same data in another store, or
+  another day, is the same bytes.
+- Records lie in the order of a hash of their content, so a file needs no shuffling.
+- An increment is chosen by absence: what no export of the line holds. What an earlier export of
+  the line holds and is no longer wanted as it was is taken back, and listed as a retraction.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from annoy_store import publications
+from annoy_store.cards import Told, write_cards, write_retractions
+from annoy_store.choosing import Choice, choose
+from annoy_store.database import Store, newest_revision
+from annoy_store.duck import open_duck
+from annoy_store.formats import Format, load_format
+from annoy_store.identity import canonical, digest
+from annoy_store.publishing import (
+    Packing,
+    Written,
+    check_folder,
+    check_packing,
+    in_the_making,
+    publish,
+    write_split,
+)
+from annoy_store.selecting import Selection
+from annoy_store.shaping import stream
+from annoy_store.splitting import SPLITS, Splitting
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """One export: its format (a name, or the path of a `.sql` file), its folder, and choices.
+
+    `since` names the export that this one adds to. `threads` never changes what is written.
+    """
+
+    format: str
+    folder: Path
+    selection: Selection = field(default_factory=Selection)
+    packing: Packing = field(default_factory=Packing)
+    splitting: Splitting | None = None
+    since: str | None = None
+    dry_run: bool = False
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export did: how many subjects there were, what each rule turned down, what came.
+
+    `export_id` and `folder` are None when nothing was written: a dry run, or not one row.
+    `known` says that these very bytes had been published before.
+    """
+
+    format: str
+    subjects: int
+    removed: Mapping[str, int]
+    rows: Mapping[str, int]
+    retractions: Mapping[str, int]
+    files: tuple[Written, ...] = ()
+    folder: Path | None = None
+    export_id: int | None = None
+    digest: str | None = None
+    known: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def n_rows(self) -> int:
+        return sum(self.rows.values())
+
+
+def export(store: Store, request: ExportRequest) -> ExportReport:
+    """Write the export that `request` describes and enter it into the ledger.
+
+    Raises UsageError for what a person can mend: an unknown format, a folder in use, wrong SQL,
+    a full disk. Nothing is left under the final name then, and the ledger holds nothing.
+    """
+    form = load_format(request.format)
+    check_packing(request.packing)
+    if request.dry_run:
+        check_folder(request.folder)
+        return _report(form, choose(store, form, request, None))
+    with in_the_making(request.folder) as making:
+        choice = choose(store, form, request, making)
+        if not choice.plan.num_rows and not choice.retractions:
+            return _report(form, choice)
+        files = _write(store, form, request, choice, making)
+        return _publish(store, form, request, choice, making, files)
+
+
+def _report(form: Format, choice: Choice, **written: Any) -> ExportReport:
+    return ExportReport(
+        form.name, choice.subjects, choice.removed, choice.facts["rows"],
+        Counter(reason for _, reason in choice.retractions), warnings=choice.warnings, **written,
+    )  # fmt: skip
+
+
+def _write(
+    store: Store, form: Format, request: ExportRequest, choice: Choice, making: Path
+) -> list[Written]:
+    """Write the files of every split; the plan has them one after the other."""
+    files: list[Written] = []
+    first = 0
+    spill = making / ".spill"
+    with open_duck(spill, threads=request.threads) as duck:
+        for split, rows in _in_order(choice.facts["rows"]):
+            part = choice.plan.slice(first, rows)
+            files += write_split(
+                duck, form, choice.shape, request.packing, making, split, part, first,
+                lambda plan: stream(store, plan, choice.shape),
+            )  # fmt: skip
+            first += rows
+    shutil.rmtree(spill, ignore_errors=True)
+    return files
+
+
+def _in_order(rows: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    for split in SPLITS:
+        if split in rows:
+            yield split, rows[split]
+
+
+def _publish(
+    store: Store,
+    form: Format,
+    request: ExportRequest,
+    choice: Choice,
+    making: Path,
+    files: list[Written],
+) -> ExportReport:
+    taken_back = _taken_back(store, choice)
+    told = _told(store, form, request, choice, files, taken_back)
+    if taken_back:
+        write_retractions(making / "retractions.csv", taken_back)
+    write_cards(making, Told(form, request.packing, choice.shape.makes, files, told, choice.facts))
+    named = str(told["digest"])
+    written = {"files": tuple(files), "folder": request.folder, "digest": named}
+    if (same := publications.known(store, named)) is not None:
+        publish(making, request.folder)
+        return _report(form, choice, export_id=same, known=True, **written)
+    edition = _edition(form, request, choice, files, named)
+    rows = _rows(choice.plan, form)
+    export_id = publications.enter(
+        store, edition, rows, choice.retractions, lambda: publish(making, request.folder)
+    )
+    return _report(form, choice, export_id=export_id, **written)
+
+
+def _taken_back(store: Store, choice: Choice) -> list[dict[str, Any]]:
+    if not choice.retractions:
+        return []
+    with store.read() as connection:
+        return publications.describe(connection, choice.retractions)
+
+
+def _told(
+    store: Store,
+    form: Format,
+    request: ExportRequest,
+    choice: Choice,
+    files: list[Written],
+    taken_back: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """What export.json says; its digest covers the format, the files and the line before it."""
+    parent = None
+    if choice.line:
+        with store.read() as connection:
+            parent = publications.digest_of(connection, choice.line[0])
+    named = digest(
+        "export", form.name, form.sql, parent, [(f.name, f.sha256) for f in files],
+        [list(row.values()) for row in taken_back],
+    )  # fmt: skip
+    return {
+        "digest": named, "adds_to": parent, "format": form.name, "annoy_store": version(),
+        "schema": newest_revision(), "asked": asked(request), "query": form.sql,
+        "subjects": choice.subjects, "left_out": dict(choice.removed),
+        "retractions": len(taken_back), "facts": choice.facts,
+        "files": [file.as_json() for file in files],
+    }  # fmt: skip
+
+
+def asked(request: ExportRequest) -> dict[str, Any]:
+    """The choices that differ from the defaults, as JSON; neither the folder nor the threads."""
+    chosen, usual = request.selection, Selection()
+    told = {
+        name: getattr(chosen, name)
+        for name in chosen.__dataclass_fields__
+        if getattr(chosen, name) != getattr(usual, name)
+    }
+    if request.splitting is not None:
+        told |= {"split": str(request.splitting), "salt": request.splitting.salt}
+    packing = {k: v for k, v in asdict(request.packing).items() if v != asdict(Packing())[k]}
+    return dict(json.loads(json.dumps(told | packing, default=str)))
+
+
+def _edition(
+    form: Format, request: ExportRequest, choice: Choice, files: list[Written], named: str
+) -> publications.Edition:
+    return publications.Edition(
+        named, choice.line[0] if choice.line else None, form.name,
+        None if request.splitting is None else str(request.splitting),
+        canonical(asked(request)), choice.plan.num_rows, len(choice.retractions),
+        str(request.folder.resolve()), canonical([file.as_json() for file in files]), choice.seen,
+    )  # fmt: skip
+
+
+def _rows(plan: pa.Table, form: Format) -> Iterator[publications.LedgerRow]:
+    """The ledger's rows of a plan: chain, sample, split, state."""
+    for batch in plan.select(["subject_id", "split", "state"]).to_batches(max_chunksize=20_000):
+        ids, splits, states = (batch.column(i).to_pylist() for i in range(3))
+        for i, name, state in zip(ids, splits, states, strict=True):
+            chain, sample = (None, i) if form.record == "sample" else (i, None)
+            yield chain, sample, name, state
+
+
+def version() -> str:
+    """The version of this package, or `checkout` where it is not installed."""
+    try:
+        return metadata.version("annoy-store")
+    except metadata.PackageNotFoundError:
+        return "checkout"

@@ -1,0 +1,238 @@
+"""From chosen subjects to records: the texts that a format needs, in pages, as a stream.
+
+Decisions
+- Texts are never joined in one long read: rows of the store do not change, so pages of them are
+  fetched by id in short transactions, and the snapshot that chose them need not stay open.
+- What a format needs is found out by taking away: a column is fetched if the format, without it,
+  has another shape or none.
+- `records` is a view over the stream; what it derives (prompt, messages, ..) is computed only if
+  the format asks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa  # type: ignore[import-untyped]
+from sqlalchemy import Column, Connection, select
+
+from annoy_store.database import Store, among
+from annoy_store.duck import arrow_table
+from annoy_store.errors import UsageError
+from annoy_store.formats import Format
+from annoy_store.gathering import stable_pairs
+from annoy_store.tables import (
+    io_pairs,
+    origins,
+    prompts,
+    responses,
+    samples,
+    sources,
+    teachers,
+    verdicts,
+)
+
+RECORDS_AT_ONCE = 256
+PAGES_PER_READ = 16
+_CHAT = """from_json({}, '[{{"role":"VARCHAR","content":"VARCHAR"}}]')"""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of `records` that the store holds, found by the id in the plan's column `key`."""
+
+    column: Column[Any]
+    key: str
+
+
+def fields(most: int) -> dict[str, Field]:
+    """Return the fetched columns by name, for chains of up to `most` turns."""
+    named = {
+        "opening": Field(prompts.c.messages, "prompt_id"),
+        "conversation": Field(prompts.c.messages, "last_prompt_id"),
+        "answer": Field(responses.c.text, "last_response_id"),
+        "reasoning": Field(responses.c.reasoning, "last_response_id"),
+        "chosen": Field(responses.c.text, "chosen_id"),
+        "rejected": Field(responses.c.text, "rejected_id"),
+        "checker": Field(verdicts.c.checker, "verdict_1_id"),
+        "input": Field(io_pairs.c.input, "io_pair_id"),
+        "output": Field(io_pairs.c.output, "io_pair_id"),
+        "problem_statement": Field(samples.c.problem_statement, "sample_id"),
+        "io_requirements": Field(samples.c.io_requirements, "sample_id"),
+        "refcode": Field(samples.c.refcode, "sample_id"),
+        "funcname": Field(samples.c.funcname, "sample_id"),
+        "input_generator": Field(samples.c.input_generator, "sample_id"),
+        "sample": Field(samples.c.digest, "sample_id"),
+        "model": Field(teachers.c.model, "teacher_id"),
+        "raw_code": Field(sources.c.content, "source_id"),
+        "source": Field(sources.c.digest, "source_id"),
+        "origin_metadata": Field(origins.c.metadata, "origin_id"),
+    }
+    for n in range(1, most + 1):
+        named[f"turn_{n}"] = Field(responses.c.text, f"response_{n}_id")
+        named[f"feedback_{n}"] = Field(verdicts.c.feedback, f"verdict_{n}_id")
+    return named
+
+
+PLAN_WORDS = {
+    "kind": pa.string(), "turns": pa.int64(), "last_status": pa.string(),
+    "finish_reason": pa.string(), "sample_no": pa.int64(), "split": pa.string(),
+    "place": pa.string(), "state": pa.string(), "origin": pa.string(), "repo": pa.string(),
+    "path": pa.string(), "licence": pa.string(), "licences": pa.list_(pa.string()),
+    "language": pa.string(), "lines_executed": pa.int64(), "pass_rate": pa.float64(),
+    "n_chars": pa.int64(), "cluster": pa.string(), "position": pa.int64(),
+}  # fmt: skip
+PAIR = pa.struct([("input", pa.string()), ("output", pa.string())])
+
+
+def derived(most: int) -> dict[str, str]:
+    """Return the computed columns of `records`, each an expression over the others."""
+    opening, conversation = _CHAT.format("opening"), _CHAT.format("conversation")
+    steps = ", ".join(
+        f"{{'answer': turn_{n}, 'feedback': feedback_{n}}}" for n in range(1, most + 1)
+    )
+    return {
+        "prompt": f"list_filter({opening}, lambda m: m.role = 'user')[1].content",
+        "system": f"list_filter({opening}, lambda m: m.role = 'system')[1].content",
+        "question": opening,
+        "messages": f"{conversation} || [{{'role': 'assistant', 'content': answer}}]",
+        "steps": f"list_filter([{steps}], lambda s: s.answer IS NOT NULL)",
+    }
+
+
+# What a format needs -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a format reads, by name, and the columns that it makes."""
+
+    needs: tuple[str, ...]
+    makes: pa.Schema
+    most: int
+
+
+def shape_of(form: Format, most: int) -> Shape:
+    """Bind a format to `records` and see what it reads and makes. Raises UsageError."""
+    with duckdb.connect() as duck:
+        makes = _makes(duck, form, _schema(most), most)
+        if isinstance(makes, duckdb.Error):
+            raise UsageError(f"format {form.name}: {str(makes).splitlines()[0]}")
+        needs = [
+            name
+            for name in _schema(most).names
+            if _makes(duck, form, _without(_schema(most), name), most) != makes
+        ]
+        return Shape(tuple(needs), makes, most)
+
+
+def _schema(most: int) -> pa.Schema:
+    fetched = [(name, pa.string()) for name in fields(most)]
+    return pa.schema([*fetched, *PLAN_WORDS.items(), ("ios", pa.list_(PAIR))])
+
+
+def _without(schema: pa.Schema, name: str) -> pa.Schema:
+    return schema.remove(schema.get_field_index(name))
+
+
+def _makes(
+    duck: duckdb.DuckDBPyConnection, form: Format, schema: pa.Schema, most: int
+) -> pa.Schema | duckdb.Error:
+    """The columns that the format makes of a stream with `schema`, or why it cannot."""
+    duck.register("stream", schema.empty_table())
+    try:
+        duck.execute(records_view(schema.names, most))
+        return arrow_table(duck, form.sql).schema
+    except duckdb.Error as error:
+        return error
+
+
+def records_view(names: Sequence[str], most: int) -> str:
+    """The view `records` over a stream with columns `names`: what can be derived is."""
+    fetched = set(fields(most))
+    able = [
+        f"{sql} AS {name}"
+        for name, sql in derived(most).items()
+        if set(re.findall(r"\w+", sql)) & fetched <= set(names)
+    ]
+    hidden = [n for n in ("opening", "conversation") if n in names]
+    exclude = f" EXCLUDE ({', '.join(hidden)})" if hidden else ""
+    columns = ", ".join([f"*{exclude}", *able])
+    return f"CREATE OR REPLACE TEMP VIEW records AS SELECT {columns} FROM stream"
+
+
+# The stream ----------------------------------------------------------------------------------
+
+
+def stream_schema(shape: Shape) -> pa.Schema:
+    """The columns of the stream that a shape needs; one more when it needs none."""
+    names = shape.needs or ("state",)
+    whole = _schema(shape.most)
+    return pa.schema([whole.field(name) for name in names])
+
+
+def plan_columns(shape: Shape) -> list[str]:
+    """The columns of the plan from which that stream is made."""
+    known = fields(shape.most)
+    names = [known[n].key if n in known else n for n in stream_schema(shape).names]
+    names = ["sample_id" if name == "ios" else name for name in names]
+    return list(dict.fromkeys(names))
+
+
+def stream(store: Store, plan: pa.Table, shape: Shape) -> Iterator[pa.RecordBatch]:
+    """Yield the records of `plan`, in its order. Raises UsageError if the store lost a text."""
+    schema = stream_schema(shape)
+    step = RECORDS_AT_ONCE * PAGES_PER_READ
+    for start in range(0, plan.num_rows, step):
+        with store.read() as connection:
+            for first in range(start, min(start + step, plan.num_rows), RECORDS_AT_ONCE):
+                page = plan.slice(first, RECORDS_AT_ONCE)
+                yield _batch(connection, page, schema, shape.most)
+
+
+def _batch(connection: Connection, page: pa.Table, schema: pa.Schema, most: int) -> pa.RecordBatch:
+    known = fields(most)
+    wanted = {name: known[name] for name in schema.names if name in known}
+    keys = {key: page.column(key).to_pylist() for key in {f.key for f in wanted.values()}}
+    texts = _texts(connection, wanted, keys)
+    arrays = []
+    for field in schema:
+        if field.name in wanted:
+            about = wanted[field.name]
+            values = [None if i is None else texts[about.column][i] for i in keys[about.key]]
+            arrays.append(pa.array(values, type=field.type))
+        elif field.name == "ios":
+            arrays.append(_pairs(connection, page.column("sample_id").to_pylist()))
+        else:
+            arrays.append(page.column(field.name).combine_chunks())
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _texts(
+    connection: Connection, wanted: Mapping[str, Field], keys: Mapping[str, list[int | None]]
+) -> dict[Column[Any], dict[int, Any]]:
+    """For each wanted column of the store, its values by id: one query per column."""
+    ids: dict[Column[Any], set[int]] = {}
+    for about in wanted.values():
+        found = {i for i in keys[about.key] if i is not None}
+        ids[about.column] = ids.get(about.column, set()) | found
+    texts: dict[Column[Any], dict[int, Any]] = {}
+    for column, some in ids.items():
+        key = column.table.c.id
+        rows = connection.execute(select(key, column).where(among(connection, key, sorted(some))))
+        texts[column] = dict(map(tuple, rows))
+        if len(texts[column]) < len(some):
+            raise UsageError("rows of the store were purged during the export; run it again")
+    return texts
+
+
+def _pairs(connection: Connection, sample_ids: Sequence[int]) -> pa.Array:
+    """The stable I/O pairs of samples, in their order, as JSON texts."""
+    found: dict[int, list[dict[str, str]]] = {i: [] for i in sample_ids}
+    for sample_id, given, output in connection.execute(stable_pairs(connection, sample_ids)):
+        found[sample_id].append({"input": given, "output": output})
+    return pa.array([found[i] for i in sample_ids], type=pa.list_(PAIR))
