@@ -4,26 +4,29 @@ Decisions (measured against providers that refuse above a number in flight)
 - The limit doubles every round of answers until refusals set in.
 - A refusal tells where the ceiling is: just below the number in flight when that call was sent.
   The limit steps under the lowest of them, at most to its half at once.
-- Refusals press, answers relieve: one refusal among twenty answers or more cuts nothing. So a
+- Refusals press, answers relieve: one refusal among ten answers or more cuts nothing. So a
   shared account's odd refusals, or those in a thin tail, do not bring the limit down.
 - Only calls sent after the last cut count (`epoch`), and one cut per `COOLDOWN`, or a burst of
   refusals would count a hundred times. Retry-After never lengthens the cooldown.
 - Below the remembered ceiling the limit comes back fast. Near it, it goes up one step in a round
-  without refusals and in a second at the soonest: answers of 0.1 s would else outrun the cuts.
-- After a quiet minute the ceiling is forgotten, for providers raise limits too.
+  with few refusals and in a second at the soonest: answers of 0.1 s would else outrun the cuts.
+  Above it, it probes ten seconds after a cut; after a quiet minute it goes up in larger steps,
+  for providers raise limits too.
 - It grows only when four fifths of it are used, and not while every fifth try fails.
 """
 
 from __future__ import annotations
 
 COOLDOWN = 1.0
+PATIENCE = 10.0
 MEMORY = 60.0
 _USED = 0.8
 _UNDER = 0.95
 _NEAR = 0.97
 _FAULT_COST = 4
-_PRESSURE = 3.0
-_RELIEF = 0.05
+_REFUSAL_COST = 10
+_PRESSURE = 4.0
+_RELIEF = 0.1
 
 
 class AdaptiveLimit:
@@ -67,7 +70,7 @@ class AdaptiveLimit:
         if self._fixed or epoch != self.epoch:
             return
         self._refused_at = now
-        self._round = 0.0
+        self._round -= _REFUSAL_COST
         self._pressure += 1
         self._lowest = min(self._lowest, rank)
         if self._pressure >= _PRESSURE and now - self._cut_at >= COOLDOWN:
@@ -82,7 +85,7 @@ class AdaptiveLimit:
         self._ceiling = max(self._lowest - 1, self._level / 2)
         self._level = max(1.0, min(_UNDER * self._ceiling, self._level))
         self._cut_at = now
-        self._pressure, self._lowest = 0.0, float("inf")
+        self._pressure, self._round, self._lowest = 0.0, 0.0, float("inf")
         self.epoch += 1
 
     def _grow(self, now: float) -> None:
@@ -98,9 +101,12 @@ class AdaptiveLimit:
 
     def _step(self, now: float) -> None:
         self._round += 1
-        if self._round >= self._level and now - self._stepped_at >= COOLDOWN:
+        step = max(1.0, self._level / 200)
+        quiet = PATIENCE if self._level + step > (self._ceiling or 0) else COOLDOWN
+        in_time = now - self._stepped_at >= COOLDOWN and now - self._cut_at >= quiet
+        if self._round >= self._level and in_time:
             self._round, self._stepped_at = 0.0, now
-            self._raise(max(1.0, self._level / 200))
+            self._raise(step)
 
     def _raise(self, amount: float) -> None:
         self._level = min(self._cap, self._level + amount)

@@ -1,0 +1,174 @@
+"""The gate: order, budgets, pauses, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from annoy_store.errors import StopRun
+from annoy_store.teachers._breaker import SICK_THRESHOLD, THRESHOLD, Breaker
+from annoy_store.teachers._budget import Bucket, Budget
+from annoy_store.teachers._gate import Gate
+from annoy_store.teachers._limit import AdaptiveLimit
+from annoy_store.teachers._tokens import Tokens
+
+
+def gate(cap: int = 2, **budgets: int) -> Gate:
+    budget = Budget(budgets.get("requests"), budgets.get("tokens"))
+    return Gate(AdaptiveLimit(cap, fixed=True), budget, Breaker(0.05, 0.1))
+
+
+def within(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(work, 10))
+
+
+def test_no_more_than_the_limit_pass_and_in_order() -> None:
+    async def scene() -> None:
+        doors, passed, most = gate(3), list[int](), 0
+
+        async def walk(number: int) -> None:
+            nonlocal most
+            slot = await doors.enter(1)
+            passed.append(number)
+            most = max(most, doors.in_flight)
+            await asyncio.sleep(0.001)
+            doors.leave(slot, None)
+
+        await asyncio.gather(*(walk(n) for n in range(20)))
+        assert passed == list(range(20))
+        assert most == 3
+        assert doors.in_flight == 0
+
+    within(scene())
+
+
+def test_a_cancelled_waiter_takes_nobodys_place() -> None:
+    async def scene() -> None:
+        doors = gate(1)
+        slot = await doors.enter(1)
+        waiting = [asyncio.create_task(doors.enter(1)) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        doors.leave(slot, None)
+        waiting[1].cancel()  # its place was given to it in this very step
+        await asyncio.sleep(0.01)
+        assert waiting[2].done()
+        assert doors.in_flight == 1
+
+    within(scene())
+
+
+def test_closing_ends_all_who_wait_and_none_who_fly() -> None:
+    async def scene() -> None:
+        doors = gate(1)
+        slot = await doors.enter(1)
+        queued = asyncio.create_task(doors.enter(1))
+        resting = asyncio.create_task(doors.rest(60))
+        await asyncio.sleep(0)
+        doors.close(StopRun("enough"))
+        for waiter in (queued, resting):
+            with pytest.raises(StopRun, match="enough"):
+                await waiter
+        with pytest.raises(StopRun, match="enough"):
+            await doors.enter(1)
+        doors.leave(slot, None)
+        assert doors.in_flight == 0
+        assert doors.resting == 0
+
+    within(scene())
+
+
+def test_capacity_counts_those_at_rest_up_to_the_limit() -> None:
+    async def scene() -> None:
+        doors = gate(2)
+        rests = [asyncio.create_task(doors.rest(60)) for _ in range(5)]
+        await asyncio.sleep(0)
+        assert doors.capacity == 4
+        doors.close(StopRun("end"))
+        await asyncio.gather(*rests, return_exceptions=True)
+
+    within(scene())
+
+
+def test_a_port_where_nobody_listens_is_given_up_and_one_probes_meanwhile() -> None:
+    async def scene() -> None:
+        doors = gate(8)
+        for _ in range(THRESHOLD):
+            assert not doors.lost(await doors.enter(1))
+        probes = [asyncio.create_task(doors.enter(1)) for _ in range(3)]
+        await asyncio.sleep(0.04)
+        assert sum(probe.done() for probe in probes) == 1
+        slot = probes[0].result()
+        await asyncio.sleep(0.03)
+        assert doors.lost(slot)
+        doors.close(StopRun("down"))
+        await asyncio.gather(*probes, return_exceptions=True)
+
+    within(scene())
+
+
+def test_an_answer_closes_the_breaker() -> None:
+    breaker = Breaker()
+    for second in range(SICK_THRESHOLD):
+        breaker.troubled(float(second))
+    assert breaker.open
+    assert breaker.open_until > SICK_THRESHOLD - 1
+    breaker.answered()
+    assert not breaker.open
+    assert breaker.open_until < 0
+
+
+def test_an_endpoint_that_was_reached_is_waited_for() -> None:
+    breaker = Breaker(4, 300)
+    breaker.answered()
+    assert not any(breaker.unreachable(float(second)) for second in range(299))
+    assert breaker.unreachable(300.0)
+
+
+def test_one_refused_connection_is_no_outage() -> None:
+    breaker = Breaker(4, 300)
+    assert not breaker.unreachable(0.0)
+    breaker.contacted()
+    assert not any(breaker.unreachable(100.0 + i) for i in range(THRESHOLD - 1))
+    assert not breaker.open
+
+
+def test_a_bucket_spends_two_seconds_at_once_and_then_its_rate() -> None:
+    bucket = Bucket(600)
+    waits = [bucket.take(1, 0.0) for _ in range(30)]
+    assert waits[:20] == [0.0] * 20
+    assert waits[29] == pytest.approx(1.0)
+    assert bucket.take(1, 1.0) == pytest.approx(0.1)
+
+
+def test_no_budget_is_no_wait() -> None:
+    assert Budget(None, None).take(10**9, 0.0)[0] == 0
+
+
+def test_a_reservation_is_corrected_by_the_usage() -> None:
+    budget = Budget(None, 6000)
+    wait, reserved = budget.take(100, 0.0)
+    assert wait > 0
+    budget.settle(reserved, 100, 10)
+    assert budget.take(1, 0.0)[0] < wait + reserved / 100
+    for _ in range(400):
+        budget.settle(0, 0, 10)
+    assert budget.take(0, 0.0)[1] == pytest.approx(10, abs=1)
+
+
+def test_the_budget_paces_the_gate() -> None:
+    async def scene() -> None:
+        doors = gate(100, requests=6000)
+        clock = asyncio.get_running_loop().time
+        start = clock()
+
+        async def walk() -> None:
+            doors.leave(await doors.enter(1), None, Tokens(1, 0, 1, 0))
+
+        await asyncio.gather(*(walk() for _ in range(230)))
+        assert clock() - start >= 0.29
+
+    within(scene())
