@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import Connection, literal, select
+
 from annoy_store.contracts import New
+from annoy_store.database import insert_from
 from annoy_store.identity import canonical, compact, digest
 from annoy_store.tables import calls, prompts, turns
 from annoy_store.wording import Template
@@ -61,6 +64,33 @@ def ask(
     """All rows of one more thing asked."""
     asked = prompt(messages, template)
     return [turn(asked, kind, number, about, **subject), *planned_calls(asked, how_many)]
+
+
+def plan_more(
+    connection: Connection, kinds: Sequence[str], how_many: int, pinned_teacher_id: int = 0
+) -> dict[str, int]:
+    """Plan answers 0 .. `how_many` - 1 to every prompt of a first turn; return the new by kind.
+
+    What is planned or answered already stays as it is, so asking for the same again adds nothing.
+    """
+    planned = {}
+    for kind in kinds:
+        wanted = (
+            select(turns.c.prompt_id, literal(pinned_teacher_id).label("pinned_teacher_id"))
+            .where(turns.c.kind == kind, turns.c.number == 1)
+            .distinct()
+            .subquery()
+        )
+        planned[kind] = sum(
+            insert_from(
+                connection,
+                calls,
+                select(wanted.c.prompt_id, literal(i).label("sample_no"), wanted.c.pinned_teacher_id)
+                .where(wanted.c.prompt_id.is_not(None)),
+            )
+            for i in range(how_many)
+        )  # fmt: skip
+    return planned
 
 
 def teacher_digest(backend: str, model: str, base_url: str, parameters: Mapping[str, Any]) -> str:

@@ -1,0 +1,64 @@
+"""Plan more answers to prompts that are there.
+
+Several answers per prompt tell how hard it is (v_pass_rate); answers of another teacher to the
+same prompts compare the two. Only calls are planned: the next run asks them, each once.
+
+\b
+Examples:
+  annoy ask --samples 4
+  annoy ask --kind predict_output --pin --teacher openai -m other-model
+  annoy run --teacher openai -m other-model
+
+A pinned call is answered only by the teacher that these settings name; others leave it alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ._shared import json_option, load_settings, print_json, print_table, say, store_of
+from .run import settings_options
+
+KINDS = ("predict_output", "predict_input")
+
+
+@click.command(help=__doc__)
+@click.option(
+    "--samples", type=click.IntRange(1, 1000), default=1, show_default=True,
+    help="Answers per prompt, those planned already included.",
+)  # fmt: skip
+@click.option(
+    "--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only turns of this kind."
+)
+@click.option("--pin", is_flag=True, help="Only the teacher of these settings may answer.")
+@settings_options
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    samples: int,
+    kinds: tuple[str, ...],
+    pin: bool,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    from annoy_store.asking import plan_more
+    from annoy_store.hands import Hands
+
+    settings = load_settings(ctx, **flags)
+    store = store_of(ctx)
+    pinned = 0
+    if pin:
+        hands = Hands(store, settings)
+        hands.open_teachers()
+        pinned = hands.teacher("predict_output", 0)[0]
+    with store.write() as connection:
+        planned = plan_more(connection, kinds or KINDS, samples, pinned)
+    if as_json:
+        print_json({"planned": planned, "pinned_teacher_id": pinned or None})
+        return
+    print_table(["kind", "new calls"], list(planned.items()))
+    say(ctx, "next: annoy plan, then annoy run" if any(planned.values()) else "nothing new")
