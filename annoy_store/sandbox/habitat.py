@@ -87,10 +87,13 @@ def probe(python: str | None = None) -> Interpreter:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UsageError(f"{path} does not run: {error}. Name another with --python.") from error
-    if answer.returncode != 0:
-        last = answer.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise UsageError(f"{path} is no Python 3.8 or later ({last}). Name another with --python.")
-    return _described(path, json.loads(answer.stdout))
+    try:
+        return _described(path, json.loads(answer.stdout))
+    except ValueError as error:
+        last = answer.stderr.decode(errors="replace").strip().rpartition("\n")[2] or "no answer"
+        raise UsageError(
+            f"{path} is no Python 3.8 or later ({last}). Name another with --python."
+        ) from error
 
 
 def _described(path: str, about: dict[str, object]) -> Interpreter:

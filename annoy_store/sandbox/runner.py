@@ -118,7 +118,7 @@ METADATA = _table(
 GUARDED = _table(
     """
     clone 56 220, clone3 435 435, kill 62 129, tkill 200 130, tgkill 234 131, socketpair 53 199,
-    prlimit64 302 261, setrlimit 160 164, fcntl 72 25, ioctl 16 29
+    prlimit64 302 261, setrlimit 160 164, fcntl 72 25, ioctl 16 29, prctl 157 167
     """
 )
 CLONE_THREAD, SOCK_STREAM = 0x10000, 1
@@ -161,6 +161,7 @@ def _guards(subprocesses: bool) -> dict[str, list[Step]]:
         "setrlimit": _refuse_values(0, (resource.RLIMIT_CPU,)),
         "fcntl": _refuse_values(1, SIGNAL_OWNERS),
         "ioctl": _refuse_values(1, SIGNAL_IOCTLS),
+        "prctl": _refuse_values(0, (PR_SET_PDEATHSIG,)),
     }
     if subprocesses:
         del guards["prlimit64"], guards["setrlimit"]
@@ -694,6 +695,7 @@ class Zygote:
         self.poll.register(control, select.POLLIN)
         self.filter = self._filter()
         self.forks_allowed = setup["subprocesses"] or self.filter is None
+        self.orphans = sys.platform.startswith("linux") and self.pid != 1
         self.used = 0
         self.modes: dict[str, int] = {}
 
@@ -788,6 +790,8 @@ class Zygote:
         os.close(self.control.fileno())
         if self.filter is None:
             os.setsid()
+        if self.orphans:
+            _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         limit(resource.RLIMIT_AS, self.used + job["memory_mb"] * (1 << 20))
         limit(resource.RLIMIT_CPU, int(job["cpu"]) + 2)
         if self.filter is not None:

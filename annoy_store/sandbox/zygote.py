@@ -135,8 +135,8 @@ class Zygote:
 
     def _send(self, message: Mapping[str, Any]) -> None:
         data = json.dumps(message).encode()
-        self._socket.settimeout(START_SECONDS)
         try:
+            self._socket.settimeout(START_SECONDS)
             self._socket.sendall(struct.pack("<I", len(data)) + data)
         except OSError as error:
             raise Trouble(f"the zygote does not listen ({error})") from error
@@ -157,8 +157,8 @@ class Zygote:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise Trouble("the zygote did not answer in time")
-            self._socket.settimeout(left)
             try:
+                self._socket.settimeout(left)
                 chunk = self._socket.recv(length - len(data))
             except OSError as error:
                 raise Trouble(f"the zygote did not answer ({error})") from error

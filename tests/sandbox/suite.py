@@ -28,7 +28,7 @@ from annoy_store.sandbox import LocalSandbox, open_sandbox
 from annoy_store.sandbox.zygote import label
 
 HOSTILE = Path(__file__).with_name("hostile")
-LIMITS = Limits(cpu_seconds=0.4, wall_seconds=1.5, ceiling_seconds=30.0, memory_mb=256)
+LIMITS = Limits(cpu_seconds=0.25, wall_seconds=1.2, ceiling_seconds=30.0, memory_mb=256)
 BENIGN = Program("def main_solution(n):\n    return sum(range(n))\n")
 LANES = 4
 CANARY = "CANARY_API_KEY"
@@ -219,12 +219,16 @@ def unexpected(rung: str, attacks: dict[str, Attack]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Give up root for `uid`, attack on `rung` with `python`, print what went wrong as JSON."""
-    uid, rung, python, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
+    """Give up root, attack as an ordinary user, print what went wrong as JSON.
+
+    Arguments: uid, rung, interpreter, folder, and the names of some snippets (none: all).
+    """
+    uid, rung, python, folder, names = int(sys.argv[1]), *sys.argv[2:6]
     os.setgroups([])
     os.setgid(uid)
     os.setuid(uid)
-    attacks, harm = attack(rung, Path(folder), python)
+    chosen = [s for s in snippets() if not names or s.name in names.split()]
+    attacks, harm = attack(rung, Path(folder), python, chosen)
     print(json.dumps({"ran": len(attacks), "wrong": unexpected(rung, attacks), "harm": harm}))
 
 
