@@ -173,8 +173,8 @@ def _ask_server(
         with store.reading.connect() as connection, connection.begin():
             _lay_down_rights(connection, seconds)
             streaming = connection.execution_options(stream_results=True, max_row_buffer=_FETCHED)
-            result = streaming.execute(_statement(query, values), values)
-            yield Found(tuple(result.keys()), (tuple(map(_plain, row)) for row in result))
+            with streaming.execute(_statement(query, values), values) as result:
+                yield Found(tuple(result.keys()), (tuple(map(_plain, row)) for row in result))
     except (DBAPIError, InvalidRequestError, StatementError) as error:
         raise UsageError(_server_fault(error, seconds)) from None
 

@@ -28,6 +28,7 @@ import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
@@ -272,35 +273,47 @@ def _json_line(line: bytes, place: Place) -> Item:
         return Bad("broken_json", place, f"broken JSON: {error}")
 
 
+@contextmanager
+def _text(stream: IO[bytes], encoding: str, newline: str | None = None) -> Iterator[IO[str]]:
+    """The stream as text, a wrong byte as a lone surrogate; the stream stays its owner's."""
+    text = io.TextIOWrapper(stream, encoding, errors="surrogateescape", newline=newline)
+    try:
+        yield text
+    finally:
+        text.detach()
+
+
 def _json(stream: IO[bytes], name: str) -> Iterator[Item]:
     """The elements of an array, or JSON values one after another, in memory one at a time."""
-    reader = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape")
-    text, line = reader.read(CHUNK), 1
-    at = _after_gap(text, 0)
-    is_array = text[at : at + 1] == "["
-    at += is_array
-    while True:
-        start = _after_gap(text, at)
-        line += text.count("\n", at, start)
-        at = start
-        if is_array and text[at : at + 1] == "]":
-            return
-        value, end = _decoded(text, at)
-        if end is None or end == len(text):  # it may go on in what was not read yet
-            more = reader.read(max(CHUNK, len(text) - at)) if len(text) - at < MAX_VALUE else ""
-            if more:
-                text, at = text[at:] + more, 0
+    with _text(stream, "utf-8") as reader:
+        text, line, at = reader.read(CHUNK), 1, 0
+        is_array: bool | None = None
+        while True:
+            start = _after_gap(text, at)
+            line += text.count("\n", at, start)
+            at = start
+            if is_array is None and at < len(text):
+                is_array = text[at] == "["
+                at += is_array
                 continue
-        if end is None:
-            if at < len(text) or is_array:
-                detail = "broken JSON: a value is not complete or not closed"
-                yield Bad("broken_file", Place(name, line), detail, fatal=True)
-            return
-        place = Place(name, line)
-        wrong = _WRONG_BYTE.search(text, at, end)
-        yield Bad("not_utf8", place, "not UTF-8") if wrong else (place, value)
-        line += text.count("\n", at, end)
-        at = end
+            if is_array and text[at : at + 1] == "]":
+                return
+            value, end = _decoded(text, at)
+            if end is None or end == len(text):  # it may go on in what was not read yet
+                more = reader.read(max(CHUNK, len(text) - at)) if len(text) - at < MAX_VALUE else ""
+                if more:
+                    text, at = text[at:] + more, 0
+                    continue
+            if end is None:
+                if at < len(text) or is_array:
+                    detail = "broken JSON: a value is not complete or not closed"
+                    yield Bad("broken_file", Place(name, line), detail, fatal=True)
+                return
+            place = Place(name, line)
+            wrong = _WRONG_BYTE.search(text, at, end)
+            yield Bad("not_utf8", place, "not UTF-8") if wrong else (place, value)
+            line += text.count("\n", at, end)
+            at = end
 
 
 def _after_gap(text: str, at: int) -> int:
@@ -317,17 +330,17 @@ def _decoded(text: str, at: int) -> tuple[Any, int | None]:
 
 def _csv(stream: IO[bytes], name: str, delimiter: str = ",") -> Iterator[Item]:
     csv.field_size_limit(MAX_VALUE)
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.DictReader(text, delimiter=delimiter)
-    try:
-        for row in reader:
+    with _text(stream, "utf-8-sig", newline="") as text:
+        reader = csv.DictReader(text, delimiter=delimiter)
+        try:
+            for row in reader:
+                place = Place(name, reader.line_num)
+                row.pop(None, None)
+                wrong = any(v and _WRONG_BYTE.search(v) for v in row.values())
+                yield Bad("not_utf8", place, "not UTF-8") if wrong else (place, row)
+        except csv.Error as error:
             place = Place(name, reader.line_num)
-            row.pop(None, None)
-            wrong = any(v and _WRONG_BYTE.search(v) for v in row.values())
-            yield Bad("not_utf8", place, "not UTF-8") if wrong else (place, row)
-    except csv.Error as error:
-        place = Place(name, reader.line_num)
-        yield Bad("broken_file", place, f"broken CSV: {error}", fatal=True)
+            yield Bad("broken_file", place, f"broken CSV: {error}", fatal=True)
 
 
 def _tsv(stream: IO[bytes], name: str) -> Iterator[Item]:
@@ -340,11 +353,11 @@ def _parquet(stream: IO[bytes], name: str) -> Iterator[Item]:
 
     number = 0
     try:
-        file = ParquetFile(_seekable(stream))
-        for batch in file.iter_batches(PARQUET_ROWS):
-            for i in range(batch.num_rows):
-                number += 1
-                yield _parquet_row(batch.slice(i, 1), Place(name, number))
+        with _seekable(stream) as whole, ParquetFile(whole) as file:
+            for batch in file.iter_batches(PARQUET_ROWS):
+                for i in range(batch.num_rows):
+                    number += 1
+                    yield _parquet_row(batch.slice(i, 1), Place(name, number))
     except pyarrow.ArrowException as error:
         detail = f"broken Parquet: {error}"
         yield Bad("broken_file", Place(name, number), detail, fatal=True)
@@ -357,14 +370,16 @@ def _parquet_row(row: Any, place: Place) -> Item:
         return Bad("not_utf8", place, f"not UTF-8 at byte {error.start}")
 
 
-def _seekable(stream: IO[bytes]) -> IO[bytes]:
-    """Parquet is read from its end: what is packed once more is unpacked into a file without name."""
+@contextmanager
+def _seekable(stream: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Parquet is read from its end: what is packed is unpacked into a file without a name."""
     if isinstance(stream, io.BufferedReader) and isinstance(stream.raw, io.FileIO):
-        return stream
-    whole = tempfile.TemporaryFile()  # noqa: SIM115
-    shutil.copyfileobj(stream, whole, CHUNK)
-    whole.seek(0)
-    return whole
+        yield stream
+        return
+    with tempfile.TemporaryFile() as whole:
+        shutil.copyfileobj(stream, whole, CHUNK)
+        whole.seek(0)
+        yield whole
 
 
 FORMATS: dict[str, Callable[[IO[bytes], str], Iterator[Item]]] = {

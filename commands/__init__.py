@@ -89,6 +89,9 @@ class Front(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            _forget_stdout()
+            return ctx.exit(0)
         except Exception as error:
             trouble = _troubles.explain(error, debug=_is_debugging(ctx))
             if trouble is None:

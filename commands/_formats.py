@@ -39,7 +39,7 @@ def write_jsonl(columns: Sequence[str], rows: Rows) -> None:
     """One JSON object per line."""
     names = distinct(columns)
     for row in rows:
-        click.echo(as_json(names, row))
+        sys.stdout.write(f"{as_json(names, row)}\n")
 
 
 def write_json(columns: Sequence[str], rows: Rows) -> None:
@@ -47,7 +47,7 @@ def write_json(columns: Sequence[str], rows: Rows) -> None:
     names = distinct(columns)
     lead = "["
     for row in rows:
-        click.echo(f"{lead}{as_json(names, row)}", nl=False)
+        sys.stdout.write(f"{lead}{as_json(names, row)}")
         lead = ",\n"
     click.echo("[]" if lead == "[" else "]")
 
@@ -64,7 +64,7 @@ def write_markdown(columns: Sequence[str], rows: Rows) -> None:
     click.echo(_markdown(columns))
     click.echo("|" + " --- |" * len(columns))
     for row in rows:
-        click.echo(_markdown(row))
+        sys.stdout.write(f"{_markdown(row)}\n")
 
 
 def _markdown(row: Sequence[Any]) -> str:

@@ -61,8 +61,6 @@ def explain(error: Exception, *, debug: bool = False) -> Trouble | None:
     """Return what to tell about `error`; None when it is click's own business."""
     if isinstance(error, click.ClickException | click.Abort | click.exceptions.Exit):
         return None
-    if isinstance(error, BrokenPipeError):
-        return None
     if debug:
         traceback.print_exception(error, file=sys.stderr)
     words = _words(error)

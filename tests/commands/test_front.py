@@ -1,0 +1,171 @@
+"""The front door: cheap help, one line for every error, codes that scripts can trust."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import commands
+from tests.commands.conftest import CHECKOUT, Annoy, Process
+
+NAMES = commands.names()
+
+
+def test_a_file_is_a_command_and_an_underscore_hides_one() -> None:
+    assert {"init", "ingest", "sql", "show", "status", "policy", "retry", "doctor"} <= set(NAMES)
+    assert not [name for name in NAMES if name.startswith("_")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_help_with_an_example(annoy: Annoy, name: str) -> None:
+    result = annoy(name, "--help")
+    assert result.exit_code == 0
+    assert "\n  Example" in result.stdout
+    assert f"annoy {name}" in result.stdout
+    assert commands.short_help(name).rstrip(".") in " ".join(result.stdout.split())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_has_help(name: str) -> None:
+    context = click.Context(commands.annoy)
+    command = commands.annoy.get_command(context, name)
+    assert command is not None
+    options = [p for p in command.params if isinstance(p, click.Option)]
+    assert all(option.help for option in options)
+
+
+def test_every_command_has_a_place_in_the_help(annoy: Annoy) -> None:
+    text = annoy("--help").stdout
+    assert all(f"\n  {name} " in text for name in NAMES)
+    assert f"\n{commands.MORE}:" not in text
+    places = [text.index(f"\n  {name} ") for name in ("ingest", "run", "sql", "retry", "doctor")]
+    assert places == sorted(places)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from annoy_store.__main__ import commands; from click.testing import CliRunner;"
+        "assert CliRunner().invoke(commands(), ['--help']).exit_code == 0;"
+        "heavy = {'sqlalchemy', 'pydantic', 'rich', 'openai', 'duckdb', 'pyarrow', 'alembic'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_it_runs_as_a_module_anywhere(process: Process) -> None:
+    assert process("--version").stdout.startswith("annoy ")
+    assert process("-h").stdout.startswith("Usage: annoy ")
+
+
+def test_no_command_shows_the_help(annoy: Annoy) -> None:
+    result = annoy()
+    assert result.exit_code == 2
+    assert "Usage: annoy" in result.output
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["ingst"], "did you mean ingest?"),
+        (["nonsense"], "no such command: nonsense"),
+        (["ingest"], "Missing argument"),
+        (["ingest", "--limit", "0", "x"], "--limit"),
+        (["ingest", "--nope", "x"], "--nope"),
+        (["sql", "--format", "xml", "x"], "xml"),
+        (["retry", "nostage"], "nostage"),
+        (["policy", "novalue"], "KEY=VALUE"),
+        (["sql", "SELECT 1", "-p", "novalue"], "NAME=VALUE"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(annoy: Annoy, args: list[str], words: str) -> None:
+    annoy("init")
+    result = annoy(*args)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("annoy: ")
+    assert words in line
+    assert "--help)" in line
+
+
+def test_interrupt_is_exit_130(tmp_path: Path) -> None:
+    env = {"PYTHONPATH": str(CHECKOUT), "PATH": os.environ["PATH"]}
+    subprocess.run(
+        [sys.executable, "-m", "annoy_store", "init"], cwd=tmp_path, env=env, check=True,
+        capture_output=True,
+    )  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-m", "annoy_store", "status", "--watch", "--json"],
+        cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as watching:  # fmt: skip
+        assert watching.stdout is not None
+        assert watching.stdout.readline().startswith("{")
+        watching.send_signal(signal.SIGINT)
+        _, words = watching.communicate(timeout=20)
+    assert watching.returncode == 130
+    assert "Traceback" not in words
+
+
+def test_a_reader_that_leaves_is_no_error(process: Process, tmp_path: Path) -> None:
+    process("init")
+    query = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n LIMIT 200000) SELECT i FROM n"
+    )
+    env = {"PYTHONPATH": str(CHECKOUT), "PATH": os.environ["PATH"]}
+    with subprocess.Popen(
+        [sys.executable, "-m", "annoy_store", "sql", query, "--format", "jsonl"],
+        cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as asked:  # fmt: skip
+        assert asked.stdout is not None
+        assert asked.stdout.readline() == '{"i": 1}\n'
+        asked.stdout.close()
+        assert asked.stderr is not None
+        words = asked.stderr.read()
+        asked.wait(20)
+    assert words == ""
+    assert asked.returncode == 0
+
+
+def test_a_bug_is_one_line_and_debug_shows_where(
+    annoy: Annoy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("commands._shared.load_settings", _break)
+    result = annoy("status")
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line == "annoy: a bug of ours: ZeroDivisionError: oh (annoy -v ... shows where)"
+    assert "Traceback" in annoy("-v", "status").stderr
+    monkeypatch.setenv("ANNOY_DEBUG", "1")
+    assert "Traceback" in annoy("status").stderr
+
+
+def _break(*_: object, **__: object) -> None:
+    raise ZeroDivisionError("oh")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_code_for_the_shell(annoy: Annoy, shell: str) -> None:
+    assert "_ANNOY_COMPLETE" in annoy("completion", shell).stdout
+
+
+def test_completion_answers(process: Process) -> None:
+    env = {
+        "PYTHONPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin", "_ANNOY_COMPLETE": "bash_complete",
+        "COMP_WORDS": "annoy ing", "COMP_CWORD": "1",
+    }  # fmt: skip
+    assert process(env=env).stdout.splitlines() == ["plain,ingest"]
+
+
+def test_quiet_says_less(annoy: Annoy, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("x = 1\n")
+    assert annoy("ingest", "a.py").stderr.startswith("next: ")
+    (tmp_path / "b.py").write_text("x = 2\n")
+    assert annoy("-q", "ingest", "b.py").stderr == ""
