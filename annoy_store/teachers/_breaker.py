@@ -12,7 +12,7 @@ from __future__ import annotations
 
 THRESHOLD = 5
 SICK_THRESHOLD = 12
-FIRST_PATIENCE = 4.0
+FIRST_PATIENCE = 3.0
 PATIENCE = 300.0
 _LONGEST_PAUSE = 15.0
 
