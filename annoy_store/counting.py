@@ -6,6 +6,7 @@ not wait for each other; the sum over all workers is the funnel.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from sqlalchemy import Connection, and_, delete, func, select
@@ -14,9 +15,10 @@ from annoy_store.database import add
 from annoy_store.tables import counters, workers
 
 NOBODY = 0  # the worker that commands count under
+Deltas = Mapping[tuple[str, str], int]
 
 
-def count(connection: Connection, worker_id: int, deltas: Mapping[tuple[str, str], int]) -> None:
+def count(connection: Connection, worker_id: int, deltas: Deltas) -> None:
     """Add `deltas` of jobs by (stage, state) to a worker's counters."""
     rows = [
         {"worker_id": worker_id, "stage": stage, "state": state, "n": n}
@@ -46,13 +48,16 @@ def funnel(connection: Connection) -> dict[str, dict[str, int]]:
 
 
 def fold_counters(connection: Connection) -> None:
-    """Add the counters of workers that are gone to those of nobody, so that they stay few."""
+    """Add the counters of workers that are gone to those of nobody, so that they stay few.
+
+    What is added is what this transaction deleted: two that fold at once add nothing twice.
+    """
     alive = select(workers.c.id).where(workers.c.alive == 1)
     gone = and_(counters.c.worker_id != NOBODY, counters.c.worker_id.not_in(alive))
-    sums = connection.execute(
-        select(counters.c.stage, counters.c.state, func.sum(counters.c.n))
-        .where(gone)
-        .group_by(counters.c.stage, counters.c.state)
-    ).all()
-    connection.execute(delete(counters).where(gone))
-    count(connection, NOBODY, {(stage, state): int(n) for stage, state, n in sums})
+    deleted = connection.execute(
+        delete(counters).where(gone).returning(counters.c.stage, counters.c.state, counters.c.n)
+    )
+    sums: Counter[tuple[str, str]] = Counter()
+    for stage, state, n in deleted:
+        sums[stage, state] += n
+    count(connection, NOBODY, sums)

@@ -5,26 +5,28 @@ Decisions
   it and writes results for those only, in one transaction: a late zombie writes nothing.
 - Jobs of the dead come back as `suspect`. They are claimed alone, so that a job that kills its
   worker takes no neighbour along; asking lanes, where that cannot happen, take them together.
-- A batch is chosen in a materialised CTE: PostgreSQL may run a plain LIMIT subquery twice.
-- States are literals in these statements, as in the partial indexes that they use.
+- States are literals where a statement looks for them, as in the partial indexes that they use;
+  a statement that knows its subjects finds them by the key alone, whatever the planner believes.
+- The statements are built once, with parameters: building them costs more than running them.
 Workers and their leases live in workforce.py, the entering of jobs in planning.py.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Connection,
     Double,
+    Select,
     Text,
     and_,
-    literal,
+    bindparam,
     literal_column,
     or_,
     select,
@@ -34,9 +36,10 @@ from sqlalchemy import (
 
 from annoy_store.contracts import Outcome, Stage
 from annoy_store.counting import NOBODY, count, moved
-from annoy_store.database import among, now, rows_of, unindexed
+from annoy_store.database import chosen_by, clock, listed, unindexed
 from annoy_store.planning import plan_new, subject_column
 from annoy_store.policies import Agenda
+from annoy_store.settings import Policy
 from annoy_store.tables import jobs
 from annoy_store.writing import write
 
@@ -48,6 +51,14 @@ def in_state(state: str) -> ColumnElement[bool]:
 
 START = (-32768, -1)  # before every (priority, subject)
 OPEN_STATES = ("pending", "claimed", "deferred", "suspect")
+_CASE = and_(jobs.c.stage == bindparam("of_stage"), jobs.c.variant_id == bindparam("of_variant"))
+_LISTED = and_(_CASE, listed(jobs.c.subject_id, "of_subjects"))
+_HELD = and_(
+    _LISTED,
+    jobs.c.attempts == bindparam("of_attempts"),
+    unindexed(jobs.c.worker_id) == bindparam("of_worker"),
+    unindexed(jobs.c.state) == literal_column("'claimed'"),
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,32 @@ class Ended:
 # Claiming ------------------------------------------------------------------------------------
 
 
+def _take(state: str, order: Sequence[ColumnElement[Any]], *where: ColumnElement[bool]) -> Any:
+    chosen = (
+        select(jobs.c.subject_id)
+        .where(_CASE, in_state(state), *where)
+        .order_by(*order)
+        .limit(bindparam("at_most"))
+        .with_for_update(skip_locked=True)
+    )
+    return (
+        update(jobs)
+        .where(_CASE, chosen_by(jobs.c.subject_id, chosen))
+        .values(
+            state=literal_column("'claimed'"),
+            worker_id=bindparam("by_worker"),
+            attempts=jobs.c.attempts + literal_column("1"),
+        )
+        .returning(jobs.c.subject_id, jobs.c.attempts, jobs.c.priority)
+    )
+
+
+_PLACE = (jobs.c.priority, jobs.c.subject_id)
+_BEHIND = tuple_(*_PLACE) > tuple_(bindparam("after_priority"), bindparam("after_subject"))
+_TAKE_PENDING = _take("pending", _PLACE, _BEHIND)
+_TAKE_SUSPECTS = _take("suspect", (jobs.c.subject_id,))
+
+
 def claim(
     connection: Connection,
     worker_id: int,
@@ -86,46 +123,25 @@ def claim(
     after: tuple[int, int] = START,
 ) -> list[Claim]:
     """Take up to `limit` pending jobs behind the cursor `after` = (priority, subject)."""
-    behind = tuple_(jobs.c.priority, jobs.c.subject_id) > tuple_(*map(literal, after))
-    return _take(connection, worker_id, stage, variant_id, limit, "pending", behind)
+    place = {"of_stage": stage, "of_variant": variant_id, "at_most": limit, "by_worker": worker_id}
+    place |= {"after_priority": after[0], "after_subject": after[1]}
+    return _claimed(connection, _TAKE_PENDING, place, "pending")
 
 
 def claim_suspects(
     connection: Connection, worker_id: int, stage: str, variant_id: int, limit: int
 ) -> list[Claim]:
     """Take up to `limit` jobs whose last holder died."""
-    return _take(connection, worker_id, stage, variant_id, limit, "suspect")
+    place = {"of_stage": stage, "of_variant": variant_id, "at_most": limit, "by_worker": worker_id}
+    return _claimed(connection, _TAKE_SUSPECTS, place, "suspect")
 
 
-def _take(
-    connection: Connection,
-    worker_id: int,
-    stage: str,
-    variant_id: int,
-    limit: int,
-    state: str,
-    *conditions: ColumnElement[bool],
+def _claimed(
+    connection: Connection, statement: Any, place: Mapping[str, Any], state: str
 ) -> list[Claim]:
-    mine = and_(jobs.c.stage == stage, jobs.c.variant_id == variant_id)
-    order = [jobs.c.priority, jobs.c.subject_id] if state == "pending" else [jobs.c.subject_id]
-    chosen = (
-        select(jobs.c.subject_id)
-        .where(mine, in_state(state), *conditions)
-        .order_by(*order)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("chosen")
-        .prefix_with("MATERIALIZED")
-    )
-    taken = connection.execute(
-        update(jobs)
-        .where(mine, jobs.c.subject_id == chosen.c.subject_id)
-        .values(
-            state=literal_column("'claimed'"), worker_id=worker_id, attempts=jobs.c.attempts + 1
-        )
-        .returning(jobs.c.subject_id, jobs.c.attempts, jobs.c.priority)
-    ).all()
-    count(connection, worker_id, moved({stage: len(taken)}, state, "claimed"))
+    stage, variant_id = place["of_stage"], place["of_variant"]
+    taken = connection.execute(statement, place).all()
+    count(connection, place["by_worker"], moved({stage: len(taken)}, state, "claimed"))
     claims = [Claim(stage, row[0], variant_id, row[1], row[2]) for row in taken]
     return sorted(claims, key=lambda c: (c.priority, c.subject_id))
 
@@ -134,14 +150,43 @@ def load(
     connection: Connection, agenda: Agenda, stage: Stage, claims: Sequence[Claim]
 ) -> dict[int, Mapping[str, Any]]:
     """Return by subject what the stage reads; a subject that is no longer wanted is missing."""
-    subject = subject_column(stage, agenda.policy)
-    wanted = stage.wants(agenda.policy).where(
-        among(connection, subject, [c.subject_id for c in claims])
-    )
-    return {row["subject_id"]: dict(row) for row in connection.execute(wanted).mappings()}
+    subjects = [c.subject_id for c in claims]
+    found = connection.execute(_loading(stage, agenda.policy), {"of_subjects": subjects})
+    return {row["subject_id"]: dict(row) for row in found.mappings()}
+
+
+@lru_cache(maxsize=64)
+def _loading(stage: Stage, policy: Policy) -> Select[Any]:
+    return stage.wants(policy).where(listed(subject_column(stage, policy), "of_subjects"))
 
 
 # Settling ------------------------------------------------------------------------------------
+
+
+_END = (
+    update(jobs)
+    .where(_HELD)
+    .values(state=bindparam("as_state"), worker_id=None, reason=None, detail=None, due_at=None)
+    .returning(jobs.c.subject_id)
+)
+_EXPLAIN = (
+    update(jobs)
+    .where(_CASE, jobs.c.subject_id == bindparam("of_subject"))
+    .values(
+        reason=bindparam("because"),
+        detail=bindparam("in_words", type_=Text),
+        due_at=clock() + bindparam("wait", type_=Double),
+    )
+)
+_RELEASE = (
+    update(jobs)
+    .where(_HELD)
+    .values(
+        state=literal_column("'pending'"),
+        worker_id=None,
+        attempts=jobs.c.attempts - literal_column("1"),
+    )
+)
 
 
 def settle(
@@ -151,11 +196,9 @@ def settle(
     agenda: Agenda,
 ) -> list[Claim]:
     """End jobs: fence, write what they made, enter the jobs that follow. Returns the accepted."""
-    accepted: list[Ended] = []
-    for name in sorted({e.claim.stage for e in ended}):
-        accepted += _fence(connection, worker_id, name, [e for e in ended if e.claim.stage == name])
-    for e in accepted:
+    for e in ended:
         _check_writes(agenda.stages[e.claim.stage], e.outcome)
+    accepted = _fence(connection, worker_id, ended)
     touched = write(connection, (row for e in accepted for row in e.outcome.rows))
     plan_new(connection, agenda, worker_id, touched)
     deltas: Counter[tuple[str, str]] = Counter()
@@ -166,35 +209,51 @@ def settle(
     return [e.claim for e in accepted]
 
 
-def _fence(
-    connection: Connection, worker_id: int, stage: str, ended: Sequence[Ended]
-) -> list[Ended]:
-    due = now(connection)
-    given = rows_of(
-        connection,
-        {"subject_id": BigInteger, "variant_id": BigInteger, "attempts": BigInteger,
-         "state": Text, "reason": Text, "detail": Text, "due_at": Double},
-        [(*e.claim.key, e.claim.attempts, e.outcome.state, e.outcome.reason, e.outcome.detail,
-          due + e.due_in if e.outcome.state == "deferred" else None) for e in ended],
-    )  # fmt: skip
-    settled = connection.execute(
-        update(jobs)
-        .where(
-            jobs.c.stage == stage,
-            jobs.c.subject_id == given.c.subject_id,
-            jobs.c.variant_id == given.c.variant_id,
-            jobs.c.attempts == given.c.attempts,
-            unindexed(connection, jobs.c.worker_id) == worker_id,
-            unindexed(connection, jobs.c.state) == literal_column("'claimed'"),
-        )
-        .values(
-            state=given.c.state, reason=given.c.reason, detail=given.c.detail,
-            due_at=given.c.due_at, worker_id=None,
-        )
-        .returning(jobs.c.subject_id, jobs.c.variant_id)
-    )  # fmt: skip
-    held = {tuple(row) for row in settled}
-    return [e for e in ended if e.claim.key in held]
+def _fence(connection: Connection, worker_id: int, ended: Sequence[Ended]) -> list[Ended]:
+    """End the jobs that still carry our fence; the others are somebody else's by now."""
+    by_state: dict[str, list[Ended]] = defaultdict(list)
+    for e in ended:
+        by_state[e.outcome.state].append(e)
+    accepted: list[Ended] = []
+    for state, alike in by_state.items():
+        held: set[Claim] = set()
+        for fence, claims in _by_fence(worker_id, [e.claim for e in alike]):
+            found = connection.execute(_END, {**fence, "as_state": state})
+            left = {row.subject_id for row in found}
+            held.update(c for c in claims if c.subject_id in left)
+        accepted += [e for e in alike if e.claim in held]
+    _explain(connection, accepted)
+    return accepted
+
+
+def _by_fence(
+    worker_id: int, claims: Iterable[Claim]
+) -> Iterator[tuple[dict[str, Any], list[Claim]]]:
+    """Claims in groups that one statement finds, with its parameters."""
+    groups: dict[tuple[str, int, int], list[Claim]] = defaultdict(list)
+    for c in claims:
+        groups[c.stage, c.variant_id, c.attempts].append(c)
+    for (stage, variant_id, attempts), alike in groups.items():
+        subjects = sorted(c.subject_id for c in alike)
+        yield {
+            "of_stage": stage, "of_variant": variant_id, "of_attempts": attempts,
+            "of_worker": worker_id, "of_subjects": subjects,
+        }, alike  # fmt: skip
+
+
+def _explain(connection: Connection, ended: Iterable[Ended]) -> None:
+    rows = [
+        {
+            "of_stage": e.claim.stage, "of_variant": e.claim.variant_id,
+            "of_subject": e.claim.subject_id, "because": e.outcome.reason,
+            "in_words": e.outcome.detail,
+            "wait": e.due_in if e.outcome.state == "deferred" else None,
+        }
+        for e in ended
+        if e.outcome.reason or e.outcome.detail or e.outcome.state == "deferred"
+    ]  # fmt: skip
+    if rows:
+        connection.execute(_EXPLAIN, rows)
 
 
 def _check_writes(stage: Stage, outcome: Outcome) -> None:
@@ -205,25 +264,18 @@ def _check_writes(stage: Stage, outcome: Outcome) -> None:
 
 def release(connection: Connection, worker_id: int, claims: Sequence[Claim]) -> None:
     """Give unfinished jobs back as if they had never been claimed."""
-    for name in sorted({c.stage for c in claims}):
-        mine = [c for c in claims if c.stage == name]
-        given = rows_of(
-            connection,
-            {"subject_id": BigInteger, "variant_id": BigInteger},
-            [c.key for c in mine],
-        )
-        back = connection.execute(
-            update(jobs)
-            .where(
-                jobs.c.stage == name,
-                jobs.c.subject_id == given.c.subject_id,
-                jobs.c.variant_id == given.c.variant_id,
-                unindexed(connection, jobs.c.worker_id) == worker_id,
-                unindexed(connection, jobs.c.state) == literal_column("'claimed'"),
-            )
-            .values(state=literal_column("'pending'"), worker_id=None, attempts=jobs.c.attempts - 1)
-        ).rowcount
-        count(connection, worker_id, moved({name: back}, "claimed", "pending"))
+    back: Counter[str] = Counter()
+    for fence, alike in _by_fence(worker_id, claims):
+        back[alike[0].stage] += connection.execute(_RELEASE, fence).rowcount
+    count(connection, worker_id, moved(back, "claimed", "pending"))
+
+
+def forgotten(connection: Connection, worker_id: int) -> list[Claim]:
+    """What a worker holds by the ledger: after a commit whose answer was lost it may not know."""
+    chosen = select(
+        jobs.c.stage, jobs.c.subject_id, jobs.c.variant_id, jobs.c.attempts, jobs.c.priority
+    ).where(in_state("claimed"), jobs.c.worker_id == worker_id)
+    return [Claim(*row) for row in connection.execute(chosen)]
 
 
 # Questions and commands ----------------------------------------------------------------------
@@ -262,8 +314,10 @@ def requeue(
     if like is not None:
         text = f"%{like}%"
         conditions.append(or_(jobs.c.reason.like(text), jobs.c.detail.like(text)))
-    chosen = select(jobs.c.stage, jobs.c.subject_id, jobs.c.variant_id, jobs.c.state).where(
-        *conditions
+    chosen = (
+        select(jobs.c.stage, jobs.c.subject_id, jobs.c.variant_id, jobs.c.state)
+        .where(*conditions)
+        .with_for_update()
     )
     rows = connection.execute(chosen.order_by(jobs.c.stage, jobs.c.subject_id).limit(limit)).all()
     if not dry_run:
@@ -271,27 +325,26 @@ def requeue(
     return Counter(row.stage for row in rows)
 
 
+_REQUEUE = (
+    update(jobs)
+    .where(_LISTED)
+    .values(
+        state=literal_column("'pending'"), worker_id=None, reason=None, detail=None, due_at=None,
+        attempts=0, crashes=0,
+    )
+)  # fmt: skip
+
+
 def _make_pending(connection: Connection, rows: Sequence[Any]) -> None:
     deltas: Counter[tuple[str, str]] = Counter()
+    subjects: dict[tuple[str, int], list[int]] = defaultdict(list)
     for row in rows:
         deltas[row.stage, row.state] -= 1
         deltas[row.stage, "pending"] += 1
-    for start in range(0, len(rows), 5000):
-        given = rows_of(
-            connection,
-            {"stage": Text, "subject_id": BigInteger, "variant_id": BigInteger},
-            [tuple(row)[:3] for row in rows[start : start + 5000]],
-        )
-        connection.execute(
-            update(jobs)
-            .where(
-                jobs.c.stage == given.c.stage,
-                jobs.c.subject_id == given.c.subject_id,
-                jobs.c.variant_id == given.c.variant_id,
-            )
-            .values(
-                state=literal_column("'pending'"), reason=None, detail=None, due_at=None,
-                attempts=0, crashes=0,
-            )
-        )  # fmt: skip
+        subjects[row.stage, row.variant_id].append(row.subject_id)
+    for (stage, variant_id), listed_ids in subjects.items():
+        place = {"of_stage": stage, "of_variant": variant_id}
+        for start in range(0, len(listed_ids), 5000):
+            page = listed_ids[start : start + 5000]
+            connection.execute(_REQUEUE, {**place, "of_subjects": page})
     count(connection, NOBODY, deltas)

@@ -9,12 +9,17 @@ Decisions
   `replan` enters all wanted subjects under the active variants, because somebody asked.
 - The watermark's scope is the stage's version and its `reach`: when these change, old rows are
   looked at again.
+- A watermark never passes a row that may still be committed. PostgreSQL hands out ids before
+  commit, so the highest id of a table counts once every transaction has ended that was writing
+  to it when that id was seen (`horizons`).
+- Statements are built once per stage and policy: building costs more than running them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -22,62 +27,87 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    Table,
     Text,
     and_,
-    delete,
+    bindparam,
+    case,
     exists,
     func,
-    insert,
     literal,
+    literal_column,
     select,
 )
 
 from annoy_store.contracts import Stage
 from annoy_store.counting import NOBODY, count
-from annoy_store.database import among, insert_from, settled_upto
+from annoy_store.database import insert_from, listed, put, settled_upto, writers_of
 from annoy_store.identity import digest
 from annoy_store.policies import Agenda, Case
 from annoy_store.settings import Policy
-from annoy_store.tables import jobs, watermarks
+from annoy_store.tables import horizons, jobs, watermarks
+
+PAGE = 100_000  # watched rows that one transaction of planning looks at
+_Case = tuple[int, tuple[tuple[str, Any], ...]]  # a case that can be a key
 
 
 def plan_new(
     connection: Connection, agenda: Agenda, worker_id: int, touched: Mapping[str, Sequence[int]]
 ) -> None:
     """Enter the jobs that the rows just written (ids by table) make, restricted to those rows."""
+    deltas = {}
     for stage in agenda.stages.values():
         if ids := touched.get(stage.watches.table.name):
-            _enter(connection, agenda, stage, worker_id, among(connection, stage.watches, set(ids)))
+            wanted = _jobs_of_rows(stage, agenda.policy, _cases(agenda, stage))
+            n = insert_from(connection, jobs, wanted, {"watched": sorted(set(ids))})
+            deltas[stage.name, "pending"] = n
+    count(connection, worker_id, deltas)
 
 
 def plan_all(connection: Connection, agenda: Agenda, worker_id: int = NOBODY) -> Counter[str]:
     """Enter every job that is wanted and missing, above each stage's watermark."""
-    entered: Counter[str] = Counter()
-    for stage in agenda.stages.values():
-        upto = settled_upto(connection, stage.watches)
-        scope = _scope(stage, agenda.policy)
-        mark = _watermark(connection, stage, scope)
-        entered[stage.name] = _enter(connection, agenda, stage, worker_id, stage.watches > mark)
-        if upto > mark:
-            _move_watermark(connection, stage, scope, upto)
+    entered, more = plan_page(connection, agenda, worker_id)
+    while more:
+        again, more = plan_page(connection, agenda, worker_id)
+        entered += again
     return entered
+
+
+def plan_page(
+    connection: Connection, agenda: Agenda, worker_id: int = NOBODY, page: int = PAGE
+) -> tuple[Counter[str], bool]:
+    """Do a part of `plan_all`: at most `page` watched rows of each stage; True when more is left."""
+    entered: Counter[str] = Counter()
+    more = False
+    for stage in agenda.stages.values():
+        upto = _advance_horizon(connection, stage.watches.table)
+        mark = _watermark(connection, stage, agenda.policy)
+        last = upto - mark <= page
+        wanted = _jobs_between(stage, agenda.policy, _cases(agenda, stage), not last)
+        bounds = {"above": mark} if last else {"above": mark, "to": mark + page}
+        entered[stage.name] = insert_from(connection, jobs, wanted, bounds)
+        _move_watermark(connection, stage, agenda.policy, mark, upto if last else mark + page)
+        more = more or not last
+    count(connection, worker_id, {(name, "pending"): n for name, n in entered.items()})
+    return entered, more
 
 
 def count_wanted(connection: Connection, stage: Stage, policy: Policy) -> int:
     """How many jobs `plan_all` would enter for a stage; writes nothing."""
-    mark = _watermark(connection, stage, _scope(stage, policy))
-    wanted = _missing(stage, policy, stage.watches > mark).subquery()
+    mark = _watermark(connection, stage, policy)
+    wanted = _missing(stage, policy).where(stage.watches > mark).subquery()
     return int(connection.scalar(select(func.count()).select_from(wanted)) or 0)
 
 
 def replan(connection: Connection, agenda: Agenda, stage: Stage) -> int:
     """Enter every wanted subject under the active variants, also those done under another."""
-    entered = 0
-    for case in agenda.cases[stage.name]:
-        new = _subjects(stage, agenda.policy).where(*_narrowed(stage, agenda.policy, case))
-        entered += insert_from(connection, jobs, _as_jobs(stage, case, new))
+    cases = _cases(agenda, stage)
+    entered = insert_from(connection, jobs, _as_jobs(stage, agenda.policy, cases))
     count(connection, NOBODY, {(stage.name, "pending"): entered})
     return entered
+
+
+# What a stage wants --------------------------------------------------------------------------
 
 
 def subject_column(stage: Stage, policy: Policy) -> ColumnElement[int]:
@@ -90,63 +120,112 @@ def _column(wants: Select[Any], name: str) -> ColumnElement[Any]:
     return getattr(column, "element", column)
 
 
-def _subjects(stage: Stage, policy: Policy) -> Select[Any]:
+def _missing(stage: Stage, policy: Policy) -> Select[Any]:
+    """The subjects without a job under any variant."""
     wants = stage.wants(policy)
-    subject = wants.selected_columns["subject_id"]
-    return wants.with_only_columns(subject, maintain_column_froms=True).distinct()
+    subject = _column(wants, "subject_id")
+    taken = exists().where(jobs.c.stage == stage.name, jobs.c.subject_id == subject)
+    chosen = wants.with_only_columns(subject.label("subject_id"), maintain_column_froms=True)
+    return chosen.where(~taken).distinct()
 
 
-def _narrowed(stage: Stage, policy: Policy, case: Case) -> list[ColumnElement[bool]]:
-    wants = stage.wants(policy)
-    return [_column(wants, name) == value for name, value in case.only.items()]
+@lru_cache(maxsize=64)
+def _jobs_of_rows(stage: Stage, policy: Policy, cases: tuple[_Case, ...]) -> Select[Any]:
+    """The missing jobs of the watched rows `:watched`."""
+    return _missing_jobs(stage, policy, cases, listed(stage.watches, "watched"))
 
 
-def _missing(stage: Stage, policy: Policy, *restrictions: ColumnElement[bool]) -> Select[Any]:
+@lru_cache(maxsize=64)
+def _jobs_between(
+    stage: Stage, policy: Policy, cases: tuple[_Case, ...], bounded: bool
+) -> Select[Any]:
+    """The missing jobs of the watched rows above `:above`, if `bounded` up to `:to`."""
+    within = stage.watches > bindparam("above")
+    if bounded:
+        within = and_(within, stage.watches <= bindparam("to"))
+    return _missing_jobs(stage, policy, cases, within)
+
+
+def _missing_jobs(
+    stage: Stage, policy: Policy, cases: tuple[_Case, ...], within: ColumnElement[bool]
+) -> Select[Any]:
     subject = subject_column(stage, policy)
     taken = exists().where(jobs.c.stage == stage.name, jobs.c.subject_id == subject)
-    return _subjects(stage, policy).where(and_(*restrictions), ~taken)
+    return _as_jobs(stage, policy, cases).where(within, ~taken)
 
 
-def _enter(
-    connection: Connection,
-    agenda: Agenda,
-    stage: Stage,
-    worker_id: int,
-    restriction: ColumnElement[bool],
-) -> int:
-    entered = 0
-    for case in agenda.cases[stage.name]:
-        narrowed = _narrowed(stage, agenda.policy, case)
-        new = _missing(stage, agenda.policy, restriction, *narrowed)
-        entered += insert_from(connection, jobs, _as_jobs(stage, case, new))
-    count(connection, worker_id, {(stage.name, "pending"): entered})
-    return entered
-
-
-def _as_jobs(stage: Stage, case: Case, subjects: Select[Any]) -> Select[Any]:
-    subject = subjects.subquery().c.subject_id
-    chosen: Select[Any] = select(
+def _as_jobs(stage: Stage, policy: Policy, cases: tuple[_Case, ...]) -> Select[Any]:
+    """Every wanted subject as a pending job of the case that it belongs to."""
+    wants = stage.wants(policy)
+    subject, variant = _column(wants, "subject_id"), _variant(wants, cases)
+    columns = (
         literal(stage.name, Text).label("stage"),
         subject.label("subject_id"),
-        literal(case.variant_id, BigInteger).label("variant_id"),
+        variant.label("variant_id"),
         literal("pending", Text).label("state"),
     )
-    return chosen.where(subject.is_not(None))  # SQLite needs a WHERE before ON CONFLICT
+    chosen = wants.with_only_columns(*columns, maintain_column_froms=True)
+    return chosen.where(variant.is_not(None)).distinct()
+
+
+def _variant(wants: Select[Any], cases: tuple[_Case, ...]) -> ColumnElement[Any]:
+    """The variant of the case that a subject belongs to; null for a subject of none."""
+    known = [(_narrowing(wants, only), literal(key, BigInteger)) for key, only in cases if only]
+    if known:
+        return case(*known)
+    return literal(cases[0][0], BigInteger) if cases else literal_column("NULL", BigInteger)
+
+
+def _narrowing(wants: Select[Any], only: tuple[tuple[str, Any], ...]) -> ColumnElement[bool]:
+    return and_(*(_column(wants, name) == value for name, value in only))
+
+
+def _cases(agenda: Agenda, stage: Stage) -> tuple[_Case, ...]:
+    return tuple(map(_as_key, agenda.cases[stage.name]))
+
+
+def _as_key(known: Case) -> _Case:
+    return known.variant_id, tuple(sorted(known.only.items()))
+
+
+# How far planning got ------------------------------------------------------------------------
 
 
 def _scope(stage: Stage, policy: Policy) -> str:
     return digest("scope", stage.version, {key: getattr(policy, key) for key in stage.reach})
 
 
-def _watermark(connection: Connection, stage: Stage, scope: str) -> int:
+def _watermark(connection: Connection, stage: Stage, policy: Policy) -> int:
     chosen = select(watermarks.c.upto).where(
-        watermarks.c.stage == stage.name, watermarks.c.scope == scope
+        watermarks.c.stage == stage.name, watermarks.c.scope == _scope(stage, policy)
     )
     return int(connection.scalar(chosen) or 0)
 
 
-def _move_watermark(connection: Connection, stage: Stage, scope: str, upto: int) -> None:
-    mine = and_(watermarks.c.stage == stage.name, watermarks.c.scope == scope)
-    connection.execute(delete(watermarks).where(mine))
-    row = {"stage": stage.name, "scope": scope, "upto": upto}
-    connection.execute(insert(watermarks).values(row))
+def _move_watermark(
+    connection: Connection, stage: Stage, policy: Policy, mark: int, upto: int
+) -> None:
+    if upto > mark:
+        row = {"stage": stage.name, "scope": _scope(stage, policy), "upto": upto}
+        put(connection, watermarks, row)
+
+
+def _advance_horizon(connection: Connection, table: Table) -> int:
+    """Find out, and keep, up to which id every row of `table` is committed for good."""
+    known = connection.execute(select(horizons).where(horizons.c.table_name == table.name)).first()
+    upto, seen, waited = (known.upto, known.seen, known.writers) if known else (0, 0, "")
+    newest = int(connection.scalar(select(func.max(table.c.id))) or 0)
+    writers = writers_of(connection, table)  # after `newest`: who took a lower id is seen here
+    if not writers & set(waited.split()):
+        upto, seen, waited = seen, newest, " ".join(sorted(writers))
+    if not writers:
+        upto = newest
+    row = {"table_name": table.name, "upto": upto, "seen": seen, "writers": waited}
+    if known is None or tuple(row.values()) != tuple(known):
+        put(connection, horizons, row)
+    return int(upto)
+
+
+__all__ = [
+    "count_wanted", "plan_all", "plan_new", "plan_page", "replan", "settled_upto", "subject_column",
+]  # fmt: skip

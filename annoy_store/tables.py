@@ -1,8 +1,8 @@
 """The schema: what is stored, one table per noun.
 
 Decisions
-- Data tables are append-only; control tables (jobs, workers, counters, watermarks, policies,
-  variants, takedowns, hidden, budgets, batches, clusters) change. Nothing is deleted.
+- Data tables are append-only; control tables (jobs, workers, counters, watermarks, horizons,
+  policies, variants, takedowns, hidden, budgets, batches, clusters) change. Nothing is deleted.
 - `digest` names the content of a row, built from content and other rows' digests (identity.py).
 - Values of code (inputs, outputs) are JSON text: integers of any size, mixed types, one order.
 - Small columns stand before large texts, so that a scan need not read overflow pages.
@@ -74,7 +74,12 @@ def _id() -> Column[int]:
 
 
 def _ref(
-    target: str, name: str | None = None, *, nullable: bool = False, index: bool = True, **options: Any
+    target: str,
+    name: str | None = None,
+    *,
+    nullable: bool = False,
+    index: bool = True,
+    **options: Any,
 ) -> Column[int]:
     """A reference to another table's id; indexed unless a unique key begins with it."""
     column = name or f"{target.rstrip('s')}_id"
@@ -125,6 +130,7 @@ calls = Table(
     "calls", metadata, _id(), _ref("prompts", index=False), Column("sample_no", Integer, nullable=False),
     _ref("teachers", "pinned_teacher_id", index=False),
     UniqueConstraint("prompt_id", "sample_no", "pinned_teacher_id"),
+    _partial("ix_calls_pinned", "pinned_teacher_id", where="pinned_teacher_id > 0"),
     comment="one planned answer to a prompt",
 )  # fmt: skip
 responses = Table(
@@ -248,6 +254,11 @@ watermarks = Table(
     "watermarks", metadata, _text("stage", primary_key=True), _text("scope", primary_key=True),
     _number("upto"),
     comment="up to which watched id all jobs of a stage were entered under one scope",
+)  # fmt: skip
+horizons = Table(
+    "horizons", metadata, _text("table_name", primary_key=True), _number("upto"), _number("seen"),
+    _text("writers"),
+    comment="up to which id all rows of a table are committed; the same of seen when writers end",
 )  # fmt: skip
 takedowns = Table(
     "takedowns", metadata, _id(), _text("kind"), _text("value"), _text("why"),

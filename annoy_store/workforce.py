@@ -20,10 +20,20 @@ from functools import cache
 from pathlib import Path
 
 import psutil
-from sqlalchemy import Connection, case, insert, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    case,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from annoy_store.counting import count, moved
-from annoy_store.database import now, reserve_ids
+from annoy_store.database import clock, reserve_ids
 from annoy_store.errors import LostClaim
 from annoy_store.ledger import in_state
 from annoy_store.tables import jobs, workers
@@ -31,6 +41,11 @@ from annoy_store.tables import jobs, workers
 MAX_CRASHES = 3
 BYSTANDER_FACTOR = 4
 ALIVE = workers.c.alive == literal_column("1")
+_RENEW = (
+    update(workers)
+    .where(workers.c.id == bindparam("of_worker"), ALIVE)
+    .values(lease_until=clock() + bindparam("lease"))
+)
 
 
 @cache
@@ -45,7 +60,18 @@ def this_host() -> str:
 
 
 def process_start(pid: int) -> str:
-    """When a process of this host started, as text; empty when there is none."""
+    """When a process of this host started, as text; empty when there is none, or a zombie.
+
+    On Linux these are ticks since boot, which do not move when the clock is set.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if stat[0] in "ZX" else stat[19]
+    except OSError:
+        return "" if Path("/proc/self/stat").exists() else _process_start_elsewhere(pid)
+
+
+def _process_start_elsewhere(pid: int) -> str:
     try:
         process = psutil.Process(pid)
         return "" if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
@@ -56,12 +82,18 @@ def process_start(pid: int) -> str:
 def enlist(connection: Connection, stages: Sequence[str], lease_seconds: float) -> int:
     """Enter this process as a worker on `stages`; return its id."""
     (worker_id,) = reserve_ids(connection, workers, 1)
-    at = now(connection)
-    row = {
-        "id": worker_id, "host": this_host(), "pid": os.getpid(),
-        "process_start": process_start(os.getpid()), "stages": " ".join(stages), "alive": 1, "lease_until": at + lease_seconds, "started_at": at,
-    }  # fmt: skip
-    connection.execute(insert(workers).values(row))
+    connection.execute(
+        insert(workers).values(
+            id=worker_id,
+            host=this_host(),
+            pid=os.getpid(),
+            process_start=process_start(os.getpid()),
+            stages=" ".join(stages),
+            alive=1,
+            lease_until=clock() + lease_seconds,
+            started_at=clock(),
+        )
+    )
     return worker_id
 
 
@@ -72,11 +104,7 @@ def retire(connection: Connection, worker_id: int) -> None:
 
 def renew(connection: Connection, worker_id: int, lease_seconds: float) -> None:
     """Lengthen a worker's lease. Raises LostClaim when it was declared dead."""
-    alive = connection.execute(
-        update(workers)
-        .where(workers.c.id == worker_id, ALIVE)
-        .values(lease_until=now(connection) + lease_seconds)
-    )
+    alive = connection.execute(_RENEW, {"of_worker": worker_id, "lease": lease_seconds})
     if alive.rowcount != 1:
         raise LostClaim("this worker was declared dead; others hold its jobs")
 
@@ -99,19 +127,14 @@ def maintain(
 
     Jobs of `bystanders`, stages whose work cannot kill its worker, may see more deaths.
     """
+    dead = or_(workers.c.lease_until < clock(), workers.c.id.in_(vanished(connection)))
     connection.execute(
-        update(workers)
-        .where(
-            ALIVE,
-            workers.c.id != worker_id,
-            or_(workers.c.lease_until < now(connection), workers.c.id.in_(vanished(connection))),
-        )
-        .values(alive=0)
+        update(workers).where(ALIVE, workers.c.id != worker_id, dead).values(alive=0)
     )
-    _take_back(connection, worker_id, bystanders, max_crashes)
+    take_back(connection, worker_id, bystanders, max_crashes)
     due = connection.execute(
         update(jobs)
-        .where(in_state("deferred"), jobs.c.due_at <= now(connection))
+        .where(in_state("deferred"), jobs.c.due_at <= clock())
         .values(state=literal_column("'pending'"), due_at=None)
         .returning(jobs.c.stage)
     )
@@ -119,14 +142,15 @@ def maintain(
     count(connection, worker_id, moved(per_stage, "deferred", "pending"))
 
 
-def _take_back(
-    connection: Connection, worker_id: int, bystanders: Sequence[str], max_crashes: int
+def take_back(
+    connection: Connection,
+    worker_id: int,
+    bystanders: Sequence[str] = (),
+    max_crashes: int = MAX_CRASHES,
 ) -> None:
+    """Take the claimed jobs of all who are not alive: suspect, or failed after too many deaths."""
     alive = select(workers.c.id).where(ALIVE)
-    allowed = case(
-        (jobs.c.stage.in_(list(bystanders)), max_crashes * BYSTANDER_FACTOR), else_=max_crashes
-    )
-    hopeless = jobs.c.crashes + 1 >= allowed
+    hopeless = jobs.c.crashes + 1 >= _allowed(bystanders, max_crashes)
     back = connection.execute(
         update(jobs)
         .where(in_state("claimed"), jobs.c.worker_id.not_in(alive))
@@ -143,3 +167,8 @@ def _take_back(
         deltas[row.stage, row.state] += 1
         deltas[row.stage, "claimed"] -= 1
     count(connection, worker_id, deltas)
+
+
+def _allowed(bystanders: Sequence[str], max_crashes: int) -> ColumnElement[int]:
+    more = max_crashes * BYSTANDER_FACTOR
+    return case((jobs.c.stage.in_(list(bystanders)), more), else_=max_crashes)

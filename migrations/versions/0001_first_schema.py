@@ -73,6 +73,15 @@ def upgrade() -> None:
         comment="sources and samples with no allowed origin left",
     )
     op.create_table(
+        "horizons",
+        sa.Column("table_name", sa.Text(), nullable=False),
+        sa.Column("upto", sa.BigInteger(), nullable=False),
+        sa.Column("seen", sa.BigInteger(), nullable=False),
+        sa.Column("writers", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("table_name", name=op.f("pk_horizons")),
+        comment="up to which id all rows of a table are committed; the same of seen when writers end",
+    )
+    op.create_table(
         "jobs",
         sa.Column("stage", sa.Text(), nullable=False),
         sa.Column("subject_id", sa.BigInteger(), nullable=False),
@@ -348,6 +357,14 @@ def upgrade() -> None:
             name=op.f("uq_calls_prompt_id_sample_no_pinned_teacher_id"),
         ),
         comment="one planned answer to a prompt",
+    )
+    op.create_index(
+        "ix_calls_pinned",
+        "calls",
+        ["pinned_teacher_id"],
+        unique=False,
+        sqlite_where=sa.text("pinned_teacher_id > 0"),
+        postgresql_where=sa.text("pinned_teacher_id > 0"),
     )
     op.create_table(
         "export_rows",
@@ -742,6 +759,13 @@ def downgrade() -> None:
     op.drop_index("ix_export_rows_chain_id", table_name="export_rows")
 
     op.drop_table("export_rows")
+    op.drop_index(
+        "ix_calls_pinned",
+        table_name="calls",
+        sqlite_where=sa.text("pinned_teacher_id > 0"),
+        postgresql_where=sa.text("pinned_teacher_id > 0"),
+    )
+
     op.drop_table("calls")
     op.drop_index(op.f("ix_batches_teacher_id"), table_name="batches")
 
@@ -798,6 +822,7 @@ def downgrade() -> None:
     )
 
     op.drop_table("jobs")
+    op.drop_table("horizons")
     op.drop_table("hidden")
     op.drop_index(op.f("ix_exports_parent_id"), table_name="exports")
 

@@ -1,0 +1,233 @@
+"""A store as a pair of engines: how to reach it, and how its transactions begin.
+
+Decisions
+- SQLite: WAL, one writer at a time. Writers of all processes queue at an advisory lock beside the
+  file (`<file>.lock`, flock) before BEGIN IMMEDIATE. It is fair where busy polling is not, keeps
+  the WAL at its checkpoint size, and, as checkpoints run inside commits, it also removes the
+  condition of the WAL-reset bug of SQLite < 3.51.3 among our own processes. The newest library is
+  preferred all the same: `pysqlite3` when Python's own is older than that.
+- SQLAlchemy sends no BEGIN of its own on SQLite; without one two SELECTs see different data.
+  So the driver is in autocommit mode and the `begin` event says BEGIN or BEGIN IMMEDIATE.
+- synchronous=NORMAL: kill -9 loses nothing; power loss may lose the last commits, never half.
+- PostgreSQL: reads are REPEATABLE READ snapshots; the ledger writes through connections whose
+  planner may not choose bitmap, hash or sequential plans: right after a bulk load there are no
+  statistics, and one wrong plan makes a claim 200 times slower.
+- A writer that loses its server (restart, deadlock) tries again for a minute: `transact`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+
+from annoy_store.errors import UsageError
+
+T = TypeVar("T")
+
+SAFE_SQLITE = (3, 51, 3)
+PATIENCE_SECONDS = 60.0
+_PLANNER = ("bitmapscan", "seqscan", "sort", "hashjoin", "mergejoin")
+_PRAGMAS = (
+    "busy_timeout = 30000",
+    "page_size = 8192",
+    "journal_mode = WAL",
+    "synchronous = NORMAL",
+    "foreign_keys = ON",
+    "cache_size = -65536",
+    "temp_store = MEMORY",
+)
+# serialisation failure, deadlock, server shut down, crashed, or starting; connection trouble
+_TRANSIENT_STATES = ("40001", "40P01", "57P01", "57P02", "57P03", "08")
+
+
+def sqlite_module() -> ModuleType:
+    """Return the newest SQLite library at hand."""
+    if sqlite3.sqlite_version_info >= SAFE_SQLITE:
+        return sqlite3
+    try:
+        from pysqlite3 import dbapi2  # type: ignore[import-untyped]
+    except ImportError:
+        return sqlite3
+    return cast(ModuleType, dbapi2)
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store. `read()` gives a snapshot, `write()` a transaction that may write."""
+
+    url: URL
+    reading: Engine
+    writing: Engine
+    _local: threading.local = field(default_factory=threading.local, repr=False)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.get_backend_name() == "sqlite"
+
+    @property
+    def path(self) -> Path | None:
+        """The file of a SQLite store."""
+        return Path(self.url.database or "") if self.is_sqlite else None
+
+    def __str__(self) -> str:
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent snapshot; keep it short, a SQLite reader holds up the checkpoint."""
+        with self.reading.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One write transaction, committed at the end, rolled back on any error."""
+        with self.turn(), self.writing.begin() as connection:
+            yield connection
+
+    def transact(self, work: Callable[[Connection], T], patience: float = PATIENCE_SECONDS) -> T:
+        """Return what `work` returns for a write transaction, begun again when it is lost.
+
+        `work` may run several times, and a commit whose answer was lost may have happened.
+        """
+        return persist(lambda: self._transact_once(work), patience)
+
+    def _transact_once(self, work: Callable[[Connection], T]) -> T:
+        with self.write() as connection:
+            return work(connection)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for the advisory lock of a SQLite file; the kernel drops it with the process."""
+        if not self.is_sqlite:
+            yield
+            return
+        if getattr(self._local, "writing", False):
+            raise RuntimeError("a write transaction inside another would wait for itself")
+        descriptor = self._lock_descriptor()
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        self._local.writing = True
+        try:
+            yield
+        finally:
+            self._local.writing = False
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def _lock_descriptor(self) -> int:
+        """One open file per thread and process: flock belongs to the open file, not the thread."""
+        held: _LockFile | None = getattr(self._local, "lock", None)
+        if held is None or held.pid != os.getpid():
+            held = self._local.lock = _LockFile(f"{self.path}.lock")
+        return held.descriptor
+
+    def close(self) -> None:
+        self.reading.dispose()
+        self.writing.dispose()
+
+
+class _LockFile:
+    """The open lock file of one thread; closed when the thread, or its store, is gone."""
+
+    def __init__(self, path: str) -> None:
+        self.pid = os.getpid()
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
+def persist(work: Callable[[], T], patience: float = PATIENCE_SECONDS) -> T:
+    """Return what `work` returns, trying again while its database is away or in its way."""
+    until, pause = time.monotonic() + patience, 0.02
+    while True:
+        try:
+            return work()
+        except DBAPIError as error:
+            if not is_transient(error) or time.monotonic() + pause > until:
+                raise
+        time.sleep(pause * random.uniform(0.5, 1.5))
+        pause = min(2 * pause, 2.0)
+
+
+def is_transient(error: BaseException) -> bool:
+    """True for a deadlock, a serialisation failure or a lost connection: try again."""
+    if not isinstance(error, DBAPIError):
+        return False
+    if "sqlite" in type(error.orig).__module__:
+        return "is locked" in str(error.orig)
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        return error.connection_invalidated or isinstance(error, OperationalError)
+    return str(state).startswith(_TRANSIENT_STATES)
+
+
+# Reaching a database -------------------------------------------------------------------------
+
+
+def connect(url: str) -> Store:
+    """Return the store at `url` without looking at it. Raises UsageError for a URL we cannot use."""
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise UsageError(
+            f"not a store URL: {url!r}; say sqlite:///FILE or postgresql://HOST/DATABASE"
+        ) from error
+    if backend == "sqlite":
+        return _connect_sqlite(parsed)
+    if backend == "postgresql":
+        return _connect_postgres(parsed)
+    raise UsageError(
+        f"{backend} is not supported; say sqlite:///FILE or postgresql://HOST/DATABASE"
+    )
+
+
+def _connect_sqlite(url: URL) -> Store:
+    if not url.database or url.database == ":memory:":
+        raise UsageError("a store is a file: say sqlite:///FILE")
+    engine = create_engine(url.set(drivername="sqlite+pysqlite"), module=sqlite_module())
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return Store(url, engine, engine.execution_options(begin="BEGIN IMMEDIATE"))
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    connection.exec_driver_sql(str(options.get("begin", "BEGIN")))
+
+
+def _connect_postgres(url: URL) -> Store:
+    url = url.set(drivername="postgresql+psycopg")
+    planner = " ".join(f"-c enable_{word}=off" for word in _PLANNER)
+    options = f"{url.query.get('options', '')} {planner}".strip()
+    try:
+        reading = create_engine(url, isolation_level="REPEATABLE READ", pool_pre_ping=True)
+        writing = create_engine(
+            url, isolation_level="READ COMMITTED", connect_args={"options": options}
+        )
+    except ImportError as error:
+        raise UsageError(
+            "PostgreSQL needs a driver: pip install 'annoy-store[postgres]'"
+        ) from error
+    return Store(url, reading, writing)
