@@ -6,8 +6,9 @@ Decisions (measured against providers that refuse above a number in flight)
   The limit steps under the lowest of them, at most to its half at once.
 - Refusals press, answers relieve: one refusal among ten answers or more cuts nothing. So a
   shared account's odd refusals, or those in a thin tail, do not bring the limit down.
-- Only calls sent after the last cut count (`epoch`), and one cut per `COOLDOWN`, or a burst of
-  refusals would count a hundred times. Retry-After never lengthens the cooldown.
+- Only calls sent after the last cut count (`epoch`), or a burst of refusals would count a hundred
+  times. Deep cuts come one per `COOLDOWN`, which Retry-After never lengthens; small ones follow
+  at once, for a busy client overrates how many of its calls are still in flight.
 - Below the remembered ceiling the limit comes back fast. Near it, it goes up one step in a round
   with few refusals and in a second at the soonest: answers of 0.1 s would else outrun the cuts.
   Above it, it probes ten seconds after a cut; after a quiet minute it goes up in larger steps,
@@ -23,6 +24,7 @@ MEMORY = 60.0
 _USED = 0.8
 _UNDER = 0.95
 _NEAR = 0.97
+_SMALL_CUT = 0.75
 _FAULT_COST = 4
 _REFUSAL_COST = 10
 _PRESSURE = 4.0
@@ -73,7 +75,8 @@ class AdaptiveLimit:
         self._round -= _REFUSAL_COST
         self._pressure += 1
         self._lowest = min(self._lowest, rank)
-        if self._pressure >= _PRESSURE and now - self._cut_at >= COOLDOWN:
+        small = self._lowest > _SMALL_CUT * self._level
+        if self._pressure >= _PRESSURE and (small or now - self._cut_at >= COOLDOWN):
             self._cut(now)
 
     def _relieve(self) -> None:
