@@ -14,11 +14,13 @@ from dataclasses import dataclass
 
 from annoy_store.teachers._parameters import Parameter, parameters
 from annoy_store.teachers._reading import Needs, Source, Unsuitable, is_main_block, names_used
-from annoy_store.teachers._shapes import Shape, from_annotation, from_text
+from annoy_store.teachers._shapes import Shape, from_annotation, from_text, words
 
 _KNOWN_PACKAGES = frozenset(
-    "numpy scipy pandas sympy networkx matplotlib sklearn nltk yaml dateutil pytz Crypto "
-    "simpy shapely numba unidecode inflect regex toolz sortedcontainers more_itertools".split()
+    words(
+        "numpy scipy pandas sympy networkx matplotlib sklearn nltk yaml dateutil pytz Crypto "
+        "simpy shapely numba unidecode inflect regex toolz sortedcontainers more_itertools"
+    )
 )
 _DRY_NAMES = re.compile(r"main|run|start|menu|test\w*|\w*_test|setUp|tearDown|__\w+__|demo|usage")
 _UNSTEADY = frozenset({"random", "time", "datetime", "uuid", "secrets", "shuffle", "randint"})
@@ -112,9 +114,10 @@ def _check_decorators(func: ast.FunctionDef) -> None:
 def _check_maker(owner: ast.ClassDef) -> None:
     """Make sure that an object of the class can be had without arguments. Raises Unsuitable."""
     for part in owner.body:
-        if isinstance(part, ast.FunctionDef) and part.name == "__init__":
-            if len(part.args.args) - 1 > len(part.args.defaults):
-                raise Unsuitable(f"an object of {owner.name} needs arguments of its own")
+        if not isinstance(part, ast.FunctionDef) or part.name != "__init__":
+            continue
+        if len(part.args.args) - 1 > len(part.args.defaults):
+            raise Unsuitable(f"an object of {owner.name} needs arguments of its own")
     plain = {"object", "Enum", "ABC", "Generic", "Exception"}
     if any(not isinstance(base, ast.Name) or base.id not in plain for base in owner.bases):
         raise Unsuitable(f"{owner.name} builds on another class")
@@ -209,14 +212,13 @@ def _judged(values: list[ast.expr]) -> Shape | None:
 
 
 def _changes(nodes: list[ast.AST], name: str) -> bool:
+    """Say whether the function stores into the argument or calls a method that changes it."""
+    changing = ("sort", "reverse", "append", "insert", "pop", "remove")
     for node in nodes:
-        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
-            if name in names_used(node.value):
-                return True
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if isinstance(node.func.value, ast.Name) and node.func.value.id == name:
-                if node.func.attr in ("sort", "reverse", "append", "insert", "pop", "remove"):
-                    return True
+        stored = isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store)
+        called = isinstance(node, ast.Attribute) and node.attr in changing
+        if (stored or called) and name in names_used(node):
+            return True
     return False
 
 
@@ -226,7 +228,8 @@ def _score(
     nodes = list(ast.walk(func))
     loops = sum(isinstance(node, (ast.For, ast.While, ast.comprehension)) for node in nodes)
     branches = sum(isinstance(node, (ast.If, ast.IfExp, ast.Try)) for node in nodes)
-    called = {node.func.id for node in nodes if _is_name_call(node)}
+    calls = [node.func for node in nodes if isinstance(node, ast.Call)]
+    called = {func.id for func in calls if isinstance(func, ast.Name)}
     helpers = len(called & set(source.functions))
     length = (func.end_lineno or func.lineno) - func.lineno + 1
     score = 3 * min(loops, 4) + 2 * min(branches, 5) + 4 * helpers + min(length, 40) / 5
@@ -236,7 +239,3 @@ def _score(
     score -= 5 * bool(names_used(func) & _UNSTEADY) + max(0, length - 60) / 10
     used_by_main = any(func.name in names_used(s) for s in source.tree.body if is_main_block(s))
     return score + 3 * used_by_main
-
-
-def _is_name_call(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name)

@@ -6,14 +6,14 @@ import re
 from collections.abc import Sequence
 
 from annoy_store.teachers._choosing import Candidate
-from annoy_store.teachers._drawing import Recipe
+from annoy_store.teachers._recipes import Recipe
 from annoy_store.teachers._shapes import Shape
 
 _MAX_CHARS = 600
 _CUT = re.compile(
     r"^\s*(>>>|\.\.\. |[:@](param|type|return|rtype|raise)|args?:|arguments:|parameters?:?\s*$|"
     r"returns?:|raises?:|examples?\b|input\b|output\b|note:|constraints|usage|author|-{3,}|={3,}|"
-    r"time complexity|space complexity|runtime|https?://|test)",
+    r"created (on|by)|@author|copyright|licen[sc]e|time complexity|space complexity|runtime|https?://|test)",
     re.IGNORECASE,
 )
 _NOUNS = {
@@ -38,7 +38,11 @@ def io_description(candidate: Candidate, recipes: Sequence[tuple[str, Recipe]]) 
     lines = ["Input:"]
     for name, recipe in recipes:
         lines.append(f"  `{name}` ({type_name(shapes[name])}): {recipe.words}.")
-    returned = _TYPES.get(candidate.returns.kind, candidate.returns.kind) if candidate.returns else "any JSON value"
+    returned = (
+        _TYPES.get(candidate.returns.kind, candidate.returns.kind)
+        if candidate.returns
+        else "any JSON value"
+    )
     lines += ["Output:", f"  `return` ({returned}): {_output(candidate)}."]
     return "\n".join(lines)
 

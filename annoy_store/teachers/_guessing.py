@@ -7,6 +7,7 @@ otherwise its last value is taken. Both may be wrong, and the words say so.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ def _carried_on(told: Mapping[str, Any]) -> Guess | None:
         return None
     values = loop["last"].get(told.get("returns"), [])
     left = loop["total"] - loop["rounds"] + 1
-    steps = {round(b - a, 9) for a, b in zip(values, values[1:], strict=False)}
+    steps = {round(b - a, 9) for a, b in itertools.pairwise(values)}
     if len(values) < 3 or len(steps) != 1 or left < 1:
         return None
     step = steps.pop()

@@ -11,7 +11,7 @@ import functools
 import importlib.resources
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from annoy_store.contracts import Limits, Program, Sandbox
@@ -64,10 +64,36 @@ def _program(name: str) -> Program:
 def follow(sandbox: Sandbox, code: str, arguments: Any, budget: int) -> Followed:
     """Follow main_solution(**arguments) for at most `budget` lines. Raises SandboxError."""
     told = _run(sandbox, "_stepper", {"code": code, "arguments": arguments, "budget": budget})
+    has_form = (
+        _is_json(told.get("value"))
+        and isinstance(told.get("lines"), int)
+        and isinstance(told.get("events"), list)
+        and isinstance(told.get("stack"), list)
+    )
+    return Followed(**told) if has_form and told.keys() == _FIELDS else Followed("lost")
+
+
+_FIELDS = {field.name for field in fields(Followed)}
+
+
+def value_of(text: str) -> Any:
+    """Return the value that a JSON text spells. Raises ValueError, for NaN and infinities too."""
     try:
-        return Followed(**told) if told else Followed("lost")
-    except TypeError:
-        return Followed("lost")
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _is_json(text: Any) -> bool:
+    """Say whether this is None or a JSON text."""
+    try:
+        return text is None or (value_of(text), True)[1]
+    except (ValueError, TypeError):
+        return False
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
 
 
 def probe(sandbox: Sandbox, **arguments: Any) -> Probed:
@@ -76,7 +102,7 @@ def probe(sandbox: Sandbox, **arguments: Any) -> Probed:
     try:
         nearest = tuple(Try(**row) for row in told.pop("nearest"))
         return Probed(nearest=nearest, **told)
-    except (TypeError, KeyError):
+    except (TypeError, KeyError, AttributeError):
         return Probed()
 
 

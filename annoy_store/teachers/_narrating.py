@@ -9,9 +9,9 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from annoy_store.teachers._frames import Frame, Step, call_tree
 from annoy_store.teachers._reading import parse
 
 _ROUNDS_TOLD = 3
@@ -21,29 +21,9 @@ _MOST_CHARS = 5_000
 _Loop = ast.For | ast.While
 
 
-@dataclass
-class Step:
-    """One executed line: what it changed, and the calls that it made."""
-
-    line: int
-    changes: Mapping[str, str] = field(default_factory=dict)
-    calls: list[Frame] = field(default_factory=list)
-
-
-@dataclass
-class Frame:
-    """One call of a function of the code; `result` is None while it is open."""
-
-    name: str
-    arguments: Mapping[str, str]
-    steps: list[Step] = field(default_factory=list)
-    result: str | None = None
-    error: str | None = None
-
-
 def narrate(code: str, events: Sequence[Sequence[Any]]) -> list[str]:
     """Return the story of a run, one line of text per step; at most about 5,000 characters."""
-    root = _frames(events)
+    root = call_tree(events)
     if root is None:
         return []
     lines: list[str] = []
@@ -51,36 +31,12 @@ def narrate(code: str, events: Sequence[Sequence[Any]]) -> list[str]:
     for line in Narrator(code).frame(root, 0):
         size += len(line)
         if size > _MOST_CHARS:
-            return [*lines, "- The steps after that are of the same kind; I keep them in mind only."]
+            return [
+                *lines,
+                "- The steps after that are of the same kind; I keep them in mind only.",
+            ]
         lines.append(line)
     return lines
-
-
-def _frames(events: Sequence[Sequence[Any]]) -> Frame | None:
-    """Build the tree of calls; a generator that goes on, goes on in its own frame."""
-    frames: dict[int, Frame] = {}
-    open_frames: list[int] = []
-    root: Frame | None = None
-    for kind, number, detail, *more in events:
-        if kind == "call":
-            frames[number] = Frame(detail, more[0])
-            parent = frames.get(open_frames[-1]) if open_frames else None
-            root = root or frames[number]
-            if parent and parent.steps:
-                parent.steps[-1].calls.append(frames[number])
-            open_frames.append(number)
-            continue
-        frame = frames[number]
-        if frame.steps:
-            frame.steps[-1].changes = {**frame.steps[-1].changes, **more[0]}
-        if kind == "line":
-            frame.steps.append(Step(detail))
-        elif kind == "return":
-            frame.result = detail
-            open_frames = [n for n in open_frames if n != number]
-        elif kind == "raise":
-            frame.error = detail
-    return root
 
 
 class Narrator:
@@ -173,6 +129,8 @@ class Narrator:
             yield from self.frame(call, depth)
         elif call.result is not None:
             yield f"{'  ' * depth}- `{_call_text(call)}` gives `{_tame(call.result)}`."
+        elif call.error is None:
+            yield f"{'  ' * depth}- `{_call_text(call)}` is called."
 
     def step(self, step: Step, following: int | None, depth: int) -> Iterator[str]:
         """Tell one line: the calls that it made, its branch, its effect."""
@@ -183,6 +141,8 @@ class Narrator:
         if isinstance(statement, ast.If):
             told = _branch(statement, following)
             yield from [f"{indent}- {told}."] if told else ()
+        for text in step.yields:
+            yield f"{indent}- `{self.text(step.line)}` hands out `{_tame(text)}`."
         effect = _effect(step.changes)
         if effect and isinstance(statement, ast.Assign) and _is_plain(statement.value):
             yield f"{indent}- {effect}."
@@ -230,7 +190,11 @@ def _rounds(loop: _Loop, steps: Sequence[Step]) -> list[list[Step]]:
 
 def _others(rounds: Sequence[Sequence[Step]], told: int) -> str:
     """Tell the rounds that are not told one by one, and what holds after the last."""
-    which = f"Round {told + 1} goes" if len(rounds) == told + 1 else f"Rounds {told + 1} to {len(rounds)} go"
+    which = (
+        f"Round {told + 1} goes"
+        if len(rounds) == told + 1
+        else f"Rounds {told + 1} to {len(rounds)} go"
+    )
     known: dict[str, str] = {}
     for part in rounds[told:]:
         for step in part:
@@ -250,9 +214,7 @@ def _effect(changes: Mapping[str, str]) -> str:
 
 def _is_plain(value: ast.expr) -> bool:
     """Say whether a value is as good as written: a constant, or an empty structure."""
-    return isinstance(value, (ast.Constant, ast.List, ast.Dict)) and not list(
-        ast.walk(value)
-    )[3:]
+    return isinstance(value, (ast.Constant, ast.List, ast.Dict)) and not list(ast.walk(value))[3:]
 
 
 def _branch(statement: ast.If, following: int | None) -> str:

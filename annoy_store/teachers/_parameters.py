@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from annoy_store.teachers._reading import Source, Unsuitable, parse
+from annoy_store.teachers._examples import examples
+from annoy_store.teachers._reading import Source, Unsuitable
 from annoy_store.teachers._shapes import (
     Shape,
     from_annotation,
@@ -25,18 +26,15 @@ from annoy_store.teachers._shapes import (
 from annoy_store.teachers._usage import from_usage
 
 _MAX_PARAMETERS = 6
-_DOCTEST = re.compile(r"^\s*>>> (.+)$", re.MULTILINE)
-_JSON_NAMES = {"true": True, "false": False, "null": None}
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument of the function: its shape, examples seen, and how it is handed over."""
+    """One argument of the function: its shape, and the examples seen."""
 
     name: str
     shape: Shape
     examples: tuple[Any, ...] = ()
-    by_keyword: bool = False
 
 
 def parameters(
@@ -48,10 +46,10 @@ def parameters(
     defaults: list[ast.expr | None] = [None] * len(positional)
     defaults[len(positional) - len(arguments.defaults) :] = arguments.defaults
     defaults = defaults[-len(positional) :] if positional else []
-    examples = _examples(func.name, [arg.arg for arg in positional], source, doc)
+    seen = examples(func.name, [arg.arg for arg in positional], source, doc)
     found = []
     for arg, default in zip(positional, defaults, strict=True):
-        parameter = _parameter(arg, default, func, source, doc, examples)
+        parameter = _parameter(arg, default, func, source, doc, seen)
         if parameter is None:
             break
         found.append(parameter)
@@ -68,13 +66,13 @@ def _parameter(
     func: ast.FunctionDef,
     source: Source,
     doc: str,
-    examples: Mapping[str, list[Any]],
+    given: Mapping[str, list[Any]],
 ) -> Parameter | None:
     """Return the parameter; None for one that is better left at its default, with all after it."""
     annotated = from_annotation(arg.annotation)
     if annotated is None and arg.annotation is not None and not _is_open(arg.annotation):
         raise Unsuitable(f"{func.name} takes {arg.arg} of type {ast.unparse(arg.annotation)}")
-    seen = examples.get(arg.arg, [])
+    seen = given.get(arg.arg, [])
     if default is not None and annotated is None and not seen and not _is_plain(default):
         return None
     shape = merge(annotated, _from_doc(arg.arg, doc))
@@ -118,104 +116,6 @@ def _from_doc(name: str, doc: str) -> Shape | None:
         if shape:
             return shape
     return None
-
-
-def _examples(name: str, names: list[str], source: Source, doc: str) -> dict[str, list[Any]]:
-    """Collect the values that each parameter is given anywhere in the file."""
-    found: dict[str, list[Any]] = {}
-    trees = [source.tree, *_doctests(source.text if ">>> " in doc else "")]
-    known = _literals(source.tree)
-    for tree in trees:
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and _called(node) == name:
-                _note_call(node, names, known, found)
-    for parameter in names:
-        found.setdefault(parameter, []).extend(_described(parameter, doc))
-    return {key: values[:12] for key, values in found.items() if values}
-
-
-def _doctests(text: str) -> Iterator[ast.Module]:
-    for line in _DOCTEST.findall(text)[:40]:
-        try:
-            yield parse(line)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-
-
-def _called(node: ast.Call) -> str:
-    if isinstance(node.func, ast.Attribute):
-        return node.func.attr
-    return node.func.id if isinstance(node.func, ast.Name) else ""
-
-
-def _literals(tree: ast.Module) -> dict[str, Any]:
-    """Return what every name that is assigned one literal stands for."""
-    known: dict[str, Any] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and len(node.targets) == 1:
-            target, value = node.targets[0], _literal(node.value, {})
-            if isinstance(target, ast.Name) and value is not None:
-                known.setdefault(target.id, value)
-    return known
-
-
-def _literal(node: ast.expr, known: Mapping[str, Any]) -> Any:
-    if isinstance(node, ast.Name):
-        return known.get(node.id)
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        return None
-
-
-def _note_call(
-    node: ast.Call, names: list[str], known: Mapping[str, Any], found: dict[str, list[Any]]
-) -> None:
-    if any(isinstance(part, ast.Starred) for part in node.args):
-        return
-    pairs = [*zip(names, node.args, strict=False)]
-    pairs += [(word.arg, word.value) for word in node.keywords if word.arg in names]
-    for parameter, part in pairs:
-        value = _literal(part, known)
-        if value is not None:
-            found.setdefault(parameter, []).append(value)
-
-
-def _described(parameter: str, doc: str) -> Iterator[Any]:
-    """Give the literals after `parameter =` in a description, JSON spelling allowed."""
-    for match in re.finditer(rf"\b{re.escape(parameter)}\s*=\s*(?=[\[\"'\d-])", doc):
-        text = _balanced(doc[match.end() : match.end() + 400])
-        try:
-            yield _plain(ast.parse(text, mode="eval").body)
-        except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
-            continue
-
-
-def _balanced(text: str) -> str:
-    """Return the text up to where its brackets and quotes close."""
-    depth, quote = 0, ""
-    for at, letter in enumerate(text):
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "\"'":
-            quote = letter
-        elif letter in "[({":
-            depth += 1
-        elif letter in "])}":
-            depth -= 1
-        elif letter in ",\n" and depth <= 0:
-            return text[:at].strip()
-        if depth < 0:
-            return text[:at].strip()
-    return text.strip()
-
-
-def _plain(node: ast.expr) -> Any:
-    if isinstance(node, ast.Name):
-        return _JSON_NAMES[node.id] if node.id in _JSON_NAMES else ast.literal_eval(node)
-    if isinstance(node, ast.List):
-        return [_plain(part) for part in node.elts]
-    return ast.literal_eval(node)
 
 
 def bounded(shape: Shape, name: str, func: ast.FunctionDef) -> Shape:

@@ -14,7 +14,7 @@ import math
 import random
 import sys
 import types
-from typing import TYPE_CHECKING, Any, Tuple
+from typing import TYPE_CHECKING, Any, Tuple  # noqa: UP035
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import copy
 import re
 import sys
 import threading
@@ -15,21 +16,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from annoy_store.teachers._shapes import words
+
 _PARSING = threading.Lock()
 _MAX_CHARS = 200_000
 _MAX_DEPTH = 120
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
 _CONSOLE = frozenset({"input", "raw_input", "open", "exec", "eval", "exit", "quit", "breakpoint"})
 _OUTWARD = frozenset(
-    "os subprocess socket urllib http tkinter turtle pygame requests threading multiprocessing "
-    "asyncio sqlite3 shutil glob pathlib argparse smtplib ssl signal ctypes selenium flask django "
-    "tempfile getpass curses pdb bs4 scrapy cv2 webbrowser telnetlib ftplib wx".split()
+    words(
+        "os subprocess socket urllib http tkinter turtle pygame requests threading multiprocessing "
+        "asyncio sqlite3 shutil glob pathlib argparse smtplib ssl signal ctypes selenium flask django "
+        "tempfile getpass curses pdb bs4 scrapy cv2 webbrowser telnetlib ftplib wx"
+    )
 )
 _GIVEN = {
-    **{name: f"from typing import {name}" for name in "List Optional Dict Tuple Set Any".split()},
-    **{name: f"import {name}" for name in "math collections itertools heapq bisect re".split()},
-    **{name: f"import {name}" for name in "functools string operator random".split()},
-    **{name: f"from collections import {name}" for name in "Counter defaultdict deque".split()},
+    **{name: f"from typing import {name}" for name in words("List Optional Dict Tuple Set Any")},
+    **{name: f"import {name}" for name in words("math collections itertools heapq bisect re")},
+    **{name: f"import {name}" for name in words("functools string operator random")},
+    **{name: f"from collections import {name}" for name in words("Counter defaultdict deque")},
     "OrderedDict": "from collections import OrderedDict",
     "reduce": "from functools import reduce",
     "lru_cache": "from functools import lru_cache",
@@ -95,21 +100,18 @@ class Source:
                     kept[id(stmt)] = stmt
                     wanted |= used
                     grown = True
-        statements = tuple(stmt for stmt in self.tree.body if id(stmt) in kept)
-        return _checked(statements, wanted)
+        statements = (stmt for stmt in self.tree.body if id(stmt) in kept)
+        return _checked(tuple(_narrowed(stmt, wanted) for stmt in statements), wanted)
 
     def text_of(self, stmt: ast.stmt) -> str:
         """Return a top-level statement as it is written, decorators and comments inside included."""
         decorators = getattr(stmt, "decorator_list", [])
         first = min([stmt.lineno, *(node.lineno for node in decorators)])
         last = stmt.end_lineno or stmt.lineno
-        whole = self.lines[first - 1 : last]
-        neighbours = [node for node in self.tree.body if node is not stmt]
-        shared = any(
-            node.lineno <= last and (node.end_lineno or node.lineno) >= first
-            for node in neighbours
-        )
-        return ast.unparse(stmt) if shared else "\n".join(whole).rstrip()
+        there = [n for n in self.tree.body if n.lineno <= last and (n.end_lineno or 0) >= first]
+        if any(node is not stmt for node in there):  # it shares a line, or is a narrowed import
+            return ast.unparse(stmt)
+        return "\n".join(self.lines[first - 1 : last]).rstrip()
 
 
 def read(text: str) -> Source:
@@ -191,6 +193,18 @@ def _bound_inside(stmt: ast.stmt) -> Iterator[str]:
             yield from _base(node.func)
 
 
+def _narrowed(stmt: ast.stmt, wanted: set[str]) -> ast.stmt:
+    """Return an import with the names that are wanted alone; any other statement as it is."""
+    if not isinstance(stmt, (ast.Import, ast.ImportFrom)) or _is_star(stmt):
+        return stmt
+    names = [n for n in stmt.names if (n.asname or n.name).split(".")[0] in wanted]
+    if len(names) in (0, len(stmt.names)):
+        return stmt
+    fresh = copy.copy(stmt)
+    fresh.names = names
+    return fresh
+
+
 def _base(node: ast.expr) -> Iterator[str]:
     while isinstance(node, (ast.Subscript, ast.Attribute)):
         node = node.value
@@ -243,9 +257,7 @@ def _given_by(statements: tuple[ast.stmt, ...]) -> frozenset[str]:
                 given.add(node.name)
             elif isinstance(node, ast.alias):
                 given.add((node.asname or node.name).split(".")[0])
-            elif isinstance(node, ast.ExceptHandler) and node.name:
-                given.add(node.name)
-            elif isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name:
+            elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
                 given.add(node.name)
     return frozenset(given)
 

@@ -6,20 +6,21 @@ Only text is handled here; the code in it is run nowhere but in the sandbox, lat
 from __future__ import annotations
 
 import ast
+import itertools
 
 from annoy_store.teachers._choosing import Candidate, choose
 from annoy_store.teachers._describing import io_description, statement
 from annoy_store.teachers._drawing import generator, recipes
-from annoy_store.teachers._reading import Unsuitable, read
+from annoy_store.teachers._reading import Source, Unsuitable, read
 from annoy_store.teachers._shapes import Shape
 
-_TREE = '''class TreeNode:
+_TREE = """class TreeNode:
     def __init__(self, val=0, left=None, right=None):
         self.val = val
         self.left = left
         self.right = right
-'''
-_BUILD_TREE = '''def build_tree(values):
+"""
+_BUILD_TREE = """def build_tree(values):
     nodes = [None if value is None else TreeNode(value) for value in values]
     waiting = nodes[::-1]
     root = waiting.pop() if waiting else None
@@ -38,13 +39,13 @@ def tree_values(root):
         values += [None if node is None else node.val for node in level]
         level = [child for node in level if node for child in (node.left, node.right)]
     return values
-'''
-_LINKED = '''class ListNode:
+"""
+_LINKED = """class ListNode:
     def __init__(self, val=0, next=None):
         self.val = val
         self.next = next
-'''
-_BUILD_LINKED = '''def build_list(values):
+"""
+_BUILD_LINKED = """def build_list(values):
     head = None
     for value in reversed(values):
         node = ListNode(value)
@@ -59,25 +60,25 @@ def list_values(node):
         values.append(node.val)
         node = node.next
     return values
-'''
+"""
 _ANNOTATED = {"int", "float", "str", "bool", "list", "dict"}
 
 
 def rewrite(code: str) -> str:
     """Return the four sections for a source file, or the line that says why there are none."""
     try:
-        candidate = choose(read(code))
-        return _answer(candidate, code)
+        source = read(code)
+        return _answer(choose(source), source)
     except Unsuitable as reason:
-        return f"No suitable function\n\n{reason}.\n"
+        return f"No suitable function\n{reason}.\n"
     except RecursionError:
-        return "No suitable function\n\nits code is nested too deeply to follow.\n"
+        return "No suitable function\nits code is nested too deeply to follow.\n"
 
 
-def _answer(candidate: Candidate, code: str) -> str:
+def _answer(candidate: Candidate, source: Source) -> str:
     drawn = recipes(candidate.parameters, candidate.topic)
     sections = (
-        ("Main Function", _fenced(_module(candidate, code))),
+        ("Main Function", _fenced(_module(candidate, source))),
         ("Input Output Description", io_description(candidate, drawn)),
         ("Input Generator", _fenced(generator(drawn))),
         ("Problem Statement", statement(candidate)),
@@ -90,11 +91,12 @@ def _fenced(code: str) -> str:
     return f"{fence}python\n{code.rstrip()}\n{fence}"
 
 
-def _module(candidate: Candidate, code: str) -> str:
-    source = read(code)
-    future = [s for s in source.tree.body if isinstance(s, ast.ImportFrom) and s.module == "__future__"]
+def _module(candidate: Candidate, source: Source) -> str:
+    future = [
+        s for s in source.tree.body if isinstance(s, ast.ImportFrom) and s.module == "__future__"
+    ]
     kept = [source.text_of(s) for s in (*future, *candidate.needs.statements)]
-    additions = [line for line in candidate.needs.additions if line not in code]
+    additions = [line for line in candidate.needs.additions if line not in source.lines]
     parts = [*kept[: len(future)], *additions, *_node_parts(candidate), *kept[len(future) :]]
     parts.append(_main(candidate))
     return _spaced(parts)
@@ -103,7 +105,7 @@ def _module(candidate: Candidate, code: str) -> str:
 def _spaced(parts: list[str]) -> str:
     """Join statements, with two blank lines around definitions."""
     text = parts[0]
-    for before, part in zip(parts, parts[1:], strict=False):
+    for before, part in itertools.pairwise(parts):
         is_block = any(p.startswith(("def ", "class ", "@", "# main")) for p in (before, part))
         text += ("\n\n\n" if is_block else "\n") + part.rstrip()
     return text

@@ -24,12 +24,16 @@ class Shape:
     high: float | None = None
     choices: tuple[Any, ...] = ()
     alphabet: str = ""
-    ordered: bool = False
 
     @property
     def item(self) -> Shape:
         """The shape of an element (of a dict: of a value); whole numbers where nothing is known."""
         return self.items[-1] if self.items else Shape("int")
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text: long lists of names are read and kept more easily so."""
+    return text.split()
 
 
 INT, FLOAT, STR, BOOL = Shape("int"), Shape("float"), Shape("str"), Shape("bool")

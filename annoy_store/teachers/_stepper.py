@@ -17,6 +17,7 @@ from typing import Any
 
 FILE = "<followed>"
 KEPT_EVENTS = 700
+GENERATOR = 0x20  # flag of a code object
 ROOM = 60  # values shown of one structure
 PLAIN = (list, tuple, set, frozenset, dict, deque, Counter, OrderedDict, defaultdict)
 SAFE_CALLS = {
@@ -88,7 +89,9 @@ class Follower:
         self.dropped = 0
         self.numbers: dict[types.FrameType, int] = {}  # frame -> number
         self.known: dict[int, dict[str, str]] = {}  # number -> name -> what was shown last
-        self.rounds: dict[int, dict[int, list[Any]]] = {}  # number -> header line -> [rounds, name -> last values]
+        self.rounds: dict[
+            int, dict[int, list[Any]]
+        ] = {}  # number -> header line -> [rounds, name -> last values]
         self.last_line: dict[int, int] = {}
         self.stack: list[dict[str, Any]] | None = None
         self.functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
@@ -132,7 +135,8 @@ class Follower:
             self.keep(["line", number, frame.f_lineno, self.changes(number, frame)])
             self.last_line[number] = frame.f_lineno
         elif event == "return":
-            self.keep(["return", number, show(value), self.changes(number, frame)])
+            kind = "yield" if frame.f_code.co_flags & GENERATOR else "return"
+            self.keep([kind, number, show(value), self.changes(number, frame)])
         elif event == "exception":
             self.keep(["raise", number, value[0].__name__, self.changes(number, frame)])
         return self.on_event
@@ -176,7 +180,8 @@ class Follower:
         heads = self.rounds.setdefault(number, {})
         last = self.last_line.get(number, 0)
         inside = loop.lineno <= last <= (loop.end_lineno or loop.lineno)
-        seen = heads.setdefault(loop.lineno, [0, {}]) if inside else [0, {}]
+        fresh: list[Any] = [0, {}]
+        seen = heads.setdefault(loop.lineno, fresh) if inside else fresh
         heads[loop.lineno] = seen
         seen[0] += 1
         for name, value in frame.f_locals.items():
@@ -195,7 +200,11 @@ class Follower:
     def open_frame(self, frame: types.FrameType) -> dict[str, Any]:
         """Tell what one function would return if it ended here, and the loop that it is in."""
         number, name = self.numbers[frame], frame.f_code.co_name
-        told: dict[str, Any] = {"name": name, "line": frame.f_lineno, "known": self.show_locals(frame)}
+        told: dict[str, Any] = {
+            "name": name,
+            "line": frame.f_lineno,
+            "known": self.show_locals(frame),
+        }
         function = self.function_at(name, frame.f_lineno)
         returned = last_return(function) if function else None
         if returned is not None:
@@ -229,9 +238,9 @@ def last_return(function: ast.FunctionDef) -> ast.expr | None:
     todo: list[ast.AST] = list(function.body)
     while todo:
         node = todo.pop(0)
-        if isinstance(node, ast.Return) and node.value is not None:
-            if found is None or node.lineno > found.lineno:
-                found = node.value
+        value = node.value if isinstance(node, ast.Return) else None
+        if value is not None and (found is None or value.lineno > found.lineno):
+            found = value
         if not isinstance(node, (ast.FunctionDef, ast.Lambda, ast.ClassDef)):
             todo.extend(ast.iter_child_nodes(node))
     return found
@@ -247,9 +256,8 @@ def evaluated(node: ast.expr, frame: types.FrameType) -> Any:
     for part in ast.walk(node):
         if not isinstance(part, SAFE_NODES):
             return None
-        if isinstance(part, ast.Call):
-            if not isinstance(part.func, ast.Name) or part.func.id not in SAFE_CALLS:
-                return None
+        if isinstance(part, ast.Call) and getattr(part.func, "id", None) not in SAFE_CALLS:
+            return None
         if isinstance(part, (ast.Pow, ast.LShift)):
             return None
     names = dict(frame.f_globals)

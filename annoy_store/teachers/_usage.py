@@ -20,6 +20,7 @@ from annoy_store.teachers._shapes import (
     Shape,
     from_annotation,
     from_name,
+    words,
 )
 
 Is = Callable[[ast.AST | None], bool]
@@ -27,15 +28,17 @@ Helpers = Mapping[str, ast.FunctionDef]
 
 _METHODS = {
     **dict.fromkeys(
-        "split lower upper strip isdigit isalpha isalnum replace startswith endswith join title "
-        "find encode isupper islower lstrip rstrip swapcase capitalize zfill splitlines".split(),
+        words(
+            "split lower upper strip isdigit isalpha isalnum replace startswith endswith join title "
+            "find encode isupper islower lstrip rstrip swapcase capitalize zfill splitlines"
+        ),
         "str",
     ),
-    **dict.fromkeys("append pop insert extend reverse sort remove".split(), "list"),
-    **dict.fromkeys("items keys values get setdefault".split(), "dict"),
-    **dict.fromkeys("add union intersection difference issubset".split(), "set"),
+    **dict.fromkeys(words("append pop insert extend reverse sort remove"), "list"),
+    **dict.fromkeys(words("items keys values get setdefault"), "dict"),
+    **dict.fromkeys(words("add union intersection difference issubset"), "set"),
 }
-_CALLS = frozenset("len sorted sum min max enumerate reversed list zip set tuple iter".split())
+_CALLS = frozenset(words("len sorted sum min max enumerate reversed list zip set tuple iter"))
 _NUMBER_CALLS = {"range": 4, "chr": 3, "bin": 3, "hex": 3, "abs": 2, "str": 1, "divmod": 3}
 _FIELDS = {"left": "tree", "right": "tree", "next": "linked"}
 _KNOWN_ATTRIBUTES = frozenset(
@@ -160,9 +163,7 @@ def _vote_subscript(node: ast.Subscript, is_it: Is) -> Iterator[tuple[str, int]]
 
 
 def _vote_arithmetic(node: ast.BinOp | ast.AugAssign, is_it: Is) -> Iterator[tuple[str, int]]:
-    sides = (
-        (node.left, node.right) if isinstance(node, ast.BinOp) else (node.target, node.value)
-    )
+    sides = (node.left, node.right) if isinstance(node, ast.BinOp) else (node.target, node.value)
     if not any(map(is_it, sides)):
         return
     other = sides[1] if is_it(sides[0]) else sides[0]
@@ -230,7 +231,7 @@ def _bindings(func: ast.FunctionDef) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 def _element(is_it: Is, func: ast.FunctionDef) -> Is:
     """Return the test for being one element of the thing."""
-    names = set()
+    names: set[str] = set()
     for target, iterated in _bindings(func):
         names.update(_element_names(target, iterated, is_it))
 
@@ -273,12 +274,15 @@ def _unpacked(is_it: Is, func: ast.FunctionDef) -> int:
 def _is_letter(is_it: Is, func: ast.FunctionDef) -> bool:
     """Say whether nothing compares the thing with more than one character."""
     for node in ast.walk(func):
-        if isinstance(node, ast.Compare) and any(map(is_it, [node.left, *node.comparators])):
-            for side in (node.left, *node.comparators):
-                if isinstance(side, ast.Constant) and isinstance(side.value, str):
-                    if len(side.value) > 1 and isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
-                        return False
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr in ("split", "startswith") and is_it(node.func.value):
+        match node:
+            case ast.Compare(left, [ast.Eq() | ast.NotEq(), *_], others):
+                sides = [left, *others]
+                if any(map(is_it, sides)) and any(map(_is_long_text, sides)):
+                    return False
+            case ast.Call(ast.Attribute(value, "split" | "startswith")) if is_it(value):
                 return False
     return True
+
+
+def _is_long_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) > 1

@@ -10,6 +10,7 @@ executed in the sandbox only.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import threading
 import time
@@ -26,6 +27,7 @@ from annoy_store.teachers._searching import Effort, predict_input
 from annoy_store.wording import parts
 
 RULES = "rules-1"
+NO_CODE = "No suitable function\nI find no code in this message.\n"
 LINES = (60, 350)  # executed lines followed in the first turn, and in later ones
 EFFORTS = (Effort(20, 12, 0, 400), Effort(150, 150, 500, 2_000))
 _GIVEN_INPUT = re.compile(r'^\{"input": (.*)\}$', re.MULTILINE)
@@ -57,7 +59,11 @@ class Tracer:
     @property
     def capacity(self) -> int:
         """Return how many calls it is worth having in flight: the slots of the sandbox."""
-        return self._sandbox().slots
+        return self._settings.slots or os.cpu_count() or 1
+
+    def use_sandbox(self, sandbox: Callable[[], Sandbox]) -> None:
+        """Use the sandbox of the worker instead of one of our own."""
+        self._shared = sandbox
 
     async def ask(self, request: Request) -> Asked:
         """Answer one call. Raises SandboxError."""
@@ -82,31 +88,44 @@ class Tracer:
 
     def _text(self, request: Request) -> str:
         found = parts(request.messages)
-        turn = sum(message["role"] == "assistant" for message in request.messages) + 1
-        late = int(turn > 1)
-        said = found.get(f"answer_{turn - 1}", "")
+        if "code" not in found:
+            return NO_CODE
         if request.kind == "transform":
-            return rewrite(found.get("code", ""))
+            return rewrite(found["code"])
+        turn = sum(message["role"] == "assistant" for message in request.messages) + 1
+        late, said = int(turn > 1), found.get(f"answer_{turn - 1}", "")
         if request.kind == "predict_output":
-            earlier = _last(_GIVEN_OUTPUT, said) if late else None
-            code, given = found.get("code", ""), found.get("input", "")
-            return predict_output(self._sandbox(), code, given, LINES[late], earlier)
-        number = seed(turn, request.sample_no)
-        refused = _last(_GIVEN_INPUT, said) if late else None
-        return predict_input(self._sandbox(), found, EFFORTS[late], number, refused)
+            refused = _last(_GIVEN_OUTPUT, said)
+            text = predict_output(self._sandbox(), found, LINES[late], refused)
+        else:
+            refused = _last(_GIVEN_INPUT, said)
+            number = seed(turn, request.sample_no)
+            text = predict_input(self._sandbox(), found, EFFORTS[late], number, refused)
+        return _heard(found.get(f"feedback_{turn - 1}")) + text
 
 
 def _open(settings: RunSettings) -> Sandbox:
     from annoy_store.sandbox import open_sandbox  # starts processes; transform needs none
 
     return open_sandbox(
-        slots=settings.slots, python=settings.python, unsafe=settings.unsafe_no_sandbox
+        slots=settings.slots,
+        python=settings.python,
+        unsafe=settings.unsafe_no_sandbox,
+        allow_subprocess=settings.allow_subprocess,
     )
 
 
 def _parameters() -> dict[str, object]:
     efforts = [[effort.built, effort.drawn, effort.varied, effort.lines] for effort in EFFORTS]
     return {"lines": list(LINES), "efforts": efforts}
+
+
+def _heard(feedback: str | None) -> str:
+    """Repeat what was said about the last answer, if anything was."""
+    if not feedback:
+        return ""
+    quoted = "\n".join(f"> {line}" for line in feedback[:600].split("\n"))
+    return f"I was told:\n\n{quoted}\n\n"
 
 
 def _last(rule: re.Pattern[str], text: str) -> str | None:
