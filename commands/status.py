@@ -64,7 +64,7 @@ def _print(at: Standing, as_json: bool) -> None:
     click.echo(f"store: {at.store}, schema {at.schema}")
     click.echo(f"rows: {tables or 'none'}")
     click.echo()
-    _print_funnel(at)
+    print_funnel(at)
     _print_workers(at)
     click.echo(f"tokens: {_tokens(at.usage)}")
     click.echo(f"cost: {_cost(at.usage)}")
@@ -73,7 +73,8 @@ def _print(at: Standing, as_json: bool) -> None:
     click.echo(f"next: {at.next_step()}")
 
 
-def _print_funnel(at: Standing) -> None:
+def print_funnel(at: Standing) -> None:
+    """Print jobs by stage and state, in the order of the pipeline; columns of zeros are left out."""
     columns = ["wanted", *STATES]
     lines = {
         name: [at.wanted[name], *(of.get(state, 0) for state in STATES)]

@@ -1,0 +1,128 @@
+"""Run the whole pipeline on bundled code, without any key.
+
+Takes the sources that come with the package, lets the rule-based tracer answer every prompt, runs
+all code in the sandbox, and exports the verified chains as JSON lines. DIR then holds the store
+(annoy.db) and the export (codeio/). Doing it again goes on where it stopped, and does nothing new
+when it was finished. It takes less than a minute on two cores.
+
+\b
+Examples:
+  annoy demo
+  annoy demo /tmp/try --json
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy import text
+
+from annoy_store import ingesting
+from annoy_store.database import Store, open_store
+from annoy_store.exporting import ExportReport, ExportRequest, export
+from annoy_store.ingesting import Tally, Wish, ingest
+from annoy_store.running import Display, run
+from annoy_store.stages import PIPELINE
+from annoy_store.standing import standing
+
+from ._shared import json_option, load_settings, print_json, print_table, say
+from ._text import safe
+from .status import print_funnel
+
+SOURCES = Path(ingesting.__file__).parent / "demo"
+LICENCE = "MIT"
+TOP_FAILURES = (
+    "SELECT stage, reason, jobs FROM v_failures ORDER BY jobs DESC, stage, reason LIMIT 8"
+)
+
+
+@click.command(help=__doc__)
+@click.argument(
+    "folder",
+    metavar="[DIR]",
+    default="annoy-demo",
+    type=click.Path(path_type=Path, file_okay=False),
+)
+@json_option
+@click.pass_context
+def command(ctx: click.Context, folder: Path, as_json: bool) -> None:
+    settings = load_settings(ctx, teacher="tracer", transform_teacher="tracer")
+    folder.mkdir(parents=True, exist_ok=True)
+    store = open_store(f"sqlite:///{folder}/annoy.db", create=True)
+    ctx.call_on_close(store.close)
+    tally = ingest(store, [SOURCES], Wish(origin="demo", licence=LICENCE))
+    say(ctx, f"sources: {tally.new} new, {tally.known} known")
+    with Display(quiet=bool(ctx.find_root().params.get("quiet"))) as display:
+        done = run(store, settings, display=display)
+    report = _publish(store, folder, bool(done.progress.ended))
+    if as_json:
+        print_json(_as_dict(store, tally, report, folder))
+    else:
+        _tell(store, report, folder)
+    ctx.exit(3 if done.failed else 0)
+
+
+def _publish(store: Store, folder: Path, worked: bool) -> ExportReport | None:
+    """Export into a folder of its own, unless all is exported already."""
+    before = _exports(folder)
+    if before and not worked:
+        return None
+    name = f"codeio-{len(before) + 1}" if before else "codeio"
+    return export(store, ExportRequest("codeio", folder / name))
+
+
+def _exports(folder: Path) -> list[Path]:
+    """The exports there are, oldest first."""
+    return sorted(folder.glob("codeio*"), key=lambda path: (len(path.name), path.name))
+
+
+def _files(folder: Path) -> list[Path]:
+    """The records of the newest export."""
+    exports = _exports(folder)
+    return sorted(exports[-1].glob("**/*.jsonl")) if exports else []
+
+
+def _record(files: Sequence[Path]) -> dict[str, Any]:
+    """A short record, if possible one whose second turn mended the first."""
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    records = sorted((json.loads(line) for line in lines), key=lambda r: len(json.dumps(r)))
+    revised = [r for r in records if str(r.get("feedback_2")).startswith("Correct")]
+    return next(iter([*revised, *records]), {})
+
+
+def _failures(store: Store) -> list[Sequence[Any]]:
+    with store.read() as connection:
+        return [tuple(row) for row in connection.execute(text(TOP_FAILURES))]
+
+
+def _as_dict(
+    store: Store, tally: Tally, report: ExportReport | None, folder: Path
+) -> dict[str, Any]:
+    files = _files(folder)
+    return {
+        "store": str(store), "new_sources": tally.new, "stages": standing(store, PIPELINE).stages,
+        "failures": [dict(zip(("stage", "reason", "jobs"), r, strict=True)) for r in _failures(store)],
+        "exported": report.n_rows if report else 0, "files": [str(file) for file in files],
+        "record": _record(files),
+    }  # fmt: skip
+
+
+def _tell(store: Store, report: ExportReport | None, folder: Path) -> None:
+    files = _files(folder)
+    print_funnel(standing(store, PIPELINE))
+    click.echo("why rows were turned down:")
+    print_table(("stage", "reason", "jobs"), _failures(store))
+    click.echo("\none record:")
+    for name, value in _record(files).items():
+        if value is not None:
+            click.echo(f"--- {name}")
+            click.echo(safe(str(value)).strip("\n"))
+    click.echo(f"\nstore:   {store.path}")
+    for file in files:
+        click.echo(f"records: {file}")
+    click.echo(f"{report.n_rows:,} records exported" if report else "nothing new since last time")
+    click.echo(f"next:    annoy --store {store} sql 'SELECT * FROM v_transitions'")

@@ -1,0 +1,126 @@
+"""How a store stands: the numbers of the status are those of the tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+
+from annoy_store import workforce
+from annoy_store.counting import count
+from annoy_store.database import Store
+from annoy_store.stages import PIPELINE
+from annoy_store.standing import Standing, Usage, standing
+from annoy_store.tables import attempts, calls, jobs, prices, prompts, teachers
+from tests import given as make
+
+PRICE = {"model": "m", "input": 1.0, "cached": 0.1, "output": 2.0}
+
+
+def look(store: Store, before: Usage | None = None) -> Standing:
+    return standing(store, PIPELINE, before)
+
+
+def teacher(store: Store, teacher_id: int, backend: str, model: str) -> None:
+    row = {"digest": f"t{teacher_id}", "backend": backend, "model": model, "base_url": ""}
+    with store.write() as connection:
+        connection.execute(insert(teachers).values(id=teacher_id, parameters="{}", **row))
+
+
+def attempt(store: Store, teacher_id: int, **columns: Any) -> None:
+    row = {"call_id": 1, "teacher_id": teacher_id, "worker_id": 1, "latency_ms": 1.0}
+    row |= {"started_at": "2026-06-01T00:00:00.000Z", "status": "ok"}
+    with store.write() as connection:
+        connection.execute(insert(attempts).values(**row | columns))
+
+
+@pytest.fixture
+def asked(store: Store) -> Store:
+    """A store with a call that can be tried."""
+    prompt = {"id": 1, "digest": "p", "template": "t", "template_digest": "d", "n_chars": 1}
+    with store.write() as connection:
+        connection.execute(insert(prompts).values(messages="[]", **prompt))
+        connection.execute(
+            insert(calls).values(id=1, prompt_id=1, sample_no=0, pinned_teacher_id=0)
+        )
+    return store
+
+
+def test_an_empty_store_says_what_to_type(store: Store) -> None:
+    at = look(store)
+    assert set(at.tables.values()) == {0}
+    assert at.next_step().startswith("annoy ingest")
+    assert at.usage.cost_usd == 0.0
+
+
+def test_the_shape_of_the_json(sqlite_store: Store) -> None:
+    told = look(sqlite_store).as_dict()
+    assert {"store", "schema", "tables", "stages", "tokens", "cost_usd"} <= told.keys()
+    assert list(told["stages"]) == [stage.name for stage in PIPELINE]
+    assert told["tokens"] == {"prompt": 0, "cached": 0, "completion": 0, "reasoning": 0}
+
+
+def test_new_sources_are_wanted(store: Store) -> None:
+    with store.write() as connection:
+        make.write_all(connection, [make.source(f"x = {i}") for i in range(3)])
+    at = look(store)
+    assert (at.tables["sources"], at.wanted["transform"]) == (3, 3)
+    assert at.next_step().startswith("annoy run")
+
+
+def test_jobs_are_those_of_the_counters(store: Store) -> None:
+    with store.write() as connection:
+        count(connection, 1, {("parse", "done"): 3, ("parse", "failed"): 1})
+        count(connection, 2, {("parse", "done"): -1})
+    at = look(store)
+    assert at.stages["parse"] == {"done": 2, "failed": 1}
+    assert (at.total("done", "failed"), at.total("pending")) == (3, 0)
+
+
+def test_tokens_and_money_at_the_price_of_their_time(asked: Store) -> None:
+    teacher(asked, 5, "openai", "m")
+    with asked.write() as connection:
+        connection.execute(insert(prices).values(from_time="2026-01-01T00:00:00.000Z", **PRICE))
+        dearer = PRICE | {"input": 10.0}
+        connection.execute(insert(prices).values(from_time="2026-07-01T00:00:00.000Z", **dearer))
+    used = {"prompt_tokens": 1_000_000, "cached_tokens": 500_000, "completion_tokens": 1_000_000}
+    attempt(asked, 5, **used)
+    first = look(asked).usage
+    assert first.tokens == {
+        "prompt": 1_000_000, "cached": 500_000, "completion": 1_000_000, "reasoning": 0,
+    }  # fmt: skip
+    assert first.cost_usd == pytest.approx(0.5 + 0.05 + 2.0)
+    attempt(asked, 5, **used, started_at="2026-08-01T00:00:00.000Z")
+    assert look(asked).usage.cost_usd == pytest.approx(2.55 + 5.0 + 0.05 + 2.0)
+    assert look(asked, first).usage == look(asked).usage
+    assert look(asked, look(asked).usage).usage == look(asked).usage
+
+
+def test_cost_is_unknown_when_an_answer_has_no_price(asked: Store) -> None:
+    teacher(asked, 5, "openai", "unpriced")
+    teacher(asked, 6, "tracer", "rules")
+    attempt(asked, 6)
+    assert look(asked).usage.cost_usd == 0.0
+    attempt(asked, 5, status="failed")
+    assert look(asked).usage.cost_usd == 0.0
+    attempt(asked, 5, prompt_tokens=7, completion_tokens=7)
+    usage = look(asked).usage
+    assert (usage.cost_usd, usage.known_usd, usage.unpriced, usage.attempts) == (None, 0.0, 1, 3)
+
+
+def test_workers_alive_with_what_they_hold(store: Store) -> None:
+    with store.write() as connection:
+        worker = workforce.enlist(connection, ["parse", "verify"], 30.0)
+        gone = workforce.enlist(connection, ["parse"], 30.0)
+        workforce.retire(connection, gone)
+        row = {"stage": "parse", "variant_id": 1, "state": "claimed", "worker_id": worker}
+        connection.execute(insert(jobs), [{"subject_id": i, **row} for i in range(3)])
+        late = {"stage": "complete", "variant_id": 1, "state": "deferred", "due_at": 0.0}
+        connection.execute(insert(jobs).values(subject_id=1, **late))
+    at = look(store)
+    (alive,) = at.workers
+    assert (alive["id"], alive["jobs"], alive["stages"]) == (worker, 3, ["parse", "verify"])
+    assert 0 < alive["lease_s"] <= 30
+    assert "/" not in alive["host"]
+    assert at.next_due == 0.0
