@@ -19,7 +19,8 @@ Decisions
 - World 0 has the true clock. Any other world lives 396 days later per step, and each of its
   readings of `time`, `perf_counter` and `process_time` is 0.137 s after the last one, so that
   both dates and durations show; `monotonic` is left alone, because event loops schedule by it.
-  C code with a clock of its own (`numpy.datetime64("now")`) is out of reach.
+  `datetime.now` follows once the module is loaded: compiled packages that are imported meanwhile
+  need the true type. C code with a clock of its own (`numpy.datetime64("now")`) is out of reach.
 - Programs that never say "random" are not seeded per call: they start from the state that the
   zygote was seeded with, for the price of nothing.
 """
@@ -352,7 +353,6 @@ def other_clock(world: int) -> None:
     for name in ("localtime", "gmtime", "ctime"):
         setattr(time, name, _by_default_now(getattr(time, name)))
     _later_strings()
-    _later_datetime()
 
 
 def _by_default_now(convert: Callable[[float], Any]) -> Callable[..., Any]:
@@ -371,7 +371,8 @@ def _later_strings() -> None:
     vars(time).update(later)
 
 
-def _later_datetime() -> None:
+def later_datetime() -> type:
+    """Return a `datetime` that asks the changed clock. Compiled packages cannot live with it."""
     import datetime
 
     true, utc = datetime.datetime, datetime.timezone(datetime.timedelta(0))
@@ -398,7 +399,16 @@ def _later_datetime() -> None:
         "__repr__": written,
     }
     body.update(__module__="datetime", __qualname__="datetime")
-    vars(datetime)["datetime"] = Kind("datetime", (true,), body)
+    return Kind("datetime", (true,), body)
+
+
+def _put_later(later: type, space: dict[str, Any]) -> None:
+    """Give a loaded program the later `datetime`, under whatever names it knows the true one."""
+    import datetime
+
+    true = datetime.datetime
+    vars(datetime)["datetime"] = later
+    space.update({name: later for name, value in space.items() if value is true})
 
 
 # The child -----------------------------------------------------------------------------------
@@ -551,6 +561,8 @@ def _load(job: Job, report: dict[str, Any]) -> dict[str, Any]:
         report["phase"] = "generate"
         if generator is not None:
             exec(generator, module.__dict__)
+    if job["later"] is not None:
+        _put_later(job["later"], module.__dict__)
     return module.__dict__
 
 
@@ -697,6 +709,7 @@ class Zygote:
         self.forks_allowed = setup["subprocesses"] or self.filter is None
         self.orphans = sys.platform.startswith("linux") and self.pid != 1
         self.used = 0
+        self.later: type | None = None
         self.modes: dict[str, int] = {}
 
     def _filter(self) -> Seccomp | None:
@@ -710,6 +723,7 @@ class Zygote:
         if self.setup["world"]:
             other_clock(self.setup["world"])
         self._preload()
+        self.later = later_datetime() if self.setup["world"] else None
         for folder in self.setup["scratch"]:
             _empty(folder)
             self.modes[folder] = os.stat(folder).st_mode
@@ -748,6 +762,7 @@ class Zygote:
             if "measure" in request:
                 send(self.control, measured(request["measure"]))
                 continue
+            request["later"] = self.later
             refusal = self.programs.prepare(request)
             send(self.control, {"ready": True})
             tasks = request["inputs"] if request["seeds"] is None else request["seeds"]

@@ -36,6 +36,7 @@ for program in (spin, sleep):
 while len(sandbox._busy) < 2:
     pass
 print("ready", flush=True)
+threading.Event().wait()
 """
 
 
