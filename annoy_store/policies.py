@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Connection, delete, insert, select, update
 
+from annoy_store import wording
 from annoy_store.contracts import Stage
 from annoy_store.database import insert_new
 from annoy_store.errors import UsageError
@@ -83,7 +84,7 @@ def _explain(error: ValidationError) -> str:
 def ensure_cases(connection: Connection, stage: Stage, policy: Policy) -> list[Case]:
     """Return the cases of a stage under a policy, entering and activating their variants."""
     known = stage.cases(connection) if stage.cases else [{}]
-    values = {key: getattr(policy, key) for key in stage.depends}
+    values = {key: _weight(policy, key) for key in stage.depends}
     wanted = [_variant(stage, values, only) for only in known]
     rows = connection.execute(
         select(variants.c.digest, variants.c.id, variants.c.active).where(
@@ -97,6 +98,12 @@ def ensure_cases(connection: Connection, stage: Stage, policy: Policy) -> list[C
         _activate(connection, stage, wanted)
         return ensure_cases(connection, stage, policy)
     return [Case(have[w["digest"]][0], only) for w, only in zip(wanted, known, strict=True)]
+
+
+def _weight(policy: Policy, key: str) -> Any:
+    """What a policy adds to a variant: its value, of a template the digest of its text."""
+    value = getattr(policy, key)
+    return wording.load(value).digest if key.startswith("template_") else value
 
 
 def _variant(stage: Stage, values: Mapping[str, Any], only: Mapping[str, Any]) -> dict[str, Any]:
