@@ -1,0 +1,113 @@
+"""What kind of file a row comes from, told by its keys; and the rows of any data file.
+
+Decisions
+- A kind is named by the first row that has one. The order here is the order in which the files
+  of a folder are taken, so that what a file refers to is there before it.
+- A file is what its rows are, never what it is called.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annoy_store.errors import UsageError
+from annoy_store.reading import FORMATS, PACKINGS, SKIPPED_FOLDERS, Bad, Item, Place
+
+LOOK = 50  # rows of a file that are looked at for its kind
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file: what it holds, the keys that all its rows have, and those that none has."""
+
+    name: str
+    holds: str
+    needs: tuple[str, ...]
+    lacks: tuple[str, ...] = ()
+
+    def fits(self, row: Mapping[str, Any]) -> bool:
+        """True when the keys of `row` are those of this kind."""
+        return all(row.get(k) is not None for k in self.needs) and not any(
+            k in row for k in self.lacks
+        )
+
+    def missing(self, row: Mapping[str, Any]) -> list[str]:
+        """The keys that `row` would need."""
+        return [key for key in self.needs if row.get(key) is None]
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("raw", "raw code files", ("content",), ("messages", "refcode", "role")),
+        Kind("transform", "transform answers", ("messages", "index"), ("itemid",)),
+        Kind("samples", "functions with their pairs", ("problem_description", "refcode", "ios")),
+        Kind("predictions", "prediction questions, answers and verdicts",
+             ("messages", "itemid", "ioid", "io_pred"), ("original_id",)),
+        Kind("revisions", "second turns", ("messages", "original_id")),
+        Kind("chains", "questions with their turns and feedback", ("prompt", "turn_1")),
+        Kind("batch-input", "questions handed to a batch", ("custom_id", "body")),
+        Kind("batch-output", "answers of a batch", ("custom_id",), ("body",)),
+        Kind("messages", "conversations", ("messages",), ("itemid", "index", "original_id")),
+    )
+}  # fmt: skip
+ORDER = {name: place for place, name in enumerate(KINDS)}
+
+
+def kind_of(row: object) -> Kind | None:
+    """Return the kind that a row's keys tell, None if they tell none."""
+    if not isinstance(row, Mapping):
+        return None
+    return next((kind for kind in KINDS.values() if kind.fits(row)), None)
+
+
+def file_kind(path: Path) -> Kind | None:
+    """Return the kind of the first row of a file that has one. Raises UsageError."""
+    for n, item in enumerate(rows(path)):
+        kind = None if isinstance(item, Bad) else kind_of(item[1])
+        if kind is not None:
+            return kind
+        if n >= LOOK:
+            break
+    return None
+
+
+def data_files(path: Path) -> list[Path]:
+    """Return the data files at `path`, a file or a folder. Raises UsageError if there are none."""
+    if not path.exists():
+        raise UsageError(f"{path}: there is no such file or folder")
+    if path.is_file():
+        return [path]
+    found = []
+    for here, folders, files in os.walk(path):
+        folders[:] = sorted(
+            f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS
+        )
+        found += [Path(here, name) for name in sorted(files) if _format(name)[1] in FORMATS]
+    if not found:
+        raise UsageError(f"{path}: no data file in it ({', '.join(sorted(FORMATS))})")
+    return [file for file in found if not file.is_symlink()]
+
+
+def rows(path: Path) -> Iterator[Item]:
+    """Yield the rows of a data file with their places. Raises UsageError for any other file."""
+    packing, format_ = _format(path.name)
+    if format_ not in FORMATS:
+        raise UsageError(f"{path}: not a data file; known are: {', '.join(sorted(FORMATS))}")
+    try:
+        with PACKINGS[packing](path) if packing else path.open("rb") as stream:
+            yield from FORMATS[format_](stream, path.name)
+    except (EOFError, OSError, ValueError) as error:
+        detail = f"cannot be read to its end: {error or type(error).__name__}"
+        yield Bad("broken_file", Place(path.name), detail, fatal=True)
+
+
+def _format(name: str) -> tuple[str, str]:
+    """(packing, format) by the endings of a name, each empty when it is none of ours."""
+    parts = name.lower().split(".")
+    packing = parts.pop() if parts[-1] in PACKINGS else ""
+    return packing, parts[-1] if len(parts) > 1 else ""
