@@ -123,10 +123,13 @@ def _place(settings: RunSettings) -> tuple[str | None, str]:
         name = name or "openai"
         url = PRESETS[name].base_url
     url = str(url).strip().rstrip("/")
-    host = urlsplit(url).hostname
-    if urlsplit(url).scheme.lower() not in ("http", "https") or not host:
+    parts = urlsplit(url)
+    if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
         raise UsageError(f"{normal_url(url)!r} is no base URL; one looks like https://host/v1")
-    return name or _HOSTS.get(host), url
+    if parts.query or "@" in parts.netloc:
+        raise UsageError(f"the base URL of {parts.hostname} holds more than a place; keys go into "
+                         "an environment variable, named with --api-key-env")  # fmt: skip
+    return name or _HOSTS.get(parts.hostname), url
 
 
 def _key(name: str, base_url: str, *, needed: bool, wanted: bool) -> str:

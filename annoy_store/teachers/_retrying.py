@@ -1,24 +1,22 @@
-"""The clock of retries: when a call is tried again, and when it is given up.
+"""When a call is tried again, and how long it waits before that.
 
 Decisions
 - What the provider asks for is waited for in full, plus jitter.
-- A fault backs off with full jitter up to a minute. A refused call comes back within seconds:
-  the limit keeps the peace, not the waiting, and long waits would starve the unlucky.
+- A fault backs off with full jitter, doubling up to a minute. A refused call comes back within
+  seconds: the limit keeps the peace, not the waiting, and long waits would starve the unlucky.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import random
 from dataclasses import dataclass, field
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from annoy_store.contracts import Attempt
 from annoy_store.teachers._faults import Fault
 from annoy_store.teachers._waiting import jittered
 
-_AFTER_FAULT = wait_random_exponential(multiplier=0.5, max=60)
-_AFTER_REFUSAL = wait_random_exponential(multiplier=0.25, max=4)
+_AFTER_FAULT = (0.5, 60.0)  # the first pause at most, and the longest, in seconds
+_AFTER_REFUSAL = (0.25, 4.0)
 
 
 @dataclass
@@ -31,23 +29,10 @@ class Call:
     burned: int = 0
 
 
-def retrying(tries: int, sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
-    """Return a clock for functions of one Call. It is shared state: use a copy for each call."""
-    return AsyncRetrying(
-        retry=retry_if_exception(lambda error: isinstance(error, Fault) and error.again),
-        stop=lambda state: state.args[0].burned >= tries,
-        wait=_pause,
-        sleep=sleep,
-        reraise=True,
-    )
-
-
-def _pause(state: RetryCallState) -> float:
-    """Return the seconds before the next try."""
-    fault = state.outcome.exception() if state.outcome else None
-    if not isinstance(fault, Fault):
-        return 0.0
+def pause(fault: Fault, tries: int) -> float:
+    """Return the seconds to wait after `fault` ended the last of so many `tries`."""
+    first, longest = _AFTER_REFUSAL if fault.kind == "limited" else _AFTER_FAULT
+    backoff = random.uniform(0, min(longest, first * 2.0 ** min(tries - 1, 10)))
     if fault.wait is None:
-        return (_AFTER_REFUSAL if fault.kind == "limited" else _AFTER_FAULT)(state)
-    again = _AFTER_REFUSAL(state) if state.attempt_number > 1 else 0.0
-    return max(jittered(fault.wait), again)
+        return backoff
+    return max(jittered(fault.wait), backoff if tries > 1 else 0.0)

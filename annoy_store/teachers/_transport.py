@@ -6,7 +6,8 @@ Decisions (measured)
 - One client per endpoint, on the package's aiohttp transport: the default one costs more the more
   calls are in flight, and a client per call forty times as much.
 - The transport silently takes 100 connections for an unlimited number, so a number is given.
-- Requests go through `client.post` and answers come as bytes: half the cost of the typed call.
+- Requests go through `client.post` to a whole URL, and answers come as bytes: half the cost of
+  the typed call.
 - The package's own retries are off; the time limit of a try is total, because the client's own
   counts per read, and a slow body or a provider's blank lines would stretch it without end.
 - Idle connections are closed sooner than uvicorn (vLLM, SGLang) closes them, which is after 5 s.
@@ -30,6 +31,35 @@ _SPARE_CONNECTIONS = 16
 _NOBODY = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
+class Wire:
+    """One endpoint's connections."""
+
+    def __init__(self, endpoint: Endpoint, max_connections: int, call_seconds: float) -> None:
+        self._client = open_client(endpoint, max_connections, call_seconds)
+        self._url = f"{endpoint.base_url}/chat/completions"
+        self._seconds = call_seconds
+
+    async def exchange(self, content: bytes) -> bytes:
+        """Post `content` as a chat completion and return the body of the answer. Raises Fault."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                response = await self._client.post(
+                    self._url, cast_to=httpx2.Response, content=content
+                )
+        except TimeoutError:
+            words = f"no whole answer in {self._seconds:g} s"
+            raise Fault("retry", "deadline", words) from None
+        except APIStatusError as error:
+            raise _of_status_error(error) from None
+        except (APIConnectionError, httpx2.RequestError, aiohttp.ClientError) as error:
+            raise _of_connection_error(error) from None
+        return response.content
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._client.close()
+
+
 def open_client(endpoint: Endpoint, max_connections: int, call_seconds: float) -> AsyncOpenAI:
     """Return a client for `endpoint` that never retries by itself."""
     most = max_connections + _SPARE_CONNECTIONS
@@ -45,22 +75,6 @@ def open_client(endpoint: Endpoint, max_connections: int, call_seconds: float) -
         timeout=timeout,
         http_client=DefaultAioHttpClient(limits=limits, timeout=timeout),
     )
-
-
-async def exchange(client: AsyncOpenAI, content: bytes, seconds: float) -> bytes:
-    """Post `content` as a chat completion and return the body of the answer. Raises Fault."""
-    try:
-        async with asyncio.timeout(seconds):
-            response = await client.post(
-                "/chat/completions", cast_to=httpx2.Response, content=content
-            )
-    except TimeoutError:
-        raise Fault("retry", "deadline", f"no whole answer in {seconds:g} s") from None
-    except APIStatusError as error:
-        raise _of_status_error(error) from None
-    except (APIConnectionError, httpx2.RequestError, aiohttp.ClientError) as error:
-        raise _of_connection_error(error) from None
-    return response.content
 
 
 def _of_status_error(error: APIStatusError) -> Fault:

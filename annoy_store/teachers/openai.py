@@ -24,9 +24,9 @@ from annoy_store.teachers._faults import Fault, scrub
 from annoy_store.teachers._gate import Gate, Slot
 from annoy_store.teachers._limit import AdaptiveLimit
 from annoy_store.teachers._presets import Endpoint, normal_url, resolve
-from annoy_store.teachers._retrying import Call, retrying
+from annoy_store.teachers._retrying import Call, pause
 from annoy_store.teachers._tokens import NO_TOKENS, Tokens, estimate
-from annoy_store.teachers._transport import exchange, open_client
+from annoy_store.teachers._transport import Wire
 
 _LONGEST_WAIT = 3600.0
 _STATUS = {"retry": "retry", "unreachable": "retry", "limited": "limited", "stop": "stopped"}
@@ -50,14 +50,12 @@ class OpenAITeacher:
         self._endpoint = endpoint
         self._form = form_of(settings, endpoint)
         self._tries = settings.tries
-        self._seconds = settings.call_seconds
         self._gate = Gate(
             AdaptiveLimit(settings.max_connections, fixed=endpoint.fixed),
             Budget(settings.requests_per_minute, settings.tokens_per_minute),
             Breaker(),
         )
-        self._client = open_client(endpoint, settings.max_connections, settings.call_seconds)
-        self._clock = retrying(settings.tries, self._gate.rest)
+        self._wire = Wire(endpoint, settings.max_connections, settings.call_seconds)
 
     @property
     def capacity(self) -> int:
@@ -68,7 +66,7 @@ class OpenAITeacher:
         """Answer one call, as `Teacher.ask` says. Raises StopRun."""
         call = Call(self._form.encoded(request), estimate(request.messages))
         try:
-            answer: Answer = await self._clock.copy()(self._try, call)
+            answer = await self._insist(call)
         except Fault as fault:
             return self._ended(fault, call)
         return Asked("answered", tuple(call.attempts), answer)
@@ -80,15 +78,25 @@ class OpenAITeacher:
     async def close(self) -> None:
         """Give the connections back."""
         self.drain()
-        await self._client.close()
+        await self._wire.close()
+
+    async def _insist(self, call: Call) -> Answer:
+        """Try until there is an answer or no hope of one. Raises Fault and StopRun."""
+        while True:
+            try:
+                return await self._try(call)
+            except Fault as fault:
+                if not fault.again or call.burned >= self._tries:
+                    raise
+                seconds = pause(fault, len(call.attempts))
+            await self._gate.rest(seconds)
 
     async def _try(self, call: Call) -> Answer:
         """Ask once and note the attempt. Raises Fault."""
         slot = await self._gate.enter(call.weight)
         started, clock = datetime.now(UTC), time.perf_counter()
         try:
-            content = await exchange(self._client, call.content, self._seconds)
-            answer, tokens = read_answer(content)
+            answer, tokens = read_answer(await self._wire.exchange(call.content))
         except Fault as fault:
             fault.words = scrub(fault.words, self._endpoint.key)
             self._learn(fault, slot)

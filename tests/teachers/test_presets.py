@@ -72,6 +72,8 @@ def test_a_local_server_gets_the_key_that_is_named_for_it(monkeypatch: pytest.Mo
         ({}, None, "--model"),
         ({"base_url": "127.0.0.1:8000"}, "m", "no base URL"),
         ({"base_url": "ftp://host/v1"}, "m", "no base URL"),
+        ({"base_url": "https://me:secret@host.example/v1"}, "m", "more than a place"),
+        ({"base_url": "https://host.example/v1?api-key=secret"}, "m", "more than a place"),
         ({"api_key_env": "MISSING_KEY"}, "m", "MISSING_KEY"),
         ({"preset": "vllm", "api_key_env": "MISSING_KEY"}, "m", "MISSING_KEY"),
         ({"preset": "deepseek"}, "deepseek-chat", "deepseek-flash"),
@@ -79,8 +81,9 @@ def test_a_local_server_gets_the_key_that_is_named_for_it(monkeypatch: pytest.Mo
     ],
 )
 def test_what_a_person_can_mend(values: dict[str, Any], model: str | None, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(UsageError, match=words) as caught:
         endpoint(model, **values)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
