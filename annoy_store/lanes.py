@@ -59,6 +59,9 @@ class Lane(Protocol):
     def held(self) -> int:
         """How many tasks it has that have not ended."""
 
+    def hungry(self) -> bool:
+        """True when it will soon have nothing to begin."""
+
     def drain(self) -> list[Claim]:
         """Give back what has not begun; begin nothing any more."""
 
@@ -101,6 +104,9 @@ class ThreadLane:
     def held(self) -> int:
         return self._running + len(self._waiting)
 
+    def hungry(self) -> bool:
+        return len(self._waiting) < self._threads
+
     def submit(self, tasks: list[Task]) -> None:
         with self._lock:
             self._waiting.extend(tasks)
@@ -113,10 +119,9 @@ class ThreadLane:
                 self._pool.submit(self._run, self._waiting.popleft())
 
     def _run(self, task: Task) -> None:
-        ended = work_on(task)
+        self._results.put(work_on(task))  # before it counts as ended: nobody may miss it
         with self._lock:
             self._running -= 1
-        self._results.put(ended)
         self._start()
 
     def drain(self) -> list[Claim]:
@@ -148,6 +153,9 @@ class AskingLane:
     def held(self) -> int:
         return self._handed - self._ended
 
+    def hungry(self) -> bool:
+        return 2 * len(self._waiting) < self._limit()
+
     def submit(self, tasks: list[Task]) -> None:
         self._handed += len(tasks)
         self._loop.call_soon_threadsafe(self._take, tasks)
@@ -169,9 +177,9 @@ class AskingLane:
             ended = Stopped(task.claim, StopRun("stopped"))
         except Exception as error:
             ended = ending(task.claim, error)
+        self._results.put(ended)  # before it counts as ended: nobody may miss it
         self._running -= 1
         self._ended += 1
-        self._results.put(ended)
         self._start()
 
     def drain(self) -> list[Claim]:

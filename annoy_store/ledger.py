@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -83,6 +83,14 @@ class Ended:
     claim: Claim
     outcome: Outcome
     due_in: float = 0.0
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The claims whose ends were accepted, and how many jobs of each stage followed from them."""
+
+    claims: list[Claim] = field(default_factory=list)
+    entered: Counter[str] = field(default_factory=Counter)
 
 
 # Claiming ------------------------------------------------------------------------------------
@@ -194,19 +202,19 @@ def settle(
     worker_id: int,
     ended: Sequence[Ended],
     agenda: Agenda,
-) -> list[Claim]:
-    """End jobs: fence, write what they made, enter the jobs that follow. Returns the accepted."""
+) -> Settled:
+    """End jobs: fence, write what they made, enter the jobs that follow."""
     for e in ended:
         _check_writes(agenda.stages[e.claim.stage], e.outcome)
     accepted = _fence(connection, worker_id, ended)
     touched = write(connection, (row for e in accepted for row in e.outcome.rows))
-    plan_new(connection, agenda, worker_id, touched)
-    deltas: Counter[tuple[str, str]] = Counter()
+    entered = plan_new(connection, agenda, touched)
+    deltas: Counter[tuple[str, str]] = Counter({(s, "pending"): n for s, n in entered.items()})
     for e in accepted:
         deltas[e.claim.stage, "claimed"] -= 1
         deltas[e.claim.stage, e.outcome.state] += 1
     count(connection, worker_id, deltas)
-    return [e.claim for e in accepted]
+    return Settled([e.claim for e in accepted], entered)
 
 
 def _fence(connection: Connection, worker_id: int, ended: Sequence[Ended]) -> list[Ended]:
@@ -292,6 +300,12 @@ def open_jobs(
             chosen = select(jobs.c.worker_id).where(in_state(state), mine).limit(1000)
             found.update((state, row.worker_id) for row in connection.execute(chosen))
     return dict(found)
+
+
+def suspicious(connection: Connection) -> set[tuple[str, int]]:
+    """The (stage, variant) that have jobs whose last holder died."""
+    chosen = select(jobs.c.stage, jobs.c.variant_id).where(in_state("suspect")).distinct()
+    return {(row.stage, row.variant_id) for row in connection.execute(chosen)}
 
 
 def requeue(

@@ -52,16 +52,19 @@ _Case = tuple[int, tuple[tuple[str, Any], ...]]  # a case that can be a key
 
 
 def plan_new(
-    connection: Connection, agenda: Agenda, worker_id: int, touched: Mapping[str, Sequence[int]]
-) -> None:
-    """Enter the jobs that the rows just written (ids by table) make, restricted to those rows."""
-    deltas = {}
+    connection: Connection, agenda: Agenda, touched: Mapping[str, Sequence[int]]
+) -> Counter[str]:
+    """Enter the jobs that the rows just written (ids by table) make, restricted to those rows.
+
+    Returns how many of each stage; the caller counts them with what else it moved.
+    """
+    entered: Counter[str] = Counter()
     for stage in agenda.stages.values():
         if ids := touched.get(stage.watches.table.name):
             wanted = _jobs_of_rows(stage, agenda.policy, _cases(agenda, stage))
             n = insert_from(connection, jobs, wanted, {"watched": sorted(set(ids))})
-            deltas[stage.name, "pending"] = n
-    count(connection, worker_id, deltas)
+            entered[stage.name] = n
+    return entered
 
 
 def plan_all(connection: Connection, agenda: Agenda, worker_id: int = NOBODY) -> Counter[str]:
