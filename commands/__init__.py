@@ -26,10 +26,10 @@ from ._text import safe
 
 SECTIONS = {
     "Begin": ("demo", "init", "ingest", "import"),
-    "Work": ("plan", "policy", "run", "batch", "status"),
-    "Look": ("sql", "show", "report"),
+    "Work": ("plan", "policy", "ask", "run", "batch", "status"),
+    "Look": ("sql", "show", "compare", "report"),
     "Mend": ("retry", "recheck", "replan", "takedown", "merge"),
-    "Publish": ("export", "splits", "card"),
+    "Publish": ("cluster", "decontaminate", "export", "exports", "snapshot"),
     "This machine": ("doctor", "completion"),
 }
 MORE = "More"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,8 +11,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from annoy_store.database import open_store
+from annoy_store.ingesting import Wish, ingest
+from annoy_store.running import run
+from annoy_store.settings import RunSettings
 from commands import annoy as front
 
+WORKED = ("roman.py", "savings.py", "brackets.py", "app_settings.py")
 CHECKOUT = Path(__file__).parent.parent.parent
 Annoy = Callable[..., Result]
 Process = Callable[..., subprocess.CompletedProcess[str]]
@@ -58,3 +64,23 @@ def one_line() -> Callable[[Result], str]:
         return lines[0]
 
     return read
+
+
+@pytest.fixture(scope="session")
+def _worked_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which three bundled sources went through the whole pipeline."""
+    folder = tmp_path_factory.mktemp("worked")
+    for name in WORKED:
+        shutil.copy(CHECKOUT / "annoy_store" / "demo" / name, folder)
+    store = open_store(f"sqlite:///{folder}/annoy.db", create=True)
+    ingest(store, [folder], Wish(origin="demo", licence="MIT"))
+    run(store, RunSettings(teacher="tracer"))
+    store.close()
+    return folder / "annoy.db"
+
+
+@pytest.fixture
+def worked(_worked_template: Path, tmp_path: Path) -> Path:
+    """`annoy.db` in the test's folder, with real sources, samples, chains and a rejection."""
+    shutil.copy(_worked_template, tmp_path / "annoy.db")
+    return tmp_path / "annoy.db"
