@@ -18,7 +18,7 @@ from tests.commands.conftest import CHECKOUT, Annoy
 
 OneLine = Callable[[Result], str]
 FINALISER = "the finaliser of a lock file that could not be opened prints a traceback"
-LOOKING = ("status", "policy", "sql", "retry", "show source:1")
+LOOKING = ["status", "policy", "sql", "retry", "show source:1"]
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_no_store_yet(annoy: Annoy, one_line: OneLine, command: str) -> None:
     assert not Path("annoy.db").exists()
 
 
-@pytest.mark.parametrize("command", (*LOOKING, "ingest -"))
+@pytest.mark.parametrize("command", [*LOOKING, "ingest -"])
 @pytest.mark.parametrize(
     ("revision", "words"),
     [("0000", "upgrade it with: annoy init"), ("9999", "upgrade the package with: pip install")],
@@ -171,7 +171,9 @@ def test_a_locked_store_says_so(annoy: Annoy, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_full_disk_says_so(annoy: Annoy) -> None:
     annoy("init")
-    Path("x.jsonl").write_text("".join(f'{{"content": "{i:05} {"y" * 5000}"}}\n' for i in range(500)))
+    Path("x.jsonl").write_text(
+        "".join(f'{{"content": "{i:05} {"y" * 5000}"}}\n' for i in range(500))
+    )
     code = (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "from annoy_store.__main__ import main; import sys\n"

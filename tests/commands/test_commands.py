@@ -58,7 +58,9 @@ def test_ingest_takes_options(annoy: Annoy) -> None:
     Path("code/b.pyx").write_text("b = 1")
     options = ("--glob", "*.pyx", "--licence", "MIT", "--origin", "o", "--language", "cython")
     annoy("ingest", "code", *options, "--limit", 1)
-    query = "SELECT language, origin, licence, path FROM sources s JOIN origins o ON o.source_id = s.id"
+    query = (
+        "SELECT language, origin, licence, path FROM sources s JOIN origins o ON o.source_id = s.id"
+    )
     assert told(annoy("sql", query, "--json")) == [
         {"language": "cython", "origin": "o", "licence": "MIT", "path": "a.pyx"}
     ]
@@ -70,7 +72,9 @@ def test_ingest_takes_options(annoy: Annoy) -> None:
 def test_sql_prints_every_format(annoy: Annoy, worked: Path) -> None:
     query = "SELECT id, funcname, problem_statement FROM samples ORDER BY id"
     rows = told(annoy("sql", query, "--json"))
-    assert rows == [json.loads(s) for s in annoy("sql", query, "--format", "jsonl").stdout.splitlines()]
+    assert rows == [
+        json.loads(s) for s in annoy("sql", query, "--format", "jsonl").stdout.splitlines()
+    ]
     assert rows == told(annoy("sql", query, "--format", "json"))
     parsed = list(csv.DictReader(io.StringIO(annoy("sql", query, "--format", "csv").stdout)))
     assert [row["problem_statement"] for row in parsed] == [r["problem_statement"] for r in rows]
@@ -98,7 +102,9 @@ def test_sql_alone_lists_what_there_is(annoy: Annoy, worked: Path) -> None:
 
 
 def test_a_table_has_an_end(annoy: Annoy, worked: Path) -> None:
-    query = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n LIMIT 1500) SELECT i FROM n"
+    query = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n LIMIT 1500) SELECT i FROM n"
+    )
     result = annoy("sql", query)
     assert len(result.stdout.splitlines()) == 1001
     assert "only the first 1,000 rows" in result.stderr
@@ -126,7 +132,9 @@ def test_show_tells_a_chain_from_its_file_to_its_end(annoy: Annoy, worked: Path)
     (chain, *_) = told(annoy("sql", "SELECT chain_id FROM v_chains ORDER BY turns DESC", "--json"))
     result = annoy("show", f"chain:{chain['chain_id']}")
     assert result.exit_code == 0
-    headings = [s.split()[1] for s in result.stdout.splitlines() if s.startswith("# ") and s.split()[2:]]
+    headings = [
+        s.split()[1] for s in result.stdout.splitlines() if s.startswith("# ") and s.split()[2:]
+    ]
     assert [h for h in ("origin", "source", "sample", "io_pair", "verdict", "chain") if h in headings] == [
         "origin", "source", "sample", "io_pair", "verdict", "chain",
     ]  # fmt: skip
@@ -151,7 +159,11 @@ def test_status_is_the_funnel_in_order(annoy: Annoy, worked: Path) -> None:
     assert at["tables"]["sources"] == 4
     assert at["cost_usd"] == 0.0
     result = annoy("status")
-    names = [line.split()[0] for line in result.stdout.splitlines() if line.split()[:1] and line.split()[0] in STAGES]
+    names = [
+        line.split()[0]
+        for line in result.stdout.splitlines()
+        if line.split()[:1] and line.split()[0] in STAGES
+    ]
     assert names == list(STAGES)
     assert "next: annoy export codeio DIR" in result.stdout
 
@@ -173,7 +185,9 @@ def test_policy_shows_every_key_with_its_meaning(annoy: Annoy) -> None:
 def test_policy_changes_and_says_what_that_affects(annoy: Annoy, worked: Path) -> None:
     result = annoy("policy", "tolerance=1e-4", "pairs_per_sample=5")
     assert result.exit_code == 0
-    assert "verify: new rows follow the new tolerance; annoy replan verify does the" in result.stdout
+    assert (
+        "verify: new rows follow the new tolerance; annoy replan verify does the" in result.stdout
+    )
     assert "predict: the next run looks at old rows again (pairs_per_sample)" in result.stdout
     rows = {row["key"]: row["value"] for row in told(annoy("policy", "--json"))}
     assert (rows["tolerance"], rows["pairs_per_sample"]) == (1e-4, 5)
@@ -197,7 +211,9 @@ def test_retry_makes_ended_jobs_pending(annoy: Annoy, worked: Path) -> None:
     assert dry == {"dry_run": True, "jobs": {"parse": 1}}
     assert told(annoy("status", "--json"))["stages"]["parse"]["rejected"] == 1
     assert annoy("retry", "--state", "rejected", "--like", "nomatch").stdout == "nothing to retry\n"
-    assert told(annoy("retry", "--state", "rejected", "--like", "no_function", "--json"))["jobs"] == {"parse": 1}
+    assert told(annoy("retry", "--state", "rejected", "--like", "no_function", "--json"))[
+        "jobs"
+    ] == {"parse": 1}
     after = told(annoy("status", "--json"))["stages"]["parse"]
     assert (after.get("rejected", 0), after["pending"]) == (0, 1)
 
@@ -216,7 +232,9 @@ def test_doctor_finds_this_machine_fit(
 ) -> None:
     monkeypatch.setenv("ANNOY_TEACHER", "tracer")
     found = findings(annoy, "--exec")
-    assert {"interpreter", "packages", "sqlite", "store", "disk", "sandbox", "execution"} <= set(found)
+    assert {"interpreter", "packages", "sqlite", "store", "disk", "sandbox", "execution"} <= set(
+        found
+    )
     assert found["execution"]["found"].startswith("ok in ")
     assert found["endpoint"]["state"] == "ok"
     text = annoy("doctor").stdout.splitlines()
@@ -263,7 +281,13 @@ def test_demo_does_it_all_and_nothing_twice(
     monkeypatch.setattr("commands.demo.SOURCES", tmp_path / "few")
     result = annoy("demo", "out")
     assert result.exit_code == 0, result.output
-    for words in ("transform", "parse  no_function", "--- turn_1", "store:   out/annoy.db", "next:  "):
+    for words in (
+        "transform",
+        "parse  no_function",
+        "--- turn_1",
+        "store:   out/annoy.db",
+        "next:  ",
+    ):
         assert words in result.stdout, words
     assert json.loads((tmp_path / "out/codeio/train.jsonl").read_text().splitlines()[0])["prompt"]
     before = told(annoy("--store", "sqlite:///out/annoy.db", "status", "--json"))
@@ -280,4 +304,7 @@ def test_every_process_agrees(process: Process) -> None:
     """The same through real processes: a store made, filled, asked."""
     assert process("ingest", "-", input='{"content": "a = 1"}\n').returncode == 0
     assert json.loads(process("status", "--json").stdout)["wanted"]["transform"] == 1
-    assert process("sql", "SELECT content FROM sources", "--format", "csv").stdout == "content\na = 1\n"
+    assert (
+        process("sql", "SELECT content FROM sources", "--format", "csv").stdout
+        == "content\na = 1\n"
+    )
