@@ -62,7 +62,7 @@ def course(program: Program, sandbox: Sandbox) -> str:
     """Say how drawing pairs of a sample goes: `pairs`, or what is wrong with it."""
     first = sandbox.draw(program, [1], LIMITS)
     drawn = first + (
-        sandbox.draw(program, range(2, 5), LIMITS) if first[0].outcome != "cpu_timeout" else []
+        sandbox.draw(program, range(2, 8), LIMITS) if first[0].outcome != "cpu_timeout" else []
     )
     words = Counter(map(word, drawn))
     good = {ran.input or "": ran.output for ran in drawn if word(ran) == "ok"}
