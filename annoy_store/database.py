@@ -66,8 +66,11 @@ def open_store(url: str, *, create: bool = False) -> Store:
         if missing:
             upgrade(store)
         check_schema(store)
-    except DBAPIError as error:
-        raise unusable(store, error) from error
+    except BaseException as error:
+        store.close()
+        if isinstance(error, DBAPIError):
+            raise unusable(store, error) from error
+        raise
     return store
 
 

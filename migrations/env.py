@@ -1,6 +1,7 @@
 """Runs the migrations on a store: the one handed in by `annoy`, else the one in the environment.
 
-Views are derived: they are dropped before the migrations and made again at the newest schema.
+Views are derived: they are dropped before the migrations, those of older packages too, and made
+again at the newest schema.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 
 from alembic import context
+from sqlalchemy import Connection, inspect, text
 
 from annoy_store.database import Store, connect, newest_revision, schema_change
 from annoy_store.tables import metadata
@@ -21,6 +23,13 @@ def _store() -> Store:
     return connect(os.environ.get("ANNOY_STORE_URL", "sqlite:///annoy.db"))
 
 
+def _drop_old_views(connection: Connection) -> None:
+    drop_views(connection)
+    for name in inspect(connection).get_view_names():
+        if name.startswith("v_"):
+            connection.execute(text(f'DROP VIEW "{name}"'))
+
+
 def _run() -> None:
     with schema_change(_store()) as connection:
         context.configure(
@@ -31,7 +40,7 @@ def _run() -> None:
             compare_server_default=True,
         )
         with context.begin_transaction():
-            drop_views(connection)
+            _drop_old_views(connection)
             context.run_migrations()
             if newest_revision() in context.get_context().get_current_heads():
                 create_views(connection)
