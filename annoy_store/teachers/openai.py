@@ -162,7 +162,7 @@ def _attempt(
 ) -> Attempt:
     return Attempt(
         status=status,
-        started_at=started.isoformat(timespec="milliseconds"),
+        started_at=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         latency_ms=round((time.perf_counter() - clock) * 1000, 3),
         error_class=fault.name if fault else None,
         error_message=fault.words if fault else None,

@@ -71,7 +71,7 @@ class ReplayTeacher:
 
     async def ask(self, request: Request) -> Asked:
         """Return the recorded answer to this sample of the prompt, or say that there is none."""
-        started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        started = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         recording = self._find(request)
         if recording is None:
             return Asked("rejected", (), reason="not_recorded")

@@ -82,7 +82,7 @@ def test_an_answer_comes_with_its_attempt(provider: Provider) -> None:
     assert (attempt.status, attempt.http_status, attempt.model) == ("ok", 200, "sim")
     assert (attempt.prompt_tokens, attempt.cached_tokens) == (3, 0)
     assert (attempt.completion_tokens, attempt.reasoning_tokens) == (54, 4)
-    assert attempt.started_at.endswith("+00:00")
+    assert attempt.started_at.endswith("Z")
     assert attempt.latency_ms > 0
 
 
