@@ -5,6 +5,8 @@ Decisions
   imported beforehand is imported by the call itself, only later and dearer.
 - Three flavours and not one, because a fork costs by the size of what was imported: about 1 ms
   plain, 2 ms with numpy, 10 ms and more with the scientific packages.
+- Plain means pure: each compiled module costs every fork some mappings, so those that few
+  programs import (decimal, hashlib, statistics) are left to the call.
 - numpy imports some of its parts lazily, so they are named here; a part that is left out is
   imported by every single call that touches it.
 """
@@ -20,11 +22,10 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 PLAIN = _words(
-    "abc argparse base64 binascii bisect calendar cmath collections collections.abc contextlib "
-    "copy dataclasses datetime decimal enum fractions functools hashlib heapq inspect io "
-    "itertools json keyword linecache math numbers operator os queue random re secrets "
-    "statistics string struct textwrap threading time timeit traceback types typing uuid "
-    "warnings"
+    "abc argparse bisect calendar collections collections.abc contextlib copy dataclasses "
+    "datetime enum functools heapq inspect io itertools json keyword math numbers operator os "
+    "pprint queue random re string textwrap threading time timeit traceback types typing "
+    "unittest warnings"
 )
 NUMPY = _words("numpy numpy.random numpy.linalg numpy.fft numpy.polynomial numpy.ma numpy.testing")
 SCIENTIFIC = _words(
