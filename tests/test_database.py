@@ -105,9 +105,12 @@ def test_two_reads_in_one_snapshot_agree(store: Store) -> None:
 
 
 def test_a_write_that_raises_leaves_nothing(store: Store) -> None:
-    with pytest.raises(ZeroDivisionError), store.write() as connection:
+    def work(connection: Any) -> None:
         insert_new(connection, sources, rows("a"))
         raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.transact(work)
     assert count(store, sources) == 0
     with store.write() as connection:
         insert_new(connection, sources, rows("a"))
@@ -147,7 +150,8 @@ def test_a_writer_waits_for_the_lock_of_another_process(sqlite_store: Store) -> 
         [sys.executable, "-c", _HOLDER, f"{sqlite_store.path}.lock"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
-    assert holder.stdout and holder.stdout.readline() == b"held\n"
+    assert holder.stdout
+    assert holder.stdout.readline() == b"held\n"
     written = threading.Event()
 
     def work() -> None:
