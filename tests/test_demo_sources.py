@@ -16,7 +16,7 @@ from annoy_store.contracts import Limits, Program, Ran, Request, Sandbox
 from annoy_store.sandbox import open_sandbox
 from annoy_store.settings import RunSettings
 from annoy_store.teachers import tracer
-from annoy_store.teachers._rewriting import rewrite
+from annoy_store.tracing.rewriting import rewrite
 from annoy_store.values import oversize
 
 DEMO = sorted(Path(annoy_store.identity.__file__).with_name("demo").glob("*.py"))

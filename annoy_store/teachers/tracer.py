@@ -21,9 +21,9 @@ from annoy_store.contracts import Answer, Asked, Attempt, Request, Sandbox, Teac
 from annoy_store.errors import UsageError
 from annoy_store.identity import seed
 from annoy_store.settings import RunSettings
-from annoy_store.teachers._predicting import predict_output
-from annoy_store.teachers._rewriting import rewrite
-from annoy_store.teachers._searching import Effort, predict_input
+from annoy_store.tracing.predicting import predict_output
+from annoy_store.tracing.rewriting import rewrite
+from annoy_store.tracing.searching import Effort, predict_input
 from annoy_store.wording import parts
 
 RULES = "rules-1"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from annoy_store.teachers._shapes import Shape
+from annoy_store.tracing.shapes import Shape
 
 WORDS = (
     "amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron",

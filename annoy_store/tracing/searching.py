@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from annoy_store.contracts import Sandbox
 from annoy_store.identity import seed
-from annoy_store.teachers._candidates import built, described_parameters
-from annoy_store.teachers._drawing import generator, recipes
-from annoy_store.teachers._inside import Probed, probe, value_of
-from annoy_store.teachers._parameters import Parameter
+from annoy_store.tracing.candidates import built, described_parameters
+from annoy_store.tracing.drawing import generator, recipes
+from annoy_store.tracing.inside import Probed, probe, value_of
+from annoy_store.tracing.parameters import Parameter
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from annoy_store.identity import compact
-from annoy_store.teachers._parameters import Parameter, parameters
-from annoy_store.teachers._reading import Source, Unsuitable, parse, read
-from annoy_store.teachers._shapes import INT, Shape, from_text
+from annoy_store.tracing.parameters import Parameter, parameters
+from annoy_store.tracing.reading import Source, Unsuitable, parse, read
+from annoy_store.tracing.shapes import INT, Shape, from_text
 
 _POOL = 12
 _RANGE = re.compile(r"from (-?\d+(?:\.\d+)?) to (-?\d+(?:\.\d+)?)")

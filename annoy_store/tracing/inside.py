@@ -63,7 +63,7 @@ def _program(name: str) -> Program:
 
 def follow(sandbox: Sandbox, code: str, arguments: Any, budget: int) -> Followed:
     """Follow main_solution(**arguments) for at most `budget` lines. Raises SandboxError."""
-    told = _run(sandbox, "_stepper", {"code": code, "arguments": arguments, "budget": budget})
+    told = _run(sandbox, "stepper", {"code": code, "arguments": arguments, "budget": budget})
     has_form = (
         _is_json(told.get("value"))
         and isinstance(told.get("lines"), int)
@@ -97,8 +97,8 @@ def _refuse(name: str) -> Any:
 
 
 def probe(sandbox: Sandbox, **arguments: Any) -> Probed:
-    """Try inputs, see `_prober.main_solution` for the arguments. Raises SandboxError."""
-    told = _run(sandbox, "_prober", arguments)
+    """Try inputs, see `prober.main_solution` for the arguments. Raises SandboxError."""
+    told = _run(sandbox, "prober", arguments)
     try:
         nearest = tuple(Try(**row) for row in told.pop("nearest"))
         return Probed(nearest=nearest, **told)

@@ -10,7 +10,7 @@ import ast
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
-from annoy_store.teachers._shapes import (
+from annoy_store.tracing.shapes import (
     BOOL,
     FLOAT,
     INT,

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from annoy_store.teachers._frames import Frame, Step, call_tree
-from annoy_store.teachers._reading import parse
+from annoy_store.tracing.frames import Frame, Step, call_tree
+from annoy_store.tracing.reading import parse
 
 _ROUNDS_TOLD = 3
 _CALLS_TOLD = 2

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from annoy_store.teachers._parameters import Parameter, parameters
-from annoy_store.teachers._reading import Needs, Source, Unsuitable, is_main_block, names_used
-from annoy_store.teachers._shapes import Shape, from_annotation, from_text, words
+from annoy_store.tracing.parameters import Parameter, parameters
+from annoy_store.tracing.reading import Needs, Source, Unsuitable, is_main_block, names_used
+from annoy_store.tracing.shapes import Shape, from_annotation, from_text, words
 
 _KNOWN_PACKAGES = frozenset(
     words(

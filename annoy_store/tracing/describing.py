@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from annoy_store.teachers._choosing import Candidate
-from annoy_store.teachers._recipes import Recipe
-from annoy_store.teachers._shapes import Shape
+from annoy_store.tracing.choosing import Candidate
+from annoy_store.tracing.recipes import Recipe
+from annoy_store.tracing.shapes import Shape
 
 _MAX_CHARS = 600
 _CUT = re.compile(

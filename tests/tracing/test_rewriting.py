@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annoy_store import parsing
-from annoy_store.teachers._rewriting import rewrite
+from annoy_store.tracing.rewriting import rewrite
 
 DEMO = sorted((Path(__file__).parents[2] / "annoy_store" / "demo").glob("*.py"))
 

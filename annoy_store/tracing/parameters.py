@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from annoy_store.teachers._examples import examples
-from annoy_store.teachers._reading import Source, Unsuitable
-from annoy_store.teachers._shapes import (
+from annoy_store.tracing.examples import examples
+from annoy_store.tracing.reading import Source, Unsuitable
+from annoy_store.tracing.shapes import (
     Shape,
     from_annotation,
     from_name,
@@ -23,7 +23,7 @@ from annoy_store.teachers._shapes import (
     from_values,
     merge,
 )
-from annoy_store.teachers._usage import from_usage
+from annoy_store.tracing.usage import from_usage
 
 _MAX_PARAMETERS = 6
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import ast
 import itertools
 
-from annoy_store.teachers._choosing import Candidate, choose
-from annoy_store.teachers._describing import io_description, statement
-from annoy_store.teachers._drawing import generator, recipes
-from annoy_store.teachers._reading import Source, Unsuitable, read
-from annoy_store.teachers._shapes import Shape
+from annoy_store.tracing.choosing import Candidate, choose
+from annoy_store.tracing.describing import io_description, statement
+from annoy_store.tracing.drawing import generator, recipes
+from annoy_store.tracing.reading import Source, Unsuitable, read
+from annoy_store.tracing.shapes import Shape
 
 _TREE = """class TreeNode:
     def __init__(self, val=0, left=None, right=None):

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from annoy_store.teachers._shapes import words
+from annoy_store.tracing.shapes import words
 
 _PARSING = threading.Lock()
 _MAX_CHARS = 200_000

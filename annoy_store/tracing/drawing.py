@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from annoy_store.teachers._parameters import Parameter
-from annoy_store.teachers._recipes import (
+from annoy_store.tracing.parameters import Parameter
+from annoy_store.tracing.recipes import (
     WORDS,
     Recipe,
     draw_bool,
@@ -19,7 +19,7 @@ from annoy_store.teachers._recipes import (
     draw_int,
     draw_str,
 )
-from annoy_store.teachers._shapes import Shape
+from annoy_store.tracing.shapes import Shape
 
 
 def generator(recipes: Sequence[tuple[str, Recipe]]) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from annoy_store.contracts import Sandbox
-from annoy_store.teachers._guessing import Guess, guess
-from annoy_store.teachers._inside import Followed, follow, value_of
-from annoy_store.teachers._narrating import narrate
+from annoy_store.tracing.guessing import Guess, guess
+from annoy_store.tracing.inside import Followed, follow, value_of
+from annoy_store.tracing.narrating import narrate
 
 
 def predict_output(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from annoy_store.teachers._reading import Source, parse
+from annoy_store.tracing.reading import Source, parse
 
 _DOCTEST = re.compile(r"^\s*>>> (.+)$", re.MULTILINE)
 _JSON_NAMES = {"true": True, "false": False, "null": None}
