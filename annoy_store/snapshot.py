@@ -1,0 +1,204 @@
+"""Questions to a columnar snapshot of the store: DuckDB over Parquet parts, reading only.
+
+Decisions
+- The snapshot is brought up to date when it is asked. It lies beside a SQLite file as
+  `FILE.snapshot`, else in the user's cache folder; it may be deleted at any time.
+- DuckDB sees the parts under the names of the store's tables and views. Before it sees a question
+  it loses its access to everything else, and may not get it back: no other file, no network, no
+  extension, no setting, no Python variable. One SELECT at a time; a question is bounded in time,
+  memory and disk.
+- Large texts are not in it; a question that names one is told to ask the store itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from annoy_store.columnar import SKIPPED, names_left_out, statements
+from annoy_store.database import Store
+from annoy_store.duck import open_duck
+from annoy_store.errors import UsageError
+from annoy_store.identity import digest
+from annoy_store.parts import Manifest, reading
+from annoy_store.querying import Found, Value
+from annoy_store.refreshing import refresh
+
+MEMORY = "2GB"
+SPILL = "8GB"
+_FETCHED = 1_000
+_TOKEN = re.compile(
+    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | \$(\w*)\$.*?\$\1\$ | --[^\n]* | /\*.*?\*/
+      | ::?\w*""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def folder_of(store: Store) -> Path:
+    """Where the snapshot of a store lies."""
+    if store.path is not None and os.access(store.path.parent, os.W_OK):
+        return store.path.with_name(f"{store.path.name}.snapshot")
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    named = store.path.resolve() if store.path else store.url.set(password=None)
+    return Path(cache) / "annoy-store" / f"{digest('store', str(named))[:16]}.snapshot"
+
+
+@contextmanager
+def query(
+    store: Store,
+    sql: str,
+    values: Mapping[str, Value] | None = None,
+    seconds: float = 600.0,
+    *,
+    fresh: bool = True,
+) -> Iterator[Found]:
+    """Ask one question of the snapshot, refreshed first if `fresh`; `:name` stands for a value.
+
+    Rows stream. Raises UsageError, here or while the rows are read, for what is not one reading
+    statement, for a mistake in it, for a text that only the store has, and for taking too long.
+    """
+    folder = folder_of(store)
+    with opened(store, folder, fresh=fresh) as duck, _bounded(duck, seconds):
+        try:
+            statement, given = _prepared(duck, sql, values or {})
+            cursor = duck.execute(statement, given)
+            names = tuple(column[0] for column in cursor.description or ())
+            yield Found(names, _rows(cursor))
+        except duckdb.Error as error:
+            raise UsageError(_fault(error, seconds)) from None
+
+
+@contextmanager
+def opened(
+    store: Store, folder: Path, *, fresh: bool = True
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB that holds the tables and views of the store, and can reach nothing else."""
+    if fresh:
+        try:
+            refresh(store, folder)
+        except OSError as error:
+            words = f"cannot keep a snapshot in {folder} ({error.strerror}); ask the store itself"
+            raise UsageError(f"{words}: --live") from error
+    threads = os.cpu_count() or 1
+    with (
+        reading(folder) as state,
+        tempfile.TemporaryDirectory(prefix="annoy-", ignore_cleanup_errors=True) as spill,
+        open_duck(Path(spill), threads=threads, memory=MEMORY) as duck,
+    ):
+        _lay_out(duck, folder, state)
+        _lock_up(duck, folder, state)
+        yield duck
+
+
+def _lay_out(duck: duckdb.DuckDBPyConnection, folder: Path, state: Manifest) -> None:
+    for table, kept in state.tables.items():
+        files = ", ".join(_quoted(str(folder / file)) for file in kept.files)
+        duck.execute(f'CREATE VIEW "kept_{table}" AS SELECT * FROM read_parquet([{files}])')
+    counted = "SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM kept_variants GROUP BY {})"
+    several = duck.execute(counted.format("stage")).fetchall()[0][0]
+    for statement in statements(single=several <= 1):
+        duck.execute(statement)
+
+
+def _lock_up(duck: duckdb.DuckDBPyConnection, folder: Path, state: Manifest) -> None:
+    files = ", ".join(_quoted(str(folder / file)) for file in sorted(state.files))
+    for setting in (
+        f"max_temp_directory_size = '{SPILL}'",
+        "python_enable_replacements = false",
+        f"allowed_paths = [{files}]",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        duck.execute(f"SET {setting}")
+
+
+def _quoted(words: str) -> str:
+    return "'" + words.replace("'", "''") + "'"
+
+
+# One question --------------------------------------------------------------------------------
+
+
+def _prepared(
+    duck: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, Value]
+) -> tuple[duckdb.Statement, dict[str, Value]]:
+    """The one SELECT in `sql`, with its values. Raises UsageError for anything else."""
+    statements = duck.extract_statements(_named(sql, values))
+    if not statements:
+        raise UsageError("there is no SQL in that; try: annoy sql 'SELECT * FROM v_funnel'")
+    if len(statements) > 1:
+        raise UsageError("one statement at a time")
+    [statement] = statements
+    if statement.type != duckdb.StatementType.SELECT:
+        word = statement.type.name
+        raise UsageError(f"only reading is allowed here ({word} is refused); ask with SELECT")
+    return statement, {k: v for k, v in values.items() if k in statement.named_parameters}
+
+
+def _named(sql: str, values: Mapping[str, Value]) -> str:
+    """`:name` as DuckDB spells it, where `name` has a value; texts and casts stay as they are."""
+
+    def spelled(found: re.Match[str]) -> str:
+        word = found[0]
+        known = word.startswith(":") and word[1:] in values
+        return f"${word[1:]}" if known else word
+
+    return _TOKEN.sub(spelled, sql)
+
+
+def _rows(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    while rows := cursor.fetchmany(_FETCHED):
+        for row in rows:
+            yield tuple(map(_plain, row))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value
+
+
+@contextmanager
+def _bounded(duck: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
+    """Interrupt what takes longer."""
+    timer = threading.Timer(seconds, duck.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _fault(error: duckdb.Error, seconds: float) -> str:
+    words = (str(error).strip().splitlines() or ["unknown error"])[0]
+    if isinstance(error, duckdb.InterruptException):
+        return f"the query took longer than {seconds:g} s and was stopped; narrow it, or --seconds"
+    if isinstance(error, duckdb.PermissionException):
+        return "only reading the store is allowed here (files, network and extensions are refused)"
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return "the query needs too much memory and disk; narrow it"
+    if isinstance(error, duckdb.BinderException | duckdb.CatalogException):
+        return _unknown(words)
+    if isinstance(error, duckdb.InvalidInputException) and "parameters" in words:
+        return f"{words}; give a value with -p name=value"
+    return f"SQL: {words}"
+
+
+def _unknown(words: str) -> str:
+    """A name that is not there: either it is no name, or the store alone has it."""
+    named = re.search(r'(?:column named|column|with name) "?(\w+)"?', words)
+    if named and (names_left_out(named[1]) or named[1] in SKIPPED):
+        return f"{named[1]} is not in the snapshot; ask the store itself: --live"
+    if "not found" in words or "does not exist" in words:
+        return f"{words}; what there is: annoy sql"
+    return f"SQL: {words}"
