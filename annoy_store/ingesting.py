@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Table, select
@@ -100,7 +100,7 @@ def ingest(
         largest = load_policy(connection).max_source_bytes
     readers = [(_name(p, wish), read(p, wish.column, wish.globs, largest)) for p in paths]
     items = ((origin, item) for origin, reader in readers for item in reader)
-    judged = _judge(items, wish, largest, tally)
+    judged = _judge(items, wish, largest, utc_now(), tally)
     for batch in _batches(judged, wish.limit):
         with store.write() as connection:
             _write(connection, batch, tally)
@@ -117,14 +117,14 @@ def _name(path: Path, wish: Wish) -> str:
 
 
 def _judge(
-    items: Iterable[tuple[str, Raw | Bad]], wish: Wish, largest: int, tally: Tally
+    items: Iterable[tuple[str, Raw | Bad]], wish: Wish, largest: int, now: str, tally: Tally
 ) -> Iterator[_Pair]:
     for origin, item in items:
         bad = item if isinstance(item, Bad) else _fault(item, largest)
         if bad is not None:
             tally.refuse(bad)
         elif isinstance(item, Raw):
-            yield _as_rows(item, origin, wish)
+            yield _as_rows(item, origin, wish, now)
 
 
 def _fault(raw: Raw, largest: int) -> Bad | None:
@@ -140,14 +140,14 @@ def _fault(raw: Raw, largest: int) -> Bad | None:
     return None
 
 
-def _as_rows(raw: Raw, origin: str, wish: Wish) -> _Pair:
+def _as_rows(raw: Raw, origin: str, wish: Wish, now: str) -> _Pair:
     content = clean(str(raw.content))
     path = clean(raw.told("path"))
     language = wish.language or raw.told("language") or _language_of(path)
     name = digest("source", clean(language).lower(), content)
     source = {
         "digest": name, "language": clean(language).lower(), "n_chars": len(content),
-        "created_at": utc_now(), "content": content,
+        "created_at": now, "content": content,
     }  # fmt: skip
     where = {
         "origin": clean(origin), "repo": clean(raw.told("repo")), "path": path,
@@ -157,12 +157,19 @@ def _as_rows(raw: Raw, origin: str, wish: Wish) -> _Pair:
 
 
 def _language_of(path: str) -> str:
-    suffix = PurePosixPath(path).suffix.lstrip(".").lower()
+    suffix = path.rpartition("/")[2].rpartition(".")[2].lower() if "." in path else ""
     return LANGUAGES.get(suffix, suffix) or DEFAULT_LANGUAGE
 
 
 def metadata(fields: Mapping[str, Any]) -> str:
     """Return `fields` as canonical JSON, without those that are long or null."""
+    if None not in fields.values():
+        try:
+            whole = canonical(fields)
+        except (TypeError, ValueError, RecursionError):
+            whole = ""
+        if 0 < len(whole) <= MAX_FIELD:
+            return whole
     kept = {}
     for key, value in fields.items():
         text = _json(value)

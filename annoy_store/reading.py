@@ -30,6 +30,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -233,18 +234,28 @@ def _raw(place: Place, row: Any, column: str) -> Raw | Bad:
         there = ", ".join(map(str, row)) or "none"
         detail = f"there is no column {column!r}; choose one with --column: {there}"
         return Bad("no_column", place, detail)
-    about, used = {}, {column}
-    for key, names in ABOUT.items():
-        if name := next((n for n in names if n in row and n != column), None):
-            about[key] = row[name]
-            used.add(name)
+    told, rest = _told_by(tuple(row), column)
     content = row[column]
     if isinstance(content, bytes):
         try:
             content = content.decode()
         except UnicodeDecodeError as error:
             return Bad("not_utf8", place, f"not UTF-8 at byte {error.start}")
-    return Raw(content, place, about, {k: v for k, v in row.items() if k not in used})
+    about = {key: row[name] for key, name in told}
+    return Raw(content, place, about, {name: row[name] for name in rest})
+
+
+@lru_cache(maxsize=64)
+def _told_by(
+    names: tuple[str, ...], column: str
+) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Which columns of a row say what about it, and which are the rest; rows repeat their keys."""
+    told = {
+        key: next((n for n in known if n in names and n != column), "")
+        for key, known in ABOUT.items()
+    }
+    rest = (name for name in names if name != column and name not in told.values())
+    return tuple((key, name) for key, name in told.items() if name), tuple(rest)
 
 
 def _json_lines(stream: IO[bytes], name: str) -> Iterator[Item]:
