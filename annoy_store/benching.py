@@ -1,0 +1,198 @@
+"""A benchmark of one's own: held-out problems asked without their code; its files.
+
+Decisions
+- A question is one stable pair of a sample of a split, in the order of the samples' digests, so
+  the same store gives the same file.
+- Difficulty is the most lines that a case of the problem executes, in fixed bands, so a problem
+  never moves when the set grows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Select, Text, column, select, table
+
+from annoy_store.database import Store
+from annoy_store.errors import UsageError
+from annoy_store.identity import digest
+from annoy_store.tables import samples, splits
+from annoy_store.wording import load
+
+BANDS = ((50, "easy"), (500, "medium"))  # fewer executed lines than this
+
+TEMPLATE = """You are given a problem and the format of its input and output.
+
+## Problem
+
+```text
+{{problem}}
+```
+
+## Input and Output
+
+```text
+{{io}}
+```
+
+## Task
+
+Work out the answer to the problem for the input at the end of this message, without writing code. The input is a JSON object that holds every argument by name. Follow the values step by step, check your result, and finish with it as JSON, in a fence like this:
+
+```json
+{"output": <value>}
+```
+
+## Given Input
+
+```json
+{{input}}
+```
+"""
+
+_pairs = table(
+    "v_current_pairs", column("sample_id", BigInteger), column("position", BigInteger),
+    column("input_digest", Text), column("lines_executed", BigInteger), column("status", Text),
+    column("input", Text), column("output", Text),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question: the case of a problem, its messages, and the output that is right (JSON)."""
+
+    id: str
+    problem: str
+    case: int
+    difficulty: str
+    messages: list[dict[str, str]]
+    output: str
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One judged answer; `status` is `correct`, `wrong`, `no_answer` or `rejected`."""
+
+    id: str
+    problem: str
+    case: int
+    difficulty: str
+    status: str
+    model: str
+    finish_reason: str
+    predicted: str | None
+    text: str
+
+
+# Making --------------------------------------------------------------------------------------
+
+
+def make(
+    store: Store, split: str = "test", cases: int = 3, salt: str = "", limit: int | None = None
+) -> list[Item]:
+    """Return the questions of every sample of `split` that has `cases` stable pairs.
+
+    `split` may be `all`. Raises UsageError if there is none.
+    """
+    template = load(TEMPLATE)
+    with store.read() as connection:
+        found = _problems(connection, split, salt, cases)
+    items = [
+        Item(
+            digest("bench", name, pair["input_digest"]), name, number, difficulty(pairs),
+            template.words(problem=problem, io=io, input=pair["input"]), pair["output"],
+        )
+        for name, problem, io, pairs in found[:limit]
+        for number, pair in enumerate(pairs)
+    ]  # fmt: skip
+    if not items:
+        raise UsageError(
+            f"no sample in split {split!r} has {cases} stable pairs; give samples a split with "
+            "annoy export, or take all of them: --split all"
+        )
+    return items
+
+
+def difficulty(pairs: Sequence[Mapping[str, Any]]) -> str:
+    """`easy`, `medium` or `hard` by the most lines a case executes; `unknown` if none was counted."""
+    lines = [pair["lines_executed"] for pair in pairs if pair["lines_executed"] is not None]
+    if not lines:
+        return "unknown"
+    return next((name for bound, name in BANDS if max(lines) < bound), "hard")
+
+
+def _problems(
+    connection: Connection, split: str, salt: str, cases: int
+) -> list[tuple[str, str, str, list[Mapping[str, Any]]]]:
+    """Digest, statement, description and first `cases` stable pairs, in order of the digests."""
+    by_sample: dict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for row in connection.execute(_stable(split, salt)).mappings():
+        about = (row["digest"], row["problem_statement"], row["io_requirements"])
+        by_sample[about].append(dict(row))
+    return [(*k, v[:cases]) for k, v in sorted(by_sample.items()) if len(v) >= cases]
+
+
+def _stable(split: str, salt: str) -> Select[Any]:
+    chosen = (
+        select(samples.c.digest, samples.c.problem_statement, samples.c.io_requirements, *_pairs.c)
+        .join(samples, samples.c.id == _pairs.c.sample_id)
+        .where(_pairs.c.status == "stable")
+        .order_by(_pairs.c.sample_id, _pairs.c.position, _pairs.c.input_digest)
+    )
+    if split == "all":
+        return chosen
+    mine = splits.c.sample_id == _pairs.c.sample_id
+    return chosen.join(splits, mine).where(splits.c.split == split, splits.c.salt == salt)
+
+
+def write_items(path: Path, items: Iterable[Item]) -> None:
+    """Write questions as JSON lines."""
+    _write_lines(path, items)
+
+
+def read_items(path: Path) -> list[Item]:
+    """Read questions. Raises UsageError naming the line that is none."""
+    return [_as(Item, path, *line) for line in _lines(path)]
+
+
+# Files ---------------------------------------------------------------------------------------
+
+
+def read_scored(path: Path) -> list[Scored]:
+    """Read judged answers. Raises UsageError naming the line that is none."""
+    return [_as(Scored, path, *line) for line in _lines(path)]
+
+
+def append(path: Path, scored: Scored) -> None:
+    """Add a judged answer to its file, so that a broken run keeps what was paid for."""
+    with path.open("a", encoding="utf-8") as out:
+        out.write(json.dumps(asdict(scored), ensure_ascii=False) + "\n")
+
+
+def _write_lines(path: Path, rows: Iterable[Any]) -> None:
+    with path.open("w", encoding="utf-8") as out:
+        for row in rows:
+            out.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from None
+    yield from ((n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip())
+
+
+def _as(made: type[Any], path: Path, number: int, line: str) -> Any:
+    try:
+        row = made(**json.loads(line))
+        if made is Item:
+            json.loads(row.output)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{path} line {number} is no {made.__name__.lower()}: {error}") from None
+    return row
