@@ -13,9 +13,9 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "annoy_store"
 FLOORS: tuple[str, ...] = (
     "errors identity",
-    "tables contracts settings parsing matching wording values restless braces literals formats "
-    "parts views progress",
-    "engines schema database sandbox teachers",
+    """tables contracts settings parsing matching wording values restless braces literals formats
+    parts views progress""",
+    "engines schema database sandbox tracing teachers",
     "policies planning counting ledger workforce writing wanting executing asking checkers hands",
     # the rest: the stages, the loop, and what is built beside it
 )
