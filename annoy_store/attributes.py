@@ -105,6 +105,11 @@ def _chars(connection: Connection, ids: Sequence[int]) -> Select[Any]:
     )
 
 
+def _finish(connection: Connection, ids: Sequence[int]) -> Select[Any]:
+    chosen = select(responses.c.id, responses.c.finish_reason)
+    return chosen.where(among(connection, responses.c.id, ids))
+
+
 def _pass_rate(connection: Connection, ids: Sequence[int]) -> Select[Any]:
     return select(
         _pass_rates.c.prompt_id, _pass_rates.c.io_pair_id, _pass_rates.c.answers, _pass_rates.c.rate
@@ -167,6 +172,10 @@ ATTRIBUTES = {
                list_sort(list(DISTINCT lower(licence)) FILTER (licence IS NOT NULL)) AS licences
         FROM fetched GROUP BY sample_id
         """,
+    ),
+    "finish": Attribute(
+        ("finish_reason",), "last_response_id", _finish, "finish.finish_reason",
+        "LEFT JOIN a_finish finish ON finish.id = s.last_response_id",
     ),
     "chars": Attribute(
         ("n_chars",), "last_response_id", _chars, "chars.n_chars",

@@ -50,7 +50,6 @@ def first_answers(within: Within | None = None) -> Select[Any]:
     chosen = (
         select(
             responses.c.id.label("chain_id"),
-            turns.c.id.label("turn_id"),
             turns.c.digest,
             turns.c.kind,
             turns.c.io_pair_id,
@@ -59,7 +58,6 @@ def first_answers(within: Within | None = None) -> Select[Any]:
             calls.c.sample_no,
             calls.c.pinned_teacher_id,
             responses.c.teacher_id,
-            responses.c.finish_reason,
             *_verdict(),
         )
         .select_from(
@@ -80,12 +78,10 @@ def later_answers(within: Within | None = None) -> Select[Any]:
             turns.c.chain_response_id.label("chain_id"),
             turns.c.id.label("turn_id"),
             turns.c.number,
-            turns.c.io_pair_id,
             turns.c.prompt_id,
             calls.c.sample_no,
             calls.c.pinned_teacher_id,
             responses.c.id.label("response_id"),
-            responses.c.finish_reason,
             *_verdict(),
         )
         .select_from(
@@ -118,95 +114,130 @@ def gather(
 ) -> int:
     """Make the table `subjects` in DuckDB, a row per first answer; return the most turns of one.
 
-    Columns: subject_id (the first answer), sample_id, io_pair_id, kind, sample_no, teacher_id, prompt_id (first),
-    last_prompt_id, last_response_id, turns, response_N_id, verdict_N_id, status_N, last_status,
-    finish_reason, closed, removed (null as yet), place (its order), state (32 hex digits).
+    Columns: subject_id (the first answer), sample_id, io_pair_id, kind, sample_no, teacher_id,
+    prompt_id (first), last_prompt_id, last_response_id, turns, last_status, closed,
+    response_N_id, verdict_N_id, status_N, removed (null as yet), place (its order), state.
     """
     pour(duck, "variants", connection, select(variants.c.id, variants.c.stage, variants.c.active))
     pour(duck, "teachers", connection, select(teachers.c.id, teachers.c.digest))
     pour(duck, "ended", connection, ended())
     pour(duck, "firsts", connection, first_answers(within))
     pour(duck, "laters", connection, later_answers(within))
-    duck.execute(_judged("first_answers", "firsts", "chain_id, turn_id"))
-    duck.execute(_judged("second_answers", "laters", "turn_id, response_id"))
-    duck.execute(_LATER)
-    most = duck.execute("SELECT coalesce(max(asked), 1) FROM later").fetchall()[0][0]
-    most = max(2, int(most))
+    _judged(duck, "firsts", "chain_id", "digest, ")
+    most = _later_turns(duck)
     duck.execute(_chains(most, max_turns))
-    for name in ("firsts", "laters", "first_answers", "second_answers", "later"):
-        duck.execute(f"DROP TABLE {name}")
+    for n in range(2, most + 1):
+        duck.execute(f"DROP TABLE turn_{n}")
+    duck.execute(_DROP)
     return most
 
 
-def _judged(name: str, table: str, key: str) -> str:
+_DROP = """
+DROP VIEW firsts_judged; DROP VIEW laters_judged;
+DROP TABLE firsts; DROP TABLE firsts_once; DROP TABLE laters; DROP TABLE laters_once;
+DROP TABLE revisions
+"""
+
+
+def _judged(duck: duckdb.DuckDBPyConnection, name: str, key: str, first: str = "") -> None:
     """One verdict per answer: the active checker's, else the newest (as v_current_verdicts)."""
-    return f"""
-    CREATE TABLE {name} AS
+    duck.execute(f"""
+    CREATE VIEW {name}_judged AS
     SELECT a.* EXCLUDE (verdict_id, status, variant_id),
            CASE WHEN v.stage = 'verify' THEN a.verdict_id END AS verdict_id,
-           CASE WHEN v.stage = 'verify' THEN a.status END AS status
-    FROM {table} a LEFT JOIN variants v ON v.id = a.variant_id
-    QUALIFY row_number() OVER (
-        PARTITION BY {key} ORDER BY v.stage = 'verify' DESC, v.active DESC, v.id DESC) = 1
+           CASE WHEN v.stage = 'verify' THEN a.status END AS status,
+           v.stage = 'verify' AS ours, v.active, v.id AS variant_id
+    FROM {name} a LEFT JOIN variants v ON v.id = a.variant_id
+    """)
+    best = f"PARTITION BY {key} ORDER BY {first}ours DESC, active DESC, variant_id DESC"
+    _first_of_each(duck, f"{name}_judged", f"{name}_once", key, best)
+
+
+def _first_of_each(
+    duck: duckdb.DuckDBPyConnection, table: str, name: str, key: str, window: str
+) -> None:
+    """Make `name` from the best row per key of `table`: a window only where keys do repeat."""
+    count = f"SELECT count(*) > count(DISTINCT ({key})) FROM {table}"
+    repeats = duck.execute(count).fetchall()[0][0]
+    only = f"QUALIFY row_number() OVER ({window}) = 1" if repeats else ""
+    duck.execute(f"CREATE TABLE {name} AS SELECT * FROM {table} {only}")
+
+
+def _later_turns(duck: duckdb.DuckDBPyConnection) -> int:
+    """Make a table `turn_N` per later turn, a row per chain; return the most turns, at least 2.
+
+    A revision that was asked again counts by its last answer; with none at all it is unanswered.
     """
-
-
-# A revision that was asked again counts by its last answer; with none at all it is unanswered.
-_LATER = """
-CREATE TABLE later AS
-WITH one AS (
-    SELECT * FROM second_answers QUALIFY row_number() OVER (
-        PARTITION BY chain_id, number
-        ORDER BY response_id IS NULL, sample_no DESC, pinned_teacher_id DESC) = 1)
-SELECT chain_id, max(number) AS asked,
-       list({'number': number, 'response_id': response_id, 'verdict_id': verdict_id,
-             'status': status, 'prompt_id': prompt_id, 'finish_reason': finish_reason}
-            ORDER BY number) FILTER (response_id IS NOT NULL) AS answers,
-       bool_or(response_id IS NULL AND prompt_id IN (
-           SELECT prompt_id FROM ended WHERE stage = 'complete')) AS stuck
-FROM one GROUP BY chain_id
-"""
+    _judged(duck, "laters", "turn_id, response_id")
+    best = "PARTITION BY chain_id, number ORDER BY response_id IS NULL, sample_no DESC, "
+    best += "pinned_teacher_id DESC"
+    _first_of_each(duck, "laters_once", "revisions", "chain_id, number", best)
+    most = duck.execute("SELECT greatest(2, max(number)) FROM revisions").fetchall()[0][0] or 2
+    stuck = "response_id IS NULL AND prompt_id IN (SELECT prompt_id FROM ended)"
+    for n in range(2, int(most) + 1):
+        duck.execute(f"""
+        CREATE TABLE turn_{n} AS
+        SELECT chain_id, response_id, verdict_id, status, prompt_id, {stuck} AS stuck
+        FROM revisions WHERE number = {n}
+        """)
+    return int(most)
 
 
 def _chains(most: int, max_turns: int) -> str:
     """Answers become chains; of two turns with one answer the one of the smaller digest has it."""
+    later = range(2, most + 1)
+    joins = " ".join(f"LEFT JOIN turn_{n} t{n} ON t{n}.chain_id = f.chain_id" for n in later)
     each = [
-        f"answers[{n}].{column} AS {name.format(n)}"
-        for n in range(1, most + 1)
-        for column, name in (
-            ("response_id", "response_{}_id"),
-            ("verdict_id", "verdict_{}_id"),
-            ("status", "status_{}"),
+        f"t{n}.{column} AS {name}_{n}{end}"
+        for n in later
+        for column, name, end in (
+            ("response_id", "response", "_id"),
+            ("verdict_id", "verdict", "_id"),
+            ("status", "status", ""),
         )
     ]
+    number = "".join(f"WHEN t{n}.response_id IS NOT NULL THEN {n} " for n in reversed(later))
+    asked = "".join(f"WHEN t{n}.prompt_id IS NOT NULL THEN {n} " for n in reversed(later))
+    stuck = " OR ".join(f"coalesce(t{n}.stuck, false)" for n in later)
     return f"""
     CREATE TABLE subjects AS
     WITH joined AS (
-        SELECT f.*, l.asked, l.stuck, t.digest AS pinned,
-               [{{'number': 1::BIGINT, 'response_id': f.chain_id, 'verdict_id': f.verdict_id,
-                  'status': f.status, 'prompt_id': f.prompt_id,
-                  'finish_reason': f.finish_reason}}] || coalesce(l.answers, []) AS answers
-        FROM first_answers f
-        LEFT JOIN later l ON l.chain_id = f.chain_id
-        LEFT JOIN teachers t ON t.id = f.pinned_teacher_id
-        QUALIFY row_number() OVER (PARTITION BY f.chain_id ORDER BY f.digest) = 1),
-    ends AS (SELECT *, answers[-1] AS last FROM joined)
+        SELECT f.*, f.chain_id AS response_1_id, f.verdict_id AS verdict_1_id,
+               f.status AS status_1, {", ".join(each)}, CASE {number} ELSE 1 END AS turns,
+               CASE {asked} ELSE 1 END AS asked, {stuck} AS stuck, pinned.digest AS pinned,
+               {_last("prompt_id", later)} AS last_prompt_id,
+               {_last("response_id", later, "chain_id")} AS last_response_id,
+               {_last("verdict_id", later)} AS last_verdict_id,
+               {_last("status", later)} AS last_status
+        FROM firsts_once f {joins} LEFT JOIN teachers pinned ON pinned.id = f.pinned_teacher_id)
     SELECT chain_id AS subject_id, sample_id, io_pair_id, kind, sample_no, teacher_id, prompt_id,
-           last.prompt_id AS last_prompt_id, last.response_id AS last_response_id,
-           last.number AS turns, last.status AS last_status, last.finish_reason, {", ".join(each)},
-           CASE WHEN asked > last.number AND NOT stuck THEN false
+           last_prompt_id, last_response_id, turns, last_status,
+           {", ".join(f"response_{n}_id, verdict_{n}_id, status_{n}" for n in (1, *later))},
+           CASE WHEN asked > turns AND NOT stuck THEN false
                 ELSE coalesce(
-                     last.status = 'correct'
-                     OR (last.status IS NOT NULL AND last.number >= {max_turns}) OR stuck
-                     OR last.verdict_id IN (SELECT subject_id FROM ended WHERE stage = 'revise')
-                     OR last.response_id IN (SELECT subject_id FROM ended WHERE stage = 'verify'),
+                     last_status = 'correct'
+                     OR (last_status IS NOT NULL AND turns >= {max_turns}) OR stuck
+                     OR last_verdict_id IN (SELECT subject_id FROM ended WHERE stage = 'revise')
+                     OR last_response_id IN (SELECT subject_id FROM ended WHERE stage = 'verify'),
                      false)
            END AS closed, NULL::VARCHAR AS removed,
            md5_number(concat_ws('/', digest, sample_no, pinned)) AS place,
-           left(sha256(concat_ws('/', 'chain', digest, sample_no, pinned,
-                array_to_string([coalesce(a.status, '?') FOR a IN answers], ','))), 32) AS state
-    FROM ends
+           left(sha256(concat_ws('/', 'chain', digest, sample_no, pinned, status_1,
+                {", ".join(_state(n) for n in later)})), 32) AS state
+    FROM joined
     """
+
+
+def _last(column: str, later: range, first: str = "") -> str:
+    """The column of the last turn that was answered."""
+    cases = "".join(
+        f"WHEN t{n}.response_id IS NOT NULL THEN t{n}.{column} " for n in reversed(later)
+    )
+    return f"CASE {cases} ELSE f.{first or column} END"
+
+
+def _state(n: int) -> str:
+    return f"CASE WHEN response_{n}_id IS NOT NULL THEN coalesce(status_{n}, '?') END"
 
 
 # Samples -------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ from annoy_store.shaping import Shape, records_view, stream_schema
 CONTAINERS = ("jsonl", "parquet")
 COMPRESSIONS = {None: "", "gzip": ".gz", "zstd": ".zst"}
 _CHUNK = 1 << 20
+_EMPTY = re.compile(rb"\n\n")
 
 
 @dataclass(frozen=True)
@@ -190,15 +192,16 @@ def _checked(
     making: Path, name: str, split: str, first: int, rows: int, packing: Packing
 ) -> Written:
     """Hash a file; of plain JSON lines also see that there are as many as records, none empty."""
-    digest, lines, size, tail = hashlib.sha256(), 0, 0, b"\n"
+    digest, lines, size, ended = hashlib.sha256(), 0, 0, True
+    plain = packing.suffix == ".jsonl"
     with (making / name).open("rb") as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
             size += len(chunk)
-            if packing.suffix == ".jsonl":
-                if b"\n\n" in tail + chunk:
+            if plain:
+                if _EMPTY.search(chunk) or (ended and chunk.startswith(b"\n")):
                     raise UsageError(f"{name} has an empty line; the text of a record is broken")
-                lines, tail = lines + chunk.count(b"\n"), chunk[-1:]
-    if packing.suffix == ".jsonl" and lines != rows:
+                lines, ended = lines + chunk.count(b"\n"), chunk.endswith(b"\n")
+    if plain and lines != rows:
         raise UsageError(f"{name} has {lines} lines for {rows} records; nothing was kept")
     return Written(name, split, first, rows, size, digest.hexdigest())

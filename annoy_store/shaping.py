@@ -14,13 +14,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
-from sqlalchemy import Column, Connection, select
+from sqlalchemy import Column, Connection, Select, select
 
-from annoy_store.database import Store, among
+from annoy_store.database import Store, listed
 from annoy_store.duck import arrow_table
 from annoy_store.errors import UsageError
 from annoy_store.formats import Format
@@ -36,8 +37,8 @@ from annoy_store.tables import (
     verdicts,
 )
 
-RECORDS_AT_ONCE = 256
-PAGES_PER_READ = 16
+RECORDS_AT_ONCE = 512
+PAGES_PER_READ = 8
 _CHAT = """from_json({}, '[{{"role":"VARCHAR","content":"VARCHAR"}}]')"""
 
 
@@ -66,10 +67,10 @@ def fields(most: int) -> dict[str, Field]:
         "refcode": Field(samples.c.refcode, "sample_id"),
         "funcname": Field(samples.c.funcname, "sample_id"),
         "input_generator": Field(samples.c.input_generator, "sample_id"),
-        "sample": Field(samples.c.digest, "sample_id"),
+        "sample_digest": Field(samples.c.digest, "sample_id"),
         "model": Field(teachers.c.model, "teacher_id"),
         "raw_code": Field(sources.c.content, "source_id"),
-        "source": Field(sources.c.digest, "source_id"),
+        "source_digest": Field(sources.c.digest, "source_id"),
         "origin_metadata": Field(origins.c.metadata, "origin_id"),
     }
     for n in range(1, most + 1):
@@ -122,21 +123,31 @@ def shape_of(form: Format, most: int) -> Shape:
         makes = _makes(duck, form, _schema(most), most)
         if isinstance(makes, duckdb.Error):
             raise UsageError(f"format {form.name}: {str(makes).splitlines()[0]}")
-        needs = [
-            name
-            for name in _schema(most).names
-            if _makes(duck, form, _without(_schema(most), name), most) != makes
-        ]
+        needs = _needed(duck, form, _schema(most).names, makes, most)
         return Shape(tuple(needs), makes, most)
+
+
+def _needed(
+    duck: duckdb.DuckDBPyConnection,
+    form: Format,
+    names: list[str],
+    makes: pa.Schema,
+    most: int,
+) -> list[str]:
+    """Those of `names` without which the format is another, by halving what is taken away."""
+    rest = [field for field in _schema(most) if field.name not in names]
+    if rest and _makes(duck, form, pa.schema(rest), most) == makes:
+        return []
+    if len(names) == 1:
+        return names
+    half = len(names) // 2
+    parts = names[:half], names[half:]
+    return [name for part in parts for name in _needed(duck, form, part, makes, most)]
 
 
 def _schema(most: int) -> pa.Schema:
     fetched = [(name, pa.string()) for name in fields(most)]
     return pa.schema([*fetched, *PLAN_WORDS.items(), ("ios", pa.list_(PAIR))])
-
-
-def _without(schema: pa.Schema, name: str) -> pa.Schema:
-    return schema.remove(schema.get_field_index(name))
 
 
 def _makes(
@@ -222,12 +233,17 @@ def _texts(
         ids[about.column] = ids.get(about.column, set()) | found
     texts: dict[Column[Any], dict[int, Any]] = {}
     for column, some in ids.items():
-        key = column.table.c.id
-        rows = connection.execute(select(key, column).where(among(connection, key, sorted(some))))
+        rows = connection.execute(_by_id(column), {"ids": sorted(some)}).all()
         texts[column] = dict(map(tuple, rows))
         if len(texts[column]) < len(some):
             raise UsageError("rows of the store were purged during the export; run it again")
     return texts
+
+
+@lru_cache(maxsize=64)
+def _by_id(column: Column[Any]) -> Select[Any]:
+    key = column.table.c.id
+    return select(key, column).where(listed(key, "ids"))
 
 
 def _pairs(connection: Connection, sample_ids: Sequence[int]) -> pa.Array:
