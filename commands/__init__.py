@@ -27,7 +27,7 @@ from ._text import safe
 SECTIONS = {
     "Begin": ("demo", "init", "ingest", "import"),
     "Work": ("plan", "policy", "ask", "run", "batch", "status"),
-    "Look": ("sql", "show", "compare", "report"),
+    "Look": ("sql", "show", "compare", "bench", "report"),
     "Mend": ("retry", "recheck", "replan", "takedown", "merge"),
     "Publish": ("cluster", "decontaminate", "export", "exports", "snapshot"),
     "This machine": ("doctor", "completion"),
