@@ -142,11 +142,12 @@ class _LockFile:
     """The open lock file of one thread; closed when the thread, or its store, is gone."""
 
     def __init__(self, path: str) -> None:
-        self.pid = os.getpid()
+        self.pid, self.descriptor = os.getpid(), -1
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def __del__(self) -> None:
-        os.close(self.descriptor)
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
 
 
 def persist(work: Callable[[], T], patience: float = PATIENCE_SECONDS) -> T:
