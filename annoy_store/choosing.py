@@ -53,13 +53,13 @@ class Choice:
 
 def choose(store: Store, form: Format, request: ExportRequest, folder: Path | None) -> Choice:
     """Return what the export of `request` holds; `folder` may be spilled into. Raises UsageError."""
-    warnings = splitting.prepare(store, request.splitting, dry_run=request.dry_run)
+    assigned = splitting.prepare(store, request.splitting, dry_run=request.dry_run)
     with (
         tempfile.TemporaryDirectory(dir=folder, prefix=".spill-") as spill,
         open_duck(Path(spill), threads=request.threads) as duck,
         store.read() as connection,
     ):
-        return _choose(duck, connection, form, request, warnings)
+        return _choose(duck, connection, form, request, assigned)
 
 
 def _choose(
@@ -67,11 +67,11 @@ def _choose(
     connection: Connection,
     form: Format,
     request: ExportRequest,
-    warnings: tuple[str, ...],
+    assigned: splitting.Assigned,
 ) -> Choice:
     selection, line = request.selection, _line(connection, form, request)
     most = _gather(duck, connection, form, line)
-    splitting.mark(duck, connection, request.splitting)
+    splitting.mark(duck, request.splitting, assigned)
     have = fetch(duck, connection, ["hidden", *(["overlap"] * selection.exclude_overlaps)])
     selecting.view(duck, have)
     taken_back = mark_published(
@@ -87,7 +87,7 @@ def _choose(
     selecting.view(duck, have | fetch(duck, connection, sorted(wanted - have)))
     return Choice(
         _plan(duck, form, shape), shape, _total(duck), _removed(duck), taken_back, line.ids,
-        seen(connection), facts(duck, connection, form), warnings,
+        seen(connection), facts(duck, connection, form), assigned.warnings,
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from annoy_store.cards import Told, write_cards, write_retractions
 from annoy_store.choosing import Choice, choose
 from annoy_store.database import Store, newest_revision
 from annoy_store.duck import open_duck
+from annoy_store.errors import UsageError
 from annoy_store.formats import Format, load_format
 from annoy_store.identity import canonical, digest
 from annoy_store.publishing import (
@@ -45,7 +46,7 @@ from annoy_store.publishing import (
 )
 from annoy_store.selecting import Selection
 from annoy_store.shaping import stream
-from annoy_store.splitting import SPLITS, Splitting
+from annoy_store.splitting import SPLITS, Splitting, parse_splitting
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def export(store: Store, request: ExportRequest) -> ExportReport:
     """
     form = load_format(request.format)
     check_packing(request.packing)
+    request = _inherit(store, form, request)
     if request.dry_run:
         check_folder(request.folder)
         return _report(form, choose(store, form, request, None))
@@ -107,6 +109,23 @@ def export(store: Store, request: ExportRequest) -> ExportReport:
             return _report(form, choice)
         files = _write(store, form, request, choice, making)
         return _publish(store, form, request, choice, making, files)
+
+
+def _inherit(store: Store, form: Format, request: ExportRequest) -> ExportRequest:
+    """An export that adds to another is split as that one was; shares may change, no salt may."""
+    if request.since is None:
+        return request
+    with store.read() as connection:
+        parent = publications.find(connection, request.since, form.name)
+        before = publications.splitting_of(connection, parent)
+    request = replace(request, since=str(parent))
+    if before is None and request.splitting is not None:
+        raise UsageError(f"export {parent} has no splits; leave out --split, or begin a new line")
+    if before is not None and request.splitting is None:
+        return replace(request, splitting=parse_splitting(*before))
+    if before is not None and request.splitting is not None and request.splitting.salt != before[1]:
+        raise UsageError(f"export {parent} was split with the salt {before[1]!r}; give it again")
+    return request
 
 
 def _report(form: Format, choice: Choice, **written: Any) -> ExportReport:

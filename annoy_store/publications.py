@@ -68,6 +68,13 @@ def find(connection: Connection, word: str, form: str) -> int:
     return int(found.id)
 
 
+def splitting_of(connection: Connection, export_id: int) -> tuple[str, str] | None:
+    """Return the shares and the salt by which an export was split, if it was."""
+    told = select(exports.c.split, exports.c.filter).where(exports.c.id == export_id)
+    row = connection.execute(told).one()
+    return None if row.split is None else (row.split, orjson.loads(row.filter)["salt"])
+
+
 def line_of(connection: Connection, export_id: int) -> list[int]:
     """Return an export and all that it adds to, newest first."""
     line: list[int] = []

@@ -1,0 +1,180 @@
+"""Near-duplicates: recall on planted variants, wrong merges, CPU and memory per million files.
+
+    python tests/benchmarks/nearness.py [--data rawcode.jsonl] [--files 100000] [--quick]
+
+Every file of the data gets variants: reformatted, comments stripped, lines added, some names
+changed, all names changed. Pairs of an original and a variant whose 5-token runs have a Jaccard
+index of at least 0.7 (counted exactly) must come out in one cluster; two originals never may,
+unless they are near themselves. Cost is measured on FILES files put together from the data's lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import keyword
+import os
+import random
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent.parent
+sys.path.insert(0, str(ROOT))
+
+from annoy_store import nearness  # noqa: E402
+from annoy_store.nearness import THRESHOLD, Forest, join_near, matrix, signature  # noqa: E402
+from annoy_store.shingles import jaccard, shingles  # noqa: E402
+
+_PARTS = re.compile(
+    r'''"""[\s\S]*?"""|\'{3}[\s\S]*?\'{3}|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|#[^\n]*'''
+    r"|(?P<name>\b[^\W\d]\w*\b)"
+)
+
+
+def reformatted(code: str, chance: random.Random) -> str:
+    """Other indents, blanks around operators, blank lines, the other quotes where it is safe."""
+    wide = re.sub(r"(?m)^( +)", lambda m: m[1] * 2, code)
+    spaced = re.sub(r" *([=+*,<>-]) *", r" \1 ", wide)
+    return re.sub(r"\n", lambda m: "\n\n" if chance.random() < 0.2 else "\n", spaced)
+
+
+def uncommented(code: str, chance: random.Random) -> str:
+    return re.sub(r"(?m)^\s*#.*$|[ \t]+#[^'\"\n]*$", "", code)
+
+
+def lengthened(code: str, chance: random.Random) -> str:
+    """One line in twelve is followed by another one."""
+    lines = []
+    for line in code.split("\n"):
+        lines.append(line)
+        if chance.random() < 1 / 12:
+            indent = line[: len(line) - len(line.lstrip())]
+            lines.append(f"{indent}checked_{chance.randrange(99)} = {chance.randrange(9999)}")
+    return "\n".join(lines)
+
+
+def _renaming(code: str, chance: random.Random, share: float) -> str:
+    names = {m["name"] for m in _PARTS.finditer(code) if m["name"]} - set(keyword.kwlist)
+    new = {n: f"{n}_{chance.randrange(99)}" for n in sorted(names) if chance.random() < share}
+    return _PARTS.sub(lambda m: new.get(m["name"], m[0]) if m["name"] else m[0], code)
+
+
+def renamed_some(code: str, chance: random.Random) -> str:
+    return _renaming(code, chance, 0.04)
+
+
+def renamed_all(code: str, chance: random.Random) -> str:
+    return _renaming(code, chance, 1.0)
+
+
+VARIANTS: dict[str, Callable[[str, random.Random], str]] = {
+    "reformatted": reformatted,
+    "uncommented": uncommented,
+    "lengthened": lengthened,
+    "renamed_some": renamed_some,
+}
+
+
+def clustered(codes: list[str], *, renamed: bool = False) -> list[int]:
+    """Return the root of every text."""
+    signed = [signature(code, renamed=renamed) for code in codes]
+    filled = [i for i, (n, _) in enumerate(signed) if n]
+    forest = Forest(len(codes))
+
+    def nearer(a: int, b: int) -> bool:
+        x, y = (shingles(codes[filled[i]], renamed=renamed) for i in (a, b))
+        return jaccard(x, y) >= THRESHOLD
+
+    join_near(matrix([signed[i][1] for i in filled]), filled, forest, nearer)
+    return forest.roots()
+
+
+def recall(codes: list[str]) -> dict[str, Any]:
+    """Plant one variant of each kind per file; count what is found, and what is joined wrongly."""
+    chance = random.Random(6)
+    everyone, origin = list(codes), list(range(len(codes)))
+    for make in VARIANTS.values():
+        everyone += [make(code, chance) for code in codes]
+        origin += range(len(codes))
+    marks = [shingles(code) for code in everyone]
+    near = [
+        i for i in range(len(codes), len(everyone))
+        if jaccard(marks[i], marks[origin[i]]) >= THRESHOLD
+    ]  # fmt: skip
+    roots = clustered(everyone)
+    found = sum(roots[i] == roots[origin[i]] for i in near)
+    wrong = _wrong_merges(roots, origin, marks)
+    plain = list(codes) + [renamed_all(code, chance) for code in codes]
+    renamed = clustered(plain, renamed=True)
+    n = len(codes)
+    return {
+        "files": n, "planted": len(everyone) - n, "near_pairs": len(near), "found": found,
+        "recall": found / max(1, len(near)), "wrong_merges": wrong,
+        "recall_all_renamed": sum(renamed[i] == renamed[i + n] for i in range(n)) / n,
+        "originals_joined_when_renamed": n - len({renamed[i] for i in range(n)}),
+    }  # fmt: skip
+
+
+def _wrong_merges(roots: list[int], origin: list[int], marks: list[Any]) -> int:
+    """Clusters that hold two families of which no two members come near each other (0.4)."""
+    families: dict[int, set[int]] = {}
+    for i, root in enumerate(roots):
+        families.setdefault(root, set()).add(origin[i])
+    wrong = 0
+    for together in families.values():
+        if len(together) > 1:
+            first, *others = sorted(together)
+            wrong += sum(jaccard(marks[first], marks[other]) < 0.4 for other in others)
+    return wrong
+
+
+def cost(codes: list[str], files: int) -> dict[str, Any]:
+    """Sign and join `files` files made by shuffling the lines of three files of the data."""
+    chance = random.Random(7)
+    total = 0
+    started = time.process_time()
+    spent = 0.0
+    signed = []
+    for _ in range(files):
+        lines = [line for code in chance.choices(codes, k=3) for line in code.split("\n")]
+        made = "\n".join(chance.sample(lines, len(lines) // 3))
+        total += len(made)
+        before = time.process_time()
+        signed.append(signature(made)[1])
+        spent += time.process_time() - before
+    signing, started = spent, time.process_time()
+    forest = Forest(files)
+    join_near(matrix(signed), list(range(files)), forest, lambda a, b: False)
+    joining = time.process_time() - started
+    status = Path("/proc/self/status").read_text()
+    return {
+        "made_files": files, "mean_chars": total / files, "signing_cpu_s": signing,
+        "joining_cpu_s": joining, "rss_mb": int(status.split("VmHWM:")[1].split()[0]) / 1024,
+        "million_cpu_min": (signing + joining) / files * 1e6 / 60,
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/rawcode.jsonl")
+    parser.add_argument("--files", type=int, default=100_000)
+    parser.add_argument("--quick", action="store_true")
+    asked = parser.parse_args()
+    os.nice(5)
+    lines = asked.data.read_text("utf-8").splitlines()
+    codes = [json.loads(line)["content"] for line in lines]
+    if asked.quick:
+        codes = codes[:150]
+    figures = {"version": nearness.VERSION} | recall(codes)
+    figures |= cost(codes, 2_000 if asked.quick else asked.files)
+    for key, value in figures.items():
+        print(f"{key:30} {value:.4f}" if isinstance(value, float) else f"{key:30} {value}")
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
