@@ -93,6 +93,13 @@ class Store:
             yield connection
 
     @contextmanager
+    def lookup(self) -> Iterator[Connection]:
+        """A short read of rows known by their keys, with the planner of the ledger."""
+        engine = self.reading if self.is_sqlite else self.writing
+        with engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
     def write(self) -> Iterator[Connection]:
         """One write transaction, committed at the end, rolled back on any error."""
         with self.turn(), self.writing.begin() as connection:

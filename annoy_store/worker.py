@@ -209,7 +209,7 @@ class Worker:
         return ended
 
     def _load(self, stage: Stage, claims: list[Claim]) -> dict[int, Mapping[str, Any]]:
-        with self.store.read() as connection:
+        with self.store.lookup() as connection:
             return ledger.load(connection, self._desk.agenda, stage, claims)
 
     def _drain_queue(self) -> list[Ended | Stopped]:
