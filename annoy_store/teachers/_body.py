@@ -43,8 +43,9 @@ class Form:
         return {name: value for name, value in own.items() if value is not None}
 
     def encoded(self, request: Request) -> bytes:
-        """Return the body as JSON."""
-        return orjson.dumps(self.body(request))
+        """Return the body as JSON, in a copy of its own: orjson leaves its buffer eight times
+        too large, and thousands of bodies are in flight."""
+        return bytes(memoryview(orjson.dumps(self.body(request))))
 
 
 def form_of(settings: RunSettings, endpoint: Endpoint) -> Form:

@@ -28,6 +28,7 @@ class Breaker:
         self._sick = 0
         self._since: float | None = None
         self._probes = 0
+        self._opened_at = float("inf")
         self.open_until = float("-inf")
 
     @property
@@ -39,6 +40,7 @@ class Breaker:
         """Note an answer: all is well."""
         self.contacted()
         self._sick = self._probes = 0
+        self._opened_at = float("inf")
         self.open_until = float("-inf")
 
     def contacted(self) -> None:
@@ -46,6 +48,8 @@ class Breaker:
         self._reached = True
         self._unreachable = 0
         self._since = None
+        if not self.open:
+            self._opened_at = float("inf")
 
     def troubled(self, now: float) -> None:
         """Note a fault of a server that could be reached."""
@@ -53,13 +57,18 @@ class Breaker:
         self._sick += 1
         self._pause(now)
 
-    def unreachable(self, now: float) -> bool:
-        """Note that no connection came about; say whether it is time to give up."""
+    def unreachable(self, sent_at: float, now: float) -> bool:
+        """Note that no connection came about; say whether it is time to give up.
+
+        Only a probe, sent alone after all else failed, decides: of a thousand connections that
+        are opened at once, a busy machine may lose many.
+        """
         self._unreachable += 1
         self._since = now if self._since is None else self._since
+        was_probe = sent_at >= self._opened_at
         self._pause(now)
         patience = self._patience if self._reached else self._first_patience
-        return self.open and now - self._since >= patience
+        return was_probe and now - self._since >= patience
 
     def down_for(self, now: float) -> float:
         """Return for how many seconds the endpoint has been out of reach."""
@@ -68,6 +77,7 @@ class Breaker:
     def _pause(self, now: float) -> None:
         """Pause if open; what fails during a pause was sent before it and prolongs nothing."""
         if self.open and now >= self.open_until:
+            self._opened_at = min(self._opened_at, now)
             longest = _LONGEST_PAUSE if self._reached else self._first_patience / 4
             self.open_until = now + min(longest, 0.25 * 2.0 ** min(self._probes, 10))
             self._probes += 1

@@ -21,11 +21,12 @@ from annoy_store.teachers._tokens import NO_TOKENS, Tokens
 
 @dataclass(frozen=True)
 class Slot:
-    """Leave to send one try: `rank` is its place among the calls in flight."""
+    """Leave to send one try: `rank` is its place among the calls in flight, `at` the time."""
 
     rank: int
     epoch: int
     reserved: float
+    at: float
 
 
 class Gate:
@@ -60,7 +61,7 @@ class Gate:
             await self._queued()
         else:
             self.in_flight += 1
-        return Slot(self.in_flight, self._limit.epoch, reserved)
+        return Slot(self.in_flight, self._limit.epoch, reserved, _now())
 
     def leave(self, slot: Slot, kind: Kind | None, tokens: Tokens = NO_TOKENS) -> None:
         """Note the end of a try: `kind` is its fault, None an answer."""
@@ -80,7 +81,7 @@ class Gate:
 
     def lost(self, slot: Slot) -> bool:
         """Note a try that found nobody at the endpoint; say whether to stop trying."""
-        hopeless = self._breaker.unreachable(_now())
+        hopeless = self._breaker.unreachable(slot.at, _now())
         self._budget.settle(slot.reserved, 0, None)
         self.give_up()
         return hopeless

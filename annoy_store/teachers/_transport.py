@@ -26,7 +26,7 @@ from openai import AsyncOpenAI, DefaultAioHttpClient
 from annoy_store.teachers._faults import Fault, of_status
 from annoy_store.teachers._presets import Endpoint
 
-_CONNECT_SECONDS = 15.0
+_CONNECT_SECONDS = 30.0
 _IDLE_SECONDS = 4.0
 _SPARE_CONNECTIONS = 16
 _NOBODY = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)

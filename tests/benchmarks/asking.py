@@ -67,31 +67,41 @@ def measured(work: Callable[[], int]) -> dict[str, float]:
     }
 
 
-def ours(url: str, n: int, in_flight: int) -> dict[str, float]:
+def prepare(path: str, n: int) -> None:
+    """Make a store with `n` planned calls."""
     from annoy_store.asking import ask
+    from annoy_store.database import open_store
+    from annoy_store.wording import load
+    from annoy_store.writing import write
+
+    template = load("transform")
+    store = open_store(f"sqlite:///{path}", create=True)
+    for first in range(0, n, 500):
+        with store.write() as connection:
+            for i in range(first, min(n, first + 500)):
+                write(connection, ask(messages(i), template, "transform", 1, str(i)))
+    store.close()
+
+
+def ours(url: str, n: int, in_flight: int) -> dict[str, float]:
+    import annoy_store.teachers.openai  # noqa: F401  imported before the clock starts
     from annoy_store.database import open_store
     from annoy_store.settings import RunSettings
     from annoy_store.stages import STAGES
-    from annoy_store.wording import load
     from annoy_store.worker import Worker
-    from annoy_store.writing import write
 
     settings = RunSettings(
         model="sim", base_url=url, max_connections=in_flight, fixed_connections=True
     )
-    template = load("transform")
+
+    def work() -> int:
+        progress = Worker(store, settings, [STAGES["complete"]]).run()
+        return progress.ended["complete", "done"]
+
     with tempfile.TemporaryDirectory() as folder:
-        store = open_store(f"sqlite:///{folder}/store.db", create=True)
-        for first in range(0, n, 500):
-            with store.write() as connection:
-                for i in range(first, min(n, first + 500)):
-                    write(connection, ask(messages(i), template, "transform", 1, str(i)))
-        import annoy_store.teachers.openai  # noqa: F401  imported before the clock starts
-
-        def work() -> int:
-            progress = Worker(store, settings, [STAGES["complete"]]).run()
-            return progress.ended["complete", "done"]
-
+        path = f"{folder}/store.db"
+        subprocess.run([sys.executable, __file__, "--prepare", path, str(n)], check=True)
+        store = open_store(f"sqlite:///{path}")
         figures = measured(work)
         store.close()
     return figures
@@ -226,7 +236,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer calls, for a first look")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--prepare", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.prepare:
+        prepare(options.prepare[0], int(options.prepare[1]))
+        return
     if options.one:
         way, url, n, in_flight = options.one
         print(json.dumps(globals()[way](url, int(n), int(in_flight))))

@@ -124,15 +124,21 @@ def test_an_answer_closes_the_breaker() -> None:
 def test_an_endpoint_that_was_reached_is_waited_for() -> None:
     breaker = Breaker(4, 300)
     breaker.answered()
-    assert not any(breaker.unreachable(float(second)) for second in range(299))
-    assert breaker.unreachable(300.0)
+    assert not any(breaker.unreachable(second, second) for second in map(float, range(299)))
+    assert breaker.unreachable(299.0, 300.0)
+
+
+def test_only_a_probe_gives_up() -> None:
+    breaker = Breaker(4, 300)
+    assert not any(breaker.unreachable(0.0, second) for second in map(float, range(30, 90)))
+    assert breaker.unreachable(91.0, 92.0)
 
 
 def test_one_refused_connection_is_no_outage() -> None:
     breaker = Breaker(4, 300)
-    assert not breaker.unreachable(0.0)
+    assert not breaker.unreachable(0.0, 0.0)
     breaker.contacted()
-    assert not any(breaker.unreachable(100.0 + i) for i in range(THRESHOLD - 1))
+    assert not any(breaker.unreachable(100.0, 100.0 + i) for i in range(THRESHOLD - 1))
     assert not breaker.open
 
 
