@@ -85,8 +85,13 @@ def _choose(
     told = ["origin", "cluster", *(["teacher"] * (form.record != "sample"))]
     wanted = {*told, *mentioned(" ".join(plan_columns(shape)))}
     selecting.view(duck, have | fetch(duck, connection, sorted(wanted - have)))
+    removed, total = _removed(duck), _total(duck)
+    if line.ids:  # a lean look sees few of the published; say how many there are
+        held = publications.held(connection, line.ids) - len(taken_back)
+        total += held - removed.pop("published", 0)
+        removed |= {"published": held} if held else {}
     return Choice(
-        _plan(duck, form, shape), shape, _total(duck), _removed(duck), taken_back, line.ids,
+        _plan(duck, form, shape), shape, total, removed, taken_back, line.ids,
         seen(connection), facts(duck, connection, form), assigned.warnings,
     )  # fmt: skip
 

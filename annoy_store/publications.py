@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Select, insert, not_, select, update
+from sqlalchemy import Connection, Select, func, insert, not_, select, update
 
 from annoy_store.database import Store, among, insert_new
 from annoy_store.errors import UsageError
@@ -126,6 +126,12 @@ def describe(connection: Connection, taken_back: Sequence[tuple[int, str]]) -> l
              "reason": reasons[row.id]}
         )  # fmt: skip
     return sorted(said, key=lambda one: (one["export"], one["file"], one["line"]))
+
+
+def held(connection: Connection, line: Sequence[int]) -> int:
+    """Return how many rows a line of exports holds that it did not take back."""
+    total = func.coalesce(func.sum(exports.c.n_rows - exports.c.n_retractions), 0)
+    return int(connection.scalar(select(total).where(exports.c.id.in_(line))) or 0)
 
 
 def known(store: Store, digest: str) -> int | None:

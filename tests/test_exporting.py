@@ -12,7 +12,9 @@ from sqlalchemy import delete, func, select
 
 from annoy_store.database import Store
 from annoy_store.errors import UsageError
-from annoy_store.exporting import ExportRequest, Packing, Selection, export
+from annoy_store.exporting import ExportRequest, export
+from annoy_store.publishing import Packing
+from annoy_store.selecting import Selection
 from annoy_store.tables import export_rows, exports, responses
 from tests import chains
 

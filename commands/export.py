@@ -1,0 +1,202 @@
+"""Write training splits: JSONL or Parquet that trainers load unchanged.
+
+FORMAT is one of those below, or the path of a .sql file of your own. DIR must be new or empty. It
+gets the data, a dataset card (README.md), dataset_info.json for LLaMA-Factory and export.json with
+the sha256 of every file. The same store gives the same bytes; nothing is left if it fails.
+
+\b
+Examples:
+  annoy export codeio out/
+  annoy export messages out/ --split train=.9,validation=.05,test=.05 --salt v1
+  annoy export codeio more/ --since last
+  annoy export sharegpt out/ --licence mit,apache-2.0 --lines 10..1000 --sample 50000
+  annoy export rl out/ --pass-rate 0.1..0.9 --parquet --shard-rows 100000
+
+A range is MIN..MAX, each end may be left out. --where is SQL over the columns subject_id,
+sample_id, kind, turns, sample_no, last_status, status_1, status_2, model, backend, licence, repo,
+path, origin, language, funcname, lines_executed, pass_rate, n_chars, finish_reason, cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from annoy_store.errors import UsageError
+from annoy_store.formats import bundled, load_format
+
+from ._shared import json_option, print_json, print_table, say, store_of, warn
+
+REASONS = {
+    "open": "not finished yet", "taken_down": "taken down", "not_correct": "not answered right",
+    "not_revised": "not repaired by a revision", "turns": "--turns", "teacher": "--teacher",
+    "licence": "--licence", "overlap": "--exclude-overlaps", "chars": "--chars",
+    "tokens": "--tokens", "lines": "--lines", "pass_rate": "--pass-rate", "where": "--where",
+    "not_clustered": "came while this ran; next time",
+    "set_aside": "near rows of another split", "same_prompt": "another answer to the same prompt",
+    "source_full": "--max-per-source", "unbalanced": "--balance", "not_sampled": "--sample",
+    "unpaired": "no right and wrong answer", "published": "published before",
+}  # fmt: skip
+
+
+class Range(click.ParamType[Any]):
+    """MIN..MAX, either end open."""
+
+    name = "range"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        low, dots, high = value.partition("..")
+        try:
+            ends = tuple(float(end) if end else None for end in (low, high))
+        except ValueError:
+            ends = (None, None)
+        if not dots or ends == (None, None):
+            self.fail(f"{value!r} is not MIN..MAX, MIN.. or ..MAX", param, ctx)
+        return ends
+
+
+def _help() -> str:
+    lines = [f"  {name:16} {load_format(name).help}" for name in bundled()]
+    return "\b\nFormats:\n" + "\n".join(lines)
+
+
+def _listed(_: Any, __: Any, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Several values, given one by one or with commas between them."""
+    return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
+
+
+def _range(name: str, words: str) -> Callable[[Any], Any]:
+    return click.option(name, type=Range(), default=(None, None), metavar="MIN..MAX", help=words)
+
+
+@click.command(help=__doc__, epilog=_help())
+@click.argument("form", metavar="FORMAT")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--only",
+    type=click.Choice(["correct", "revised", "all"]),
+    help="Which answers; the format knows what is usual.",
+)
+@click.option(
+    "--turns", multiple=True, callback=_listed, metavar="N,..", help="Chains of so many turns."
+)
+@click.option(
+    "--teacher",
+    "teachers",
+    multiple=True,
+    callback=_listed,
+    metavar="MODEL,..",
+    help="First answers by these.",
+)
+@click.option(
+    "--licence",
+    "licences",
+    multiple=True,
+    callback=_listed,
+    metavar="NAME,..",
+    help="Code under one of these.",
+)
+@click.option("--where", metavar="SQL", help="Rows for which this is true.")
+@click.option("--exclude-overlaps", is_flag=True, help="Nothing that annoy decontaminate found.")
+@_range("--chars", "Length of the last conversation.")
+@_range("--tokens", "The same in tokens, by --tokenizer.")
+@click.option(
+    "--tokenizer", type=click.Path(path_type=Path), metavar="FILE", help="A tokenizer.json."
+)
+@_range("--lines", "Executed lines: a difficulty.")
+@_range("--pass-rate", "Share of right first answers: a difficulty.")
+@click.option("--one-per-prompt", is_flag=True, help="One answer per prompt, the best.")
+@click.option(
+    "--max-per-source", type=click.IntRange(1), metavar="N", help="At most N rows of a raw file."
+)
+@click.option("--balance", type=click.Choice(["direction"]), help="As many of either direction.")
+@click.option(
+    "--sample", type=click.IntRange(1), metavar="N", help="N rows, drawn by hash and --seed."
+)
+@click.option("--seed", type=int, default=0, help="Another draw.")
+@click.option("--split", metavar="NAME=SHARE,..", help="train, validation and test, by cluster.")
+@click.option("--salt", default="annoy", show_default=True, help="Another family of splits.")
+@click.option(
+    "--since",
+    metavar="EXPORT",
+    help="Only what this export and its parents lack: last, an id or a digest.",
+)
+@click.option("--parquet", is_flag=True, help="Parquet instead of JSONL.")
+@click.option("--compression", type=click.Choice(["gzip", "zstd"]), help="Of the files.")
+@click.option("--shard-rows", type=click.IntRange(1), metavar="N", help="Files of N rows.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    default=1,
+    help="Threads of DuckDB; the bytes stay the same.",
+)
+@click.option("--dry-run", is_flag=True, help="Count, and write nothing.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, /, form: str, folder: Path, as_json: bool, **given: Any) -> None:
+    from annoy_store.exporting import export
+
+    report = export(store_of(ctx), _request(form, folder, given))
+    for words in report.warnings:
+        warn(words)
+    if as_json:
+        print_json(_as_json(report))
+        return
+    left_out = [[REASONS.get(word, word), n] for word, n in report.removed.items()]
+    if left_out:
+        print_table(["left out", "rows"], left_out)
+    if report.rows:
+        print_table(["split", "rows"], list(report.rows.items()))
+    if report.retractions:
+        print_table(["taken back", "rows"], list(report.retractions.items()))
+    _conclude(ctx, report, dry_run=given["dry_run"])
+
+
+def _request(form: str, folder: Path, given: dict[str, Any]) -> Any:
+    from annoy_store.exporting import ExportRequest
+    from annoy_store.publishing import Packing
+    from annoy_store.selecting import Selection
+    from annoy_store.splitting import parse_splitting
+
+    own = {name: given[name] for name in Selection.__dataclass_fields__ if name in given}
+    selection = Selection(**own)
+    try:
+        turns = tuple(int(n) for n in given["turns"])
+    except ValueError:
+        raise UsageError(f"--turns must be numbers, not {', '.join(given['turns'])}") from None
+    selection = replace(selection, turns=turns, balance=given["balance"] is not None)
+    packing = Packing(
+        "parquet" if given["parquet"] else "jsonl", given["compression"], given["shard_rows"]
+    )
+    splitting = parse_splitting(given["split"], given["salt"]) if given["split"] else None
+    return ExportRequest(
+        form, folder, selection, packing, splitting, given["since"], given["dry_run"],
+        given["threads"],
+    )  # fmt: skip
+
+
+def _conclude(ctx: click.Context, report: Any, *, dry_run: bool) -> None:
+    if dry_run:
+        say(ctx, f"{report.n_rows} of {report.subjects} would be written")
+    elif report.folder is None:
+        warn("no row to write; nothing was made (annoy status shows how far the work is)")
+    else:
+        again = ", the same as before" if report.known else ""
+        say(ctx, f"export {report.export_id}: {report.n_rows} rows in {report.folder}{again}")
+
+
+def _as_json(report: Any) -> dict[str, Any]:
+    return {
+        "export": report.export_id, "digest": report.digest, "format": report.format,
+        "folder": None if report.folder is None else str(report.folder),
+        "subjects": report.subjects, "rows": report.n_rows, "splits": dict(report.rows),
+        "left_out": dict(report.removed), "retractions": dict(report.retractions),
+        "known": report.known, "files": [file.as_json() for file in report.files],
+        "warnings": list(report.warnings),
+    }  # fmt: skip
