@@ -29,10 +29,10 @@ from sqlalchemy import (
 from annoy_store.contracts import New
 from annoy_store.database import Store, among, analyse
 from annoy_store.errors import UsageError
-from annoy_store.identity import canonical, digest
+from annoy_store.identity import digest
 from annoy_store.importing_answers import Talk, read_batch, read_chain, read_talk
 from annoy_store.importing_chains import adopt
-from annoy_store.importing_jobs import enter_done
+from annoy_store.importing_jobs import enter_done, import_variant
 from annoy_store.importing_lineage import answers_of, lineage
 from annoy_store.importing_samples import Function, function_rows, read_function
 from annoy_store.importing_subjects import Session
@@ -49,7 +49,6 @@ from annoy_store.tables import (
     sources,
     teachers,
     turns,
-    variants,
     verdicts,
 )
 from annoy_store.writing import write
@@ -132,12 +131,8 @@ def _sorted(paths: Iterable[Path], kind: str | None, done: Imported) -> list[tup
 
 
 def _session(connection: Connection) -> Session:
-    described = {"version": 1}
-    name = digest("variant", "import", described)
-    row = {"stage": "import", "digest": name, "description": canonical(described), "active": 1}
-    touched = write(connection, [New(variants, row)])
     anyone = connection.scalar(select(teachers.c.digest).where(teachers.c.id == 0))
-    return Session(touched["variants"][0], str(anyone))
+    return Session(import_variant(connection), str(anyone))
 
 
 # One file ------------------------------------------------------------------------------------

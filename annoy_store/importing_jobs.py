@@ -24,9 +24,20 @@ from sqlalchemy import (
     select,
 )
 
+from annoy_store.contracts import New
 from annoy_store.counting import NOBODY, count
 from annoy_store.database import insert_from
-from annoy_store.tables import calls, jobs, prompts, responses, sample_origins, turns
+from annoy_store.identity import canonical, digest
+from annoy_store.tables import calls, jobs, prompts, responses, sample_origins, turns, variants
+from annoy_store.writing import write
+
+
+def import_variant(connection: Connection) -> int:
+    """Return the variant of what was imported, entering it if it is new."""
+    described = {"version": 1}
+    name = digest("variant", "import", described)
+    row = {"stage": "import", "digest": name, "description": canonical(described), "active": 1}
+    return write(connection, [New(variants, row)])["variants"][0]
 
 
 def enter_done(connection: Connection, variant_id: int) -> None:

@@ -14,6 +14,7 @@ Examples:
   annoy ingest rawcode.jsonl
   annoy ingest the-stack/*.parquet --column text --licence MIT
   annoy ingest ~/src/project --glob '*.py' --glob '*.pyx'
+  annoy ingest ~/src/exercises --as samples
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 import click
 
 from annoy_store.ingesting import Tally, Wish, ingest
+from annoy_store.ingesting_samples import ingest_samples
 
 from ._shared import json_option, print_json, progress, say, store_of, warn
 
@@ -36,6 +38,10 @@ from ._shared import json_option, print_json, progress, say, store_of, warn
 @click.option("--glob", "globs", multiple=True, help="Files of a folder to take (default: *.py).")
 @click.option("--language", help="Language of all rows; default: their own, else by file name.")
 @click.option("-n", "--limit", type=click.IntRange(1), help="Stop after so many rows.")
+@click.option(
+    "--as", "kind", type=click.Choice(["sources", "samples"]), default="sources",
+    help="What they are: code to transform, or functions with tests (no model needed).",
+)
 @json_option
 @click.pass_context
 def command(
@@ -47,12 +53,16 @@ def command(
     globs: tuple[str, ...],
     language: str | None,
     limit: int | None,
+    kind: str,
     as_json: bool,
 ) -> None:
     store = store_of(ctx, create=True)
     wish = Wish(column, origin, licence, language, globs, limit)
     with progress(ctx) as show:
-        tally = ingest(store, paths, wish, lambda tally: show(_sentence(tally)))
+        if kind == "samples":
+            tally = ingest_samples(store, paths, wish)
+        else:
+            tally = ingest(store, paths, wish, lambda tally: show(_sentence(tally)))
     report = print_tally if as_json else _teller(ctx)
     report(tally)
     for error in tally.errors:
