@@ -157,7 +157,7 @@ class Desk:
         together = Settled()
         for e in ended:
             settled = self._settle_or_fail(e)
-            together.claims.extend(settled.claims)
+            together.accepted.extend(settled.accepted)
             together.entered.update(settled.entered)
         return together
 
@@ -202,13 +202,12 @@ class Desk:
         return room if left is None else min(room, left)
 
     def _note_ends(self, ended: Sequence[Ended], settled: Settled) -> None:
-        kept = set(settled.claims)
         for e in ended:
             self._held.pop(e.claim, None)
-            if e.claim in kept:
-                self._progress.ended[e.claim.stage, e.outcome.state] += 1
-                if e.outcome.reason:
-                    self._progress.reasons[e.claim.stage, e.outcome.reason] += 1
+        for e in settled.accepted:
+            self._progress.ended[e.claim.stage, e.outcome.state] += 1
+            if e.outcome.reason:
+                self._progress.reasons[e.claim.stage, e.outcome.reason] += 1
         for place in self._places.values():
             if settled.entered[place.stage.name]:
                 place.refill()

@@ -87,10 +87,14 @@ class Ended:
 
 @dataclass(frozen=True)
 class Settled:
-    """The claims whose ends were accepted, and how many jobs of each stage followed from them."""
+    """The ends that were accepted, and how many jobs of each stage followed from them."""
 
-    claims: list[Claim] = field(default_factory=list)
+    accepted: list[Ended] = field(default_factory=list)
     entered: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def claims(self) -> list[Claim]:
+        return [e.claim for e in self.accepted]
 
 
 # Claiming ------------------------------------------------------------------------------------
@@ -214,7 +218,7 @@ def settle(
         deltas[e.claim.stage, "claimed"] -= 1
         deltas[e.claim.stage, e.outcome.state] += 1
     count(connection, worker_id, deltas)
-    return Settled([e.claim for e in accepted], entered)
+    return Settled(accepted, entered)
 
 
 def _fence(connection: Connection, worker_id: int, ended: Sequence[Ended]) -> list[Ended]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -111,7 +112,7 @@ def test_any_split_into_transactions_gives_the_same_rows(
     with sqlite_store.write() as connection:
         connection.execute(text("DELETE FROM origins"))
         connection.execute(text("DELETE FROM sources"))
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         with sqlite_store.write() as connection:
             write(connection, rows[start:end])
     assert count(sqlite_store, origins) == len(set(contents))

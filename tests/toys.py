@@ -15,9 +15,10 @@ from sqlalchemy import Connection, select
 from annoy_store.asking import ask
 from annoy_store.contracts import New, Outcome, Row, Stage, Tools, done
 from annoy_store.database import Store
+from annoy_store.lanes import AskingLane, ThreadLane
 from annoy_store.planning import plan_all
 from annoy_store.policies import Agenda, draw_up, utc_now
-from annoy_store.settings import Policy
+from annoy_store.settings import Policy, RunSettings
 from annoy_store.stages.parse import new_origin, new_sample
 from annoy_store.tables import (
     calls,
@@ -29,6 +30,7 @@ from annoy_store.tables import (
     turns,
 )
 from annoy_store.wording import load
+from annoy_store.worker import Worker
 from annoy_store.writing import write
 from tests.given import source
 
@@ -60,9 +62,10 @@ def _wants_sources(_: Policy) -> Any:
 
 
 def _wants_calls(_: Policy) -> Any:
-    return select(calls.c.id.label("subject_id"), prompts.c.digest, prompts.c.messages).join(
-        prompts, prompts.c.id == calls.c.prompt_id
-    )
+    return select(
+        calls.c.id.label("subject_id"), calls.c.pinned_teacher_id, prompts.c.digest,
+        prompts.c.messages,
+    ).join(prompts, prompts.c.id == calls.c.prompt_id)  # fmt: skip
 
 
 def _wants_responses(_: Policy) -> Any:
@@ -97,6 +100,29 @@ def plan(store: Store, pipeline: Sequence[Stage] = TOYS) -> Agenda:
     return agenda
 
 
-def rows(connection: Connection, agenda: Agenda, name: str) -> int:
-    """The variant of a stage without cases."""
-    return agenda.claimable(name)[0]
+class ToyWorker(Worker):
+    """A worker on toys: its lanes are real, and behind them are neither sandbox nor teachers."""
+
+    def __init__(
+        self,
+        store: Store,
+        pipeline: Sequence[Stage] = TOYS,
+        stages: Sequence[Stage] | None = None,
+        in_flight: int = 2,
+        **options: Any,
+    ) -> None:
+        run = options.pop("settings", None) or RunSettings()
+        super().__init__(store, run, stages or pipeline, pipeline=pipeline, **options)
+        self._in_flight = in_flight
+
+    def _open_hands(self) -> None:
+        for lane in {stage.lane for stage in self.stages}:
+            if lane == "sandbox":
+                self._lanes[lane] = ThreadLane(self._results, self._in_flight)
+            elif lane == "asking":
+                self._lanes[lane] = AskingLane(self._results, lambda: self._in_flight)
+
+
+def unpinned(_: Connection) -> list[dict[str, Any]]:
+    """The cases of an asking stage whose calls any teacher may answer."""
+    return [{"pinned_teacher_id": 0}]
