@@ -245,8 +245,8 @@ def main() -> None:
         way, url, n, in_flight = options.one
         print(json.dumps(globals()[way](url, int(n), int(in_flight))))
         return
-    some, many, few = (600, 1500, 20) if options.quick else (2000, 3000, 60)
-    settings = {"64_0": (0.0, 64, some), "1000_0": (0.0, 1000, some), "64_2": (2.0, 64, some // 3),
+    some, slow, many, few = (600, 320, 1500, 20) if options.quick else (2000, 960, 3000, 60)
+    settings = {"64_0": (0.0, 64, some), "1000_0": (0.0, 1000, some), "64_2": (2.0, 64, slow),
                 "1000_2": (2.0, 1000, many)}  # fmt: skip
     figures: dict[str, Any] = {}
     for name, (latency, in_flight, n) in settings.items():
