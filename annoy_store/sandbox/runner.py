@@ -41,6 +41,7 @@ import re
 import resource
 import select
 import signal
+import site
 import struct
 import sys
 import time
@@ -121,6 +122,7 @@ GUARDED = _table(
     """
 )
 CLONE_THREAD, SOCK_STREAM = 0x10000, 1
+FIXED = (resource.RLIMIT_CPU, resource.RLIMIT_AS)
 SIGNAL_OWNERS = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX
 SIGNAL_IOCTLS = (0x8901, 0x8902)  # FIOSETOWN, SIOCSPGRP
 
@@ -143,7 +145,7 @@ def _own_signals_only(signal_position: int) -> list[Step]:
 
 def _guards(subprocesses: bool) -> dict[str, list[Step]]:
     """Return what is asked of the arguments of the guarded system calls."""
-    cpu_is_fixed = [(EQUAL, 1, 0, 0), (RETURN, 0, 0, ALLOW)]
+    fixed = [(EQUAL, 2, 0, FIXED[0]), (EQUAL, 1, 0, FIXED[1]), (RETURN, 0, 0, ALLOW)]
     no_new = []
     for half in (False, True):
         no_new += [_argument(2, half), (EQUAL, 1, 0, 0), (RETURN, 0, 0, EPERM)]
@@ -156,8 +158,8 @@ def _guards(subprocesses: bool) -> dict[str, list[Step]]:
             (RETURN, 0, 0, ALLOW),
             (RETURN, 0, 0, EPERM),
         ],
-        "prlimit64": [*own_pid, _argument(1), *cpu_is_fixed, *no_new, (RETURN, 0, 0, ALLOW)],
-        "setrlimit": _refuse_values(0, (resource.RLIMIT_CPU,)),
+        "prlimit64": [*own_pid, _argument(1), *fixed, *no_new, (RETURN, 0, 0, ALLOW)],
+        "setrlimit": _refuse_values(0, FIXED),
         "fcntl": _refuse_values(1, SIGNAL_OWNERS),
         "ioctl": _refuse_values(1, SIGNAL_IOCTLS),
         "prctl": _refuse_values(0, (PR_SET_PDEATHSIG,)),
@@ -471,7 +473,9 @@ class _Refused(Exception):
 def _as_json(value: Any, most: int) -> str:
     """Return `value` as compact JSON of at most `most` bytes, or refuse it."""
     try:
-        text = _lone("\ufffd", _encode(value))
+        text = _encode(value)
+        if not text.isascii():
+            text = _lone("\ufffd", text)
     except _NotJson as error:
         kind = str(error)
         raise _Refused("not_json", kind, f"{kind} is not JSON") from None
@@ -484,9 +488,10 @@ def _as_json(value: Any, most: int) -> str:
     return text
 
 
-def _mutated(before: str, arguments: Any) -> bool:
+def _mutated(text: str, arguments: Any) -> bool:
+    """Return whether `arguments` are no longer what `text` says."""
     try:
-        return _canonical(arguments) != before
+        return _encode(arguments) != text and _canonical(arguments) != _canonical(_loads(text))
     except Exception:
         return True
 
@@ -606,7 +611,6 @@ def _drawn(job: Job, space: dict[str, Any], seed: int) -> str:
 
 def _call(job: Job, space: dict[str, Any], text: str, report: dict[str, Any]) -> Any:
     arguments = _loads(text)
-    before = _canonical(arguments)
     if job["random"]:
         seed_all(f"{job['world']} {text}")
     entry = space.get(job["entry"])
@@ -622,7 +626,7 @@ def _call(job: Job, space: dict[str, Any], text: str, report: dict[str, Any]) ->
         raise
     report["phase"] = "result"
     output = _as_json(value, job["output_bytes"])
-    report["mutated"] = _mutated(before, arguments)
+    report["mutated"] = _mutated(text, arguments)
     return output
 
 
@@ -737,9 +741,10 @@ class Zygote:
         self.filter = self._filter()
         self.forks_allowed = setup["subprocesses"] or self.filter is None
         self.orphans = sys.platform.startswith("linux") and self.pid != 1
+        self.cores = os.cpu_count() or 1
         self.used = 0
         self.later: type | None = None
-        self.modes: dict[str, int] = {}
+        self.empty: dict[str, tuple[int, int]] = {}
 
     def _filter(self) -> Seccomp | None:
         wanted = sys.platform.startswith("linux") and platform.machine() in AUDIT_ARCH
@@ -755,7 +760,7 @@ class Zygote:
         self.later = later_datetime() if self.setup["world"] else None
         for folder in self.setup["scratch"]:
             _empty(folder)
-            self.modes[folder] = os.stat(folder).st_mode
+            self.empty[folder] = _look(folder)
         seed_all(1 + self.setup["world"])
         sys.argv = ["solution"]
         self._limit_for_good()
@@ -766,10 +771,14 @@ class Zygote:
         return {"hello": platform.python_version(), "guarded": not self.forks_allowed}
 
     def _preload(self) -> None:
-        """Import without hooks on fork: `random` would be seeded anew from the system's noise."""
+        """Import without hooks on fork: `random` would be seeded anew from the system's noise.
+
+        Start-up files of packages import it too, so the interpreter was started without them.
+        """
         register: Any = os.register_at_fork
         vars(os)["register_at_fork"] = lambda **_: None
         try:
+            site.main()
             for name in ["random", *self.setup["preload"]]:
                 with contextlib.suppress(Exception):
                     importlib.import_module(name)
@@ -784,6 +793,14 @@ class Zygote:
         if self.forks_allowed:
             limit(resource.RLIMIT_NPROC, 512)
 
+    def _limit_memory(self, megabytes: int) -> None:
+        """Limit this process, and so the next children: their filter forbids to change that."""
+        if not self.forks_allowed:
+            hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+            wanted = self.used + megabytes * (1 << 20)
+            soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
     def serve(self) -> None:
         """Answer requests until the host hangs up."""
         while True:
@@ -792,6 +809,7 @@ class Zygote:
                 send(self.control, measured(request["measure"]))
                 continue
             request["later"] = self.later
+            self._limit_memory(request["memory_mb"])
             refusal = self.programs.prepare(request)
             send(self.control, {"ready": True})
             tasks = request["inputs"] if request["seeds"] is None else request["seeds"]
@@ -825,7 +843,7 @@ class Zygote:
         head: dict[str, Any] = {"status": status, "killed": "late" if late else killed}
         head["cpu"] = usage.ru_utime + usage.ru_stime
         head["wall"] = _monotonic() - started
-        head["framed"] = data[:8] == nonce and data[8:12] == struct.pack("<I", len(data) - 12)
+        head["framed"] = data[:8] == nonce and _whole(data)
         head["silent"] = not data
         return head, bytes(data[12:]) if head["framed"] else b""
 
@@ -836,8 +854,9 @@ class Zygote:
             os.setsid()
         if self.orphans:
             _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        limit(resource.RLIMIT_AS, self.used + job["memory_mb"] * (1 << 20))
-        limit(resource.RLIMIT_CPU, int(job["cpu"]) + 2)
+        if self.forks_allowed:
+            limit(resource.RLIMIT_AS, self.used + job["memory_mb"] * (1 << 20))
+            limit(resource.RLIMIT_CPU, int(job["cpu"]) + 2)
         if self.filter is not None:
             self.filter.install()
         gc.enable()
@@ -846,7 +865,7 @@ class Zygote:
         """Collect what the child writes until it closes its pipe or has to be killed."""
         data = bytearray()
         most = 16 * job["output_bytes"] + 65_536
-        wait = 0.01 if self.forks_allowed else min(job["cpu"], job["wall"])
+        wait = 0.01 if self.forks_allowed else min(job["cpu"] / self.cores, job["wall"])
         self.poll.register(reading, select.POLLIN)
         try:
             while True:
@@ -861,6 +880,8 @@ class Zygote:
                         return data, None
                     if len(data) > most:
                         return data, "flood"
+                    if _whole(data):
+                        continue  # most likely done: wait for the end, not for a deadline
                 elif self.forks_allowed and gone(pid):
                     return data, None  # its own children keep the pipe open
                 wait, killed = self._deadline(job, pid, _monotonic() - started)
@@ -879,7 +900,7 @@ class Zygote:
         if wall >= job["wall"] and used < job["cpu"] / 10:
             return 0.0, "wall"
         until_wall = job["wall"] - wall if wall < job["wall"] else job["ceiling"] - wall
-        wait = max(0.001, min(job["cpu"] - used, until_wall))
+        wait = max(0.001, min((job["cpu"] - used) / self.cores, until_wall))
         return (min(wait, 0.01) if self.forks_allowed else wait), None
 
     def _reap(self, pid: int, killed: str | None) -> tuple[int, Any, bool]:
@@ -914,14 +935,26 @@ class Zygote:
     def _sweep_scratch(self) -> bool:
         """Remove plain files; anything else that was left there makes a fresh zygote cheaper."""
         try:
-            for folder, mode in self.modes.items():
-                for name in os.listdir(folder):
-                    os.unlink(os.path.join(folder, name))
-                if os.stat(folder).st_mode != mode:
-                    return False
+            for folder, empty in self.empty.items():
+                if _look(folder) != empty:
+                    for name in os.listdir(folder):
+                        os.unlink(os.path.join(folder, name))
+                    if _look(folder) != empty:
+                        return False
         except OSError:
             return False
         return True
+
+
+def _whole(data: bytearray) -> bool:
+    """Return whether these are a nonce, a length, and as many bytes as that says."""
+    return len(data) >= 12 and int.from_bytes(data[8:12], "little") == len(data) - 12
+
+
+def _look(folder: str) -> tuple[int, int]:
+    """Return the mode and the size of a folder on a tmpfs, where the size counts the entries."""
+    found = os.stat(folder)
+    return found.st_mode, found.st_size
 
 
 def _empty(folder: str) -> None:

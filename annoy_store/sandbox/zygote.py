@@ -171,7 +171,7 @@ class Zygote:
 def _spawn(
     rung: Rung, interpreter: Interpreter, world: int, theirs: socket.socket, errors: IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    python = [interpreter.path, "-s", "-B", rung.runner, str(theirs.fileno()), label()]
+    python = [interpreter.path, "-S", "-s", "-B", rung.runner, str(theirs.fileno()), label()]
     return subprocess.Popen(
         [*rung.command, *python],
         stdin=subprocess.DEVNULL,

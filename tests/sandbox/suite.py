@@ -16,6 +16,7 @@ import re
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -204,6 +205,14 @@ def alive(host: int | None = None) -> set[int]:
             if entry.isdigit() and word in Path("/proc", entry, "cmdline").read_text().split("\0"):
                 found.add(int(entry))
     return found
+
+
+def survivors(host: int | None = None, seconds: float = 10.0) -> set[int]:
+    """Return the processes of closed sandboxes that are still there after so long at most."""
+    deadline = time.monotonic() + seconds
+    while (left := alive(host)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return left
 
 
 def unexpected(rung: str, attacks: dict[str, Attack]) -> dict[str, str]:

@@ -184,7 +184,8 @@ def test_the_filter_says_what_the_tables_say(machine: str) -> None:
     assert verdict(steps, machine, guarded["kill"], [own, sigkill]) == runner.EPERM
     assert verdict(steps, machine, guarded["kill"], [1, 0]) == runner.EPERM
     assert verdict(steps, machine, guarded["tgkill"], [own, 7, 6]) == runner.ALLOW
-    assert verdict(steps, machine, guarded["prlimit64"], [0, 9, 1]) == runner.ALLOW
+    assert verdict(steps, machine, guarded["prlimit64"], [0, 3, 1]) == runner.ALLOW
+    assert verdict(steps, machine, guarded["prlimit64"], [0, 9, 1]) == runner.EPERM
     assert verdict(steps, machine, guarded["prlimit64"], [0, 0, 1]) == runner.EPERM
     assert verdict(steps, machine, guarded["prlimit64"], [0, 0, 1 << 32]) == runner.EPERM
     assert verdict(steps, machine, guarded["prlimit64"], [own, 0, 0]) == runner.ALLOW
