@@ -15,7 +15,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, Table, case, exists, func, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Select,
+    Table,
+    case,
+    exists,
+    func,
+    select,
+)
 
 from annoy_store.tables import calls, metadata, turns
 from annoy_store.views import VIEWS
@@ -47,9 +57,7 @@ _GROWING = {
     "export_rows",
 }  # fmt: skip
 APPENDED = tuple(t for t in metadata.sorted_tables if t.name in _GROWING)
-CONTROL = tuple(
-    t for t in metadata.sorted_tables if t.name not in _GROWING | SKIPPED | {"jobs"}
-)
+CONTROL = tuple(t for t in metadata.sorted_tables if t.name not in _GROWING | SKIPPED | {"jobs"})
 TABLES = tuple(t for t in metadata.sorted_tables if t.name not in SKIPPED)
 
 
@@ -103,7 +111,7 @@ def statements(single: bool) -> list[str]:
 
 
 def _shown(table: Table) -> str:
-    names = (column.key for column in held(table).selected_columns)
+    names = (str(column.key) for column in held(table).selected_columns)
     return ", ".join(f'"{name}"' for name in names if not name.startswith("_"))
 
 
@@ -196,8 +204,13 @@ _ANEW = {
     FROM whole
     """,
     "v_transitions": """
-    SELECT kind, status_1, s.status AS status_2, COUNT(*) AS chains FROM chained
-    WHERE status_1 IS NOT NULL GROUP BY ALL
+    WITH later AS (
+        SELECT chain_id, io_pair_id, ARG_MAX(COALESCE(status, ''), response_id) AS status
+        FROM v_answers WHERE number = 2 GROUP BY ALL)
+    SELECT f.kind, f.status AS status_1, NULLIF(l.status, '') AS status_2, COUNT(*) AS chains
+    FROM v_answers f
+    LEFT JOIN later l ON l.chain_id = f.chain_id AND l.io_pair_id = f.io_pair_id
+    WHERE f.number = 1 AND f.status IS NOT NULL GROUP BY ALL
     """,
     "v_cost": """
     WITH priced AS (

@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 SMALL_ROWS = 65_536
 MOST_SMALL = 12
@@ -48,12 +48,12 @@ class Kept:
     parts: list[Part] = field(default_factory=list)
     anew: Part | None = None
     last: list[Any] = field(default_factory=list)
-    seen: int = 0
+    seen: int = -1
     writers: list[str] = field(default_factory=list)
 
     @property
     def upto(self) -> int:
-        return self.parts[-1].hi if self.parts else 0
+        return self.parts[-1].hi if self.parts else -1
 
     @property
     def files(self) -> list[str]:
@@ -69,7 +69,7 @@ class Manifest:
     """
 
     store: list[Any] = field(default_factory=list)
-    stamp: list[int] = field(default_factory=list)
+    stamp: list[Any] = field(default_factory=list)
     tables: dict[str, Kept] = field(default_factory=dict)
     done_upto: dict[str, int] = field(default_factory=dict)
     done: dict[str, int] = field(default_factory=dict)
@@ -87,8 +87,9 @@ def load(folder: Path) -> Manifest:
     try:
         read = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         tables = {name: _kept(values) for name, values in read.pop("tables").items()}
-        return Manifest(tables=tables, **read)
-    except (OSError, ValueError, TypeError, KeyError):
+        state = Manifest(tables=tables, **read)
+        return state if all((folder / file).exists() for file in state.files) else Manifest()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return Manifest()
 
 

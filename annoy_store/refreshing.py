@@ -14,18 +14,21 @@ Decisions
 from __future__ import annotations
 
 import fcntl
+import gc
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Connection,
     Double,
-    SelectBase,
+    Select,
     Table,
     Text,
     func,
@@ -39,12 +42,14 @@ from annoy_store.counting import funnel
 from annoy_store.database import Store, writers_of
 from annoy_store.identity import digest
 from annoy_store.parts import Kept, Manifest, Part, load, locked, put_together, save, write_part
-from annoy_store.tables import JOB_STATES, jobs, takedowns, variants
+from annoy_store.tables import jobs, takedowns, variants
 
 FORM = 1  # of the parts: raise it when what a column means changes
 PART_ROWS = 500_000
 _AT_ONCE = 8_192
+Rows = Select[Any] | CompoundSelect[Any]
 _OPEN = ("pending", "claimed", "deferred", "suspect")
+_ENDED_BADLY = "state IN ('rejected', 'failed')"  # as the partial index spells it
 
 
 def refresh(store: Store, folder: Path) -> Manifest:
@@ -52,24 +57,37 @@ def refresh(store: Store, folder: Path) -> Manifest:
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / "refresh.lock", fcntl.LOCK_EX):
         old, stamp = load(folder), _stamp(store)
-        if stamp and stamp == old.stamp and all((folder / file).exists() for file in old.files):
+        if stamp and stamp == old.stamp:
             return old
-        new = _Refresh(store, folder, old).run()
+        with _uncollected():
+            new = _Refresh(store, folder, old).run()
         new.stamp = stamp
         save(folder, new)
         return new
 
 
-def _stamp(store: Store) -> list[int]:
-    """What changes with every commit to a file; nothing for a server."""
+def _stamp(store: Store) -> list[Any]:
+    """What changes with every commit to a file, and with our code; nothing for a server."""
     if store.path is None:
         return []
-    stamp = []
+    stamp: list[Any] = [_form()]
     for path in (store.path, store.path.with_name(f"{store.path.name}-wal")):
         about = path.stat() if path.exists() else None
         if about and about.st_size:  # an empty log comes and goes with its readers
             stamp += [about.st_ino, about.st_size, about.st_mtime_ns]
     return stamp
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the collector from looking through rows by the 100,000: a third of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class _Refresh:
@@ -107,7 +125,8 @@ class _Refresh:
         """An id up to which all rows of a table are committed, by the reasoning of planning.py."""
         known = self.old.kept(table.name)
         kept = self.new.tables[table.name] = Kept(list(known.parts), last=known.last)
-        newest = int(connection.scalar(select(func.max(table.c.id))) or 0)
+        highest = connection.scalar(select(func.max(table.c.id)))
+        newest = -1 if highest is None else int(highest)
         writers = writers_of(connection, table)  # after `newest`: who took a lower id is seen here
         kept.seen, kept.writers = newest, sorted(writers)
         if not writers:
@@ -119,13 +138,13 @@ class _Refresh:
 
     # Tables ----------------------------------------------------------------------------------
 
-    def _anew(self, connection: Connection, table: Table, chosen: SelectBase) -> Part:
+    def _anew(self, connection: Connection, table: Table, chosen: Rows) -> Part:
         kept = self.new.tables.setdefault(table.name, Kept())
         kept.anew = self._part(connection, table, chosen)
         return kept.anew
 
     def _part(
-        self, connection: Connection, table: Table, chosen: SelectBase, lo: int = 0, hi: int = 0
+        self, connection: Connection, table: Table, chosen: Rows, lo: int = 0, hi: int = 0
     ) -> Part:
         schema = _schema(table)
         batches = _batches(connection, chosen, schema)
@@ -153,7 +172,9 @@ class _Refresh:
         """Write the jobs that `known` lacks; return how many per stage are done in all files."""
         kept = self.new.tables["jobs"] = Kept(list(known.kept("jobs").parts))
         upto = _done_upto(connection)
-        self.new.done_upto = {kind: max(hi, known.done_upto.get(kind, 0)) for kind, hi in upto.items()}
+        self.new.done_upto = {
+            kind: max(hi, known.done_upto.get(kind, 0)) for kind, hi in upto.items()
+        }
         done = Counter(known.done)
         ranges = [
             _done(kind, known.done_upto.get(kind, 0), hi)
@@ -166,7 +187,7 @@ class _Refresh:
             kept.parts = put_together(self.folder, "jobs", [*kept.parts, part])
         self.new.done = dict(done)
         rest = [_done(kind, hi) for kind, hi in self.new.done_upto.items()]
-        others = [_in_state(state) for state in JOB_STATES if state != "done"]
+        others = [*map(_in_state, _OPEN), held(jobs).where(literal_column(_ENDED_BADLY))]
         return done + self._count_done(self._anew(connection, jobs, union_all(*rest, *others)))
 
     def _count_done(self, part: Part) -> Counter[str]:
@@ -186,13 +207,15 @@ def _done_upto(connection: Connection) -> dict[str, int]:
     for state in _OPEN:
         first = select(jobs.c.stage, jobs.c.variant_id, func.min(jobs.c.subject_id))
         chosen = first.where(jobs.c.state == literal_column(f"'{state}'"))
-        for stage, key, subject in connection.execute(chosen.group_by(*list(first.selected_columns)[:2])):
+        for stage, key, subject in connection.execute(
+            chosen.group_by(*list(first.selected_columns)[:2])
+        ):
             kind = f"{stage}/{key}"
             upto[kind] = min(upto.get(kind, 0), subject - 1)
     return upto
 
 
-def _done(kind: str, above: int, upto: int | None = None) -> SelectBase:
+def _done(kind: str, above: int, upto: int | None = None) -> Select[Any]:
     """The done jobs of a kind with a subject above, and at most, what is given."""
     stage, _, key = kind.partition("/")
     chosen = _in_state("done").where(jobs.c.stage == stage, jobs.c.variant_id == int(key))
@@ -200,7 +223,7 @@ def _done(kind: str, above: int, upto: int | None = None) -> SelectBase:
     return chosen if upto is None else chosen.where(jobs.c.subject_id <= upto)
 
 
-def _in_state(state: str) -> Any:
+def _in_state(state: str) -> Select[Any]:
     return held(jobs).where(jobs.c.state == literal_column(f"'{state}'"))
 
 
@@ -210,8 +233,11 @@ def _in_state(state: str) -> Any:
 def _identity(connection: Connection) -> list[Any]:
     """What the parts depend on besides rows: their form, their columns, and what was purged."""
     purged = select(func.count(takedowns.c.purged_at), func.max(takedowns.c.purged_at))
-    columns = {table.name: _schema(table).names for table in TABLES}
-    return [FORM, digest("columns", columns), *connection.execute(purged).one()]
+    return [_form(), *connection.execute(purged).one()]
+
+
+def _form() -> str:
+    return digest("form", FORM, {table.name: _schema(table).names for table in TABLES})
 
 
 def _row(connection: Connection, table: Table, key: int) -> list[Any]:
@@ -229,9 +255,7 @@ def _kind(column: ColumnElement[Any]) -> pa.DataType:
     return pa.float64() if isinstance(column.type, Double) else pa.int64()
 
 
-def _batches(
-    connection: Connection, chosen: SelectBase, schema: pa.Schema
-) -> Iterator[pa.RecordBatch]:
+def _batches(connection: Connection, chosen: Rows, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     options = {"stream_results": True, "max_row_buffer": _AT_ONCE}
     with connection.execute(chosen, execution_options=options) as result:
         for rows in result.partitions(_AT_ONCE):

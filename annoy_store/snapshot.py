@@ -66,8 +66,19 @@ def query(
     Rows stream. Raises UsageError, here or while the rows are read, for what is not one reading
     statement, for a mistake in it, for a text that only the store has, and for taking too long.
     """
-    folder = folder_of(store)
-    with opened(store, folder, fresh=fresh) as duck, _bounded(duck, seconds):
+    with opened(store, fresh=fresh) as duck, ask(duck, sql, values, seconds) as found:
+        yield found
+
+
+@contextmanager
+def ask(
+    duck: duckdb.DuckDBPyConnection,
+    sql: str,
+    values: Mapping[str, Value] | None = None,
+    seconds: float = 600.0,
+) -> Iterator[Found]:
+    """Ask one question of a snapshot that is open; as `query`."""
+    with _bounded(duck, seconds):
         try:
             statement, given = _prepared(duck, sql, values or {})
             cursor = duck.execute(statement, given)
@@ -78,10 +89,9 @@ def query(
 
 
 @contextmanager
-def opened(
-    store: Store, folder: Path, *, fresh: bool = True
-) -> Iterator[duckdb.DuckDBPyConnection]:
+def opened(store: Store, *, fresh: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB that holds the tables and views of the store, and can reach nothing else."""
+    folder = folder_of(store)
     if fresh:
         try:
             refresh(store, folder)
@@ -103,7 +113,9 @@ def _lay_out(duck: duckdb.DuckDBPyConnection, folder: Path, state: Manifest) -> 
     for table, kept in state.tables.items():
         files = ", ".join(_quoted(str(folder / file)) for file in kept.files)
         duck.execute(f'CREATE VIEW "kept_{table}" AS SELECT * FROM read_parquet([{files}])')
-    counted = "SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM kept_variants GROUP BY {})"
+    counted = (
+        "SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM kept_variants GROUP BY {})"
+    )
     several = duck.execute(counted.format("stage")).fetchall()[0][0]
     for statement in statements(single=several <= 1):
         duck.execute(statement)

@@ -82,14 +82,16 @@ def settled(rows: list[tuple[Any, ...]]) -> list[str]:
 def ask_all(store: Store, rounds: int) -> dict[str, list[dict[str, float]]]:
     """Ask both in turn; the seconds of every question of every round."""
     taken: dict[str, list[dict[str, float]]] = {name: [] for name in QUESTIONS}
-    with opened(store, folder_of(store), fresh=False) as duck:
+    with opened(store, fresh=False) as duck:
         for _ in range(rounds):
             for name, sql in QUESTIONS.items():
                 one, wall, cpu = timed(lambda sql=sql: live(store, sql))
                 two, wall_2, cpu_2 = timed(lambda sql=sql: duck.execute(sql).fetchall())
                 if settled(one) != settled(two):
                     raise SystemExit(f"the answers differ: {name}")
-                taken[name].append({"live": wall, "live_cpu": cpu, "snap": wall_2, "snap_cpu": cpu_2})
+                taken[name].append(
+                    {"live": wall, "live_cpu": cpu, "snap": wall_2, "snap_cpu": cpu_2}
+                )
     return taken
 
 
@@ -106,7 +108,9 @@ def grow(path: Path, answers: int) -> None:
 def measure(path: Path, answers: int, new: int, rounds: int) -> dict[str, Any]:
     if not path.exists():
         _, wall, _ = timed(lambda: grow(path, answers))
-        print(f"filled with {answers:,} answers in {wall:.0f} s, {path.stat().st_size / 1e9:.2f} GB")
+        print(
+            f"filled with {answers:,} answers in {wall:.0f} s, {path.stat().st_size / 1e9:.2f} GB"
+        )
     store = open_store(f"sqlite:///{path}")
     folder = folder_of(store)
     built = timed(lambda: refresh(store, folder))
