@@ -190,8 +190,8 @@ ATTRIBUTES = {
         (), "", _hidden, "s.sample_id IN (SELECT subject_id FROM a_hidden) AS hidden", "",
     ),
     "overlap": Attribute(
-        ("overlaps",), "", _overlap,
-        "s.sample_id IN (SELECT sample_id FROM a_overlap) AS overlaps", "",
+        ("overlapping",), "", _overlap,
+        "s.sample_id IN (SELECT sample_id FROM a_overlap) AS overlapping", "",
     ),
     "cluster": Attribute(
         ("cluster",), "sample_id", _cluster, "cluster.cluster",

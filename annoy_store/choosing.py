@@ -79,8 +79,10 @@ def _choose(
     )  # fmt: skip
     rules = selecting.rules(form, selection, split=request.splitting is not None)
     have = selecting.apply(duck, connection, rules, have)
+    have = have | fetch(duck, connection, [n for n in neighbours.needs(selection) if n not in have])
+    selecting.view(duck, have)
     neighbours.apply(duck, form, selection)
-    duck.execute("UPDATE subjects SET removed = 'published' WHERE removed IS NULL AND published")
+    duck.execute("UPDATE subjects SET removed = 'published' WHERE published")
     shape = shape_of(form, most)
     told = ["origin", "cluster", *(["teacher"] * (form.record != "sample"))]
     wanted = {*told, *mentioned(" ".join(plan_columns(shape)))}

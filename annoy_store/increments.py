@@ -159,7 +159,7 @@ def mark_published(
 ) -> list[tuple[int, str]]:
     """Mark subjects that the line holds as they are now; return the rows to be taken back.
 
-    Reads `candidates` with `hidden` (and `overlaps`); sets `subjects.published`.
+    Reads `candidates` with `hidden` (and `overlapping`); sets `subjects.published`.
     """
     if not line.ids:
         return []
@@ -171,7 +171,7 @@ def mark_published(
             rows.where(among(connection, export_rows.c.chain_id, p)) for p in pages(line.doubtful)
         ]
     pour(duck, "held", connection, *some)
-    overlaps_now = "c.overlaps" if overlap else "false"
+    overlaps_now = "c.overlapping" if overlap else "false"
     duck.execute(f"""
     CREATE TABLE judged AS
     SELECT h.row_id, h.{key} AS subject_id,

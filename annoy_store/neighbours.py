@@ -12,6 +12,11 @@ from annoy_store.formats import Format
 from annoy_store.selecting import Selection
 
 
+def needs(selection: Selection) -> list[str]:
+    """The attributes that these rules look at."""
+    return ["origin"] if selection.max_per_source else []
+
+
 def apply(duck: duckdb.DuckDBPyConnection, form: Format, selection: Selection) -> None:
     """Turn down, in `subjects`, what has no place beside the others; reads `candidates`."""
     order = f"published DESC, md5_number('{int(selection.seed)}/' || place)"
@@ -57,13 +62,13 @@ def _balance(duck: duckdb.DuckDBPyConnection, order: str) -> None:
 
 def _sample(duck: duckdb.DuckDBPyConnection, order: str, n: int, *, balanced: bool) -> None:
     """The first `n` by rank; if balanced, taken from each direction in turn."""
-    turn = f"row_number() OVER (PARTITION BY kind ORDER BY {order}), " if balanced else ""
+    turn = f"row_number() OVER (PARTITION BY kind ORDER BY {order})" if balanced else "0"
     duck.execute(f"""
     UPDATE subjects SET removed = 'not_sampled' WHERE subject_id IN (
         SELECT subject_id FROM (
-            SELECT subject_id, {turn or "0, "} row_number() OVER (ORDER BY {order}) AS r,
-                   {turn or "0"} AS t FROM candidates)
-        QUALIFY row_number() OVER (ORDER BY t, r) > {n})
+            SELECT subject_id, {turn} AS turn, row_number() OVER (ORDER BY {order}) AS rank_
+            FROM candidates)
+        QUALIFY row_number() OVER (ORDER BY turn, rank_) > {n})
     """)
 
 

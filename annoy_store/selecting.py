@@ -78,7 +78,7 @@ def rules(form: Format, selection: Selection, *, split: bool) -> list[Rule]:
         words = _words(licence.lower() for licence in selection.licences)
         chosen.append(Rule("licence", f"list_has_any(licences, [{words}])", ("origin",)))
     if selection.exclude_overlaps:
-        chosen.append(Rule("overlap", "NOT overlaps", ("overlap",)))
+        chosen.append(Rule("overlap", "NOT overlapping", ("overlap",)))
     chosen += _within("lines_executed", "lines", selection.lines, "pair")
     if selection.where:
         chosen.append(Rule("where", f"({selection.where}\n)", mentioned(selection.where)))

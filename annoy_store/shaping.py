@@ -119,30 +119,34 @@ class Shape:
 
 def shape_of(form: Format, most: int) -> Shape:
     """Bind a format to `records` and see what it reads and makes. Raises UsageError."""
+    try:
+        return _shape(form.sql, most)
+    except duckdb.Error as error:
+        raise UsageError(f"format {form.name}: {str(error).splitlines()[0]}") from error
+
+
+@lru_cache(maxsize=32)
+def _shape(sql: str, most: int) -> Shape:
     with duckdb.connect() as duck:
-        makes = _makes(duck, form, _schema(most), most)
+        makes = _makes(duck, sql, _schema(most), most)
         if isinstance(makes, duckdb.Error):
-            raise UsageError(f"format {form.name}: {str(makes).splitlines()[0]}")
-        needs = _needed(duck, form, _schema(most).names, makes, most)
+            raise makes
+        needs = _needed(duck, sql, _schema(most).names, makes, most)
         return Shape(tuple(needs), makes, most)
 
 
 def _needed(
-    duck: duckdb.DuckDBPyConnection,
-    form: Format,
-    names: list[str],
-    makes: pa.Schema,
-    most: int,
+    duck: duckdb.DuckDBPyConnection, sql: str, names: list[str], makes: pa.Schema, most: int
 ) -> list[str]:
     """Those of `names` without which the format is another, by halving what is taken away."""
     rest = [field for field in _schema(most) if field.name not in names]
-    if rest and _makes(duck, form, pa.schema(rest), most) == makes:
+    if rest and _makes(duck, sql, pa.schema(rest), most) == makes:
         return []
     if len(names) == 1:
         return names
     half = len(names) // 2
     parts = names[:half], names[half:]
-    return [name for part in parts for name in _needed(duck, form, part, makes, most)]
+    return [name for part in parts for name in _needed(duck, sql, part, makes, most)]
 
 
 def _schema(most: int) -> pa.Schema:
@@ -151,13 +155,13 @@ def _schema(most: int) -> pa.Schema:
 
 
 def _makes(
-    duck: duckdb.DuckDBPyConnection, form: Format, schema: pa.Schema, most: int
+    duck: duckdb.DuckDBPyConnection, sql: str, schema: pa.Schema, most: int
 ) -> pa.Schema | duckdb.Error:
     """The columns that the format makes of a stream with `schema`, or why it cannot."""
     duck.register("stream", schema.empty_table())
     try:
         duck.execute(records_view(schema.names, most))
-        return arrow_table(duck, form.sql).schema
+        return arrow_table(duck, sql).schema
     except duckdb.Error as error:
         return error
 

@@ -190,6 +190,18 @@ VIEWS = (
         WHERE a.number = 1
         """,
     ),
+    View(
+        "v_clusters",
+        "what hangs together: near-duplicate code, with the samples made of it",
+        "SELECT * FROM v_clusters WHERE sources > 1 ORDER BY sources DESC LIMIT 10",
+        """
+        SELECT cluster, SUM(CASE WHEN kind = 'source' THEN 1 ELSE 0 END) AS sources,
+               SUM(CASE WHEN kind = 'sample' THEN 1 ELSE 0 END) AS samples,
+               MIN(CASE WHEN kind = 'source' THEN subject_id END) AS example_source_id,
+               MIN(CASE WHEN kind = 'sample' THEN subject_id END) AS example_sample_id
+        FROM clusters GROUP BY cluster
+        """,
+    ),
 )
 
 
