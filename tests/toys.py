@@ -40,7 +40,7 @@ FAN_OUT = 3
 def spread(row: Row, tools: Tools) -> Outcome:
     rows: list[New] = []
     for n in range(FAN_OUT):
-        messages = [{"role": "user", "content": f"{n} {row['digest']}"}]
+        messages = [{"role": "user", "content": f"{n} {row.get('content', row['digest'])}"}]
         about = f"{n} {row['digest']}"
         rows += ask(messages, load("transform"), "transform", 1, about, source_id=row["subject_id"])
     return done(*rows)
