@@ -180,7 +180,7 @@ def _executed(sandbox: Any, about: dict[str, Any]) -> Finding:
 def _endpoint(settings: RunSettings) -> Finding:
     if settings.teacher not in ASKED:
         return Finding("endpoint", OK, f"the {settings.teacher} teacher needs none")
-    from annoy_store.teachers._presets import resolve
+    from annoy_store.endpoints.presets import resolve
 
     try:
         endpoint = resolve(settings, settings.model or "any")

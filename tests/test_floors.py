@@ -15,7 +15,7 @@ FLOORS: tuple[str, ...] = (
     "errors identity",
     """tables contracts settings parsing matching wording values restless braces literals formats
     parts views progress""",
-    "engines schema database sandbox tracing teachers",
+    "engines schema database sandbox tracing endpoints teachers",
     "policies planning counting ledger workforce writing wanting executing asking checkers hands",
     # the rest: the stages, the loop, and what is built beside it
 )

@@ -1,8 +1,7 @@
 """Teachers: models behind endpoints, and programs that answer like one; one file per backend.
 
-Decision: a backend is a file here whose name is the `--teacher` value; files with a leading
-underscore are parts of backends. A backend is imported when it is opened, because `openai` takes
-a second to import and most commands ask nobody.
+Decision: a backend is a file here whose name is the `--teacher` value. It is imported when it is
+opened, because `openai` takes a second to import and most commands ask nobody.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from annoy_store.settings import RunSettings
 
 def teacher_names() -> list[str]:
     """Return the names of the backends, sorted."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def choice(settings: RunSettings, kind: str) -> tuple[str, str | None]:

@@ -14,19 +14,19 @@ import time
 from datetime import UTC, datetime
 
 from annoy_store.contracts import Answer, Asked, Attempt, Request, TeacherIdentity
+from annoy_store.endpoints.answers import read_answer
+from annoy_store.endpoints.body import form_of, parameters
+from annoy_store.endpoints.breaker import Breaker
+from annoy_store.endpoints.budget import Budget
+from annoy_store.endpoints.faults import Fault, scrub
+from annoy_store.endpoints.gate import Gate, Slot
+from annoy_store.endpoints.limit import AdaptiveLimit
+from annoy_store.endpoints.presets import Endpoint, normal_url, resolve
+from annoy_store.endpoints.retrying import Call, pause
+from annoy_store.endpoints.tokens import NO_TOKENS, Tokens, estimate
+from annoy_store.endpoints.transport import Wire
 from annoy_store.errors import StopRun
 from annoy_store.settings import RunSettings
-from annoy_store.teachers._answers import read_answer
-from annoy_store.teachers._body import form_of, parameters
-from annoy_store.teachers._breaker import Breaker
-from annoy_store.teachers._budget import Budget
-from annoy_store.teachers._faults import Fault, scrub
-from annoy_store.teachers._gate import Gate, Slot
-from annoy_store.teachers._limit import AdaptiveLimit
-from annoy_store.teachers._presets import Endpoint, normal_url, resolve
-from annoy_store.teachers._retrying import Call, pause
-from annoy_store.teachers._tokens import NO_TOKENS, Tokens, estimate
-from annoy_store.teachers._transport import Wire
 
 _LONGEST_WAIT = 3600.0
 _STATUS = {"retry": "retry", "unreachable": "retry", "limited": "limited", "stop": "stopped"}

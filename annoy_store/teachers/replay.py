@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from annoy_store.contracts import Answer, Asked, Attempt, Request, TeacherIdentity
+from annoy_store.endpoints.tokens import estimate
 from annoy_store.errors import UsageError
 from annoy_store.identity import digest
 from annoy_store.settings import RunSettings
-from annoy_store.teachers._tokens import estimate
 
 _CAPACITY = 64
 

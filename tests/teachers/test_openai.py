@@ -345,7 +345,7 @@ def test_a_provider_that_takes_200_is_used_to_the_full(provider: Provider) -> No
     stats = provider.stats()
     assert {one.verdict for one in asked} == {"answered"}
     assert stats["max_in_flight"] >= 160
-    assert stats["counts"]["429"] < 120
+    assert stats["counts"].get("429", 0) < 120
     assert stats["paid_twice"] == 0
 
 

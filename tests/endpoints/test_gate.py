@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from annoy_store.endpoints.breaker import SICK_THRESHOLD, THRESHOLD, Breaker
+from annoy_store.endpoints.budget import Bucket, Budget
+from annoy_store.endpoints.gate import Gate
+from annoy_store.endpoints.limit import AdaptiveLimit
+from annoy_store.endpoints.tokens import Tokens
 from annoy_store.errors import StopRun
-from annoy_store.teachers._breaker import SICK_THRESHOLD, THRESHOLD, Breaker
-from annoy_store.teachers._budget import Bucket, Budget
-from annoy_store.teachers._gate import Gate
-from annoy_store.teachers._limit import AdaptiveLimit
-from annoy_store.teachers._tokens import Tokens
 
 
 def gate(cap: int = 2, **budgets: int) -> Gate:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annoy_store.contracts import Answer
-from annoy_store.teachers._answers import read_answer, split_reasoning
-from annoy_store.teachers._faults import Fault
-from annoy_store.teachers._tokens import NO_TOKENS, Tokens, read_tokens
+from annoy_store.endpoints.answers import read_answer, split_reasoning
+from annoy_store.endpoints.faults import Fault
+from annoy_store.endpoints.tokens import NO_TOKENS, Tokens, read_tokens
 
 
 def body(content: Any = "four", finish: Any = "stop", **message: Any) -> bytes:

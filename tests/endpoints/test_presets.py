@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from annoy_store.contracts import Request
+from annoy_store.endpoints.body import form_of, parameters
+from annoy_store.endpoints.presets import Endpoint, is_local, normal_url, resolve
 from annoy_store.errors import UsageError
 from annoy_store.settings import RunSettings
-from annoy_store.teachers._body import form_of, parameters
-from annoy_store.teachers._presets import Endpoint, is_local, normal_url, resolve
 
 REQUEST = Request(1, "transform", [{"role": "user", "content": "hello"}], seed=2**32 - 1)
 

@@ -18,9 +18,9 @@ from typing import Any
 import orjson
 
 from annoy_store.contracts import Answer
+from annoy_store.endpoints.faults import Fault, error_object, of_status
+from annoy_store.endpoints.tokens import Tokens, read_tokens
 from annoy_store.identity import clean
-from annoy_store.teachers._faults import Fault, error_object, of_status
-from annoy_store.teachers._tokens import Tokens, read_tokens
 
 _OPEN, _CLOSE = "<think>", "</think>"
 

@@ -11,12 +11,12 @@ import contextlib
 from collections import deque
 from dataclasses import dataclass
 
+from annoy_store.endpoints.breaker import Breaker
+from annoy_store.endpoints.budget import Budget
+from annoy_store.endpoints.faults import Kind
+from annoy_store.endpoints.limit import AdaptiveLimit
+from annoy_store.endpoints.tokens import NO_TOKENS, Tokens
 from annoy_store.errors import StopRun
-from annoy_store.teachers._breaker import Breaker
-from annoy_store.teachers._budget import Budget
-from annoy_store.teachers._faults import Kind
-from annoy_store.teachers._limit import AdaptiveLimit
-from annoy_store.teachers._tokens import NO_TOKENS, Tokens
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from annoy_store.endpoints.tokens import NO_TOKENS, Tokens
+from annoy_store.endpoints.waiting import asked_wait
 from annoy_store.identity import clean
-from annoy_store.teachers._tokens import NO_TOKENS, Tokens
-from annoy_store.teachers._waiting import asked_wait
 
 Kind = Literal["retry", "limited", "unreachable", "refused", "rejected", "stop"]
 

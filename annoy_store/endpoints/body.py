@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 
 from annoy_store.contracts import Request
+from annoy_store.endpoints.presets import Endpoint
 from annoy_store.settings import RunSettings
-from annoy_store.teachers._presets import Endpoint
 
 _LARGEST_SEED = 0x7FFF_FFFF  # some servers hold seeds in 32 signed bits
 

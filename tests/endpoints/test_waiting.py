@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annoy_store.teachers._waiting import asked_wait, jittered
+from annoy_store.endpoints.waiting import asked_wait, jittered
 from tests.provider import retry_headers
 
 NOW = 1_800_000_000.0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from annoy_store.teachers._faults import error_object, of_status, scrub
+from annoy_store.endpoints.faults import error_object, of_status, scrub
 
 
 def error(message: str = "no", **more: Any) -> dict[str, Any]:

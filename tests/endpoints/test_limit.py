@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annoy_store.teachers._limit import COOLDOWN, AdaptiveLimit
+from annoy_store.endpoints.limit import COOLDOWN, AdaptiveLimit
 
 ROUND_TRIP = 0.005
 

@@ -23,8 +23,8 @@ import aiohttp
 import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
-from annoy_store.teachers._faults import Fault, of_status
-from annoy_store.teachers._presets import Endpoint
+from annoy_store.endpoints.faults import Fault, of_status
+from annoy_store.endpoints.presets import Endpoint
 
 _CONNECT_SECONDS = 30.0
 _IDLE_SECONDS = 4.0

@@ -12,8 +12,8 @@ import random
 from dataclasses import dataclass, field
 
 from annoy_store.contracts import Attempt
-from annoy_store.teachers._faults import Fault
-from annoy_store.teachers._waiting import jittered
+from annoy_store.endpoints.faults import Fault
+from annoy_store.endpoints.waiting import jittered
 
 _AFTER_FAULT = (0.5, 60.0)  # the first pause at most, and the longest, in seconds
 _AFTER_REFUSAL = (0.25, 4.0)
