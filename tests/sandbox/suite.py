@@ -207,10 +207,10 @@ def alive(host: int | None = None) -> set[int]:
     return found
 
 
-def survivors(host: int | None = None, seconds: float = 10.0) -> set[int]:
-    """Return the processes of closed sandboxes that are still there after so long at most."""
+def survivors(before: set[int], host: int | None = None, seconds: float = 10.0) -> set[int]:
+    """Return the processes, but those of `before`, that are still there after so long at most."""
     deadline = time.monotonic() + seconds
-    while (left := alive(host)) and time.monotonic() < deadline:
+    while (left := alive(host) - before) and time.monotonic() < deadline:
         time.sleep(0.01)
     return left
 

@@ -156,13 +156,13 @@ def test_cpu_time_decides_and_sleepers_are_stopped(each: LocalSandbox) -> None:
 
 
 def test_one_who_worked_may_be_late(sandbox: LocalSandbox) -> None:
-    limits = Limits(cpu_seconds=1.0, wall_seconds=0.4, ceiling_seconds=20)
+    limits = Limits(cpu_seconds=0.4, wall_seconds=1.0, ceiling_seconds=20)
     code = (
         "import time\ndef main_solution():\n    while time.process_time() < 0.15: pass\n"
-        "    time.sleep(0.6)\n    return 1\n"
+        "    time.sleep(1.1)\n    return 1\n"
     )
     ran = call(sandbox, code, limits=limits)
-    assert (ran.outcome, ran.wall_ms > 400) == ("ok", True)
+    assert (ran.outcome, ran.wall_ms > 1000) == ("ok", True)
 
 
 def test_lines_are_counted_up_to_a_bound(each: LocalSandbox) -> None:

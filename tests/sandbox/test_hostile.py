@@ -42,11 +42,12 @@ RUNGS = ["strong", "fallback", pytest.param("minimum", marks=pytest.mark.slow)]
 @pytest.fixture(scope="module", params=RUNGS)
 def battle(request: pytest.FixtureRequest) -> Iterator[Battle]:
     with tempfile.TemporaryDirectory(prefix="annoy-victims-") as folder:
+        before = suite.alive()
         try:
             attacks, harm = suite.attack(request.param, Path(folder))
         except UsageError as error:
             pytest.skip(f"no {request.param} sandbox here: {error}")
-        yield Battle(request.param, attacks, harm, suite.survivors())
+        yield Battle(request.param, attacks, harm, suite.survivors(before))
 
 
 def test_the_suite_is_complete() -> None:
