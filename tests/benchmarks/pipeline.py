@@ -4,13 +4,14 @@ Run: python tests/benchmarks/pipeline.py [--quick] [--data FOLDER] [--latency 0.
 
 A provider on loopback answers both sides alike, whatever their wording: what a question asks is
 read out of it, and the answer follows from that alone. Transform answers are recorded ones, or
-made of recorded functions with a generator that draws from their inputs; predictions are right or
+made of recorded functions with a generator that draws from their inputs and others near; predictions are right or
 wrong by a hash. Wall time; CPU of the whole process tree (what is waited for, orphans included);
 peak memory as the proportional set size of the tree, sampled.
 
 Each verdict of either side is held against an oracle: the code on the stored or predicted input in
-two new interpreters with different hash seeds and random states. A verdict is wrong if it
-contradicts them, or if they contradict each other (then nobody could judge: `unstable`).
+new interpreters with two different hash seeds and random states. A verdict is wrong if it
+contradicts them, or if they contradict each other (then nobody could judge: `unstable`). Each
+call of the oracle is a process of its own, for functions may keep state.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ import copy
 import ctypes
 import json
 import os
+import random
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,7 +33,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,22 +53,31 @@ from tests.provider import Provider  # noqa: E402
 DATA = ROOT.parent / "shared" / "data"
 SCRIPTS = Path(__file__).with_name("scripts.py")
 WRONG_FIRST, WRONG_AGAIN = 0.35, 0.5
+POOL = 40
 ORACLE = """
-import copy, io, json, random, sys
+import io, json, os, random, sys
 sys.setrecursionlimit(20000)
 task = json.loads(sys.stdin.read())
 random.seed(task["seed"])
 space = {"__name__": "sample"}
-results, sys.stdout, real = [], io.StringIO(), sys.stdout
+real, sys.stdout = sys.stdout, io.StringIO()
 try:
     exec(compile(task["code"], "sample", "exec"), space)
-except BaseException as error:
-    space = None
+except BaseException:
+    pass
+results = []
 for given in task["inputs"]:
-    try:
-        results.append([json.loads(json.dumps(space["main_solution"](**copy.deepcopy(given))))])
-    except BaseException:
-        results.append(None)
+    ours, its = os.pipe()
+    if os.fork() == 0:
+        try:
+            os.write(its, json.dumps([space["main_solution"](**given)]).encode())
+        finally:
+            os._exit(0)
+    os.close(its)
+    text = b"".join(iter(lambda: os.read(ours, 65536), b""))
+    os.close(ours)
+    os.wait()
+    results.append(json.loads(text) if text else None)
 real.write(json.dumps(results))
 """
 
@@ -114,10 +126,13 @@ def learn(data: Path, files: int) -> tuple[Book, list[dict[str, Any]]]:
         key=lambda r: (r["blob_id"] not in recorded, r["blob_id"] not in functions),
     )
     raw = [*raw[: files * 3 // 4], *raw[len(raw) - files // 4 :]] if files < len(raw) else raw
+    plain = [f for r in raw if (f := functions.get(r["blob_id"])) and _is_plain(f)]
+    with ThreadPoolExecutor(2) as pool:
+        widened = {f["meta"]["blob_id"]: f for f in pool.map(_widened, plain)}
     for row in raw:
         blob, code = row["blob_id"], row["content"]
-        if blob in functions and _is_plain(functions[blob]):
-            function = functions[blob]
+        if blob in widened:
+            function = widened[blob]
             book.transforms[code] = _transform(function)
             book.pairs[function["refcode"].strip()] += function["ios"]
         elif blob in recorded:
@@ -129,6 +144,33 @@ def learn(data: Path, files: int) -> tuple[Book, list[dict[str, Any]]]:
 def _is_plain(function: dict[str, Any]) -> bool:
     text = json.dumps(function["ios"])
     return "NaN" not in text and "Infinity" not in text
+
+
+def _widened(function: dict[str, Any]) -> dict[str, Any]:
+    """The function with up to POOL pairs, others near the recorded ones: generators seldom repeat."""
+    dice = random.Random(function["meta"]["blob_id"])
+    recorded = [pair["input"] for pair in function["ios"]]
+    near = [_near(dice.choice(recorded), dice) for _ in range(POOL)]
+    inputs = list({canonical(value): value for value in [*recorded, *near]}.values())[:POOL]
+    results = _oracle(function["refcode"], inputs, 1, seconds=20)
+    ios = [
+        {"input": given, "output": result[0]}
+        for given, result in zip(inputs, results, strict=True)
+        if result is not None and result[0] is not None and _is_plain({"ios": result})
+    ]
+    return {**function, "ios": ios if len(ios) > 1 else function["ios"]}
+
+
+def _near(value: Any, dice: random.Random) -> Any:
+    if isinstance(value, dict):
+        return {key: _near(part, dice) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_near(part, dice) for part in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return max(min(value, 1), value + dice.randint(-2, 2)) if value >= 0 else value
+    if isinstance(value, float):
+        return round(value * dice.uniform(0.8, 1.2), 2)
+    return "".join(dice.sample(value, len(value))) if isinstance(value, str) else value
 
 
 def _transform(function: dict[str, Any]) -> str:
@@ -392,18 +434,24 @@ def _wrong(one: Judged, result: list[Any] | None) -> str | None:
     return "input_stored_after_the_call" if one.direction == "output" else "wrong_called_right"
 
 
-def _oracle(code: str, inputs: list[Any], number: int) -> list[list[Any] | None]:
+def _oracle(
+    code: str, inputs: list[Any], number: int, seconds: float = 300
+) -> list[list[Any] | None]:
     given = [value if isinstance(value, dict) else {"\0": 0} for value in inputs]
     task = json.dumps({"code": code, "inputs": given, "seed": number})
     environment = {**os.environ, "PYTHONHASHSEED": str(number)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", ORACLE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True, env=environment, start_new_session=True,
+    )  # fmt: skip
     try:
-        ran = subprocess.run(
-            [sys.executable, "-c", ORACLE], input=task, text=True, capture_output=True,
-            env=environment, timeout=120, check=False,
-        )  # fmt: skip
-        found: list[list[Any] | None] = json.loads(ran.stdout)
+        found: list[list[Any] | None] = json.loads(process.communicate(task, timeout=seconds)[0])
     except (subprocess.TimeoutExpired, ValueError):
-        return [None] * len(inputs)
+        found = [None] * len(inputs)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     return found
 
 
