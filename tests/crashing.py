@@ -142,7 +142,8 @@ class Storm:
     workers: int = 4
     longest_pause: float = 0.12
     mutation: bool = False
-    restart: Callable[[], None] | None = None
+    restart: Callable[[], object] | None = None
+    most_restarts: int = 2
     restarts: int = 0
     done: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("kill", "term", "stop"), 0))
     complaints: str = ""
@@ -155,7 +156,7 @@ class Storm:
             paused: dict[int, float] = {}
             fed = 0
             until = time.monotonic() + deadline
-            while self.done["kill"] < self.kills or not self._finished():
+            while self.done["kill"] < self.kills or self._unfinished():
                 assert time.monotonic() < until, f"not finished: {self._standing()}"
                 alive = {pid for pid in alive if workforce.process_start(pid)}
                 while len(alive) < self.workers:
@@ -222,8 +223,8 @@ class Storm:
         with contextlib.suppress(ProcessLookupError):
             os.kill(victim, number)
             self.done[name] += 1
-        due = self.kills * (self.restarts + 1)
-        if self.restart and self.done["kill"] * 3 >= due and self.restarts < 2:
+        due = self.kills * (self.restarts + 1) // (self.most_restarts + 1)
+        if self.restart and self.done["kill"] >= due and self.restarts < self.most_restarts:
             self.restarts += 1
             self.restart()
 
@@ -249,14 +250,13 @@ class Storm:
         return self.store.transact(funnel)
 
     def _unfinished(self) -> int:
-        states = self._standing().values()
-        return sum(n for by in states for state, n in by.items() if state not in _ENDED)
-
-    def _finished(self) -> bool:
+        """Jobs that have not ended, and sources for which nobody has planned."""
         found = self._standing()
-        n_sources = self.store.transact(lambda c: c.scalar(select(func.count(sources.c.id))))
-        begun = sum(found.get("spread", {}).values())
-        return begun == n_sources and self._unfinished() == 0
+        n_sources = self.store.transact(lambda c: c.scalar(select(func.count(sources.c.id)))) or 0
+        jobs_left = sum(
+            n for by in found.values() for state, n in by.items() if state not in _ENDED
+        )
+        return n_sources - sum(found.get("spread", {}).values()) + jobs_left
 
 
 _ENDED = ("done", "failed", "rejected")
