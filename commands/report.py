@@ -1,0 +1,95 @@
+"""Draw the store's figures on one page of HTML, or as pictures.
+
+Funnel, yields over time, failures, wrong answers, second turns, difficulty, cost, prompts,
+near-duplicates, slow samples and missing modules, each with the table behind it and an example.
+FILE.html stands alone: no network, no script, light and dark. It is drawn from the columnar
+snapshot, which is brought up to date first; --live asks the store itself, which takes longer.
+
+\b
+Examples:
+  annoy report report.html
+  annoy report --png figures/ --theme dark
+  annoy report report.html --png figures/ --live
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from annoy_store.errors import UsageError
+from annoy_store.reports import gather, report, write_pictures
+
+from ._shared import json_option, print_json, progress, say, store_of
+
+
+@click.command(help=__doc__)
+@click.argument(
+    "file", metavar="[FILE.html]", required=False, type=click.Path(path_type=Path, dir_okay=False)
+)
+@click.option(
+    "--png", "folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
+    help="Write every figure into DIR as a picture (needs the extra `report`).",
+)  # fmt: skip
+@click.option(
+    "--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True,
+    help="Colours of the pictures; the page follows its reader.",
+)  # fmt: skip
+@click.option("--live", is_flag=True, help="Ask the store and not its snapshot.")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    file: Path | None,
+    folder: Path | None,
+    theme: str,
+    live: bool,
+    as_json: bool,
+) -> None:
+    if file is None and folder is None:
+        raise click.UsageError("say where to: annoy report FILE.html, or --png DIR", ctx)
+    store = store_of(ctx)
+    with progress(ctx) as tell:
+        gathered = gather(store, _now(), live=live, tell=lambda key: tell(f"drawing {key}"))
+        pictures = write_pictures(folder, gathered.drawn, theme) if folder else []
+        if file:
+            _write(file, report(store, gathered))
+    if as_json:
+        figures = {
+            d.key: [dict(zip(d.columns, map(_plain, r), strict=True)) for r in d.rows]
+            for d in gathered.drawn
+        }
+        written = [str(f) for f in ([file] if file else []) + pictures]
+        print_json(
+            {"store": gathered.store, "at": gathered.at, "figures": figures, "files": written}
+        )
+        return
+    if file:
+        click.echo(file)
+    for picture in pictures:
+        click.echo(picture)
+    say(
+        ctx,
+        f"{sum(bool(d.svg) for d in gathered.drawn)} of {len(gathered.drawn)} figures have something to show",
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _plain(cell: object) -> object:
+    return cell if isinstance(cell, int | float | None) else str(cell)
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file as a whole or not at all."""
+    part = file.with_name(f".{file.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UsageError(f"cannot write {file}: {error.strerror}") from error
