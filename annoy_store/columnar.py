@@ -12,7 +12,6 @@ Decisions
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from sqlalchemy import (
@@ -230,8 +229,3 @@ _ANEW = {
     WHERE a._turn_id IS NOT NULL GROUP BY ALL
     """,
 }
-
-
-def names_left_out(words: str) -> list[str]:
-    """Which of the columns that column files leave out `words` (of an error) speaks of."""
-    return sorted(LEFT_OUT & set(re.findall(r"\w+", words)))

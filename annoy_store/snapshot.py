@@ -7,7 +7,7 @@ Decisions
   it loses its access to everything else, and may not get it back: no other file, no network, no
   extension, no setting, no Python variable. One SELECT at a time; a question is bounded in time,
   memory and disk.
-- Large texts are not in it; a question that names one is told to ask the store itself.
+- Large texts are not in it; a question that names one is for the store itself (`OnlyInStore`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 
 import duckdb
 
-from annoy_store.columnar import SKIPPED, names_left_out, statements
+from annoy_store.columnar import LEFT_OUT, SKIPPED, statements
 from annoy_store.database import Store
 from annoy_store.duck import open_duck
 from annoy_store.errors import UsageError
@@ -32,6 +32,11 @@ from annoy_store.identity import digest
 from annoy_store.parts import Manifest, reading
 from annoy_store.querying import Found, Value
 from annoy_store.refreshing import refresh
+
+
+class OnlyInStore(UsageError):
+    """The snapshot cannot answer this; the store itself can."""
+
 
 MEMORY = "2GB"
 SPILL = "8GB"
@@ -85,7 +90,7 @@ def ask(
             names = tuple(column[0] for column in cursor.description or ())
             yield Found(names, _rows(cursor))
         except duckdb.Error as error:
-            raise UsageError(_fault(error, seconds)) from None
+            raise _fault(error, seconds) from None
 
 
 @contextmanager
@@ -96,8 +101,8 @@ def opened(store: Store, *, fresh: bool = True) -> Iterator[duckdb.DuckDBPyConne
         try:
             refresh(store, folder)
         except OSError as error:
-            words = f"cannot keep a snapshot in {folder} ({error.strerror}); ask the store itself"
-            raise UsageError(f"{words}: --live") from error
+            words = f"cannot keep a snapshot in {folder} ({error.strerror})"
+            raise OnlyInStore(f"{words}; ask the store itself: --live") from error
     threads = os.cpu_count() or 1
     with (
         reading(folder) as state,
@@ -191,26 +196,30 @@ def _bounded(duck: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
-def _fault(error: duckdb.Error, seconds: float) -> str:
+def _fault(error: duckdb.Error, seconds: float) -> UsageError:
     words = (str(error).strip().splitlines() or ["unknown error"])[0]
     if isinstance(error, duckdb.InterruptException):
-        return f"the query took longer than {seconds:g} s and was stopped; narrow it, or --seconds"
-    if isinstance(error, duckdb.PermissionException):
-        return "only reading the store is allowed here (files, network and extensions are refused)"
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return "the query needs too much memory and disk; narrow it"
-    if isinstance(error, duckdb.BinderException | duckdb.CatalogException):
+        words = f"the query took longer than {seconds:g} s and was stopped; narrow it, or --seconds"
+    elif isinstance(error, duckdb.PermissionException):
+        words = "only reading the store is allowed here (files, network, extensions are refused)"
+    elif isinstance(error, duckdb.OutOfMemoryException):
+        words = "the query needs too much memory and disk; narrow it"
+    elif isinstance(error, duckdb.BinderException | duckdb.CatalogException):
         return _unknown(words)
-    if isinstance(error, duckdb.InvalidInputException) and "parameters" in words:
-        return f"{words}; give a value with -p name=value"
-    return f"SQL: {words}"
+    elif isinstance(error, duckdb.InvalidInputException) and "parameters" in words:
+        words = f"{words}; give a value with -p name=value"
+    else:
+        words = f"SQL: {words}"
+    return UsageError(words)
 
 
-def _unknown(words: str) -> str:
+def _unknown(words: str) -> UsageError:
     """A name that is not there: either it is no name, or the store alone has it."""
     named = re.search(r'(?:column named|column|with name) "?(\w+)"?', words)
-    if named and (names_left_out(named[1]) or named[1] in SKIPPED):
-        return f"{named[1]} is not in the snapshot; ask the store itself: --live"
+    if named and (named[1] in LEFT_OUT or named[1] in SKIPPED):
+        return OnlyInStore(f"{named[1]} is not in the snapshot; ask the store itself: --live")
+    if "Function" in words:
+        return UsageError(f"SQL: {words}; the functions of the store itself: --live")
     if "not found" in words or "does not exist" in words:
-        return f"{words}; what there is: annoy sql"
-    return f"SQL: {words}"
+        return UsageError(f"{words}; what there is: annoy sql")
+    return UsageError(f"SQL: {words}")

@@ -4,11 +4,16 @@ Without QUERY, lists every view and table with its columns and meaning. `@FILE` 
 query from a file, `-` from stdin. Whatever the query says, nothing is written. `--json` is
 `--format json`; jsonl, json, csv and markdown stream any number of rows.
 
+A columnar snapshot beside the store answers, brought up to date first; its SQL is DuckDB's. It
+has every table and view, but of large texts only the length (`refcode_chars`): a question that
+names such a text goes to the store itself, in the SQL of its database, as all do with `--live`.
+
 \b
 Examples:
   annoy sql
   annoy sql 'SELECT * FROM v_failures ORDER BY jobs DESC LIMIT 10'
   annoy sql 'SELECT id, path FROM origins WHERE repo = :r' -p r=octocat/hello --format csv
+  annoy sql --live "SELECT refcode FROM samples WHERE refcode LIKE '%yield%' LIMIT 1"
 """
 
 from __future__ import annotations
@@ -18,11 +23,12 @@ from pathlib import Path
 
 import click
 
+from annoy_store import snapshot
 from annoy_store.errors import UsageError
 from annoy_store.querying import Described, Value, asking, describe
 
 from ._formats import WRITERS
-from ._shared import json_option, on_terminal, print_json, print_table, store_of
+from ._shared import json_option, on_terminal, print_json, print_table, say, store_of
 
 
 @click.command(help=__doc__)
@@ -34,6 +40,7 @@ from ._shared import json_option, on_terminal, print_json, print_table, store_of
 @click.option(
     "-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Value of :name in QUERY."
 )
+@click.option("--live", is_flag=True, help="Ask the store itself, not its snapshot.")
 @click.option("--seconds", default=600.0, show_default=True, help="Give up after so long.")
 @json_option
 @click.pass_context
@@ -42,6 +49,7 @@ def command(
     query: str | None,
     form: str,
     params: tuple[str, ...],
+    live: bool,
     seconds: float,
     as_json: bool,
 ) -> None:
@@ -50,8 +58,14 @@ def command(
     if query is None:
         _list(describe(store), form)
         return
-    with asking(store, _text(query), dict(map(_param, params)), seconds) as found:
-        WRITERS[form](found.columns, found.rows)
+    wanted = store, _text(query), dict(map(_param, params)), seconds
+    try:
+        with (asking if live else snapshot.query)(*wanted) as found:
+            WRITERS[form](found.columns, found.rows)
+    except snapshot.OnlyInStore as fault:
+        say(ctx, str(fault).partition(";")[0] + "; asking the store itself")
+        with asking(*wanted) as found:
+            WRITERS[form](found.columns, found.rows)
 
 
 def _text(query: str) -> str:

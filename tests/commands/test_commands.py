@@ -105,10 +105,10 @@ def test_a_table_has_an_end(annoy: Annoy, worked: Path) -> None:
     query = (
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n LIMIT 1500) SELECT i FROM n"
     )
-    result = annoy("sql", query)
+    result = annoy("sql", "--live", query)
     assert len(result.stdout.splitlines()) == 1001
     assert "only the first 1,000 rows" in result.stderr
-    assert len(annoy("sql", query, "--format", "csv").stdout.splitlines()) == 1501
+    assert len(annoy("sql", "--live", query, "--format", "csv").stdout.splitlines()) == 1501
 
 
 def test_hostile_text_does_not_reach_the_terminal(annoy: Annoy) -> None:
@@ -308,3 +308,19 @@ def test_every_process_agrees(process: Process) -> None:
         process("sql", "SELECT content FROM sources", "--format", "csv").stdout
         == "content\na = 1\n"
     )
+
+
+def test_a_question_about_texts_goes_to_the_store_itself(annoy: Annoy, worked: Path) -> None:
+    by_itself = annoy("sql", "SELECT refcode FROM samples ORDER BY id", "--json")
+    assert "refcode is not in the snapshot; asking the store itself" in by_itself.stderr
+    assert told(by_itself) == told(
+        annoy("sql", "--live", "SELECT refcode FROM samples ORDER BY id", "--json")
+    )
+    assert annoy("sql", "SELECT MAX(refcode_chars) > 0 FROM samples").stderr == ""
+
+
+def test_a_snapshot_that_cannot_be_kept_is_no_hindrance(annoy: Annoy, worked: Path) -> None:
+    (worked.parent / "annoy.db.snapshot").write_text("in the way")
+    result = annoy("sql", "SELECT COUNT(*) AS n FROM sources", "--json")
+    assert told(result)[0]["n"] > 0
+    assert "asking the store itself" in result.stderr

@@ -120,7 +120,7 @@ def test_a_reader_that_leaves_is_no_error(process: Process, tmp_path: Path) -> N
     )
     env = {"PYTHONPATH": str(CHECKOUT), "PATH": os.environ["PATH"]}
     with subprocess.Popen(
-        [sys.executable, "-m", "annoy_store", "sql", query, "--format", "jsonl"],
+        [sys.executable, "-m", "annoy_store", "sql", "--live", query, "--format", "jsonl"],
         cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as asked:  # fmt: skip
         assert asked.stdout is not None
