@@ -142,7 +142,7 @@ class Storm:
     workers: int = 4
     longest_pause: float = 0.12
     mutation: bool = False
-    restart: Callable[[], object] | None = None
+    restart: Callable[[], None] | None = None
     most_restarts: int = 2
     restarts: int = 0
     done: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("kill", "term", "stop"), 0))
