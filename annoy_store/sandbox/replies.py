@@ -69,8 +69,8 @@ def _by_force(head: Mapping[str, Any], limits: Limits, guarded: bool) -> Ran | N
         return Ran("bad_frame", error_message="wrote to a pipe that is not its own")
     if killed != "late" and status < 0:
         return _crash(-status, guarded)
-    if not head["framed"]:
-        silent = head.get("silent", True)
+    if not head["framed"] or status > 0:
+        silent = head["silent"]
         said = "ended without a result" if silent else "wrote to a pipe that is not its own"
         return Ran("no_result" if silent else "bad_frame", error_message=said)
     return None

@@ -790,8 +790,8 @@ class Zygote:
         limit(resource.RLIMIT_FSIZE, 16 << 20)
         limit(resource.RLIMIT_NOFILE, 64)
         limit(resource.RLIMIT_CORE, 0)
-        if self.forks_allowed:
-            limit(resource.RLIMIT_NPROC, 512)
+        if self.setup["subprocesses"]:
+            limit(resource.RLIMIT_NPROC, 1024)
 
     def _limit_memory(self, megabytes: int) -> None:
         """Limit this process, and so the next children: their filter forbids to change that."""
@@ -819,7 +819,7 @@ class Zygote:
 
     def _answer(self, job: Job, task: Any, refusal: dict[str, Any] | None) -> bool:
         if refusal is not None:
-            head = {"status": 0, "framed": True, "cpu": 0.0, "wall": 0.0}
+            head = {"status": 0, "framed": True, "silent": False, "cpu": 0.0, "wall": 0.0}
             send(self.control, head, _report(refusal).encode())
             return True
         head, payload = self._fork(job, task)
@@ -904,17 +904,22 @@ class Zygote:
         return (min(wait, 0.01) if self.forks_allowed else wait), None
 
     def _reap(self, pid: int, killed: str | None) -> tuple[int, Any, bool]:
-        """Wait for the child; return its status (negative: signal), use, and if it lingered."""
+        """Wait for the child; return its status (negative: signal), use, and if it lingered.
+
+        One that was ending already keeps its status when it is killed, so waiting less under
+        load changes nothing but the time.
+        """
         pause = 0.0
-        while killed is None and pause < 0.02:
-            done, status, usage = os.wait4(pid, os.WNOHANG)
+        while killed is None and pause < 0.1:
+            done, raw, usage = os.wait4(pid, os.WNOHANG)
             if done:
-                return _status(status), usage, False
+                return _status(raw), usage, False
             time.sleep(pause)
             pause = pause * 2 or 0.0001
         os.kill(pid, signal.SIGKILL)
-        _, status, usage = os.wait4(pid, 0)
-        return _status(status), usage, killed is None
+        _, raw, usage = os.wait4(pid, 0)
+        status = _status(raw)
+        return status, usage, killed is None and status == -signal.SIGKILL
 
     def _swept(self) -> bool:
         """Leave nothing of the last child; return whether this zygote is as good as new."""

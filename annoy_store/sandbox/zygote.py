@@ -26,7 +26,7 @@ from typing import IO, Any
 from annoy_store.contracts import Limits, Program
 from annoy_store.sandbox.habitat import RUNNER, Interpreter, environment, readable
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 COMPILE_SECONDS = 10.0
 GRACE_SECONDS = 15.0
 MOST_FRAME_BYTES = 1 << 28

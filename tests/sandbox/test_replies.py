@@ -36,6 +36,7 @@ def judged(payload: bytes = GOOD, guarded: bool = True, **head: Any) -> Ran:
         ({"framed": False, "silent": True}, "no_result"),
         ({"framed": False}, "bad_frame"),
         ({"status": -11}, "crash"),
+        ({"status": 1}, "bad_frame"),
         ({"status": -9, "cpu": 5.1}, "cpu_timeout"),
     ],
 )
