@@ -39,7 +39,10 @@ from ._shared import json_option, print_json, progress, say, store_of, warn
 @click.option("--language", help="Language of all rows; default: their own, else by file name.")
 @click.option("-n", "--limit", type=click.IntRange(1), help="Stop after so many rows.")
 @click.option(
-    "--as", "kind", type=click.Choice(["sources", "samples"]), default="sources",
+    "--as",
+    "kind",
+    type=click.Choice(["sources", "samples"]),
+    default="sources",
     help="What they are: code to transform, or functions with tests (no model needed).",
 )
 @json_option
