@@ -202,7 +202,7 @@ def test_a_folder_that_cannot_be_written(annoy: Annoy, tmp_path: Path, command: 
     if command.startswith("policy"):
         annoy("init")
         Path("annoy.db.lock").unlink(missing_ok=True)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (p for p in (tmp_path, *tmp_path.parents) if "pytest-" in str(p)):
         folder.chmod(0o755)
     code = (
         "import os, sys, alembic.command, alembic.config, sqlalchemy.dialects.sqlite\n"
