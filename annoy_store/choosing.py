@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
 from sqlalchemy import Connection
 
-from annoy_store import neighbours, publications, selecting, splitting
+from annoy_store import neighbours, publications, selecting, splitting, tokens
 from annoy_store.attributes import fetch, mentioned
 from annoy_store.database import Store
 from annoy_store.duck import arrow_table, open_duck
@@ -79,6 +79,7 @@ def _choose(
     )  # fmt: skip
     rules = selecting.rules(form, selection, split=request.splitting is not None)
     have = selecting.apply(duck, connection, rules, have)
+    tokens.apply(duck, connection, selection)
     have = have | fetch(duck, connection, [n for n in neighbours.needs(selection) if n not in have])
     selecting.view(duck, have)
     neighbours.apply(duck, form, selection)

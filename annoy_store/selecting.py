@@ -123,10 +123,15 @@ def _refuse_answers(form: Format, selection: Selection) -> None:
 
 
 def _within(column: str, reason: str, bounds: Range, *needs: str) -> list[Rule]:
+    return [] if bounds == ANY else [Rule(reason, between(column, bounds), needs)]
+
+
+def between(column: str, bounds: Range) -> str:
+    """SQL that is true for a value within `bounds`, ends included."""
     low, high = bounds
     tests = [f"{column} >= {low}"] if low is not None else []
     tests += [f"{column} <= {high}"] if high is not None else []
-    return [Rule(reason, " AND ".join(tests), needs)] if tests else []
+    return " AND ".join(tests) or "true"
 
 
 def _words(words: Iterable[str]) -> str:

@@ -135,3 +135,20 @@ def test_samples_have_no_answers(filled: Store) -> None:
     assert count(filled, "codeio_raw", licences=("mit",), where="repo <> 'team/ant'").n_rows == 2
     with pytest.raises(UsageError, match=r"codeio_raw is about samples.*leave out --only"):
         count(filled, "codeio_raw", only="correct")
+
+
+def test_lengths_in_tokens(filled: Store, tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    model = tokenizers.models.WordLevel({"[UNK]": 0}, unk_token="[UNK]")
+    words = tokenizers.Tokenizer(model)
+    words.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    words.save(str(tmp_path / "tokenizer.json"))
+    # 'What does ant give? predict_output: {"x":0}' and 'I see. {"output": "ant"}'
+    given = {"tokenizer": tmp_path / "tokenizer.json"}
+    assert dict(count(filled, tokens=(None, 10), **given).removed) == {"tokens": 6}
+    assert count(filled, tokens=(11, None), **given).n_rows == 6
+    with pytest.raises(UsageError, match="--tokens needs --tokenizer FILE"):
+        count(filled, tokens=(1, None))
+    (tmp_path / "broken.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"broken.json is not a tokenizer.json"):
+        count(filled, tokens=(1, None), tokenizer=tmp_path / "broken.json")

@@ -1,0 +1,134 @@
+"""annoy export, exports, cluster and decontaminate as a person types them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from annoy_store.database import open_store
+from commands.export import REASONS
+from tests import chains
+from tests.commands.conftest import Annoy
+
+OneLine = Callable[[Result], str]
+
+
+@pytest.fixture(autouse=True)
+def _filled() -> None:
+    """A store in the working folder, where annoy looks for it."""
+    store = open_store("sqlite:///annoy.db", create=True)
+    chains.fill(store, ["ant", "bee", "cow"])
+    store.close()
+
+
+def test_export_and_exports(annoy: Annoy) -> None:
+    done = annoy("export", "messages", "out")
+    assert done.exit_code == 0
+    assert done.stdout.split() == ["left", "out", "rows", "not", "answered", "right", "3",
+                                   "split", "rows", "train", "6"]  # fmt: skip
+    assert "export 1: 6 rows in out" in done.stderr
+    assert len(Path("out/train.jsonl").read_text().splitlines()) == 6
+    again = annoy("export", "messages", "again")
+    assert "6 rows in again, the same as before" in again.stderr
+    listed = json.loads(annoy("exports", "--json").stdout)
+    assert [(row["id"], row["format"], row["n_rows"]) for row in listed] == [(1, "messages", 6)]
+    assert "messages" in annoy("exports").stdout
+
+
+def test_json_says_it_all(annoy: Annoy) -> None:
+    told = json.loads(annoy("export", "codeio", "out", "--only", "revised", "--json").stdout)
+    assert (told["rows"], told["splits"], told["left_out"]) == (3, {"train": 3}, {"not_revised": 6})
+    assert told["files"][0]["name"] == "train.jsonl"
+
+
+def test_every_option_at_once(annoy: Annoy) -> None:
+    done = annoy(
+        "export", "codeio", "out", "--only", "all", "--turns", "1,2", "--teacher", "tracer",
+        "--licence", "mit,apache-2.0", "--where", "kind = 'predict_output'", "--exclude-overlaps",
+        "--chars", "1..100000", "--lines", "1..", "--pass-rate", "0..1", "--one-per-prompt",
+        "--max-per-source", 5, "--balance", "direction", "--sample", 4, "--seed", 3,
+        "--split", "train=.5,test=.5", "--salt", "s", "--parquet", "--compression", "gzip",
+        "--shard-rows", 2, "--threads", 2, "--dry-run",
+    )  # fmt: skip
+    assert done.exit_code == 0
+    assert "came while this ran" in done.stdout  # a dry run does not cluster
+    assert not Path("out").exists()
+
+
+def test_nothing_to_write_is_no_error(annoy: Annoy) -> None:
+    done = annoy("export", "codeio", "out", "--licence", "gpl-3.0")
+    assert (done.exit_code, Path("out").exists()) == (0, False)
+    assert "no row to write" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["codeoi", "out"], "unknown format 'codeoi'; known are: alpaca, codeio"),
+        (["codeio", "used"], "is not empty; name a new one, or empty it first"),
+        (["codeio", "out", "--where", "x = 1"], "--where: Binder Error"),
+        (["codeio", "out", "--split", "train=2"], "not a split: 'train=2'"),
+        (["codeio", "out", "--since", "last"], "there is no export 'last' of codeio to add to"),
+        (["codeio", "out", "--turns", "one"], "--turns must be numbers, not one"),
+        (["codeio", "out", "--tokens", "..9"], "--tokens needs --tokenizer FILE"),
+        (["none.sql", "out"], "cannot read the format none.sql"),
+    ],
+)
+def test_mistakes(annoy: Annoy, one_line: OneLine, arguments: list[str], words: str) -> None:
+    Path("used").mkdir()
+    Path("used/file").write_text("1")
+    assert words in one_line(annoy("export", *arguments))
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("ends", ["1", "a..b", ".."])
+def test_a_range_has_two_ends(annoy: Annoy, ends: str) -> None:
+    result = annoy("export", "codeio", "out", "--lines", ends)
+    assert result.exit_code == 2
+    assert "is not MIN..MAX" in result.stderr
+
+
+def test_splits_and_increments(annoy: Annoy) -> None:
+    first = annoy("export", "codeio", "one", "--split", "train=.5,test=.5", "--json")
+    assert set(json.loads(first.stdout)["splits"]) <= {"train", "test"}
+    assert annoy("export", "codeio", "two", "--since", "last").exit_code == 0
+    assert not Path("two").exists()
+    store = open_store("sqlite:///annoy.db")
+    chains.fill(store, ["dog"])
+    store.close()
+    second = json.loads(annoy("export", "codeio", "two", "--since", "last", "--json").stdout)
+    assert (second["rows"], second["left_out"]) == (3, {"published": 9})
+
+
+def test_cluster(annoy: Annoy) -> None:
+    told = json.loads(annoy("cluster", "--json").stdout)
+    assert told == {"subjects": 6, "signed": 6, "clusters": 3, "largest": 2, "changed": 6}
+    assert "clusters" in annoy("cluster").stdout
+    assert annoy("sql", "SELECT * FROM v_clusters", "--format", "jsonl").stdout.count("\n") == 3
+
+
+def test_decontaminate(annoy: Annoy, one_line: OneLine) -> None:
+    Path("b.jsonl").write_text('{"input": {"x": 1}, "output": "ant"}\n')
+    (told,) = json.loads(annoy("decontaminate", "b.jsonl", "--json").stdout)
+    assert (told["items"], told["overlaps"], told["samples"]) == (1, {"answer": 1}, 1)
+    assert "b.jsonl" in annoy("decontaminate", "b.jsonl").stdout
+    left = json.loads(annoy("export", "codeio", "out", "--exclude-overlaps", "--json").stdout)
+    assert left["left_out"] == {"overlap": 3}
+    assert "cannot read none.jsonl" in one_line(annoy("decontaminate", "none.jsonl"))
+
+
+def test_every_reason_has_words() -> None:
+    from annoy_store import increments, neighbours, selecting, tokens
+
+    sources = [
+        Path(m.__file__ or "").read_text() for m in (increments, neighbours, selecting, tokens)
+    ]
+    marks = r"removed = '(\w+)'|Rule\(\"(\w+)\"|_rank\(duck, \"(\w+)\"|keep\(duck, \"(\w+)\""
+    found = {next(filter(None, groups)) for text in sources for groups in re.findall(marks, text)}
+    assert len(found) > 12
+    assert found <= set(REASONS)
