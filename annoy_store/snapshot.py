@@ -16,8 +16,8 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from annoy_store.duck import open_duck
 from annoy_store.errors import UsageError
 from annoy_store.identity import digest
 from annoy_store.parts import Manifest, reading
-from annoy_store.querying import Found, Value
+from annoy_store.querying import Found, Value, asking
 from annoy_store.refreshing import refresh
 
 
@@ -91,6 +91,22 @@ def ask(
             yield Found(names, _rows(cursor))
         except duckdb.Error as error:
             raise _fault(error, seconds) from None
+
+
+@contextmanager
+def asker(store: Store, *, live: bool = False) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
+    """A function that asks the snapshot, refreshed once; or the store, if `live` or it must."""
+
+    def ask_store(sql: str) -> list[tuple[Any, ...]]:
+        with asking(store, sql) as found:
+            return list(found.rows)
+
+    with ExitStack() as stack:
+        try:
+            duck = None if live else stack.enter_context(opened(store))
+        except OnlyInStore:
+            duck = None
+        yield ask_store if duck is None else lambda sql: duck.execute(sql).fetchall()
 
 
 @contextmanager

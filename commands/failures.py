@@ -1,0 +1,62 @@
+"""Show what goes wrong most, stage by stage, and what to do about it.
+
+Messages that differ only in numbers, names and paths count as one. Each line has an example to
+read with `annoy show`. Counted are jobs that were rejected or failed, tries of a call, answers
+that are not correct (by kind of mismatch), and pairs that do not hold.
+
+\b
+Examples:
+  annoy failures
+  annoy failures --stage generate --limit 30
+  annoy failures --json | jq '.[] | select(.n > 100)'
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from annoy_store.failures import Failure, failures, top
+from annoy_store.snapshot import asker
+
+from ._shared import json_option, print_json, print_table, say, store_of
+
+STAGES = ("transform", "complete", "parse", "generate", "predict", "verify", "revise")
+
+
+@click.command(help=__doc__)
+@click.option("--stage", type=click.Choice(STAGES), help="Only this stage.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(1), default=8, show_default=True, help="Per stage."
+)
+@click.option("--live", is_flag=True, help="Ask the store itself, not its snapshot.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, stage: str | None, limit: int, live: bool, as_json: bool) -> None:
+    with asker(store_of(ctx), live=live) as ask:
+        found = failures(ask, stage)
+    shown = top(found, limit)
+    if as_json:
+        print_json([asdict(failure) for failure in shown])
+        return
+    if not found:
+        click.echo("nothing went wrong")
+        return
+    columns = ("stage", "what", "reason", "message", "n", "example")
+    print_table(columns, [(f.stage, f.what, f.reason, f.signature, f.n, f.example) for f in shown])
+    _advise(ctx, shown, len(found) - len(shown))
+
+
+def _advise(ctx: click.Context, shown: list[Failure], more: int) -> None:
+    """What to do, each once, for the most frequent first."""
+    click.echo("\nwhat to do:")
+    told: set[str] = set()
+    for failure in sorted(shown, key=lambda f: -f.n):
+        if failure.hint and failure.hint not in told:
+            told.add(failure.hint)
+            click.echo(f"  {failure.stage} {failure.reason}: {failure.hint}")
+    if more > 0:
+        say(ctx, f"{more} more kinds of trouble: --limit")
+    if shown:
+        say(ctx, f"read one: annoy show {shown[0].example}")
