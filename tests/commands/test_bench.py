@@ -35,8 +35,8 @@ def test_scores_a_model_and_asks_nothing_twice(annoy: Annoy, bench: Path) -> Non
     with Provider(answers=double).serving() as provider:
         options = ("--base-url", provider.url, "--model", "m")
         first = annoy("bench", "score", bench, "a.jsonl", *options, "--json")
+        assert first.exit_code == 0, first.output
         told = json.loads(first.stdout)
-        assert first.exit_code == 0
         assert (told["all"]["examples"]["right"], told["all"]["examples"]["of"]) == (2, 3)
         assert told["all"]["problems"]["share"] == 0
         assert told["all"]["no_answer"] == 1
