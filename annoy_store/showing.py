@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, FromClause, Select, Table, func, select, union_all
+from sqlalchemy import Column, Connection, FromClause, Select, Table, func, select, union_all
 
 from annoy_store.database import among
 from annoy_store.errors import UsageError
@@ -94,12 +94,17 @@ def _edge(above: str, below: str, up: Any, down: Any, joined: Any = None) -> Edg
     )
 
 
-def _chains() -> FromClause:
-    """(response, chain): a chain is named by its first answer, later ones say whose they are."""
-    answered = turns.join(calls, calls.c.prompt_id == turns.c.prompt_id).join(
+def _chains(up: Column[int], *joined: Any) -> FromClause:
+    """(up, chain): a chain is named by its first answer, later ones say whose they are.
+
+    What is joined stands inside the union: SQLite would make the whole union for one row outside.
+    """
+    answered: Any = turns.join(calls, calls.c.prompt_id == turns.c.prompt_id).join(
         responses, responses.c.call_id == calls.c.id
     )
-    about_pairs = select(responses.c.id.label("up")).where(turns.c.io_pair_id.is_not(None))
+    for table in joined:
+        answered = answered.join(table, table.c.response_id == responses.c.id)
+    about_pairs = select(up.label("up")).where(turns.c.io_pair_id.is_not(None))
     first = about_pairs.add_columns(responses.c.id.label("down")).where(turns.c.number == 1)
     later = about_pairs.add_columns(turns.c.chain_response_id.label("down")).where(
         turns.c.number > 1
@@ -107,7 +112,7 @@ def _chains() -> FromClause:
     return union_all(first.select_from(answered), later.select_from(answered)).subquery()
 
 
-_CHAINS = _chains()
+_CHAINS = _chains(responses.c.id)
 EDGES = (
     _edge("origin", "source", origins.c.id, origins.c.source_id),
     _edge("source", "turn", turns.c.source_id, turns.c.id),
@@ -126,10 +131,7 @@ EDGES = (
     _edge("response", "execution", executions.c.response_id, executions.c.id),
     _edge("response", "verdict", verdicts.c.response_id, verdicts.c.id),
     Edge("response", CHAIN, _CHAINS),
-    _edge(
-        "verdict", CHAIN, verdicts.c.id, _CHAINS.c.down,
-        verdicts.join(_CHAINS, _CHAINS.c.up == verdicts.c.response_id),
-    ),
+    Edge("verdict", CHAIN, _chains(verdicts.c.id, verdicts)),
     _edge(CHAIN, "export_row", export_rows.c.chain_id, export_rows.c.id),
     _edge("sample", "export_row", export_rows.c.sample_id, export_rows.c.id),
 )  # fmt: skip
