@@ -1,8 +1,8 @@
 """The desk: one worker's dealings with the ledger, one transaction per round.
 
 Decisions
-- A round settles what has ended and claims what there is room for in a single transaction: one
-  commit and one lease renewal serve both, whatever the batch.
+- A round settles what has ended, claims what there is room for, and reads what that needs, in a
+  single transaction: one commit and one lease renewal serve it all, whatever the batch.
 - A suspect (its last holder died) is worked on alone, when nothing else is in hand that it could
   take along. Where work cannot kill its worker (asking) suspects come with the others. A worker
   that never idles stops claiming after a while, until the suspects are done.
@@ -14,17 +14,19 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
 from annoy_store import ledger, workforce
 from annoy_store.contracts import Stage, failed
+from annoy_store.counting import count
 from annoy_store.database import Store, analyse, is_transient
 from annoy_store.errors import LostClaim
 from annoy_store.lease import Lease
-from annoy_store.ledger import Claim, Ended, Settled
+from annoy_store.ledger import Claim, Ended, Settled, Tally
 from annoy_store.places import INLINE_BATCH, Place, Taken, all_claims, take, take_suspects
 from annoy_store.planning import plan_page
 from annoy_store.policies import Agenda, draw_up
@@ -135,7 +137,7 @@ class Desk:
             return []
         try:
             settled, taken = self._store.transact(
-                lambda c: (self._settle(c, ended), self._take(c, places, dict(room or {}), alone))
+                lambda c: self._round(c, ended, places, dict(room or {}), alone)
             )
         except LostClaim:
             raise
@@ -148,10 +150,26 @@ class Desk:
         self._alone = alone and bool(all_claims(taken))
         return [t for t in taken if t.claims]
 
-    def _settle(self, connection: Connection, ended: Sequence[Ended]) -> Settled:
+    def _round(
+        self,
+        connection: Connection,
+        ended: Sequence[Ended],
+        places: Sequence[Place],
+        room: dict[str, int],
+        alone: bool,
+    ) -> tuple[Settled, list[Taken]]:
+        tally: Tally = Counter()
         self._lease.renew(connection)
-        who = self._lease.worker_id
-        return ledger.settle(connection, who, ended, self.agenda) if ended else Settled()
+        who, settled = self._lease.worker_id, Settled()
+        if ended:
+            settled = ledger.settle(connection, who, ended, self.agenda, tally)
+        taken = self._take(connection, places, room, alone, tally)
+        count(connection, who, tally)
+        return settled, [self._load(connection, t) if t.claims else t for t in taken]
+
+    def _load(self, connection: Connection, taken: Taken) -> Taken:
+        rows = ledger.load(connection, self.agenda, taken.place.stage, taken.claims)
+        return replace(taken, rows=rows)
 
     def _settle_singly(self, ended: Sequence[Ended]) -> Settled:
         together = Settled()
@@ -164,7 +182,7 @@ class Desk:
     def _settle_or_fail(self, ended: Ended) -> Settled:
         """Settle one job; when what it made cannot be written, it failed, with the reason."""
         try:
-            return self._store.transact(lambda c: self._settle(c, [ended]))
+            return self._store.transact(lambda c: self._round(c, [ended], (), {}, False)[0])
         except LostClaim:
             raise
         except Exception as error:
@@ -172,25 +190,30 @@ class Desk:
                 raise
             words = str(getattr(error, "orig", None) or error)[:1000]
             instead = Ended(ended.claim, failed(type(error).__name__, detail=words))
-            return self._store.transact(lambda c: self._settle(c, [instead]))
+            return self._store.transact(lambda c: self._round(c, [instead], (), {}, False)[0])
 
     def _take(
-        self, connection: Connection, places: Sequence[Place], room: dict[str, int], alone: bool
+        self,
+        connection: Connection,
+        places: Sequence[Place],
+        room: dict[str, int],
+        alone: bool,
+        tally: Tally,
     ) -> list[Taken]:
         who = self._lease.worker_id
         taken: list[Taken] = []
         for place in places:
             if alone:
-                taken.append(take_suspects(connection, who, place, 1))
+                taken.append(take_suspects(connection, who, place, 1, tally))
                 if taken[-1].claims:
                     break
                 continue
             lane = place.stage.lane
             asked = self._bounded(place, room.get(lane, INLINE_BATCH))
             if asked > 0 and place.key in self._suspects and place.asks:
-                taken.append(take_suspects(connection, who, place, asked))
+                taken.append(take_suspects(connection, who, place, asked, tally))
             elif asked > 0:
-                taken.append(take(connection, who, place, asked))
+                taken.append(take(connection, who, place, asked, tally))
             else:
                 continue
             if lane in room:
@@ -205,6 +228,8 @@ class Desk:
         for e in ended:
             self._held.pop(e.claim, None)
         for e in settled.accepted:
+            if e.outcome.state == "pending":
+                continue  # it went back as it was
             self._progress.ended[e.claim.stage, e.outcome.state] += 1
             if e.outcome.reason:
                 self._progress.reasons[e.claim.stage, e.outcome.reason] += 1

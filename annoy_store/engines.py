@@ -7,7 +7,7 @@ Decisions
   condition of the WAL-reset bug of SQLite < 3.51.3 among our own processes. The newest library is
   preferred all the same: `pysqlite3` when Python's own is older than that.
 - SQLAlchemy sends no BEGIN of its own on SQLite; without one two SELECTs see different data.
-  So the driver is in autocommit mode and the `begin` event says BEGIN or BEGIN IMMEDIATE.
+  So the driver is in autocommit mode and the dialect says BEGIN or BEGIN IMMEDIATE.
 - synchronous=NORMAL: kill -9 loses nothing; power loss may lose the last commits, never half.
 - PostgreSQL: reads are REPEATABLE READ snapshots; the ledger writes through connections whose
   planner may not choose bitmap, hash or sequential plans: right after a bulk load there are no
@@ -90,13 +90,6 @@ class Store:
     def read(self) -> Iterator[Connection]:
         """One consistent snapshot; keep it short, a SQLite reader holds up the checkpoint."""
         with self.reading.connect() as connection, connection.begin():
-            yield connection
-
-    @contextmanager
-    def lookup(self) -> Iterator[Connection]:
-        """A short read of rows known by their keys, with the planner of the ledger."""
-        engine = self.reading if self.is_sqlite else self.writing
-        with engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -206,10 +199,15 @@ def connect(url: str) -> Store:
 def _connect_sqlite(url: URL) -> Store:
     if not url.database or url.database == ":memory:":
         raise UsageError("a store is a file: say sqlite:///FILE")
+    return Store(url, _sqlite_engine(url, "BEGIN"), _sqlite_engine(url, "BEGIN IMMEDIATE"))
+
+
+def _sqlite_engine(url: URL, begin: str) -> Engine:
+    """An engine whose transactions begin with `begin`; an event would slow every statement."""
     engine = create_engine(url.set(drivername="sqlite+pysqlite"), module=sqlite_module())
     event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return Store(url, engine, engine.execution_options(begin="BEGIN IMMEDIATE"))
+    engine.dialect.do_begin = lambda connection: connection.execute(begin)  # type: ignore
+    return engine
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
@@ -218,11 +216,6 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    connection.exec_driver_sql(str(options.get("begin", "BEGIN")))
 
 
 def _connect_postgres(url: URL) -> Store:

@@ -35,7 +35,7 @@ from sqlalchemy import (
 )
 
 from annoy_store.contracts import Outcome, Stage
-from annoy_store.counting import NOBODY, count, moved
+from annoy_store.counting import NOBODY, Deltas, count, moved
 from annoy_store.database import chosen_by, clock, listed, unindexed
 from annoy_store.planning import plan_new, subject_column
 from annoy_store.policies import Agenda
@@ -47,6 +47,17 @@ from annoy_store.writing import write
 def in_state(state: str) -> ColumnElement[bool]:
     """`state = 'word'` with the literal that the partial indexes spell."""
     return jobs.c.state == literal_column(f"'{state}'")
+
+
+Tally = Counter[tuple[str, str]]
+"""What a transaction moved, by (stage, state): given one, the caller counts, once for it all."""
+
+
+def _count(connection: Connection, worker_id: int, deltas: Deltas, tally: Tally | None) -> None:
+    if tally is None:
+        count(connection, worker_id, deltas)
+    else:
+        tally.update(deltas)
 
 
 START = (-32768, -1)  # before every (priority, subject)
@@ -133,27 +144,37 @@ def claim(
     variant_id: int,
     limit: int,
     after: tuple[int, int] = START,
+    tally: Tally | None = None,
 ) -> list[Claim]:
     """Take up to `limit` pending jobs behind the cursor `after` = (priority, subject)."""
     place = {"of_stage": stage, "of_variant": variant_id, "at_most": limit, "by_worker": worker_id}
     place |= {"after_priority": after[0], "after_subject": after[1]}
-    return _claimed(connection, _TAKE_PENDING, place, "pending")
+    return _claimed(connection, _TAKE_PENDING, place, "pending", tally)
 
 
 def claim_suspects(
-    connection: Connection, worker_id: int, stage: str, variant_id: int, limit: int
+    connection: Connection,
+    worker_id: int,
+    stage: str,
+    variant_id: int,
+    limit: int,
+    tally: Tally | None = None,
 ) -> list[Claim]:
     """Take up to `limit` jobs whose last holder died."""
     place = {"of_stage": stage, "of_variant": variant_id, "at_most": limit, "by_worker": worker_id}
-    return _claimed(connection, _TAKE_SUSPECTS, place, "suspect")
+    return _claimed(connection, _TAKE_SUSPECTS, place, "suspect", tally)
 
 
 def _claimed(
-    connection: Connection, statement: Any, place: Mapping[str, Any], state: str
+    connection: Connection,
+    statement: Any,
+    place: Mapping[str, Any],
+    state: str,
+    tally: Tally | None,
 ) -> list[Claim]:
     stage, variant_id = place["of_stage"], place["of_variant"]
     taken = connection.execute(statement, place).all()
-    count(connection, place["by_worker"], moved({stage: len(taken)}, state, "claimed"))
+    _count(connection, place["by_worker"], moved({stage: len(taken)}, state, "claimed"), tally)
     claims = [Claim(stage, row[0], variant_id, row[1], row[2]) for row in taken]
     return sorted(claims, key=lambda c: (c.priority, c.subject_id))
 
@@ -206,6 +227,7 @@ def settle(
     worker_id: int,
     ended: Sequence[Ended],
     agenda: Agenda,
+    tally: Tally | None = None,
 ) -> Settled:
     """End jobs: fence, write what they made, enter the jobs that follow."""
     for e in ended:
@@ -217,7 +239,7 @@ def settle(
     for e in accepted:
         deltas[e.claim.stage, "claimed"] -= 1
         deltas[e.claim.stage, e.outcome.state] += 1
-    count(connection, worker_id, deltas)
+    _count(connection, worker_id, deltas, tally)
     return Settled(accepted, entered)
 
 

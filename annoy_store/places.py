@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from annoy_store import ledger
-from annoy_store.contracts import Stage
-from annoy_store.ledger import Claim
+from annoy_store.contracts import Row, Stage
+from annoy_store.ledger import Claim, Tally
 
 INLINE_BATCH = 128
 DRY_SECONDS = (0.25, 2.0)
@@ -55,6 +55,7 @@ class Taken:
     asked: int
     suspects: bool
     claims: list[Claim] = field(default_factory=list)
+    rows: dict[int, Row] = field(default_factory=dict)  # by subject, what the stage reads
 
     def remember(self) -> None:
         """Note at the place where to go on, or how long to stay away."""
@@ -70,17 +71,20 @@ class Taken:
         place.dry_until = time.monotonic() + place.pause
 
 
-def take(connection: Connection, worker_id: int, place: Place, asked: int) -> Taken:
+def take(connection: Connection, worker_id: int, place: Place, asked: int, tally: Tally) -> Taken:
     """Claim pending jobs behind the place's cursor; from the start when there are none behind."""
-    claims = ledger.claim(connection, worker_id, *place.key, asked, place.cursor)
+    where = (connection, worker_id, *place.key, asked)
+    claims = ledger.claim(*where, after=place.cursor, tally=tally)
     if not claims and place.cursor != ledger.START:
-        claims = ledger.claim(connection, worker_id, *place.key, asked)
+        claims = ledger.claim(*where, tally=tally)
     return Taken(place, asked, False, claims)
 
 
-def take_suspects(connection: Connection, worker_id: int, place: Place, asked: int) -> Taken:
+def take_suspects(
+    connection: Connection, worker_id: int, place: Place, asked: int, tally: Tally
+) -> Taken:
     """Claim jobs whose last holder died."""
-    claims = ledger.claim_suspects(connection, worker_id, *place.key, asked)
+    claims = ledger.claim_suspects(connection, worker_id, *place.key, asked, tally)
     return Taken(place, asked, True, claims)
 
 

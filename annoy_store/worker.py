@@ -15,20 +15,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any
 
-from annoy_store import ledger
 from annoy_store.contracts import Lane as LaneName
 from annoy_store.contracts import Outcome, Stage, Tools
-from annoy_store.database import Store, persist
+from annoy_store.database import Store
 from annoy_store.desk import Desk, Scope
 from annoy_store.errors import LostClaim, StopRun
 from annoy_store.hands import Hands
 from annoy_store.lanes import AskingLane, Lane, Results, Stopped, Task, ThreadLane, work_on
 from annoy_store.lease import Lease
-from annoy_store.ledger import Claim, Ended
+from annoy_store.ledger import Ended
 from annoy_store.places import Taken
 from annoy_store.progress import Progress, by_stage
 from annoy_store.settings import RunSettings
@@ -98,7 +96,9 @@ class Worker:
         wanted = {stage.lane for stage in self.stages}
         if "asking" in wanted:
             self.hands.open_teachers()
-            self._lanes["asking"] = AskingLane(self._results, self.hands.limit)
+            self._lanes["asking"] = AskingLane(
+                self._results, self.hands.limit, self.hands.drain_teachers
+            )
         if "sandbox" in wanted:
             self._lanes["sandbox"] = ThreadLane(self._results, self.hands.sandbox().slots)
 
@@ -193,8 +193,7 @@ class Worker:
 
     def _begin(self, taken: Taken) -> list[Ended]:
         """Hand claims to their lane, or do them here; return those that have ended."""
-        stage, claims = taken.place.stage, taken.claims
-        rows = persist(lambda: self._load(stage, claims))
+        stage, claims, rows = taken.place.stage, taken.claims, taken.rows
         tools = Tools(
             self._desk.agenda.policy, taken.place.variant_id, self.hands.sandbox,
             self.hands.teacher, self._lease.worker_id,
@@ -207,10 +206,6 @@ class Worker:
             return ended + self._kept(map(work_on, tasks))
         lane.submit(tasks)
         return ended
-
-    def _load(self, stage: Stage, claims: list[Claim]) -> dict[int, Mapping[str, Any]]:
-        with self.store.lookup() as connection:
-            return ledger.load(connection, self._desk.agenda, stage, claims)
 
     def _drain_queue(self) -> list[Ended | Stopped]:
         gathered = []
@@ -247,9 +242,10 @@ class Worker:
         stopped = [r for r in gathered if isinstance(r, Stopped)]
         if stopped:
             self._error = self._error or stopped[0].error
-            self._desk.release([s.claim for s in stopped])
+            self._desk.release([s.claim for s in stopped if not s.made])
             self._stop.set()
-        return [r for r in gathered if isinstance(r, Ended)]
+        ended = (r.made if isinstance(r, Stopped) else r for r in gathered)
+        return [e for e in ended if e is not None]
 
 
 __all__ = ["Progress", "Worker", "by_stage"]

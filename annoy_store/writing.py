@@ -17,6 +17,7 @@ from annoy_store.database import among, insert_new, reserve_ids
 from annoy_store.tables import NATURAL_KEYS, metadata
 
 Key = tuple[Any, ...]
+ORDER = tuple(metadata.sorted_tables)  # parents first
 
 
 def write(connection: Connection, rows: Iterable[New]) -> dict[str, list[int]]:
@@ -26,7 +27,7 @@ def write(connection: Connection, rows: Iterable[New]) -> dict[str, list[int]]:
     for row in _with_references(rows):
         by_table[row.table].append(row)
     touched = {}
-    for table in metadata.sorted_tables:
+    for table in ORDER if by_table else ():
         if news := by_table.get(table):
             values = [_resolve(new, ids) for new in news]
             written = _write_table(connection, table, values)
