@@ -37,7 +37,7 @@ class New:
 class Outcome:
     """How one job ended: its new state, a reason unless it is done, and the rows it made.
 
-    `reason` is a word that can be counted (`syntax_error`, `missing_module:sympy`); `detail` is
+    `pending` gives the job back and keeps its rows. `reason` is a word that can be counted (`syntax_error`, `missing_module:sympy`); `detail` is
     the sentence that goes with it.
     """
 
@@ -222,8 +222,12 @@ class Teacher(Protocol):
     async def ask(self, request: Request) -> Asked:
         """Answer one call, with retries and pacing of its own.
 
-        Raises StopRun when the endpoint refuses everybody (key, money, model unknown).
+        Raises StopRun when the endpoint refuses everybody (key, money, model unknown) and NotNow
+        when it asks nothing more; both carry the attempts made until then.
         """
+
+    def drain(self) -> None:
+        """Begin no more tries: calls that wait raise NotNow, those in flight come to their end."""
 
     async def close(self) -> None: ...
 

@@ -3,7 +3,9 @@
     AnnoyError
       UsageError        a person can mend it; the message says what to type next
         StoreError      the store is missing, too old, too new or not writable
-      StopRun           nothing more can be asked of an endpoint; no job is at fault
+      Undone            a job goes back as it was; the tries made for it are kept
+        StopRun         nothing more can be asked of an endpoint; the run ends
+        NotNow          not asked any more, because we are stopping or the money is spent
       LostClaim         this worker was declared dead; another one holds its jobs
       SandboxError      the sandbox itself broke; never a verdict about the code in it
 
@@ -12,6 +14,8 @@ with the type and the message, and the run goes on.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class AnnoyError(Exception):
@@ -26,8 +30,20 @@ class StoreError(UsageError):
     """The store cannot be used as it is."""
 
 
-class StopRun(AnnoyError):
+class Undone(AnnoyError):
+    """A job goes back as it was; `made` are the tries, later rows, that are kept all the same."""
+
+    def __init__(self, words: str = "", made: tuple[Any, ...] = ()) -> None:
+        super().__init__(words)
+        self.made = made
+
+
+class StopRun(Undone):
     """The run has to end now; unfinished jobs go back as they were."""
+
+
+class NotNow(Undone):
+    """A call is not asked now, and nobody is to blame; its job goes back as it was."""
 
 
 class LostClaim(AnnoyError):

@@ -89,6 +89,11 @@ class Hands:
         capacity = sum(teacher.capacity for teacher in self._teachers.values())
         return min(self._settings.max_connections, max(1, capacity))
 
+    def drain_teachers(self) -> None:
+        """Begin no more tries; to be called on the loop that the teachers live in."""
+        for teacher in self._teachers.values():
+            teacher.drain()
+
     async def close_teachers(self) -> None:
         for teacher in self._teachers.values():
             await teacher.close()

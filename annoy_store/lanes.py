@@ -6,6 +6,8 @@ Decisions
 - `sandbox` work blocks in as many threads as there are slots. `asking` work is one asyncio loop in
   a thread of its own: thousands of calls in flight cost one process and flat memory.
 - What a lane holds but has not begun is given back on `drain`; what is in flight is waited for.
+- Calls that are not asked now (`NotNow`) go back as they were, with the tries that they took. A
+  limit of 0 closes the asking lane: it takes nothing and gives back what it has not begun.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol, cast
 
 from annoy_store.contracts import Outcome, Row, Stage, Tools, failed
-from annoy_store.errors import SandboxError, StopRun
+from annoy_store.errors import NotNow, SandboxError, StopRun, Undone
 from annoy_store.ledger import Claim, Ended
 
 SANDBOX_TRIES = 4
@@ -39,10 +41,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Stopped:
-    """A job that was not done because the run has to end; it goes back as it was."""
+    """A job that was not done because the run has to end; it goes back as it was, but for `made`."""
 
     claim: Claim
     error: StopRun
+
+    @property
+    def made(self) -> Ended | None:
+        """What was made for the job until then, to be kept as it goes back; None if nothing was."""
+        return Ended(self.claim, given_back(self.error)) if self.error.made else None
 
 
 Results = SimpleQueue[Ended | Stopped]
@@ -68,10 +75,17 @@ class Lane(Protocol):
     def close(self) -> None: ...
 
 
+def given_back(undone: Undone) -> Outcome:
+    """The end of a job that goes back as it was, with what was made for it."""
+    return Outcome("pending", undone.made)
+
+
 def ending(claim: Claim, error: BaseException) -> Ended | Stopped:
     """How a job ends whose work raised: the run stops, it is tried again, or it failed."""
     if isinstance(error, StopRun):
         return Stopped(claim, error)
+    if isinstance(error, NotNow):
+        return Ended(claim, given_back(error))
     detail = str(error) or None
     if isinstance(error, SandboxError) and claim.attempts < SANDBOX_TRIES:
         again = Outcome("deferred", (), "sandbox_error", detail)
@@ -135,10 +149,15 @@ class ThreadLane:
 
 
 class AskingLane:
-    """Calls to teachers: one asyncio loop, at most `limit()` calls in flight."""
+    """Calls to teachers: one asyncio loop, at most `limit()` calls in flight.
 
-    def __init__(self, results: Results, limit: Callable[[], int]) -> None:
-        self._results, self._limit = results, limit
+    `drain` tells the teachers to begin no more tries.
+    """
+
+    def __init__(
+        self, results: Results, limit: Callable[[], int], drain: Callable[[], None] = lambda: None
+    ) -> None:
+        self._results, self._limit, self._drain_teachers = results, limit, drain
         self._waiting: deque[Task] = deque()
         self._running = 0
         self._handed = self._ended = 0
@@ -148,7 +167,8 @@ class AskingLane:
         self._thread.start()
 
     def room(self) -> int:
-        return max(0, 2 * self._limit() + 16 - self.held())
+        limit = self._limit()
+        return max(0, 2 * limit + 16 - self.held()) if limit else 0
 
     def held(self) -> int:
         return self._handed - self._ended
@@ -165,16 +185,26 @@ class AskingLane:
         self._start()
 
     def _start(self) -> None:
-        while self._waiting and not self._drained and self._running < self._limit():
+        limit = self._limit()
+        while self._waiting and not self._drained and self._running < limit:
             self._running += 1
             self._loop.create_task(self._run(self._waiting.popleft()))
+        if self._waiting and not limit:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """Closed: what has not begun ends as it was."""
+        for task in self._waiting:
+            self._results.put(Ended(task.claim, Outcome("pending")))
+        self._ended += len(self._waiting)
+        self._waiting.clear()
 
     async def _run(self, task: Task) -> None:
         try:
             asked = cast(Coroutine[Any, Any, Outcome], task.stage.work(task.row, task.tools))
             ended: Ended | Stopped = Ended(task.claim, await asked)
         except asyncio.CancelledError:
-            ended = Stopped(task.claim, StopRun("stopped"))
+            ended = Ended(task.claim, Outcome("pending"))
         except Exception as error:
             ended = ending(task.claim, error)
         self._results.put(ended)  # before it counts as ended: nobody may miss it
@@ -187,6 +217,7 @@ class AskingLane:
 
     async def _drain(self) -> list[Claim]:
         self._drained = True
+        self._drain_teachers()
         back = [task.claim for task in self._waiting]
         self._ended += len(back)
         self._waiting.clear()

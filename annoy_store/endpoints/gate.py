@@ -16,7 +16,7 @@ from annoy_store.endpoints.budget import Budget
 from annoy_store.endpoints.faults import Kind
 from annoy_store.endpoints.limit import AdaptiveLimit
 from annoy_store.endpoints.tokens import NO_TOKENS, Tokens
-from annoy_store.errors import StopRun
+from annoy_store.errors import Undone
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Gate:
         self._breaker = breaker
         self._queue: deque[asyncio.Future[None]] = deque()
         self._over = asyncio.Event()
-        self._end: StopRun | None = None
+        self._end: Undone | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self.in_flight = 0
         self.resting = 0
@@ -52,7 +52,7 @@ class Gate:
         return self._limit.limit + min(self.resting, self._limit.limit)
 
     async def enter(self, prompt_tokens: int) -> Slot:
-        """Wait for leave to send. Raises StopRun once the endpoint is closed."""
+        """Wait for leave to send. Raises what the gate was closed with."""
         self._check()
         wait, reserved = self._budget.take(prompt_tokens, _now())
         if wait:
@@ -96,7 +96,7 @@ class Gate:
         return self._breaker.down_for(_now())
 
     async def rest(self, seconds: float) -> None:
-        """Wait outside for `seconds`. Raises StopRun once the endpoint is closed."""
+        """Wait outside for `seconds`. Raises what the gate was closed with."""
         self.resting += 1
         try:
             with contextlib.suppress(TimeoutError):
@@ -106,7 +106,7 @@ class Gate:
             self.resting -= 1
         self._check()
 
-    def close(self, end: StopRun) -> None:
+    def close(self, end: Undone) -> None:
         """Let nobody pass any more: all who wait get `end`; tries under way are not touched."""
         self._end = self._end or end
         self._over.set()
@@ -115,11 +115,11 @@ class Gate:
         while self._queue:
             waiter = self._queue.popleft()
             if not waiter.done():
-                waiter.set_exception(StopRun(*self._end.args))
+                waiter.set_exception(type(self._end)(*self._end.args))
 
     def _check(self) -> None:
         if self._end is not None:
-            raise StopRun(*self._end.args)
+            raise type(self._end)(*self._end.args)
 
     def _free(self) -> bool:
         most = 1 if self._breaker.open else self._limit.limit

@@ -7,7 +7,9 @@ writes  attempts, responses
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, Select, exists, select
@@ -26,6 +28,7 @@ from annoy_store.contracts import (
     failed,
     rejected,
 )
+from annoy_store.errors import NotNow, Undone
 from annoy_store.identity import clean, seed
 from annoy_store.policies import utc_now
 from annoy_store.settings import Policy
@@ -68,7 +71,7 @@ def cases(connection: Connection) -> list[dict[str, Any]]:
 
 
 async def work(row: Row, tools: Tools) -> Outcome:
-    """Ask one call and keep every try of it."""
+    """Ask one call and keep every try of it, also of a call that gets no answer now."""
     teacher_id, teacher = tools.teacher(row["kind"], row["pinned_teacher_id"])
     request = Request(
         call_id=row["subject_id"],
@@ -77,11 +80,18 @@ async def work(row: Row, tools: Tools) -> Outcome:
         seed=seed("call", row["digest"], row["sample_no"]),
         sample_no=row["sample_no"],
     )
-    return _outcome(await teacher.ask(request), row["subject_id"], teacher_id, tools)
+    try:
+        asked = await teacher.ask(request)
+    except Undone as undone:
+        undone.made = _rows(undone.made, request.call_id, teacher_id, tools)
+        raise
+    except asyncio.CancelledError as gone:
+        raise NotNow("stopped", _rows(gone.args, request.call_id, teacher_id, tools)) from None
+    return _outcome(asked, request.call_id, teacher_id, tools)
 
 
 def _outcome(asked: Asked, call_id: int, teacher_id: int, tools: Tools) -> Outcome:
-    tried = [_attempt(a, call_id, teacher_id, tools.worker_id) for a in asked.attempts]
+    tried = _rows(asked.attempts, call_id, teacher_id, tools)
     if asked.verdict == "rejected":
         return rejected(asked.reason or "refused", *tried, detail=asked.detail)
     if asked.verdict == "failed" or asked.answer is None:
@@ -101,6 +111,10 @@ def _outcome(asked: Asked, call_id: int, teacher_id: int, tools: Tools) -> Outco
         },
     )
     return done(response, *tried)
+
+
+def _rows(tried: Iterable[Attempt], call_id: int, teacher_id: int, tools: Tools) -> tuple[New, ...]:
+    return tuple(_attempt(a, call_id, teacher_id, tools.worker_id) for a in tried)
 
 
 def _attempt(attempt: Attempt, call_id: int, teacher_id: int, worker_id: int) -> New:

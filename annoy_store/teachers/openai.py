@@ -6,10 +6,12 @@ Decisions
   nothing is lost, because no call is at fault.
 - A key never leaves this folder: identity, errors and reprs do not have it, and the provider's
   words are scrubbed before anybody sees them.
+- A call that ends without an answer, whoever ends it, hands over the tries that it took.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime
 
@@ -25,7 +27,7 @@ from annoy_store.endpoints.presets import Endpoint, normal_url, resolve
 from annoy_store.endpoints.retrying import Call, pause
 from annoy_store.endpoints.tokens import NO_TOKENS, Tokens, estimate
 from annoy_store.endpoints.transport import Wire
-from annoy_store.errors import StopRun
+from annoy_store.errors import NotNow, StopRun, Undone
 from annoy_store.settings import RunSettings
 
 _LONGEST_WAIT = 3600.0
@@ -63,17 +65,22 @@ class OpenAITeacher:
         return self._gate.capacity
 
     async def ask(self, request: Request) -> Asked:
-        """Answer one call, as `Teacher.ask` says. Raises StopRun."""
+        """Answer one call, as `Teacher.ask` says. When cancelled, the error holds the attempts."""
         call = Call(self._form.encoded(request), estimate(request.messages))
         try:
             answer = await self._insist(call)
         except Fault as fault:
             return self._ended(fault, call)
+        except Undone as undone:
+            undone.made = tuple(call.attempts)
+            raise
+        except asyncio.CancelledError:
+            raise asyncio.CancelledError(*call.attempts) from None
         return Asked("answered", tuple(call.attempts), answer)
 
     def drain(self) -> None:
-        """Start no more tries: calls that wait get StopRun, those in flight come to their end."""
-        self._gate.close(StopRun("stopping: nothing more is asked"))
+        """Begin no more tries: calls that wait raise NotNow, those in flight come to their end."""
+        self._gate.close(NotNow("stopping: nothing more is asked"))
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -81,7 +88,7 @@ class OpenAITeacher:
         await self._wire.close()
 
     async def _insist(self, call: Call) -> Answer:
-        """Try until there is an answer or no hope of one. Raises Fault and StopRun."""
+        """Try until there is an answer or no hope of one. Raises Fault and Undone."""
         while True:
             try:
                 return await self._try(call)
@@ -104,6 +111,8 @@ class OpenAITeacher:
             raise
         except BaseException:
             self._gate.give_up()
+            gone = Fault("retry", "stopped", "given up in flight")
+            call.attempts.append(_attempt("stopped", started, clock, None, fault=gone))
             raise
         self._gate.leave(slot, None, tokens)
         call.attempts.append(_attempt("ok", started, clock, 200, tokens, answer.model))
@@ -129,9 +138,9 @@ class OpenAITeacher:
         return _attempt(status, started, clock, fault.status, fault.tokens, fault.model, fault)
 
     def _ended(self, fault: Fault, call: Call) -> Asked:
-        if fault.kind == "stop":
-            raise StopRun(self._advice(fault)) from None
         tries, detail = tuple(call.attempts), fault.words or None
+        if fault.kind == "stop":
+            raise StopRun(self._advice(fault), tries) from None
         if fault.kind == "rejected":
             return Asked("rejected", tries, reason=fault.name, detail=detail)
         return Asked("failed", tries, reason=fault.name, detail=detail)

@@ -79,6 +79,9 @@ class ReplayTeacher:
         attempt = Attempt("ok", started, 0.0, prompt_tokens=used[0], completion_tokens=used[1])
         return Asked("answered", (attempt,), recording.answer)
 
+    def drain(self) -> None:
+        """Nothing waits here."""
+
     async def close(self) -> None:
         """Hold nothing."""
 

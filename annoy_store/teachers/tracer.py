@@ -72,6 +72,9 @@ class Tracer:
         attempt = Attempt("ok", started, (time.monotonic() - clock) * 1000, model=RULES)
         return Asked("answered", (attempt,), Answer(text, model=RULES))
 
+    def drain(self) -> None:
+        """What is asked comes to its end by itself."""
+
     async def close(self) -> None:
         """Close the sandbox if it is our own."""
         own, self._own = self._own, None

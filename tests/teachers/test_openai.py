@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from annoy_store.contracts import Asked, Request, Teacher
-from annoy_store.errors import StopRun, UsageError
+from annoy_store.errors import NotNow, StopRun, UsageError
 from annoy_store.settings import RunSettings
 from annoy_store.teachers import choice, open_backend, open_teacher, teacher_names
 from annoy_store.teachers.openai import OpenAITeacher
@@ -308,8 +308,33 @@ def test_draining_ends_what_waits_and_keeps_what_flies(provider: Provider) -> No
         return ended
 
     ended = asyncio.run(run())
-    assert Counter(type(one) for one in ended) == {Asked: 5, StopRun: 15}
+    assert Counter(type(one) for one in ended) == {Asked: 5, NotNow: 15}
     assert provider.stats()["paid"] == 5
+
+
+def test_the_tries_of_a_drained_call_are_handed_over(provider: Provider) -> None:
+    provider.behave(fault="500")
+
+    async def run() -> NotNow:
+        teacher = open_sim(provider.url, tries=50)
+        task = asyncio.create_task(teacher.ask(request()))
+        while provider.counts["500"] < 2:
+            await asyncio.sleep(0.01)
+        teacher.drain()
+        with pytest.raises(NotNow) as caught:
+            await task
+        await teacher.close()
+        return caught.value
+
+    made = asyncio.run(run()).made
+    assert [attempt.status for attempt in made] == ["retry"] * provider.counts["500"]
+
+
+def test_the_tries_of_a_refused_run_are_handed_over(provider: Provider) -> None:
+    provider.behave(status=402)
+    with pytest.raises(StopRun) as caught:
+        ask(provider)
+    assert [(a.status, a.http_status) for a in caught.value.made] == [("stopped", 402)]
 
 
 def test_a_cancelled_call_leaves_its_place(provider: Provider) -> None:
@@ -321,6 +346,9 @@ def test_a_cancelled_call_leaves_its_place(provider: Provider) -> None:
         await asyncio.sleep(0.1)
         provider.behave(fault=None)
         stuck.cancel()
+        with pytest.raises(asyncio.CancelledError) as gone:
+            await stuck
+        assert [a.status for a in gone.value.args] == ["stopped"]
         asked = await teacher.ask(request(1))
         await teacher.close()
         return asked.verdict
