@@ -49,12 +49,7 @@ def set_policy(connection: Connection, changes: Mapping[str, str]) -> Policy:
 
     Raises UsageError for an unknown key or a value that does not fit, and changes nothing then.
     """
-    old = load_policy(connection)
-    merged = old.model_dump() | {key: _read(key, value) for key, value in changes.items()}
-    try:
-        new = Policy.model_validate(merged)
-    except ValidationError as error:
-        raise UsageError(_explain(error)) from error
+    new = changed_policy(load_policy(connection), changes)
     for key in changes:
         connection.execute(delete(policies).where(policies.c.key == key))
         value = getattr(new, key)
@@ -62,6 +57,15 @@ def set_policy(connection: Connection, changes: Mapping[str, str]) -> Policy:
             row = {"key": key, "value": canonical(value), "since": utc_now()}
             connection.execute(insert(policies).values(row))
     return new
+
+
+def changed_policy(old: Policy, changes: Mapping[str, str]) -> Policy:
+    """Return a policy with values given as text, as `set_policy` would store it."""
+    merged = old.model_dump() | {key: _read(key, value) for key, value in changes.items()}
+    try:
+        return Policy.model_validate(merged)
+    except ValidationError as error:
+        raise UsageError(_explain(error)) from error
 
 
 def _read(key: str, value: str) -> str:
@@ -81,11 +85,28 @@ def _explain(error: ValidationError) -> str:
     return f"policy {'.'.join(str(p) for p in first['loc'])}: {first['msg']}"
 
 
-def ensure_cases(connection: Connection, stage: Stage, policy: Policy) -> list[Case]:
-    """Return the cases of a stage under a policy, entering and activating their variants."""
+def foreseen_cases(connection: Connection, stage: Stage, policy: Policy) -> list[Case]:
+    """The cases that a stage would have under a policy; a variant that is new has an id below 0."""
+    known, wanted = _wanted_variants(connection, stage, policy)
+    chosen = select(variants.c.digest, variants.c.id).where(variants.c.stage == stage.name)
+    have = {row.digest: row.id for row in connection.execute(chosen)}
+    return [
+        Case(have.get(w["digest"], -1 - i), only)
+        for i, (w, only) in enumerate(zip(wanted, known, strict=True))
+    ]
+
+
+def _wanted_variants(
+    connection: Connection, stage: Stage, policy: Policy
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     known = stage.cases(connection) if stage.cases else [{}]
     values = {key: _weight(policy, key) for key in stage.depends}
-    wanted = [_variant(stage, values, only) for only in known]
+    return known, [_variant(stage, values, only) for only in known]
+
+
+def ensure_cases(connection: Connection, stage: Stage, policy: Policy) -> list[Case]:
+    """Return the cases of a stage under a policy, entering and activating their variants."""
+    known, wanted = _wanted_variants(connection, stage, policy)
     rows = connection.execute(
         select(variants.c.digest, variants.c.id, variants.c.active).where(
             variants.c.stage == stage.name
