@@ -41,9 +41,10 @@ from sqlalchemy import (
 
 from annoy_store.contracts import Stage
 from annoy_store.counting import NOBODY, count
-from annoy_store.database import insert_from, listed, put, settled_upto, writers_of
+from annoy_store.database import among, insert_from, listed, put, settled_upto, writers_of
 from annoy_store.identity import digest
 from annoy_store.policies import Agenda, Case
+from annoy_store.rehoming import rehome, revive_unwanted
 from annoy_store.settings import Policy
 from annoy_store.tables import horizons, jobs, watermarks
 
@@ -80,18 +81,23 @@ def plan_page(
     connection: Connection, agenda: Agenda, worker_id: int = NOBODY, page: int = PAGE
 ) -> tuple[Counter[str], bool]:
     """Do a part of `plan_all`: at most `page` watched rows of each stage; True when more is left."""
+    rehome(connection, agenda, worker_id)
     entered: Counter[str] = Counter()
+    new: Counter[str] = Counter()
     more = False
     for stage in agenda.stages.values():
         upto = _advance_horizon(connection, stage.watches.table)
         mark = _watermark(connection, stage, agenda.policy)
+        if mark == 0 and stage.reach:
+            entered[stage.name] += revive_unwanted(connection, stage, worker_id)
         last = upto - mark <= page
         wanted = _jobs_between(stage, agenda.policy, _cases(agenda, stage), not last)
         bounds = {"above": mark} if last else {"above": mark, "to": mark + page}
-        entered[stage.name] = insert_from(connection, jobs, wanted, bounds)
+        new[stage.name] = insert_from(connection, jobs, wanted, bounds)
         _move_watermark(connection, stage, agenda.policy, mark, upto if last else mark + page)
         more = more or not last
-    count(connection, worker_id, {(name, "pending"): n for name, n in entered.items()})
+    count(connection, worker_id, {(name, "pending"): n for name, n in new.items()})
+    entered.update(new)
     return entered, more
 
 
@@ -102,12 +108,55 @@ def count_wanted(connection: Connection, stage: Stage, policy: Policy) -> int:
     return int(connection.scalar(select(func.count()).select_from(wanted)) or 0)
 
 
-def replan(connection: Connection, agenda: Agenda, stage: Stage) -> int:
-    """Enter every wanted subject under the active variants, also those done under another."""
-    cases = _cases(agenda, stage)
-    entered = insert_from(connection, jobs, _as_jobs(stage, agenda.policy, cases))
+def replan(
+    connection: Connection,
+    agenda: Agenda,
+    stage: Stage,
+    subjects: Sequence[int] | None = None,
+    limit: int | None = None,
+) -> int:
+    """Enter wanted subjects (all, or those given) under the active variants, also those done under
+    another; at most `limit`, the first ones first.
+    """
+    wanted = _again(connection, stage, agenda.policy, agenda.cases[stage.name], subjects).limit(
+        limit
+    )
+    entered = insert_from(connection, jobs, wanted)
     count(connection, NOBODY, {(stage.name, "pending"): entered})
     return entered
+
+
+def count_again(
+    connection: Connection,
+    stage: Stage,
+    policy: Policy,
+    cases: Sequence[Case],
+    subjects: Sequence[int] | None = None,
+) -> int:
+    """How many jobs `replan` would enter under `cases`; writes nothing.
+
+    A case whose variant is not entered yet has an id that no job has.
+    """
+    wanted = _again(connection, stage, policy, cases, subjects).subquery()
+    return int(connection.scalar(select(func.count()).select_from(wanted)) or 0)
+
+
+def _again(
+    connection: Connection,
+    stage: Stage,
+    policy: Policy,
+    cases: Sequence[Case],
+    subjects: Sequence[int] | None,
+) -> Select[Any]:
+    """The wanted subjects without a job under the active variant that they belong to."""
+    keys = tuple(map(_as_key, cases))
+    wants = stage.wants(policy)
+    subject, variant = _column(wants, "subject_id"), _variant(wants, keys)
+    taken = exists().where(
+        jobs.c.stage == stage.name, jobs.c.subject_id == subject, jobs.c.variant_id == variant
+    )
+    chosen = _as_jobs(stage, policy, keys).where(~taken).order_by(subject)
+    return chosen if subjects is None else chosen.where(among(connection, subject, subjects))
 
 
 # What a stage wants --------------------------------------------------------------------------
@@ -230,5 +279,5 @@ def _advance_horizon(connection: Connection, table: Table) -> int:
 
 
 __all__ = [
-    "count_wanted", "plan_all", "plan_new", "plan_page", "replan", "settled_upto", "subject_column",
+    "count_again", "count_wanted", "plan_all", "plan_new", "plan_page", "replan", "settled_upto", "subject_column",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, delete, func, select
 
 from annoy_store import ledger, planning
-from annoy_store.contracts import New
+from annoy_store.contracts import New, done
 from annoy_store.counting import funnel
 from annoy_store.database import Store, insert_new, settled_upto
 from annoy_store.ledger import Claim
@@ -18,6 +18,7 @@ from annoy_store.planning import count_wanted, plan_all, plan_new, plan_page, re
 from annoy_store.policies import draw_up, load_policy, set_policy
 from annoy_store.stages import PIPELINE, STAGES
 from annoy_store.tables import calls, counters, horizons, jobs, sources, watermarks
+from annoy_store.workforce import enlist
 from annoy_store.writing import write
 from tests.explaining import explained, scans, watched
 from tests.given import asked, io_pair, response, sample, source
@@ -106,13 +107,16 @@ def test_a_new_variant_is_for_new_rows_unless_asked(store: Store) -> None:
     with store.write() as connection:
         old = draw_up(connection, PIPELINE)
         plan_all(connection, old)
+        worker = enlist(connection, ["transform"], 30)
+        claims = ledger.claim(connection, worker, "transform", *old.claimable("transform"), 9)
+        ledger.settle(connection, worker, [ledger.Ended(c, done()) for c in claims], old)
         set_policy(connection, {"max_prompt_chars": "5000"})
         new = draw_up(connection, PIPELINE)
         assert new.claimable("transform") != old.claimable("transform")
         assert plan_all(connection, new).total() == 0
         assert replan(connection, new, STAGES["transform"]) == 2
         assert replan(connection, new, STAGES["transform"]) == 0
-        assert funnel(connection) == {"transform": {"pending": 4}}
+        assert funnel(connection) == {"transform": {"done": 2, "pending": 2}}
 
 
 def test_a_wider_reach_looks_at_old_rows_again(store: Store) -> None:
