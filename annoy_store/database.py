@@ -284,6 +284,17 @@ def reserve_ids(connection: Connection, table: Table, n: int) -> list[int]:
     return [int(i) for i in connection.scalars(statement, {"t": table.name, "n": n})]
 
 
+def restart_ids(connection: Connection, tables: Iterable[Table]) -> None:
+    """Let ids go on behind the highest there is, after rows were written with ids of their own."""
+    if _is_sqlite(connection):
+        return
+    for table in tables:
+        if "id" in table.c:
+            highest = select(func.coalesce(func.max(table.c.id), 0) + 1)
+            sequence = func.pg_get_serial_sequence(table.name, "id")
+            connection.execute(select(func.setval(sequence, highest.scalar_subquery(), False)))
+
+
 def writers_of(connection: Connection, table: Table) -> set[str]:
     """The other transactions that may have rows of `table` that nobody else sees yet.
 
@@ -322,6 +333,6 @@ def analyse(connection: Connection, *tables: Table) -> None:
 __all__ = [
     "Listed", "Store", "add", "among", "analyse", "chosen_by", "clock", "connect", "downgrade", "insert_from",
     "insert_new", "is_transient", "library", "listed", "migrations_folder", "newest_revision", "now", "open_store",
-    "persist", "put", "reserve_ids", "revision", "schema_change", "settled_upto", "sqlite_module", "unindexed",
+    "persist", "put", "reserve_ids", "restart_ids", "revision", "schema_change", "settled_upto", "sqlite_module", "unindexed",
     "upgrade", "writers_of",
 ]  # fmt: skip

@@ -185,7 +185,9 @@ def load(
     """Return by subject what the stage reads; a subject that is no longer wanted is missing."""
     subjects = [c.subject_id for c in claims]
     found = connection.execute(_loading(stage, agenda.policy), {"of_subjects": subjects})
-    return {row["subject_id"]: dict(row) for row in found.mappings()}
+    names = tuple(found.keys())
+    rows = (dict(zip(names, row, strict=True)) for row in found)
+    return {row["subject_id"]: row for row in rows}
 
 
 @lru_cache(maxsize=64)

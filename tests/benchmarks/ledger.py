@@ -33,7 +33,6 @@ sys.path.insert(0, str(ROOT))
 
 from annoy_store import desk, ledger  # noqa: E402
 from annoy_store.contracts import Stage, done  # noqa: E402
-from annoy_store.counting import count  # noqa: E402
 from annoy_store.database import Store, analyse, connect, insert_new, open_store, upgrade  # noqa: E402
 from annoy_store.ledger import Ended  # noqa: E402
 from annoy_store.policies import Agenda, Case  # noqa: E402
@@ -102,7 +101,8 @@ def ours(store: Store, n: int, batch: int) -> float:
 def huey(folder: Path, n: int) -> float:
     from huey import SqliteHuey
 
-    queue = SqliteHuey(filename=str(folder / f"{uuid.uuid4().hex}.db"), results=False, fsync=False)
+    queue = SqliteHuey(filename=str(folder / f"{uuid.uuid4().hex}.db"), results=False)
+    queue.storage.conn.execute("PRAGMA synchronous = NORMAL")  # as ours; it knows FULL and OFF
 
     @queue.task()
     def noop(i: int) -> None:
@@ -220,24 +220,30 @@ def fresh(url: str | None, folder: Path) -> Iterator[Store]:
 
 
 def growth(
-    store: Store, sizes: list[int], pending: int, rounds: int
-) -> dict[int, dict[str, float]]:
-    """Milliseconds of a claim of 128 and of its settlement, by how many jobs have ended."""
-    filled(store, 1)
-    agenda = Agenda({"noop": NOOP}, Policy(), {"noop": [Case(1)]})
-    found: dict[int, dict[str, float]] = {}
-    have = 0
-    for size in sizes:
-        have = _enter(store, have, size, "done")
-        have_now = _enter(store, have, have + pending, "pending")
-        found[size] = _measure(store, agenda, rounds)
+    few: Store, many: Store, sizes: tuple[int, int], rounds: int
+) -> dict[str, dict[str, float]]:
+    """Milliseconds of a claim of 128 and of its settlement, in two ledgers, taken in turns."""
+    ledgers: list[list[Any]] = []
+    for store, size in zip((few, many), sizes, strict=True):
+        _enter(store, 0, size, "done")
+        _enter(store, size, size + 128 * (rounds + 20), "pending")
         with store.write() as connection:
-            connection.execute(text("UPDATE jobs SET state = 'done' WHERE state <> 'done'"))
-        have = have_now
-    return found
+            analyse(connection, jobs)
+            ledgers.append([store, enlist(connection, ["noop"], 3600.0), ledger.START])
+    seen: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        for each, size in zip(ledgers, sizes, strict=True):
+            claimed, settled, each[2] = _one_round(*each)
+            seen.setdefault(f"claim_ms {size}", []).append(claimed)
+            seen.setdefault(f"settle_ms {size}", []).append(settled)
+    medians = {key: 1000 * statistics.median(values) for key, values in seen.items()}
+    return {
+        word: {f"{size:,} ended": round(medians[f"{word} {size}"], 2) for size in sizes}
+        for word in ("claim_ms", "settle_ms")
+    }
 
 
-def _enter(store: Store, start: int, end: int, state: str) -> int:
+def _enter(store: Store, start: int, end: int, state: str) -> None:
     for at in range(start, end, 50_000):
         rows = [
             {"stage": "noop", "subject_id": i, "variant_id": 1, "state": state}
@@ -245,32 +251,19 @@ def _enter(store: Store, start: int, end: int, state: str) -> int:
         ]
         with store.write() as connection:
             insert_new(connection, jobs, rows)
-    with store.write() as connection:
-        analyse(connection, jobs)
-    return max(start, end)
 
 
-def _measure(store: Store, agenda: Agenda, rounds: int) -> dict[str, float]:
+def _one_round(store: Store, worker: int, cursor: Any) -> tuple[float, float, Any]:
+    agenda = Agenda({"noop": NOOP}, Policy(), {"noop": [Case(1)]})
+    began = time.perf_counter()
     with store.write() as connection:
-        worker = enlist(connection, ["noop"], 3600.0)
-        count(connection, worker, {})
-    claims, settles = [], []
-    cursor = ledger.START
-    for _ in range(rounds):
-        began = time.perf_counter()
-        with store.write() as connection:
-            renew(connection, worker, 3600.0)
-            taken = ledger.claim(connection, worker, "noop", 1, 128, cursor)
-        claims.append(time.perf_counter() - began)
-        cursor = taken[-1].priority, taken[-1].subject_id
-        began = time.perf_counter()
-        with store.write() as connection:
-            ledger.settle(connection, worker, [Ended(c, done()) for c in taken], agenda)
-        settles.append(time.perf_counter() - began)
-    return {
-        "claim_ms": 1000 * statistics.median(claims),
-        "settle_ms": 1000 * statistics.median(settles),
-    }
+        renew(connection, worker, 3600.0)
+        taken = ledger.claim(connection, worker, "noop", 1, 128, cursor)
+    claimed = time.perf_counter()
+    with store.write() as connection:
+        ledger.settle(connection, worker, [Ended(c, done()) for c in taken], agenda)
+    settled = time.perf_counter()
+    return claimed - began, settled - claimed, (taken[-1].priority, taken[-1].subject_id)
 
 
 # All -----------------------------------------------------------------------------------------
@@ -335,7 +328,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     n = options.jobs or (4_000 if options.quick else 50_000)
-    sizes = [10_000, 200_000] if options.quick else [10_000, 5_000_000]
+    sizes = (10_000, 200_000) if options.quick else (10_000, 5_000_000)
     result: dict[str, Any] = {"jobs": n, "load": os.getloadavg()[0]}
     with (
         tempfile.TemporaryDirectory(prefix="annoy-bench-") as name,
@@ -350,15 +343,13 @@ def main() -> None:
         for kind, where in () if options.no_growth else (("sqlite", None), ("postgres", url)):
             if kind == "postgres" and url is None:
                 continue
-            with fresh(where, folder) as store:
-                grown = growth(store, sizes, 20_000, 60)
-            few, many = (grown[size] for size in sizes)
-            result[f"growth_{kind}"] = round(many["claim_ms"] / few["claim_ms"], 2)
-            result[f"growth_settle_{kind}"] = round(many["settle_ms"] / few["settle_ms"], 2)
-            result[f"history_{kind}"] = grown
-            for size, each in grown.items():
-                words = ", ".join(f"{k} {v:.2f}" for k, v in each.items())
-                print(f"  {kind}, {size:,} ended: {words}")
+            with fresh(where, folder) as few, fresh(where, folder) as many:
+                grown = growth(few, many, sizes, 30 if options.quick else 100)
+            for word, by_size in grown.items():
+                print(f"  {kind} {word}: {by_size}")
+                less, more = by_size.values()
+                name = f"growth_{kind}" if word == "claim_ms" else f"growth_settle_{kind}"
+                result[name] = round(more / less, 2)
     result |= {f"rate_{key}": round(value) for key, value in medians.items()}
     result |= {
         "vs_huey_16": ratio(medians, "ours_sqlite_16", "huey"),
