@@ -323,6 +323,14 @@ def settled_upto(connection: Connection, column: Column[Any]) -> int:
     return int(connection.scalar(known) or 0)
 
 
+def damage(connection: Connection) -> list[str]:
+    """What is wrong with a SQLite file; PostgreSQL looks after its own."""
+    if not _is_sqlite(connection):
+        return []
+    found = [str(row[0]) for row in connection.execute(text("PRAGMA integrity_check(20)"))]
+    return [words for words in found if words != "ok"]
+
+
 def analyse(connection: Connection, *tables: Table) -> None:
     """Give the planner statistics after a bulk load, where it needs them."""
     if not _is_sqlite(connection):
@@ -331,7 +339,7 @@ def analyse(connection: Connection, *tables: Table) -> None:
 
 
 __all__ = [
-    "Listed", "Store", "add", "among", "analyse", "chosen_by", "clock", "connect", "downgrade", "insert_from",
+    "Listed", "Store", "add", "among", "analyse", "chosen_by", "clock", "connect", "damage", "downgrade", "insert_from",
     "insert_new", "is_transient", "library", "listed", "migrations_folder", "newest_revision", "now", "open_store",
     "persist", "put", "reserve_ids", "restart_ids", "revision", "schema_change", "settled_upto", "sqlite_module", "unindexed",
     "upgrade", "writers_of",

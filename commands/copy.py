@@ -1,0 +1,37 @@
+"""Move a store to another database."""
+
+from __future__ import annotations
+
+import click
+
+from annoy_store.database import open_store
+from annoy_store.moving import copy
+
+from ._shared import json_option, print_json, progress, say
+
+
+@click.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, source: str, target: str, as_json: bool) -> None:
+    """Move a store to another database.
+
+    FROM and TO are store URLs, each SQLite or PostgreSQL. TO is a new file or an empty database;
+    FROM stays as it is. Ids are kept, every table is compared by digest, and what differs is not
+    kept. Nobody may be at work on FROM meanwhile.
+
+    \b
+    Examples:
+      annoy copy sqlite:///annoy.db postgresql://user@host/annoy
+      annoy copy postgresql://user@host/annoy sqlite:///laptop.db
+    """
+    store = open_store(source)
+    ctx.call_on_close(store.close)
+    with progress(ctx) as show:
+        done = copy(store, target, lambda table, n: show(f"{table}: {n:,} rows"))
+    if as_json:
+        print_json({"rows": done.rows, "digests": done.digests})
+    else:
+        say(ctx, f"copied {sum(done.rows.values()):,} rows of {len(done.rows)} tables, all alike")
