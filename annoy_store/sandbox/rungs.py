@@ -75,7 +75,7 @@ def strong(binary: str, interpreter: Interpreter, subprocesses: bool) -> Rung:
     command = [binary, "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
     command += ["--as-pid-1", "--cap-drop", "ALL", "--hostname", "sandbox"]
     command += ["--disable-userns"] if "--disable-userns" in known else []
-    command += _mounts(readable(interpreter))
+    command += ["--dev", "/dev"]
     scratch: tuple[str, ...] = ()
     if "--size" in known and "--perms" in known:
         scratch = ("/tmp", "/dev/shm")
@@ -83,12 +83,13 @@ def strong(binary: str, interpreter: Interpreter, subprocesses: bool) -> Rung:
             command += ["--perms", "1777", "--size", str(SCRATCH_BYTES), "--tmpfs", folder]
     else:
         command += ["--dir", "/tmp"]
+    command += _mounts(readable(interpreter))  # an interpreter may well live below /tmp
     command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"]
     return Rung("strong", tuple(command), INSIDE, scratch, subprocesses)
 
 
 def _mounts(paths: list[str]) -> list[str]:
-    arguments = ["--dev", "/dev", "--ro-bind", str(RUNNER), INSIDE]
+    arguments = ["--ro-bind", str(RUNNER), INSIDE]
     for path in sorted(paths, key=lambda path: path.count("/")):
         if os.path.islink(path):
             arguments += ["--symlink", os.readlink(path), path]

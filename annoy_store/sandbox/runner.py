@@ -942,7 +942,7 @@ class Zygote:
         try:
             for folder, empty in self.empty.items():
                 if _look(folder) != empty:
-                    for name in os.listdir(folder):
+                    for name in _left_in(folder):
                         os.unlink(os.path.join(folder, name))
                     if _look(folder) != empty:
                         return False
@@ -962,11 +962,19 @@ def _look(folder: str) -> tuple[int, int]:
     return found.st_mode, found.st_size
 
 
+def _left_in(folder: str) -> List[str]:
+    """Return the names in `folder`, but for what leads to this interpreter, if it lies there."""
+    ours = (sys.prefix, sys.base_prefix, sys.executable, os.path.realpath(sys.executable))
+    below = [path[len(folder) + 1 :] for path in ours if path.startswith(folder + "/")]
+    kept = {path.split("/")[0] for path in below}
+    return [name for name in os.listdir(folder) if name not in kept]
+
+
 def _empty(folder: str) -> None:
     """Remove what the imports of the warm-up left in `folder`."""
     import shutil
 
-    for name in os.listdir(folder):
+    for name in _left_in(folder):
         path = os.path.join(folder, name)
         if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)

@@ -5,12 +5,24 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import tempfile
+import venv
 from pathlib import Path
 
 import pytest
 
 from annoy_store.contracts import Limits, Program
+from annoy_store.errors import UsageError
 from annoy_store.sandbox import open_sandbox
+
+LITTERS = """
+import os
+
+def main_solution(x):
+    before = len(os.listdir('/tmp'))
+    open('/tmp/litter', 'w').write('x')
+    return [before, x]
+"""
 
 VERSIONS = [f"3.{minor}" for minor in range(8, 15)]
 CODE = (
@@ -55,3 +67,18 @@ def test_calls_draws_lines_and_worlds(version: str) -> None:
         fork = Program("import os\ndef main_solution():\n    os.fork()\n")
         if sandbox.habitat.rung != "minimum":
             assert sandbox.call(fork, ["{}"], quick)[0].error_type == "PermissionError"
+
+
+def test_an_interpreter_below_the_scratch_folder() -> None:
+    """A virtual environment in /tmp is seen inside, kept between calls, and not writable."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    try:
+        venv.create(folder / "venv", with_pip=False)
+        python = str(folder / "venv" / "bin" / "python")
+        with open_sandbox(slots=1, python=python, rung="strong") as sandbox:
+            got = [sandbox.call(Program(LITTERS), ['{"x": 1}'], Limits())[0] for _ in range(3)]
+    except UsageError as error:
+        pytest.skip(f"no strong rung here: {error}")
+    finally:
+        shutil.rmtree(folder)
+    assert [ran.output for ran in got] == ["[1,1]"] * 3
