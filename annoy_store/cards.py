@@ -30,6 +30,14 @@ every answer was judged by a checker.
 """
 
 
+_LOADING = """\
+## Loading
+
+`datasets.load_dataset("FOLDER")` reads every split with the features above (JSON lines in zstd need
+`pip install zstandard`). LLaMA-Factory: `dataset_dir: FOLDER` and a name of dataset_info.json.
+"""
+
+
 @dataclass(frozen=True)
 class Told:
     """All that the files beside the data tell of an export."""
@@ -58,8 +66,11 @@ def _write(path: Path, text: str) -> None:
 def dataset_info(
     form: Format, packing: Packing, files: Sequence[Written]
 ) -> dict[str, dict[str, Any]]:
-    """One LLaMA-Factory data set per split; none for a format that its loader has no words for."""
-    if not form.trainer:
+    """One LLaMA-Factory data set per split; none where its loader has no words for the format.
+
+    It knows files by their last ending, so compressed JSON lines are beyond it.
+    """
+    if not form.trainer or (packing.container == "jsonl" and packing.compression):
         return {}
     names = {file.split: file.name for file in files}
     if packing.shard_rows is not None:
@@ -155,6 +166,7 @@ def _body(told: Told) -> str:
             if key in facts
         ),
         _proof(facts),
+        _LOADING,
         _table("Checkers", ("version",), [(word,) for word in facts.get("checkers", [])]),
         _table("Funnel of the store", ("stage", "state", "jobs"), _funnel(facts["funnel"])),
         _table("What was left out", ("reason", "subjects"), list(told.export["left_out"].items())),
