@@ -962,7 +962,7 @@ def _look(folder: str) -> tuple[int, int]:
     return found.st_mode, found.st_size
 
 
-def _left_in(folder: str) -> List[str]:
+def _left_in(folder: str) -> list[str]:
     """Return the names in `folder`, but for what leads to this interpreter, if it lies there."""
     ours = (sys.prefix, sys.base_prefix, sys.executable, os.path.realpath(sys.executable))
     below = [path[len(folder) + 1 :] for path in ours if path.startswith(folder + "/")]
