@@ -108,6 +108,21 @@ def count_wanted(connection: Connection, stage: Stage, policy: Policy) -> int:
     return int(connection.scalar(select(func.count()).select_from(wanted)) or 0)
 
 
+def wanted_by(
+    connection: Connection, stage: Stage, policy: Policy, *columns: ColumnElement[Any]
+) -> dict[tuple[Any, ...], int]:
+    """What `plan_all` would enter for a stage, counted by columns of what it wants."""
+    wants, subject = stage.wants(policy), subject_column(stage, policy)
+    taken = exists().where(jobs.c.stage == stage.name, jobs.c.subject_id == subject)
+    each = (column.label(f"by_{i}") for i, column in enumerate(columns))
+    chosen = wants.with_only_columns(*each, subject.label("n"), maintain_column_froms=True)
+    above = stage.watches > _watermark(connection, stage, policy)
+    found = chosen.where(above, ~taken).distinct().subquery().c
+    keys = [found[f"by_{i}"] for i in range(len(columns))]
+    rows = connection.execute(select(*keys, func.count()).group_by(*keys))
+    return {tuple(row[:-1]): int(row[-1]) for row in rows}
+
+
 def replan(
     connection: Connection,
     agenda: Agenda,
@@ -280,4 +295,5 @@ def _advance_horizon(connection: Connection, table: Table) -> int:
 
 __all__ = [
     "count_again", "count_wanted", "plan_all", "plan_new", "plan_page", "replan", "settled_upto", "subject_column",
+    "wanted_by",
 ]  # fmt: skip
