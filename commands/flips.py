@@ -1,0 +1,92 @@
+"""List the answers that two versions of the judging tell differently.
+
+V1 and V2 are variants of `verify` (annoy sql "SELECT id, description FROM variants WHERE stage =
+'verify'"); without them the active one is compared with the newest other. Only answers that both
+have judged are compared: annoy recheck makes the verdicts of a new version.
+
+\b
+Examples:
+  annoy flips
+  annoy flips 8 31 --limit 5
+  annoy flips --json | jq '.flips[] | select(.before == "correct")'
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+from sqlalchemy import Connection
+
+from annoy_store.rejudging import Flip, Variant, compared, differences, flips, judges, pick, summed
+
+from ._shared import json_option, print_json, print_table, say, store_of
+
+
+@click.command(help=__doc__)
+@click.argument("before", type=int, required=False, metavar="[V1]")
+@click.argument("after", type=int, required=False, metavar="[V2]")
+@click.option("-n", "--limit", type=click.IntRange(0), default=20, show_default=True)
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context, before: int | None, after: int | None, limit: int, as_json: bool
+) -> None:
+    with store_of(ctx).read() as connection:
+        older, newer = pick(judges(connection), before, after)
+        found = flips(connection, older.id, newer.id)
+        both = compared(connection, older.id, newer.id)
+    if as_json:
+        print_json({
+            "before": asdict(older), "after": asdict(newer), "compared": both,
+            "flips": [asdict(flip) for flip in found],
+        })  # fmt: skip
+        return
+    show(ctx, older, newer, both, found, limit)
+
+
+def show(
+    ctx: click.Context, older: Variant, newer: Variant, both: int, found: list[Flip], limit: int
+) -> None:
+    """Print what changed between two variants, why, and some of the answers."""
+    say(ctx, f"variant {older.id} -> {newer.id}: {_why(older, newer)}")
+    if not found:
+        click.echo(f"{both:,} answers judged by both, and none differently")
+        return
+    click.echo(f"{len(found):,} of {both:,} answers judged by both differ")
+    print_table(("before", "after", "answers"), summed(found))
+    if limit:
+        click.echo()
+        columns = ("answer", "kind", "before", "after", "said before", "says now")
+        print_table(columns, [_line(flip) for flip in found[:limit]])
+    if len(found) > limit:
+        say(ctx, f"{len(found) - limit:,} more: --limit, or --json for all")
+    if any(flip.before == "correct" for flip in found):
+        say(ctx, "answers that are no longer correct and have turns left are revised by annoy run")
+
+
+def _why(older: Variant, newer: Variant) -> str:
+    changes = differences(older, newer).items()
+    return ", ".join(f"{key} {one} -> {two}" for key, (one, two) in changes) or "the same settings"
+
+
+def _line(flip: Flip) -> tuple[str, ...]:
+    return (
+        f"response:{flip.response_id}", flip.kind, flip.before, flip.after,
+        _brief(flip.feedback_before), _brief(flip.feedback_after),
+    )  # fmt: skip
+
+
+def _brief(words: str) -> str:
+    return words if len(words) <= 60 else words[:59] + "…"
+
+
+def show_latest(ctx: click.Context, connection: Connection, limit: int = 10) -> None:
+    """Print what the newest judging changed, if there are two to compare."""
+    known = judges(connection)
+    if len(known) < 2:
+        say(ctx, "only one version has judged so far, so nothing can differ")
+        return
+    older, newer = pick(known, None, None)
+    found = flips(connection, older.id, newer.id)
+    show(ctx, older, newer, compared(connection, older.id, newer.id), found, limit)

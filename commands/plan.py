@@ -1,0 +1,134 @@
+"""Say what a run would do and cost, before anything runs.
+
+Counts what is open and what would be entered, and expects the rest from what this store has seen:
+how much of each step comes through, and what the tries of each kind of question used. KEY=VALUE
+tries a changed policy: what would follow it from now on, and what `annoy replan STAGE` (or `annoy
+recheck` for verify) would do again. Nothing is written, not even the policy.
+
+\b
+Examples:
+  annoy plan
+  annoy plan -m deepseek-chat
+  annoy plan pairs_per_sample=5
+  annoy plan tolerance=0.01 --replan verify
+  annoy plan template_transform=@mine.md --replan transform --json
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from annoy_store import teachers
+from annoy_store.forecasting import Forecast, forecast, latest_prices
+from annoy_store.history import learn
+from annoy_store.policies import changed_policy, load_policy
+from annoy_store.settings import Policy
+from annoy_store.snapshot import asker
+
+from ._shared import json_option, load_settings, print_json, print_table, say, store_of
+
+STAGES = ("transform", "parse", "generate", "predict", "verify", "revise")
+
+
+@click.command(help=__doc__)
+@click.argument("changes", nargs=-1, metavar="[KEY=VALUE]..")
+@click.option("--teacher", help="Who will answer; default: as annoy run.")
+@click.option("-m", "--model", help="Model that will answer.")
+@click.option(
+    "--replan", multiple=True, type=click.Choice(STAGES), help="As if that were done first."
+)
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    changes: tuple[str, ...] = (),
+    teacher: str | None = None,
+    model: str | None = None,
+    replan: tuple[str, ...] = (),
+    as_json: bool = False,
+) -> None:
+    settings = load_settings(ctx, teacher=teacher, model=model)
+    store = store_of(ctx)
+    with asker(store) as ask:
+        history = learn(ask)
+    with store.read() as connection:
+        before = load_policy(connection)
+        after = changed_policy(before, dict(map(pair, changes)))
+        known = latest_prices(connection, settings.prices)
+        found = forecast(
+            connection, history, before, after,
+            lambda kind: teachers.choice(settings, kind), known, dict.fromkeys(replan),
+        )  # fmt: skip
+    if as_json:
+        print_json(as_dict(found))
+    else:
+        show(ctx, found)
+
+
+def pair(given: str) -> tuple[str, str]:
+    """`KEY=VALUE`; an empty value is the default."""
+    key, equals, value = given.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{given!r} is not KEY=VALUE", param_hint="KEY=VALUE")
+    if not value and key in Policy.model_fields:
+        return key, str(Policy.model_fields[key].default)
+    return key, value
+
+
+def as_dict(found: Forecast) -> dict[str, Any]:
+    """A forecast as JSON: null is unknown."""
+    return {
+        "stages": {
+            name: {"open": dict(of.open), "new": of.new, "again": of.again,
+                   "expected": round(found.expected[name], 1)}
+            for name, of in found.now.items()
+        },
+        "asking": [vars(one) for one in found.asking],
+        "calls": round(found.calls, 1), "tokens": found.tokens, "cost_usd": found.usd,
+        "notes": list(found.notes),
+    }  # fmt: skip
+
+
+def show(ctx: click.Context, found: Forecast) -> None:
+    """Print a forecast for a person."""
+    if not any(found.expected.values()) and not any(of.again for of in found.now.values()):
+        click.echo("nothing to do")
+        return
+    print_table(
+        ("stage", "open", "new", "expected in all", "only by replan"),
+        [
+            (name, sum(of.open.values()), of.new, round(found.expected[name]), of.again or None)
+            for name, of in found.now.items()
+        ],
+    )
+    if found.asking:
+        click.echo()
+        print_table(
+            ("to ask", "turn", "calls", "prompt tokens", "answer tokens", "USD"),
+            [
+                (one.kind, one.turn, round(one.calls), _whole(one.prompt_tokens),
+                 _whole(one.completion_tokens), _money(one.usd))
+                for one in found.asking
+            ],
+        )  # fmt: skip
+        click.echo(f"\nexpected cost: {_total(found)}")
+    for note in found.notes:
+        say(ctx, f"note: {note}")
+    if any(of.again for of in found.now.values()):
+        say(ctx, "done under an older variant, and left so unless you ask: annoy replan STAGE")
+
+
+def _whole(n: float | None) -> str:
+    return "unknown" if n is None else f"{n:,.0f}"
+
+
+def _money(usd: float | None) -> str:
+    return "unknown" if usd is None else f"{usd:,.4f}" if usd < 1 else f"{usd:,.2f}"
+
+
+def _total(found: Forecast) -> str:
+    tokens = "" if found.tokens is None else f", {found.tokens:,.0f} tokens"
+    money = "unknown" if found.usd is None else f"{_money(found.usd)} USD"
+    return f"{money} for {found.calls:,.0f} calls{tokens}"

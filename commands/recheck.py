@@ -1,0 +1,62 @@
+"""Judge old answers again by the present checker and policy; no model is asked.
+
+A new checker, tolerance or limit judges new answers only. This has old ones judged again: new
+verdicts stand beside the old ones, and the newest version's count. `annoy run verify` does the
+judging, or --run does it now and shows what changed.
+
+--where is SQL over v_answers (kind, number, status, mismatch, teacher_id, ..).
+
+\b
+Examples:
+  annoy policy tolerance=0.01 && annoy recheck --run
+  annoy recheck --where "kind = 'predict_output' AND mismatch = 'rounding'" --run
+  annoy recheck --dry-run
+"""
+
+from __future__ import annotations
+
+import click
+
+from annoy_store.rejudging import count_redone, redo, subjects
+
+from ._shared import json_option, load_settings, print_json, say, store_of
+from .flips import show_latest
+
+STAGE = "verify"
+
+
+@click.command(help=__doc__)
+@click.option("--where", metavar="SQL", help="Only those, a condition.")
+@click.option("-n", "--limit", type=click.IntRange(1), help="At most so many, the oldest first.")
+@click.option("--run", "now", is_flag=True, help="Judge them now.")
+@click.option("--dry-run", is_flag=True, help="Count them and change nothing.")
+@click.option("--slots", type=click.IntRange(1), help="Sandbox slots; default: cores.")
+@click.option("--python", help="Interpreter that runs the samples.")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context, where: str | None, limit: int | None, now: bool, dry_run: bool,
+    slots: int | None, python: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    settings, store = load_settings(ctx, slots=slots, python=python), store_of(ctx)
+    chosen = subjects(store, STAGE, where)
+    if dry_run:
+        n = count_redone(store, STAGE, chosen)
+        entered = n if limit is None else min(n, limit)
+    else:
+        entered = redo(store, STAGE, chosen, limit)
+    if now and not dry_run:
+        from annoy_store.running import run
+
+        run(store, settings, [STAGE])
+    if as_json:
+        print_json({"jobs": entered, "dry_run": dry_run, "judged": now and not dry_run})
+        return
+    click.echo(f"{entered:,} answers {'would be' if dry_run else 'are'} judged again")
+    if now and not dry_run:
+        with store.read() as connection:
+            show_latest(ctx, connection)
+    elif not entered:
+        say(ctx, "the present version has judged them all")
+    else:
+        say(ctx, "nothing was changed" if dry_run else "next: annoy run verify, then annoy flips")

@@ -1,0 +1,78 @@
+"""Do old rows of a stage again under its present version, beside what is there.
+
+After a changed template, parser, limit or checker new rows follow it and old ones stay as they
+are, so an upgrade never spends by itself. This enters the old ones again; the next `annoy run`
+does them. What it will cost is said first. Answers are never asked for again by this (annoy ask
+plans more of them); to judge again, see `annoy recheck`.
+
+--where is SQL over what the stage works on: sources, responses (parse), samples (generate),
+v_current_pairs (predict), v_answers (verify), v_current_verdicts (revise).
+
+\b
+Examples:
+  annoy replan transform --dry-run
+  annoy replan generate --where "id IN (SELECT sample_id FROM executions WHERE outcome = 'memory')"
+  annoy replan predict --limit 100
+"""
+
+from __future__ import annotations
+
+import click
+
+from annoy_store import teachers
+from annoy_store.forecasting import Forecast, forecast, latest_prices
+from annoy_store.history import learn
+from annoy_store.policies import load_policy
+from annoy_store.rejudging import ABOUT, count_redone, redo, subjects
+from annoy_store.snapshot import asker
+
+from ._shared import json_option, load_settings, print_json, say, store_of
+from .plan import as_dict
+from .plan import show as show_forecast
+
+
+@click.command(help=__doc__)
+@click.argument("stage", type=click.Choice(list(ABOUT)))
+@click.option("-n", "--limit", type=click.IntRange(1), help="At most so many, the oldest first.")
+@click.option("--where", metavar="SQL", help="Only those, a condition.")
+@click.option("--dry-run", is_flag=True, help="Say what it would enter and cost; change nothing.")
+@click.option("--teacher", help="Who will answer; default: as annoy run.")
+@click.option("-m", "--model", help="Model that will answer.")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context, stage: str, limit: int | None, where: str | None, dry_run: bool,
+    teacher: str | None, model: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    store = store_of(ctx)
+    chosen = subjects(store, stage, where)
+    n = count_redone(store, stage, chosen)
+    n = n if limit is None else min(n, limit)
+    found = _forecast(ctx, stage, n, teacher, model)
+    entered = 0 if dry_run else redo(store, stage, chosen, limit)
+    if as_json:
+        print_json({"stage": stage, "jobs": n if dry_run else entered, "dry_run": dry_run,
+                    "forecast": as_dict(found)})  # fmt: skip
+        return
+    click.echo(
+        f"{n if dry_run else entered:,} {stage} jobs {'would be' if dry_run else 'were'} entered"
+    )
+    if n or entered:
+        show_forecast(ctx, found)
+        say(ctx, "nothing was changed" if dry_run else "next: annoy run")
+
+
+def _forecast(
+    ctx: click.Context, stage: str, n: int, teacher: str | None, model: str | None
+) -> Forecast:
+    """What a run would do once `n` jobs of a stage are entered."""
+    settings, store = load_settings(ctx, teacher=teacher, model=model), store_of(ctx)
+    with asker(store) as ask:
+        history = learn(ask)
+    with store.read() as connection:
+        policy = load_policy(connection)
+        known = latest_prices(connection, settings.prices)
+        return forecast(
+            connection, history, policy, policy,
+            lambda kind: teachers.choice(settings, kind), known, {stage: n},
+        )  # fmt: skip
