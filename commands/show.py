@@ -2,19 +2,25 @@
 
 What it came from is told in full, in order, with how each stage's work on it ended; what came
 of it is a tree. ID is a number, or the beginning of a digest. A chain has the number of its
-first answer; `pair` stands for io_pair.
+first answer; `pair` stands for io_pair. `random` picks a row to read: of a kind, with a verdict
+or mismatch, or turned down for a reason; without a word, any verdict.
 
 \b
 Examples:
   annoy show source:1
   annoy show chain:42 | less
   annoy show sample:9f2c41 --json
+  annoy show random wrong
+  annoy show random syntax_error
 """
 
 from __future__ import annotations
 
+from random import Random
+
 import click
 
+from annoy_store.picking import pick
 from annoy_store.showing import KINDS, lineage
 from annoy_store.telling import as_dict, tell
 
@@ -24,11 +30,16 @@ from ._text import safe
 
 @click.command(help=__doc__, epilog=f"Kinds: {', '.join(KINDS)}.")
 @click.argument("name", metavar="KIND:ID")
+@click.argument("wanted", metavar="[FILTER]", required=False)
 @click.option("--most", default=20, show_default=True, help="Rows shown along one edge below.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, name: str, most: int, as_json: bool) -> None:
+def command(ctx: click.Context, name: str, wanted: str | None, most: int, as_json: bool) -> None:
+    if wanted is not None and name != "random":
+        raise click.UsageError(f"{wanted!r} goes with random only: annoy show random {wanted}", ctx)
     with store_of(ctx).read() as connection:
+        if name == "random":
+            name = pick(connection, wanted, Random())
         found = lineage(connection, name, most)
     if as_json:
         print_json(as_dict(found))

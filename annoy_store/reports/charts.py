@@ -160,10 +160,10 @@ def _line(panel: Panel, step: float, plot: float, _: float) -> list[str]:
         for i, dot in enumerate(panel.dots)
         if dot
     ]
-    path = "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y, _, _ in at)
+    path = "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y, _dot, _label in at)
     radius = 3.2 if len(at) < 20 else 1.8
     out = [element("path", d=path, cls=f"stroke {panel.cls}")] if len(at) > 1 else []
-    for x, _, dot, _ in at:
+    for x, _y, dot, _label in at:
         if dot.low is not None and dot.high is not None:
             ends = HEAD + plot * (1 - dot.high), HEAD + plot * (1 - dot.low)
             out.append(line(x, ends[0], x, ends[1], f"whisker {panel.cls}"))

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 WIDTH = 720.0
-CHAR = 6.6  # the mean width of a sign at the size of labels
+CHAR = 7.2  # the mean width of a sign at the size of labels
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
@@ -73,11 +73,13 @@ def drawing(height: float, title: str, *inside: str) -> str:
 
 
 def legend(entries: Sequence[tuple[str, str]], x: float, y: float = 12.0) -> str:
-    """Return a row of small boxes with their names; entries are (class, name)."""
+    """Return a row of small boxes with their names, (class, name), from `x` on if there is room."""
+    steps = [15 + len(name) * CHAR + 14 for _, name in entries]
+    x = max(0.0, min(x, WIDTH - sum(steps)))
     out = []
-    for cls, name in entries:
+    for (cls, name), step in zip(entries, steps, strict=True):
         out += [box(x, y - 9, 10, 10, cls, rx=2), words(x + 15, y, name, "soft")]
-        x += 15 + len(name) * CHAR + 18
+        x += step
     return "".join(out)
 
 
@@ -87,7 +89,7 @@ def legend(entries: Sequence[tuple[str, str]], x: float, y: float = 12.0) -> str
 def ticks(values: Sequence[float], most: int = 4) -> list[float]:
     """Return round numbers from 0 to at least the largest value; whole ones for whole values."""
     top = max(values, default=0.0)
-    if top <= 0:
+    if top < 1e-12:
         return [0.0, 1.0]
     raw = top / most
     unit = 10.0 ** math.floor(math.log10(raw))

@@ -12,6 +12,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,6 +29,13 @@ FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--remote-debugging-pipe",
 )  # fmt: skip
 PATIENCE = 30.0
+_AT_3_AND_4 = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+os.dup2(ends[0], 3)
+os.dup2(ends[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 def installed() -> str | None:
@@ -156,11 +164,12 @@ def browsing(binary: str) -> Iterator[Tab]:
     its_reading, our_writing = os.pipe()
     our_reading, its_writing = os.pipe()
 
-    command = ["/bin/sh", "-c", 'exec "$@" 3<&"$READING" 4>&"$WRITING"', "sh", binary, *FLAGS]
+    ends = str(its_reading), str(its_writing)
+    command = [sys.executable, "-c", _AT_3_AND_4, *ends, binary, *FLAGS]
     process = subprocess.Popen(
         [*command, f"--user-data-dir={profile}", "about:blank"],
         pass_fds=(its_reading, its_writing), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env={**os.environ, "READING": str(its_reading), "WRITING": str(its_writing), "HOME": profile},
+        env={**os.environ, "HOME": profile},
     )  # fmt: skip
     os.close(its_reading)
     os.close(its_writing)

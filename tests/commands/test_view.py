@@ -1,0 +1,60 @@
+"""`annoy view` and `annoy show random` as a person meets them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.commands.conftest import CHECKOUT, Annoy
+
+
+def test_it_answers_until_interrupted_and_writes_nothing(worked: Path, tmp_path: Path) -> None:
+    pytest.importorskip("starlette")
+    pytest.importorskip("uvicorn")
+    before = worked.read_bytes()
+    command = [sys.executable, "-m", "annoy_store", "view", "--port", "0", "--no-open"]
+    env = {"PYTHONPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        url = process.stdout.readline().strip()
+        assert url.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(f"{url}answers", timeout=20) as answer:
+            assert "predict_output" in answer.read().decode()
+        os.kill(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode in (0, 130)
+    assert "Traceback" not in errors
+    assert worked.read_bytes() == before
+
+
+def test_a_port_that_is_taken(annoy: Annoy, worked: Path, one_line) -> None:  # type: ignore[no-untyped-def]
+    pytest.importorskip("starlette")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = annoy("view", "--port", taken.getsockname()[1], "--no-open")
+    assert "--port 0" in one_line(result)
+
+
+def test_without_its_packages(
+    annoy: Annoy, worked: Path, one_line, monkeypatch: pytest.MonkeyPatch  # type: ignore[no-untyped-def]
+) -> None:  # fmt: skip
+    for name in [n for n in sys.modules if n.startswith("annoy_store.viewing")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    monkeypatch.setitem(sys.modules, "starlette.applications", None)
+    assert "pip install 'annoy-store[view]'" in one_line(annoy("view", "--no-open"))
+
+
+def test_a_row_by_chance(annoy: Annoy, worked: Path) -> None:
+    assert "<==" in annoy("show", "random", "correct").stdout
+    assert annoy("show", "random").exit_code == 0
+    assert annoy("show", "sample:1", "wrong").exit_code == 2
+    assert "there is no row for" in annoy("show", "random", "memory").stderr
