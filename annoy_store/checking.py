@@ -115,7 +115,7 @@ def _references(connection: Connection) -> Iterator[Finding]:
 def _finding(
     connection: Connection, table: Table, broken: ColumnElement[bool], what: str, hint: str
 ) -> Iterator[Finding]:
-    key = list(table.c)[0]
+    key = next(iter(table.c))
     found = connection.execute(select(func.count(), func.min(key)).where(broken)).one()
     if found[0]:
         yield Finding(what, table.name, found[0], f"{key.name} {found[1]}", hint)

@@ -30,7 +30,7 @@ def write(connection: Connection, rows: Iterable[New]) -> dict[str, list[int]]:
     for table in ORDER if by_table else ():
         if news := by_table.get(table):
             values = [_resolve(new, ids) for new in news]
-            written = _write_table(connection, table, values)
+            written = write_table(connection, table, values)
             ids.update((id(new), key) for new, key in zip(news, written, strict=True))
             touched[table.name] = written
     return touched
@@ -52,9 +52,10 @@ def _resolve(row: New, ids: Mapping[int, int]) -> dict[str, Any]:
     return {k: ids[id(v)] if isinstance(v, New) else v for k, v in row.values.items()}
 
 
-def _write_table(
+def write_table(
     connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
 ) -> list[int]:
+    """Write rows of one table whose references are ids; return their ids, in their order."""
     names = NATURAL_KEYS.get(table.name)
     if names is None:
         return _append(connection, table, rows)

@@ -27,9 +27,9 @@ def source(content: str = "print(1)\n", **columns: Any) -> New:
 
 
 def origin(of: New, repo: str = "team/tools", path: str = "a.py", licence: str = "mit") -> New:
-    named = digest("origin", of.values["digest"], repo, path, licence)
-    values = {"digest": named, "source_id": of, "origin": "test", "repo": repo, "path": path}
-    return New(origins, values | {"licence": licence, "metadata": "{}"})
+    where = {"origin": "test", "repo": repo, "path": path, "licence": licence, "metadata": "{}"}
+    named = digest("origin", of.values["digest"], *where.values())
+    return New(origins, {"digest": named, "source_id": of, **where})
 
 
 def sample(refcode: str = DOUBLE, generator: str | None = GENERATOR, problem: str = "What?") -> New:
