@@ -21,8 +21,9 @@ pytest.importorskip("jinja2")
 from annoy_store.database import Store
 from annoy_store.errors import UsageError
 from annoy_store.tables import responses, verdicts
-from annoy_store.viewing import application, listen, listings
-from annoy_store.viewing.listings import LISTINGS, Wish, neighbour, page
+from annoy_store.viewing import application, listen, paging
+from annoy_store.viewing.listings import LISTINGS
+from annoy_store.viewing.paging import Wish, neighbour, page
 from annoy_store.viewing.reading import read_chain
 from tests import histories
 from tests.test_report import Page
@@ -163,7 +164,7 @@ def test_figures_come_when_they_are_drawn(reader: Reader) -> None:
 
 
 def test_pages_show_every_row_once_in_order(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listings, "FIRST_WINDOW", 2)  # many windows in a small store
+    monkeypatch.setattr(paging, "FIRST_WINDOW", 2)  # many windows in a small store
     histories.fill(store, 4)
     listing = LISTINGS["answers"]
     with store.read() as connection:
@@ -218,8 +219,8 @@ def test_neighbours_are_of_the_same_wish(store: Store) -> None:
 
 
 def test_a_search_stops_in_time_and_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listings, "FIRST_WINDOW", 3)
-    monkeypatch.setattr(listings, "SECONDS", 0.0)
+    monkeypatch.setattr(paging, "FIRST_WINDOW", 3)
+    monkeypatch.setattr(paging, "SECONDS", 0.0)
     histories.fill(store, 3)
     with store.read() as connection:
         found = page(connection, LISTINGS["answers"], Wish({}, "meow"))

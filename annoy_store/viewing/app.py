@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from importlib.resources import files
@@ -21,19 +22,19 @@ from annoy_store import snapshot
 from annoy_store.counting import funnel
 from annoy_store.database import Store
 from annoy_store.errors import UsageError
-from annoy_store.picking import ENDED_BADLY
 from annoy_store.querying import Described, asking, describe
 from annoy_store.reports.flow import FAILURES, FUNNEL, SUBJECT
 from annoy_store.reports.page import section, tiles_of
 from annoy_store.reports.page import style_sheet as report_style
 from annoy_store.reports.shapes import Ref
 from annoy_store.showing import KINDS, TABLES, lineage
-from annoy_store.tables import jobs, verdicts, workers
+from annoy_store.tables import verdicts, workers
 from annoy_store.viewing import colours
 from annoy_store.viewing.guarding import Guard
-from annoy_store.viewing.listings import LISTINGS, Listing, Wish, neighbour, page
+from annoy_store.viewing.listings import LISTINGS, Listing
+from annoy_store.viewing.paging import PAGE, Wish, neighbour, page
 from annoy_store.viewing.plots import Plots
-from annoy_store.viewing.reading import chain_of, read_chain, told, tree
+from annoy_store.viewing.reading import chain_of, read_chain, told, tree, turned_down
 from annoy_store.viewing.templating import link, templates, url
 
 SQL_ROWS, SQL_SECONDS = 500, 20.0
@@ -108,23 +109,13 @@ class _Pages:
             drawn = FAILURES.draw([tuple(g.values())[:6] for g in map(_failure, groups[:16])])
             return self._show("failures.html", groups=groups, drawn=Markup(section(drawn, link)))
         before = _number(request, "before")
-        rows = self._failed(stage, reason, before)
+        with self.store.read() as connection:
+            rows = turned_down(connection, stage, reason, before, FAILED_ROWS)
         kind = SUBJECT.get(stage, "source")
         older = rows[-1]["subject_id"] if len(rows) == FAILED_ROWS else None
         return self._show(
             "failed.html", rows=rows, stage=stage, reason=reason, kind=kind, older=older
         )
-
-    def _failed(self, stage: str, reason: str, before: int | None) -> list[Mapping[str, Any]]:
-        """Jobs that ended badly for one reason, newest subject first; along the partial index."""
-        chosen = select(jobs.c.subject_id, jobs.c.state, jobs.c.attempts, jobs.c.detail).where(
-            ENDED_BADLY, jobs.c.stage == stage, jobs.c.reason == reason
-        )
-        if before is not None:
-            chosen = chosen.where(jobs.c.subject_id < before)
-        with self.store.read() as connection:
-            ordered = chosen.order_by(jobs.c.subject_id.desc()).limit(FAILED_ROWS)
-            return [dict(row) for row in connection.execute(ordered).mappings()]
 
     # Lists and rows ------------------------------------------------------------------------------
 
@@ -134,7 +125,7 @@ class _Pages:
         with self.store.read() as connection:
             found = page(connection, listing, wish, before=before, after=after)
         return self._show(
-            "list.html", listing=listing, wish=wish, page=found,
+            "list.html", listing=listing, wish=wish, page=found, full=PAGE,
             newer=found.rows[0]["id"] if found.rows and (before or after) else None,
             choices={name: f.choices for name, f in listing.filters.items()},
         )  # fmt: skip
@@ -274,7 +265,8 @@ def _static(name: str) -> str:
 
 
 def _kind_of(column: str) -> str | None:
-    """The kind of row that a column of ids names."""
-    if not column.endswith("_id"):
+    """The kind of row that a column of ids names: that of `last_response_id`, of `turn_2_id`."""
+    name = re.sub(r"(_\d+)?_id$", "", column)
+    if name == column:
         return None
-    return next((k for k in (*TABLES, "chain") if column.removesuffix("_id").endswith(k)), None)
+    return next((k for k in (*TABLES, "chain") if name.endswith(k)), None)

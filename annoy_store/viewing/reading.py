@@ -15,10 +15,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, column, select, table
 
+from annoy_store.picking import ENDED_BADLY
 from annoy_store.showing import Lineage, Node
 from annoy_store.tables import (
     calls,
     io_pairs,
+    jobs,
     origins,
     responses,
     sample_origins,
@@ -144,6 +146,19 @@ def tree(lineage: Lineage) -> list[Leaf]:
         gist = " ".join(" ".join(str(w).split())[:80] for w in words if w not in (None, ""))
         leaves.append(Leaf(node.kind, node.id, gist, level, node.jobs))
     return leaves
+
+
+def turned_down(
+    connection: Connection, stage: str, reason: str, before: int | None, most: int
+) -> list[Mapping[str, Any]]:
+    """Return jobs that ended badly for one reason, by falling subject, along the partial index."""
+    chosen = select(jobs.c.subject_id, jobs.c.state, jobs.c.attempts, jobs.c.detail).where(
+        ENDED_BADLY, jobs.c.stage == stage, jobs.c.reason == reason
+    )
+    if before is not None:
+        chosen = chosen.where(jobs.c.subject_id < before)
+    ordered = chosen.order_by(jobs.c.subject_id.desc()).limit(most)
+    return [dict(row) for row in connection.execute(ordered).mappings()]
 
 
 # A chain -------------------------------------------------------------------------------------
