@@ -8,7 +8,7 @@ recheck` for verify) would do again. Nothing is written, not even the policy.
 \b
 Examples:
   annoy plan
-  annoy plan -m deepseek-chat
+  annoy plan -m deepseek-flash
   annoy plan pairs_per_sample=5
   annoy plan tolerance=0.01 --replan verify
   annoy plan template_transform=@mine.md --replan transform --json
