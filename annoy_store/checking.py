@@ -23,6 +23,7 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.exc import DatabaseError
 
 from annoy_store.asking import teacher_digest
 from annoy_store.contents import pages, referred
@@ -80,6 +81,8 @@ def check(store: Store, note: Note = lambda _: None, *, digests: bool = True) ->
         ):
             note(what)
             found += look(connection)
+            if found and look is _file:
+                return found  # what a damaged file says of itself is worth nothing
         for table, name in DIGESTS.items() if digests else ():
             note(f"digests of {table.name}")
             found += _digests(connection, table, name)
@@ -87,11 +90,18 @@ def check(store: Store, note: Note = lambda _: None, *, digests: bool = True) ->
 
 
 def _file(connection: Connection) -> Iterator[Finding]:
-    for words in damage(connection):
+    for words in _damage(connection):
         yield Finding(
             "damaged file", "", 1, words,
             "stop all workers, keep the file with its -wal, and go back to the last backup",
         )  # fmt: skip
+
+
+def _damage(connection: Connection) -> list[str]:
+    try:
+        return damage(connection)
+    except DatabaseError as error:
+        return [str(error.orig)]
 
 
 # References ----------------------------------------------------------------------------------
