@@ -27,10 +27,12 @@ from annoy_store.tables import calls, jobs, prices, turns, variants
 from annoy_store.wanting import first_turn_of
 
 JUDGING = "verify"  # judged again, an answer that was wrong before has its revision already
+PART = {"batch": 0.5}  # of the price
 MAKES_THE_SAME = ("parse", "generate")
 OPEN = ("pending", "claimed", "deferred", "suspect")
 Chooser = Callable[[str], tuple[str, str | None]]  # kind of turn -> backend and model that answer
-Prices = Mapping[str, tuple[float, float, float]]  # model -> USD per million: input, cached, output
+Price = tuple[float, float, float]  # USD per million tokens: input, cached, output
+Prices = Mapping[str, Price]  # by model
 
 
 @dataclass(frozen=True)
@@ -212,8 +214,10 @@ def cost(
             backend, model = choose(kind)
             if backend in FREE:
                 yield Asking(kind, turn, n, 0.0, 0.0, 0.0)
-            else:
-                yield _asking(kind, turn, n, _alike(history, kind, turn, model), known, model)
+                continue
+            part, price = PART.get(backend, 1.0), known.get(model or "")
+            charged = price and (price[0] * part, price[1] * part, price[2] * part)
+            yield _asking(kind, turn, n, _alike(history, kind, turn, model), charged, model)
 
 
 def _alike(history: History, kind: str, turn: int, model: str | None) -> list[Spent]:
@@ -226,7 +230,7 @@ def _alike(history: History, kind: str, turn: int, model: str | None) -> list[Sp
 
 
 def _asking(
-    kind: str, turn: int, n: float, spent: Sequence[Spent], known: Prices, model: str | None
+    kind: str, turn: int, n: float, spent: Sequence[Spent], price: Price | None, model: str | None
 ) -> Asking:
     answered = sum(s.answered for s in spent)
     if not answered:
@@ -235,7 +239,7 @@ def _asking(
     cached = sum(s.cached_tokens or 0 for s in spent) / answered
     made = sum(s.completion_tokens or 0 for s in spent) / answered
     usd = None
-    if price := known.get(model or ""):
+    if price:
         usd = ((given - cached) * price[0] + cached * price[1] + made * price[2]) / 1e6
     elif all(s.cost_usd is not None for s in spent) and (
         model is None or all(s.model == model for s in spent)

@@ -123,6 +123,14 @@ def wanted_by(
     return {tuple(row[:-1]): int(row[-1]) for row in rows}
 
 
+def missed(connection: Connection, stage: Stage, policy: Policy) -> tuple[int, int | None]:
+    """How many subjects a stage wants, has passed and has no job of, and one of them."""
+    found = _missing(stage, policy).where(stage.watches <= _watermark(connection, stage, policy))
+    key = found.subquery().c.subject_id
+    n, example = connection.execute(select(func.count(key), func.min(key))).one()
+    return int(n), example
+
+
 def replan(
     connection: Connection,
     agenda: Agenda,
@@ -294,6 +302,6 @@ def _advance_horizon(connection: Connection, table: Table) -> int:
 
 
 __all__ = [
-    "count_again", "count_wanted", "plan_all", "plan_new", "plan_page", "replan", "settled_upto", "subject_column",
+    "count_again", "count_wanted", "missed", "plan_all", "plan_new", "plan_page", "replan", "settled_upto", "subject_column",
     "wanted_by",
 ]  # fmt: skip

@@ -1,0 +1,215 @@
+"""Whatever happens to calls and answers, the numbers add up; and what is broken is found."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, insert, select, text, update
+
+from annoy_store import ledger, workforce
+from annoy_store.asking import plan_more
+from annoy_store.contracts import Answer, Asked, Attempt, Outcome
+from annoy_store.counting import funnel
+from annoy_store.database import Store, open_store
+from annoy_store.ledger import Claim, Ended
+from annoy_store.planning import plan_all
+from annoy_store.policies import Agenda, draw_up
+from annoy_store.reconciling import Imbalance, reconcile, tokens
+from annoy_store.stages import PIPELINE, complete
+from annoy_store.tables import attempts, calls, jobs, responses
+from tests import given as rows
+
+COUNTS = st.one_of(st.none(), st.integers(0, 10_000))
+TRIES = st.lists(
+    st.tuples(st.sampled_from(["retry", "limited", "failed"]), COUNTS, COUNTS), max_size=3
+)
+ENDS = st.sampled_from(["answered", "answered", "rejected", "failed", "deferred", "released"])
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["transform", "complete", "parse", "ingest", "more"]), ENDS, TRIES,
+              COUNTS), min_size=1, max_size=15,
+)  # fmt: skip
+
+
+class Driver:
+    """Moves jobs of the real pipeline by hand, each as told."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.n = store, 0
+        with store.write() as connection:
+            self.worker = workforce.enlist(connection, ["complete"], 600)
+        self.ingest()
+
+    def plan(self) -> Agenda:
+        with self.store.write() as connection:
+            agenda = draw_up(connection, PIPELINE)
+            plan_all(connection, agenda)
+        return agenda
+
+    def ingest(self) -> None:
+        self.n += 1
+        with self.store.write() as connection:
+            rows.write_all(connection, [rows.source(f"print({self.n})")])
+
+    def step(self, what: str, end: str, tried: list[Any], used: int | None) -> None:
+        if what == "ingest":
+            self.ingest()
+        elif what == "more":
+            with self.store.write() as connection:
+                plan_more(connection, ["transform"], 1 + self.n % 3, 0)
+        else:
+            self.work(what, end, tried, used)
+
+    def work(self, stage: str, end: str, tried: list[Any], used: int | None) -> None:
+        agenda = self.plan()
+        for variant in agenda.claimable(stage):
+            with self.store.write() as connection:
+                claims = ledger.claim(connection, self.worker, stage, variant, 2)
+                loaded = ledger.load(connection, agenda, agenda.stages[stage], claims)
+            ended = [self.end(stage, c, loaded.get(c.subject_id), end, tried, used) for c in claims]
+            with self.store.write() as connection:
+                if end == "released":
+                    ledger.release(connection, self.worker, claims)
+                else:
+                    ledger.settle(connection, self.worker, ended, agenda)
+
+    def end(
+        self, stage: str, claim: Claim, row: Any, end: str, tried: list[Any], used: int | None
+    ) -> Ended:
+        if row is None:
+            return Ended(claim, Outcome("rejected", (), "not_wanted"))
+        if end == "deferred":
+            return Ended(claim, Outcome("deferred"), due_in=0.0)
+        if stage == "complete":
+            asked = self.asked(end, tried, used)
+            return Ended(claim, complete._outcome(asked, claim.subject_id, 0, _tools(self.worker)))
+        agenda_stage = next(s for s in PIPELINE if s.name == stage)
+        return Ended(claim, agenda_stage.work(row, _tools(self.worker)))  # type: ignore[arg-type]
+
+    def asked(self, end: str, tried: list[Any], used: int | None) -> Asked:
+        tries = [_attempt(status, given, made) for status, given, made in tried]
+        if end == "answered":
+            tries.append(_attempt("ok", used, used))
+            return Asked("answered", tuple(tries), Answer(f"answer {used}"))
+        return Asked(end, tuple(tries), reason="http_400")  # type: ignore[arg-type]
+
+
+def _attempt(status: str, given: int | None, made: int | None) -> Attempt:
+    return Attempt(status, "2026-01-01T00:00:00Z", 1.0, prompt_tokens=given, completion_tokens=made)
+
+
+def _tools(worker: int) -> Any:
+    from annoy_store.contracts import Tools
+    from annoy_store.settings import Policy
+
+    return Tools(Policy(), 1, lambda: None, lambda kind, key: None, worker)  # type: ignore[arg-type, return-value]
+
+
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("blank") / "store.db"
+    open_store(f"sqlite:///{path}", create=True).close()
+    return path
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(STEPS)
+def test_the_numbers_add_up_whatever_happens(blank: Path, tmp_path: Path, steps: list[Any]) -> None:
+    path = tmp_path / "store.db"
+    for old in tmp_path.glob("store.db*"):
+        old.unlink()
+    shutil.copy(blank, path)
+    store = open_store(f"sqlite:///{path}")
+    driver = Driver(store)
+    for step in steps:
+        driver.step(*step)
+    driver.plan()
+    with store.read() as connection:
+        assert reconcile(connection) == []
+        used = tokens(connection)
+        for name in used.tried:
+            assert used.tried[name] == used.answered[name] + used.wasted[name]
+        for stage, states in funnel(connection).items():
+            total = select(text("COUNT(*)")).select_from(jobs).where(jobs.c.stage == stage)
+            assert sum(states.values()) == connection.scalar(total)
+    store.close()
+
+
+# What is broken ------------------------------------------------------------------------------
+
+
+def worked(store: Store) -> None:
+    driver = Driver(store)
+    for n in range(3):
+        driver.step("ingest", "", [], None)
+        driver.step("transform", "answered", [], None)
+        driver.step("complete", "answered", [("retry", 5, None)], n)
+    driver.plan()
+
+
+def only(found: list[Imbalance]) -> Imbalance:
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_a_whole_store_is_in_balance(store: Store) -> None:
+    worked(store)
+    with store.read() as connection:
+        assert reconcile(connection) == []
+        assert tokens(connection).wasted["prompt_tokens"] > 0
+
+
+def test_a_job_that_vanished_is_found(store: Store) -> None:
+    worked(store)
+    with store.write() as connection:
+        connection.execute(delete(jobs).where(jobs.c.stage == "parse", jobs.c.subject_id == 1))
+        found = only(reconcile(connection))
+    assert (found.n, found.hint) == (1, "annoy replan parse")
+
+
+def test_an_answer_paid_twice_is_found(store: Store) -> None:
+    worked(store)
+    with store.write() as connection:
+        row = connection.execute(
+            select(attempts).where(attempts.c.status == "ok").limit(1)
+        ).mappings()
+        again = {k: v for k, v in row.one().items() if k != "id"}
+        connection.execute(insert(attempts).values(again))
+        assert "more than once" in only(reconcile(connection)).what
+
+
+def test_an_answer_that_is_lost_is_found(store: Store) -> None:
+    worked(store)
+    with store.write() as connection:
+        connection.execute(delete(jobs).where(jobs.c.stage == "parse"))
+        last = connection.scalar(select(responses.c.id).order_by(responses.c.id.desc()).limit(1))
+        connection.execute(delete(responses).where(responses.c.id == last))
+        whats = [found.what for found in reconcile(connection)]
+    assert "calls were answered and their answer is not there" in whats
+
+
+def test_an_answer_without_a_try_that_gave_it_is_found(store: Store) -> None:
+    worked(store)
+    with store.write() as connection:
+        some = connection.scalar(select(calls.c.id).limit(1))
+        connection.execute(
+            update(attempts).where(attempts.c.call_id == some).values(status="retry")
+        )
+        assert "none of them gave an answer" in only(reconcile(connection)).what
+
+
+def test_an_export_that_lost_rows_is_found(store: Store) -> None:
+    worked(store)
+    with store.write() as connection:
+        connection.execute(text(
+            "INSERT INTO exports (id, digest, format, filter, n_rows, n_retractions, folder, "
+            "files, seen, created_at) VALUES (1, 'd', 'codeio', '{}', 3, 0, 'x', '[]', '{}', 'x')"
+        ))  # fmt: skip
+        found = only(reconcile(connection))
+    assert found.example == "export 1: 0 of 3"
