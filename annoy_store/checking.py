@@ -70,38 +70,37 @@ Note = Callable[[str], None]
 
 
 def check(store: Store, note: Note = lambda _: None, *, digests: bool = True) -> list[Finding]:
-    """Look at everything, in one snapshot; `note` is told what is being looked at."""
+    """Look at everything, the rows in one snapshot; `note` is told what is being looked at."""
+    note("the file")
+    if damaged := _damage(store):
+        return [Finding("damaged file", "", len(damaged), damaged[0], _DAMAGED)]
+    found: list[Finding] = []
     with store.read() as connection:
-        found: list[Finding] = []
         for what, look in (
-            ("the file", _file),
             ("references", _references),
             ("the ledger", _ledger),
             ("counters", _counters),
         ):
             note(what)
             found += look(connection)
-            if found and look is _file:
-                return found  # what a damaged file says of itself is worth nothing
         for table, name in DIGESTS.items() if digests else ():
             note(f"digests of {table.name}")
             found += _digests(connection, table, name)
     return found
 
 
-def _file(connection: Connection) -> Iterator[Finding]:
-    for words in _damage(connection):
-        yield Finding(
-            "damaged file", "", 1, words,
-            "stop all workers, keep the file with its -wal, and go back to the last backup",
-        )  # fmt: skip
+_DAMAGED = "stop all workers, keep the file with its -wal, and go back to the last backup"
 
 
-def _damage(connection: Connection) -> list[str]:
+def _damage(store: Store) -> list[str]:
+    """What is wrong with the file; the rest of a damaged one is not worth asking."""
+    words: list[str] = []
     try:
-        return damage(connection)
+        with store.read() as connection:
+            words = damage(connection)
     except DatabaseError as error:
-        return [str(error.orig)]
+        words = words or [str(error.orig)]
+    return words
 
 
 # References ----------------------------------------------------------------------------------
