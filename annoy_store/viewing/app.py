@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from contextlib import suppress
 from importlib.resources import files
 from itertools import islice
 from typing import Any
@@ -73,6 +73,7 @@ class _Pages:
         self.store = store
         self.plots = Plots(store)
         self.templates = templates()
+        self.described: list[Described] = []
 
     def _show(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         shared = {"store": str(self.store), "listings": LISTINGS, "here": template}
@@ -217,13 +218,16 @@ class _Pages:
                 trouble = str(error)
         return self._show(
             "sql.html", query=query, engine=engine, columns=columns, rows=rows[:SQL_ROWS],
-            cut=len(rows) > SQL_ROWS, trouble=trouble, described=self._described,
+            cut=len(rows) > SQL_ROWS, trouble=trouble, described=self._describe(),
             kinds=[_kind_of(name) for name in columns],
         )  # fmt: skip
 
-    @cached_property
-    def _described(self) -> list[Described]:
-        return describe(self.store)
+    def _describe(self) -> list[Described]:
+        """Tables and views, asked once; none if the store lacks one of them."""
+        if not self.described:
+            with suppress(UsageError):
+                self.described = describe(self.store)
+        return self.described
 
     # The rest ------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from annoy_store.database import among
 from annoy_store.viewing.listings import Listing
 
 PAGE = 40
-SECONDS = 0.6
+SECONDS, SECONDS_BESIDE = 0.6, 0.25  # to fill a page, and to find a row beside another
 FIRST_WINDOW, LAST_WINDOW = 512, 262_144
 
 
@@ -55,9 +55,9 @@ def page(
 ) -> Page:
     """Return rows with an id below `before`, or the nearest above `after`; newest first."""
     if after is None:
-        ids, scanned, more = _older(connection, listing, wish, before, most)
+        ids, scanned, more = _older(connection, listing, wish, before, most, SECONDS)
     else:
-        ids, scanned, more = _newer(connection, listing, wish, after, most)
+        ids, scanned, more = _newer(connection, listing, wish, after, most, SECONDS)
     return Page(_rows(connection, listing, ids), scanned, more)
 
 
@@ -66,7 +66,7 @@ def neighbour(
 ) -> int | None:
     """Return the id of the row beside one, of those that a reader wants; None if none is near."""
     look = _newer if newer else _older
-    ids, _, _ = look(connection, listing, wish, key, 1)
+    ids, _, _ = look(connection, listing, wish, key, 1, SECONDS_BESIDE)
     return ids[0] if ids else None
 
 
@@ -76,12 +76,17 @@ Found = tuple[list[int], int, bool]
 
 
 def _older(
-    connection: Connection, listing: Listing, wish: Wish, before: int | None, most: int
+    connection: Connection,
+    listing: Listing,
+    wish: Wish,
+    before: int | None,
+    most: int,
+    seconds: float,
 ) -> Found:
-    high = _end(connection, listing.key, func.max) + 1
+    high = _end(connection, listing.key) + 1
     high = high if before is None else min(before, high)
     found: list[int] = []
-    width, until = FIRST_WINDOW, time.monotonic() + SECONDS
+    width, start = FIRST_WINDOW, time.monotonic()
     while high > 1:
         low = max(1, high - width)
         chosen = _ids(listing, wish, low, high).order_by(listing.key.desc())
@@ -89,36 +94,39 @@ def _older(
         high = low
         if len(found) > most:
             return found[:most], found[most - 1], True
-        if time.monotonic() > until:
+        spent = (time.monotonic() - start) / (seconds or 1e-9)
+        if spent > 1:
             return found, low, low > 1
-        width = _wider(width, until)
+        width = _wider(width, spent)
     return found, 1, False
 
 
-def _newer(connection: Connection, listing: Listing, wish: Wish, after: int, most: int) -> Found:
+def _newer(
+    connection: Connection, listing: Listing, wish: Wish, after: int, most: int, seconds: float
+) -> Found:
     """The same the other way; ids come out falling too."""
-    end = _end(connection, listing.key, func.max) + 1
+    end = _end(connection, listing.key) + 1
     found: list[int] = []
-    low, width, until = max(0, after) + 1, FIRST_WINDOW, time.monotonic() + SECONDS
-    while low < end:
+    low, width, start = max(0, after) + 1, FIRST_WINDOW, time.monotonic()
+    while low < end and len(found) < most:
         high = min(low + width, end)
         chosen = _ids(listing, wish, low, high).order_by(listing.key)
         found += connection.scalars(chosen.limit(most - len(found)))
         low = high
-        if len(found) >= most or time.monotonic() > until:
+        spent = (time.monotonic() - start) / (seconds or 1e-9)
+        if spent > 1:
             break
-        width = _wider(width, until)
+        width = _wider(width, spent)
     return found[::-1], found[0] if found else low, True
 
 
-def _wider(width: int, until: float) -> int:
-    """Twice as wide a window while there is time for it, and one that is sure to end near it."""
-    left = (until - time.monotonic()) / SECONDS
-    return min(LAST_WINDOW, width * 2) if left > 0.6 else max(FIRST_WINDOW, width // 2)
+def _wider(width: int, spent: float) -> int:
+    """Twice as wide a window while little of the time is spent, else one that ends near it."""
+    return min(LAST_WINDOW, width * 2) if spent < 0.4 else max(FIRST_WINDOW, width // 2)
 
 
-def _end(connection: Connection, key: Column[Any], of: Any) -> int:
-    return int(connection.scalar(select(of(key))) or 0)
+def _end(connection: Connection, key: Column[Any]) -> int:
+    return int(connection.scalar(select(func.max(key))) or 0)
 
 
 def _ids(listing: Listing, wish: Wish, low: int, high: int) -> Select[Any]:
