@@ -13,12 +13,16 @@ from typing import Any
 import duckdb
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Double,
     Select,
     Text,
+    and_,
     column,
+    exists,
     func,
+    or_,
     select,
     table,
 )
@@ -26,6 +30,7 @@ from sqlalchemy import (
 from annoy_store.database import among
 from annoy_store.duck import ids_of, pages, pour
 from annoy_store.tables import (
+    calls,
     clusters,
     hidden,
     io_pairs,
@@ -36,6 +41,7 @@ from annoy_store.tables import (
     sample_origins,
     samples,
     sources,
+    takedowns,
     teachers,
 )
 
@@ -88,15 +94,24 @@ def _origin(connection: Connection, ids: Sequence[int]) -> Select[Any]:
             origins.c.digest, sources.c.language, origins.c.repo, origins.c.path,
             origins.c.licence, func.coalesce(origins.c.origin, sample_origins.c.origin).label("origin"),
         )
-        .select_from(joined.outerjoin(origins, origins.c.source_id == sources.c.id))
+        .select_from(
+            joined.outerjoin(origins, and_(origins.c.source_id == sources.c.id, ~_taken_down()))
+        )
         .where(among(connection, sample_origins.c.sample_id, ids))
     )  # fmt: skip
 
 
+def _taken_down() -> ColumnElement[bool]:
+    """An origin under a rule: what it says of licence and place does not count."""
+    same = (
+        and_(takedowns.c.kind == kind, func.lower(takedowns.c.value) == func.lower(origins.c[kind]))
+        for kind in ("origin", "repo", "licence")
+    )
+    return exists().where(takedowns.c.lifted_at.is_(None), or_(*same))
+
+
 def _chars(connection: Connection, ids: Sequence[int]) -> Select[Any]:
     """Length of the last conversation, prompt and answer."""
-    from annoy_store.tables import calls
-
     joined = responses.join(calls, calls.c.id == responses.c.call_id)
     return (
         select(responses.c.id, (responses.c.n_chars + prompts.c.n_chars).label("n_chars"))

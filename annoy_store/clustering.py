@@ -4,7 +4,7 @@ Decisions
 - Signatures are kept, so growth costs the signatures of what is new; joining is done anew from
   all of them, because it takes seconds per million and needs no history.
 - Raw files are compared with raw files, refcodes with refcodes; a sample belongs with every
-  source it came from. A cluster is what hangs together by any of these, and is named by the
+  source it came from, and with samples that behave like it (behaving.py) where that was found. A cluster is what hangs together by any of these, and is named by the
   smallest digest in it.
 - `clusters` is derived and may be rebuilt; what a cluster was given (its split) is remembered per
   sample, in `splits`.
@@ -24,6 +24,7 @@ from annoy_store.errors import UsageError
 from annoy_store.nearness import THRESHOLD, VERSION, Forest, join_near, matrix, signature
 from annoy_store.shingles import jaccard, shingles
 from annoy_store.tables import (
+    behaviours,
     clusters,
     sample_origins,
     samples,
@@ -47,13 +48,18 @@ class Clustering:
     changed: int
 
 
-def cluster(store: Store, say: Callable[[str], None] = lambda words: None) -> Clustering:
-    """Bring `signatures` and `clusters` up to date. Raises UsageError without numpy."""
+def cluster(
+    store: Store, say: Callable[[str], None] = lambda words: None, *, anew: bool = False
+) -> Clustering:
+    """Bring `signatures` and `clusters` up to date; `anew` joins even if nothing came.
+
+    Raises UsageError without numpy.
+    """
     _need_numpy()
     signed = sum(_sign(store, kind, say) for kind in TEXTS)
     with store.read() as connection:
         newest = _newest_origin(connection)
-        if not signed and _known(connection, newest):
+        if not signed and not anew and _known(connection, newest):
             return _summary(connection, signed, 0)
         say("joining")
         changes = list(_changes(connection))
@@ -164,7 +170,11 @@ def _changes(connection: Connection) -> Iterator[dict[str, Any]]:
     forest = Forest(sum(len(k.ids) for k in kinds))
     for signed in kinds:
         _join_kind(connection, signed, forest)
-    _join_origins(connection, {k.kind: k for k in kinds}, forest)
+    of_kind = {k.kind: k for k in kinds}
+    origin = sample_origins.c.sample_id, sample_origins.c.source_id
+    _join_pairs(connection, origin, (of_kind["sample"], of_kind["source"]), forest)
+    twins = behaviours.c.sample_id, behaviours.c.twin_id
+    _join_pairs(connection, twins, (of_kind["sample"], of_kind["sample"]), forest)
     names = _smallest(np.concatenate([k.digests for k in kinds]), np.array(forest.roots()))
     for signed in kinds:
         own = names[signed.place : signed.place + len(signed.ids)]
@@ -215,23 +225,33 @@ def _join_kind(connection: Connection, signed: _Signed, forest: Forest) -> None:
         join_near(signed.rows, places, forest, nearer)
 
 
-def _join_origins(connection: Connection, kinds: dict[str, _Signed], forest: Forest) -> None:
-    """Join every sample with the sources that it came from."""
+def _join_pairs(
+    connection: Connection,
+    columns: tuple[Column[Any], Column[Any]],
+    kinds: tuple[_Signed, _Signed],
+    forest: Forest,
+) -> None:
+    """Join what a table says belongs together: two columns of ids."""
     import numpy as np
 
-    columns = sample_origins.c.sample_id, sample_origins.c.source_id
-    chosen = select(*columns).where(columns[1].is_not(None))
+    chosen = select(*columns).where(columns[0].is_not(None), columns[1].is_not(None))
     result = connection.execute(chosen, execution_options={"stream_results": True})
     for page in result.partitions(10_000):
-        ends = []
-        for kind, given in zip(("sample", "source"), np.array(page, np.int64).T, strict=True):
-            at = np.searchsorted(kinds[kind].ids, given)
-            at = np.minimum(at, max(0, len(kinds[kind].ids) - 1))
-            there = len(kinds[kind].ids) and kinds[kind].ids[at] == given
-            ends.append(np.where(there, at + kinds[kind].place, -1))
-        for a, b in zip(*(end.tolist() for end in ends), strict=True):
+        given = np.array([tuple(row) for row in page], np.int64).T
+        ends = [_places(kind, ids).tolist() for kind, ids in zip(kinds, given, strict=True)]
+        for a, b in zip(*ends, strict=True):
             if a >= 0 and b >= 0:
                 forest.join(a, b)
+
+
+def _places(signed: _Signed, ids: Any) -> Any:
+    """Where ids stand in the forest; -1 for what is not signed yet."""
+    import numpy as np
+
+    if not len(signed.ids):
+        return np.full(len(ids), -1)
+    at = np.minimum(np.searchsorted(signed.ids, ids), len(signed.ids) - 1)
+    return np.where(signed.ids[at] == ids, at + signed.place, -1)
 
 
 def _smallest(digests: Any, roots: Any) -> Any:
@@ -254,12 +274,14 @@ def _before(connection: Connection, signed: _Signed) -> Any:
     import numpy as np
 
     names = np.zeros(len(signed.ids), "S32")
+    if not len(names):
+        return names
     chosen = select(clusters.c.subject_id, clusters.c.cluster).where(clusters.c.kind == signed.kind)
     result = connection.execute(chosen, execution_options={"stream_results": True})
     for page in result.partitions(10_000):
         ids = np.array([row[0] for row in page], np.int64)
-        at = np.minimum(np.searchsorted(signed.ids, ids), max(0, len(signed.ids) - 1))
-        held = signed.ids[at] == ids if len(signed.ids) else np.zeros(len(ids), bool)
+        at = np.minimum(np.searchsorted(signed.ids, ids), len(names) - 1)
+        held = signed.ids[at] == ids
         names[at[held]] = np.array([row[1] for row in page], "S32")[held]
     return names
 

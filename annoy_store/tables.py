@@ -339,6 +339,17 @@ overlaps = Table(
     comment="what a source or sample shares with a benchmark, with the evidence",
 )  # fmt: skip
 
+probes = Table(
+    "probes", metadata, _text("shape", primary_key=True), _text("inputs"), _text("created_at"),
+    comment="inputs on which samples of one shape of parameters are compared, chosen once",
+)  # fmt: skip
+behaviours = Table(
+    "behaviours", metadata, _number("sample_id", primary_key=True),
+    _text("version", primary_key=True), _text("shape"), _text("fingerprint", nullable=True),
+    _number("twin_id", nullable=True), Index("ix_behaviours_fingerprint", "fingerprint"),
+    comment="what a sample gives on the probes, and an older sample that behaves like it",
+)  # fmt: skip
+
 NATURAL_KEYS: dict[str, tuple[str, ...]] = {
     "sources": ("digest",),
     "origins": ("digest",),

@@ -15,13 +15,15 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import select
 
 from annoy_store.database import Store, open_store
 from annoy_store.duck import source
 from annoy_store.errors import UsageError
 from annoy_store.exporting import ExportRequest, export
-from annoy_store.publishing import Packing, check_packing, in_the_making, publish
+from annoy_store.publishing import Packing, _count_lines, check_packing, in_the_making, publish
 from annoy_store.tables import exports
 from annoy_store.writing import write
 from tests import chains
@@ -201,3 +203,22 @@ def test_an_error_of_the_source_comes_out_as_itself() -> None:
 
     with duckdb.connect() as duck, pytest.raises(KeyError, match="gone"):
         read(duck)
+
+
+@given(st.lists(st.sampled_from([b"{}", b"{a}", b""]), max_size=6), st.integers(1, 9))
+def test_lines_are_counted_over_any_chunks(lines: list[bytes], size: int) -> None:
+    data = b"".join(line + b"\n" for line in lines)
+    chunks = [data[i : i + size] for i in range(0, len(data), size)]
+
+    def counted() -> int:
+        total, ended = 0, True
+        for chunk in chunks:
+            total += _count_lines(chunk, "x", after_end=ended)
+            ended = chunk.endswith(b"\n")
+        return total
+
+    if b"" in lines:
+        with pytest.raises(UsageError, match="empty line"):
+            counted()
+    else:
+        assert counted() == len(lines)

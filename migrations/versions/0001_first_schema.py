@@ -13,6 +13,18 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "behaviours",
+        sa.Column("sample_id", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("shape", sa.Text(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=True),
+        sa.Column("twin_id", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("sample_id", "version", name=op.f("pk_behaviours")),
+        comment="what a sample gives on the probes, and an older sample that behaves like it",
+    )
+    op.create_index("ix_behaviours_fingerprint", "behaviours", ["fingerprint"], unique=False)
+
+    op.create_table(
         "budgets",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("cap", sa.Double(), nullable=False),
@@ -187,6 +199,14 @@ def upgrade() -> None:
         sa.Column("output", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("model", "from_time", name=op.f("pk_prices")),
         comment="USD per million tokens, from a time on",
+    )
+    op.create_table(
+        "probes",
+        sa.Column("shape", sa.Text(), nullable=False),
+        sa.Column("inputs", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("shape", name=op.f("pk_probes")),
+        comment="inputs on which samples of one shape of parameters are compared, chosen once",
     )
     op.create_table(
         "prompts",
@@ -366,6 +386,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("pinned_teacher_id > 0"),
         postgresql_where=sa.text("pinned_teacher_id > 0"),
     )
+
     op.create_table(
         "export_rows",
         sa.Column("id", sa.BigInteger(), nullable=False),
@@ -787,6 +808,7 @@ def downgrade() -> None:
     op.drop_table("signatures")
     op.drop_table("samples")
     op.drop_table("prompts")
+    op.drop_table("probes")
     op.drop_table("prices")
     op.drop_table("policies")
     op.drop_table("overlaps")
@@ -832,3 +854,6 @@ def downgrade() -> None:
 
     op.drop_table("clusters")
     op.drop_table("budgets")
+    op.drop_index("ix_behaviours_fingerprint", table_name="behaviours")
+
+    op.drop_table("behaviours")
