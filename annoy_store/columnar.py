@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from annoy_store.tables import calls, metadata, turns
-from annoy_store.views import VIEWS
+from annoy_store.views import COSTS, VIEWS
 from annoy_store.wanting import first_turn_of
 
 SKIPPED = {"signatures"}
@@ -211,7 +211,7 @@ _ANEW = {
     LEFT JOIN later l ON l.chain_id = f.chain_id AND l.io_pair_id = f.io_pair_id
     WHERE f.number = 1 AND f.status IS NOT NULL GROUP BY ALL
     """,
-    "v_cost": """
+    "v_cost": f"""
     WITH priced AS (
         SELECT *, LEAD(from_time) OVER (PARTITION BY model ORDER BY from_time) AS to_time
         FROM prices)
@@ -220,9 +220,7 @@ _ANEW = {
            SUM(a.prompt_tokens) AS prompt_tokens, SUM(a.cached_tokens) AS cached_tokens,
            SUM(a.completion_tokens) AS completion_tokens,
            SUM(a.reasoning_tokens) AS reasoning_tokens,
-           SUM(((a.prompt_tokens - COALESCE(a.cached_tokens, 0)) * p.input
-                + COALESCE(a.cached_tokens, 0) * p.cached
-                + a.completion_tokens * p.output) / 1000000.0) AS cost_usd
+           {COSTS} AS cost_usd
     FROM kept_attempts a JOIN teachers b ON b.id = a.teacher_id
     LEFT JOIN priced p ON p.model = b.model AND p.from_time <= a.started_at
          AND (p.to_time IS NULL OR p.to_time > a.started_at)

@@ -7,20 +7,28 @@ sandbox knows its slots and a teacher's limiter knows its endpoint.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import cast
 
 from sqlalchemy import select
 
 from annoy_store import teachers as backends
 from annoy_store.asking import teacher_digest
+from annoy_store.budgeting import Purse, purses_of
 from annoy_store.contracts import TURN_KINDS, New, Sandbox, Teacher
 from annoy_store.database import Store
+from annoy_store.endpoints.hours import Hours
+from annoy_store.endpoints.presets import peak_hours
 from annoy_store.identity import canonical
 from annoy_store.sandbox import open_sandbox
 from annoy_store.settings import RunSettings
 from annoy_store.tables import teachers
+from annoy_store.thrift import thrifty
 from annoy_store.writing import write
+
+LOOK_SECONDS = 5.0  # between two looks at the clock
 
 
 class Hands:
@@ -32,6 +40,10 @@ class Hands:
         self._sandbox: Sandbox | None = None
         self._teachers: dict[int, Teacher] = {}
         self._by_kind: dict[str, int] = {}
+        self._purses: list[Purse] = []
+        self._peak: Hours | None = None
+        self._peak_end: datetime | None = None
+        self._look_at = 0.0
 
     def sandbox(self) -> Sandbox:
         """The sandbox. Raises UsageError when none works here."""
@@ -48,6 +60,7 @@ class Hands:
     def open_teachers(self) -> None:
         """Open the teachers of all kinds of turn and enter them in the store."""
         opened: dict[tuple[str, str | None], int] = {}
+        self._open_budgets()
         for kind in TURN_KINDS:
             choice = backends.choice(self._settings, kind)
             if choice not in opened:
@@ -56,6 +69,12 @@ class Hands:
                     teacher.use_sandbox(self.sandbox)
                 opened[choice] = self._enter(teacher)
             self._by_kind[kind] = opened[choice]
+
+    def _open_budgets(self) -> None:
+        """Open what bounds our asking."""
+        if self._settings.only_off_peak:
+            self._peak = peak_hours(self._settings)
+        self._purses = purses_of(self._store, self._settings)
 
     def _enter(self, teacher: Teacher) -> int:
         who = teacher.identity
@@ -67,7 +86,7 @@ class Hands:
         with self._store.write() as connection:
             write(connection, [New(teachers, row)])
             key = connection.scalar(select(teachers.c.id).where(teachers.c.digest == named))
-        self._teachers[cast(int, key)] = teacher
+        self._teachers[cast(int, key)] = thrifty(self._store, teacher, self._purses, self._settings)
         return cast(int, key)
 
     def teacher(self, kind: str, pinned_teacher_id: int) -> tuple[int, Teacher]:
@@ -81,13 +100,31 @@ class Hands:
 
     def answers(self, only: Mapping[str, object]) -> bool:
         """True when these teachers can answer calls narrowed to `only` (kind, pinned teacher)."""
+        if self.spent:
+            return False
         pinned = only.get("pinned_teacher_id")
         return pinned == 0 or pinned in self._teachers
 
     def limit(self) -> int:
-        """How many calls may be in flight now."""
+        """How many calls may be in flight now; 0 when nothing is to be asked."""
+        if self.spent or self.peak_ends():
+            return 0
         capacity = sum(teacher.capacity for teacher in self._teachers.values())
         return min(self._settings.max_connections, max(1, capacity))
+
+    @property
+    def spent(self) -> str | None:
+        """Which budget is reached, if one is."""
+        return next((str(purse) for purse in self._purses if purse.reached), None)
+
+    def peak_ends(self) -> datetime | None:
+        """When the peak hours that we wait for are over; None when it is not them."""
+        if self._peak is None:
+            return None
+        if time.monotonic() >= self._look_at:
+            self._peak_end = self._peak.end(datetime.now(UTC))
+            self._look_at = time.monotonic() + LOOK_SECONDS
+        return self._peak_end
 
     def drain_teachers(self) -> None:
         """Begin no more tries; to be called on the loop that the teachers live in."""
@@ -97,6 +134,8 @@ class Hands:
     async def close_teachers(self) -> None:
         for teacher in self._teachers.values():
             await teacher.close()
+        for purse in self._purses:
+            await purse.close()
 
     def close(self) -> None:
         if self._sandbox is not None:

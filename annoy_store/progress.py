@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Progress:
-    """What a run did so far: ended jobs by (stage, state), and what it waits for."""
+    """What a run did so far: ended jobs by (stage, state), what it waits for, and why."""
 
     ended: Counter[tuple[str, str]] = field(default_factory=Counter)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     entered: Counter[str] = field(default_factory=Counter)
     in_flight: int = 0
+    notice: str = ""
     waiting_for: dict[tuple[str, int | None], int] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 

@@ -10,21 +10,17 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select
-
 from annoy_store.database import Store
 from annoy_store.errors import UsageError
-from annoy_store.policies import utc_now
+from annoy_store.goals import Goal
+from annoy_store.pricing import enter_prices
 from annoy_store.settings import RunSettings
 from annoy_store.stages import PIPELINE, STAGES
-from annoy_store.tables import prices
 from annoy_store.worker import Progress, Worker, by_stage
 
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
-
-PRICE_KEYS = ("input", "cached", "output")
 
 
 @dataclass(frozen=True)
@@ -34,6 +30,8 @@ class Done:
     progress: Progress
     seconds: float
     interrupted: bool
+    stopped: str | None = None  # why it ended before all was done
+    goal: str | None = None  # what became of the goal
 
     @property
     def failed(self) -> int:
@@ -50,18 +48,30 @@ def run(
     *,
     limit: int | None = None,
     watch: bool = False,
+    until_correct: int | None = None,
     display: Callable[[Progress], None] = lambda _: None,
     on_signal: Callable[[Callable[[], None]], None] = lambda _: None,
 ) -> Done:
     """Run the named stages (all without names) on a store until nothing is left.
 
-    Raises UsageError, StopRun, LostClaim.
+    It ends before that when `until_correct` chains are correct, or when a budget is reached and
+    what is left are calls. Raises UsageError, StopRun, LostClaim.
     """
     stages = [stage for stage in PIPELINE if not names or stage.name in names]
     if unknown := set(names) - set(STAGES):
         raise UsageError(f"unknown stage {min(unknown)!r}; stages are: {', '.join(STAGES)}")
     enter_prices(store, settings)
-    worker = Worker(store, settings, stages, limit=limit, watch=watch, on_progress=display)
+    goal = Goal(store, until_correct) if until_correct else None
+    if goal and goal.reached:
+        return Done(Progress(), 0.0, False, goal=str(goal))
+
+    def report(progress: Progress) -> None:
+        progress.notice = _notice(worker)
+        display(progress)
+        if goal and goal.look():
+            worker.stop()
+
+    worker = Worker(store, settings, stages, limit=limit, watch=watch, on_progress=report)
     stopped = [False]
 
     def stop() -> None:
@@ -71,23 +81,17 @@ def run(
     on_signal(stop)
     started = time.monotonic()
     progress = worker.run()
-    return Done(progress, time.monotonic() - started, stopped[0])
+    seconds = time.monotonic() - started
+    told = str(goal) if goal else None
+    return Done(progress, seconds, stopped[0], worker.hands.spent, told)
 
 
-def enter_prices(store: Store, settings: RunSettings) -> None:
-    """Enter the prices of the settings where they differ from the store's latest."""
-    with store.write() as connection:
-        for model, price in settings.prices.items():
-            row = {key: float(price.get(key, price.get("input", 0.0))) for key in PRICE_KEYS}
-            latest = connection.execute(
-                select(prices.c.input, prices.c.cached, prices.c.output)
-                .where(prices.c.model == model)
-                .order_by(prices.c.from_time.desc())
-                .limit(1)
-            ).first()
-            if latest is None or tuple(latest) != tuple(row.values()):
-                since = utc_now() if latest is not None else "1970-01-01T00:00:00.000Z"
-                connection.execute(insert(prices).values(model=model, from_time=since, **row))
+def _notice(worker: Worker) -> str:
+    """Why the run asks nothing now, if so."""
+    if worker.hands.spent:
+        return worker.hands.spent
+    end = worker.hands.peak_ends()
+    return f"peak hours until {end:%a %H:%M} UTC: nothing is asked" if end else ""
 
 
 class Display(AbstractContextManager["Display"]):
@@ -123,7 +127,7 @@ class Display(AbstractContextManager["Display"]):
         self._next = time.monotonic() + (0.25 if self._live else 10.0)
         if self._live:
             self._live.update(_table(progress))
-        elif progress.ended or progress.waiting_for:
+        elif progress.ended or progress.waiting_for or progress.notice:
             print(_line(progress), file=sys.stderr, flush=True)
 
 
@@ -135,6 +139,8 @@ def _line(progress: Progress) -> str:
 
 
 def _waiting(progress: Progress) -> str:
+    if progress.notice:
+        return f"; {progress.notice}"
     others = {worker for (state, worker) in progress.waiting_for if state == "claimed"}
     if progress.in_flight or not progress.waiting_for:
         return ""

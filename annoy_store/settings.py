@@ -86,6 +86,16 @@ class RunSettings(BaseSettings):
     unsafe_no_sandbox: bool = Field(False, description="run code with resource limits only")
     allow_subprocess: bool = Field(False, description="strong sandbox only: code may fork")
     lease_seconds: float = Field(30.0, gt=0, description="a silent worker is dead after this")
+    budget_usd: float | None = Field(
+        None, gt=0, description="stop before the store has cost more, USD in all"
+    )
+    budget_tokens: int | None = Field(
+        None, ge=1, description="stop before the store has used more tokens in all"
+    )
+    only_off_peak: bool = Field(False, description="ask nothing in the provider's peak hours")
+    peak_hours: str | None = Field(None, description="peak hours, UTC: mon-fri 01-04 06-10")
+    batch_lines: int = Field(20_000, ge=1, le=50_000, description="most calls of one batch")
+    poll_seconds: float = Field(60.0, gt=0, description="pause between looks at a batch")
     prices: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="USD per million tokens: input, cached, output"
     )

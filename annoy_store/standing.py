@@ -128,14 +128,13 @@ def usage_above(connection: Connection, mark: int) -> Usage:
         .scalar_subquery()
     )
     cached = func.coalesce(attempts.c.cached_tokens, 0)
-    cost = (
+    priced = (
         (attempts.c.prompt_tokens - cached) * prices.c.input
         + cached * prices.c.cached
         + attempts.c.completion_tokens * prices.c.output
-    ) / 1_000_000.0
-    unpriced = and_(
-        attempts.c.status == "ok", teachers.c.backend.not_in(FREE_BACKENDS), cost.is_(null())
-    )
+    ) / case((teachers.c.backend == "batch", 2_000_000.0), else_=1_000_000.0)
+    cost = case((teachers.c.backend.in_(FREE_BACKENDS), 0.0), else_=priced)
+    unpriced = and_(attempts.c.status == "ok", cost.is_(null()))
     sums = [func.sum(attempts.c[f"{name}_tokens"]).label(name) for name in TOKENS]
     row = connection.execute(
         select(

@@ -22,6 +22,15 @@ class View:
     sql: str
 
 
+# What an attempt cost: tracer and replay nothing, by batch half. Where a, b and p are the attempt,
+# its teacher and the price of that time; null where an answer has no price.
+COST = """CASE WHEN b.backend IN ('tracer', 'replay') THEN 0.0 ELSE
+    ((a.prompt_tokens - COALESCE(a.cached_tokens, 0)) * p.input
+     + COALESCE(a.cached_tokens, 0) * p.cached + a.completion_tokens * p.output) / 1000000.0
+    * CASE WHEN b.backend = 'batch' THEN 0.5 ELSE 1.0 END END"""
+COSTS = f"""CASE WHEN SUM(CASE WHEN a.status = 'ok' AND {COST} IS NULL THEN 1 ELSE 0 END) = 0
+    THEN COALESCE(SUM({COST}), 0.0) END"""
+
 VIEWS = (
     View(
         "v_funnel",
@@ -138,15 +147,13 @@ VIEWS = (
         "v_cost",
         "tries, tokens and money by kind of turn, turn number and teacher; unknown stays null",
         "SELECT * FROM v_cost",
-        """
+        f"""
         SELECT t.kind, t.number AS turn, b.backend, b.model, COUNT(*) AS attempts,
                SUM(CASE WHEN a.status = 'ok' THEN 1 ELSE 0 END) AS answered,
                SUM(a.prompt_tokens) AS prompt_tokens, SUM(a.cached_tokens) AS cached_tokens,
                SUM(a.completion_tokens) AS completion_tokens,
                SUM(a.reasoning_tokens) AS reasoning_tokens,
-               SUM(((a.prompt_tokens - COALESCE(a.cached_tokens, 0)) * p.input
-                    + COALESCE(a.cached_tokens, 0) * p.cached
-                    + a.completion_tokens * p.output) / 1000000.0) AS cost_usd
+               {COSTS} AS cost_usd
         FROM attempts a JOIN calls c ON c.id = a.call_id
         JOIN turns t ON t.id = (SELECT MIN(x.id) FROM turns x WHERE x.prompt_id = c.prompt_id)
         JOIN teachers b ON b.id = a.teacher_id
@@ -154,6 +161,26 @@ VIEWS = (
              SELECT MAX(q.from_time) FROM prices q
              WHERE q.model = b.model AND q.from_time <= a.started_at)
         GROUP BY t.kind, t.number, b.backend, b.model
+        """,
+    ),
+    View(
+        "v_cost_per_correct",
+        "what one correct answer costs, by kind of turn and teacher, its wrong answers included",
+        "SELECT * FROM v_cost_per_correct ORDER BY usd_per_correct",
+        """
+        WITH spent AS (
+            SELECT kind, backend, model, SUM(answered) AS answered,
+                   CASE WHEN COUNT(*) = COUNT(cost_usd) THEN SUM(cost_usd) END AS cost_usd
+            FROM v_cost GROUP BY kind, backend, model),
+        good AS (
+            SELECT a.kind, b.backend, b.model, COUNT(*) AS correct
+            FROM v_answers a JOIN teachers b ON b.id = a.teacher_id
+            WHERE a.status = 'correct' GROUP BY a.kind, b.backend, b.model)
+        SELECT s.kind, s.backend, s.model, s.answered, COALESCE(g.correct, 0) AS correct,
+               s.cost_usd, s.cost_usd / g.correct AS usd_per_correct
+        FROM spent s LEFT JOIN good g
+             ON g.kind = s.kind AND g.backend = s.backend AND g.model = s.model
+        WHERE s.kind <> 'transform'
         """,
     ),
     View(

@@ -9,11 +9,13 @@ Examples:
   annoy run --teacher tracer
   annoy run --base-url http://localhost:8000/v1 --model my-model
   annoy run verify generate --slots 16 --watch
-  annoy run --preset deepseek --model deepseek-flash --limit 100
+  annoy run --preset deepseek --model deepseek-flash --only-off-peak --budget-usd 20
+  annoy run --preset openai --model gpt-5-mini --until-correct 10000
 
 \b
-Exit code: 0 nothing is left, 1 it had to stop (the message says what to do), 3 it finished but a
-job failed in this run (annoy retry), 130 interrupted. Ctrl-C once finishes what is in flight and
+Exit code: 0 nothing is left or the goal is reached, 1 it had to stop, say because a budget is
+reached (the message says what to do), 3 it finished but a job failed in this run (annoy retry),
+130 interrupted. Ctrl-C once finishes what is in flight and
 gives the rest back; twice stops at once.
 """
 
@@ -36,24 +38,40 @@ FLAGS: dict[str, Any] = {
     "seed": int, "max_connections": int, "requests_per_minute": int, "tokens_per_minute": int,
     "call_seconds": float, "tries": int, "replay": str, "slots": int, "python": str,
 }  # fmt: skip
+BOUNDS: dict[str, Any] = {
+    "budget_usd": float, "budget_tokens": int, "only_off_peak": bool, "peak_hours": str,
+}  # fmt: skip
 SWITCHES = ("fixed_connections", "unsafe_no_sandbox", "allow_subprocess")
 
 
 def settings_options(command: Any) -> Any:
     """Add a flag for each run setting; its help is the setting's description."""
-    for name in reversed([*FLAGS, *SWITCHES]):
+    return _options(command, FLAGS | dict.fromkeys(SWITCHES, bool))
+
+
+def bounds_options(command: Any) -> Any:
+    """Add the flags that bound what is asked, and when."""
+    return _options(command, BOUNDS)
+
+
+def _options(command: Any, types: dict[str, Any]) -> Any:
+    for name, kind in reversed(types.items()):
         field = RunSettings.model_fields[name]
         words = field.description or ""
         words = words if "|" in words else f"{words[:1].upper()}{words[1:]}."
-        kind = {"is_flag": True, "default": None} if name in SWITCHES else {"type": FLAGS[name]}
+        shape = {"is_flag": True, "default": None} if kind is bool else {"type": kind}
         names = [f"--{name.replace('_', '-')}", *(["-m"] if name == "model" else [])]
-        command = click.option(*names, help=words, **kind)(command)
+        command = click.option(*names, help=words, **shape)(command)
     return command
 
 
 @click.command(help=__doc__)
 @click.argument("stage", nargs=-1, type=click.Choice(STAGES))
 @settings_options
+@bounds_options
+@click.option(
+    "--until-correct", type=click.IntRange(1), metavar="N", help="Stop when N chains are correct."
+)
 @click.option("-n", "--limit", type=click.IntRange(1), help="At most this many jobs per stage.")
 @click.option("--watch", is_flag=True, help="Stay, and work on what comes in later.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
@@ -63,6 +81,7 @@ def command(
     ctx: click.Context,
     /,
     stage: tuple[str, ...],
+    until_correct: int | None,
     limit: int | None,
     watch: bool,
     dry_run: bool,
@@ -81,13 +100,18 @@ def command(
     display = Display(quiet=bool(ctx.find_root().params.get("quiet")))
     with display:
         done = run(
-            store, settings, stage, limit=limit, watch=watch, display=display, on_signal=_two
-        )
+            store, settings, stage, limit=limit, watch=watch, until_correct=until_correct,
+            display=display, on_signal=_two,
+        )  # fmt: skip
     if as_json:
         print_json({"ended": done.by_stage(), "seconds": round(done.seconds, 3)})
     else:
         _print(ctx, done.by_stage(), done.seconds)
-    ctx.exit(130 if done.interrupted else 3 if done.failed else 0)
+    if done.goal:
+        say(ctx, done.goal)
+    if done.stopped:
+        say(ctx, f"{done.stopped}; raise it to go on: nothing that was paid for is lost")
+    ctx.exit(130 if done.interrupted else 1 if done.stopped else 3 if done.failed else 0)
 
 
 def _two(stop: Any) -> None:

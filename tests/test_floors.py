@@ -16,7 +16,8 @@ FLOORS: tuple[str, ...] = (
     """tables contracts settings parsing matching wording values restless braces literals formats
     parts views progress""",
     "engines schema database sandbox tracing endpoints teachers",
-    "policies planning rehoming counting ledger workforce writing wanting executing asking checkers hands",
+    """policies planning rehoming counting ledger workforce writing wanting executing asking checkers
+    hands standing pricing budgeting thrift""",
     # the rest: the stages, the loop, and what is built beside it
 )
 ROOF = "__main__"

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from annoy_store.endpoints.hours import Hours, read_hours
 from annoy_store.errors import UsageError
 from annoy_store.settings import RunSettings
 
@@ -39,12 +40,16 @@ class Preset:
     max_tokens_field: str = "max_tokens"
     fixed: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
+    peak_hours: str | None = None
 
 
 PRESETS = {
     "openai": Preset("https://api.openai.com/v1", max_tokens_field="max_completion_tokens"),
     "deepseek": Preset(
-        "https://api.deepseek.com", "DEEPSEEK_API_KEY", extra={"thinking": {"type": "disabled"}}
+        "https://api.deepseek.com",
+        "DEEPSEEK_API_KEY",
+        extra={"thinking": {"type": "disabled"}},
+        peak_hours="mon-fri 01-04 06-10",
     ),
     "vllm": Preset("http://127.0.0.1:8000/v1", local=True, fixed=True),
     "sglang": Preset("http://127.0.0.1:30000/v1", local=True, fixed=True),
@@ -68,7 +73,7 @@ class Endpoint:
 
 def resolve(settings: RunSettings, model: str | None) -> Endpoint:
     """Find out where and how to ask. Raises UsageError if something is missing."""
-    name, base_url = _place(settings)
+    name, base_url = place(settings)
     preset = PRESETS[name] if name else Preset()
     if not model:
         raise UsageError(f"no model named for {base_url}; say --model NAME")
@@ -85,6 +90,15 @@ def resolve(settings: RunSettings, model: str | None) -> Endpoint:
         fixed=settings.fixed_connections or preset.fixed,
         extra={**preset.extra, **settings.extra_body},
     )
+
+
+def peak_hours(settings: RunSettings) -> Hours:
+    """Return the hours in which the provider asks more. Raises UsageError if nobody knows them."""
+    name, base_url = place(settings)
+    told = settings.peak_hours or (PRESETS[name].peak_hours if name else None)
+    if told is None:
+        raise UsageError(f"the peak hours of {normal_url(base_url)} are unknown: say --peak-hours")
+    return read_hours(told)
 
 
 def normal_url(url: str) -> str:
@@ -111,8 +125,8 @@ def find_variable(name: str) -> str | None:
     return os.environ.get(name, "").strip() or None
 
 
-def _place(settings: RunSettings) -> tuple[str | None, str]:
-    """Return the name of the preset, if one applies, and the base URL."""
+def place(settings: RunSettings) -> tuple[str | None, str]:
+    """Return the name of the preset, if one applies, and the base URL. Raises UsageError."""
     name = settings.preset
     if name is not None and name not in PRESETS:
         raise UsageError(f"unknown preset {name!r}; known are: {', '.join(PRESETS)}")
@@ -135,8 +149,9 @@ def _place(settings: RunSettings) -> tuple[str | None, str]:
 def _key(name: str, base_url: str, *, needed: bool, wanted: bool) -> str:
     key = find_variable(name) if needed or wanted else None
     if key is None and (needed or wanted):
-        place = normal_url(base_url)
-        raise UsageError(f"no key for {place}: set {name}, or name another with --api-key-env")
+        raise UsageError(
+            f"no key for {normal_url(base_url)}: set {name}, or name another with --api-key-env"
+        )
     return key or _NO_KEY
 
 
