@@ -26,6 +26,7 @@ from annoy_store.identity import canonical, clean, digest
 from annoy_store.policies import load_policy, utc_now
 from annoy_store.reading import STDIN, Bad, Raw, read
 from annoy_store.tables import origins, sources
+from annoy_store.takedowns import hide_ingested
 
 BATCH_ROWS = 2_000
 BATCH_CHARS = 8_000_000
@@ -213,6 +214,7 @@ def _write(connection: Connection, batch: list[_Pair], tally: Tally) -> None:
     }
     placed = _ids(connection, origins, where)
     insert_new(connection, origins, [row for key, row in where.items() if key not in placed])
+    hide_ingested(connection, sorted(ids.values()))
     tally.new += len(found) - len(before)
     tally.known += len(batch) - (len(found) - len(before))
     tally.new_origins += len(where) - len(placed)

@@ -36,11 +36,10 @@ from sqlalchemy import (
 
 from annoy_store.contracts import Stage
 from annoy_store.counting import NOBODY
-from annoy_store.database import insert_from
+from annoy_store.database import among, insert_from
 from annoy_store.errors import UsageError
 from annoy_store.policies import utc_now
 from annoy_store.rehoming import revive_unwanted
-from annoy_store.stages import PIPELINE
 from annoy_store.tables import (
     calls,
     export_rows,
@@ -155,7 +154,7 @@ def lift(connection: Connection, kind: str, value: str) -> Change:
     return change
 
 
-def revive(connection: Connection, stages: Sequence[Stage] = PIPELINE) -> int:
+def revive(connection: Connection, stages: Sequence[Stage]) -> int:
     """Take up again the jobs that were turned down because they were hidden; return how many."""
     return sum(revive_unwanted(connection, stage, NOBODY) for stage in stages)
 
@@ -171,7 +170,7 @@ def _active(connection: Connection, kind: str, value: str) -> list[Rule]:
 
 
 def refresh_hidden(connection: Connection) -> Change:
-    """Hide what has no allowed origin left, show what has one again; to be called after ingest.
+    """Hide what has no allowed origin left, show what has one again.
 
     The exports named are those that hold rows of what is newly hidden.
     """
@@ -183,6 +182,21 @@ def refresh_hidden(connection: Connection) -> Change:
     shown += _hide(connection, "sample", samples_under(IN_FORCE))
     new = _ids(connection, "source") - before[0], _ids(connection, "sample") - before[1]
     return Change(len(new[0]), len(new[1]), shown, tuple(holders(connection, new[1])))
+
+
+def hide_ingested(connection: Connection, source_ids: Sequence[int]) -> None:
+    """The same for sources just written, in the transaction that writes them."""
+    if not connection.scalar(select(exists().where(IN_FORCE))):
+        return
+    mine = among(connection, sources.c.id, source_ids)
+    made = select(sample_origins.c.sample_id).where(
+        among(connection, sample_origins.c.source_id, source_ids)
+    )
+    for kind, chosen, touched in (
+        ("source", sources_under(IN_FORCE).where(mine), select(sources.c.id).where(mine)),
+        ("sample", samples_under(IN_FORCE).where(samples.c.id.in_(made)), made),
+    ):
+        _hide(connection, kind, chosen, hidden.c.subject_id.in_(touched))
 
 
 IN_FORCE = takedowns.c.lifted_at.is_(None)
@@ -224,13 +238,16 @@ def _ruled(
     return exists().where(force, takedowns.c.kind == kind, _same(column, takedowns.c.value))
 
 
-def _hide(connection: Connection, kind: str, chosen: Select[Any]) -> int:
+def _hide(
+    connection: Connection, kind: str, chosen: Select[Any], *within: ColumnElement[bool]
+) -> int:
     """Make the hidden rows of a kind those that are chosen; return how many are shown again."""
     wanted = chosen.subquery()
     key = next(iter(wanted.c))
-    gone = connection.execute(
-        delete(hidden).where(hidden.c.kind == kind, hidden.c.subject_id.not_in(select(key)))
-    ).rowcount
+    shown = delete(hidden).where(
+        hidden.c.kind == kind, hidden.c.subject_id.not_in(select(key)), *within
+    )
+    gone = connection.execute(shown).rowcount
     rows = select(literal(kind).label("kind"), key.label("subject_id")).where(key.is_not(None))
     insert_from(connection, hidden, rows)
     return gone

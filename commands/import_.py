@@ -44,10 +44,13 @@ LEFT = {
 @click.pass_context
 def command(ctx: click.Context, paths: tuple[Path, ...], kind: str | None, as_json: bool) -> None:
     from annoy_store.importing import Imported, import_files
+    from annoy_store.takedowns import refresh_hidden
 
     store = store_of(ctx, create=True)
     with progress(ctx) as show:
         done = import_files(store, paths, kind, lambda done: show(_sentence(done)))
+    with store.write() as connection:
+        refresh_hidden(connection)
     (_print_json if as_json else _tell)(done)
     for error in done.errors:
         warn(error)

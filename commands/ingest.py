@@ -25,6 +25,7 @@ from pathlib import Path
 import click
 
 from annoy_store.ingesting import Tally, Wish, ingest
+from annoy_store.takedowns import refresh_hidden
 from annoy_store.ingesting_samples import ingest_samples
 
 from ._shared import json_option, print_json, progress, say, store_of, warn
@@ -66,6 +67,8 @@ def command(
             tally = ingest_samples(store, paths, wish)
         else:
             tally = ingest(store, paths, wish, lambda tally: show(_sentence(tally)))
+    with store.write() as connection:
+        refresh_hidden(connection)
     report = print_tally if as_json else _teller(ctx)
     report(tally)
     for error in tally.errors:

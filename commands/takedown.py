@@ -29,6 +29,7 @@ from sqlalchemy import Connection
 from annoy_store.database import Store
 from annoy_store.errors import UsageError
 from annoy_store.purging import purge
+from annoy_store.stages import PIPELINE
 from annoy_store.takedowns import (
     Change,
     Rule,
@@ -74,7 +75,7 @@ def command(
     elif lifting:
         with store.write() as connection:
             change = lift(connection, kind, _named_rule(connection, kind, value))
-            again = revive(connection)
+            again = revive(connection, PIPELINE)
         _tell_lift(ctx, change, again, as_json)
     else:
         if not why:

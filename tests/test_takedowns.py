@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, insert, select, text
 
 from annoy_store.database import Store
 from annoy_store.errors import UsageError
+from annoy_store.ingesting import Wish, ingest
 from annoy_store.planning import plan_all
 from annoy_store.policies import draw_up
 from annoy_store.purging import purge
@@ -111,6 +113,22 @@ def test_what_is_ingested_later_falls_under_the_rules(store: Store) -> None:
         assert refresh_hidden(connection).shown == 2
 
 
+def test_an_ingest_hides_in_the_transaction_that_writes(store: Store, tmp_path: Path) -> None:
+    ids = two_homes(store)
+    with store.write() as connection:
+        take_down(connection, "repo", "team/blue", "asked")
+    line = '{{"content": "{}", "repo": "{}"}}\n'
+    (tmp_path / "x.jsonl").write_text(
+        line.format("four", "team/blue") + line.format("five", "team/red")
+        + line.format("two", "team/red")
+    )  # fmt: skip
+    ingest(store, [tmp_path / "x.jsonl"], Wish())
+    with store.read() as connection:
+        found = dict(map(tuple, connection.execute(select(sources.c.content, sources.c.id))))
+        assert hid(connection) == {"source": {found["four"]}, "sample": set()}
+        assert found["two"] == ids["two"]
+
+
 def test_rules_are_named_by_what_is_there(store: Store) -> None:
     two_homes(store)
     with store.write() as connection:
@@ -139,7 +157,7 @@ def test_lifting_brings_back_the_work(store: Store) -> None:
         connection.execute(text("UPDATE jobs SET state = 'rejected', reason = 'not_wanted'"))
         connection.execute(text("UPDATE counters SET state = 'rejected'"))
         lift(connection, "repo", "team/x")
-        assert revive(connection) == 1
+        assert revive(connection, PIPELINE) == 1
         assert plan_all(connection, draw_up(connection, PIPELINE))["transform"] == 1
         states = connection.execute(
             select(jobs.c.subject_id, jobs.c.state).order_by(jobs.c.subject_id)
