@@ -22,6 +22,7 @@ from annoy_store.tables import NATURAL_KEYS, jobs, metadata, sample_origins, var
 
 COMPARED = (*NATURAL_KEYS, "executions", "attempts")
 CLOCKS = {"created_at", "started_at", "latency_ms", "cpu_ms", "wall_ms", "worker_id", "active"}
+CLOCKS |= {"cached_tokens"}  # what a provider remembered of others' requests
 PAGE = 2_000
 _UNDECLARED = {sample_origins.c.variant_id: variants}  # a reference without a foreign key
 

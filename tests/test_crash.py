@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import random
 import signal
+import subprocess
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from annoy_store.checking import check
+from annoy_store.contents import contents, differences
 from annoy_store.database import Store
+from annoy_store.stages import PIPELINE
 from annoy_store.workforce import process_start
-from tests.crashing import Storm, findings
+from annoy_store.writing import write
+from tests.crashing import ROOT, Storm, findings
+from tests.provider import Provider
+from tests.test_pipeline import sources as pipeline_sources
+from tests.test_pipeline import teach, work
 
 SHORT, LONG = 25, 400
 
@@ -77,3 +89,52 @@ def test_the_storm_finds_a_missing_fence(sqlite_store: Store) -> None:
     storm = Storm(sqlite_store, seed=71, kills=150, mutation=True)
     storm.rage(deadline=500)
     assert [f for f in findings(sqlite_store) if "twice" in f or "differ" in f]
+
+
+# The whole pipeline --------------------------------------------------------------------------
+
+
+def asked_of(provider: Provider) -> int:
+    return provider.counts["requests"]
+
+
+def started(store: Store, provider: Provider) -> subprocess.Popen[bytes]:
+    """A run in a process of its own, as a person starts it; its lease is longer than any test."""
+    url = store.url.render_as_string(hide_password=False)
+    command = [sys.executable, "-m", "annoy_store", "--store", url, "-q", "run", "--model", "m"]
+    command += ["--base-url", provider.url, "--slots", "1", "--max-connections", "4"]
+    environment = {**os.environ, "ANNOY_LEASE_SECONDS": "600", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, env=environment, start_new_session=True)
+
+
+def held(store: Store) -> dict[str, Counter[str]]:
+    with store.read() as connection:
+        return contents(connection, PIPELINE)
+
+
+def test_a_killed_run_is_taken_over_at_once(sqlite_store: Store, postgres_store: Store) -> None:
+    """Killed twice, then run again: the same rows as an undisturbed run, on PostgreSQL."""
+    chance = random.Random(5)
+    with Provider(answers=teach, latency=0.05).serving() as provider:
+        work(postgres_store, provider, pipeline_sources(3, 5, 7, 11))
+        undisturbed = asked_of(provider)
+        with sqlite_store.write() as connection:
+            write(connection, pipeline_sources(3, 5, 7, 11))
+        for _ in range(2):
+            before = asked_of(provider)
+            process = started(sqlite_store, provider)
+            while asked_of(provider) < before + 2 and process.poll() is None:
+                time.sleep(0.01)
+            time.sleep(chance.uniform(0, 0.3))
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        process = started(sqlite_store, provider)
+        assert process.wait(60) == 0  # far less than the lease of the dead
+        paid = asked_of(provider) - undisturbed
+        assert differences(held(postgres_store), held(sqlite_store)) == {}
+        assert check(sqlite_store) == []
+        assert paid <= undisturbed + 3 * 4  # what was in flight at a death is asked again
+        before = asked_of(provider)
+        done = work(sqlite_store, provider)
+        assert (done.progress.ended, asked_of(provider)) == (Counter(), before)
