@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from annoy_store.contracts import New
 from annoy_store.counting import count
@@ -61,7 +61,8 @@ def _tries(connection: Connection) -> None:
     connection.execute(
         insert(attempts), [row | {"call_id": c, "teacher_id": t} for c, t in known.all()]
     )
-    assert connection.scalar(select(teachers.c.id).where(teachers.c.model == "paid"))
+    paid = update(teachers).where(teachers.c.model == "paid").values(backend="openai")
+    assert connection.execute(paid).rowcount == 1
 
 
 def _trouble(connection: Connection) -> None:

@@ -132,7 +132,7 @@ DIFFICULTY = Figure("difficulty", lambda ask: ask(_DIFFICULTY), _draw_difficulty
 
 _SPENT = """
     SELECT kind, model, SUM(attempts), SUM(answered), SUM(prompt_tokens), SUM(completion_tokens),
-           SUM(cost_usd) FROM v_cost GROUP BY kind, model ORDER BY kind, model
+           CASE WHEN COUNT(*) = COUNT(cost_usd) THEN SUM(cost_usd) END FROM v_cost GROUP BY kind, model ORDER BY kind, model
 """
 _RIGHT = """
     SELECT a.kind, t.model, COUNT(*) FROM v_answers a JOIN teachers t ON t.id = a.teacher_id

@@ -21,7 +21,7 @@ _QUESTIONS = """
         SELECT MAX(CASE WHEN status = 'correct' THEN 1 ELSE 0 END) AS correct
         FROM v_answers WHERE status IS NOT NULL GROUP BY chain_id, io_pair_id) judged
 """
-_MONEY = "SELECT SUM(cost_usd), COUNT(*) FROM v_cost"
+_MONEY = "SELECT SUM(cost_usd), COUNT(*) - COUNT(cost_usd) FROM v_cost"
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,15 @@ def report(store: Store, gathered: Gathered) -> str:
 def _tiles(ask: Ask) -> list[Tile]:
     ((sources, samples, pairs, answers),) = ask(_COUNTS)
     ((chains, right),) = ask(_QUESTIONS)
-    ((usd, _),) = ask(_MONEY)
+    ((usd, unknown),) = ask(_MONEY)
     tiles = [
         ("sources", f"{sources:,}"), ("samples", f"{samples:,}"), ("I/O pairs", f"{pairs:,}"),
         ("answers", f"{answers:,}"), ("questions", f"{chains:,}"),
         ("solved", percent((right or 0) / chains) if chains else "\u2013"),
     ]  # fmt: skip
-    return [*tiles, ("spent", _money(usd))] if usd is not None else tiles
+    return [*tiles, ("spent", _money(usd, unknown))] if usd is not None else tiles
 
 
-def _money(usd: float) -> str:
-    return f"${usd:,.0f}" if usd >= 100 else f"${usd:,.2f}"
+def _money(usd: float, unknown: int) -> str:
+    told = f"${usd:,.0f}" if usd >= 100 else f"${usd:,.2f}"
+    return f"\u2265 {told}" if unknown else told
