@@ -90,6 +90,7 @@ def test_the_variants_to_compare_are_chosen_or_named(store: Store) -> None:
     with store.write() as connection:
         with pytest.raises(UsageError, match="nothing to compare"):
             pick(judges(connection), None, None)
+        version(connection, "one", '{"t": 0}', 0)
         keys = [version(connection, n, f'{{"t": {n}, "same": 1}}', 0) for n in ("1", "2", "3")]
         for key in keys:
             judge(connection, 1, key, "correct", None)
