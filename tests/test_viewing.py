@@ -250,21 +250,22 @@ def test_the_sql_box_reads(reader: Reader) -> None:
     assert "no_answer" in snap
 
 
-@pytest.mark.parametrize(
-    "query",
-    ["DELETE FROM samples", "UPDATE jobs SET state = 'done'", "DROP TABLE samples",
-     "SELECT 1; DELETE FROM samples", "INSERT INTO prices VALUES ('x', 'y', 1, 1, 1)",
-     "ATTACH '/tmp/x.db' AS x", "COPY samples TO '/tmp/x'", "PRAGMA journal_mode = DELETE"],
+WRITING = (
+    "DELETE FROM samples", "UPDATE jobs SET state = 'done'", "DROP TABLE samples",
+    "SELECT 1; DELETE FROM samples", "INSERT INTO prices VALUES ('x', 'y', 1, 1, 1)",
+    "ATTACH '/tmp/x.db' AS x", "COPY samples TO '/tmp/x'", "PRAGMA journal_mode = DELETE",
 )  # fmt: skip
+
+
 @pytest.mark.parametrize("engine", ["store", "snapshot"])
-def test_the_sql_box_does_not_write(reader: Reader, store: Store, query: str, engine: str) -> None:
-    answer = reader.get(f"/sql?of={engine}&q={quote(query)}")
-    assert answer.status == 200
-    assert 'class="trouble"' in answer.text
+def test_the_sql_box_does_not_write(reader: Reader, store: Store, engine: str) -> None:
+    for query in WRITING:
+        answer = reader.get(f"/sql?of={engine}&q={quote(query)}")
+        assert answer.status == 200
+        assert 'class="trouble"' in answer.text, query
     with store.read() as connection:
-        assert (
-            connection.scalar(select(func.count()).select_from(LISTINGS["samples"].key.table)) == 5
-        )
+        n = connection.scalar(select(func.count()).select_from(LISTINGS["samples"].key.table))
+    assert n == 5
 
 
 # Who is answered -----------------------------------------------------------------------------
@@ -276,8 +277,10 @@ def test_the_sql_box_does_not_write(reader: Reader, store: Store, query: str, en
      ("10.1.2.3:8765", 200), ("evil.example", 421), ("127.0.0.1.evil.example:8765", 421),
      ("localhost.evil.example", 421), ("", 421), ("127.0.0.1@evil.example", 421)],
 )  # fmt: skip
-def test_only_names_of_this_machine_are_answered(reader: Reader, host: str, status: int) -> None:
-    assert reader.get("/static/view.js", host=host).status == status
+def test_only_names_of_this_machine_are_answered(
+    sqlite_store: Store, host: str, status: int
+) -> None:
+    assert Reader(sqlite_store).get("/static/view.js", host=host).status == status
 
 
 def test_nothing_but_reading_is_answered(reader: Reader) -> None:
