@@ -26,7 +26,10 @@ from ._shared import json_option, print_json, print_table, say, store_of
 @click.command(help=__doc__)
 @click.argument("before", type=int, required=False, metavar="[V1]")
 @click.argument("after", type=int, required=False, metavar="[V2]")
-@click.option("-n", "--limit", type=click.IntRange(0), default=20, show_default=True)
+@click.option(
+    "-n", "--limit", type=click.IntRange(0), default=20, show_default=True,
+    help="Show at most so many.",
+)  # fmt: skip
 @json_option
 @click.pass_context
 def command(
