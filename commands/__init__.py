@@ -27,9 +27,10 @@ from ._text import safe
 SECTIONS = {
     "Begin": ("demo", "init", "ingest", "import"),
     "Work": ("plan", "policy", "ask", "run", "batch", "status"),
-    "Look": ("sql", "show", "compare", "bench", "report"),
-    "Mend": ("retry", "recheck", "replan", "takedown", "merge"),
-    "Publish": ("cluster", "decontaminate", "export", "exports", "snapshot"),
+    "Look": ("sql", "show", "failures", "report", "view"),
+    "Mend": ("retry", "recheck", "flips", "replan", "takedown", "check"),
+    "Publish": ("cluster", "decontaminate", "export", "exports", "bench"),
+    "Keep": ("backup", "copy", "merge"),
     "This machine": ("doctor", "completion"),
 }
 MORE = "More"
