@@ -30,6 +30,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    true,
     tuple_,
     update,
 )
@@ -61,6 +62,7 @@ def _count(connection: Connection, worker_id: int, deltas: Deltas, tally: Tally 
 
 
 START = (-32768, -1)  # before every (priority, subject)
+IN_BATCH = "in_batch"  # reason of deferred calls that a provider, and no worker, has in hand
 OPEN_STATES = ("pending", "claimed", "deferred", "suspect")
 _CASE = and_(jobs.c.stage == bindparam("of_stage"), jobs.c.variant_id == bindparam("of_variant"))
 _LISTED = and_(_CASE, listed(jobs.c.subject_id, "of_subjects"))
@@ -163,6 +165,42 @@ def claim_suspects(
     """Take up to `limit` jobs whose last holder died."""
     place = {"of_stage": stage, "of_variant": variant_id, "at_most": limit, "by_worker": worker_id}
     return _claimed(connection, _TAKE_SUSPECTS, place, "suspect", tally)
+
+
+_TAKE_BATCHED = (
+    update(jobs)
+    .where(
+        jobs.c.stage == bindparam("of_stage"),
+        listed(jobs.c.subject_id, "of_subjects"),
+        or_(
+            unindexed(jobs.c.state) == literal_column("'pending'"),
+            and_(
+                unindexed(jobs.c.state) == literal_column("'deferred'"),
+                jobs.c.reason == literal_column(f"'{IN_BATCH}'"),
+            ),
+        ),
+    )
+    .values(
+        state=literal_column("'claimed'"),
+        worker_id=bindparam("by_worker"),
+        attempts=jobs.c.attempts + literal_column("1"),
+    )
+    .returning(
+        jobs.c.subject_id, jobs.c.variant_id, jobs.c.attempts, jobs.c.priority, jobs.c.reason
+    )
+)
+
+
+def claim_batched(
+    connection: Connection, worker_id: int, stage: str, subjects: Sequence[int]
+) -> list[Claim]:
+    """Take the jobs of subjects that were in a batch, also those made pending meanwhile."""
+    where = {"of_stage": stage, "of_subjects": list(subjects), "by_worker": worker_id}
+    taken = connection.execute(_TAKE_BATCHED, where).all()
+    deferred = sum(row.reason == IN_BATCH for row in taken)
+    count(connection, worker_id, moved({stage: deferred}, "deferred", "claimed"))
+    count(connection, worker_id, moved({stage: len(taken) - deferred}, "pending", "claimed"))
+    return [Claim(stage, r.subject_id, r.variant_id, r.attempts, r.priority) for r in taken]
 
 
 def _claimed(
@@ -320,12 +358,16 @@ def forgotten(connection: Connection, worker_id: int) -> list[Claim]:
 def open_jobs(
     connection: Connection, claimable: Iterable[tuple[str, int]]
 ) -> dict[tuple[str, int | None], int]:
-    """Jobs that are not ended among (stage, variant): by state and holder, counted up to 1000."""
+    """Jobs that are not ended among (stage, variant): by state and holder, counted up to 1000.
+
+    What is in a batch is not counted: nobody waits for it but those who handed it in.
+    """
     found: Counter[tuple[str, int | None]] = Counter()
     for stage, variant_id in claimable:
         mine = and_(jobs.c.stage == stage, jobs.c.variant_id == variant_id)
         for state in OPEN_STATES:
-            chosen = select(jobs.c.worker_id).where(in_state(state), mine).limit(1000)
+            ours = jobs.c.reason.is_distinct_from(IN_BATCH) if state == "deferred" else true()
+            chosen = select(jobs.c.worker_id).where(in_state(state), mine, ours).limit(1000)
             found.update((state, row.worker_id) for row in connection.execute(chosen))
     return dict(found)
 

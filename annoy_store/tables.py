@@ -297,7 +297,7 @@ export_rows = Table(
     comment="which chain (or sample) went into which export, and the digest of its state then",
 )  # fmt: skip
 batches = Table(
-    "batches", metadata, _id(), _ref("teachers"), _text("state"),
+    "batches", metadata, _id(), _ref("teachers"), _number("worker_id", nullable=True), _text("state"),
     _text("remote_id", nullable=True), _text("input_file", nullable=True),
     _text("output_file", nullable=True), _text("error_file", nullable=True), _number("n_calls"),
     _number("n_answered", nullable=True), _number("n_failed", nullable=True),

@@ -338,6 +338,7 @@ def upgrade() -> None:
         "batches",
         sa.Column("id", sa.BigInteger(), nullable=False),
         sa.Column("teacher_id", sa.BigInteger(), nullable=False),
+        sa.Column("worker_id", sa.BigInteger(), nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("remote_id", sa.Text(), nullable=True),
         sa.Column("input_file", sa.Text(), nullable=True),
