@@ -7,8 +7,7 @@ except by `recount`, which makes the counters anew.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,23 +24,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DatabaseError
 
-from annoy_store.asking import teacher_digest
-from annoy_store.contents import pages, referred
+from annoy_store.contents import referred
 from annoy_store.counting import NOBODY, count, funnel
 from annoy_store.database import Store, damage
-from annoy_store.identity import digest
+from annoy_store.naming import DIGESTS, misnamed
 from annoy_store.tables import (
     counters,
     io_pairs,
     jobs,
     metadata,
-    origins,
-    prompts,
     responses,
     sample_origins,
-    samples,
-    sources,
-    teachers,
     turns,
     variants,
     verdicts,
@@ -83,12 +76,15 @@ def check(store: Store, note: Note = lambda _: None, *, digests: bool = True) ->
         ):
             note(what)
             found += look(connection)
-        for table, name in DIGESTS.items() if digests else ():
+        for table in DIGESTS if digests else ():
             note(f"digests of {table.name}")
-            found += _digests(connection, table, name)
+            if wrong := misnamed(connection, table):
+                found.append(Finding(_MISNAMED, table.name, len(wrong), f"id {wrong[0]}", _CHANGED))
     return found
 
 
+_MISNAMED = "content that its digest does not name"
+_CHANGED = "rows were changed by hand; go back to a backup"
 _DAMAGED = "stop all workers, keep the file with its -wal, and go back to the last backup"
 
 
@@ -223,66 +219,3 @@ def recount(connection: Connection) -> None:
     """Make the counters anew from the jobs; nobody may be at work."""
     connection.execute(delete(counters))
     count(connection, NOBODY, scanned(connection))
-
-
-# Digests -------------------------------------------------------------------------------------
-
-
-def _name_source(row: Mapping[str, Any], _: str) -> str:
-    return digest("source", row["language"], row["content"])
-
-
-def _name_origin(row: Mapping[str, Any], source: str) -> str:
-    names = ("origin", "repo", "path", "licence", "metadata")
-    return digest("origin", source, *(row[name] for name in names))
-
-
-def _name_prompt(row: Mapping[str, Any], _: str) -> str:
-    return digest("prompt", json.loads(row["messages"]))
-
-
-def _name_sample(row: Mapping[str, Any], _: str) -> str:
-    names = ("refcode", "funcname", "problem_statement", "io_requirements", "input_generator")
-    return digest("sample", *(row[name] for name in names))
-
-
-def _name_input(row: Mapping[str, Any], _: str) -> str:
-    return digest("input", json.loads(row["input"]))
-
-
-def _name_teacher(row: Mapping[str, Any], _: str) -> str:
-    parameters = json.loads(row["parameters"])
-    return teacher_digest(row["backend"], row["model"], row["base_url"], parameters)
-
-
-DIGESTS: dict[Table, Callable[[Mapping[str, Any], str], str]] = {
-    sources: _name_source,
-    origins: _name_origin,
-    prompts: _name_prompt,
-    teachers: _name_teacher,
-    samples: _name_sample,
-    io_pairs: _name_input,
-}
-"""How the digest of a row follows from its content, and, for origins, its source's digest."""
-
-
-def _digests(
-    connection: Connection, table: Table, name: Callable[[Mapping[str, Any], str], str]
-) -> Iterator[Finding]:
-    column = "input_digest" if table is io_pairs else "digest"
-    parents: dict[int, str] = {}
-    if table is origins:
-        found = connection.execute(select(sources.c.id, sources.c.digest))
-        parents = {row.id: row.digest for row in found}
-    wrong = [
-        row["id"]
-        for page in pages(connection, table)
-        for row in page
-        if not (table is teachers and row["id"] == 0)
-        and row[column] != name(row, parents.get(row.get("source_id", 0), ""))
-    ]
-    if wrong:
-        yield Finding(
-            "content that its digest does not name", table.name, len(wrong), f"id {wrong[0]}",
-            "rows were changed by hand; go back to a backup",
-        )  # fmt: skip

@@ -1,0 +1,69 @@
+"""Whether digests name the content that they stand beside: how each follows from its row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table, select
+
+from annoy_store.asking import teacher_digest
+from annoy_store.contents import pages
+from annoy_store.identity import digest
+from annoy_store.tables import io_pairs, origins, prompts, samples, sources, teachers
+
+
+def _name_source(row: Mapping[str, Any], _: str) -> str:
+    return digest("source", row["language"], row["content"])
+
+
+def _name_origin(row: Mapping[str, Any], source: str) -> str:
+    names = ("origin", "repo", "path", "licence", "metadata")
+    return digest("origin", source, *(row[name] for name in names))
+
+
+def _name_prompt(row: Mapping[str, Any], _: str) -> str:
+    return digest("prompt", json.loads(row["messages"]))
+
+
+def _name_sample(row: Mapping[str, Any], _: str) -> str:
+    names = ("refcode", "funcname", "problem_statement", "io_requirements", "input_generator")
+    return digest("sample", *(row[name] for name in names))
+
+
+def _name_input(row: Mapping[str, Any], _: str) -> str:
+    return digest("input", json.loads(row["input"]))
+
+
+def _name_teacher(row: Mapping[str, Any], _: str) -> str:
+    parameters = json.loads(row["parameters"])
+    return teacher_digest(row["backend"], row["model"], row["base_url"], parameters)
+
+
+DIGESTS: dict[Table, Callable[[Mapping[str, Any], str], str]] = {
+    sources: _name_source,
+    origins: _name_origin,
+    prompts: _name_prompt,
+    teachers: _name_teacher,
+    samples: _name_sample,
+    io_pairs: _name_input,
+}
+"""How the digest of a row follows from its content, and, for origins, its source's digest."""
+
+
+def misnamed(connection: Connection, table: Table) -> list[int]:
+    """The ids of rows whose content has another digest."""
+    column = "input_digest" if table is io_pairs else "digest"
+    name = DIGESTS[table]
+    parents: dict[int, str] = {}
+    if table is origins:
+        found = connection.execute(select(sources.c.id, sources.c.digest))
+        parents = {row.id: row.digest for row in found}
+    return [
+        row["id"]
+        for page in pages(connection, table)
+        for row in page
+        if not (table is teachers and row["id"] == 0)
+        and row[column] != name(row, parents.get(row.get("source_id", 0), ""))
+    ]
