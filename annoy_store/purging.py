@@ -175,7 +175,7 @@ def _blank_sample(connection: Connection, page: Sequence[int]) -> Counter[str]:
         _forget(connection, "pair", some)
     blanked = _set(
         connection, io_pairs, among(connection, io_pairs.c.sample_id, page),
-        {"input": "", "output": ""},
+        {"input": "null", "output": "null"},
     )  # fmt: skip
     ran = among(connection, executions.c.sample_id, page)
     blanked += _set(connection, executions, ran, {"error_message": None, "draws": None})
