@@ -91,11 +91,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Ended:
-    """A claimed job and how it ended; `due_in` seconds for a deferred one."""
+    """A claimed job and how it ended; a deferred one is due in `due_in` seconds, or never (None)."""
 
     claim: Claim
     outcome: Outcome
-    due_in: float = 0.0
+    due_in: float | None = 0.0
 
 
 @dataclass(frozen=True)
