@@ -28,6 +28,7 @@ from annoy_store.contents import referred
 from annoy_store.counting import NOBODY, count, funnel
 from annoy_store.database import Store, damage
 from annoy_store.naming import DIGESTS, misnamed
+from annoy_store.reconciling import reconcile
 from annoy_store.tables import (
     counters,
     io_pairs,
@@ -73,6 +74,7 @@ def check(store: Store, note: Note = lambda _: None, *, digests: bool = True) ->
             ("references", _references),
             ("the ledger", _ledger),
             ("counters", _counters),
+            ("sums", _sums),
         ):
             note(what)
             found += look(connection)
@@ -213,6 +215,10 @@ def _counters(connection: Connection) -> Iterator[Finding]:
                 "a counter is wrong", "counters", abs(have - want),
                 f"{stage} {state}: {have}, counted {want}", "annoy check --recount",
             )  # fmt: skip
+
+
+def _sums(connection: Connection) -> Iterator[Finding]:
+    return (Finding(**asdict(imbalance)) for imbalance in reconcile(connection))
 
 
 def recount(connection: Connection) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Table, select
 from annoy_store.asking import teacher_digest
 from annoy_store.contents import pages
 from annoy_store.identity import digest
-from annoy_store.tables import io_pairs, origins, prompts, samples, sources, teachers
+from annoy_store.tables import io_pairs, origins, prompts, samples, sources, takedowns, teachers
 
 
 def _name_source(row: Mapping[str, Any], _: str) -> str:
@@ -52,11 +52,21 @@ DIGESTS: dict[Table, Callable[[Mapping[str, Any], str], str]] = {
 """How the digest of a row follows from its content, and, for origins, its source's digest."""
 
 
+def _is_tombstone(row: Mapping[str, Any], parent: str, purged: set[str]) -> bool:
+    """Whether a purge (purging.py) left this of a row: it is named by what it held."""
+    if not purged:
+        return False
+    named = row.get("digest") in purged or parent in purged
+    return named or row.get("messages") == "[]" or row.get("input") == "null"
+
+
 def misnamed(connection: Connection, table: Table) -> list[int]:
-    """The ids of rows whose content has another digest."""
+    """The ids of rows whose content has another digest; tombstones are left out."""
     column = "input_digest" if table is io_pairs else "digest"
     name = DIGESTS[table]
     parents: dict[int, str] = {}
+    buried = select(takedowns.c.value).where(takedowns.c.purged_at.is_not(None))
+    purged = set(connection.scalars(buried))
     if table is origins:
         found = connection.execute(select(sources.c.id, sources.c.digest))
         parents = {row.id: row.digest for row in found}
@@ -66,4 +76,5 @@ def misnamed(connection: Connection, table: Table) -> list[int]:
         for row in page
         if not (table is teachers and row["id"] == 0)
         and row[column] != name(row, parents.get(row.get("source_id", 0), ""))
+        and not _is_tombstone(row, parents.get(row.get("source_id", 0), ""), purged)
     ]

@@ -11,6 +11,7 @@ from hypothesis import given as hypothesis_given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, select, text
 
+from annoy_store.checking import check
 from annoy_store.database import Store
 from annoy_store.errors import UsageError
 from annoy_store.ingesting import Wish, ingest
@@ -263,6 +264,8 @@ def test_a_purge_leaves_no_text_and_every_row(store: Store) -> None:
         others = texts(connection, "bee")
     blanked = purged(store, "team/zebra")
     assert {"sources", "samples", "prompts", "responses", "io_pairs", "verdicts"} <= set(blanked)
+    changed = {found.table for found in check(store) if "digest" in found.what}
+    assert not changed & {"sources", "samples", "origins", "prompts"}
     with store.read() as connection:
         assert texts(connection, "zebra") == []
         assert texts(connection, "bee") == others
