@@ -45,9 +45,7 @@ def hint(reason: str, stage: str) -> str:
     for pattern, words in _HINTS:
         if found := re.fullmatch(pattern, reason):
             module = found.groupdict().get("module") or ""
-            return words.format(
-                stage=stage, reason=reason, module=module, package=package(module)
-            )
+            return words.format(stage=stage, reason=reason, module=module, package=package(module))
     return ""
 
 
