@@ -103,6 +103,7 @@ def kept(store: Store) -> dict[str, Any]:
         }
 
 
+@pytest.mark.slow
 def test_killed_three_times_with_200_in_flight(
     sqlite_store: Store, provider: Provider, start: Start
 ) -> None:
