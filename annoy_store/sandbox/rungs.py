@@ -83,9 +83,24 @@ def strong(binary: str, interpreter: Interpreter, subprocesses: bool) -> Rung:
             command += ["--perms", "1777", "--size", str(SCRATCH_BYTES), "--tmpfs", folder]
     else:
         command += ["--dir", "/tmp"]
-    command += _mounts(readable(interpreter))  # an interpreter may well live below /tmp
+    paths = readable(interpreter)
+    leading = _leading(paths, scratch)
+    for folder in leading:
+        command += ["--tmpfs", folder]
+    command += _mounts(paths)
+    for folder in leading:
+        command += ["--remount-ro", folder]
     command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"]
     return Rung("strong", tuple(command), INSIDE, scratch, subprocesses)
+
+
+def _leading(paths: list[str], scratch: tuple[str, ...]) -> list[str]:
+    """Return the folders in scratch that lead to an interpreter there: nobody may write in them."""
+    found = set()
+    for folder in scratch:
+        below = (path[len(folder) + 1 :] for path in paths if path.startswith(folder + "/"))
+        found |= {f"{folder}/{rest.split('/')[0]}" for rest in below if "/" in rest}
+    return sorted(found)
 
 
 def _mounts(paths: list[str]) -> list[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import venv
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -142,6 +145,29 @@ def test_a_link_to_an_interpreter_is_followed(tmp_path: Path) -> None:
     link.symlink_to(os.path.realpath(sys.executable))
     with open_sandbox(slots=1, python=str(link), unsafe=True) as sandbox:
         assert sandbox.call(ONE, ["{}"], Limits())[0].output == "1"
+
+
+def test_nothing_can_be_left_beside_an_interpreter_below_scratch() -> None:
+    """Not even in the folders that lead to it, which are neither scratch nor the interpreter."""
+    opened("strong").close()
+    stay = """
+import os
+def main_solution(path):
+    try:
+        open(path, "x").close()
+    except OSError:
+        return sorted(os.listdir("/tmp"))
+    return "written"
+"""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        venv.create(os.path.join(folder, "deep", "env"), symlinks=True)
+        python = os.path.join(folder, "deep", "env", "bin", "python")
+        with open_sandbox(slots=1, python=python, rung="strong") as sandbox:
+            places = [f"{folder}/x", f"{folder}/deep/x", f"{folder}/deep/env/x", "/tmp/x"]
+            texts = [json.dumps({"path": place}) for place in places]
+            ran = sandbox.call(Program(stay), texts, Limits())
+    led = json.dumps([os.path.basename(folder)])
+    assert [r.output for r in ran] == [led, led, led, '"written"']
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
