@@ -30,6 +30,11 @@ class Goal:
     def reached(self) -> bool:
         return self._correct >= self._wanted
 
+    def recount(self) -> None:
+        """Count what is there now, for what was in flight when it was reached has come since."""
+        with self._store.read() as connection:
+            self._recount(connection)
+
     def __str__(self) -> str:
         return f"{self._correct:,} chains are correct; {self._wanted:,} were wanted"
 

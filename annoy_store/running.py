@@ -82,6 +82,8 @@ def run(
     started = time.monotonic()
     progress = worker.run()
     seconds = time.monotonic() - started
+    if goal:
+        goal.recount()
     told = str(goal) if goal else None
     return Done(progress, seconds, stopped[0], worker.hands.spent, told)
 
