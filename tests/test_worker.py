@@ -207,10 +207,13 @@ def test_suspects_do_not_starve_behind_a_busy_lane(
     monkeypatch.setattr(desk, "SHY_SECONDS", (0.0, 0.0))
     monkeypatch.setattr("annoy_store.worker.UPKEEP_SECONDS", 0.05)
     order: list[str] = []
+    died = threading.Event()
 
     async def ask(row: Row, tools: Tools) -> Outcome:
         await asyncio.sleep(0.002)
         order.append("asked")
+        if order.count("asked") == 10:
+            died.set()
         return answer(row, tools)
 
     def work(row: Row, tools: Tools) -> Outcome:
@@ -221,15 +224,16 @@ def test_suspects_do_not_starve_behind_a_busy_lane(
     add_sources(store, 60)
     plan(store, pipeline)
     with store.write() as connection:
-        mine = update(jobs).where(jobs.c.subject_id == 1)
+        mine = update(jobs).where(jobs.c.stage == "spread", jobs.c.subject_id == 1)
         connection.execute(mine.values(state="deferred", due_at=1e12))
 
     def later() -> None:
+        died.wait(60)
         with store.write() as connection:
             connection.execute(mine.values(state="suspect", due_at=None, crashes=1))
 
     worker = ToyWorker(store, pipeline)
-    timer = threading.Timer(0.1, later)
+    timer = threading.Thread(target=later)
     timer.start()
     progress = worker.run()
     timer.join()
