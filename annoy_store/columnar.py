@@ -26,7 +26,7 @@ from sqlalchemy import (
     select,
 )
 
-from annoy_store.tables import calls, metadata, turns
+from annoy_store.tables import attempts, calls, metadata, responses, turns
 from annoy_store.views import COSTS, VIEWS
 from annoy_store.wanting import first_turn_of
 
@@ -57,6 +57,7 @@ _GROWING = {
 }  # fmt: skip
 APPENDED = tuple(t for t in metadata.sorted_tables if t.name in _GROWING)
 CONTROL = tuple(t for t in metadata.sorted_tables if t.name not in _GROWING | SKIPPED | {"jobs"})
+ASKED = (turns, responses, attempts)  # kept with more than they show
 TABLES = tuple(t for t in metadata.sorted_tables if t.name not in SKIPPED)
 
 
@@ -67,7 +68,7 @@ def held(table: Table) -> Select[Any]:
         earlier = turns.alias("earlier")
         shared = exists().where(earlier.c.prompt_id == turns.c.prompt_id, earlier.c.id < turns.c.id)
         return select(*columns, case((shared, 1), else_=0).label("_shared"))
-    if table.name not in ("responses", "attempts"):
+    if table not in ASKED:
         return select(*columns)
     return select(*columns, *_ASKED).select_from(_with_question(table))
 
@@ -97,11 +98,11 @@ def _with_question(table: Table) -> FromClause:
 
 
 def statements(single: bool) -> list[str]:
-    """What makes the tables and views of the store out of views named `kept_<table>`.
+    """What makes the views of the store, over its tables and `kept_<table>` of those in `ASKED`.
 
     `single` says that no stage has had more than one variant: then what is there is current.
     """
-    named = [f'CREATE VIEW "{t.name}" AS SELECT {_shown(t)} FROM "kept_{t.name}"' for t in TABLES]
+    named = [f"CREATE VIEW {t.name} AS SELECT {_shown(t)} FROM kept_{t.name}" for t in ASKED]
     said = _ONE_VARIANT if single else _VARIANTS
     known = {view.name: view.sql for view in VIEWS} | _ANEW | said
     order = ["v_current_verdicts", "v_answers", *_HELPERS, *known]

@@ -24,7 +24,7 @@ from typing import Any
 
 import duckdb
 
-from annoy_store.columnar import LEFT_OUT, SKIPPED, statements
+from annoy_store.columnar import ASKED, LEFT_OUT, SKIPPED, statements
 from annoy_store.database import Store
 from annoy_store.duck import open_duck
 from annoy_store.errors import UsageError
@@ -40,6 +40,7 @@ class OnlyInStore(UsageError):
 
 MEMORY = "2GB"
 SPILL = "8GB"
+_ASKED = {table.name for table in ASKED}
 _FETCHED = 1_000
 _TOKEN = re.compile(
     r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | \$(\w*)\$.*?\$\1\$ | --[^\n]* | /\*.*?\*/
@@ -133,11 +134,10 @@ def opened(store: Store, *, fresh: bool = True) -> Iterator[duckdb.DuckDBPyConne
 def _lay_out(duck: duckdb.DuckDBPyConnection, folder: Path, state: Manifest) -> None:
     for table, kept in state.tables.items():
         files = ", ".join(_quoted(str(folder / file)) for file in kept.files)
-        duck.execute(f'CREATE VIEW "kept_{table}" AS SELECT * FROM read_parquet([{files}])')
-    counted = (
-        "SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM kept_variants GROUP BY {})"
-    )
-    several = duck.execute(counted.format("stage")).fetchall()[0][0]
+        name = f"kept_{table}" if table in _ASKED else table
+        duck.execute(f'CREATE VIEW "{name}" AS SELECT * FROM read_parquet([{files}])')
+    counted = "SELECT count(*) AS n FROM variants GROUP BY stage"
+    several = duck.execute(f"SELECT coalesce(max(n), 0) FROM ({counted})").fetchall()[0][0]
     for statement in statements(single=several <= 1):
         duck.execute(statement)
 

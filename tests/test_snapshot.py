@@ -11,12 +11,13 @@ import duckdb
 import pytest
 from sqlalchemy import delete, insert, text, update
 
+from annoy_store import parts
 from annoy_store.columnar import LEFT_OUT, TABLES
 from annoy_store.counting import count
 from annoy_store.database import Store, open_store
 from annoy_store.errors import UsageError
 from annoy_store.identity import digest
-from annoy_store.parts import MOST_SMALL, load
+from annoy_store.parts import load
 from annoy_store.querying import asking
 from annoy_store.refreshing import refresh
 from annoy_store.snapshot import ask, folder_of, opened, query
@@ -196,14 +197,15 @@ def test_jobs_are_followed_through_their_states(store: Store) -> None:
     assert len(asked(store, states)) == 10
 
 
-def test_small_parts_are_put_together(sqlite_store: Store) -> None:
+def test_small_parts_are_put_together(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "MOST_SMALL", 3)
     folder = folder_of(sqlite_store)
-    for n in range(MOST_SMALL + 3):
+    for n in range(6):
         with sqlite_store.write() as connection:
             given.write_all(connection, [given.source(f"print({n})")])
         refresh(sqlite_store, folder)
     state = load(folder)
-    assert len(state.tables["sources"].parts) <= MOST_SMALL
+    assert 1 < len(state.tables["sources"].parts) <= 3
     assert asked(sqlite_store, "SELECT COUNT(*), COUNT(DISTINCT id) FROM sources") == [(n + 1,) * 2]
     there = {str(path.relative_to(folder)) for path in folder.glob("*/*")}
     assert there == state.files
@@ -284,7 +286,7 @@ def test_a_server_has_its_snapshot_in_the_cache(postgres_store: Store, tmp_path:
 HOSTILE = [
     "DELETE FROM jobs",
     "INSERT INTO sources SELECT * FROM sources",
-    "UPDATE kept_jobs SET state = 'done'",
+    "UPDATE kept_turns SET state = 'done'",
     "DROP VIEW sources",
     "CREATE TABLE x AS SELECT 1",
     "COPY sources TO '/tmp/annoy-never.csv'",
