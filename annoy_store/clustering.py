@@ -21,20 +21,18 @@ from sqlalchemy import Column, Connection, delete, func, select
 
 from annoy_store.database import Store, among, insert_new, put
 from annoy_store.errors import UsageError
-from annoy_store.nearness import THRESHOLD, VERSION, Forest, join_near, matrix, signature
+from annoy_store.nearness import THRESHOLD, VERSION, Forest, join_near, matrix
 from annoy_store.shingles import jaccard, shingles
+from annoy_store.signing import TEXTS, sign
 from annoy_store.tables import (
     behaviours,
     clusters,
     sample_origins,
-    samples,
     signatures,
-    sources,
     watermarks,
 )
 
-TEXTS: dict[str, Column[Any]] = {"source": sources.c.content, "sample": samples.c.refcode}
-_SIGNED_AT_ONCE, _WRITTEN_AT_ONCE = 500, 20_000
+_WRITTEN_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def cluster(
     Raises UsageError without numpy.
     """
     _need_numpy()
-    signed = sum(_sign(store, kind, say) for kind in TEXTS)
+    signed = sum(sign(store, kind, say) for kind in TEXTS)
     with store.read() as connection:
         newest = _newest_origin(connection)
         if not signed and not anew and _known(connection, newest):
@@ -101,45 +99,6 @@ def _summary(connection: Connection, signed: int, changed: int) -> Clustering:
         select(func.count(sizes.c.n), func.coalesce(func.sum(sizes.c.n), 0), func.max(sizes.c.n))
     ).one()
     return Clustering(int(row[1]), signed, int(row[0]), int(row[2] or 0), changed)
-
-
-# Signatures ----------------------------------------------------------------------------------
-
-
-def _sign(store: Store, kind: str, say: Callable[[str], None]) -> int:
-    """Sign what has no signature of this version; return how many that were."""
-    last, signed = 0, 0
-    while True:
-        with store.read() as connection:
-            found = connection.execute(_unsigned(kind, last)).all()
-        if not found:
-            return signed
-        rows = []
-        for subject_id, text in found:
-            n_shingles, made = signature(text)
-            rows.append(
-                {"kind": kind, "subject_id": subject_id, "version": VERSION,
-                 "n_shingles": n_shingles, "signature": made}
-            )  # fmt: skip
-        with store.write() as connection:
-            insert_new(connection, signatures, rows)
-        last, signed = found[-1][0], signed + len(rows)
-        say(f"signed {signed} {kind}s")
-
-
-def _unsigned(kind: str, after: int) -> Any:
-    text = TEXTS[kind]
-    key = text.table.c.id
-    signed = (
-        select(signatures.c.subject_id)
-        .where(
-            signatures.c.kind == kind,
-            signatures.c.subject_id == key,
-            signatures.c.version == VERSION,
-        )
-        .exists()
-    )
-    return select(key, text).where(key > after, ~signed).order_by(key).limit(_SIGNED_AT_ONCE)
 
 
 # Joining -------------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from annoy_store.benchmark_items import read_benchmark
 from annoy_store.database import Store
-from annoy_store.decontaminating import decontaminate, read_benchmark
+from annoy_store.decontaminating import decontaminate
 from annoy_store.errors import UsageError
 from annoy_store.exporting import ExportRequest, export
 from annoy_store.selecting import Selection
