@@ -29,7 +29,7 @@ from sqlalchemy import BigInteger, bindparam, func, select, update
 from annoy_store import desk, ledger, places, workforce
 from annoy_store.contracts import New, Outcome, Row, Stage, Tools
 from annoy_store.counting import funnel
-from annoy_store.database import Store, connect
+from annoy_store.database import Store, clock, connect
 from annoy_store.engines import is_transient
 from annoy_store.errors import LostClaim
 from annoy_store.settings import RunSettings
@@ -126,7 +126,13 @@ def remove_the_fence() -> None:
         .values(state=bindparam("as_state"), worker_id=None, reason=None, detail=None)
         .returning(jobs.c.subject_id)
     )
-    workforce.renew = lambda *_: None  # type: ignore[assignment]
+    blindly = update(workers).where(workers.c.id == bindparam("of_worker"))
+    blindly = blindly.values(lease_until=clock() + bindparam("lease"))
+
+    def renew(connection: Any, worker_id: int, seconds: float) -> None:
+        connection.execute(blindly, {"of_worker": worker_id, "lease": seconds})
+
+    workforce.renew = renew
 
 
 # The storm -----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ from sqlalchemy import delete, insert, select, text, update
 
 from annoy_store import ledger, workforce
 from annoy_store.asking import plan_more
-from annoy_store.contracts import Answer, Asked, Attempt, Outcome
+from annoy_store.contracts import Answer, Asked, Attempt, Outcome, Request, Tools
 from annoy_store.counting import funnel
 from annoy_store.database import Store, open_store
 from annoy_store.ledger import Claim, Ended
 from annoy_store.planning import plan_all
 from annoy_store.policies import Agenda, draw_up
 from annoy_store.reconciling import Imbalance, reconcile, tokens
+from annoy_store.settings import Policy
 from annoy_store.stages import PIPELINE, complete
 from annoy_store.tables import attempts, calls, jobs, responses
 from tests import given as rows
@@ -85,8 +87,9 @@ class Driver:
         if end == "deferred":
             return Ended(claim, Outcome("deferred"), due_in=0.0)
         if stage == "complete":
-            asked = self.asked(end, tried, used)
-            return Ended(claim, complete._outcome(asked, claim.subject_id, 0, _tools(self.worker)))
+            teacher = Scripted(self.asked(end, tried, used))
+            ended = asyncio.run(complete.work(row, _tools(self.worker, teacher)))
+            return Ended(claim, ended)
         agenda_stage = next(s for s in PIPELINE if s.name == stage)
         return Ended(claim, agenda_stage.work(row, _tools(self.worker)))  # type: ignore[arg-type]
 
@@ -102,11 +105,18 @@ def _attempt(status: str, given: int | None, made: int | None) -> Attempt:
     return Attempt(status, "2026-01-01T00:00:00Z", 1.0, prompt_tokens=given, completion_tokens=made)
 
 
-def _tools(worker: int) -> Any:
-    from annoy_store.contracts import Tools
-    from annoy_store.settings import Policy
+class Scripted:
+    """A teacher that says what it was told to."""
 
-    return Tools(Policy(), 1, lambda: None, lambda kind, key: None, worker)  # type: ignore[arg-type, return-value]
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+
+    async def ask(self, request: Request) -> Asked:
+        return self.asked
+
+
+def _tools(worker: int, teacher: Any = None) -> Any:
+    return Tools(Policy(), 1, lambda: None, lambda kind, key: (0, teacher), worker)  # type: ignore[arg-type, return-value]
 
 
 @pytest.fixture(scope="module")
