@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from annoy_store import neighbours, publications, selecting, splitting, tokens
 from annoy_store.attributes import fetch, mentioned
@@ -21,10 +21,12 @@ from annoy_store.database import Store
 from annoy_store.duck import arrow_table, open_duck
 from annoy_store.facts import facts
 from annoy_store.formats import Format
-from annoy_store.gathering import gather, gather_samples
+from annoy_store.gathering import gather
+from annoy_store.gathering_samples import gather_samples
 from annoy_store.increments import Line, line_to_add_to, mark_published, seen
 from annoy_store.policies import load_policy
 from annoy_store.shaping import Shape, plan_columns, shape_of
+from annoy_store.tables import hidden
 
 if TYPE_CHECKING:
     from annoy_store.exporting import ExportRequest
@@ -37,7 +39,7 @@ class Choice:
     """What goes into an export: the ordered plan, how it came about, and what is taken back.
 
     `removed` counts the subjects that each rule turned down; `retractions` are (export row,
-    reason); `facts` are what the card tells.
+    reason); `facts` are what the card tells; `hidden` the samples that were taken down then.
     """
 
     plan: pa.Table
@@ -47,6 +49,7 @@ class Choice:
     retractions: Sequence[tuple[int, str]]
     line: Sequence[int]
     seen: str
+    hidden: frozenset[int]
     facts: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
 
@@ -95,8 +98,16 @@ def _choose(
         removed |= {"published": held} if held else {}
     return Choice(
         _plan(duck, form, shape), shape, total, removed, taken_back, line.ids,
-        seen(connection), facts(duck, connection, form), assigned.warnings,
+        seen(connection), hidden_samples(connection), facts(duck, connection, form),
+        assigned.warnings,
     )  # fmt: skip
+
+
+def hidden_samples(connection: Connection) -> frozenset[int]:
+    """The samples that are taken down now."""
+    return frozenset(
+        connection.scalars(select(hidden.c.subject_id).where(hidden.c.kind == "sample"))
+    )
 
 
 def _line(connection: Connection, form: Format, request: ExportRequest) -> Line:

@@ -16,12 +16,10 @@ Decisions
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from importlib import metadata
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +27,12 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from annoy_store import publications
 from annoy_store.cards import Told, write_cards, write_retractions
-from annoy_store.choosing import Choice, choose
-from annoy_store.database import Store, newest_revision
-from annoy_store.duck import open_duck
+from annoy_store.choosing import Choice, choose, hidden_samples
+from annoy_store.database import Store
+from annoy_store.duck import no_collection, open_duck
+from annoy_store.editions import edition_of, tell
 from annoy_store.errors import UsageError
 from annoy_store.formats import Format, load_format
-from annoy_store.identity import canonical, digest
 from annoy_store.publishing import (
     Packing,
     Written,
@@ -45,8 +43,8 @@ from annoy_store.publishing import (
     write_split,
 )
 from annoy_store.selecting import Selection
-from annoy_store.shaping import stream
 from annoy_store.splitting import SPLITS, Splitting, parse_splitting
+from annoy_store.streaming import stream
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def export(store: Store, request: ExportRequest) -> ExportReport:
     if request.dry_run:
         check_folder(request.folder)
         return _report(form, choose(store, form, request, None))
-    with in_the_making(request.folder) as making:
+    with in_the_making(request.folder) as making, no_collection():
         choice = choose(store, form, request, making)
         if not choice.plan.num_rows and not choice.retractions:
             return _report(form, choice)
@@ -168,8 +166,9 @@ def _publish(
     making: Path,
     files: list[Written],
 ) -> ExportReport:
+    _check_hidden(store, choice)
     taken_back = _taken_back(store, choice)
-    told = _told(store, form, request, choice, files, taken_back)
+    told = tell(store, form, request, choice, files, taken_back)
     if taken_back:
         write_retractions(making / "retractions.csv", taken_back)
     write_cards(making, Told(form, request.packing, choice.shape.makes, files, told, choice.facts))
@@ -178,12 +177,19 @@ def _publish(
     if (same := publications.known(store, named)) is not None:
         publish(making, request.folder)
         return _report(form, choice, export_id=same, known=True, **written)
-    edition = _edition(form, request, choice, files, named)
+    edition = edition_of(form, request, choice, files, named)
     rows = _rows(choice.plan, form)
     export_id = publications.enter(
         store, edition, rows, choice.retractions, lambda: publish(making, request.folder)
     )
     return _report(form, choice, export_id=export_id, **written)
+
+
+def _check_hidden(store: Store, choice: Choice) -> None:
+    """What is taken down while an export runs must not be published by it."""
+    with store.read() as connection:
+        if hidden_samples(connection) - choice.hidden:
+            raise UsageError("something was taken down during the export; run it again")
 
 
 def _taken_back(store: Store, choice: Choice) -> list[dict[str, Any]]:
@@ -193,57 +199,6 @@ def _taken_back(store: Store, choice: Choice) -> list[dict[str, Any]]:
         return publications.describe(connection, choice.retractions)
 
 
-def _told(
-    store: Store,
-    form: Format,
-    request: ExportRequest,
-    choice: Choice,
-    files: list[Written],
-    taken_back: list[dict[str, Any]],
-) -> dict[str, Any]:
-    """What export.json says; its digest covers the format, the files and the line before it."""
-    parent = None
-    if choice.line:
-        with store.read() as connection:
-            parent = publications.digest_of(connection, choice.line[0])
-    named = digest(
-        "export", form.name, form.sql, parent, [(f.name, f.sha256) for f in files],
-        [list(row.values()) for row in taken_back],
-    )  # fmt: skip
-    return {
-        "digest": named, "adds_to": parent, "format": form.name, "annoy_store": version(),
-        "schema": newest_revision(), "asked": asked(request), "query": form.sql,
-        "subjects": choice.subjects, "left_out": dict(choice.removed),
-        "retractions": len(taken_back), "facts": choice.facts,
-        "files": [file.as_json() for file in files],
-    }  # fmt: skip
-
-
-def asked(request: ExportRequest) -> dict[str, Any]:
-    """The choices that differ from the defaults, as JSON; neither the folder nor the threads."""
-    chosen, usual = request.selection, Selection()
-    told = {
-        name: getattr(chosen, name)
-        for name in chosen.__dataclass_fields__
-        if getattr(chosen, name) != getattr(usual, name)
-    }
-    if request.splitting is not None:
-        told |= {"split": str(request.splitting), "salt": request.splitting.salt}
-    packing = {k: v for k, v in asdict(request.packing).items() if v != asdict(Packing())[k]}
-    return dict(json.loads(json.dumps(told | packing, default=str)))
-
-
-def _edition(
-    form: Format, request: ExportRequest, choice: Choice, files: list[Written], named: str
-) -> publications.Edition:
-    return publications.Edition(
-        named, choice.line[0] if choice.line else None, form.name,
-        None if request.splitting is None else str(request.splitting),
-        canonical(asked(request)), choice.plan.num_rows, len(choice.retractions),
-        str(request.folder.resolve()), canonical([file.as_json() for file in files]), choice.seen,
-    )  # fmt: skip
-
-
 def _rows(plan: pa.Table, form: Format) -> Iterator[publications.LedgerRow]:
     """The ledger's rows of a plan: chain, sample, split, state."""
     for batch in plan.select(["subject_id", "split", "state"]).to_batches(max_chunksize=20_000):
@@ -251,11 +206,3 @@ def _rows(plan: pa.Table, form: Format) -> Iterator[publications.LedgerRow]:
         for i, name, state in zip(ids, splits, states, strict=True):
             chain, sample = (None, i) if form.record == "sample" else (i, None)
             yield chain, sample, name, state
-
-
-def version() -> str:
-    """The version of this package, or `checkout` where it is not installed."""
-    try:
-        return metadata.version("annoy-store")
-    except metadata.PackageNotFoundError:
-        return "checkout"

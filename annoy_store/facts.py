@@ -28,7 +28,7 @@ def facts(duck: duckdb.DuckDBPyConnection, connection: Connection, form: Format)
         "funnel": _funnel(connection),
     }
     told["shared"] = {
-        what: _shared(duck, what)
+        what: _shared(duck, what) if len(told["rows"]) > 1 else 0
         for what in ("cluster", "sample_id", "source_id", "prompt_id")
         if what != "prompt_id" or form.record != "sample"
     }
@@ -46,6 +46,13 @@ def facts(duck: duckdb.DuckDBPyConnection, connection: Connection, form: Format)
 def _counts(duck: duckdb.DuckDBPyConnection, column: str) -> dict[str, int]:
     query = f"SELECT {column} AS word, count(*) FROM candidates GROUP BY 1 ORDER BY 1"
     return {str(word): int(n) for word, n in duck.execute(query).fetchall()}
+
+
+def _licences(duck: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Rows per licence; code that was found under several counts under all of them together."""
+    query = "SELECT licences, count(*) FROM candidates GROUP BY 1"
+    counted = duck.execute(query).fetchall()
+    return dict(sorted((" / ".join(names or []) or "unknown", int(n)) for names, n in counted))
 
 
 def _one(duck: duckdb.DuckDBPyConnection, what: str) -> int:

@@ -12,29 +12,23 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import duckdb
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Connection,
     Select,
-    Text,
-    column,
     select,
-    table,
 )
 
-from annoy_store.database import among
 from annoy_store.duck import pour
 from annoy_store.tables import (
     calls,
     io_pairs,
     jobs,
     responses,
-    samples,
     teachers,
     turns,
     variants,
@@ -184,18 +178,14 @@ def _later_turns(duck: duckdb.DuckDBPyConnection) -> int:
 
 
 def _chains(most: int, max_turns: int) -> str:
-    """Answers become chains; of two turns with one answer the one of the smaller digest has it."""
+    """Answers become chains, with everything of their turns side by side."""
     later = range(2, most + 1)
     joins = " ".join(f"LEFT JOIN turn_{n} t{n} ON t{n}.chain_id = f.chain_id" for n in later)
-    each = [
-        f"t{n}.{column} AS {name}_{n}{end}"
+    each = ", ".join(
+        f"t{n}.response_id AS response_{n}_id, t{n}.verdict_id AS verdict_{n}_id, "
+        f"t{n}.status AS status_{n}"
         for n in later
-        for column, name, end in (
-            ("response_id", "response", "_id"),
-            ("verdict_id", "verdict", "_id"),
-            ("status", "status", ""),
-        )
-    ]
+    )
     number = "".join(f"WHEN t{n}.response_id IS NOT NULL THEN {n} " for n in reversed(later))
     asked = "".join(f"WHEN t{n}.prompt_id IS NOT NULL THEN {n} " for n in reversed(later))
     stuck = " OR ".join(f"coalesce(t{n}.stuck, false)" for n in later)
@@ -203,7 +193,7 @@ def _chains(most: int, max_turns: int) -> str:
     CREATE TABLE subjects AS
     WITH joined AS (
         SELECT f.*, f.chain_id AS response_1_id, f.verdict_id AS verdict_1_id,
-               f.status AS status_1, {", ".join(each)}, CASE {number} ELSE 1 END AS turns,
+               f.status AS status_1, {each}, CASE {number} ELSE 1 END AS turns,
                CASE {asked} ELSE 1 END AS asked, {stuck} AS stuck, pinned.digest AS pinned,
                {_last("prompt_id", later)} AS last_prompt_id,
                {_last("response_id", later, "chain_id")} AS last_response_id,
@@ -238,40 +228,3 @@ def _last(column: str, later: range, first: str = "") -> str:
 
 def _state(n: int) -> str:
     return f"CASE WHEN response_{n}_id IS NOT NULL THEN coalesce(status_{n}, '?') END"
-
-
-# Samples -------------------------------------------------------------------------------------
-
-_current_pairs = table(
-    "v_current_pairs", column("sample_id", BigInteger), column("position", BigInteger),
-    column("input_digest", Text), column("status", Text), column("input", Text),
-    column("output", Text),
-)  # fmt: skip
-
-
-def stable_pairs(connection: Connection, sample_ids: Sequence[int]) -> Select[Any]:
-    """Sample id, input and output of the pairs that hold, sample by sample in their order."""
-    pairs = _current_pairs.c
-    return (
-        select(pairs.sample_id, pairs.input, pairs.output)
-        .where(among(connection, pairs.sample_id, sample_ids), pairs.status == "stable")
-        .order_by(pairs.sample_id, pairs.position, pairs.input_digest)
-    )
-
-
-def gather_samples(duck: duckdb.DuckDBPyConnection, connection: Connection) -> None:
-    """Make the table `subjects` in DuckDB, a row per sample; closed when it has a stable pair."""
-    pairs = _current_pairs.c
-    pour(duck, "samples", connection, select(samples.c.id, samples.c.digest))
-    held = select(pairs.sample_id, pairs.input_digest).where(pairs.status == "stable")
-    pour(duck, "pairs", connection, held)
-    duck.execute("""
-    CREATE TABLE subjects AS
-    WITH held AS (SELECT sample_id, string_agg(input_digest, ',' ORDER BY input_digest) AS inputs
-                  FROM pairs GROUP BY sample_id)
-    SELECT s.id AS subject_id, s.id AS sample_id, h.inputs IS NOT NULL AS closed,
-           NULL::VARCHAR AS removed, md5_number(s.digest) AS place,
-           left(sha256(concat_ws('/', 'sample', s.digest, h.inputs)), 32) AS state
-    FROM samples s LEFT JOIN held h ON h.sample_id = s.id
-    """)
-    duck.execute("DROP TABLE pairs; DROP TABLE samples")

@@ -1,8 +1,6 @@
-"""From chosen subjects to records: the texts that a format needs, in pages, as a stream.
+"""What a format may read, and what of it a given one does.
 
 Decisions
-- Texts are never joined in one long read: rows of the store do not change, so pages of them are
-  fetched by id in short transactions, and the snapshot that chose them need not stay open.
 - What a format needs is found out by taking away: a column is fetched if the format, without it,
   has another shape or none.
 - `records` is a view over the stream; what it derives (prompt, messages, ..) is computed only if
@@ -12,20 +10,18 @@ Decisions
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
-from sqlalchemy import Column, Connection, Select, select
+from sqlalchemy import Column
 
-from annoy_store.database import Store, listed
 from annoy_store.duck import arrow_table
 from annoy_store.errors import UsageError
 from annoy_store.formats import Format
-from annoy_store.gathering import stable_pairs
 from annoy_store.tables import (
     io_pairs,
     origins,
@@ -37,8 +33,6 @@ from annoy_store.tables import (
     verdicts,
 )
 
-RECORDS_AT_ONCE = 512
-PAGES_PER_READ = 8
 _CHAT = """from_json({}, '[{{"role":"VARCHAR","content":"VARCHAR"}}]')"""
 
 
@@ -82,7 +76,7 @@ def fields(most: int) -> dict[str, Field]:
 PLAN_WORDS = {
     "kind": pa.string(), "turns": pa.int64(), "last_status": pa.string(),
     "finish_reason": pa.string(), "sample_no": pa.int64(), "split": pa.string(),
-    "place": pa.string(), "state": pa.string(), "origin": pa.string(), "repo": pa.string(),
+    "state": pa.string(), "origin": pa.string(), "repo": pa.string(),
     "path": pa.string(), "licence": pa.string(), "licences": pa.list_(pa.string()),
     "language": pa.string(), "lines_executed": pa.int64(), "pass_rate": pa.float64(),
     "n_chars": pa.int64(), "cluster": pa.string(), "position": pa.int64(),
@@ -97,7 +91,10 @@ def derived(most: int) -> dict[str, str]:
         f"{{'answer': turn_{n}, 'feedback': feedback_{n}}}" for n in range(1, most + 1)
     )
     return {
-        "prompt": f"list_filter({opening}, lambda m: m.role = 'user')[1].content",
+        # Nearly every talk opens with the user, and then one step into the JSON is enough.
+        "prompt": f"""CASE WHEN starts_with(opening, '[{{"role":"user","content":')
+            THEN json_extract_string(opening, '$[0].content')
+            ELSE list_filter({opening}, lambda m: m.role = 'user')[1].content END""",
         "system": f"list_filter({opening}, lambda m: m.role = 'system')[1].content",
         "question": opening,
         "messages": f"{conversation} || [{{'role': 'assistant', 'content': answer}}]",
@@ -128,10 +125,10 @@ def shape_of(form: Format, most: int) -> Shape:
 @lru_cache(maxsize=32)
 def _shape(sql: str, most: int) -> Shape:
     with duckdb.connect() as duck:
-        makes = _makes(duck, sql, _schema(most), most)
+        makes = _makes(duck, sql, whole_schema(most), most)
         if isinstance(makes, duckdb.Error):
             raise makes
-        needs = _needed(duck, sql, _schema(most).names, makes, most)
+        needs = _needed(duck, sql, whole_schema(most).names, makes, most)
         return Shape(tuple(needs), makes, most)
 
 
@@ -139,7 +136,7 @@ def _needed(
     duck: duckdb.DuckDBPyConnection, sql: str, names: list[str], makes: pa.Schema, most: int
 ) -> list[str]:
     """Those of `names` without which the format is another, by halving what is taken away."""
-    rest = [field for field in _schema(most) if field.name not in names]
+    rest = [field for field in whole_schema(most) if field.name not in names]
     if rest and _makes(duck, sql, pa.schema(rest), most) == makes:
         return []
     if len(names) == 1:
@@ -149,7 +146,7 @@ def _needed(
     return [name for part in parts for name in _needed(duck, sql, part, makes, most)]
 
 
-def _schema(most: int) -> pa.Schema:
+def whole_schema(most: int) -> pa.Schema:
     fetched = [(name, pa.string()) for name in fields(most)]
     return pa.schema([*fetched, *PLAN_WORDS.items(), ("ios", pa.list_(PAIR))])
 
@@ -180,13 +177,10 @@ def records_view(names: Sequence[str], most: int) -> str:
     return f"CREATE OR REPLACE TEMP VIEW records AS SELECT {columns} FROM stream"
 
 
-# The stream ----------------------------------------------------------------------------------
-
-
 def stream_schema(shape: Shape) -> pa.Schema:
     """The columns of the stream that a shape needs; one more when it needs none."""
     names = shape.needs or ("state",)
-    whole = _schema(shape.most)
+    whole = whole_schema(shape.most)
     return pa.schema([whole.field(name) for name in names])
 
 
@@ -196,64 +190,3 @@ def plan_columns(shape: Shape) -> list[str]:
     names = [known[n].key if n in known else n for n in stream_schema(shape).names]
     names = ["sample_id" if name == "ios" else name for name in names]
     return list(dict.fromkeys(names))
-
-
-def stream(store: Store, plan: pa.Table, shape: Shape) -> Iterator[pa.RecordBatch]:
-    """Yield the records of `plan`, in its order. Raises UsageError if the store lost a text."""
-    schema = stream_schema(shape)
-    step = RECORDS_AT_ONCE * PAGES_PER_READ
-    for start in range(0, plan.num_rows, step):
-        with store.read() as connection:
-            for first in range(start, min(start + step, plan.num_rows), RECORDS_AT_ONCE):
-                page = plan.slice(first, RECORDS_AT_ONCE)
-                yield _batch(connection, page, schema, shape.most)
-
-
-def _batch(connection: Connection, page: pa.Table, schema: pa.Schema, most: int) -> pa.RecordBatch:
-    known = fields(most)
-    wanted = {name: known[name] for name in schema.names if name in known}
-    keys = {key: page.column(key).to_pylist() for key in {f.key for f in wanted.values()}}
-    texts = _texts(connection, wanted, keys)
-    arrays = []
-    for field in schema:
-        if field.name in wanted:
-            about = wanted[field.name]
-            values = [None if i is None else texts[about.column][i] for i in keys[about.key]]
-            arrays.append(pa.array(values, type=field.type))
-        elif field.name == "ios":
-            arrays.append(_pairs(connection, page.column("sample_id").to_pylist()))
-        else:
-            arrays.append(page.column(field.name).combine_chunks())
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _texts(
-    connection: Connection, wanted: Mapping[str, Field], keys: Mapping[str, list[int | None]]
-) -> dict[Column[Any], dict[int, Any]]:
-    """For each wanted column of the store, its values by id: one query per column."""
-    ids: dict[Column[Any], set[int]] = {}
-    for about in wanted.values():
-        found = {i for i in keys[about.key] if i is not None}
-        ids[about.column] = ids.get(about.column, set()) | found
-    texts: dict[Column[Any], dict[int, Any]] = {}
-    for column, some in ids.items():
-        # The driver's own rows: a third of the time goes into wrapping them.
-        with connection.execute(_by_id(column), {"ids": sorted(some)}) as result:
-            texts[column] = dict(cast(Any, result.cursor).fetchall())
-        if len(texts[column]) < len(some):
-            raise UsageError("rows of the store were purged during the export; run it again")
-    return texts
-
-
-@lru_cache(maxsize=64)
-def _by_id(column: Column[Any]) -> Select[Any]:
-    key = column.table.c.id
-    return select(key, column).where(listed(key, "ids"))
-
-
-def _pairs(connection: Connection, sample_ids: Sequence[int]) -> pa.Array:
-    """The stable I/O pairs of samples, in their order, as JSON texts."""
-    found: dict[int, list[dict[str, str]]] = {i: [] for i in sample_ids}
-    for sample_id, given, output in connection.execute(stable_pairs(connection, sample_ids)):
-        found[sample_id].append({"input": given, "output": output})
-    return pa.array([found[i] for i in sample_ids], type=pa.list_(PAIR))

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, insert, select
 
 from annoy_store.database import Store
 from annoy_store.errors import UsageError
 from annoy_store.exporting import ExportRequest, export
 from annoy_store.publishing import Packing
 from annoy_store.selecting import Selection
-from annoy_store.tables import export_rows, exports, responses
-from tests import chains
+from annoy_store.tables import export_rows, exports, hidden, responses, takedowns
+from annoy_store.writing import write
+from tests import chains, given
 
 
 def lines(folder: Path, name: str = "train.jsonl") -> list[dict[str, object]]:
@@ -45,9 +46,11 @@ def test_codeio_holds_every_chain_with_both_turns(store: Store, tmp_path: Path) 
     assert [row["turn_1"] for row in once] == ['I see. {"output": "ant"}']
 
 
-def test_messages_are_the_conversation_of_correct_chains(store: Store, tmp_path: Path) -> None:
-    chains.fill(store, ["ant"])
-    report = export(store, ExportRequest("messages", tmp_path / "out"))
+def test_messages_are_the_conversation_of_correct_chains(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    chains.fill(sqlite_store, ["ant"])
+    report = export(sqlite_store, ExportRequest("messages", tmp_path / "out"))
     assert dict(report.removed) == {"not_correct": 1}
     talks = [row["messages"] for row in lines(tmp_path / "out")]
     roles = sorted([m["role"] for m in talk] for talk in talks)  # type: ignore[attr-defined]
@@ -88,40 +91,40 @@ def test_the_ledger_knows_every_row(store: Store, tmp_path: Path) -> None:
     assert all(re.fullmatch("[0-9a-f]{32}", row.digest) for row in rows)
 
 
-def test_a_folder_in_use_is_refused(store: Store, tmp_path: Path) -> None:
-    chains.fill(store, ["ant"])
+def test_a_folder_in_use_is_refused(sqlite_store: Store, tmp_path: Path) -> None:
+    chains.fill(sqlite_store, ["ant"])
     (tmp_path / "out").mkdir()
-    export(store, ExportRequest("codeio", tmp_path / "out"))  # empty is fine
+    export(sqlite_store, ExportRequest("codeio", tmp_path / "out"))  # empty is fine
     before = tree(tmp_path / "out")
     with pytest.raises(UsageError, match=r"out is not empty; name a new one"):
-        export(store, ExportRequest("codeio", tmp_path / "out"))
+        export(sqlite_store, ExportRequest("codeio", tmp_path / "out"))
     with pytest.raises(UsageError, match=r"is a file; name a folder"):
-        export(store, ExportRequest("codeio", tmp_path / "out" / "train.jsonl"))
+        export(sqlite_store, ExportRequest("codeio", tmp_path / "out" / "train.jsonl"))
     assert tree(tmp_path / "out") == before
 
 
-def test_no_row_writes_nothing(store: Store, tmp_path: Path) -> None:
-    report = export(store, ExportRequest("codeio", tmp_path / "out"))
+def test_no_row_writes_nothing(sqlite_store: Store, tmp_path: Path) -> None:
+    report = export(sqlite_store, ExportRequest("codeio", tmp_path / "out"))
     assert (report.n_rows, report.folder, report.export_id) == (0, None, None)
     assert list(tmp_path.glob("*out*")) == []
     assert not any(path.name.startswith(".out") for path in tmp_path.iterdir())
 
 
-def test_a_dry_run_counts_and_writes_nothing(store: Store, tmp_path: Path) -> None:
-    chains.fill(store)
+def test_a_dry_run_counts_and_writes_nothing(sqlite_store: Store, tmp_path: Path) -> None:
+    chains.fill(sqlite_store)
     request = ExportRequest(
         "codeio", tmp_path / "out", Selection(only="revised"), dry_run=True
     )  # fmt: skip
-    report = export(store, request)
+    report = export(sqlite_store, request)
     assert (report.n_rows, dict(report.removed)) == (3, {"not_revised": 6})
     assert not (tmp_path / "out").exists()
-    with store.read() as connection:
+    with sqlite_store.read() as connection:
         assert connection.scalar(select(func.count()).select_from(exports)) == 0
 
 
-def test_an_unknown_format_names_the_known(store: Store, tmp_path: Path) -> None:
+def test_an_unknown_format_names_the_known(sqlite_store: Store, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"unknown format 'codeoi'; known are: .*codeio, .*"):
-        export(store, ExportRequest("codeoi", tmp_path / "out"))
+        export(sqlite_store, ExportRequest("codeoi", tmp_path / "out"))
 
 
 def test_shards_put_together_are_the_whole(sqlite_store: Store, tmp_path: Path) -> None:
@@ -173,3 +176,42 @@ def test_texts_that_vanish_meanwhile_leave_nothing(
     with pytest.raises(UsageError, match="purged during the export; run it again"):
         export(sqlite_store, ExportRequest("codeio", tmp_path / "out"))
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
+
+
+def test_what_is_taken_down_meanwhile_is_not_published(
+    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chains.fill(sqlite_store, ["ant"])
+    from annoy_store import exporting
+
+    def hide_then_write(*args: object) -> object:
+        with sqlite_store.write() as connection:
+            connection.execute(insert(hidden).values(kind="sample", subject_id=1))
+        return written(*args)  # type: ignore[arg-type]
+
+    written = exporting._write
+    monkeypatch.setattr(exporting, "_write", hide_then_write)
+    with pytest.raises(UsageError, match="taken down during the export; run it again"):
+        export(sqlite_store, ExportRequest("codeio", tmp_path / "out"))
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
+
+
+def test_a_licence_counts_only_where_its_origin_is_allowed(store: Store, tmp_path: Path) -> None:
+    """A file found twice, once under a licence that was taken down since."""
+    with store.write() as connection:
+        rows = chains.sampled("ant", licence="gpl-3.0")
+        source = rows[0].values["source_id"]
+        rows.append(given.origin(source, "other/repo", licence="mit"))
+        rows += chains.chain(connection, chains.pairs_of(rows)[0], [("yes", "correct")])
+        write(connection, rows)
+
+    def rows_under(licence: str) -> int:
+        chosen = Selection(licences=(licence,))
+        request = ExportRequest("codeio", tmp_path / "out", chosen, dry_run=True)
+        return export(store, request).n_rows
+
+    assert (rows_under("mit"), rows_under("gpl-3.0")) == (1, 1)
+    with store.write() as connection:
+        rule = {"kind": "licence", "value": "MIT", "why": "", "created_at": given.NOW}
+        connection.execute(insert(takedowns).values(**rule))
+    assert (rows_under("mit"), rows_under("gpl-3.0")) == (0, 1)

@@ -66,14 +66,14 @@ def test_an_increment_holds_what_is_new_and_nothing_else(store: Store, tmp_path:
     assert told["adds_to"] == first.digest
 
 
-def test_increments_together_are_the_whole(store: Store, tmp_path: Path) -> None:
+def test_increments_together_are_the_whole(sqlite_store: Store, tmp_path: Path) -> None:
     for n, names in enumerate((["ant"], ["bee", "cow"], ["dog"])):
-        chains.fill(store, names)
+        chains.fill(sqlite_store, names)
         if n:
-            add(store, tmp_path / str(n))
+            add(sqlite_store, tmp_path / str(n))
         else:
-            export(store, ExportRequest("codeio", tmp_path / "0"))
-    export(store, ExportRequest("codeio", tmp_path / "whole"))
+            export(sqlite_store, ExportRequest("codeio", tmp_path / "0"))
+    export(sqlite_store, ExportRequest("codeio", tmp_path / "whole"))
     parts = [prompts(tmp_path / str(n)) for n in range(3)]
     assert set.union(*parts) == prompts(tmp_path / "whole")
     assert sum(map(len, parts)) == len(prompts(tmp_path / "whole"))
@@ -113,25 +113,25 @@ def test_what_is_judged_again_is_taken_back_and_comes_anew(store: Store, tmp_pat
 
 
 def test_a_changed_verdict_that_is_still_wanted_is_written_anew(
-    store: Store, tmp_path: Path
+    sqlite_store: Store, tmp_path: Path
 ) -> None:
-    chains.fill(store, ["ant"])
-    export(store, ExportRequest("codeio", tmp_path / "1"))
-    with store.read() as connection:
+    chains.fill(sqlite_store, ["ant"])
+    export(sqlite_store, ExportRequest("codeio", tmp_path / "1"))
+    with sqlite_store.read() as connection:
         again = connection.scalar(
             select(responses.c.id).where(responses.c.text == "{} again")
         )  # fmt: skip
-    with store.write() as connection:
+    with sqlite_store.write() as connection:
         connection.execute(
             update(verdicts).where(verdicts.c.response_id == again).values(status="wrong")
         )
         connection.execute(
             update(variants).values(active=0).where(variants.c.stage == "verify")
         )  # fmt: skip
-    judge(store, again or 0, "correct", "two")
-    second = add(store, tmp_path / "2")
+    judge(sqlite_store, again or 0, "correct", "two")
+    second = add(sqlite_store, tmp_path / "2")
     assert (second.n_rows, dict(second.retractions)) == (1, {"judged_again": 1})
-    assert add(store, tmp_path / "3").folder is None
+    assert add(sqlite_store, tmp_path / "3").folder is None
 
 
 def test_what_is_hidden_is_taken_back_and_what_is_lifted_returns(
@@ -154,36 +154,36 @@ def test_what_is_hidden_is_taken_back_and_what_is_lifted_returns(
     assert (third.n_rows, dict(third.retractions)) == (3, {})
 
 
-def test_limits_hold_over_all_increments(store: Store, tmp_path: Path) -> None:
-    chains.fill(store, ["ant"])
+def test_limits_hold_over_all_increments(sqlite_store: Store, tmp_path: Path) -> None:
+    chains.fill(sqlite_store, ["ant"])
     one = Selection(max_per_source=1)
-    first = export(store, ExportRequest("codeio", tmp_path / "1", one))
-    chains.fill(store, ["ant", "bee"])
-    second = add(store, tmp_path / "2", selection=one)
+    first = export(sqlite_store, ExportRequest("codeio", tmp_path / "1", one))
+    chains.fill(sqlite_store, ["ant", "bee"])
+    second = add(sqlite_store, tmp_path / "2", selection=one)
     assert (first.n_rows, second.n_rows) == (1, 1)
     assert "bee" in prompts(tmp_path / "2").pop()
 
 
-def test_another_filter_takes_nothing_back(store: Store, tmp_path: Path) -> None:
-    chains.fill(store, ["ant"])
-    export(store, ExportRequest("codeio", tmp_path / "1"))
-    chains.fill(store, ["bee"])
+def test_another_filter_takes_nothing_back(sqlite_store: Store, tmp_path: Path) -> None:
+    chains.fill(sqlite_store, ["ant"])
+    export(sqlite_store, ExportRequest("codeio", tmp_path / "1"))
+    chains.fill(sqlite_store, ["bee"])
     narrow = Selection(only="revised")
-    second = add(store, tmp_path / "2", selection=narrow)
+    second = add(sqlite_store, tmp_path / "2", selection=narrow)
     assert (second.n_rows, dict(second.retractions)) == (1, {})
 
 
-def test_a_line_keeps_its_splits(store: Store, tmp_path: Path) -> None:
-    chains.fill(store, [f"animal{i}" for i in range(12)])
+def test_a_line_keeps_its_splits(sqlite_store: Store, tmp_path: Path) -> None:
+    chains.fill(sqlite_store, [f"animal{i}" for i in range(12)])
     split = Splitting(0.5, 0.25, 0.25, "salt")
-    first = export(store, ExportRequest("codeio", tmp_path / "1", splitting=split))
+    first = export(sqlite_store, ExportRequest("codeio", tmp_path / "1", splitting=split))
     assert set(first.rows) == {"train", "validation", "test"}
-    chains.fill(store, [f"animal{i}" for i in range(24)])
-    second = add(store, tmp_path / "2")  # split as its parent was
+    chains.fill(sqlite_store, [f"animal{i}" for i in range(24)])
+    second = add(sqlite_store, tmp_path / "2")  # split as its parent was
     assert (second.n_rows, dict(second.retractions)) == (36, {})
     assert set(second.rows) == {"train", "validation", "test"}
     with pytest.raises(UsageError, match="was split with the salt 'salt'"):
-        add(store, tmp_path / "3", splitting=Splitting(0.5, 0.25, 0.25, "other"))
+        add(sqlite_store, tmp_path / "3", splitting=Splitting(0.5, 0.25, 0.25, "other"))
 
 
 def test_clusters_that_merge_take_back_the_losing_rows(store: Store, tmp_path: Path) -> None:
@@ -220,18 +220,18 @@ def test_clusters_that_merge_take_back_the_losing_rows(store: Store, tmp_path: P
     assert whole.n_rows == first.n_rows - 3
 
 
-def test_a_step_that_ended_badly_closes_a_chain(store: Store, tmp_path: Path) -> None:
-    with store.write() as connection:
+def test_a_step_that_ended_badly_closes_a_chain(sqlite_store: Store, tmp_path: Path) -> None:
+    with sqlite_store.write() as connection:
         rows = chains.sampled("ant")
         tried = chains.chain(connection, chains.pairs_of(rows)[0], [("bad", "wrong")])
         write(connection, [*rows, *tried])
         variant = chains.verify_variant(connection)
-    assert export(store, ExportRequest("codeio", tmp_path / "1")).removed == {"open": 1}
-    with store.write() as connection:
+    assert export(sqlite_store, ExportRequest("codeio", tmp_path / "1")).removed == {"open": 1}
+    with sqlite_store.write() as connection:
         verdict = connection.scalar(select(verdicts.c.id))
         row = {"stage": "revise", "subject_id": verdict, "variant_id": variant}
         connection.execute(insert(jobs).values(**row, state="rejected", reason="too_long"))
-    assert export(store, ExportRequest("codeio", tmp_path / "2")).n_rows == 1
+    assert export(sqlite_store, ExportRequest("codeio", tmp_path / "2")).n_rows == 1
 
 
 def test_closed_is_what_the_view_says(store: Store, tmp_path: Path) -> None:
@@ -254,13 +254,13 @@ def test_closed_is_what_the_view_says(store: Store, tmp_path: Path) -> None:
     assert report.removed == {"open": 2}
 
 
-def test_there_must_be_something_to_add_to(store: Store, tmp_path: Path) -> None:
-    chains.fill(store, ["ant"])
+def test_there_must_be_something_to_add_to(sqlite_store: Store, tmp_path: Path) -> None:
+    chains.fill(sqlite_store, ["ant"])
     with pytest.raises(UsageError, match="there is no export 'last' of codeio to add to"):
-        add(store, tmp_path / "1")
-    first = export(store, ExportRequest("messages", tmp_path / "2"))
+        add(sqlite_store, tmp_path / "1")
+    first = export(sqlite_store, ExportRequest("messages", tmp_path / "2"))
     with pytest.raises(UsageError, match="is in format messages, not codeio"):
-        export(store, ExportRequest("codeio", tmp_path / "3", since=str(first.digest)[:8]))
+        export(sqlite_store, ExportRequest("codeio", tmp_path / "3", since=str(first.digest)[:8]))
 
 
 def test_the_ledger_leads_from_a_row_to_its_source(store: Store, tmp_path: Path) -> None:

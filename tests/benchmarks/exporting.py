@@ -60,6 +60,8 @@ def generate(path: Path, rows: int, first: int = 0) -> None:
 
 
 def _insert(raw: Any, chance: random.Random, words: list[str], chains: range) -> None:
+    from annoy_store.identity import compact
+
     def text(n: int) -> str:
         return " ".join(chance.choices(words, k=n // 6))
 
@@ -75,7 +77,7 @@ def _insert(raw: Any, chance: random.Random, words: list[str], chains: range) ->
         key = 2 * chain + number  # ids of both turns, without gaps that matter
         first = 2 * chain + 1
         kind = ("predict_output", "predict_input")[chain % 2]
-        add("prompts", key, named("p", key), "t", "t", 2400, json.dumps(talk))
+        add("prompts", key, named("p", key), "t", "t", 2400, compact(talk))
         add("calls", key, key, 0, 0)
         add("responses", key, key, 1, "stop", len(answer), NOW, answer, None)
         add("turns", key, named("t", key), key, kind, number, None, chain // 2 + 1,
