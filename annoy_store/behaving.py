@@ -21,7 +21,7 @@ from sqlalchemy import Connection, exists, select
 
 from annoy_store.contracts import Limits, Program, Sandbox
 from annoy_store.database import Store, insert_new
-from annoy_store.gathering_samples import stable_pairs
+from annoy_store.exporting.gathering_samples import stable_pairs
 from annoy_store.identity import compact, digest
 from annoy_store.matching import same
 from annoy_store.policies import utc_now

@@ -24,9 +24,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DatabaseError
 
-from annoy_store.contents import referred
 from annoy_store.counting import NOBODY, count, funnel
 from annoy_store.database import Store, damage
+from annoy_store.moving.contents import referred
 from annoy_store.naming import DIGESTS, misnamed
 from annoy_store.reconciling import reconcile
 from annoy_store.tables import (

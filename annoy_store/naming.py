@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Table, select
 
 from annoy_store.asking import teacher_digest
-from annoy_store.contents import pages
 from annoy_store.identity import digest
+from annoy_store.moving.contents import pages
 from annoy_store.tables import io_pairs, origins, prompts, samples, sources, takedowns, teachers
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, insert, or_, se
 from annoy_store.database import Store, among
 from annoy_store.errors import UsageError
 from annoy_store.policies import utc_now
-from annoy_store.snapshot import folder_of
+from annoy_store.snapshot.asking import folder_of
 from annoy_store.tables import (
     attempts,
     calls,

@@ -51,7 +51,7 @@ def make_(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Write the questions of a split to FILE."""
-    from annoy_store.benching import make, write_items
+    from annoy_store.benching.making import make, write_items
 
     items = make(store_of(ctx), split, cases, salt, limit)
     write_items(file, items)
@@ -70,8 +70,8 @@ def make_(
 @click.pass_context
 def score_(ctx: click.Context, /, file: Path, answers: Path, as_json: bool, **flags: Any) -> None:
     """Ask a model the questions of FILE; its judged ANSWERS are kept, and not asked again."""
-    from annoy_store.benching import read_items, read_scored
-    from annoy_store.scoring import summary
+    from annoy_store.benching.making import read_items, read_scored
+    from annoy_store.benching.scoring import summary
 
     items = read_items(file)
     done = {s.id for s in read_scored(answers)} if answers.exists() else set()
@@ -96,8 +96,8 @@ def score_(ctx: click.Context, /, file: Path, answers: Path, as_json: bool, **fl
 @click.pass_context
 def compare_(ctx: click.Context, first: Path, second: Path, as_json: bool) -> None:
     """Pair two files of judged answers, question by question."""
-    from annoy_store.benching import read_scored
-    from annoy_store.scoring import compare
+    from annoy_store.benching.making import read_scored
+    from annoy_store.benching.scoring import compare
 
     told = compare(read_scored(first), read_scored(second))
     if as_json:
@@ -118,8 +118,8 @@ def compare_(ctx: click.Context, first: Path, second: Path, as_json: bool) -> No
 
 
 def _ask(ctx: click.Context, todo: list[Any], answers: Path, flags: dict[str, Any]) -> int:
-    from annoy_store.benching import append
-    from annoy_store.scoring import ask_all
+    from annoy_store.benching.making import append
+    from annoy_store.benching.scoring import ask_all
     from annoy_store.teachers import open_backend
 
     settings = load_settings(ctx, **flags)

@@ -28,7 +28,7 @@ from ._shared import json_option, load_settings, print_json, print_table, progre
 @json_option
 @click.pass_context
 def command(ctx: click.Context, behaviour: bool, as_json: bool) -> None:
-    from annoy_store.clustering import cluster
+    from annoy_store.nearness.clustering import cluster
 
     store = store_of(ctx)
     told: dict[str, int] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from annoy_store.database import open_store
-from annoy_store.moving import copy
+from annoy_store.moving.copying import copy
 
 from ._shared import json_option, print_json, progress, say
 

@@ -23,7 +23,7 @@ from sqlalchemy import text
 
 from annoy_store import ingesting
 from annoy_store.database import Store, open_store
-from annoy_store.exporting import ExportReport, ExportRequest, export
+from annoy_store.exporting.export import ExportReport, ExportRequest, export
 from annoy_store.ingesting import Tally, Wish, ingest
 from annoy_store.running import Display, run
 from annoy_store.stages import PIPELINE

@@ -27,7 +27,7 @@ from typing import Any
 import click
 
 from annoy_store.errors import UsageError
-from annoy_store.formats import bundled, load_format
+from annoy_store.exporting.formats import bundled, load_format
 
 from ._shared import json_option, print_json, print_table, say, store_of, warn
 
@@ -140,7 +140,7 @@ def _range(name: str, words: str) -> Callable[[Any], Any]:
 @json_option
 @click.pass_context
 def command(ctx: click.Context, /, form: str, folder: Path, as_json: bool, **given: Any) -> None:
-    from annoy_store.exporting import export
+    from annoy_store.exporting.export import export
 
     report = export(store_of(ctx), _request(form, folder, given))
     for words in report.warnings:
@@ -159,10 +159,10 @@ def command(ctx: click.Context, /, form: str, folder: Path, as_json: bool, **giv
 
 
 def _request(form: str, folder: Path, given: dict[str, Any]) -> Any:
-    from annoy_store.exporting import ExportRequest
-    from annoy_store.publishing import Packing
-    from annoy_store.selecting import Selection
-    from annoy_store.splitting import parse_splitting
+    from annoy_store.exporting.export import ExportRequest
+    from annoy_store.exporting.publishing import Packing
+    from annoy_store.exporting.selecting import Selection
+    from annoy_store.exporting.splitting import parse_splitting
 
     own = {name: given[name] for name in Selection.__dataclass_fields__ if name in given}
     selection = Selection(**own)

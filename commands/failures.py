@@ -18,7 +18,7 @@ from dataclasses import asdict
 import click
 
 from annoy_store.failures import Failure, failures, top
-from annoy_store.snapshot import asker
+from annoy_store.snapshot.asking import asker
 
 from ._shared import json_option, print_json, print_table, say, store_of
 

@@ -43,7 +43,7 @@ LEFT = {
 @json_option
 @click.pass_context
 def command(ctx: click.Context, paths: tuple[Path, ...], kind: str | None, as_json: bool) -> None:
-    from annoy_store.importing import Imported, import_files
+    from annoy_store.importing.files import Imported, import_files
     from annoy_store.takedowns import refresh_hidden
 
     store = store_of(ctx, create=True)
@@ -66,7 +66,7 @@ def _print_json(done: object) -> None:
 
 
 def _tell(done: object) -> None:
-    from annoy_store.importing import Imported
+    from annoy_store.importing.files import Imported
 
     assert isinstance(done, Imported)
     for file, kind in done.files.items():
@@ -81,7 +81,7 @@ def _tell(done: object) -> None:
 
 
 def _sentence(done: object) -> str:
-    from annoy_store.importing import Imported
+    from annoy_store.importing.files import Imported
 
     assert isinstance(done, Imported)
     known, refused = sum(done.known.values()), sum(done.refused.values())

@@ -24,8 +24,8 @@ from pathlib import Path
 
 import click
 
+from annoy_store.importing.tested import ingest_samples
 from annoy_store.ingesting import Tally, Wish, ingest
-from annoy_store.ingesting_samples import ingest_samples
 from annoy_store.takedowns import refresh_hidden
 
 from ._shared import json_option, print_json, progress, say, store_of, warn

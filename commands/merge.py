@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from annoy_store.database import open_store
-from annoy_store.merging import merge
+from annoy_store.moving.merging import merge
 from annoy_store.stages import PIPELINE
 
 from ._shared import json_option, print_json, print_table, progress, say, store_of

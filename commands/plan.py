@@ -25,7 +25,7 @@ from annoy_store.forecasting import Forecast, forecast, latest_prices
 from annoy_store.history import learn
 from annoy_store.policies import changed_policy, load_policy
 from annoy_store.settings import Policy
-from annoy_store.snapshot import asker
+from annoy_store.snapshot.asking import asker
 
 from ._shared import json_option, load_settings, print_json, print_table, say, store_of
 

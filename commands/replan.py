@@ -24,7 +24,7 @@ from annoy_store.forecasting import Forecast, forecast, latest_prices
 from annoy_store.history import learn
 from annoy_store.policies import load_policy
 from annoy_store.rejudging import ABOUT, count_redone, redo, subjects
-from annoy_store.snapshot import asker
+from annoy_store.snapshot.asking import asker
 
 from ._shared import json_option, load_settings, print_json, say, store_of
 from .plan import as_dict

@@ -23,9 +23,9 @@ from pathlib import Path
 
 import click
 
-from annoy_store import snapshot
 from annoy_store.errors import UsageError
 from annoy_store.querying import Described, Value, asking, describe
+from annoy_store.snapshot import asking as snapshot
 
 from ._formats import WRITERS
 from ._shared import json_option, on_terminal, print_json, print_table, say, store_of

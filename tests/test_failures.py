@@ -13,7 +13,7 @@ from annoy_store.database import Store
 from annoy_store.failures import SUBJECTS, failures, top
 from annoy_store.hints import hint, package
 from annoy_store.showing import lineage
-from annoy_store.snapshot import asker
+from annoy_store.snapshot.asking import asker
 from annoy_store.stages import STAGES
 from annoy_store.tables import attempts, executions, jobs, responses
 from tests import chains, given

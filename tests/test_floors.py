@@ -13,8 +13,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "annoy_store"
 FLOORS: tuple[str, ...] = (
     "errors identity",
-    """tables contracts settings parsing matching wording values restless braces literals formats
-    parts views progress""",
+    """tables contracts settings parsing matching wording values restless braces literals
+    views progress""",
     "engines schema database sandbox tracing endpoints teachers",
     """policies planning rehoming counting ledger workforce writing wanting executing asking checkers
     hands standing pricing budgeting thrift""",

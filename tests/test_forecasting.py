@@ -24,7 +24,7 @@ from annoy_store.planning import plan_all
 from annoy_store.policies import changed_policy, draw_up, load_policy
 from annoy_store.rejudging import count_redone, redo
 from annoy_store.settings import Policy
-from annoy_store.snapshot import asker
+from annoy_store.snapshot.asking import asker
 from annoy_store.stages import PIPELINE
 from annoy_store.tables import attempts, jobs, metadata, prices
 from tests import chains, given

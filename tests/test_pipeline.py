@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from annoy_store.contracts import New
 from annoy_store.database import Store
-from annoy_store.exporting import ExportRequest, export
+from annoy_store.exporting.export import ExportRequest, export
 from annoy_store.running import Done, run
 from annoy_store.settings import RunSettings
 from annoy_store.tables import attempts, io_pairs, metadata, responses, verdicts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from annoy_store.intervals import wilson
+from annoy_store.benching.intervals import wilson
 from annoy_store.reports.charts import Bar, Dot, Heat, Panel, bars, heat, panels
 from annoy_store.reports.shapes import KINDS, Ask, Drawn, Figure, Ref, Rows, bucketed, ranges, sums
 from annoy_store.reports.svg import percent, short, whole

@@ -10,7 +10,7 @@ from typing import Any
 
 from annoy_store.database import Store
 from annoy_store.querying import Found, asking
-from annoy_store.snapshot import ask, opened
+from annoy_store.snapshot.asking import ask, opened
 
 Rows = list[tuple[Any, ...]]
 Ask = Callable[[str], Rows]

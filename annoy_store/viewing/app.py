@@ -18,7 +18,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from annoy_store import snapshot
 from annoy_store.counting import funnel
 from annoy_store.database import Store
 from annoy_store.errors import UsageError
@@ -28,6 +27,7 @@ from annoy_store.reports.page import section, tiles_of
 from annoy_store.reports.page import style_sheet as report_style
 from annoy_store.reports.shapes import Ref
 from annoy_store.showing import KINDS, TABLES, lineage
+from annoy_store.snapshot import asking as snapshot
 from annoy_store.tables import verdicts, workers
 from annoy_store.viewing import colours
 from annoy_store.viewing.guarding import Guard

@@ -162,9 +162,9 @@ def baseline(store: Path, out: Path) -> dict[str, float]:
 
 def ours(store: Path, out: Path, since: str | None) -> dict[str, float]:
     """The whole export, and the share of it that is transport and COPY."""
-    from annoy_store import publishing
     from annoy_store.database import open_store
-    from annoy_store.exporting import ExportRequest, export
+    from annoy_store.exporting import publishing
+    from annoy_store.exporting.export import ExportRequest, export
 
     spent = {"copy": 0.0}
     copy = publishing._copy

@@ -25,9 +25,9 @@ from typing import Any
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from annoy_store import nearness  # noqa: E402
-from annoy_store.nearness import THRESHOLD, Forest, join_near, matrix, signature  # noqa: E402
-from annoy_store.shingles import jaccard, shingles  # noqa: E402
+from annoy_store.nearness import minhash as nearness  # noqa: E402
+from annoy_store.nearness.minhash import THRESHOLD, Forest, join_near, matrix, signature  # noqa: E402
+from annoy_store.nearness.shingles import jaccard, shingles  # noqa: E402
 
 _PARTS = re.compile(
     r'''"""[\s\S]*?"""|\'{3}[\s\S]*?\'{3}|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|#[^\n]*'''

@@ -44,10 +44,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT)]
 
 from annoy_store.identity import canonical, seed  # noqa: E402
+from annoy_store.importing.questions import given_value, read_question  # noqa: E402
 from annoy_store.literals import read as read_value  # noqa: E402
 from annoy_store.matching import same  # noqa: E402
 from annoy_store.parsing import Fault, final_answer, sections  # noqa: E402
-from annoy_store.questions import given_value, read_question  # noqa: E402
 from tests.provider import Provider  # noqa: E402
 
 DATA = ROOT.parent / "shared" / "data"

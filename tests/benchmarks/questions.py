@@ -28,8 +28,8 @@ from filling import Filler  # noqa: E402
 
 from annoy_store.database import Store, open_store  # noqa: E402
 from annoy_store.querying import asking  # noqa: E402
-from annoy_store.refreshing import refresh  # noqa: E402
-from annoy_store.snapshot import folder_of, opened  # noqa: E402
+from annoy_store.snapshot.asking import folder_of, opened  # noqa: E402
+from annoy_store.snapshot.refreshing import refresh  # noqa: E402
 
 RIGHT = "AVG(CASE WHEN a.status = 'correct' THEN 1.0 ELSE 0.0 END)"
 QUESTIONS = {

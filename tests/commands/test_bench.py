@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from annoy_store.database import Store
+from tests.benching.test_benching import fill
 from tests.commands.conftest import Annoy
 from tests.provider import Provider
-from tests.test_benching import fill
 
 
 def double(messages: list[dict[str, Any]]) -> str:

@@ -123,7 +123,7 @@ def test_decontaminate(annoy: Annoy, one_line: OneLine) -> None:
 
 
 def test_every_reason_has_words() -> None:
-    from annoy_store import increments, neighbours, selecting, tokens
+    from annoy_store.exporting import increments, neighbours, selecting, tokens
 
     sources = [
         Path(m.__file__ or "").read_text() for m in (increments, neighbours, selecting, tokens)

@@ -1,0 +1,1 @@
+"""A benchmark of one's own: made of held-out samples, scored, compared."""

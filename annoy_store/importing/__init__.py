@@ -1,0 +1,1 @@
+"""Files of other pipelines, taken over with their lineage. `files.py` is the way."""

@@ -1,0 +1,286 @@
+"""The files of the CodeI/O scripts, and others like them, taken over with their lineage.
+
+    data_files -> file_kind -> order -> rows -> one handler per family of kinds -> write, by batches
+
+Decisions
+- Equal content is one row, so a file that comes twice, or whose rows came in another file
+  before, adds nothing.
+- A row that cannot be taken is refused with its file and line and counted under a word; the rest
+  goes in. A file that cannot be read to its end keeps what was read, and is an error.
+- What the files bring done counts as done: the ledger gets such jobs as `done`, so no model is
+  asked again; `annoy replan STAGE` does them again all the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Table,
+    func,
+    select,
+)
+
+from annoy_store.contracts import New
+from annoy_store.database import Store, among, analyse
+from annoy_store.errors import UsageError
+from annoy_store.identity import digest
+from annoy_store.importing.answers import Talk, read_batch, read_chain, read_talk
+from annoy_store.importing.chains import adopt
+from annoy_store.importing.jobs import enter_done, import_variant
+from annoy_store.importing.kinds import KINDS, ORDER, Kind, data_files, file_kind, kind_of, rows
+from annoy_store.importing.lineage import answers_of, lineage
+from annoy_store.importing.samples import Function, function_rows, read_function
+from annoy_store.importing.subjects import Session
+from annoy_store.ingesting import Wish, ingest
+from annoy_store.reading import Bad, Place
+from annoy_store.tables import (
+    calls,
+    io_pairs,
+    origins,
+    prompts,
+    responses,
+    samples,
+    sources,
+    teachers,
+    turns,
+    verdicts,
+)
+from annoy_store.writing import write
+
+BATCH_ROWS = 500
+COUNTED = (sources, origins, prompts, calls, responses, samples, io_pairs, turns, verdicts)
+
+
+@dataclass
+class Imported:
+    """What became of the files so far.
+
+    `files` tells each file's kind; `rows` and `known` count its rows by kind; `new` counts rows
+    of the store by table; `left` what is left to a stage; `errors` the files that were given up.
+    """
+
+    files: dict[str, str] = field(default_factory=dict)
+    rows: Counter[str] = field(default_factory=Counter)
+    known: Counter[str] = field(default_factory=Counter)
+    new: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def taken(self) -> int:
+        return sum(self.rows.values())
+
+    def refuse(self, bad: Bad) -> None:
+        """Count a refusal, with the first of its kind as the example."""
+        if bad.fatal:
+            self.errors.append(str(bad))
+            return
+        self.refused[bad.reason] += 1
+        self.examples.setdefault(bad.reason, str(bad))
+
+
+def import_files(
+    store: Store,
+    paths: Iterable[Path],
+    kind: str | None = None,
+    progress: Callable[[Imported], None] = lambda _: None,
+) -> Imported:
+    """Take over the files at `paths` (files or folders); what is there already is left alone.
+
+    Raises UsageError for an unknown kind, and when there is no data file at one of the paths.
+    """
+    if kind is not None and kind not in KINDS:
+        raise UsageError(f"unknown kind {kind!r}; known are: {', '.join(KINDS)}")
+    done = Imported()
+    files = _sorted(paths, kind, done)
+    with store.write() as connection:
+        session = _session(connection)
+    before = _newest(store)
+    for path, its in files:
+        done.files[path.name] = its.name
+        _take(store, path, its, session, done)
+        progress(done)
+    _count_new(store, before, done)
+    with store.write() as connection:
+        enter_done(connection, session.variant_id)
+        if sum(done.new.values()):
+            analyse(connection, *COUNTED)
+    return done
+
+
+def _sorted(paths: Iterable[Path], kind: str | None, done: Imported) -> list[tuple[Path, Kind]]:
+    """The files with their kinds, those first that others refer to."""
+    found = []
+    for given in paths:
+        for path in data_files(given):
+            its = KINDS[kind] if kind else file_kind(path)
+            if its is not None:
+                found.append((path, its))
+                continue
+            detail = f"its keys are those of no kind ({', '.join(KINDS)}); name one with --kind"
+            done.refuse(Bad("unknown_kind", Place(path.name), detail, fatal=path == given))
+    return sorted(found, key=lambda one: ORDER[one[1].name])
+
+
+def _session(connection: Connection) -> Session:
+    anyone = connection.scalar(select(teachers.c.digest).where(teachers.c.id == 0))
+    return Session(import_variant(connection), str(anyone))
+
+
+# One file ------------------------------------------------------------------------------------
+
+
+def _take(store: Store, path: Path, kind: Kind, session: Session, done: Imported) -> None:
+    if kind.name == "raw":
+        return _take_raw(store, path, done)
+    if kind.name == "batch-input":
+        for _, row in _fitting(path, kind, done):
+            session.asked[str(row["custom_id"])] = row
+            done.rows[kind.name] += 1
+        return None
+    if kind.name == "samples":
+        session.by_row.append([])
+    for batch in _batches(_fitting(path, kind, done)):
+        with store.write() as connection:
+            if kind.name == "samples":
+                _take_functions(connection, batch, path.name, session, done)
+            else:
+                _take_talks(connection, batch, path.name, kind, session, done)
+    return None
+
+
+def _take_raw(store: Store, path: Path, done: Imported) -> None:
+    tally = ingest(store, [path], Wish())
+    done.rows["raw"] += tally.taken
+    done.known["raw"] += tally.known
+    done.refused.update(tally.refused)
+    done.errors += tally.errors
+    for reason, example in tally.examples.items():
+        done.examples.setdefault(reason, example)
+
+
+def _fitting(path: Path, kind: Kind, done: Imported) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    """The rows of a file that are of its kind; the others are refused."""
+    for item in rows(path):
+        if isinstance(item, Bad):
+            done.refuse(item)
+            continue
+        place, row = item
+        if isinstance(row, Mapping) and not kind.missing(row):
+            yield place, row
+        else:
+            done.refuse(_misfit(place, row, kind))
+
+
+def _misfit(place: Place, row: Any, kind: Kind) -> Bad:
+    if not isinstance(row, Mapping):
+        return Bad("not_object", place, f"a row is a JSON object, this is {type(row).__name__}")
+    other = kind_of(row)
+    looks = f"; it looks like one of {other.name}" if other else ""
+    lacks = ", ".join(kind.missing(row))
+    return Bad("wrong_kind", place, f"a row of {kind.name} has {lacks}, this one has not{looks}")
+
+
+def _batches(
+    items: Iterable[tuple[Place, Mapping[str, Any]]],
+) -> Iterator[list[tuple[Place, Mapping[str, Any]]]]:
+    batch: list[tuple[Place, Mapping[str, Any]]] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == BATCH_ROWS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+# Functions -----------------------------------------------------------------------------------
+
+
+def _take_functions(
+    connection: Connection,
+    batch: Sequence[tuple[Place, Mapping[str, Any]]],
+    file: str,
+    session: Session,
+    done: Imported,
+) -> None:
+    read = [read_function(row, place, file) for place, row in batch]
+    functions = [function for function in read if isinstance(function, Function)]
+    names = [function.digest for function in functions]
+    known = set(
+        connection.scalars(
+            select(samples.c.digest).where(among(connection, samples.c.digest, names))
+        )
+    )
+    session.by_row[-1] += [f.digest if isinstance(f, Function) else None for f in read]
+    answers = answers_of(connection, functions, session)
+    news: list[New] = []
+    for function in read:
+        if isinstance(function, Bad):
+            done.refuse(function)
+            continue
+        for bad in function.refused:
+            done.refuse(bad)
+        response_id, source = lineage(connection, function, answers, session)
+        news += function_rows(function, source, response_id)
+    write(connection, news)
+    done.rows["samples"] += len(functions)
+    done.known["samples"] += sum(name in known for name in names)
+
+
+# Questions and answers -----------------------------------------------------------------------
+
+
+def _take_talks(
+    connection: Connection,
+    batch: Sequence[tuple[Place, Mapping[str, Any]]],
+    file: str,
+    kind: Kind,
+    session: Session,
+    done: Imported,
+) -> None:
+    read = [_talk(row, place, kind, session) for place, row in batch]
+    talks = [talk for talk in read if isinstance(talk, Talk)]
+    gathered = adopt(connection, talks, file, session)
+    for bad in [*(b for b in read if isinstance(b, Bad)), *gathered.refused]:
+        done.refuse(bad)
+    write(connection, gathered.rows)
+    for talk in talks:
+        if talk.kind == "transform" and "index" in talk.row and talk.steps:
+            session.by_index[talk.row["index"]] = digest("prompt", talk.steps[0].messages)
+    done.rows[kind.name] += gathered.new + gathered.known
+    done.known[kind.name] += gathered.known
+    done.left.update(gathered.left)
+
+
+def _talk(row: Mapping[str, Any], place: Place, kind: Kind, session: Session) -> Talk | Bad:
+    if kind.name == "chains":
+        return read_chain(row, place)
+    if kind.name != "batch-output":
+        return read_talk(row, place)
+    asked = session.asked.get(str(row["custom_id"]))
+    if asked is None:
+        detail = f"nobody asked {row['custom_id']!r}; import the file of the batch's questions too"
+        return Bad("no_partner", place, detail)
+    return read_batch(row, asked, place)
+
+
+def _newest(store: Store) -> dict[str, int]:
+    with store.read() as connection:
+        return {t.name: connection.scalar(select(func.max(t.c.id))) or 0 for t in COUNTED}
+
+
+def _count_new(store: Store, before: Mapping[str, int], done: Imported) -> None:
+    def newer(table: Table) -> Any:
+        return select(func.count()).select_from(table).where(table.c.id > before[table.name])
+
+    with store.read() as connection:
+        done.new.update({t.name: int(connection.scalar(newer(t)) or 0) for t in COUNTED})

@@ -1,0 +1,1 @@
+"""A whole store moved, merged with another, or backed up."""

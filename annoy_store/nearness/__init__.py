@@ -1,0 +1,1 @@
+"""What is nearly the same: clusters of near-duplicates, and overlaps with benchmarks."""

@@ -1,0 +1,256 @@
+"""Which sources and samples belong together: near-duplicate code, and samples with their sources.
+
+Decisions
+- Signatures are kept, so growth costs the signatures of what is new; joining is done anew from
+  all of them, because it takes seconds per million and needs no history.
+- Raw files are compared with raw files, refcodes with refcodes; a sample belongs with every
+  source it came from, and with samples that behave like it (behaving.py) where that was found. A cluster is what hangs together by any of these, and is named by the
+  smallest digest in it.
+- `clusters` is derived and may be rebuilt; what a cluster was given (its split) is remembered per
+  sample, in `splits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Column, Connection, delete, func, select
+
+from annoy_store.database import Store, among, insert_new, put
+from annoy_store.errors import UsageError
+from annoy_store.nearness.minhash import THRESHOLD, VERSION, Forest, join_near, matrix
+from annoy_store.nearness.shingles import jaccard, shingles
+from annoy_store.nearness.signing import TEXTS, sign
+from annoy_store.tables import (
+    behaviours,
+    clusters,
+    sample_origins,
+    signatures,
+    watermarks,
+)
+
+_WRITTEN_AT_ONCE = 20_000
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """What clustering found: `signed` are new signatures, `changed` rows of `clusters` written."""
+
+    subjects: int
+    signed: int
+    clusters: int
+    largest: int
+    changed: int
+
+
+def cluster(
+    store: Store, say: Callable[[str], None] = lambda words: None, *, anew: bool = False
+) -> Clustering:
+    """Bring `signatures` and `clusters` up to date; `anew` joins even if nothing came.
+
+    Raises UsageError without numpy.
+    """
+    _need_numpy()
+    signed = sum(sign(store, kind, say) for kind in TEXTS)
+    with store.read() as connection:
+        newest = _newest_origin(connection)
+        if not signed and not anew and _known(connection, newest):
+            return _summary(connection, signed, 0)
+        say("joining")
+        changes = list(_changes(connection))
+    for start in range(0, len(changes), _WRITTEN_AT_ONCE):
+        with store.write() as connection:
+            _replace(connection, changes[start : start + _WRITTEN_AT_ONCE])
+    with store.write() as connection:
+        put(connection, watermarks, {"stage": "cluster", "scope": VERSION, "upto": newest})
+    with store.read() as connection:
+        return _summary(connection, signed, len(changes))
+
+
+def _need_numpy() -> None:
+    try:
+        import numpy  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            "clusters and splits need numpy: pip install 'annoy-store[near]'"
+        ) from error
+
+
+def _newest_origin(connection: Connection) -> int:
+    return int(connection.scalar(select(func.max(sample_origins.c.id))) or 0)
+
+
+def _known(connection: Connection, newest: int) -> bool:
+    """True when nothing came since the clusters were made."""
+    upto = select(watermarks.c.upto).where(
+        watermarks.c.stage == "cluster", watermarks.c.scope == VERSION
+    )
+    return connection.scalar(upto) == newest
+
+
+def _summary(connection: Connection, signed: int, changed: int) -> Clustering:
+    sizes = (
+        select(func.count(clusters.c.subject_id).label("n")).group_by(clusters.c.cluster).subquery()
+    )
+    row = connection.execute(
+        select(func.count(sizes.c.n), func.coalesce(func.sum(sizes.c.n), 0), func.max(sizes.c.n))
+    ).one()
+    return Clustering(int(row[1]), signed, int(row[0]), int(row[2] or 0), changed)
+
+
+# Joining -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Signed:
+    """The signed subjects of a kind, by id: ids, digests, and signatures of what has any text.
+
+    `place` is the number of the first of them in the forest; `filled` the places with a row.
+    """
+
+    kind: str
+    place: int
+    ids: Any
+    digests: Any
+    filled: Any
+    rows: Any
+
+
+def _changes(connection: Connection) -> Iterator[dict[str, Any]]:
+    """The rows of `clusters` that are new or other than before."""
+    import numpy as np
+
+    kinds: list[_Signed] = []
+    for kind in TEXTS:
+        kinds.append(_load(connection, kind, sum(len(k.ids) for k in kinds)))
+    forest = Forest(sum(len(k.ids) for k in kinds))
+    for signed in kinds:
+        _join_kind(connection, signed, forest)
+    of_kind = {k.kind: k for k in kinds}
+    origin = sample_origins.c.sample_id, sample_origins.c.source_id
+    _join_pairs(connection, origin, (of_kind["sample"], of_kind["source"]), forest)
+    twins = behaviours.c.sample_id, behaviours.c.twin_id
+    _join_pairs(connection, twins, (of_kind["sample"], of_kind["sample"]), forest)
+    names = _smallest(np.concatenate([k.digests for k in kinds]), np.array(forest.roots()))
+    for signed in kinds:
+        own = names[signed.place : signed.place + len(signed.ids)]
+        before = _before(connection, signed)
+        for i in np.flatnonzero(own != before):
+            name = own[i].decode()
+            yield {"kind": signed.kind, "subject_id": int(signed.ids[i]), "cluster": name}
+
+
+def _load(connection: Connection, kind: str, place: int) -> _Signed:
+    import numpy as np
+
+    table = TEXTS[kind].table
+    chosen = (
+        select(table.c.id, table.c.digest, signatures.c.n_shingles, signatures.c.signature)
+        .join(signatures, signatures.c.subject_id == table.c.id)
+        .where(signatures.c.kind == kind, signatures.c.version == VERSION)
+        .order_by(table.c.id)
+    )
+    ids, digests, filled, rows = [], [], [], []
+    result = connection.execute(chosen, execution_options={"stream_results": True})
+    for page in result.partitions(10_000):
+        ids.append(np.array([row[0] for row in page], np.int64))
+        digests.append(np.array([row[1] for row in page], "S32"))
+        filled.append(np.array([row[2] > 0 for row in page], bool))
+        rows.append(b"".join(row[3] for row in page if row[2] > 0))
+    places = np.flatnonzero(np.concatenate([*filled, np.empty(0, bool)]))
+    return _Signed(
+        kind, place, np.concatenate([*ids, np.empty(0, np.int64)]),
+        np.concatenate([*digests, np.empty(0, "S32")]), places, matrix(rows),
+    )  # fmt: skip
+
+
+def _join_kind(connection: Connection, signed: _Signed, forest: Forest) -> None:
+    text = TEXTS[signed.kind]
+    key = text.table.c.id
+    places = (signed.filled + signed.place).tolist()
+
+    @lru_cache(maxsize=4096)
+    def marks(row: int) -> Any:
+        subject_id = int(signed.ids[signed.filled[row]])
+        return shingles(connection.execute(select(text).where(key == subject_id)).scalar_one())
+
+    def nearer(a: int, b: int) -> bool:
+        return jaccard(marks(a), marks(b)) >= THRESHOLD
+
+    if len(places) > 1:
+        join_near(signed.rows, places, forest, nearer)
+
+
+def _join_pairs(
+    connection: Connection,
+    columns: tuple[Column[Any], Column[Any]],
+    kinds: tuple[_Signed, _Signed],
+    forest: Forest,
+) -> None:
+    """Join what a table says belongs together: two columns of ids."""
+    import numpy as np
+
+    chosen = select(*columns).where(columns[0].is_not(None), columns[1].is_not(None))
+    result = connection.execute(chosen, execution_options={"stream_results": True})
+    for page in result.partitions(10_000):
+        given = np.array([tuple(row) for row in page], np.int64).T
+        ends = [_places(kind, ids).tolist() for kind, ids in zip(kinds, given, strict=True)]
+        for a, b in zip(*ends, strict=True):
+            if a >= 0 and b >= 0:
+                forest.join(a, b)
+
+
+def _places(signed: _Signed, ids: Any) -> Any:
+    """Where ids stand in the forest; -1 for what is not signed yet."""
+    import numpy as np
+
+    if not len(signed.ids):
+        return np.full(len(ids), -1)
+    at = np.minimum(np.searchsorted(signed.ids, ids), len(signed.ids) - 1)
+    return np.where(signed.ids[at] == ids, at + signed.place, -1)
+
+
+def _smallest(digests: Any, roots: Any) -> Any:
+    """The smallest digest of everyone's tree."""
+    import numpy as np
+
+    order = np.argsort(digests, kind="stable")
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    least = np.full(len(order), len(order), np.int64)
+    np.minimum.at(least, roots, rank)
+    return digests[order[least[roots]]] if len(order) else digests
+
+
+# Writing -------------------------------------------------------------------------------------
+
+
+def _before(connection: Connection, signed: _Signed) -> Any:
+    """The clusters that subjects have in the table now; empty where they have none."""
+    import numpy as np
+
+    names = np.zeros(len(signed.ids), "S32")
+    if not len(names):
+        return names
+    chosen = select(clusters.c.subject_id, clusters.c.cluster).where(clusters.c.kind == signed.kind)
+    result = connection.execute(chosen, execution_options={"stream_results": True})
+    for page in result.partitions(10_000):
+        ids = np.array([row[0] for row in page], np.int64)
+        at = np.minimum(np.searchsorted(signed.ids, ids), len(names) - 1)
+        held = signed.ids[at] == ids
+        names[at[held]] = np.array([row[1] for row in page], "S32")[held]
+    return names
+
+
+def _replace(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    for kind in TEXTS:
+        own = [row for row in rows if row["kind"] == kind]
+        ids = [row["subject_id"] for row in own]
+        old = delete(clusters).where(
+            clusters.c.kind == kind, among(connection, clusters.c.subject_id, ids)
+        )
+        connection.execute(old)
+        insert_new(connection, clusters, own)

@@ -1,0 +1,157 @@
+"""Splits: shares, memory, merging clusters, and that nothing ever leaks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from sqlalchemy import select
+
+from annoy_store.database import Store
+from annoy_store.errors import UsageError
+from annoy_store.exporting.splitting import (
+    ASIDE,
+    Given,
+    Splitting,
+    bucket_of,
+    decide,
+    parse_splitting,
+    prepare,
+)
+from annoy_store.tables import splits
+from tests import chains
+
+NINETY = Splitting(0.9, 0.05, 0.05, "s")
+
+
+def test_shares_are_read_and_checked() -> None:
+    assert parse_splitting("train=.9, val=.05,test=.05", "s") == NINETY
+    assert str(parse_splitting("train=1", "")) == "train=1,validation=0,test=0"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "train", "train=x", "dev=.1,train=.9", "train=.9,train=.1", "train=1.5,test=-.5"]
+)
+def test_what_is_no_split_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="not a split"):
+        parse_splitting(text, "")
+
+
+def test_shares_must_add_up() -> None:
+    with pytest.raises(UsageError, match=r"add up to 0.95, not to 1"):
+        parse_splitting("train=.9,test=.05", "")
+
+
+def test_a_bucket_is_the_first_half_of_an_md5() -> None:
+    assert bucket_of("", "") == 0x853AE90F  # md5 of ":"
+    assert bucket_of("s", "abc") != bucket_of("t", "abc")
+
+
+def test_shares_come_out_about_right() -> None:
+    decided = decide({f"c{i}": [i] for i in range(20_000)}, {}, NINETY)
+    counted = Counter(given.split for given in decided.values())
+    assert abs(counted["test"] / 20_000 - 0.05) < 0.01
+    assert abs(counted["validation"] / 20_000 - 0.05) < 0.01
+
+
+def test_larger_shares_take_from_train_alone() -> None:
+    members = {f"c{i}": [i] for i in range(5_000)}
+    before = decide(members, {}, NINETY)
+    after = decide(members, before, Splitting(0.8, 0.1, 0.1, "s"))
+    moves = Counter((before[i].split, after[i].split) for i in before if before[i] != after[i])
+    assert set(moves) == {("train", "test"), ("train", "validation")}
+    smaller = decide(members, after, Splitting(1.0, 0, 0, "s"))
+    assert {i: g.split for i, g in smaller.items()} == {i: g.split for i, g in after.items()}
+
+
+def test_when_clusters_merge_the_loser_is_set_aside() -> None:
+    before = {
+        1: Given("train", 2**31, "a"), 2: Given("validation", 2**32 - 1, "b"), 3: Given("test", 0, "c")
+    }  # fmt: skip
+    decided = decide({"a": [1, 2, 3, 4]}, before, NINETY)
+    assert {i: g.split for i, g in decided.items()} == {1: ASIDE, 2: ASIDE, 3: "test", 4: "test"}
+    apart = decide({"a": [1], "b": [2, 5], "c": [3, 4]}, decided, NINETY)
+    assert {i: g.split for i, g in apart.items()} == {
+        1: ASIDE, 2: ASIDE, 5: ASIDE, 3: "test", 4: "test"
+    }  # fmt: skip
+
+
+class Growth(RuleBasedStateMachine):
+    """Samples come, clusters merge, shares change; nothing may leak."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cluster: dict[int, int] = {}
+        self.given: dict[int, Given] = {}
+        self.history: dict[int, list[str]] = {}
+        self.shares = Splitting(0.6, 0.2, 0.2, "salt")
+
+    @rule(n=st.integers(1, 4), into=st.integers(0, 30))
+    def grow(self, n: int, into: int) -> None:
+        for _ in range(n):
+            i = len(self.cluster)
+            self.cluster[i] = self.cluster.get(into, i)
+
+    @rule(a=st.integers(0, 30), b=st.integers(0, 30))
+    def merge(self, a: int, b: int) -> None:
+        if a in self.cluster and b in self.cluster:
+            old, new = self.cluster[a], self.cluster[b]
+            self.cluster = {i: new if c == old else c for i, c in self.cluster.items()}
+
+    @rule(test=st.floats(0, 0.5), validation=st.floats(0, 0.5))
+    def change(self, test: float, validation: float) -> None:
+        self.shares = Splitting(1 - test - validation, validation, test, "salt")
+
+    @rule()
+    def split(self) -> None:
+        members: dict[str, list[int]] = {}
+        for i, c in self.cluster.items():
+            members.setdefault(f"c{c}", []).append(i)
+        self.given = decide(members, self.given, self.shares)
+        for i, given_ in self.given.items():
+            self.history.setdefault(i, []).append(given_.split)
+        for ids in members.values():
+            assert len({self.given[i].split for i in ids} - {ASIDE}) <= 1
+
+    @invariant()
+    def nothing_comes_into_train_or_changes_from_test(self) -> None:
+        for story in self.history.values():
+            steps = {(a, b) for a, b in pairwise(story) if a != b}
+            allowed = {("train", "validation"), ("train", "test")}
+            assert steps <= allowed | {(s, ASIDE) for s in ("train", "validation", "test")}
+            assert ("test", ASIDE) not in steps
+
+
+TestGrowth = Growth.TestCase
+TestGrowth.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+@given(st.dictionaries(st.integers(0, 20), st.sampled_from("abcd")), st.text(max_size=3))
+def test_it_does_not_matter_in_which_order(given_: dict[int, str], salt: str) -> None:
+    members: dict[str, list[int]] = {}
+    for i, c in given_.items():
+        members.setdefault(c, []).append(i)
+    shares = Splitting(0.5, 0.25, 0.25, salt)
+    turned: dict[str, Any] = {c: ids[::-1] for c, ids in reversed(members.items())}
+    assert decide(members, {}, shares) == decide(turned, {}, shares)
+
+
+def test_what_was_given_is_remembered(store: Store) -> None:
+    chains.fill(store, [f"animal{i}" for i in range(12)])
+    half = Splitting(0.5, 0.25, 0.25, "salt")
+    dry = prepare(store, half, dry_run=True)
+    assert dict(dry.splits) == {}  # nothing is clustered yet, and a dry run does not
+    first = prepare(store, half, dry_run=False)
+    chains.fill(store, [f"animal{i}" for i in range(20)])
+    second = prepare(store, half, dry_run=False)
+    assert first.splits.items() <= second.splits.items()
+    assert len(second.splits) == 20
+    with store.read() as connection:
+        rows = connection.execute(select(splits)).all()
+    assert {row.sample_id: row.split for row in rows} == dict(second.splits)
+    assert {row.salt for row in rows} == {"salt"}
