@@ -91,8 +91,8 @@ class Ran:
     """What became of one call.
 
     `outcome` is `ok` or one of `exception bad_args missing_module exit no_result cpu_timeout
-    wall_timeout memory crash output_too_large not_json bad_frame`. Trouble of the sandbox itself
-    is never an outcome: it raises SandboxError. `input` and `output` are JSON texts; `input` is
+    wall_timeout memory crash output_too_large not_json bad_frame repeated` (the last for draws
+    alone: such an input was drawn before). Trouble of the sandbox itself is never an outcome: it raises SandboxError. `input` and `output` are JSON texts; `input` is
     taken before the call, `mutated` says that the call changed its arguments.
     """
 
@@ -138,8 +138,14 @@ class Sandbox(Protocol):
         and clock second. Raises SandboxError.
         """
 
-    def draw(self, program: Program, seeds: Sequence[int], limits: Limits) -> list[Ran]:
-        """For each seed, draw an input from the program's generator and call the entry with it."""
+    def draw(
+        self, program: Program, seeds: Sequence[int], limits: Limits, known: Sequence[str] = ()
+    ) -> list[Ran]:
+        """For each seed, draw an input from the program's generator and call the entry with it.
+
+        An input that equals one of `known` (canonical JSON) is not called: it is `repeated`.
+        Raises SandboxError.
+        """
 
     def close(self) -> None: ...
 

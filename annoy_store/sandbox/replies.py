@@ -21,7 +21,7 @@ from annoy_store.identity import clean, compact
 from annoy_store.sandbox.zygote import Reply, Trouble
 
 SPOKEN = {"ok", "exception", "bad_args", "missing_module", "exit", "memory", "not_json"}
-SPOKEN |= {"output_too_large"}
+SPOKEN |= {"output_too_large", "repeated"}
 PHASES = {"load", "generate", "call", "result"}
 MOST_DEPTH = 200
 MESSAGE_CHARS = 500

@@ -187,7 +187,7 @@ def intrusions(rung: Rung, zygote: Zygote) -> list[str]:
         canary = stack.enter_context(tempfile.NamedTemporaryFile(prefix="annoy-canary-"))
         given = {"canary": canary.name, "port": listener.getsockname()[1], "pid": os.getpid()}
         text, limits = json.dumps(given), Limits()
-        replies = list(zygote.run(Program(INTRUDER), limits, [text], False, False))
+        replies = list(zygote.run(Program(INTRUDER), limits, [text], None, False))
         ran = judge(replies[0], text, limits, zygote.guarded)
         written = os.path.exists(canary.name + ".written")
         if written:

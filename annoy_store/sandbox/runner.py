@@ -650,6 +650,8 @@ def attempt(job: Job, task: Any) -> dict[str, Any]:
         text = task
         if job["seeds"] is not None:
             text = report["input"] = _drawn(job, space, task)
+            if job["known"] and _canonical(_loads(text)) in job["known"]:
+                raise _Refused("repeated", None, "was drawn before")
         report["phase"] = "call"
         report["output"] = _call(job, space, text, report)
         report["outcome"] = "ok"
@@ -704,6 +706,7 @@ class Programs:
         for name, text in ((SOLUTION, job["code"]), (GENERATOR, job["generator"] or "")):
             linecache.cache[name] = (len(text), None, text.splitlines(True), name)
         job["random"] = "random" in job["code"] or "random" in (job["generator"] or "")
+        job["known"] = set(job["known"])
         job["compiled"] = None
         if job["careful"]:
             return None

@@ -81,12 +81,14 @@ class LocalSandbox:
         """Call the entry with each of `inputs`, in a process of its own. Raises SandboxError."""
         unfit = {i: ran for i, text in enumerate(inputs) if (ran := _unfit(text)) is not None}
         fit = [text for i, text in enumerate(inputs) if i not in unfit]
-        made = iter(self._run(program, fit, limits, world, draws=False))
+        made = iter(self._run(program, fit, limits, world, None))
         return [unfit[i] if i in unfit else next(made) for i in range(len(inputs))]
 
-    def draw(self, program: Program, seeds: Sequence[int], limits: Limits) -> list[Ran]:
+    def draw(
+        self, program: Program, seeds: Sequence[int], limits: Limits, known: Sequence[str] = ()
+    ) -> list[Ran]:
         """Draw an input for each seed and call the entry with it. Raises SandboxError."""
-        return self._run(program, list(seeds), limits, 0, draws=True)
+        return self._run(program, list(seeds), limits, 0, known)
 
     def usage(self, forks: int = 0) -> dict[Key, Mapping[str, Any]]:
         """Return what an idle zygote of each flavour and world has used; see `Zygote.measure`."""
@@ -116,8 +118,14 @@ class LocalSandbox:
         self.close()
 
     def _run(
-        self, program: Program, tasks: list[Any], limits: Limits, world: int, draws: bool
+        self,
+        program: Program,
+        tasks: list[Any],
+        limits: Limits,
+        world: int,
+        known: Sequence[str] | None,
     ) -> list[Ran]:
+        """Run calls, or, where `known` says what was drawn before, draws."""
         key = flavour(f"{program.code}\n{program.generator or ''}", self._interpreter.installed)
         done: list[Ran] = []
         troubles = 0
@@ -125,7 +133,7 @@ class LocalSandbox:
             while len(done) < len(tasks):
                 before = len(done)
                 try:
-                    self._batch((key, world), program, tasks, limits, draws, done, troubles > 0)
+                    self._batch((key, world), program, tasks, limits, known, done, troubles > 0)
                     troubles = 0
                 except Trouble as error:
                     troubles = 1 if len(done) > before else troubles + 1
@@ -139,7 +147,7 @@ class LocalSandbox:
         program: Program,
         tasks: list[Any],
         limits: Limits,
-        draws: bool,
+        known: Sequence[str] | None,
         done: list[Ran],
         careful: bool,
     ) -> None:
@@ -147,8 +155,8 @@ class LocalSandbox:
         zygote = self._take(key)
         try:
             rest = tasks[len(done) : len(done) + CALLS_PER_ZYGOTE]
-            for reply in zygote.run(program, limits, rest, draws, careful):
-                given = None if draws else tasks[len(done)]
+            for reply in zygote.run(program, limits, rest, known, careful):
+                given = tasks[len(done)] if known is None else None
                 done.append(judge(reply, given, limits, zygote.guarded))
         except BaseException:
             zygote.calls = CALLS_PER_ZYGOTE

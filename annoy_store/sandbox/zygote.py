@@ -94,14 +94,20 @@ class Zygote:
         self.guarded = bool(hello["guarded"])
 
     def run(
-        self, program: Program, limits: Limits, tasks: Sequence[Any], draws: bool, careful: bool
+        self,
+        program: Program,
+        limits: Limits,
+        tasks: Sequence[Any],
+        known: Sequence[str] | None,
+        careful: bool,
     ) -> Iterator[Reply]:
-        """Run each task (an input's JSON text, or a seed to draw with); yield the replies.
+        """Run each task; yield the replies.
 
-        Ends early when the zygote wants to be replaced. `careful` keeps the program away from
-        the zygote's own compiler. Raises Trouble.
+        A task is an input's JSON text, or a seed to draw with where `known` lists the inputs that
+        were drawn before. Ends early when the zygote wants to be replaced. `careful` keeps the
+        program away from the zygote's own compiler. Raises Trouble.
         """
-        self._send(_request(program, limits, tasks, draws, careful, self.world))
+        self._send(_request(program, limits, tasks, known, careful, self.world))
         self._receive(COMPILE_SECONDS)
         for _ in tasks:
             reply = self._receive(limits.ceiling_seconds + GRACE_SECONDS)
@@ -198,14 +204,21 @@ def _with_errors(error: BaseException, errors: IO[bytes]) -> BaseException:
 
 
 def _request(
-    program: Program, limits: Limits, tasks: Sequence[Any], draws: bool, careful: bool, world: int
+    program: Program,
+    limits: Limits,
+    tasks: Sequence[Any],
+    known: Sequence[str] | None,
+    careful: bool,
+    world: int,
 ) -> dict[str, Any]:
+    draws = known is not None
     return {
         "code": program.code,
         "entry": program.entry,
         "generator": program.generator,
         "seeds" if draws else "inputs": list(tasks),
         "inputs" if draws else "seeds": None,
+        "known": list(known or ()),
         "careful": careful,
         "world": world,
         "cpu": limits.cpu_seconds,

@@ -81,9 +81,13 @@ def work(row: Row, tools: Tools) -> Outcome:
 
 @dataclass
 class Draws:
-    """What came of drawing: distinct pairs by input digest with their seeds, and refusals."""
+    """What came of drawing: distinct pairs by input digest with their seeds, and refusals.
+
+    `known` says of every input that was called, as canonical JSON, why it made no pair.
+    """
 
     pairs: dict[str, tuple[int, Ran]] = field(default_factory=dict)
+    known: dict[str, str | None] = field(default_factory=dict)
     refused: Counter[str] = field(default_factory=Counter)
     drawn: int = 0
     cpu_ms: float = 0.0
@@ -105,12 +109,15 @@ class Draws:
         self.drawn += 1
         self.cpu_ms += ran.cpu_ms
         self.wall_ms += ran.wall_ms
+        given = canonical(json.loads(ran.input)) if ran.input is not None else ""
+        if given in self.known:
+            self.refused[self.known[given] or "too_few_distinct"] += 1
+            return
         word = refusal(ran, policy)
+        if given:
+            self.known[given] = word
         if word is None:
-            key = digest("input", json.loads(ran.input or "null"))
-            if key in self.pairs:
-                self.refused["too_few_distinct"] += 1
-            self.pairs.setdefault(key, (number, ran))
+            self.pairs[digest("input", json.loads(given))] = (number, ran)
         else:
             self.refused[word] += 1
             self.last = ran
@@ -152,7 +159,8 @@ def draw(program: Program, sample_digest: str, sandbox: Sandbox, policy: Policy)
     draws = Draws()
     for numbers in _chunks(policy):
         seeds = [seed("draw", sample_digest, n) for n in numbers]
-        for number, ran in zip(seeds, sandbox.draw(program, seeds, limits(policy)), strict=True):
+        drawn = sandbox.draw(program, seeds, limits(policy), list(draws.known))
+        for number, ran in zip(seeds, drawn, strict=True):
             draws.add(number, ran, policy)
             if draws.over(policy):
                 return draws

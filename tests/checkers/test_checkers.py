@@ -250,7 +250,9 @@ class Reporting:
     ) -> list[Ran]:
         return [self.ran for _ in inputs]
 
-    def draw(self, program: Program, seeds: Sequence[int], limits: Limits) -> list[Ran]:
+    def draw(
+        self, program: Program, seeds: Sequence[int], limits: Limits, known: Sequence[str] = ()
+    ) -> list[Ran]:
         return [self.ran for _ in seeds]
 
     def close(self) -> None:

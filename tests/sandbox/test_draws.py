@@ -44,6 +44,18 @@ def test_a_draw_runs_what_a_call_with_its_input_runs(sandbox: LocalSandbox) -> N
     assert sandbox.call(program, [ran.input], Limits())[0].output == ran.output
 
 
+def test_what_was_drawn_before_is_not_called(each: LocalSandbox) -> None:
+    """Not even when the order of the keys is another one."""
+    code = "def main_solution(a, b):\n    return a // b\n"
+    generator = "def input_generator():\n    return {'b': 0, 'a': 1}\n"
+    program = Program(code, generator=generator)
+    known = ['{"a":1,"b":0}']
+    again = each.draw(program, [1], Limits(), known)[0]
+    assert (again.outcome, again.input, again.phase) == ("repeated", '{"b":0,"a":1}', "generate")
+    new = each.draw(program, [1], Limits(), ['{"a":1,"b":2}'])[0]
+    assert (new.outcome, new.error_type) == ("exception", "ZeroDivisionError")
+
+
 def test_the_generator_shares_the_namespace_of_the_code(sandbox: LocalSandbox) -> None:
     code = "SIZE = 3\ndef main_solution(n):\n    return n\n"
     generator = "def input_generator():\n    return {'n': SIZE}\n"

@@ -47,6 +47,27 @@ def test_the_stored_input_is_the_one_before_the_call(run_stage, sqlite_store: St
     assert set(statuses(sqlite_store)) == {"stable"}
 
 
+def test_an_input_that_is_drawn_again_is_not_run_again(run_stage, sqlite_store: Store) -> None:
+    code = (
+        "import time\ndef main_solution(x):\n    end = time.process_time() + 0.1\n"
+        "    while time.process_time() < end:\n        pass\n    return 1 // x\n"
+    )
+    generator = (
+        "import random\ndef input_generator():\n    return {'x': random.choice([0, 1, 2])}\n"
+    )
+    run_stage("generate", [given.sample(code, generator)])
+    with sqlite_store.read() as connection:
+        made = executions.c.purpose == "generate"
+        draws, cpu_ms = connection.execute(
+            select(executions.c.draws, executions.c.cpu_ms).where(made)
+        ).one()
+    counts = json.loads(draws)
+    assert (counts["drawn"], counts["pairs"]) == (100, 2)
+    assert counts["too_few_distinct"] + counts["exception:ZeroDivisionError"] == 98
+    assert counts["exception:ZeroDivisionError"] > 20
+    assert cpu_ms < 2_000
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
