@@ -7,6 +7,10 @@ writes  executions, io_pairs, pair_checks
 A pair holds when a second process with another hash seed, random seed and clock second gives the
 same output for the stored input, and the code does not use what no seed controls. A sample that
 came with pairs and without a generator has those pairs checked instead.
+
+Lines are counted from the first draw on until there is a pair. Nobody reasons through a run of
+more than `count_lines` of them, and such functions, one in fifteen, take most of the CPU time: a
+few pairs of each do.
 """
 
 from __future__ import annotations
@@ -122,12 +126,19 @@ class Draws:
             self.refused[word] += 1
             self.last = ran
 
+    def enough(self, policy: Policy) -> int:
+        """How many pairs are wanted: fewer of a function too long to be reasoned through."""
+        long = policy.count_lines and any(
+            (ran.lines or 0) >= policy.count_lines for _, ran in self.pairs.values()
+        )
+        return min(policy.pairs_wanted, policy.long_pairs) if long else policy.pairs_wanted
+
     def over(self, policy: Policy) -> bool:
         """True when drawing should end."""
         timeouts = self.refused["cpu_timeout"] + self.refused["wall_timeout"]
         never_loads = self.last is not None and self.last.phase == "load" and not self.pairs
         return (
-            len(self.pairs) >= policy.pairs_wanted
+            len(self.pairs) >= self.enough(policy)
             or timeouts >= policy.max_timeouts
             or self.cpu_ms >= policy.draw_cpu_seconds * 1000
             or never_loads
@@ -159,7 +170,8 @@ def draw(program: Program, sample_digest: str, sandbox: Sandbox, policy: Policy)
     draws = Draws()
     for numbers in _chunks(policy):
         seeds = [seed("draw", sample_digest, n) for n in numbers]
-        drawn = sandbox.draw(program, seeds, limits(policy), list(draws.known))
+        within = replace(limits(policy), lines=0 if draws.pairs else policy.count_lines)
+        drawn = sandbox.draw(program, seeds, within, list(draws.known))
         for number, ran in zip(seeds, drawn, strict=True):
             draws.add(number, ran, policy)
             if draws.over(policy):
@@ -322,7 +334,7 @@ STAGE = Stage(
     writes=(executions, io_pairs, pair_checks),
     lane="sandbox",
     depends=(
-        "pairs_wanted", "max_draws", "draw_cpu_seconds", "max_timeouts", "max_items",
+        "pairs_wanted", "long_pairs", "max_draws", "draw_cpu_seconds", "max_timeouts", "max_items",
         "max_string", "max_value_bytes", "cpu_seconds", "wall_seconds", "memory_mb",
         "count_lines",
     ),

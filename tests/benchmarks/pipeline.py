@@ -486,6 +486,7 @@ def main() -> None:
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans are counted too
     files = options.files or (24 if options.quick else 120)
     book, raw = learn(options.data, files)
+    _reap()  # what the oracle left is not the first step's
     folder = options.keep or Path(tempfile.mkdtemp(prefix="pipeline-"))
     sides = {name: folder / name for name in ("scripts", "ours")}
     for side in sides.values():

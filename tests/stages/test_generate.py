@@ -47,6 +47,19 @@ def test_the_stored_input_is_the_one_before_the_call(run_stage, sqlite_store: St
     assert set(statuses(sqlite_store)) == {"stable"}
 
 
+def test_few_pairs_do_for_a_function_that_runs_long(run_stage, sqlite_store: Store) -> None:
+    code = "def main_solution(x):\n    for i in range(x * 4000):\n        x += 1\n    return x\n"
+    generator = "import random\ndef input_generator():\n    return {'x': random.randint(20, 90)}\n"
+    short = code.replace("4000", "4")
+    run_stage("generate", [given.sample(code, generator), given.sample(short, generator)])
+    with sqlite_store.read() as connection:
+        held = connection.execute(
+            text("SELECT COUNT(*), MAX(lines_executed) FROM v_current_pairs GROUP BY sample_id")
+        ).all()
+    assert sorted(n for n, _ in held) == [4, 10]
+    assert max(lines for _, lines in held) == 100_000
+
+
 def test_an_input_that_is_drawn_again_is_not_run_again(run_stage, sqlite_store: Store) -> None:
     code = (
         "import time\ndef main_solution(x):\n    end = time.process_time() + 0.1\n"
