@@ -21,10 +21,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
+from annoy_store.data_files import Bad
 from annoy_store.database import Store, among, analyse, insert_new
 from annoy_store.identity import canonical, clean, digest
 from annoy_store.policies import load_policy, utc_now
-from annoy_store.reading import STDIN, Bad, Raw, read
+from annoy_store.reading import STDIN, Raw, read
 from annoy_store.tables import origins, sources
 from annoy_store.takedowns import hide_ingested
 

@@ -13,10 +13,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "annoy_store"
 FLOORS: tuple[str, ...] = (
     "errors identity",
-    """tables contracts settings parsing matching wording values restless braces literals
+    """tables contracts settings parsing matching wording values restless braces literals data_files
     views progress""",
     "engines schema database sandbox tracing endpoints teachers",
-    """policies planning rehoming counting ledger workforce writing wanting executing asking checkers
+    """policies planning rehoming counting ledger workforce writing wanting executing drawing asking checkers
     hands standing pricing budgeting thrift""",
     # the rest: the stages, the loop, and what is built beside it
 )

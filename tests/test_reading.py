@@ -19,9 +19,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from annoy_store import reading
+from annoy_store import data_files
+from annoy_store.data_files import Bad
 from annoy_store.errors import UsageError
-from annoy_store.reading import Bad, Raw, read
+from annoy_store.reading import Raw, read
 
 ROWS = [
     {"content": "print(1)\r\nprint('é 🎉')\n", "path": "a.py", "license": "mit", "score": 4},
@@ -108,10 +109,10 @@ def test_json_comes_in_many_shapes(tmp_path: Path, text: str, contents: list[str
 def test_json_is_read_in_chunks_of_any_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[Any], indent: int, chunk: int
 ) -> None:
-    monkeypatch.setattr(reading, "CHUNK", chunk)
+    monkeypatch.setattr(data_files, "CHUNK", chunk)
     rows = [{**row, "content": "x"} for row in rows]
     text = json.dumps(rows, indent=indent, ensure_ascii=False)
-    values = [item[1] for item in reading._json(io.BytesIO(text.encode()), "x") if item]  # type: ignore[index]
+    values = [item[1] for item in data_files._json(io.BytesIO(text.encode()), "x") if item]  # type: ignore[index]
     assert values == rows
 
 
@@ -150,8 +151,8 @@ def test_a_broken_array_has_a_line_too(tmp_path: Path) -> None:
 
 
 def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MAX_VALUE", 1000)
-    monkeypatch.setattr(reading, "CHUNK", 100)
+    monkeypatch.setattr(data_files, "MAX_VALUE", 1000)
+    monkeypatch.setattr(data_files, "CHUNK", 100)
     (tmp_path / "x.jsonl").write_text('{"content": "' + "a" * 5000 + '"}\n{"content": "b"}\n')
     good, (bad,) = found(tmp_path / "x.jsonl")
     assert (bad.reason, bad.place.line) == ("line_too_long", 1)

@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from annoy_store.data_files import Bad, Place
 from annoy_store.identity import clean
 from annoy_store.importing.questions import Messages, Question, messages_of, read_question
-from annoy_store.reading import Bad, Place
 
 STATUSES = {
     "success": "correct", "correct": "correct", "failed": "wrong", "wrong": "wrong",

@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 
 from annoy_store.contracts import New
+from annoy_store.data_files import Bad, Place
 from annoy_store.database import Store, among, analyse
 from annoy_store.errors import UsageError
 from annoy_store.identity import digest
@@ -38,7 +39,6 @@ from annoy_store.importing.lineage import answers_of, lineage
 from annoy_store.importing.samples import Function, function_rows, read_function
 from annoy_store.importing.subjects import Session
 from annoy_store.ingesting import Wish, ingest
-from annoy_store.reading import Bad, Place
 from annoy_store.tables import (
     calls,
     io_pairs,

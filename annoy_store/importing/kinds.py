@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from annoy_store.data_files import FORMATS, PACKINGS, Bad, Item, Place
 from annoy_store.errors import UsageError
-from annoy_store.reading import FORMATS, PACKINGS, SKIPPED_FOLDERS, Bad, Item, Place
+from annoy_store.reading import SKIPPED_FOLDERS
 
 LOOK = 50  # rows of a file that are looked at for its kind
 

@@ -19,8 +19,8 @@ from typing import Any
 
 from annoy_store import literals
 from annoy_store.contracts import New
+from annoy_store.data_files import Bad, Place
 from annoy_store.identity import clean, digest
-from annoy_store.reading import Bad, Place
 from annoy_store.stages.parse import FUNCNAME, new_origin, new_sample
 from annoy_store.tables import io_pairs
 

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, select
 
 from annoy_store import parsing
 from annoy_store.contracts import New
+from annoy_store.data_files import Bad
 from annoy_store.database import among
 from annoy_store.identity import clean, digest
 from annoy_store.importing.answers import Talk
@@ -26,7 +27,6 @@ from annoy_store.importing.samples import Pair, as_pair, new_pair
 from annoy_store.ingesting import LANGUAGES
 from annoy_store.literals import Refused
 from annoy_store.policies import utc_now
-from annoy_store.reading import Bad
 from annoy_store.stages.parse import FUNCNAME, new_origin, new_sample
 from annoy_store.tables import io_pairs, origins, samples, sources
 

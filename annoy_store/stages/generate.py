@@ -7,18 +7,14 @@ writes  executions, io_pairs, pair_checks
 A pair holds when a second process with another hash seed, random seed and clock second gives the
 same output for the stored input, and the code does not use what no seed controls. A sample that
 came with pairs and without a generator has those pairs checked instead.
-
-Lines are counted from the first draw on until there is a pair. Nobody reasons through a run of
-more than `count_lines` of them, and such functions, one in fifteen, take most of the CPU time: a
-few pairs of each do.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence, Set
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Select, String, case, cast, func, literal, select
@@ -31,18 +27,18 @@ from annoy_store.contracts import (
     Program,
     Ran,
     Row,
-    Sandbox,
     Stage,
     Tools,
     done,
     rejected,
 )
+from annoy_store.drawing import Draws, draw, value_of
 from annoy_store.executing import execution, limits
-from annoy_store.identity import canonical, digest, seed
+from annoy_store.identity import canonical, digest
 from annoy_store.restless import restless_use
 from annoy_store.settings import Policy
 from annoy_store.tables import executions, io_pairs, pair_checks, samples
-from annoy_store.values import diverse, oversize
+from annoy_store.values import diverse
 from annoy_store.wanting import not_hidden
 
 FEWEST = 2  # pairs below which a sample is of no use (the paper's rule)
@@ -78,113 +74,6 @@ def work(row: Row, tools: Tools) -> Outcome:
     if len(draws.pairs) < FEWEST:
         return rejected(draws.reason(), _generation(draws, row, tools), detail=draws.detail)
     return _check_drawn(draws, row, program, tools)
-
-
-# Drawing -------------------------------------------------------------------------------------
-
-
-@dataclass
-class Draws:
-    """What came of drawing: distinct pairs by input digest with their seeds, and refusals.
-
-    `known` says of every input that was called, as canonical JSON, why it made no pair.
-    """
-
-    pairs: dict[str, tuple[int, Ran]] = field(default_factory=dict)
-    known: dict[str, str | None] = field(default_factory=dict)
-    refused: Counter[str] = field(default_factory=Counter)
-    drawn: int = 0
-    cpu_ms: float = 0.0
-    wall_ms: float = 0.0
-    last: Ran | None = None
-
-    @property
-    def detail(self) -> str | None:
-        return self.last.error_message if self.last else None
-
-    def reason(self) -> str:
-        """The word for what was most often wrong with the draws."""
-        if not self.refused:
-            return "too_few_distinct"
-        return min(self.refused, key=lambda word: (-self.refused[word], word))
-
-    def add(self, number: int, ran: Ran, policy: Policy) -> None:
-        """Take in one draw, in the order of the seeds."""
-        self.drawn += 1
-        self.cpu_ms += ran.cpu_ms
-        self.wall_ms += ran.wall_ms
-        given = canonical(json.loads(ran.input)) if ran.input is not None else ""
-        if given in self.known:
-            self.refused[self.known[given] or "too_few_distinct"] += 1
-            return
-        word = refusal(ran, policy)
-        if given:
-            self.known[given] = word
-        if word is None:
-            self.pairs[digest("input", json.loads(given))] = (number, ran)
-        else:
-            self.refused[word] += 1
-            self.last = ran
-
-    def enough(self, policy: Policy) -> int:
-        """How many pairs are wanted: fewer of a function too long to be reasoned through."""
-        long = policy.count_lines and any(
-            (ran.lines or 0) >= policy.count_lines for _, ran in self.pairs.values()
-        )
-        return min(policy.pairs_wanted, policy.long_pairs) if long else policy.pairs_wanted
-
-    def over(self, policy: Policy) -> bool:
-        """True when drawing should end."""
-        timeouts = self.refused["cpu_timeout"] + self.refused["wall_timeout"]
-        never_loads = self.last is not None and self.last.phase == "load" and not self.pairs
-        return (
-            len(self.pairs) >= self.enough(policy)
-            or timeouts >= policy.max_timeouts
-            or self.cpu_ms >= policy.draw_cpu_seconds * 1000
-            or never_loads
-        )
-
-
-def refusal(ran: Ran, policy: Policy) -> str | None:
-    """Why one draw makes no pair: a word, or None for a pair."""
-    if ran.outcome != "ok":
-        if ran.outcome == "missing_module":
-            return f"missing_module:{ran.missing_module}"
-        phase = f"generator_{ran.outcome}" if ran.phase == "generate" else ran.outcome
-        return f"{phase}:{ran.error_type}" if ran.outcome == "exception" else phase
-    if ran.output == "null":
-        return "no_output"
-    rule = policy.max_items, policy.max_string, policy.max_value_bytes
-    for name, text in (("input", ran.input), ("output", ran.output)):
-        try:
-            value = _value(text)
-        except literals.Refused:  # nested beyond reading, or a monstrous number
-            return f"{name}_too_large"
-        if oversize(value, *rule):
-            return f"{name}_too_large"
-    return None
-
-
-def draw(program: Program, sample_digest: str, sandbox: Sandbox, policy: Policy) -> Draws:
-    """Draw until enough distinct pairs are there, or one of the policy's bounds is met."""
-    draws = Draws()
-    for numbers in _chunks(policy):
-        seeds = [seed("draw", sample_digest, n) for n in numbers]
-        within = replace(limits(policy), lines=0 if draws.pairs else policy.count_lines)
-        drawn = sandbox.draw(program, seeds, within, list(draws.known))
-        for number, ran in zip(seeds, drawn, strict=True):
-            draws.add(number, ran, policy)
-            if draws.over(policy):
-                return draws
-    return draws
-
-
-def _chunks(policy: Policy) -> Iterator[range]:
-    """A single draw first, because most failures fail always; then few enough to stop in time."""
-    yield range(1)
-    step = max(1, policy.max_timeouts - 1)
-    for start in range(1, policy.max_draws, step):
-        yield range(start, min(start + step, policy.max_draws))
 
 
 # Checking ------------------------------------------------------------------------------------
@@ -252,17 +141,9 @@ def _status(output: str | None, second: Ran) -> str:
 
 def _equal(left: str | None, right: str | None) -> bool:
     try:
-        return canonical(_value(left)) == canonical(_value(right))
+        return canonical(value_of(left)) == canonical(value_of(right))
     except literals.Refused:
         return False
-
-
-def _value(text: str | None) -> Any:
-    """What the sandbox's JSON says. Raises Refused for what nobody could be asked about."""
-    found = literals.read(text or "null")
-    if found is None:
-        raise literals.Refused("not a value")
-    return found.value
 
 
 def _check_given(row: Row, program: Program, tools: Tools) -> Outcome:
