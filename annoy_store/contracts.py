@@ -37,8 +37,8 @@ class New:
 class Outcome:
     """How one job ended: its new state, a reason unless it is done, and the rows it made.
 
-    `pending` gives the job back and keeps its rows. `reason` is a word that can be counted (`syntax_error`, `missing_module:sympy`); `detail` is
-    the sentence that goes with it.
+    `pending` gives the job back and keeps its rows. `reason` is a word that can be counted
+    (`syntax_error`, `missing_module:sympy`); `detail` is the sentence that goes with it.
     """
 
     state: State
@@ -92,8 +92,9 @@ class Ran:
 
     `outcome` is `ok` or one of `exception bad_args missing_module exit no_result cpu_timeout
     wall_timeout memory crash output_too_large not_json bad_frame repeated` (the last for draws
-    alone: such an input was drawn before). Trouble of the sandbox itself is never an outcome: it raises SandboxError. `input` and `output` are JSON texts; `input` is
-    taken before the call, `mutated` says that the call changed its arguments.
+    alone: such an input was drawn before). Trouble of the sandbox itself is never an outcome: it
+    raises SandboxError. `input` and `output` are JSON texts; `input` is taken before the call,
+    `mutated` says that the call changed its arguments.
     """
 
     outcome: str
