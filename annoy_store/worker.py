@@ -1,9 +1,10 @@
 """The worker: the one loop that claims, works, settles and heartbeats until nothing is pending.
 
 Decisions
-- One thread talks to the store (`desk.py`). Lanes work in others and hand back how jobs ended;
-  results are gathered for a few times as long as the last commit took, so one commit serves many
-  and a short chain is not kept waiting.
+- One thread talks to the store (`desk.py`). Lanes work in others and hand back how jobs ended.
+  It sleeps until something has, and gathers what follows, so that one commit serves many: for
+  `FED_SECONDS` while every lane has enough to do, which is also what kill -9 can lose; for a few
+  times as long as the last commit took when one has not, so that a short chain is not kept waiting.
 - Stages near the end are fed first: chains close early, and what waits is small.
 - A run ends when nothing that it may claim is pending, due, suspect or held by anybody else. It
   plans once more before it ends, and it waits for others, saying for whom.
@@ -36,6 +37,8 @@ from annoy_store.workforce import MAX_CRASHES
 COMMIT_ROWS = 500
 GATHER_SECONDS = (0.005, 0.1)
 GATHER_FACTOR = 4
+FED_SECONDS = 0.2
+LOOK_SECONDS = 0.25  # the longest sleep: signals, the display and dry places are looked at then
 IDLE_SECONDS = (0.05, 1.0)
 UPKEEP_SECONDS = 5.0
 GRACE_SECONDS = 60.0
@@ -214,21 +217,28 @@ class Worker:
         return gathered
 
     def _gather(self) -> list[Ended]:
-        """Wait shortly for results, then take what comes for one commit."""
+        """Wait for a result, then take what comes for one commit."""
         if not any(lane.held() for lane in self._lanes.values()) and self._results.empty():
             return []
-        shortest, longest = GATHER_SECONDS
-        pause = min(longest, max(shortest, GATHER_FACTOR * self._committing))
         gathered: list[Ended | Stopped] = []
-        until = time.monotonic() + pause
+        until = time.monotonic() + LOOK_SECONDS
         while len(gathered) < COMMIT_ROWS and (left := until - time.monotonic()) > 0:
             try:
                 gathered.append(self._results.get(timeout=left))
             except Empty:
                 break
+            if len(gathered) == 1:
+                until = time.monotonic() + self._window()
             if self._results.empty() and self._is_hungry():
                 break
         return self._kept(gathered)
+
+    def _window(self) -> float:
+        """How long results that come together may wait for each other."""
+        if not any(lane.hungry() for lane in self._lanes.values()):
+            return FED_SECONDS
+        shortest, longest = GATHER_SECONDS
+        return min(longest, max(shortest, GATHER_FACTOR * self._committing))
 
     def _is_hungry(self) -> bool:
         """True when a lane will soon be idle that the store may have work for."""
