@@ -22,6 +22,7 @@ from annoy_store.database import Store
 from annoy_store.endpoints.hours import Hours
 from annoy_store.endpoints.presets import peak_hours
 from annoy_store.identity import canonical
+from annoy_store.pacing import SharedTimeline
 from annoy_store.sandbox import open_sandbox
 from annoy_store.settings import RunSettings
 from annoy_store.tables import teachers
@@ -67,6 +68,8 @@ class Hands:
                 teacher = backends.open_backend(choice[0], self._settings, choice[1])
                 if hasattr(teacher, "use_sandbox"):
                     teacher.use_sandbox(self.sandbox)
+                if hasattr(teacher, "share_budgets"):
+                    teacher.share_budgets(SharedTimeline(self._store, teacher.identity))
                 opened[choice] = self._enter(teacher)
             self._by_kind[kind] = opened[choice]
 

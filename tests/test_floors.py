@@ -16,8 +16,8 @@ FLOORS: tuple[str, ...] = (
     """tables contracts settings parsing matching wording values restless braces literals data_files
     views progress""",
     "engines schema database sandbox tracing endpoints teachers",
-    """policies planning rehoming counting ledger workforce writing wanting executing drawing asking checkers
-    hands standing pricing budgeting thrift""",
+    """policies planning rehoming counting ledger workforce writing wanting executing drawing
+    asking checkers hands standing pricing budgeting thrift pacing""",
     # the rest: the stages, the loop, and what is built beside it
 )
 ROOF = "__main__"

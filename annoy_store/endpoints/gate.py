@@ -54,14 +54,21 @@ class Gate:
     async def enter(self, prompt_tokens: int) -> Slot:
         """Wait for leave to send. Raises what the gate was closed with."""
         self._check()
-        wait, reserved = self._budget.take(prompt_tokens, _now())
-        if wait:
-            await self.rest(wait)
+        reserved = await self._moment(prompt_tokens)
+        self._check()
         if self._queue or not self._free():
             await self._queued()
         else:
             self.in_flight += 1
         return Slot(self.in_flight, self._limit.epoch, reserved, _now())
+
+    async def _moment(self, prompt_tokens: int) -> float:
+        """Wait outside until the budgets allow one more call; return the tokens it is booked with."""
+        self.resting += 1
+        try:
+            return await self._budget.take(prompt_tokens)
+        finally:
+            self.resting -= 1
 
     def leave(self, slot: Slot, kind: Kind | None, tokens: Tokens = NO_TOKENS) -> None:
         """Note the end of a try: `kind` is its fault, None an answer."""
@@ -110,6 +117,7 @@ class Gate:
         """Let nobody pass any more: all who wait get `end`; tries under way are not touched."""
         self._end = self._end or end
         self._over.set()
+        self._budget.close(self._end)
         if self._alarm is not None:
             self._alarm.cancel()
         while self._queue:

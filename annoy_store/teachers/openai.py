@@ -19,7 +19,7 @@ from annoy_store.contracts import Answer, Asked, Attempt, Request, TeacherIdenti
 from annoy_store.endpoints.answers import read_answer
 from annoy_store.endpoints.body import form_of, parameters
 from annoy_store.endpoints.breaker import Breaker
-from annoy_store.endpoints.budget import Budget
+from annoy_store.endpoints.budget import Budget, Timeline
 from annoy_store.endpoints.faults import Fault, scrub
 from annoy_store.endpoints.gate import Gate, Slot
 from annoy_store.endpoints.limit import AdaptiveLimit
@@ -52,17 +52,19 @@ class OpenAITeacher:
         self._endpoint = endpoint
         self._form = form_of(settings, endpoint)
         self._tries = settings.tries
-        self._gate = Gate(
-            AdaptiveLimit(settings.max_connections, fixed=endpoint.fixed),
-            Budget(settings.requests_per_minute, settings.tokens_per_minute),
-            Breaker(),
-        )
+        self._budget = Budget(settings.requests_per_minute, settings.tokens_per_minute)
+        limit = AdaptiveLimit(settings.max_connections, fixed=endpoint.fixed)
+        self._gate = Gate(limit, self._budget, Breaker())
         self._wire = Wire(endpoint, settings.max_connections, settings.call_seconds)
 
     @property
     def capacity(self) -> int:
         """Return how many calls it is worth having in flight now."""
         return self._gate.capacity
+
+    def share_budgets(self, timeline: Timeline) -> None:
+        """Let `timeline` keep the budgets per minute, for all who ask this endpoint."""
+        self._budget.timeline = timeline
 
     async def ask(self, request: Request) -> Asked:
         """Answer one call, as `Teacher.ask` says. When cancelled, the error holds the attempts."""
