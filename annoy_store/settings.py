@@ -77,7 +77,9 @@ class RunSettings(BaseSettings):
     extra_body: dict[str, Any] = Field(default_factory=dict, description="more fields, as JSON")
     max_connections: int = Field(256, ge=1, description="most calls in flight")
     fixed_connections: bool = Field(False, description="no search for the limit (vLLM, SGLang)")
-    requests_per_minute: int | None = Field(None, ge=1, description="requests, of all workers together")
+    requests_per_minute: int | None = Field(
+        None, ge=1, description="requests, of all workers together"
+    )
     tokens_per_minute: int | None = Field(None, ge=1, description="tokens, of all workers together")
     call_seconds: float = Field(600.0, gt=0, description="total deadline of one try")
     tries: int = Field(5, ge=1, description="counted tries of one call")

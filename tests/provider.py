@@ -16,6 +16,7 @@ import contextlib
 import dataclasses
 import email.utils
 import hashlib
+import itertools
 import json
 import random
 import re
@@ -156,6 +157,7 @@ class Job:
     behaviour: Behaviour
     kind: str
     key: str
+    hits: int  # blocks of its prompt that were cached when it came
     timer: asyncio.Handle | None = None
     running: bool = False
 
@@ -374,7 +376,7 @@ class Provider:
             connection.reply(*refused)
             return
         key = hashlib.blake2b(request.body, digest_size=12).hexdigest()
-        job = Job(connection, request, body, behaviour, kind, key)
+        job = Job(connection, request, body, behaviour, kind, key, self.hits(body["messages"]))
         connection.job = job
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
@@ -514,13 +516,15 @@ class Provider:
         send()
 
     def payload(self, job: Job) -> bytes:
-        completion = self.completion(job.body, job.behaviour, job.kind)
+        completion = self.completion(job.body, job.behaviour, job.kind, job.hits)
         if job.kind == "not_json":
             return b'{"id": "chatcmpl-sim", "choices": [{]}'
         whole = json.dumps(completion).encode()
         return whole[: len(whole) * 2 // 3] if job.kind == "truncated" else whole
 
-    def completion(self, body: dict[str, Any], behaviour: Behaviour, kind: str) -> dict[str, Any]:
+    def completion(
+        self, body: dict[str, Any], behaviour: Behaviour, kind: str, hits: int = 0
+    ) -> dict[str, Any]:
         """Return the answer to one body, spoilt as `kind` says."""
         messages = body["messages"]
         text = self.answers(messages) if self.answers else None
@@ -541,18 +545,21 @@ class Provider:
             "choices": [] if kind == "no_choices" else [choice],
         }
         if behaviour.usage:
-            completion["usage"] = self.usage(messages, text, bool(behaviour.reasoning))
+            completion["usage"] = self.usage(messages, text, bool(behaviour.reasoning), hits)
         return completion
 
-    def usage(self, messages: list[dict[str, Any]], text: str, reasoning: bool) -> dict[str, Any]:
-        """Count four characters a token; blocks of 256 characters seen before are cache hits."""
-        whole = "\x00".join(str(m.get("content")) for m in messages)
-        blocks = [hash(whole[:end]) for end in range(256, len(whole) + 1, 256)]
-        hits = 0
-        while hits < len(blocks) and blocks[hits] in self.prefixes:
-            hits += 1
-        self.prefixes.update(blocks)
-        prompt, thought = max(1, len(whole) // 4), 4 if reasoning else 0
+    def hits(self, messages: list[dict[str, Any]]) -> int:
+        """Return how many blocks at the beginning of a prompt are cached: those of old answers."""
+        known = (block in self.prefixes for block in blocks_of(messages))
+        return sum(itertools.takewhile(bool, known))
+
+    def usage(
+        self, messages: list[dict[str, Any]], text: str, reasoning: bool, hits: int
+    ) -> dict[str, Any]:
+        """Count four characters a token, of which `hits` blocks were cached."""
+        self.prefixes.update(blocks_of(messages))
+        whole = sum(len(str(m.get("content"))) for m in messages)
+        prompt, thought = max(1, whole // 4), 4 if reasoning else 0
         completion = max(1, len(text) // 4) + thought
         self.counts["prompt_tokens"] += prompt
         self.counts["cached_tokens"] += 64 * hits
@@ -564,6 +571,12 @@ class Provider:
             "prompt_tokens_details": {"cached_tokens": 64 * hits},
             "completion_tokens_details": {"reasoning_tokens": thought},
         }
+
+
+def blocks_of(messages: list[dict[str, Any]]) -> list[int]:
+    """Return a prompt's beginnings of 256, 512, .. characters, hashed."""
+    whole = "\x00".join(str(m.get("content")) for m in messages)
+    return [hash(whole[:end]) for end in range(256, len(whole) + 1, 256)]
 
 
 def spoil(choice: dict[str, Any], message: dict[str, Any], kind: str, text: str) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from annoy_store.endpoints.breaker import Breaker
 from annoy_store.endpoints.budget import Budget
@@ -17,6 +19,8 @@ from annoy_store.endpoints.faults import Kind
 from annoy_store.endpoints.limit import AdaptiveLimit
 from annoy_store.endpoints.tokens import NO_TOKENS, Tokens
 from annoy_store.errors import Undone
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,21 +58,12 @@ class Gate:
     async def enter(self, prompt_tokens: int) -> Slot:
         """Wait for leave to send. Raises what the gate was closed with."""
         self._check()
-        reserved = await self._moment(prompt_tokens)
-        self._check()
+        reserved = await self.outside(self._budget.take(prompt_tokens))
         if self._queue or not self._free():
             await self._queued()
         else:
             self.in_flight += 1
         return Slot(self.in_flight, self._limit.epoch, reserved, _now())
-
-    async def _moment(self, prompt_tokens: int) -> float:
-        """Wait outside until the budgets allow one more call; return the tokens it is booked with."""
-        self.resting += 1
-        try:
-            return await self._budget.take(prompt_tokens)
-        finally:
-            self.resting -= 1
 
     def leave(self, slot: Slot, kind: Kind | None, tokens: Tokens = NO_TOKENS) -> None:
         """Note the end of a try: `kind` is its fault, None an answer."""
@@ -104,14 +99,20 @@ class Gate:
 
     async def rest(self, seconds: float) -> None:
         """Wait outside for `seconds`. Raises what the gate was closed with."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.outside(self._over.wait())
+        self._check()
+
+    async def outside(self, something: Awaitable[T]) -> T:
+        """Wait for `something` without taking a place. Raises what the gate was closed with."""
         self.resting += 1
         try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._over.wait()
+            result = await something
         finally:
             self.resting -= 1
         self._check()
+        return result
 
     def close(self, end: Undone) -> None:
         """Let nobody pass any more: all who wait get `end`; tries under way are not touched."""

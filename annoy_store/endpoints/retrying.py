@@ -8,6 +8,7 @@ Decisions
 
 from __future__ import annotations
 
+import asyncio
 import random
 from dataclasses import dataclass, field
 
@@ -21,10 +22,15 @@ _AFTER_REFUSAL = (0.25, 4.0)
 
 @dataclass
 class Call:
-    """One call under way: its body, about how many tokens its prompt has, and its tries so far."""
+    """One call under way: its body, about how many tokens its prompt has, and its tries so far.
+
+    `cached` is set when its prompt's beginning is cached; None where that does not matter.
+    """
 
     content: bytes
     weight: int
+    cached: asyncio.Event | None = None
+    ahead: bool = False  # it is the one that sees to it
     attempts: list[Attempt] = field(default_factory=list)
     burned: int = 0
 

@@ -27,6 +27,7 @@ from annoy_store.endpoints.presets import Endpoint, normal_url, resolve
 from annoy_store.endpoints.retrying import Call, pause
 from annoy_store.endpoints.tokens import NO_TOKENS, Tokens, estimate
 from annoy_store.endpoints.transport import Wire
+from annoy_store.endpoints.vanguard import HEAD_START, Vanguard
 from annoy_store.errors import NotNow, StopRun, Undone
 from annoy_store.settings import RunSettings
 
@@ -55,6 +56,7 @@ class OpenAITeacher:
         self._budget = Budget(settings.requests_per_minute, settings.tokens_per_minute)
         limit = AdaptiveLimit(settings.max_connections, fixed=endpoint.fixed)
         self._gate = Gate(limit, self._budget, Breaker())
+        self._vanguard = Vanguard()
         self._wire = Wire(endpoint, settings.max_connections, settings.call_seconds)
 
     @property
@@ -68,9 +70,10 @@ class OpenAITeacher:
 
     async def ask(self, request: Request) -> Asked:
         """Answer one call, as `Teacher.ask` says. When cancelled, the error holds the attempts."""
-        call = Call(self._form.encoded(request), estimate(request.messages))
+        weight, place = estimate(request.messages), self._vanguard.join(request.messages)
+        call = Call(self._form.encoded(request), weight, *place)
         try:
-            answer = await self._insist(call)
+            answer = await self._in_order(call)
         except Fault as fault:
             return self._ended(fault, call)
         except Undone as undone:
@@ -89,6 +92,18 @@ class OpenAITeacher:
         self.drain()
         await self._wire.close()
 
+    async def _in_order(self, call: Call) -> Answer:
+        """Let the call that begins like this one go ahead. Raises as `_insist` does."""
+        if call.cached is None:
+            return await self._insist(call)
+        if not call.ahead:
+            await self._gate.outside(call.cached.wait())
+            return await self._insist(call)
+        try:
+            return await self._insist(call)
+        finally:
+            call.cached.set()
+
     async def _insist(self, call: Call) -> Answer:
         """Try until there is an answer or no hope of one. Raises Fault and Undone."""
         while True:
@@ -103,6 +118,8 @@ class OpenAITeacher:
     async def _try(self, call: Call) -> Answer:
         """Ask once and note the attempt. Raises Fault."""
         slot = await self._gate.enter(call.weight)
+        if call.cached and call.ahead:
+            asyncio.get_running_loop().call_later(HEAD_START, call.cached.set)
         started, clock = datetime.now(UTC), time.perf_counter()
         try:
             answer, tokens = read_answer(await self._wire.exchange(call.content))

@@ -412,3 +412,53 @@ def test_transform_prompts_may_go_elsewhere() -> None:
     assert choice(both, "transform") == ("openai", "b")
     assert choice(both, "predict_output") == ("replay", "a")
     assert choice(RunSettings(model="a"), "transform") == ("openai", "a")
+
+
+def siblings(families: int, each: int) -> list[Request]:
+    """Prompts of families that share a long beginning, one family after the other."""
+    return [
+        Request(f * each + i, "predict_output", [{"role": "user", "content": f"{f}" * 2000 + f"{i}"}], i)
+        for f in range(families)
+        for i in range(each)
+    ]  # fmt: skip
+
+
+def test_siblings_find_the_beginning_of_their_prompts_cached(provider: Provider) -> None:
+    provider.behave(latency=0.2)
+    began = time.monotonic()
+    asked = ask_all(provider.url, siblings(8, 6))
+    cached = [a.attempts[0].cached_tokens for a in asked]
+    assert cached == [0, *[448] * 5] * 8
+    assert time.monotonic() - began < 2
+
+
+def test_siblings_wait_for_the_head_start_of_a_long_call_and_no_longer(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("annoy_store.teachers.openai.HEAD_START", 0.3)
+    provider.behave(latency=1.0)
+    began = time.monotonic()
+    asked = ask_all(provider.url, siblings(1, 4))
+    assert [a.verdict for a in asked] == ["answered"] * 4
+    assert 1.3 <= time.monotonic() - began < 1.9
+
+
+def test_who_goes_ahead_and_fails_holds_nobody_up(provider: Provider) -> None:
+    provider.behave(fault="400")
+    assert {a.verdict for a in ask_all(provider.url, siblings(1, 4))} == {"failed"}
+
+
+def test_siblings_that_wait_go_back_when_nothing_more_is_asked(provider: Provider) -> None:
+    async def run() -> list[Asked | BaseException]:
+        teacher = open_sim(provider.url)
+        calls = [asyncio.create_task(teacher.ask(r)) for r in siblings(1, 3)]
+        await asyncio.sleep(0.1)
+        teacher.drain()
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        await teacher.close()
+        return ended
+
+    provider.behave(latency=0.5)
+    first, *others = asyncio.run(run())
+    assert isinstance(first, Asked)
+    assert [type(other) for other in others] == [NotNow, NotNow]
