@@ -13,6 +13,9 @@ Decisions
   planner may not choose bitmap, hash or sequential plans: right after a bulk load there are no
   statistics, and one wrong plan makes a claim 200 times slower.
 - A writer that loses its server (restart, deadlock) tries again for a minute: `transact`.
+- A link that is cut says nothing. We give a silent server up after ten seconds, so a worker is back
+  within its lease; the server gives us up after twenty, so what a transaction of ours has locked
+  is free again by the time our lease has run out. The store's URL may say other figures.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +53,14 @@ _PRAGMAS = (
     "cache_size = -65536",
     "temp_store = MEMORY",
 )
+_LINK = {
+    "connect_timeout": "10", "keepalives_idle": "5", "keepalives_interval": "2",
+    "keepalives_count": "3", "tcp_user_timeout": "10000",
+}  # fmt: skip
+_SERVERS_LINK = {
+    "tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "2",
+    "tcp_user_timeout": "20000",
+}  # fmt: skip
 # serialisation failure, deadlock, server shut down, crashed, or starting; connection trouble
 _TRANSIENT_STATES = ("40001", "40P01", "57P01", "57P02", "57P03", "08")
 
@@ -220,15 +231,26 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 
 def _connect_postgres(url: URL) -> Store:
     url = url.set(drivername="postgresql+psycopg")
-    planner = " ".join(f"-c enable_{word}=off" for word in _PLANNER)
-    options = f"{url.query.get('options', '')} {planner}".strip()
+    planner = {f"enable_{word}": "off" for word in _PLANNER}
     try:
-        reading = create_engine(url, isolation_level="REPEATABLE READ", pool_pre_ping=True)
+        reading = create_engine(
+            url, isolation_level="REPEATABLE READ", pool_pre_ping=True,
+            connect_args=_link(url, _SERVERS_LINK),
+        )  # fmt: skip
         writing = create_engine(
-            url, isolation_level="READ COMMITTED", connect_args={"options": options}
+            url, isolation_level="READ COMMITTED", connect_args=_link(url, _SERVERS_LINK | planner)
         )
     except ImportError as error:
         raise UsageError(
             "PostgreSQL needs a driver: pip install 'annoy-store[postgres]'"
         ) from error
     return Store(url, reading, writing)
+
+
+def _link(url: URL, session: Mapping[str, str]) -> dict[str, str]:
+    """How to connect, and what the session begins with; what the URL says comes last and wins."""
+    ours = {name: value for name, value in _LINK.items() if name not in url.query}
+    settings = [f"-c {name}={value}" for name, value in session.items()]
+    given = url.query.get("options", ())
+    settings += [given] if isinstance(given, str) else given
+    return {**ours, "options": " ".join(settings)}

@@ -32,7 +32,7 @@ from annoy_store.places import Taken
 from annoy_store.progress import Progress, by_stage
 from annoy_store.settings import RunSettings
 from annoy_store.stages import PIPELINE
-from annoy_store.workforce import MAX_CRASHES
+from annoy_store.workforce import DECLARED_DEAD, MAX_CRASHES
 
 COMMIT_ROWS = 500
 GATHER_SECONDS = (0.005, 0.1)
@@ -86,7 +86,7 @@ class Worker:
             self._close_lanes()
             self.hands.close()
         if self._lease.lost.is_set():
-            raise LostClaim("this worker was declared dead; others hold its jobs")
+            raise LostClaim(DECLARED_DEAD)
         if self._error:
             raise self._error
         return self.progress

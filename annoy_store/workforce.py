@@ -40,6 +40,10 @@ from annoy_store.tables import jobs, workers
 
 MAX_CRASHES = 3
 BYSTANDER_FACTOR = 4
+DECLARED_DEAD = (
+    "this worker was out of touch with the store for longer than its lease: it was declared dead, "
+    "and others do its jobs; nothing is lost, start it again"
+)
 ALIVE = workers.c.alive == literal_column("1")
 _RENEW = (
     update(workers)
@@ -106,7 +110,7 @@ def renew(connection: Connection, worker_id: int, lease_seconds: float) -> None:
     """Lengthen a worker's lease. Raises LostClaim when it was declared dead."""
     alive = connection.execute(_RENEW, {"of_worker": worker_id, "lease": lease_seconds})
     if alive.rowcount != 1:
-        raise LostClaim("this worker was declared dead; others hold its jobs")
+        raise LostClaim(DECLARED_DEAD)
 
 
 def vanished(connection: Connection) -> list[int]:

@@ -36,6 +36,10 @@ DATABASE_HINTS = {
     "permission denied": "the database role lacks rights: grant them or use another role",
     "canceling statement": "the statement took too long and was stopped",
     "server closed the connection": "the database went away: run the same again",
+    "timed out": "the database is out of reach: check the network, then run the same again",
+    "timeout expired": "the database is out of reach: check the network, then run the same again",
+    "unreachable": "the database is out of reach: check the network, then run the same again",
+    "connection is lost": "the database went away: run the same again",
 }
 FILE_HINTS = {
     errno.ENOENT: "there is no such file or folder",

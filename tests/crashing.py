@@ -96,13 +96,13 @@ def nursery(url: str, seed: int, mutation: bool) -> None:
         print(pid, flush=True)
 
 
-def worker(url: str, mutation: bool) -> int:
+def worker(url: str, mutation: bool, lease: float = LEASE) -> int:
     places.INLINE_BATCH = random.choice((1, 4, 16, 64))
     desk.INLINE_BATCH = places.INLINE_BATCH
     if mutation:
         remove_the_fence()
     store = connect(url)
-    settings = RunSettings(lease_seconds=LEASE)
+    settings = RunSettings(lease_seconds=lease)
     running = ToyWorker(store, CHAIN, settings=settings, max_crashes=MAX_CRASHES)
     signal.signal(signal.SIGTERM, lambda *_: running.stop())
     try:
