@@ -11,6 +11,7 @@ Examples:
   annoy run verify generate --slots 16 --watch
   annoy run --preset deepseek --model deepseek-flash --only-off-peak --budget-usd 20
   annoy run --preset openai --model gpt-5-mini --until-correct 10000
+  annoy run verify generate --slots 16 --ray auto
 
 \b
 Exit code: 0 nothing is left or the goal is reached, 1 it had to stop, say because a budget is
@@ -23,13 +24,18 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from annoy_store.settings import RunSettings
 
 from ._shared import json_option, load_settings, print_json, print_table, say, store_of
+
+if TYPE_CHECKING:
+    from annoy_store.running import Done
 
 STAGES = ("transform", "complete", "parse", "generate", "predict", "verify", "revise")
 FLAGS: dict[str, Any] = {
@@ -74,6 +80,11 @@ def _options(command: Any, types: dict[str, Any]) -> Any:
 )
 @click.option("-n", "--limit", type=click.IntRange(1), help="At most this many jobs per stage.")
 @click.option("--watch", is_flag=True, help="Stay, and work on what comes in later.")
+@click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Run on every node of that Ray cluster, once per --slots cores.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @json_option
 @click.pass_context
@@ -84,6 +95,7 @@ def command(
     until_correct: int | None,
     limit: int | None,
     watch: bool,
+    ray: str | None,
     dry_run: bool,
     as_json: bool,
     **flags: Any,
@@ -94,15 +106,14 @@ def command(
 
         ctx.invoke(plan, as_json=as_json)
         return
-    from annoy_store.running import Display, run
+    from annoy_store.running import Display
 
     store = store_of(ctx)
     display = Display(quiet=bool(ctx.find_root().params.get("quiet")))
+    goals: dict[str, Any] = {"watch": watch, "until_correct": until_correct}
     with display:
-        done = run(
-            store, settings, stage, limit=limit, watch=watch, until_correct=until_correct,
-            display=display, on_signal=_two,
-        )  # fmt: skip
+        work = _on_ray(ctx, ray, limit) if ray else _here(limit)
+        done = work(store, settings, stage, **goals, display=display, on_signal=_two)
     if as_json:
         print_json({"ended": done.by_stage(), "seconds": round(done.seconds, 3)})
     else:
@@ -112,6 +123,20 @@ def command(
     if done.stopped:
         say(ctx, f"{done.stopped}; raise it to go on: nothing that was paid for is lost")
     ctx.exit(130 if done.interrupted else 1 if done.stopped else 3 if done.failed else 0)
+
+
+def _here(limit: int | None) -> Callable[..., Done]:
+    from annoy_store.running import run
+
+    return partial(run, limit=limit)
+
+
+def _on_ray(ctx: click.Context, address: str, limit: int | None) -> Callable[..., Done]:
+    from annoy_store.fleet import run_on_ray
+
+    if limit is not None:
+        raise click.UsageError("--limit is of one process; with --ray say --until-correct")
+    return partial(run_on_ray, address, say=lambda words: say(ctx, words))
 
 
 def _two(stop: Any) -> None:

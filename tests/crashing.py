@@ -159,7 +159,7 @@ class Storm:
         chance = random.Random(self.seed)
         with self._nursery() as hire:
             alive: set[int] = set()
-            paused: dict[int, float] = {}
+            paused: dict[int, threading.Timer] = {}
             fed = 0
             until = time.monotonic() + deadline
             while self.done["kill"] < self.kills or self._unfinished():
@@ -174,13 +174,13 @@ class Storm:
                     time.sleep(chance.uniform(0, self.longest_pause))
                 else:
                     time.sleep(0.05)
-                self._wake(paused)
             for pid in alive:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGTERM)
             while any(workforce.process_start(pid) for pid in alive):
-                self._wake(paused)
                 time.sleep(0.02)
+            for waking in paused.values():
+                waking.join()
 
     @contextlib.contextmanager
     def _nursery(self) -> Iterator[Callable[[], int]]:
@@ -215,15 +215,17 @@ class Storm:
             process.stderr.close()
             self.complaints = "".join(heard)
 
-    def _strike(self, chance: random.Random, alive: set[int], paused: dict[int, float]) -> None:
-        victims = sorted(alive - set(paused))
+    def _strike(
+        self, chance: random.Random, alive: set[int], paused: dict[int, threading.Timer]
+    ) -> None:
+        victims = sorted(alive - {pid for pid, waking in paused.items() if waking.is_alive()})
         if not victims:
             return
         victim, dice = chance.choice(victims), chance.random()
         name, number = ("kill", signal.SIGKILL)
         if dice > 0.9:
             name, number = "stop", signal.SIGSTOP
-            paused[victim] = time.monotonic() + LEASE * chance.uniform(1.1, 1.6)
+            paused[victim] = self._wake_later(victim, LEASE * chance.uniform(1.1, 1.6))
         elif dice > 0.8:
             name, number = "term", signal.SIGTERM
         with contextlib.suppress(ProcessLookupError):
@@ -234,11 +236,16 @@ class Storm:
             self.restarts += 1
             self.restart()
 
-    def _wake(self, paused: dict[int, float]) -> None:
-        for pid in [pid for pid, at in paused.items() if at < time.monotonic()]:
-            del paused[pid]
+    def _wake_later(self, pid: int, seconds: float) -> threading.Timer:
+        """Let a paused worker go on, whatever we wait for then: it may hold the store's lock."""
+
+        def wake() -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+
+        waking = threading.Timer(seconds, wake)
+        waking.start()
+        return waking
 
     def _feed(self, start: int, n: int, poisoned: bool) -> int:
         """Add sources as `ingest` does: nobody plans for them."""

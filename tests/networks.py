@@ -87,6 +87,7 @@ def _connect(machine: Machine) -> None:
     ip("netns", "add", machine.name)
     far = ("peer", "name", machine.link, "netns", machine.hub)
     ip("-n", machine.name, "link", "add", "lan", "type", "veth", *far)
+    ip("-n", machine.name, "link", "set", "lo", "up")
     for name, device, address in (
         (machine.name, "lan", machine.address),
         (machine.hub, machine.link, machine.server_address),
