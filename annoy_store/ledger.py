@@ -128,6 +128,7 @@ def _take(state: str, order: Sequence[ColumnElement[Any]], *where: ColumnElement
             state=literal_column("'claimed'"),
             worker_id=bindparam("by_worker"),
             attempts=jobs.c.attempts + literal_column("1"),
+            claimed_at=clock(),
         )
         .returning(jobs.c.subject_id, jobs.c.attempts, jobs.c.priority)
     )
@@ -184,6 +185,7 @@ _TAKE_BATCHED = (
         state=literal_column("'claimed'"),
         worker_id=bindparam("by_worker"),
         attempts=jobs.c.attempts + literal_column("1"),
+        claimed_at=clock(),
     )
     .returning(
         jobs.c.subject_id, jobs.c.variant_id, jobs.c.attempts, jobs.c.priority, jobs.c.reason
@@ -239,7 +241,14 @@ def _loading(stage: Stage, policy: Policy) -> Select[Any]:
 _END = (
     update(jobs)
     .where(_HELD)
-    .values(state=bindparam("as_state"), worker_id=None, reason=None, detail=None, due_at=None)
+    .values(
+        state=bindparam("as_state"),
+        worker_id=None,
+        claimed_at=None,
+        reason=None,
+        detail=None,
+        due_at=None,
+    )
     .returning(jobs.c.subject_id)
 )
 _EXPLAIN = (
@@ -257,6 +266,7 @@ _RELEASE = (
     .values(
         state=literal_column("'pending'"),
         worker_id=None,
+        claimed_at=None,
         attempts=jobs.c.attempts - literal_column("1"),
     )
 )

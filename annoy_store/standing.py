@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, literal_column, null, select
+from sqlalchemy import Connection, and_, case, func, null, select
 
 from annoy_store.contracts import Stage
 from annoy_store.counting import funnel
@@ -19,7 +19,8 @@ from annoy_store.database import Store, now, revision
 from annoy_store.ledger import in_state
 from annoy_store.planning import count_wanted
 from annoy_store.policies import load_policy
-from annoy_store.tables import attempts, jobs, metadata, prices, teachers, workers
+from annoy_store.roster import Roster, roster
+from annoy_store.tables import attempts, jobs, metadata, prices, teachers
 
 COUNTED = (
     "sources", "origins", "prompts", "turns", "calls", "attempts", "responses", "samples",
@@ -61,9 +62,13 @@ class Standing:
     tables: Mapping[str, int]
     stages: Mapping[str, Mapping[str, int]]
     wanted: Mapping[str, int]
-    workers: list[dict[str, Any]]
+    roster: Roster
     usage: Usage
     next_due: float | None
+
+    @property
+    def workers(self) -> list[dict[str, Any]]:
+        return self.roster.workers
 
     def total(self, *states: str) -> int:
         """Jobs of all stages in these states."""
@@ -73,7 +78,7 @@ class Standing:
         """The command to type next."""
         if not self.tables["sources"] and not self.tables["samples"]:
             return "annoy ingest PATH   (or see it work first: annoy demo)"
-        if self.workers:
+        if any(worker["alive"] for worker in self.workers):
             return "annoy status --watch"
         if self.total(*OPEN) or sum(self.wanted.values()):
             return "annoy run --teacher tracer   (or with a model: annoy run -m MODEL)"
@@ -90,7 +95,7 @@ class Standing:
             "stages": {name: dict(states) for name, states in self.stages.items()},
             "tokens": dict(self.usage.tokens), "attempts": self.usage.attempts,
             "cost_usd": self.usage.cost_usd, "known_cost_usd": self.usage.known_usd,
-            "wanted": dict(self.wanted), "workers": self.workers, "next_due_s": self.next_due,
+            "wanted": dict(self.wanted), **self.roster.as_dict(), "next_due_s": self.next_due,
             "next": self.next_step(),
         }  # fmt: skip
 
@@ -109,7 +114,7 @@ def standing(store: Store, stages: Iterable[Stage], before: Usage | None = None)
             {name: _count(connection, name) for name in COUNTED},
             {stage.name: jobs_now.get(stage.name, {}) for stage in listed},
             {stage.name: count_wanted(connection, stage, policy) for stage in listed},
-            _workers(connection),
+            roster(connection),
             usage + usage_above(connection, usage.upto),
             _next_due(connection),
         )
@@ -150,26 +155,6 @@ def usage_above(connection: Connection, mark: int) -> Usage:
     return Usage(
         row["upto"] or mark, row["n"], tokens, float(row["usd"] or 0), int(row["unpriced"] or 0)
     )
-
-
-def _workers(connection: Connection) -> list[dict[str, Any]]:
-    """The workers whose lease runs, with the jobs that they hold."""
-    at = now(connection)
-    holding = (
-        select(jobs.c.worker_id, func.count().label("n"))
-        .where(in_state("claimed"))
-        .group_by(jobs.c.worker_id)
-    )
-    held = {row.worker_id: row.n for row in connection.execute(holding)}
-    alive = select(workers).where(workers.c.alive == literal_column("1")).order_by(workers.c.id)
-    return [
-        {
-            "id": row.id, "host": row.host.split("/")[0], "pid": row.pid,
-            "stages": row.stages.split(), "jobs": held.get(row.id, 0),
-            "lease_s": round(row.lease_until - at, 1),
-        }
-        for row in connection.execute(alive)
-    ]  # fmt: skip
 
 
 def _next_due(connection: Connection) -> float | None:

@@ -163,6 +163,7 @@ def take_back(
             reason=case((hopeless, "worker_died"), else_=None),
             crashes=jobs.c.crashes + 1,
             worker_id=None,
+            claimed_at=None,
         )
         .returning(jobs.c.stage, jobs.c.state)
     )

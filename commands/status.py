@@ -3,7 +3,8 @@
 Jobs are counted by stage and state: pending (to do), claimed (somebody works on it), done,
 rejected (the subject is at fault, with a reason), failed (gave up; `annoy retry` takes it up
 again), deferred (tried again later), suspect (its last worker died). `wanted` is what the next
-run will enter, yield is done out of all that ended.
+run will enter, yield is done out of all that ended. A claim is stuck when its worker is gone and
+no other runs to take it back.
 
 \b
 Examples:
@@ -15,6 +16,7 @@ Examples:
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import click
 
@@ -98,14 +100,28 @@ def _yield(states: dict[str, int] | object) -> str:
 
 
 def _print_workers(at: Standing) -> None:
-    if at.workers:
-        columns = ["worker", "host", "pid", "jobs", "lease_s", "stages"]
-        rows = [
-            [w["id"], w["host"], w["pid"], w["jobs"], w["lease_s"], " ".join(w["stages"])]
-            for w in at.workers
-        ]
-        print_table(columns, rows)
-        click.echo()
+    if not at.workers:
+        return
+    columns = ["worker", "host", "pid", "jobs", "ended", "per_minute", "lease_s", "stages"]
+    rows = [
+        [w["id"], w["host"], w["pid"], w["jobs"], w["ended"], w["per_minute"],
+         w["lease_s"] if w["alive"] else "gone", " ".join(w["stages"])]
+        for w in at.workers
+    ]  # fmt: skip
+    print_table(columns, rows)
+    hosts = at.roster.hosts
+    if len(hosts) > 1:
+        told = (f"{name} ({h['workers']} workers, {h['jobs']} jobs)" for name, h in hosts.items())
+        click.echo(f"hosts: {', '.join(told)}")
+    click.echo(f"rate: {at.roster.per_minute:,.0f} jobs per minute since they started")
+    if oldest := at.roster.oldest_claim:
+        click.echo(f"oldest claim: {_claim(oldest)}")
+    click.echo()
+
+
+def _claim(claim: dict[str, Any]) -> str:
+    since = "" if claim["for_s"] is None else f" for {claim['for_s']:,.0f} s"
+    return f"{claim['stage']} of {claim['subject']}, held by worker {claim['worker']}{since}"
 
 
 def _tokens(usage: Usage) -> str:
@@ -129,9 +145,16 @@ def _hints(at: Standing) -> list[str]:
     if failed := at.total("failed"):
         hints.append(f"{failed:,} failed: annoy sql 'SELECT * FROM v_failures', then annoy retry")
     if suspect := at.total("suspect"):
-        hints.append(f"{suspect:,} suspect: their worker died; annoy run takes them one by one")
+        worst = at.roster.suspects[0] if at.roster.suspects else None
+        first = (
+            f" ({worst['stage']} of {worst['subject']}: {worst['crashes']} deaths)" if worst else ""
+        )
+        hints.append(f"{suspect:,} suspect{first}: their worker died; annoy run takes them singly")
     if at.next_due is not None:
         hints.append(f"{at.total('deferred'):,} deferred: the next is due in {at.next_due:.0f} s")
-    if at.total("claimed") and not at.workers:
-        hints.append(f"{at.total('claimed'):,} held by workers that are gone: annoy run")
+    if stuck := at.roster.n_stuck:
+        hints.append(
+            f"{stuck:,} stuck: their worker is gone ({_claim(at.roster.stuck[0])}); "
+            "any annoy run takes them back"
+        )
     return hints

@@ -17,7 +17,7 @@ FLOORS: tuple[str, ...] = (
     views progress""",
     "engines schema database sandbox tracing endpoints teachers",
     """policies planning rehoming counting ledger workforce writing wanting executing drawing
-    asking checkers hands standing pricing budgeting thrift pacing""",
+    asking checkers hands standing pricing budgeting thrift pacing roster""",
     # the rest: the stages, the loop, and what is built beside it
 )
 ROOF = "__main__"

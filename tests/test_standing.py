@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
-from annoy_store import workforce
+from annoy_store import ledger, workforce
 from annoy_store.counting import count
-from annoy_store.database import Store
+from annoy_store.database import Store, now
 from annoy_store.stages import PIPELINE
 from annoy_store.standing import Standing, Usage, standing
-from annoy_store.tables import attempts, calls, jobs, prices, prompts, teachers
+from annoy_store.tables import attempts, calls, jobs, prices, prompts, teachers, workers
 from tests import given as make
+from tests.toys import add_sources, plan
 
 PRICE = {"model": "m", "input": 1.0, "cached": 0.1, "output": 2.0}
 
@@ -124,3 +126,89 @@ def test_workers_alive_with_what_they_hold(store: Store) -> None:
     assert 0 < alive["lease_s"] <= 30
     assert "/" not in alive["host"]
     assert at.next_due == 0.0
+
+
+# Who works, and what wants a look ------------------------------------------------------------
+
+
+def claim(store: Store, worker: int, subjects: range, ago: float = 0.0) -> None:
+    row = {"stage": "parse", "variant_id": 1, "state": "claimed", "worker_id": worker}
+    with store.write() as connection:
+        at = now(connection) - ago
+        connection.execute(
+            insert(jobs), [{"subject_id": i, "claimed_at": at, **row} for i in subjects]
+        )
+
+
+def enlisted(store: Store, **columns: Any) -> int:
+    with store.write() as connection:
+        worker = workforce.enlist(connection, ["parse"], 30.0)
+        columns = {key: value(now(connection)) for key, value in columns.items()}
+        if columns:
+            connection.execute(update(workers).where(workers.c.id == worker).values(**columns))
+    return worker
+
+
+def test_a_rate_is_what_a_worker_ended_since_it_started(store: Store) -> None:
+    slow = enlisted(store, started_at=lambda at: at - 120, host=lambda _: "far/boot")
+    quick = enlisted(store, started_at=lambda at: at - 60)
+    with store.write() as connection:
+        count(connection, slow, {("parse", "done"): 8, ("parse", "rejected"): 2})
+        count(connection, quick, {("parse", "done"): 30, ("parse", "claimed"): 5})
+    told = look(store).as_dict()
+    rates = {w["id"]: (w["ended"], round(w["per_minute"])) for w in told["workers"]}
+    assert rates == {slow: (10, 5), quick: (30, 30)}
+    assert round(told["per_minute"]) == 35
+    assert {name: h["workers"] for name, h in told["hosts"].items()} == {
+        "far": 1, platform.node(): 1,
+    }  # fmt: skip
+
+
+def test_the_oldest_claim_is_told(store: Store) -> None:
+    assert look(store).roster.oldest_claim is None
+    first, second = enlisted(store), enlisted(store)
+    claim(store, first, range(1, 3), ago=5)
+    claim(store, second, range(3, 4), ago=90)
+    oldest = look(store).as_dict()["oldest_claim"]
+    assert (oldest["stage"], oldest["subject"], oldest["worker"]) == ("parse", 3, second)
+    assert 89 < oldest["for_s"] < 100
+
+
+def test_a_worker_that_claims_says_since_when(store: Store) -> None:
+    add_sources(store, 2)
+    plan(store)
+    worker = enlisted(store)
+    with store.write() as connection:
+        (first, second) = ledger.claim(connection, worker, "spread", 1, 2)
+    assert look(store).roster.oldest_claim == {
+        "stage": "spread", "subject": first.subject_id, "worker": worker, "for_s": pytest.approx(10, abs=10),
+    }  # fmt: skip
+    with store.write() as connection:
+        ledger.release(connection, worker, [first, second])
+    assert look(store).roster.oldest_claim is None
+
+
+def test_claims_of_those_who_are_gone_are_stuck(store: Store) -> None:
+    working = enlisted(store)
+    silent = enlisted(store, lease_until=lambda at: at - 1, host=lambda _: "far")
+    killed = enlisted(store, process_start=lambda _: "another time")
+    for worker, subjects in ((working, range(3)), (silent, range(3, 5)), (killed, range(5, 6))):
+        claim(store, worker, subjects, ago=worker)
+    told = look(store).as_dict()
+    assert {w["id"]: w["alive"] for w in told["workers"]} == {
+        working: True, silent: False, killed: False,
+    }  # fmt: skip
+    assert told["n_stuck"] == 3
+    assert (told["stuck"][0]["subject"], told["stuck"][0]["worker"]) == (5, killed)
+
+
+def test_suspects_are_told_the_deadliest_first(store: Store) -> None:
+    row = {"stage": "generate", "variant_id": 1, "state": "suspect"}
+    with store.write() as connection:
+        connection.execute(
+            insert(jobs), [{"subject_id": i, "crashes": i % 3, **row} for i in range(1, 6)]
+        )
+        count(connection, 0, {("generate", "suspect"): 5})
+    suspects = look(store).as_dict()["suspects"]
+    assert len(suspects) == 5
+    assert suspects[0]["crashes"] == 2

@@ -104,6 +104,7 @@ def upgrade() -> None:
         sa.Column("crashes", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("worker_id", sa.BigInteger(), nullable=True),
         sa.Column("due_at", sa.Double(), nullable=True),
+        sa.Column("claimed_at", sa.Double(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("detail", sa.Text(), nullable=True),
         sa.CheckConstraint(

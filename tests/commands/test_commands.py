@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +168,24 @@ def test_status_is_the_funnel_in_order(annoy: Annoy, worked: Path) -> None:
     ]
     assert names == list(STAGES)
     assert "next: annoy export codeio DIR" in result.stdout
+
+
+def test_status_says_who_is_gone_and_what_it_held(annoy: Annoy, worked: Path) -> None:
+    db = sqlite3.connect(worked)
+    db.execute("INSERT INTO workers VALUES (900, 'far/boot', 7, '1', 'parse', 1, 0.0, 0.0)")
+    db.execute(
+        "UPDATE jobs SET state = 'claimed', worker_id = 900, claimed_at = 0.0 WHERE stage = 'parse'"
+    )
+    db.execute("UPDATE jobs SET state = 'suspect', crashes = 2 WHERE stage = 'generate'")
+    db.execute("INSERT INTO counters VALUES (900, 'generate', 'suspect', 3)")
+    db.commit()
+    db.close()
+    shown = annoy("status").stdout
+    assert re.search(r"900 +far +7 +\d", shown)
+    assert "gone" in shown
+    assert "oldest claim: parse of" in shown
+    assert re.search(r"stuck: their worker is gone \(parse of \d+, held by worker 900", shown)
+    assert re.search(r"suspect \(generate of \d+: 2 deaths\)", shown)
 
 
 def test_status_of_an_empty_store(annoy: Annoy) -> None:
