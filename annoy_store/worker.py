@@ -3,8 +3,9 @@
 Decisions
 - One thread talks to the store (`desk.py`). Lanes work in others and hand back how jobs ended.
   It sleeps until something has, and gathers what follows, so that one commit serves many: for
-  `FED_SECONDS` while every lane has enough to do, which is also what kill -9 can lose; for a few
-  times as long as the last commit took when one has not, so that a short chain is not kept waiting.
+  `FED_SECONDS` or a few dozen while every lane has enough to do, which is also what kill -9 can
+  lose; for a few times as long as the last commit took when one has not, so that a short chain is
+  not kept waiting.
 - Stages near the end are fed first: chains close early, and what waits is small.
 - A run ends when nothing that it may claim is pending, due, suspect or held by anybody else. It
   plans once more before it ends, and it waits for others, saying for whom.
@@ -34,7 +35,7 @@ from annoy_store.settings import RunSettings
 from annoy_store.stages import PIPELINE
 from annoy_store.workforce import DECLARED_DEAD, MAX_CRASHES
 
-COMMIT_ROWS = 500
+COMMIT_ROWS = (32, 500)  # worth a commit; the most of one, when they come faster than it
 GATHER_SECONDS = (0.005, 0.1)
 GATHER_FACTOR = 4
 FED_SECONDS = 0.2
@@ -222,14 +223,15 @@ class Worker:
             return []
         gathered: list[Ended | Stopped] = []
         until = time.monotonic() + LOOK_SECONDS
-        while len(gathered) < COMMIT_ROWS and (left := until - time.monotonic()) > 0:
+        enough, most = COMMIT_ROWS
+        while len(gathered) < most and (left := until - time.monotonic()) > 0:
             try:
                 gathered.append(self._results.get(timeout=left))
             except Empty:
                 break
             if len(gathered) == 1:
                 until = time.monotonic() + self._window()
-            if self._results.empty() and self._is_hungry():
+            if self._results.empty() and (len(gathered) >= enough or self._is_hungry()):
                 break
         return self._kept(gathered)
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 
 HEAD_START = 3.0
 ALIKE = 1024
-_REMEMBERED = 10_000
+_REMEMBERED = 4096
 
 
 class Vanguard:
