@@ -102,12 +102,13 @@ class Purse:
     async def take(self, amount: float) -> None:
         """Set `amount` aside, in the order of asking. Raises NotNow when it is not to be had."""
         async with self._turn:
+            self._change.clear()
             while not await self._has(amount):
-                if self._drained or not self._aside:
+                if self._drained or not (self._aside or self._change.is_set()):
                     self.reached = not self._drained
                     raise NotNow(str(self))
-                self._change.clear()
                 await self._change.wait()
+                self._change.clear()
             self._left -= amount
             self._aside += amount
 

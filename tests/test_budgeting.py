@@ -142,6 +142,30 @@ def test_draining_ends_the_wait_for_money(sqlite_store: Store) -> None:
     asyncio.run(wait())
 
 
+def test_what_is_given_back_while_more_is_asked_for_counts(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last call in flight ends while the store says that there is nothing left."""
+
+    async def scene() -> None:
+        purse = Purse(sqlite_store, "tokens", 100.0)
+        await purse.take(80.0)
+        booking = purse._book
+
+        def slowly(spent: float, back: float, least: float, most: float) -> float:
+            block = booking(spent, back, least, most)
+            loop.call_soon_threadsafe(purse.settle, 80.0, 10.0)
+            monkeypatch.undo()
+            return block
+
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(purse, "_book", slowly)
+        await purse.take(85.0)
+        assert not purse.reached
+
+    asyncio.run(asyncio.wait_for(scene(), 10))
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     cap=st.integers(50, 400),
