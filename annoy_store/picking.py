@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, FromClause, func, literal_column, select
 
+from annoy_store.edges import ALIASES, STAGES_OF, TABLES
 from annoy_store.errors import UsageError
-from annoy_store.showing import ALIASES, STAGES_OF, TABLES
 from annoy_store.tables import VERDICTS, jobs, verdicts
 
 ENDED_BADLY = jobs.c.state.in_([literal_column("'rejected'"), literal_column("'failed'")])

@@ -1,10 +1,9 @@
 """One row with its whole lineage: what it came from, and what came of it.
 
 Decisions
-- The store is a graph from origins to exports. Its edges are the `EDGES` here, each one SELECT of
-  (up, down) ids; going up and going down are two ways to read the same line.
 - What is above is complete and in the order in which it came about. What is below is a tree, at
   most `most` rows along one edge, with the number that was left out.
+- Tries stand with their call, as jobs with their subject: they are what asking cost.
 """
 
 from __future__ import annotations
@@ -13,64 +12,37 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Connection, FromClause, Select, Table, func, select, union_all
+from sqlalchemy import Connection, func, select
 
 from annoy_store.database import among
-from annoy_store.errors import UsageError
-from annoy_store.tables import (
-    calls,
-    executions,
-    export_rows,
-    exports,
-    io_pairs,
-    jobs,
-    origins,
-    pair_checks,
-    prompts,
-    responses,
-    sample_origins,
-    samples,
-    sources,
-    teachers,
-    turns,
-    verdicts,
+from annoy_store.edges import (
+    ALIASES,
+    CHAIN,
+    CHAINS,
+    EDGES,
+    KINDS,
+    STAGES_OF,
+    TABLES,
+    UPWARD_ONLY,
+    Key,
 )
+from annoy_store.errors import UsageError
+from annoy_store.standing import Usage, usage_of
+from annoy_store.tables import attempts, export_rows, exports, hidden, jobs, retractions
 
-TABLES: dict[str, Table] = {
-    "origin": origins, "source": sources, "turn": turns, "prompt": prompts, "teacher": teachers,
-    "call": calls, "response": responses, "sample": samples, "execution": executions,
-    "io_pair": io_pairs, "pair_check": pair_checks, "verdict": verdicts, "export": exports,
-    "export_row": export_rows,
-}  # fmt: skip
-CHAIN = "chain"
-KINDS = (*TABLES, CHAIN)
-ALIASES = {"pair": "io_pair", "check": "pair_check", "exec": "execution"}
-STAGES_OF = {
-    "source": ("transform",), "call": ("complete",), "response": ("parse", "verify"),
-    "sample": ("generate",), "io_pair": ("predict",), "verdict": ("revise",),
-}  # fmt: skip
 MIN_DIGEST = 6
-Key = tuple[str, int]
-
-
-@dataclass(frozen=True)
-class Edge:
-    """Rows of one kind that lead to rows of another, as a SELECT of their ids `up` and `down`."""
-
-    above: str
-    below: str
-    pairs: FromClause
 
 
 @dataclass(frozen=True)
 class Node:
-    """A row, the jobs that were done on it, and the row that led here on the way down."""
+    """A row, the jobs that were done on it, a call's tries, and the row that led here from above."""
 
     kind: str
     id: int
     row: Mapping[str, Any]
     jobs: tuple[Mapping[str, Any], ...] = ()
     parent: Key | None = None
+    tries: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def key(self) -> Key:
@@ -79,66 +51,24 @@ class Node:
 
 @dataclass(frozen=True)
 class Lineage:
-    """A row, what it came from in order, what came of it, and how many were left out by kind."""
+    """A row, what it came from in order, what came of it, and how many were left out by kind.
+
+    `cost` is what asking used to get here, `cost_below` what was used for all that is shown of what
+    came of it. `exports` are the places in published exports that hold the row or what came of it.
+    """
 
     subject: Node
     above: tuple[Node, ...]
     below: tuple[Node, ...]
     left_out: Mapping[str, int]
+    cost: Usage
+    cost_below: Usage
+    exports: tuple[Mapping[str, Any], ...] = ()
+    taken_down: bool = False
 
-
-def _edge(above: str, below: str, up: Any, down: Any, joined: Any = None) -> Edge:
-    chosen: Select[Any] = select(up.label("up"), down.label("down"))
-    return Edge(
-        above, below, (chosen.select_from(joined) if joined is not None else chosen).subquery()
-    )
-
-
-def _chains(up: Column[int], *joined: Any) -> FromClause:
-    """(up, chain): a chain is named by its first answer, later ones say whose they are.
-
-    What is joined stands inside the union: SQLite would make the whole union for one row outside.
-    """
-    answered: Any = turns.join(calls, calls.c.prompt_id == turns.c.prompt_id).join(
-        responses, responses.c.call_id == calls.c.id
-    )
-    for table in joined:
-        answered = answered.join(table, table.c.response_id == responses.c.id)
-    about_pairs = select(up.label("up")).where(turns.c.io_pair_id.is_not(None))
-    first = about_pairs.add_columns(responses.c.id.label("down")).where(turns.c.number == 1)
-    later = about_pairs.add_columns(turns.c.chain_response_id.label("down")).where(
-        turns.c.number > 1
-    )
-    return union_all(first.select_from(answered), later.select_from(answered)).subquery()
-
-
-_CHAINS = _chains(responses.c.id)
-EDGES = (
-    _edge("origin", "source", origins.c.id, origins.c.source_id),
-    _edge("source", "turn", turns.c.source_id, turns.c.id),
-    _edge("io_pair", "turn", turns.c.io_pair_id, turns.c.id),
-    _edge(
-        "verdict", "turn", verdicts.c.id, turns.c.id,
-        verdicts.join(turns, turns.c.revises_response_id == verdicts.c.response_id),
-    ),
-    _edge("turn", "prompt", turns.c.id, turns.c.prompt_id),
-    _edge("prompt", "call", calls.c.prompt_id, calls.c.id),
-    _edge("call", "response", responses.c.call_id, responses.c.id),
-    _edge("response", "sample", sample_origins.c.response_id, sample_origins.c.sample_id),
-    _edge("sample", "execution", executions.c.sample_id, executions.c.id),
-    _edge("sample", "io_pair", io_pairs.c.sample_id, io_pairs.c.id),
-    _edge("io_pair", "pair_check", pair_checks.c.io_pair_id, pair_checks.c.id),
-    _edge("response", "execution", executions.c.response_id, executions.c.id),
-    _edge("response", "verdict", verdicts.c.response_id, verdicts.c.id),
-    Edge("response", CHAIN, _CHAINS),
-    Edge("verdict", CHAIN, _chains(verdicts.c.id, verdicts)),
-    _edge(CHAIN, "export_row", export_rows.c.chain_id, export_rows.c.id),
-    _edge("sample", "export_row", export_rows.c.sample_id, export_rows.c.id),
-)  # fmt: skip
-UPWARD_ONLY = (
-    _edge("teacher", "response", responses.c.teacher_id, responses.c.id),
-    _edge("export", "export_row", export_rows.c.export_id, export_rows.c.id),
-)
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        return *self.above, self.subject, *self.below
 
 
 def lineage(connection: Connection, name: str, most: int = 20) -> Lineage:
@@ -151,7 +81,12 @@ def lineage(connection: Connection, name: str, most: int = 20) -> Lineage:
     links, left_out = _descend(connection, subject, most)
     below = _fetch(connection, links)
     (node,) = _fetch(connection, {subject: None})
-    return Lineage(node, tuple(above), tuple(below), left_out)
+    return Lineage(
+        node, tuple(above), tuple(below), left_out,
+        _cost(connection, [*above, node]), _cost(connection, below),
+        tuple(_exports(connection, [*above, node, *below])),
+        _is_hidden(connection, [*above, node]),
+    )  # fmt: skip
 
 
 def find(connection: Connection, name: str) -> Key:
@@ -179,7 +114,7 @@ def _only(found: Sequence[int], name: str) -> int:
 
 def _exists(connection: Connection, kind: str, row_id: int) -> bool:
     if kind == CHAIN:
-        chosen = select(_CHAINS.c.down).where(_CHAINS.c.down == row_id).limit(1)
+        chosen = select(CHAINS.c.down).where(CHAINS.c.down == row_id).limit(1)
     else:
         chosen = select(TABLES[kind].c.id).where(TABLES[kind].c.id == row_id)
     return connection.scalar(chosen) is not None
@@ -240,12 +175,19 @@ def _fetch(connection: Connection, keys: Mapping[Key, Key | None]) -> list[Node]
     """The rows and jobs of `keys`, in their order, one query per kind."""
     rows: dict[Key, Mapping[str, Any]] = {}
     done: dict[Key, list[Mapping[str, Any]]] = {}
+    tried: dict[int, list[Mapping[str, Any]]] = {}
     for kind in {kind for kind, _ in keys}:
         ids = [row_id for k, row_id in keys if k == kind]
         rows.update(_rows(connection, kind, ids))
         for job in _jobs(connection, kind, ids):
             done.setdefault((kind, job.pop("subject_id")), []).append(job)
-    return [Node(*key, rows[key], tuple(done.get(key, ())), parent) for key, parent in keys.items()]
+        if kind == "call":
+            tried = _tries(connection, ids)
+    return [
+        Node(*key, rows[key], tuple(done.get(key, ())), parent,
+             tuple(tried.get(key[1], ())) if key[0] == "call" else ())
+        for key, parent in keys.items()
+    ]  # fmt: skip
 
 
 def _rows(connection: Connection, kind: str, ids: Iterable[int]) -> dict[Key, Mapping[str, Any]]:
@@ -265,3 +207,42 @@ def _jobs(connection: Connection, kind: str, ids: Iterable[int]) -> list[dict[st
     ).where(jobs.c.stage.in_(STAGES_OF[kind]), among(connection, jobs.c.subject_id, ids))  # fmt: skip
     ordered = chosen.order_by(jobs.c.stage, jobs.c.variant_id)
     return [dict(row) for row in connection.execute(ordered).mappings()]
+
+
+def _tries(connection: Connection, ids: Iterable[int]) -> dict[int, list[Mapping[str, Any]]]:
+    """The attempts of calls, in the order of time."""
+    chosen = select(attempts).where(among(connection, attempts.c.call_id, ids))
+    found: dict[int, list[Mapping[str, Any]]] = {}
+    for row in connection.execute(chosen.order_by(attempts.c.id)).mappings():
+        found.setdefault(row["call_id"], []).append(dict(row))
+    return found
+
+
+def _cost(connection: Connection, nodes: Iterable[Node]) -> Usage:
+    ids = [node.id for node in nodes if node.kind == "call"]
+    return usage_of(connection, among(connection, attempts.c.call_id, ids)) if ids else Usage()
+
+
+def _exports(connection: Connection, nodes: Iterable[Node]) -> list[Mapping[str, Any]]:
+    """Where published exports hold these rows; `row` counts from 1."""
+    ids = [node.id for node in nodes if node.kind == "export_row"]
+    back = select(retractions.c.export_id).where(retractions.c.export_row_id == export_rows.c.id)
+    chosen = (
+        select(exports.c.id.label("export_id"), exports.c.format, exports.c.folder,
+               export_rows.c.split, (export_rows.c.position + 1).label("row"),
+               back.exists().label("taken_back"))
+        .join(exports, exports.c.id == export_rows.c.export_id)
+        .where(exports.c.published_at.is_not(None), among(connection, export_rows.c.id, ids))
+        .order_by(exports.c.id, export_rows.c.position)
+    )  # fmt: skip
+    return [dict(row) for row in connection.execute(chosen).mappings()] if ids else []
+
+
+def _is_hidden(connection: Connection, nodes: Iterable[Node]) -> bool:
+    """Whether a row, or a source or sample that it came from, is taken down."""
+    for kind in ("source", "sample"):
+        ids = [node.id for node in nodes if node.kind == kind]
+        gone = hidden.c.kind == kind, among(connection, hidden.c.subject_id, ids)
+        if ids and connection.execute(select(hidden.c.kind).where(*gone)).first():
+            return True
+    return False

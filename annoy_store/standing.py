@@ -8,10 +8,10 @@ again (`--watch`) reads only what is new.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, null, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, null, select
 
 from annoy_store.contracts import Stage
 from annoy_store.counting import funnel
@@ -126,6 +126,11 @@ def _count(connection: Connection, table: str) -> int:
 
 def usage_above(connection: Connection, mark: int) -> Usage:
     """What the attempts with an id above `mark` used, at the prices of their time."""
+    return replace(found := usage_of(connection, attempts.c.id > mark), upto=found.upto or mark)
+
+
+def usage_of(connection: Connection, where: ColumnElement[bool]) -> Usage:
+    """What some attempts used, at the prices of their time."""
     valid = (
         select(func.max(prices.c.from_time))
         .where(prices.c.model == teachers.c.model, prices.c.from_time <= attempts.c.started_at)
@@ -149,11 +154,11 @@ def usage_above(connection: Connection, mark: int) -> Usage:
         .select_from(attempts.join(teachers, teachers.c.id == attempts.c.teacher_id))
         .join(prices, and_(prices.c.model == teachers.c.model, prices.c.from_time == valid),
               isouter=True)
-        .where(attempts.c.id > mark)
+        .where(where)
     ).one()._mapping  # fmt: skip
     tokens = {name: int(row[name] or 0) for name in TOKENS}
     return Usage(
-        row["upto"] or mark, row["n"], tokens, float(row["usd"] or 0), int(row["unpriced"] or 0)
+        row["upto"] or 0, row["n"], tokens, float(row["usd"] or 0), int(row["unpriced"] or 0)
     )
 
 

@@ -1,14 +1,18 @@
 """Show one row with its whole lineage, from origin to export.
 
-What it came from is told in full, in order, with how each stage's work on it ended; what came
-of it is a tree. ID is a number, or the beginning of a digest. A chain has the number of its
-first answer; `pair` stands for io_pair. `random` picks a row to read: of a kind, with a verdict
-or mismatch, or turned down for a reason; without a word, any verdict.
+A summary comes first: where it is from, how it ended, what asking cost, which exports hold it.
+What it came from is told in full, in order, with how each stage's work on it ended and what
+changed from one turn to the next; what came of it is a tree. ID is a number, or the beginning of
+a digest. A chain has the number of its first answer; `pair` stands for io_pair. FILE:LINE is a
+line of an exported file. `random` picks a row to read: of a kind, with a verdict or mismatch, or
+turned down for a reason; without a word, any verdict. On a terminal it is shown in a pager
+(PAGER) and in colours (unless NO_COLOR).
 
 \b
 Examples:
   annoy show source:1
-  annoy show chain:42 | less
+  annoy show chain:42
+  annoy show out/codeio/train.jsonl:17
   annoy show sample:9f2c41 --json
   annoy show random wrong
   annoy show random syntax_error
@@ -16,20 +20,23 @@ Examples:
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 
 import click
 
+from annoy_store.edges import KINDS
+from annoy_store.exporting.publications import line_of_file
 from annoy_store.picking import pick
-from annoy_store.showing import KINDS, lineage
-from annoy_store.telling import as_dict, tell
+from annoy_store.showing import lineage
+from annoy_store.telling import as_dict, pieces
 
+from ._page import page
 from ._shared import json_option, print_json, store_of
-from ._text import safe
 
 
 @click.command(help=__doc__, epilog=f"Kinds: {', '.join(KINDS)}.")
-@click.argument("name", metavar="KIND:ID")
+@click.argument("name", metavar="KIND:ID|FILE:LINE|random")
 @click.argument("wanted", metavar="[FILTER]", required=False)
 @click.option("--most", default=20, show_default=True, help="Rows shown along one edge below.")
 @json_option
@@ -40,9 +47,10 @@ def command(ctx: click.Context, name: str, wanted: str | None, most: int, as_jso
     with store_of(ctx).read() as connection:
         if name == "random":
             name = pick(connection, wanted, Random())
+        elif (file := Path(name.rpartition(":")[0])).suffix and file.is_file():
+            name = f"export_row:{line_of_file(connection, file, name.rpartition(':')[2])}"
         found = lineage(connection, name, most)
     if as_json:
         print_json(as_dict(found))
         return
-    for line in tell(found):
-        click.echo(safe(line))
+    page(pieces(found))

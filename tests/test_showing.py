@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import insert, select
 
 from annoy_store.database import Store
+from annoy_store.edges import EDGES, KINDS, TABLES
 from annoy_store.errors import UsageError
-from annoy_store.showing import EDGES, KINDS, TABLES, Lineage, lineage
+from annoy_store.showing import Lineage, lineage
 from annoy_store.tables import jobs, responses, samples, sources, turns
 from annoy_store.telling import as_dict, tell
 from tests import chains

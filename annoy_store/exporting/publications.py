@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -126,6 +127,29 @@ def describe(connection: Connection, taken_back: Sequence[tuple[int, str]]) -> l
              "reason": reasons[row.id]}
         )  # fmt: skip
     return sorted(said, key=lambda one: (one["export"], one["file"], one["line"]))
+
+
+def line_of_file(connection: Connection, file: Path, line: str) -> int:
+    """Return the export row that a line (from 1) of an exported file holds.
+
+    Raises UsageError when the file is not of an export of this store, or has no such line.
+    """
+    try:
+        about = orjson.loads((file.resolve().parent / "export.json").read_bytes())
+        entry = next(f for f in about["files"] if f["name"] == file.name)
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):
+        raise UsageError(f"{file} is not a file of an export: no export.json names it") from None
+    if not line.isdecimal() or not 1 <= int(line[:18]) <= entry["rows"]:
+        raise UsageError(f"{file} has the lines 1 to {entry['rows']:,}, and none {line}")
+    found = connection.scalar(
+        select(export_rows.c.id)
+        .join(exports, exports.c.id == export_rows.c.export_id)
+        .where(exports.c.digest == about["digest"])
+        .where(export_rows.c.position == entry["first"] + int(line) - 1)
+    )
+    if found is None:
+        raise UsageError(f"{file} was not exported from this store; see: annoy exports")
+    return int(found)
 
 
 def held(connection: Connection, line: Sequence[int]) -> int:

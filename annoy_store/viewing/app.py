@@ -20,13 +20,14 @@ from starlette.routing import Route
 
 from annoy_store.counting import funnel
 from annoy_store.database import Store
+from annoy_store.edges import KINDS, TABLES
 from annoy_store.errors import UsageError
 from annoy_store.querying import Described, asking, describe
 from annoy_store.reports.flow import FAILURES, FUNNEL, SUBJECT
 from annoy_store.reports.page import section, tiles_of
 from annoy_store.reports.page import style_sheet as report_style
 from annoy_store.reports.shapes import Ref
-from annoy_store.showing import KINDS, TABLES, lineage
+from annoy_store.showing import lineage
 from annoy_store.snapshot import asking as snapshot
 from annoy_store.tables import verdicts, workers
 from annoy_store.viewing import colours
