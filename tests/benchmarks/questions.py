@@ -43,9 +43,7 @@ QUESTIONS = {
     "pass rate by length of the prompt": f"""
         SELECT p.n_chars - p.n_chars % 500, COUNT(*), {RIGHT} FROM v_answers a
         JOIN prompts p ON p.id = a.prompt_id WHERE a.status IS NOT NULL GROUP BY 1""",
-    "what a correct answer costs": """
-        SELECT c.kind, SUM(c.cost_usd) / NULLIF((SELECT COUNT(*) FROM v_answers a
-            WHERE a.kind = c.kind AND a.status = 'correct'), 0) FROM v_cost c GROUP BY c.kind""",
+    "what a correct answer costs": "SELECT * FROM v_cost_per_correct",
     "repositories with the worst pass rate": """
         SELECT o.repo, SUM(a.n), SUM(a.good) / SUM(a.n) AS rate FROM (
             SELECT p.sample_id, COUNT(*) AS n,
