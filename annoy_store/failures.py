@@ -96,7 +96,8 @@ def _answers(ask: Ask) -> list[Failure]:
     made = []
     for stage, kind, status, mismatch, error, message, n, example in ask(_ANSWERS):
         reason = f"{status}:{mismatch or error}" if mismatch or error else status
-        made.append(_failure(stage, kind, reason, message, n, f"response:{example}", status))
+        word = reason if status == "wrong" else status
+        made.append(_failure(stage, kind, reason, message, n, f"response:{example}", word))
     return made
 
 

@@ -6,10 +6,15 @@ import re
 
 _HINTS: tuple[tuple[str, str], ...] = (
     (r"missing_module:(?P<module>[\w.]+)", "pip install {package} for the interpreter of --python, then annoy retry generate --state rejected --like missing_module:{module}, then annoy run"),
+    (r"missing_module", "it needs a package; which one most of all: annoy sql 'SELECT * FROM v_missing_modules ORDER BY samples DESC', then pip install it for the interpreter of --python and annoy replan generate"),
     (r"worker_died", "its workers died of it, again and again; free memory or use fewer --slots, then annoy retry {stage}"),
     (r"not_wanted", "taken down, or done in the meantime; nothing to do"),
     (r"not_recorded", "the replay file has no answer to it; use another teacher, then annoy retry complete --state rejected --like not_recorded"),
     (r"content_filter|refused", "the provider refuses this prompt; another model may not: annoy retry complete --state rejected --like {reason}, then annoy run -m MODEL"),
+    (r"wrong:rounding", "near, but outside the tolerance; if that is near enough for you: annoy policy tolerance=0.01, then annoy recheck --run and annoy flips"),
+    (r"wrong:(type|key_missing|key_extra|case|whitespace)", "right or not, it has not the form of the result; read some, then say the form in the template (annoy policy template_predict_output=@FILE)"),
+    (r"wrong:(truncated|empty)", "the value stops short; where finish_reason is length, raise --max-tokens; else the model's mistake"),
+    (r"no_answer", "no JSON at the end of the answer; read some: cut off (raise --max-tokens), or a template that insists (annoy policy template_predict_output=@FILE)"),
     (r"truncated|length", "the answer was cut off; raise --max-tokens, then annoy ask"),
     (r"http_429|limited", "the endpoint is at its limit; lower --max-connections or set --requests-per-minute, then annoy retry complete"),
     (r"http_5\w\w|timeout|unreachable|connect\w*", "the endpoint was down or slow; annoy retry complete"),
@@ -30,7 +35,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (r"wrong_output", "the pair that came with the sample does not hold"),
     (r"SandboxError|sandbox.*", "the sandbox broke, not the code; see annoy doctor, then annoy retry {stage}"),
     (r"[A-Z]\w*(Error|Exception)", "a fault of ours; annoy -v run shows where; afterwards annoy retry {stage}"),
-    (r"wrong|correct|bad_args|no_answer|exception", "the model's mistake; it is told and asked again up to max_turns"),
+    (r"wrong(:\w+)?|correct|bad_args|exception", "the model's mistake; it is told and asked again up to max_turns"),
 )  # fmt: skip
 _PACKAGES = {
     "PIL": "pillow", "bs4": "beautifulsoup4", "cv2": "opencv-python-headless",
@@ -50,6 +55,7 @@ def hint(reason: str, stage: str) -> str:
 
 
 def package(module: str) -> str:
-    """The name under which a module is installed."""
-    top = module.split(".")[0]
-    return _PACKAGES.get(module) or _PACKAGES.get(top, top)
+    """The name under which a module is installed: by the longest part of it that is known."""
+    parts = module.split(".")
+    begun = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+    return next((_PACKAGES[name] for name in begun if name in _PACKAGES), parts[0])

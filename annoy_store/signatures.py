@@ -25,6 +25,13 @@ _RULES = (
     (re.compile(r"\b(?=\w{0,40}\d)(?=\w{0,40}[A-Za-z])\w{16,}\b"), "<id>"),
     (re.compile(r"\b\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?(?:\.\d+)?Z?)?\b"), "<time>"),
     (re.compile(r"(?<![\w<])(?:[A-Za-z]:)?(?:[\w.~@+-]*[/\\])+[\w.~@+-]+"), "<path>"),
+    (
+        re.compile(
+            r"\b[\w-]+\.(?:txt|csv|tsv|jsonl?|ya?ml|toml|xml|html?|py|log|dat|md|png|jpe?g|db)\b",
+            re.IGNORECASE,
+        ),
+        "<path>",
+    ),
     (re.compile(r"(?<![\w.])[-+]?\d[\d_,]*(?:\.\d+)?(?:e[-+]?\d+)?", re.IGNORECASE), "<n>"),
     (re.compile(r"\d+"), "<n>"),
     (re.compile(r"<n>(?:[\s,.:;+*/-]*<n>)+"), "<n>"),

@@ -12,6 +12,7 @@ from annoy_store.contracts import New
 from annoy_store.database import Store
 from annoy_store.failures import SUBJECTS, failures, top
 from annoy_store.hints import hint, package
+from annoy_store.matching import KINDS
 from annoy_store.showing import lineage
 from annoy_store.snapshot.asking import asker
 from annoy_store.stages import STAGES
@@ -108,7 +109,11 @@ def test_every_stage_has_a_subject_that_can_be_shown() -> None:
     ("reason", "stage", "word"),
     [
         ("missing_module:bs4", "generate", "pip install beautifulsoup4"),
-        ("missing_module:google.protobuf.text_format", "generate", "pip install google"),
+        ("missing_module:google.protobuf.text_format", "generate", "pip install protobuf"),
+        ("missing_module", "generate", "v_missing_modules"),
+        ("wrong:rounding", "verify", "annoy policy tolerance"),
+        ("wrong:type", "verify", "template_predict_output"),
+        ("no_answer", "verify", "--max-tokens"),
         ("missing_module:sympy.core", "generate", "pip install sympy"),
         ("worker_died", "verify", "annoy retry verify"),
         ("cpu_timeout", "generate", "annoy replan generate"),
@@ -128,6 +133,11 @@ def test_every_reason_of_the_parser_has_a_hint() -> None:
     reasons = {f.reason for f in map(parsing.sections, texts) if isinstance(f, parsing.Fault)}
     assert reasons
     assert all(hint(reason, "parse") for reason in reasons)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_mismatch_has_a_hint(kind: str) -> None:
+    assert hint(f"wrong:{kind}", "verify")
 
 
 def test_what_nobody_knows_has_no_hint() -> None:

@@ -136,9 +136,8 @@ def _lay_out(duck: duckdb.DuckDBPyConnection, folder: Path, state: Manifest) -> 
         files = ", ".join(_quoted(str(folder / file)) for file in kept.files)
         name = f"kept_{table}" if table in _ASKED else table
         duck.execute(f'CREATE VIEW "{name}" AS SELECT * FROM read_parquet([{files}])')
-    counted = "SELECT count(*) AS n FROM variants GROUP BY stage"
-    several = duck.execute(f"SELECT coalesce(max(n), 0) FROM ({counted})").fetchall()[0][0]
-    for statement in statements(single=several <= 1):
+    counted = "SELECT stage FROM variants GROUP BY stage HAVING count(*) > 1"
+    for statement in statements({stage for (stage,) in duck.execute(counted).fetchall()}):
         duck.execute(statement)
 
 

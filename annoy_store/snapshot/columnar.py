@@ -12,6 +12,7 @@ Decisions
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import (
@@ -97,13 +98,17 @@ def _with_question(table: Table) -> FromClause:
 # Views ---------------------------------------------------------------------------------------
 
 
-def statements(single: bool) -> list[str]:
+def statements(several: Collection[str]) -> list[str]:
     """What makes the views of the store, over its tables and `kept_<table>` of those in `ASKED`.
 
-    `single` says that no stage has had more than one variant: then what is there is current.
+    `several` names the stages that have had more than one variant; of the others, what is there is
+    current, and need not be chosen.
     """
     named = [f"CREATE VIEW {t.name} AS SELECT {_shown(t)} FROM kept_{t.name}" for t in ASKED]
-    said = _ONE_VARIANT if single else _VARIANTS
+    said = {
+        name: (_VARIANTS if stage in several else _ONE_VARIANT)[name]
+        for name, stage in _JUDGED_BY.items()
+    }
     known = {view.name: view.sql for view in VIEWS} | _ANEW | said
     order = ["v_current_verdicts", "v_answers", *_HELPERS, *known]
     texts = _HELPERS | known
@@ -126,6 +131,7 @@ _VERDICT = """
            v.execution_id, v.predicted_chars, v.got_chars, v.feedback_chars
     FROM verdicts v JOIN variants w ON w.id = v.variant_id WHERE w.stage = 'verify'
 """
+_JUDGED_BY = {"v_current_pairs": "generate", "v_current_verdicts": "verify"}
 _ONE_VARIANT = {"v_current_pairs": _PAIR, "v_current_verdicts": _VERDICT}
 _VARIANTS = {
     name: f"{sql} QUALIFY row_number() OVER ("

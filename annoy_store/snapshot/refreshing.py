@@ -206,19 +206,23 @@ class _Refresh:
 
 
 def _done_upto(connection: Connection) -> dict[str, int]:
-    """Per `stage/variant`, a subject up to which no job is open."""
+    """Per `stage/variant`, a subject up to which no job is open.
+
+    Grouped by an expression: for a bare column SQLite would read all jobs in the order of their
+    key, and not the small index of the open ones.
+    """
     highest = {
         stage: connection.scalar(select(func.max(jobs.c.subject_id)).where(jobs.c.stage == stage))
         for stage in connection.scalars(select(variants.c.stage).distinct()).all()
     }
     known = connection.execute(select(variants.c.stage, variants.c.id)).all()
     upto = {f"{stage}/{key}": int(highest[stage] or 0) for stage, key in known}
+    stage_of = jobs.c.stage.concat("").label("stage")
     for state in _OPEN:
-        first = select(jobs.c.stage, jobs.c.variant_id, func.min(jobs.c.subject_id))
+        first = select(stage_of, jobs.c.variant_id, func.min(jobs.c.subject_id))
         chosen = first.where(jobs.c.state == literal_column(f"'{state}'"))
-        for stage, key, subject in connection.execute(
-            chosen.group_by(*list(first.selected_columns)[:2])
-        ):
+        grouped = chosen.group_by(stage_of, jobs.c.variant_id)
+        for stage, key, subject in connection.execute(grouped):
             kind = f"{stage}/{key}"
             upto[kind] = min(upto.get(kind, 0), subject - 1)
     return upto

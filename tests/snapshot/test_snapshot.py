@@ -110,8 +110,17 @@ def test_every_view_says_what_the_store_says(store: Store) -> None:
     assert {name for name, n in sizes.items() if n == 0} <= {"v_missing_modules", "v_clusters"}
 
 
-def test_every_view_agrees_while_one_variant_is_all(sqlite_store: Store) -> None:
+@pytest.mark.parametrize("several", ["", "complete", "generate", "verify"])
+def test_every_view_agrees_however_many_variants_a_stage_has(
+    sqlite_store: Store, several: str
+) -> None:
     chains.fill(sqlite_store)
+    with sqlite_store.write() as connection:
+        row = {"stage": several, "digest": "x", "description": "another", "active": 1}
+        if several:
+            connection.execute(insert(variants).values(row))
+        if several == "verify":
+            connection.execute(variants.update().values(active=variants.c.digest == "x"))
     assert_views_agree(sqlite_store)
 
 
