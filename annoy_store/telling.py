@@ -138,7 +138,7 @@ def _tell_node(node: Node, told: list[Sequence[Any]], mark: str = "") -> Iterato
     yield Piece("row", f"{node.kind} {node.id}{mark}")
     if facts := [f"{key} {value}" for key, value in _facts(node)]:
         yield Piece("facts", "; ".join(facts))
-    for words in (*map(_try, node.tries), *map(_job, node.jobs)):
+    for words in (*map(tried, node.tries), *map(_job, node.jobs)):
         yield Piece("job", words)
     if node.kind == "prompt":
         yield from _messages(node.row["messages"], told)
@@ -162,7 +162,7 @@ def _job(job: Mapping[str, Any]) -> str:
     return f"[{job['stage']} {job['state']}{reason}{detail}]"
 
 
-def _try(row: Mapping[str, Any]) -> str:
+def tried(row: Mapping[str, Any]) -> str:
     """One try of a call: how it ended, how long it took, what it used."""
     ended = " ".join(str(row[k]) for k in ("status", "error_class", "http_status") if row[k])
     names = ("prompt", "cached", "completion", "reasoning")
@@ -203,7 +203,7 @@ def _tree(lineage: Lineage) -> Iterator[str]:
     for node in lineage.below:
         depth[node.key] = level = depth[node.parent or lineage.subject.key] + 1
         gist = " ".join(_short(node.row.get(key)) for key in GIST.get(node.kind, ()))
-        ended = " ".join((*map(_try, node.tries), *map(_job, node.jobs)))
+        ended = " ".join((*map(tried, node.tries), *map(_job, node.jobs)))
         yield f"{'  ' * level}{node.kind}:{node.id}  {gist}  {ended}".rstrip()
     for kind, n in lineage.left_out.items():
         yield f"and {n} more of {kind} (--most shows more)"

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from annoy_store.reports.answering import COST, DIFFICULTY, LENGTHS, TRANSITIONS, WRONG
 from annoy_store.reports.charts import Bar, bars
-from annoy_store.reports.flow import FAILURES, FUNNEL, MISSING, SLOWEST, YIELD
+from annoy_store.reports.flow import FAILURES, FUNNEL, YIELD
+from annoy_store.reports.sandboxed import MISSING, SLOWEST
 from annoy_store.reports.shapes import Ask, Drawn, Figure, Ref, Rows, bucketed, sums
 
 SIZES = (2, 3, 4, 6, 11, 51, 101)

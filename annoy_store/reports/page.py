@@ -56,7 +56,8 @@ def tiles_of(tiles: Sequence[Tile]) -> str:
 
 def section(one: Drawn, link: Link) -> str:
     """Return one figure with its title, its meaning and the table behind it."""
-    body = one.svg or element("p", escape(one.nothing), cls="nothing")
+    nothing = element("p", escape(one.nothing), cls="nothing")
+    body = element("div", one.svg, cls="plot") if one.svg else nothing
     about = element("h2", escape(one.title)), element("p", escape(one.meaning), cls="meaning")
     behind = table(one.columns, one.rows, link) if one.rows else ""
     if behind:

@@ -29,7 +29,9 @@ from annoy_store.reports.page import style_sheet as report_style
 from annoy_store.reports.shapes import Ref
 from annoy_store.showing import lineage
 from annoy_store.snapshot import asking as snapshot
+from annoy_store.summarising import summary
 from annoy_store.tables import verdicts, workers
+from annoy_store.telling import tried
 from annoy_store.viewing import colours
 from annoy_store.viewing.guarding import Guard
 from annoy_store.viewing.listings import LISTINGS, Listing
@@ -174,15 +176,17 @@ class _Pages:
             found = lineage(connection, f"{kind}:{key}", BELOW)
         return self._show(
             "row.html", row=told(found.subject), above=[told(n) for n in found.above[::-1]],
-            below=tree(found), left_out=found.left_out, links=links,
+            below=tree(found), left_out=found.left_out, links=links, summary=list(summary(found)),
+            tries=[tried(row) for row in found.subject.tries],
         )  # fmt: skip
 
     def _read_chain(self, key: int, links: Mapping[str, str], subject: tuple[str, int]) -> Response:
         with self.store.read() as connection:
             found = read_chain(connection, key)
-        if found is None:
-            raise HTTPException(404, f"there is no chain {key}")
-        return self._show("chain.html", chain=found, links=links, subject=subject)
+            if found is None:
+                raise HTTPException(404, f"there is no chain {key}")
+            lines = list(summary(lineage(connection, f"chain:{key}", BELOW)))
+        return self._show("chain.html", chain=found, links=links, subject=subject, summary=lines)
 
     def _wanted(self, request: Request) -> tuple[Listing, Wish]:
         listing = LISTINGS.get(request.path_params["listing"])
@@ -221,6 +225,7 @@ class _Pages:
             "sql.html", query=query, engine=engine, columns=columns, rows=rows[:SQL_ROWS],
             cut=len(rows) > SQL_ROWS, trouble=trouble, described=self._describe(),
             kinds=[_kind_of(name) for name in columns],
+            numeric=[_is_numeric(row[i] for row in rows) for i in range(len(columns))],
         )  # fmt: skip
 
     def _describe(self) -> list[Described]:
@@ -267,6 +272,11 @@ def _number(request: Request, name: str) -> int | None:
 
 def _static(name: str) -> str:
     return files("annoy_store.viewing").joinpath("static", name).read_text(encoding="utf-8")
+
+
+def _is_numeric(values: Iterable[Any]) -> bool:
+    filled = [v for v in values if v is not None]
+    return bool(filled) and all(isinstance(v, int | float) for v in filled)
 
 
 def _kind_of(column: str) -> str | None:

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import jinja2
 from markupsafe import Markup
 
+from annoy_store.hints import hint
 from annoy_store.reports.shapes import Ref
 from annoy_store.reports.svg import visible
 from annoy_store.viewing.colours import coloured
@@ -29,7 +30,7 @@ def templates() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         finalize=lambda v: v if isinstance(v, Markup) else "" if v is None else visible(str(v)),
     )  # fmt: skip
-    made.globals |= {"url": url, "link": lambda kind, key: link(Ref(kind, key))}
+    made.globals |= {"url": url, "link": lambda kind, key: link(Ref(kind, key)), "hint": hint}
     made.filters |= {"coloured": coloured, "plain": _plain}
     return made
 

@@ -22,6 +22,8 @@ CUT_OFF = """[...document.querySelectorAll('svg.figure')].flatMap(svg => {
         return b.left < out.left - 8 || b.right > out.right + 8;
     }).map(t => t.textContent);
 }).join('|')"""
+SMALLEST = """Math.min(...[...document.querySelectorAll('svg.figure text')].map(
+    t => parseFloat(getComputedStyle(t).fontSize) * t.getScreenCTM().a))"""
 PAPER = "getComputedStyle(document.body).backgroundColor"
 
 
@@ -52,9 +54,10 @@ def test_the_report_is_drawn_and_quiet(tab: Tab, file: str, tmp_path: Path) -> N
 
 
 def test_the_report_fits_a_narrow_window(tab: Tab, file: str) -> None:
-    tab.resize(420, 800)
+    tab.resize(390, 844)
     tab.open(file)
     assert tab.ask(OVERFLOWING) == 0
+    assert tab.ask(SMALLEST) >= 8  # pixels: to be read without a glass
 
 
 def test_every_page_is_quiet_and_asks_nobody_else(tab: Tab, address: str) -> None:
