@@ -4,7 +4,9 @@ Decision: a statement may only read, whatever it says, by the database's own mea
 looking for bad words. A file is opened read-only and an authorizer allows nothing but reading; a
 server runs the statement as the query of a cursor, which takes one SELECT and no other statement,
 in a read-only transaction, without superuser rights where they can be laid down. As functions of
-a server can reach past a transaction, those that do are refused by name besides.
+a server can reach past a transaction, no word of the statement may name one that acts (the server
+calls them volatile), runs a text as SQL, or shows passwords: by such a text the rights that were
+laid down could be taken up again.
 """
 
 from __future__ import annotations
@@ -36,9 +38,15 @@ _REACHING = re.compile(
     r"\b(dblink\w*|lo_\w+|pg_(?:terminate_backend|cancel_backend|reload_conf|rotate_logfile|"
     r"read_\w*file|ls_\w+|stat_file|file_\w+|logical_emit_message|create_\w+|switch_wal|promote|"
     r"try_advisory\w*|advisory\w*|sleep\w*|notify|replication_\w+|drop_replication\w*)|"
-    r"set_config|query_to_xml\w*|cursor_to_xml\w*|table_to_xml\w*)\b",
+    r"set_config|query_to_xml\w*|cursor_to_xml\w*|table_to_xml\w*|ts_stat|ts_rewrite|crosstab\w*|"
+    r"connectby|xpath_table|pg_authid|pg_shadow|pg_subscription|pg_user_mapping\w*|pg_export_snapshot|pg_current_xact_id|txid_current)\b",
     re.IGNORECASE,
 )
+_HARMLESS = [  # of the volatile functions: they give a number or a moment, and do nothing
+    "random", "random_normal", "gen_random_uuid", "uuidv4", "uuidv7", "clock_timestamp",
+    "timeofday", "pg_relation_size", "pg_table_size", "pg_indexes_size", "pg_total_relation_size",
+    "pg_database_size",
+]  # fmt: skip
 _NAME = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 _STEPS = 10_000  # of the virtual machine between two looks at the clock
 _FETCHED = 1_000
@@ -172,6 +180,7 @@ def _ask_server(
     try:
         with store.reading.connect() as connection, connection.begin():
             _lay_down_rights(connection, seconds)
+            _refuse_acting(connection, query)
             streaming = connection.execution_options(stream_results=True, max_row_buffer=_FETCHED)
             with streaming.execute(_statement(query, values), values) as result:
                 yield Found(tuple(result.keys()), (tuple(map(_plain, row)) for row in result))
@@ -190,6 +199,18 @@ def _lay_down_rights(connection: Connection, seconds: float) -> None:
         connection.execute(text("SET LOCAL ROLE pg_read_all_data"))
 
 
+def _refuse_acting(connection: Connection, query: str) -> None:
+    """Refuse a query with a word that names a function which acts, be it within a text."""
+    acting = text(
+        "SELECT proname FROM pg_catalog.pg_proc WHERE provolatile = 'v' AND prokind <> 'a' "
+        "AND proname = ANY(:words) AND proname <> ALL(:harmless) ORDER BY proname LIMIT 1"
+    )
+    words = sorted(set(re.findall(r"\w+", query.lower())))
+    name = connection.scalar(acting, {"words": words, "harmless": _HARMLESS})
+    if name is not None:
+        raise UsageError(f"only reading is allowed here ({name} is refused)")
+
+
 def _statement(query: str, values: Mapping[str, Value]) -> Any:
     """The query with only those `:name`s as parameters that were given a value."""
     return text(_NAME.sub(lambda m: m[0] if m[1] in values else f"\\{m[0]}", query))
@@ -205,6 +226,8 @@ def _server_fault(error: Exception, seconds: float) -> str:
         return f"only reading is allowed here ({words})"
     if state in {"42P01", "42703"}:
         return f"{words}; what there is: annoy sql"
+    if "data-modifying" in words:
+        return f"only reading is allowed here ({words})"
     if state == "42601":
         return f"SQL: {words}; one SELECT at a time, and nothing else"
     return f"SQL: {words}"

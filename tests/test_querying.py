@@ -100,6 +100,30 @@ WRITES = [
     "SELECT set_config('role', 'none', false)",
     "SELECT query_to_xml('DELETE FROM sources', true, true, '')",
     "SELECT * FROM sources FOR UPDATE",
+    "SELECT * FROM ts_stat('SELECT to_tsvector(pg_sl' || 'eep(1)::text)')",
+    "SELECT * FROM ts_stat('SELECT to_tsvector(set_con' || 'fig(''role'', ''none'', true))')",
+    "SELECT ts_rewrite('a'::tsquery, 'SELECT ''a''::tsquery, ''b''::tsquery')",
+    "SELECT * FROM crosstab('SELECT 1, 2, 3') AS t (a int, b int)",
+    "SELECT pg_catalog.\"pg_backup_start\"('x')",
+    "SELECT pg_current_xact_id()",
+    "SELECT setval('sources_id_seq', 1)",
+    "SELECT lowrite(1, 'x')",
+    "SELECT rolpassword FROM pg_authid",
+    "SELECT passwd FROM pg_shadow",
+    "SELECT dblink('host=example.com', 'SELECT 1')",
+    "SELECT pg_notify('a', 'b')",
+    "SELECT U&'\\0070g_sleep'",
+    "SELECT 1 INTO other",
+    "SELECT * FROM sources FOR SHARE",
+    "SELECT readfile('/etc/passwd')",
+    "SELECT fts3_tokenizer('x', x'00')",
+    "SELECT * FROM sqlite_dbpage",
+    "CREATE VIRTUAL TABLE t USING fts5(x)",
+    "REPLACE INTO policies VALUES ('a', 'b', 'c')",
+    "SAVEPOINT x",
+    "DETACH main",
+    "PRAGMA temp_store_directory = '/tmp'",
+    "EXPLAIN DELETE FROM sources",
     "SET TRANSACTION READ WRITE",
     "RESET ROLE",
     "DO $$ BEGIN DELETE FROM sources; END $$",
@@ -135,6 +159,17 @@ def test_a_server_question_has_no_rights_of_a_superuser(postgres_store: Store) -
         postgres_store, "SELECT current_user, current_setting('is_superuser')"
     )
     assert (user, superuser) == ("pg_read_all_data", "off")
+
+
+def test_what_a_server_offers_for_reading_may_be_asked(postgres_store: Store) -> None:
+    assert ask(postgres_store, "SELECT random() < 2, pg_table_size('sources') >= 0") == [
+        (True, True)
+    ]
+    names = {c.name for t in metadata.sorted_tables for c in t.columns} | {v.name for v in VIEWS}
+    for name in sorted(names | set(metadata.tables)):
+        assert ask(postgres_store, f'SELECT 1 AS "{name}"') == [(1,)]
+    for view in VIEWS:
+        ask(postgres_store, view.example)
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -42,6 +42,10 @@ MEMORY = "2GB"
 SPILL = "8GB"
 _ASKED = {table.name for table in ASKED}
 _FETCHED = 1_000
+_REFUSED = re.compile(  # how DuckDB says that it may not, in errors of other classes
+    r"configuration has been locked|exists in the \w+ extension|can only \w+ (from|into) base table",
+    re.IGNORECASE,
+)
 _TOKEN = re.compile(
     r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | \$(\w*)\$.*?\$\1\$ | --[^\n]* | /\*.*?\*/
       | ::?\w*""",
@@ -215,7 +219,7 @@ def _fault(error: duckdb.Error, seconds: float) -> UsageError:
     words = (str(error).strip().splitlines() or ["unknown error"])[0]
     if isinstance(error, duckdb.InterruptException):
         words = f"the query took longer than {seconds:g} s and was stopped; narrow it, or --seconds"
-    elif isinstance(error, duckdb.PermissionException):
+    elif isinstance(error, duckdb.PermissionException) or _REFUSED.search(words):
         words = "only reading the store is allowed here (files, network, extensions are refused)"
     elif isinstance(error, duckdb.OutOfMemoryException):
         words = "the query needs too much memory and disk; narrow it"
