@@ -2,8 +2,8 @@
 
 Decisions
 - Every writer but the table streams. The table is for eyes and ends after 1,000 rows.
-- CSV says what the store says, to the letter: a cell may begin with `=` or `-`, as code does. Who
-  opens it in a spreadsheet imports its columns as text.
+- A CSV file is opened by spreadsheets, and printed: a text that begins like a formula gets an
+  apostrophe in front, and signs that a terminal obeys are shown. To the letter: jsonl.
 - JSON has no infinities and no bytes: null, and hexadecimal digits. A second column of the same
   name gets a number.
 """
@@ -14,6 +14,7 @@ import csv
 import itertools
 import json
 import math
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -22,9 +23,12 @@ from typing import Any
 import click
 
 from ._shared import cell, print_table, warn
-from ._text import safe_json
+from ._text import safe, safe_json
 
 MAX_TABLE_ROWS = 1_000
+_FORMULA = re.compile(
+    r"(?!\s*[-+]?\d+(\.\d+)?\Z)\s*[=+\-@|%\uff1d\uff0b\uff0d\uff20]"
+)  # numbers are none
 Rows = Iterator[tuple[Any, ...]]
 
 
@@ -55,8 +59,15 @@ def write_json(columns: Sequence[str], rows: Rows) -> None:
 def write_csv(columns: Sequence[str], rows: Rows) -> None:
     """Comma-separated values with a header; null is an empty cell."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(map(_hexed, row) for row in rows)
+    writer.writerow(map(_inert, columns))
+    writer.writerows(map(_inert, row) for row in rows)
+
+
+def _inert(value: Any) -> Any:
+    """A cell that neither a spreadsheet nor a terminal takes for a command."""
+    if not isinstance(value, str):
+        return _hexed(value)
+    return safe(f"'{value}" if _FORMULA.match(value) else value)
 
 
 def write_markdown(columns: Sequence[str], rows: Rows) -> None:

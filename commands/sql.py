@@ -2,7 +2,8 @@
 
 Without QUERY, lists every view and table with its columns and meaning. `@FILE` reads the
 query from a file, `-` from stdin. Whatever the query says, nothing is written. `--json` is
-`--format json`; jsonl, json, csv and markdown stream any number of rows.
+`--format json`; jsonl, json, csv and markdown stream any number of rows. Texts are to the letter
+in json and jsonl; in csv, one that begins like a formula gets an apostrophe in front.
 
 A columnar snapshot beside the store answers, brought up to date first; its SQL is DuckDB's. It
 has every table and view, but of large texts only the length (`refcode_chars`): a question that

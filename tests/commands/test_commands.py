@@ -121,6 +121,9 @@ def test_hostile_text_does_not_reach_the_terminal(annoy: Annoy) -> None:
         ("sql", "SELECT content AS \"a\x1b\" FROM sources"),
         ("sql", "SELECT content FROM sources", "--json"),
         ("sql", "SELECT content FROM sources", "--format", "markdown"),
+        ("sql", "SELECT content, path FROM sources s JOIN origins o ON s.id = o.source_id",
+         "--format", "csv"),
+        ("sql", "SELECT content AS \"a\x1b\" FROM sources", "--format", "csv"),
         ("show", "source:1"), ("show", "source:1", "--json"), ("show", "\x1b[31m:1"),
     ):  # fmt: skip
         output = annoy(*args).output

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands._formats import as_json, distinct
+from commands._formats import as_json, distinct, write_csv
 from commands._shared import cell
 from commands._text import safe, safe_json
 
@@ -45,3 +48,18 @@ def test_a_row_as_json_has_what_json_can_hold() -> None:
     assert json.loads(as_json(names, (1, 2**70, float("inf"), b"\x00\xff"))) == {
         "id": 1, "id_2": 2**70, "x": None, "y": "00ff",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"), ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"), ("@SUM(A1)", "'@SUM(A1)"),
+        ("-2+3", "'-2+3"), ("\t=1", "'\t=1"), ("\r=1", "'\u240d=1"), ("\uff1d1", "'\uff1d1"),
+        ("-5", "-5"), ("+3.5", "+3.5"), ("a=1", "a=1"), ("x - y", "x - y"), ("", ""),
+    ],
+)  # fmt: skip
+def test_no_cell_of_a_file_is_a_formula(
+    capsys: pytest.CaptureFixture[str], text: str, cell: str
+) -> None:
+    write_csv(["n", "=x"], iter([(-1, text)]))
+    assert list(csv.reader(io.StringIO(capsys.readouterr().out))) == [["n", "'=x"], ["-1", cell]]
