@@ -165,7 +165,8 @@ VIEWS = (
     ),
     View(
         "v_cost_per_correct",
-        "what one correct answer costs, by kind of turn and teacher, its wrong answers included",
+        "what one correct answer costs, by kind of turn and teacher, its wrong answers included; "
+        "in `all`, rewriting too",
         "SELECT * FROM v_cost_per_correct ORDER BY usd_per_correct",
         """
         WITH spent AS (
@@ -181,6 +182,11 @@ VIEWS = (
         FROM spent s LEFT JOIN good g
              ON g.kind = s.kind AND g.backend = s.backend AND g.model = s.model
         WHERE s.kind <> 'transform'
+        UNION ALL
+        SELECT 'all', 'all', 'all', a.answered, a.correct, a.cost_usd, a.cost_usd / a.correct
+        FROM (SELECT SUM(answered) AS answered, (SELECT SUM(correct) FROM good) AS correct,
+                     CASE WHEN COUNT(*) = COUNT(cost_usd) THEN SUM(cost_usd) END AS cost_usd
+              FROM spent) a WHERE a.correct > 0
         """,
     ),
     View(

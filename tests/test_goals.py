@@ -182,7 +182,10 @@ def test_a_correct_answer_carries_the_cost_of_the_wrong_ones(
         spent = dict(
             connection.execute(text("SELECT kind, SUM(cost_usd) FROM v_cost GROUP BY kind")).all()
         )
+    spent["all"] = sum(spent.values())
+    assert spent["all"] > spent["predict_input"] + spent["predict_output"]  # rewriting
     assert [(row.kind, row.answered, row.correct) for row in found] == [
+        ("all", 10, 6),  # one answer rewrote all three
         ("predict_input", 3, 3),
         ("predict_output", 6, 3),
     ]

@@ -38,6 +38,13 @@ def commands() -> list[str]:
     return sorted({p for p in parts if p.startswith("annoy ")})
 
 
+def questions() -> list[str]:
+    """Every `annoy ..` in the table of questions, in its order."""
+    found = re.search(r"<!-- questions -->\n(.*?)<!-- /questions -->", text(), re.DOTALL)
+    assert found
+    return re.findall(r"`(annoy [^`]*)`", found[1])
+
+
 def _group() -> Any:
     return _package().annoy
 
@@ -107,22 +114,36 @@ def test_the_setup_commands_are_those_of_ci() -> None:
         assert line in ci
 
 
-def test_the_tour_runs_as_printed(tmp_path: Path) -> None:
-    """Run the tour's commands in one folder; what is printed below a command comes out of it."""
+def test_the_tour_runs_as_printed_and_questions_are_answered(tmp_path: Path) -> None:
+    """Run the tour's commands in one folder; what is printed below a command comes out of it.
+
+    Then every command of the table of questions answers something on the tour's store.
+    """
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(CHECKOUT), "HOME": str(tmp_path)}
+
+    def run(command: str) -> str:
+        words = [sys.executable, "-m", "annoy_store", *shlex.split(command)[1:]]
+        ran = subprocess.run(
+            words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=110
+        )
+        assert ran.returncode == 0, f"{command}: {ran.stderr}"
+        return ran.stdout
+
     for body in fences("console", "<!-- tour -->\n"):
         for command, expected in _steps(body):
             if command.startswith("export "):
                 name, value = command.removeprefix("export ").split("=", 1)
                 environment[name] = value
                 continue
-            words = [sys.executable, "-m", "annoy_store", *shlex.split(command)[1:]]
-            ran = subprocess.run(
-                words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=110
-            )
-            assert ran.returncode == 0, ran.stderr
+            printed = run(command)
             for line in expected:
-                assert " ".join(line.split()) in " ".join(ran.stdout.split()), ran.stdout
+                assert " ".join(line.split()) in " ".join(printed.split()), printed
+    run("annoy export codeio out/codeio")
+    run("annoy takedown source:1 --why 'asked to'")
+    assert len(questions()) > 8
+    for command in questions():
+        assert len(run(command).splitlines()) > 0, command
+    assert "\n- from demo " in run("annoy show out/codeio/train.jsonl:17")
 
 
 def _steps(body: str) -> Iterator[tuple[str, list[str]]]:
