@@ -14,7 +14,7 @@ from sqlalchemy import delete, insert, select, text, update
 
 from annoy_store import ledger, workforce
 from annoy_store.asking import plan_more
-from annoy_store.contracts import Answer, Asked, Attempt, Outcome, Request, Tools
+from annoy_store.contracts import Answer, Asked, Attempt, New, Outcome, Request, Tools
 from annoy_store.counting import funnel
 from annoy_store.database import Store, open_store
 from annoy_store.ledger import Claim, Ended
@@ -23,22 +23,38 @@ from annoy_store.policies import Agenda, draw_up
 from annoy_store.reconciling import Imbalance, reconcile, tokens
 from annoy_store.settings import Policy
 from annoy_store.stages import PIPELINE, complete
-from annoy_store.tables import attempts, calls, jobs, responses
+from annoy_store.tables import attempts, calls, jobs, pair_checks, responses, verdicts
 from tests import given as rows
 
 COUNTS = st.one_of(st.none(), st.integers(0, 10_000))
 TRIES = st.lists(
     st.tuples(st.sampled_from(["retry", "limited", "failed"]), COUNTS, COUNTS), max_size=3
 )
+STAGES = tuple(stage.name for stage in PIPELINE)
 ENDS = st.sampled_from(["answered", "answered", "rejected", "failed", "deferred", "released"])
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["transform", "complete", "parse", "ingest", "more"]), ENDS, TRIES,
-              COUNTS), min_size=1, max_size=15,
+    st.tuples(st.sampled_from([*STAGES, "all", "all", "ingest", "more"]), ENDS, TRIES, COUNTS),
+    min_size=1, max_size=15,
 )  # fmt: skip
+FUNCTION = """## Main Function
+```python
+def main_solution(x):
+    return x + {}
+```
+## Input Output Description
+Input: x. Output: int.
+## Input Generator
+```python
+def input_generator():
+    return {{"x": 1}}
+```
+## Problem Statement
+What is the sum?
+"""
 
 
 class Driver:
-    """Moves jobs of the real pipeline by hand, each as told."""
+    """Moves jobs of the real pipeline by hand, each as told; only the sandbox is not run."""
 
     def __init__(self, store: Store) -> None:
         self.store, self.n = store, 0
@@ -64,7 +80,8 @@ class Driver:
             with self.store.write() as connection:
                 plan_more(connection, ["transform"], 1 + self.n % 3, 0)
         else:
-            self.work(what, end, tried, used)
+            for stage in STAGES if what == "all" else (what,):
+                self.work(stage, end, tried, used)
 
     def work(self, stage: str, end: str, tried: list[Any], used: int | None) -> None:
         agenda = self.plan()
@@ -86,18 +103,24 @@ class Driver:
             return Ended(claim, Outcome("rejected", (), "not_wanted"))
         if end == "deferred":
             return Ended(claim, Outcome("deferred"), due_in=0.0)
+        if stage == "generate" or (stage == "verify" and row["kind"] == "predict_input"):
+            return Ended(claim, _ran(stage, claim, end, used))
         if stage == "complete":
-            teacher = Scripted(self.asked(end, tried, used))
+            teacher = Scripted(self.asked(end, tried, used, row["kind"], claim.subject_id))
             ended = asyncio.run(complete.work(row, _tools(self.worker, teacher)))
             return Ended(claim, ended)
         agenda_stage = next(s for s in PIPELINE if s.name == stage)
-        return Ended(claim, agenda_stage.work(row, _tools(self.worker)))  # type: ignore[arg-type]
+        tools = _tools(self.worker, variant=claim.variant_id)
+        return Ended(claim, agenda_stage.work(row, tools))  # type: ignore[arg-type]
 
-    def asked(self, end: str, tried: list[Any], used: int | None) -> Asked:
+    def asked(
+        self, end: str, tried: list[Any], used: int | None, kind: str = "", call: int = 0
+    ) -> Asked:
         tries = [_attempt(status, given, made) for status, given, made in tried]
         if end == "answered":
             tries.append(_attempt("ok", used, used))
-            return Asked("answered", tuple(tries), Answer(f"answer {used}"))
+            text = FUNCTION.format(call) if kind == "transform" else f'{{"output": {used or 3}}}'
+            return Asked("answered", tuple(tries), Answer(text if used != 0 else "nothing"))
         return Asked(end, tuple(tries), reason="http_400")  # type: ignore[arg-type]
 
 
@@ -115,8 +138,29 @@ class Scripted:
         return self.asked
 
 
-def _tools(worker: int, teacher: Any = None) -> Any:
-    return Tools(Policy(), 1, lambda: None, lambda kind, key: (0, teacher), worker)  # type: ignore[arg-type, return-value]
+def _ran(stage: str, claim: Claim, end: str, used: int | None) -> Outcome:
+    """What the sandbox would have made of it: pairs that hold, a verdict, or a reason."""
+    if end in ("rejected", "failed"):
+        return Outcome(end, (), "exception:ValueError")  # type: ignore[arg-type]
+    if stage == "verify":
+        values = dict.fromkeys(("mismatch", "execution_id", "predicted", "got"))
+        values |= {"response_id": claim.subject_id, "checker": "predict_input", "feedback": "x"}
+        values |= {"status": "correct" if (used or 0) % 2 else "wrong", "created_at": rows.NOW}
+        return Outcome("done", (New(verdicts, values | {"variant_id": claim.variant_id}),))
+    pairs = [
+        rows.io_pair(claim.subject_id, {"x": i}, i + (used or 0), i)  # type: ignore[arg-type]
+        for i in range(2)
+    ]
+    checks = [
+        New(pair_checks, {"io_pair_id": pair, "variant_id": claim.variant_id, "status": "stable",
+                          "execution_id": None, "lines_executed": 3})
+        for pair in pairs
+    ]  # fmt: skip
+    return Outcome("done", (*pairs, *checks))
+
+
+def _tools(worker: int, teacher: Any = None, variant: int = 1) -> Any:
+    return Tools(Policy(), variant, lambda: None, lambda kind, key: (0, teacher), worker)  # type: ignore[arg-type, return-value]
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +168,20 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("blank") / "store.db"
     open_store(f"sqlite:///{path}", create=True).close()
     return path
+
+
+def test_the_driver_reaches_every_stage(blank: Path, tmp_path: Path) -> None:
+    """Without this, the property below might hold of nothing."""
+    shutil.copy(blank, tmp_path / "store.db")
+    store = open_store(f"sqlite:///{tmp_path}/store.db")
+    driver = Driver(store)
+    for used in (2, 2, 2, 2):
+        driver.step("all", "answered", [("retry", 5, None)], used)
+    with store.read() as connection:
+        done = {stage: states.get("done", 0) for stage, states in funnel(connection).items()}
+        assert min(done[stage] for stage in STAGES) > 0, done
+        assert reconcile(connection) == []
+    store.close()
 
 
 @settings(
