@@ -37,10 +37,16 @@ class Draws:
     cpu_ms: float = 0.0
     wall_ms: float = 0.0
     last: Ran | None = None
+    told: dict[str, Ran] = field(default_factory=dict)  # by word, the last draw refused for it
+
+    @property
+    def failing(self) -> Ran | None:
+        """A draw that was refused for what was most often wrong."""
+        return self.told.get(self.reason())
 
     @property
     def detail(self) -> str | None:
-        return self.last.error_message if self.last else None
+        return self.failing.error_message if self.failing else None
 
     def reason(self) -> str:
         """The word for what was most often wrong with the draws."""
@@ -64,7 +70,7 @@ class Draws:
             self.pairs[digest("input", json.loads(given))] = (number, ran)
         else:
             self.refused[word] += 1
-            self.last = ran
+            self.last = self.told[word] = ran
 
     def enough(self, policy: Policy) -> int:
         """How many pairs are wanted: fewer of a function too long to be reasoned through."""

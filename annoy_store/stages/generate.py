@@ -190,7 +190,7 @@ def _checked(pair: New | int, status: str, second: Ran, check: New, tools: Tools
 
 def _generation(draws: Draws, row: Row, tools: Tools) -> New:
     """One row for all draws of a sample, with the counts of what was refused."""
-    failing = draws.last if len(draws.pairs) < FEWEST else None
+    failing = draws.failing if len(draws.pairs) < FEWEST else None
     ran = failing or Ran("ok")
     ran = replace(ran, cpu_ms=draws.cpu_ms, wall_ms=draws.wall_ms)
     counts = {"drawn": draws.drawn, "pairs": len(draws.pairs), **draws.refused}

@@ -156,3 +156,12 @@ def test_the_same_sample_gives_the_same_pairs_again(run_stage, sqlite_store: Sto
         ).all()
     assert [tuple(r)[:2] for r in again[:10]] == [tuple(r) for r in first]
     assert sorted(r.position for r in again) == list(range(12))
+
+
+def test_the_detail_is_of_what_was_most_often_wrong(run_stage, sqlite_store: Store) -> None:
+    code = "def main_solution(x):\n    if x == 1:\n        return {1, 2}\n    raise ValueError('always')\n"
+    generator = "import random\ndef input_generator():\n    return {'x': random.randint(0, 5)}\n"
+    [outcome] = run_stage("generate", [given.sample(code, generator)])
+    assert (outcome.reason, outcome.detail) == ("exception:ValueError", "always")
+    with sqlite_store.read() as connection:
+        assert set(connection.scalars(select(executions.c.error_type))) == {"ValueError"}
