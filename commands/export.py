@@ -102,6 +102,10 @@ def _range(name: str, words: str) -> Callable[[Any], Any]:
     metavar="NAME,..",
     help="Code under one of these.",
 )
+@click.option(
+    "--judged-by", type=click.IntRange(1), metavar="V",
+    help="Verdicts of variant V of verify count; else the present version's.",
+)  # fmt: skip
 @click.option("--where", metavar="SQL", help="Rows for which this is true.")
 @click.option("--exclude-overlaps", is_flag=True, help="Nothing that annoy decontaminate found.")
 @_range("--chars", "Length of the last conversation.")

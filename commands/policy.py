@@ -88,7 +88,8 @@ def _effects(changed: set[str], done: dict[str, dict[str, int]]) -> list[str]:
     for stage in PIPELINE:
         n = sum(done.get(stage.name, {}).get(s, 0) for s in ("done", "rejected", "failed"))
         if keys := sorted(changed & set(stage.depends)):
-            again = f"; annoy replan {stage.name} does the {n:,} old ones again" if n else ""
+            way = "recheck" if stage.name == "verify" else f"replan {stage.name}"
+            again = f"; annoy {way} does the {n:,} old ones again" if n else ""
             told.append(f"{stage.name}: new rows follow the new {', '.join(keys)}{again}")
         if keys := sorted(changed & set(stage.reach)):
             told.append(f"{stage.name}: the next run looks at old rows again ({', '.join(keys)})")

@@ -73,7 +73,7 @@ def _choose(
     assigned: splitting.Assigned,
 ) -> Choice:
     selection, line = request.selection, _line(connection, form, request)
-    most = _gather(duck, connection, form, line)
+    most = _gather(duck, connection, form, line, selection.judged_by)
     splitting.mark(duck, request.splitting, assigned)
     have = fetch(duck, connection, ["hidden", *(["overlap"] * selection.exclude_overlaps)])
     selecting.view(duck, have)
@@ -119,14 +119,18 @@ def _line(connection: Connection, form: Format, request: ExportRequest) -> Line:
 
 
 def _gather(
-    duck: duckdb.DuckDBPyConnection, connection: Connection, form: Format, line: Line
+    duck: duckdb.DuckDBPyConnection,
+    connection: Connection,
+    form: Format,
+    line: Line,
+    judged_by: int | None,
 ) -> int:
     if form.record == "sample":
         gather_samples(duck, connection)
         most = 2
     else:
         turns = load_policy(connection).max_turns
-        most = gather(duck, connection, turns, line.within(connection))
+        most = gather(duck, connection, turns, line.within(connection), judged_by)
     duck.execute("""
     ALTER TABLE subjects ADD COLUMN split VARCHAR DEFAULT 'train';
     ALTER TABLE subjects ADD COLUMN published BOOLEAN DEFAULT false;

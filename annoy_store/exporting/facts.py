@@ -39,7 +39,7 @@ def facts(duck: duckdb.DuckDBPyConnection, connection: Connection, form: Format)
         told["turns"] = _counts(duck, "turns")
         told["statuses"] = _counts(duck, "coalesce(last_status, 'not judged')")
         told["teachers"] = _counts(duck, "concat_ws(' ', backend, nullif(model, ''))")
-        told["checkers"] = _checkers(connection)
+        told["checkers"] = _checkers(duck, connection)
     return told
 
 
@@ -82,9 +82,9 @@ def _funnel(connection: Connection) -> dict[str, dict[str, int]]:
     return told
 
 
-def _checkers(connection: Connection) -> list[str]:
-    """The active versions of the checkers, as they describe themselves."""
-    active = select(variants.c.description, variants.c.digest).where(
-        variants.c.stage == "verify", variants.c.active == 1
-    )
+def _checkers(duck: duckdb.DuckDBPyConnection, connection: Connection) -> list[str]:
+    """The versions of the checkers whose verdicts count first, as they describe themselves."""
+    counting = "SELECT id FROM variants WHERE stage = 'verify' AND active = 1"
+    ids = [int(key) for (key,) in duck.execute(counting).fetchall()]
+    active = select(variants.c.description, variants.c.digest).where(variants.c.id.in_(ids))
     return sorted(f"{row.description} ({row.digest[:12]})" for row in connection.execute(active))

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from annoy_store.duck import pour
+from annoy_store.errors import UsageError
 from annoy_store.tables import (
     calls,
     io_pairs,
@@ -105,6 +106,7 @@ def gather(
     connection: Connection,
     max_turns: int,
     within: Within | None = None,
+    judged_by: int | None = None,
 ) -> int:
     """Make the table `subjects` in DuckDB, a row per first answer; return the most turns of one.
 
@@ -113,6 +115,8 @@ def gather(
     response_N_id, verdict_N_id, status_N, removed (null as yet), place (its order), state.
     """
     pour(duck, "variants", connection, select(variants.c.id, variants.c.stage, variants.c.active))
+    if judged_by is not None:
+        _put_first(duck, judged_by)
     pour(duck, "teachers", connection, select(teachers.c.id, teachers.c.digest))
     pour(duck, "ended", connection, ended())
     pour(duck, "firsts", connection, first_answers(within))
@@ -131,6 +135,15 @@ DROP VIEW firsts_judged; DROP VIEW laters_judged;
 DROP TABLE firsts; DROP TABLE firsts_once; DROP TABLE laters; DROP TABLE laters_once;
 DROP TABLE revisions
 """
+
+
+def _put_first(duck: duckdb.DuckDBPyConnection, variant: int) -> None:
+    """Let the verdicts of one variant count before all others. Raises UsageError if it is none."""
+    known = duck.execute("SELECT id FROM variants WHERE stage = 'verify' ORDER BY id").fetchall()
+    if (variant,) not in known:
+        ids = ", ".join(str(key) for (key,) in known) or "none"
+        raise UsageError(f"there is no variant {variant} of verify; there are: {ids}")
+    duck.execute(f"UPDATE variants SET active = (id = {variant}) WHERE stage = 'verify'")
 
 
 def _judged(duck: duckdb.DuckDBPyConnection, name: str, key: str, first: str = "") -> None:

@@ -32,12 +32,14 @@ class Selection:
     """What is wanted; the defaults want everything that the format wants.
 
     `lines` counts executed lines, `chars` those of the last conversation, `tokens` the same with
-    the tokenizer's file; `pass_rate` is the share of right answers to the first prompt.
+    the tokenizer's file; `pass_rate` is the share of right answers to the first prompt. `judged_by`
+    is the variant of `verify` whose verdicts count; where it judged not, the current ones do.
     """
 
     only: str | None = None
     turns: tuple[int, ...] = ()
     teachers: tuple[str, ...] = ()
+    judged_by: int | None = None
     licences: tuple[str, ...] = ()
     where: str | None = None
     exclude_overlaps: bool = False
@@ -113,7 +115,7 @@ def _refuse_answers(form: Format, selection: Selection) -> None:
         "--only": selection.only, "--turns": selection.turns, "--teacher": selection.teachers,
         "--pass-rate": selection.pass_rate != ANY, "--chars": selection.chars != ANY,
         "--tokens": selection.tokens != ANY, "--balance": selection.balance,
-        "--one-per-prompt": selection.one_per_prompt,
+        "--one-per-prompt": selection.one_per_prompt, "--judged-by": selection.judged_by,
     }  # fmt: skip
     for flag, value in given.items():
         if value:

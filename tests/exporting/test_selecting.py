@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select, update
 
 from annoy_store.database import Store
 from annoy_store.errors import UsageError
 from annoy_store.exporting.export import ExportReport, ExportRequest, export
 from annoy_store.exporting.selecting import Selection
-from annoy_store.tables import overlaps
+from annoy_store.tables import overlaps, variants, verdicts
 from annoy_store.writing import write
 from tests import chains
 
@@ -152,3 +152,22 @@ def test_lengths_in_tokens(filled: Store, tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{}")
     with pytest.raises(UsageError, match=r"broken.json is not a tokenizer.json"):
         count(filled, tokens=(1, None), tokenizer=tmp_path / "broken.json")
+
+
+def test_an_older_version_of_the_judging_may_be_chosen(filled: Store) -> None:
+    """The new one calls the first of the right answers wrong; what it judged not stays as it was."""
+    before = count(filled, only="correct").n_rows
+    with filled.write() as connection:
+        old = chains.verify_variant(connection)
+        right = select(verdicts.c.response_id).where(verdicts.c.status == "correct")
+        answer = connection.scalars(right.order_by(verdicts.c.id).limit(1)).one()
+        connection.execute(update(variants).values(active=0))
+        write(connection, [chains.verdict(connection, answer, "wrong", "two")])
+        new = chains.verify_variant(connection, "two")
+    assert count(filled, only="correct").n_rows == before - 1
+    assert count(filled, only="correct", judged_by=new).n_rows == before - 1
+    assert count(filled, only="correct", judged_by=old).n_rows == before
+    with pytest.raises(UsageError, match=f"no variant 99 of verify; there are: {old}, {new}"):
+        count(filled, judged_by=99)
+    with pytest.raises(UsageError, match="leave out --judged-by"):
+        count(filled, "codeio_raw", judged_by=old)
