@@ -27,12 +27,15 @@ import click
 from annoy_store.errors import UsageError
 from annoy_store.querying import Described, Value, asking, describe
 from annoy_store.snapshot import asking as snapshot
+from annoy_store.views import VIEWS
 
 from ._formats import WRITERS
 from ._shared import json_option, on_terminal, print_json, print_table, say, store_of
 
+VIEWS_HELP = "\n\n".join(f"\b\n{v.name}: {v.meaning}\n  {v.example}" for v in VIEWS)
 
-@click.command(help=__doc__)
+
+@click.command(help=__doc__, epilog=f"Views, each with a question to start with:\n\n{VIEWS_HELP}")
 @click.argument("query", required=False)
 @click.option(
     "--format", "form", type=click.Choice(list(WRITERS)), default="table", show_default=True,

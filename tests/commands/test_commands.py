@@ -14,6 +14,7 @@ import pytest
 
 from annoy_store.settings import Policy
 from annoy_store.stages import STAGES
+from annoy_store.views import VIEWS
 from tests.commands.conftest import Annoy, Process
 
 
@@ -101,6 +102,14 @@ def test_sql_alone_lists_what_there_is(annoy: Annoy, worked: Path) -> None:
     text = annoy("sql").stdout
     assert all(name in text for name in listed)
     assert "annoy sql 'SELECT * FROM v_funnel'" in text
+
+
+def test_the_help_tells_every_view_with_a_question(annoy: Annoy) -> None:
+    text = annoy("sql", "--help").stdout
+    flat = " ".join(text.split())
+    for view in VIEWS:
+        assert f"{view.name}: {view.meaning}" in flat
+        assert view.example in flat
 
 
 def test_a_table_has_an_end(annoy: Annoy, worked: Path) -> None:
@@ -208,9 +217,7 @@ def test_policy_shows_every_key_with_its_meaning(annoy: Annoy) -> None:
 def test_policy_changes_and_says_what_that_affects(annoy: Annoy, worked: Path) -> None:
     result = annoy("policy", "tolerance=1e-4", "pairs_per_sample=5")
     assert result.exit_code == 0
-    assert (
-        "verify: new rows follow the new tolerance; annoy recheck does the" in result.stdout
-    )
+    assert "verify: new rows follow the new tolerance; annoy recheck does the" in result.stdout
     assert "predict: the next run looks at old rows again (pairs_per_sample)" in result.stdout
     rows = {row["key"]: row["value"] for row in told(annoy("policy", "--json"))}
     assert (rows["tolerance"], rows["pairs_per_sample"]) == (1e-4, 5)
