@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -33,6 +34,7 @@ from annoy_store.exporting.cards import Told, write_cards, write_retractions
 from annoy_store.exporting.choosing import Choice, choose, hidden_samples
 from annoy_store.exporting.editions import edition_of, tell
 from annoy_store.exporting.formats import Format, load_format
+from annoy_store.exporting.ordering import Ordering
 from annoy_store.exporting.publishing import (
     Packing,
     Written,
@@ -43,6 +45,7 @@ from annoy_store.exporting.publishing import (
     write_split,
 )
 from annoy_store.exporting.selecting import Selection
+from annoy_store.exporting.shaping import stream_schema
 from annoy_store.exporting.splitting import SPLITS, Splitting, parse_splitting
 from annoy_store.exporting.streaming import stream
 
@@ -140,13 +143,14 @@ def _write(
     files: list[Written] = []
     first = 0
     spill = making / ".spill"
-    with open_duck(spill, threads=request.threads) as duck:
+    with open_duck(spill, threads=request.threads) as duck, TemporaryFile(dir=making) as file:
+        ordering = Ordering(file, stream_schema(choice.shape))
+        for places, page in stream(store, choice.plan, choice.shape):
+            ordering.put(places, page)
         for split, rows in _in_order(choice.facts["rows"]):
-            part = choice.plan.slice(first, rows)
             files += write_split(
-                duck, form, choice.shape, request.packing, making, split, part, first,
-                lambda plan: stream(store, plan, choice.shape),
-            )  # fmt: skip
+                duck, form, choice.shape, request.packing, making, split, first, rows, ordering.take
+            )
             first += rows
     shutil.rmtree(spill, ignore_errors=True)
     return files

@@ -129,7 +129,7 @@ def _short(error: Exception) -> str:
 # The files -----------------------------------------------------------------------------------
 
 
-Batches = Callable[[pa.Table], Iterator[pa.RecordBatch]]
+Take = Callable[[int, int], Iterator[pa.RecordBatch]]  # the first record, and how many
 
 
 def write_split(
@@ -139,22 +139,20 @@ def write_split(
     packing: Packing,
     making: Path,
     split: str,
-    plan: pa.Table,
     first: int,
-    batches: Batches,
+    rows: int,
+    take: Take,
 ) -> list[Written]:
-    """Write the records of `plan` as the files of one split, and check what was written."""
-    size = packing.shard_rows or plan.num_rows
-    parts = [plan.slice(start, size) for start in range(0, plan.num_rows, size)]
+    """Write the records from `first` on as the files of one split, and check what was written."""
+    size = packing.shard_rows or rows
+    starts = range(first, first + rows, size)
     files = []
-    for number, part in enumerate(parts):
-        name = _name(split, packing, number, len(parts))
+    for number, start in enumerate(starts):
+        name, held = _name(split, packing, number, len(starts)), min(size, first + rows - start)
         (making / name).parent.mkdir(exist_ok=True)
-        schema = stream_schema(shape)
-        with source(duck, "stream", schema, batches(part)):
-            _copy(duck, form, shape, packing, making / name, part.num_rows)
-        files.append(_checked(making, name, split, first, part.num_rows, packing))
-        first += part.num_rows
+        with source(duck, "stream", stream_schema(shape), take(start, held)):
+            _copy(duck, form, shape, packing, making / name, held)
+        files.append(_checked(making, name, split, start, held, packing))
     return files
 
 

@@ -1,7 +1,11 @@
-"""From chosen subjects to records: the texts that a format needs, in pages, as a stream.
+"""From chosen subjects to records: the texts that a format needs, read in the store's order.
 
-Decision: texts are never joined in one long read. Rows of the store do not change, so pages of
-them are fetched by id in short transactions, and the snapshot that chose them need not stay open.
+Decisions
+- Texts are never joined in one long read. Rows of the store do not change, so pages of them are
+  fetched by id in short transactions, and the snapshot that chose them need not stay open.
+- The order of an export looks random to the store, and texts read in it would each be a page of
+  the disk of their own. So they are read in the order of the tables, as one scan would, and wait
+  in a file (ordering.py) for their turn.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
 from sqlalchemy import Column, Connection, Select, select
 
 from annoy_store.database import Store, listed
@@ -18,19 +23,34 @@ from annoy_store.errors import UsageError
 from annoy_store.exporting.gathering_samples import stable_pairs
 from annoy_store.exporting.shaping import PAIR, Field, Shape, fields, stream_schema
 
-RECORDS_AT_ONCE = 512
-PAGES_PER_READ = 8
+_FEWEST, _MOST, _BYTES = 512, 8192, 24 << 20  # of one page
 
 
-def stream(store: Store, plan: pa.Table, shape: Shape) -> Iterator[pa.RecordBatch]:
-    """Yield the records of `plan`, in its order. Raises UsageError if the store lost a text."""
+def stream(
+    store: Store, plan: pa.Table, shape: Shape
+) -> Iterator[tuple[list[int], pa.RecordBatch]]:
+    """Yield pages of records with their places in `plan`, in the order of the tables.
+
+    Raises UsageError if the store lost a text meanwhile.
+    """
     schema = stream_schema(shape)
-    step = RECORDS_AT_ONCE * PAGES_PER_READ
-    for start in range(0, plan.num_rows, step):
+    plan = plan.combine_chunks()
+    order = pc.sort_indices(plan.column("subject_id"))
+    start, size = 0, _FEWEST
+    while start < plan.num_rows:
+        places = order.slice(start, size)
+        places = places.take(pc.sort_indices(places))
         with store.read() as connection:
-            for first in range(start, min(start + step, plan.num_rows), RECORDS_AT_ONCE):
-                page = plan.slice(first, RECORDS_AT_ONCE)
-                yield _batch(connection, page, schema, shape.most)
+            page = _batch(connection, plan.take(places), schema, shape.most)
+        yield places.to_pylist(), page
+        start += page.num_rows
+        size = _next_size(page)
+
+
+def _next_size(page: pa.RecordBatch) -> int:
+    """How many records fill a page, if the next ones are as long as these."""
+    fitting = _BYTES * page.num_rows // max(1, page.nbytes)
+    return max(_FEWEST, min(_MOST, int(fitting)))
 
 
 def _batch(connection: Connection, page: pa.Table, schema: pa.Schema, most: int) -> pa.RecordBatch:

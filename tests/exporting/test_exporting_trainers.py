@@ -123,7 +123,7 @@ def test_trl_learns_preferences(
     assert conversational in (None, form == "preference_chat")
     trainer = trl.DPOTrainer(
         model=model, args=trl.DPOConfig(**trl_options(tmp_path)), processing_class=tokenizer,
-        train_dataset=data.remove_columns([c for c in data.column_names if c == "system"]),
+        train_dataset=data,
     )  # fmt: skip
     assert len(trainer.train_dataset) == 9
     assert trainer.train().global_step == 1
