@@ -1,8 +1,9 @@
-"""What people train with reads the exports: the dataset code of TRL and LLaMA-Factory itself.
+"""What people train with reads the exports: the code of TRL, LLaMA-Factory and verl itself.
 
-    pip install trl                 # for the tests of TRL
-    pip install llamafactory        # for those of LLaMA-Factory, in an environment of its own
-    python -m pytest tests/test_exporting_trainers.py -m trainers -rs
+    pip install trl                 # each in an environment of its own, with annoy-store and pytest
+    pip install llamafactory
+    pip install verl
+    python -m pytest -n 0 -m trainers tests/exporting
 
 Nothing is fetched: the tokenizer and the model are made here, and are tiny.
 """
@@ -26,12 +27,16 @@ TEMPLATE = (
     "{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }} </s>{% endfor %}"
     "{% if add_generation_prompt %}<assistant> {% endif %}"
 )
-ROWS = {"messages": 18, "sharegpt": 18, "alpaca": 18, "preference": 9, "preference_chat": 9}
+ROWS = {
+    "messages": 18, "sharegpt": 18, "alpaca": 18, "preference": 9, "preference_chat": 9, "rl": 18,
+}  # fmt: skip
 
 
 @pytest.fixture
 def trl() -> Any:
-    return pytest.importorskip("trl", reason="TRL is not installed: pip install trl")
+    return pytest.importorskip(
+        "trl", minversion="1.0", reason="TRL 1 is not installed: pip install trl"
+    )
 
 
 @pytest.fixture
@@ -39,6 +44,11 @@ def llamafactory() -> Any:
     return pytest.importorskip(
         "llamafactory", reason="LLaMA-Factory is not installed: pip install llamafactory"
     )
+
+
+@pytest.fixture
+def verl() -> Any:
+    return pytest.importorskip("verl", reason="verl is not installed: pip install verl")
 
 
 @pytest.fixture
@@ -53,19 +63,23 @@ def exported(sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert report.n_rows == rows
     cut = Packing("parquet", shard_rows=5)
     export(sqlite_store, ExportRequest("messages", tmp_path / "cut", packing=cut))
+    whole = Packing("parquet")
+    export(sqlite_store, ExportRequest("rl", tmp_path / "rl_parquet", packing=whole))
     return tmp_path
 
 
 @pytest.fixture
-def tokenizer() -> Any:
-    """Words by blanks, with a chat template."""
+def tokenizer(exported: Path) -> Any:
+    """The words of the exports by blanks, with a chat template."""
     transformers = pytest.importorskip("transformers")
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     words = Tokenizer(models.WordLevel(unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     special = ["<unk>", "<pad>", "</s>"]
-    texts = ["<user> <assistant> What does give? predict_output: I see. no idea Now."]
+    texts = (exported / "messages" / "train.jsonl").read_text().splitlines()
+    texts = [m["content"] for line in texts for m in json.loads(line)["messages"]]
+    texts += ["<user> <assistant> user assistant no idea {} again"]
     words.train_from_iterator(texts, trainers.WordLevelTrainer(special_tokens=special))
     made = transformers.PreTrainedTokenizerFast(
         tokenizer_object=words, unk_token="<unk>", pad_token="<pad>", eos_token="</s>"
@@ -129,6 +143,28 @@ def test_trl_learns_preferences(
     assert trainer.train().global_step == 1
 
 
+def test_trl_rewards_answers(
+    trl: Any, exported: Path, tmp_path: Path, tokenizer: Any, model: str
+) -> None:
+    """GRPO hands the columns of `rl` to the reward."""
+    seen: list[str] = []
+
+    def reward(completions: Any, answer: list[str], **columns: Any) -> list[float]:
+        assert {"checker", "code", "reward_model", "extra_info"} <= set(columns)
+        seen.extend(answer)
+        return [float(len(c[0]["content"])) for c in completions]
+
+    options = trl_options(tmp_path) | {"num_generations": 2, "max_completion_length": 4}
+    trainer = trl.GRPOTrainer(
+        model=model, reward_funcs=reward, args=trl.GRPOConfig(**options),
+        processing_class=tokenizer, train_dataset=loaded(exported, "rl"),
+    )  # fmt: skip
+    assert trainer.train().global_step == 1
+    known = {row["answer"] for row in trainer.train_dataset}
+    assert seen
+    assert set(seen) <= known
+
+
 # LLaMA-Factory -------------------------------------------------------------------------------
 
 
@@ -155,7 +191,36 @@ def test_llama_factory_reads_what_dataset_info_says(
     module = get_dataset(template, model_args, data_args, training, stage, tokenizer=tokenizer)
     data = module["train_dataset"]
     assert len(data) == ROWS.get(form, 18)
-    row = data[0]
-    kinds = ("chosen_input_ids", "rejected_input_ids") if stage == "rm" else ("input_ids",)
-    assert all(len(row[kind]) > 3 for kind in kinds)
     assert os.environ["HF_HUB_OFFLINE"] == "1"
+    learned = {tokenizer.decode(trained(row)) for row in data}
+    right = "Now." if stage == "rm" else "I see."
+    assert any(right in text for text in learned)
+    assert not any("What does" in text for text in learned)  # a question is read, not learned
+
+
+def trained(row: Any) -> list[int]:
+    """The tokens that a model learns from; of a preference those of the chosen answer."""
+    labels = row["chosen_labels"] if "chosen_labels" in row else row["labels"]
+    return [token for token in labels if token >= 0]
+
+
+# verl ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", ["rl/train.jsonl", "rl_parquet/train.parquet"])
+def test_verl_reads_questions(
+    verl: Any, exported: Path, tmp_path: Path, tokenizer: Any, file: str
+) -> None:
+    assert verl
+    from omegaconf import OmegaConf
+    from verl.utils.dataset.rl_dataset import RLHFDataset, collate_fn
+
+    config = OmegaConf.create({"cache_dir": str(tmp_path / "cache"), "max_prompt_length": 512})
+    data = RLHFDataset(str(exported / file), tokenizer, config)
+    assert len(data) == ROWS["rl"]
+    row = data[0]
+    assert [m["role"] for m in row["raw_prompt"]] == ["user"]
+    assert row["reward_model"]["style"] == "rule"
+    assert row["reward_model"]["ground_truth"] == row["answer"]
+    batch = collate_fn([data[i] for i in range(4)])
+    assert set(batch["data_source"]) == {"annoy_store"}
