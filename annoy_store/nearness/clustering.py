@@ -4,8 +4,8 @@ Decisions
 - Signatures are kept, so growth costs the signatures of what is new; joining is done anew from
   all of them, because it takes seconds per million and needs no history.
 - Raw files are compared with raw files, refcodes with refcodes; a sample belongs with every
-  source it came from, and with samples that behave like it (behaving.py) where that was found. A cluster is what hangs together by any of these, and is named by the
-  smallest digest in it.
+  source it came from, and with samples that behave like it (behaving.py) where that was found. A
+  cluster is what hangs together by any of these, and is named by the smallest digest in it.
 - `clusters` is derived and may be rebuilt; what a cluster was given (its split) is remembered per
   sample, in `splits`.
 """
@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, delete, func, select
+from sqlalchemy import Column, Connection, func, select
 
-from annoy_store.database import Store, among, insert_new, put
+from annoy_store.database import Store, put
 from annoy_store.errors import UsageError
+from annoy_store.nearness.cluster_rows import Changed, names_of
 from annoy_store.nearness.minhash import THRESHOLD, VERSION, Forest, join_near, matrix
 from annoy_store.nearness.shingles import jaccard, shingles
 from annoy_store.nearness.signing import TEXTS, sign
@@ -61,13 +62,14 @@ def cluster(
             return _summary(connection, signed, 0)
         say("joining")
         changes = list(_changes(connection))
-    for start in range(0, len(changes), _WRITTEN_AT_ONCE):
-        with store.write() as connection:
-            _replace(connection, changes[start : start + _WRITTEN_AT_ONCE])
+    for change in changes:
+        for start in range(0, len(change.ids), _WRITTEN_AT_ONCE):
+            with store.write() as connection:
+                change.write(connection, slice(start, start + _WRITTEN_AT_ONCE))
     with store.write() as connection:
         put(connection, watermarks, {"stage": "cluster", "scope": VERSION, "upto": newest})
     with store.read() as connection:
-        return _summary(connection, signed, len(changes))
+        return _summary(connection, signed, sum(len(change.ids) for change in changes))
 
 
 def _need_numpy() -> None:
@@ -119,8 +121,8 @@ class _Signed:
     rows: Any
 
 
-def _changes(connection: Connection) -> Iterator[dict[str, Any]]:
-    """The rows of `clusters` that are new or other than before."""
+def _changes(connection: Connection) -> Iterator[Changed]:
+    """What is new in `clusters`, kind by kind."""
     import numpy as np
 
     kinds: list[_Signed] = []
@@ -137,10 +139,8 @@ def _changes(connection: Connection) -> Iterator[dict[str, Any]]:
     names = _smallest(np.concatenate([k.digests for k in kinds]), np.array(forest.roots()))
     for signed in kinds:
         own = names[signed.place : signed.place + len(signed.ids)]
-        before = _before(connection, signed)
-        for i in np.flatnonzero(own != before):
-            name = own[i].decode()
-            yield {"kind": signed.kind, "subject_id": int(signed.ids[i]), "cluster": name}
+        other = own != names_of(connection, signed.kind, signed.ids)
+        yield Changed(signed.kind, signed.ids[other], own[other])
 
 
 def _load(connection: Connection, kind: str, place: int) -> _Signed:
@@ -153,13 +153,13 @@ def _load(connection: Connection, kind: str, place: int) -> _Signed:
         .where(signatures.c.kind == kind, signatures.c.version == VERSION)
         .order_by(table.c.id)
     )
-    ids, digests, filled, rows = [], [], [], []
+    ids, digests, filled, rows = [], [], [], bytearray()
     result = connection.execute(chosen, execution_options={"stream_results": True})
     for page in result.partitions(10_000):
         ids.append(np.array([row[0] for row in page], np.int64))
         digests.append(np.array([row[1] for row in page], "S32"))
         filled.append(np.array([row[2] > 0 for row in page], bool))
-        rows.append(b"".join(row[3] for row in page if row[2] > 0))
+        rows += b"".join(row[3] for row in page if row[2] > 0)
     places = np.flatnonzero(np.concatenate([*filled, np.empty(0, bool)]))
     return _Signed(
         kind, place, np.concatenate([*ids, np.empty(0, np.int64)]),
@@ -223,34 +223,3 @@ def _smallest(digests: Any, roots: Any) -> Any:
     least = np.full(len(order), len(order), np.int64)
     np.minimum.at(least, roots, rank)
     return digests[order[least[roots]]] if len(order) else digests
-
-
-# Writing -------------------------------------------------------------------------------------
-
-
-def _before(connection: Connection, signed: _Signed) -> Any:
-    """The clusters that subjects have in the table now; empty where they have none."""
-    import numpy as np
-
-    names = np.zeros(len(signed.ids), "S32")
-    if not len(names):
-        return names
-    chosen = select(clusters.c.subject_id, clusters.c.cluster).where(clusters.c.kind == signed.kind)
-    result = connection.execute(chosen, execution_options={"stream_results": True})
-    for page in result.partitions(10_000):
-        ids = np.array([row[0] for row in page], np.int64)
-        at = np.minimum(np.searchsorted(signed.ids, ids), len(names) - 1)
-        held = signed.ids[at] == ids
-        names[at[held]] = np.array([row[1] for row in page], "S32")[held]
-    return names
-
-
-def _replace(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    for kind in TEXTS:
-        own = [row for row in rows if row["kind"] == kind]
-        ids = [row["subject_id"] for row in own]
-        old = delete(clusters).where(
-            clusters.c.kind == kind, among(connection, clusters.c.subject_id, ids)
-        )
-        connection.execute(old)
-        insert_new(connection, clusters, own)

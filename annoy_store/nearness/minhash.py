@@ -49,11 +49,11 @@ def signature(code: str, *, renamed: bool = False) -> tuple[int, bytes]:
     return len(marks), least.astype(np.uint16).tobytes()
 
 
-def matrix(signatures: list[bytes]) -> Any:
-    """Return signatures as rows of numbers."""
+def matrix(signatures: bytes | bytearray) -> Any:
+    """Return signatures, one after the other, as rows of numbers; nothing is copied."""
     import numpy as np
 
-    return np.frombuffer(b"".join(signatures), np.uint16).reshape(-1, _PERMUTATIONS)
+    return np.frombuffer(signatures, np.uint16).reshape(-1, _PERMUTATIONS)
 
 
 def estimate(rows: Any, a: Any, b: Any) -> Any:

@@ -5,7 +5,8 @@
 Every file of the data gets variants: reformatted, comments stripped, lines added, some names
 changed, all names changed. Pairs of an original and a variant whose 5-token runs have a Jaccard
 index of at least 0.7 (counted exactly) must come out in one cluster; two originals never may,
-unless they are near themselves. Cost is measured on FILES files put together from the data's lines.
+unless they are near themselves. Cost is that of `annoy cluster` on a SQLite store of FILES files,
+put together from the data's lines.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import keyword
 import os
 import random
 import re
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -89,7 +92,7 @@ def clustered(codes: list[str], *, renamed: bool = False) -> list[int]:
         x, y = (shingles(codes[filled[i]], renamed=renamed) for i in (a, b))
         return jaccard(x, y) >= THRESHOLD
 
-    join_near(matrix([signed[i][1] for i in filled]), filled, forest, nearer)
+    join_near(matrix(b"".join(signed[i][1] for i in filled)), filled, forest, nearer)
     return forest.roots()
 
 
@@ -132,33 +135,70 @@ def _wrong_merges(roots: list[int], origin: list[int], marks: list[Any]) -> int:
     return wrong
 
 
-def cost(codes: list[str], files: int) -> dict[str, Any]:
-    """Sign and join `files` files made by shuffling the lines of three files of the data."""
-    chance = random.Random(7)
-    total = 0
+# What it costs, in a store -----------------------------------------------------------------------
+
+
+def add_files(store: Path, codes: list[str], first: int, files: int) -> int:
+    """Add sources made by shuffling the lines of three files of the data; return their characters."""
+    from annoy_store.database import open_store, sqlite_module
+
+    open_store(f"sqlite:///{store}", create=True).close()
+    chance, total = random.Random(first), 0
+    with sqlite_module().connect(str(store)) as raw:
+        raw.execute("PRAGMA synchronous = OFF")
+        for n in range(first, first + files):
+            lines = [line for code in chance.choices(codes, k=3) for line in code.split("\n")]
+            made = "\n".join(chance.sample(lines, len(lines) // 3))
+            row = (n + 1, f"{n:032x}", "python", len(made), "2026-01-01T00:00:00.000Z", made)
+            raw.execute("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?)", row)
+            total += len(made)
+    return total
+
+
+def measured(store: Path) -> dict[str, float]:
+    """`annoy cluster` on a store, in a process of its own: CPU seconds and memory."""
+    command = [sys.executable, __file__, "--measure", str(store)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def cluster_store(store: Path) -> dict[str, float]:
+    from annoy_store.database import open_store
+    from annoy_store.nearness.clustering import cluster
+
     started = time.process_time()
-    spent = 0.0
-    signed = []
-    for _ in range(files):
-        lines = [line for code in chance.choices(codes, k=3) for line in code.split("\n")]
-        made = "\n".join(chance.sample(lines, len(lines) // 3))
-        total += len(made)
-        before = time.process_time()
-        signed.append(signature(made)[1])
-        spent += time.process_time() - before
-    signing, started = spent, time.process_time()
-    forest = Forest(files)
-    join_near(matrix(signed), list(range(files)), forest, lambda a, b: False)
-    joining = time.process_time() - started
+    done = cluster(open_store(f"sqlite:///{store}"))
     status = Path("/proc/self/status").read_text()
     return {
-        "made_files": files, "mean_chars": total / files, "signing_cpu_s": signing,
-        "joining_cpu_s": joining, "rss_mb": int(status.split("VmHWM:")[1].split()[0]) / 1024,
-        "million_cpu_min": (signing + joining) / files * 1e6 / 60,
+        "cpu": time.process_time() - started, "signed": done.signed, "clusters": done.clusters,
+        "rss_mb": int(status.split("VmHWM:")[1].split()[0]) / 1024,
+    }  # fmt: skip
+
+
+def cost(codes: list[str], files: int) -> dict[str, Any]:
+    """Cluster half of the files, then the rest as growth; a million by the slope of both."""
+    half = files // 2
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "store.db"
+        total = add_files(store, codes, 0, half)
+        small = measured(store)
+        total += add_files(store, codes, half, files - half)
+        whole = measured(store)
+        again = measured(store)
+    cpu = small["cpu"] + whole["cpu"]
+    slope = (whole["rss_mb"] - small["rss_mb"]) / (files - half)
+    return {
+        "made_files": files, "mean_chars": total / files, "clusters": whole["clusters"],
+        "cpu_s": cpu, "again_cpu_s": again["cpu"], "rss_mb": whole["rss_mb"],
+        "million_cpu_min": cpu / files * 1e6 / 60,
+        "million_rss_mb": whole["rss_mb"] + slope * (1_000_000 - files),
     }  # fmt: skip
 
 
 def main() -> None:
+    if "--measure" in sys.argv:
+        print(json.dumps(cluster_store(Path(sys.argv[-1]))))
+        return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/rawcode.jsonl")
     parser.add_argument("--files", type=int, default=100_000)

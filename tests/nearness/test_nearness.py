@@ -80,7 +80,7 @@ def test_the_estimate_is_close_to_the_jaccard_index(
     other = [w if chance.random() < kept else f"x{chance.randrange(10**9)}" for w in words]
     texts = [" ".join(words), " ".join(other)]
     exact = jaccard(*map(shingles, texts))
-    guess = estimate(matrix([signature(t)[1] for t in texts]), [0], [1])[0]
+    guess = estimate(matrix(b"".join(signature(t)[1] for t in texts)), [0], [1])[0]
     assert abs(guess - exact) < 0.25
 
 
