@@ -1,11 +1,16 @@
 """The front door: `annoy` and `python -m annoy_store`.
 
-Decision: an installed package carries the commands inside; a plain checkout has them beside it.
+Decisions
+- An installed package carries the commands inside; a plain checkout has them beside it.
+- SIGTERM ends a command as Ctrl-C does, so that it tidies up; `run` has its own way.
+- What SQLAlchemy logs beside the errors it raises (cursors of an interrupted read) is no news.
 """
 
 from __future__ import annotations
 
 import importlib
+import logging
+import signal
 from typing import cast
 
 import click
@@ -25,6 +30,8 @@ def commands() -> click.Group:
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())
     commands().main(prog_name="annoy")
 
 

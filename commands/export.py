@@ -29,10 +29,10 @@ import click
 from annoy_store.errors import UsageError
 from annoy_store.exporting.formats import bundled, load_format
 
-from ._shared import json_option, print_json, print_table, say, store_of, warn
+from ._shared import json_option, print_json, print_table, progress, say, store_of, warn
 
 REASONS = {
-    "open": "not finished yet", "taken_down": "taken down", "not_correct": "not answered right",
+    "open": "not finished yet", "no_pair": "no pair that holds", "taken_down": "taken down", "not_correct": "not answered right",
     "not_revised": "not repaired by a revision", "turns": "--turns", "teacher": "--teacher",
     "licence": "--licence", "overlap": "--exclude-overlaps", "chars": "--chars",
     "tokens": "--tokens", "lines": "--lines", "pass_rate": "--pass-rate", "where": "--where",
@@ -146,15 +146,17 @@ def _range(name: str, words: str) -> Callable[[Any], Any]:
 def command(ctx: click.Context, /, form: str, folder: Path, as_json: bool, **given: Any) -> None:
     from annoy_store.exporting.export import export
 
-    report = export(store_of(ctx), _request(form, folder, given))
+    store = store_of(ctx)
+    with progress(ctx) as show:
+        report = export(store, _request(form, folder, given), show)
     for words in report.warnings:
         warn(words)
     if as_json:
         print_json(_as_json(report))
         return
-    left_out = [[REASONS.get(word, word), n] for word, n in report.removed.items()]
-    if left_out:
-        print_table(["left out", "rows"], left_out)
+    if report.removed:
+        left_out = sorted(report.removed.items(), key=lambda one: list(REASONS).index(one[0]))
+        print_table(["left out", "rows"], [[REASONS[word], n] for word, n in left_out])
     if report.rows:
         print_table(["split", "rows"], list(report.rows.items()))
     if report.retractions:

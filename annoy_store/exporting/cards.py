@@ -156,7 +156,8 @@ def _body(told: Told) -> str:
     parts = [
         f"# {told.form.name}\n\n{told.form.help}\n",
         _ABOUT,
-        _table("Rows", ("split", "rows", "clusters"), _rows(facts)),
+        _rows(facts),
+        _taken_back(told.export),
         *(
             _table(title, (key, "rows"), list(facts[key].items()))
             for title, key in (
@@ -178,8 +179,25 @@ def _body(told: Told) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _rows(facts: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    return [(split, n, facts["clusters"].get(split, 0)) for split, n in facts["rows"].items()]
+def _rows(facts: Mapping[str, Any]) -> str:
+    """Rows per split, and how many clusters they are of, where there are any."""
+    rows, clusters = facts["rows"], facts["clusters"]
+    if not any(clusters.values()):
+        return _table("Rows", ("split", "rows"), list(rows.items()))
+    each = [(split, n, clusters.get(split, 0)) for split, n in rows.items()]
+    return _table("Rows", ("split", "rows", "clusters"), each)
+
+
+def _taken_back(export: Mapping[str, Any]) -> str:
+    """What an increment adds to, and what it takes back."""
+    if export["adds_to"] is None:
+        return ""
+    said = f"This adds to the export {export['adds_to']}.\n"
+    if export["retractions"]:
+        said += (
+            f"It takes back {export['retractions']} rows: leave out what retractions.csv lists.\n"
+        )
+    return said
 
 
 def _funnel(funnel: Mapping[str, Mapping[str, int]]) -> list[tuple[Any, ...]]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -46,8 +46,10 @@ from annoy_store.exporting.publishing import (
 )
 from annoy_store.exporting.selecting import Selection
 from annoy_store.exporting.shaping import stream_schema
-from annoy_store.exporting.splitting import SPLITS, Splitting, parse_splitting
+from annoy_store.exporting.splitting import Splitting, parse_splitting
 from annoy_store.exporting.streaming import stream
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,8 @@ class ExportReport:
         return sum(self.rows.values())
 
 
-def export(store: Store, request: ExportRequest) -> ExportReport:
-    """Write the export that `request` describes and enter it into the ledger.
+def export(store: Store, request: ExportRequest, say: Say = lambda words: None) -> ExportReport:
+    """Write the export that `request` describes and enter it into the ledger; `say` how far it is.
 
     Raises UsageError for what a person can mend: an unknown format, a folder in use, wrong SQL,
     a full disk. Nothing is left under the final name then, and the ledger holds nothing.
@@ -105,10 +107,12 @@ def export(store: Store, request: ExportRequest) -> ExportReport:
         check_folder(request.folder)
         return _report(form, choose(store, form, request, None))
     with in_the_making(request.folder) as making, no_collection():
+        say("choosing")
         choice = choose(store, form, request, making)
         if not choice.plan.num_rows and not choice.retractions:
             return _report(form, choice)
-        files = _write(store, form, request, choice, making)
+        files = _write(store, form, request, choice, making, say)
+        say("entering the ledger")
         return _publish(store, form, request, choice, making, files)
 
 
@@ -137,7 +141,7 @@ def _report(form: Format, choice: Choice, **written: Any) -> ExportReport:
 
 
 def _write(
-    store: Store, form: Format, request: ExportRequest, choice: Choice, making: Path
+    store: Store, form: Format, request: ExportRequest, choice: Choice, making: Path, say: Say
 ) -> list[Written]:
     """Write the files of every split; the plan has them one after the other."""
     files: list[Written] = []
@@ -147,19 +151,15 @@ def _write(
         ordering = Ordering(file, stream_schema(choice.shape))
         for places, page in stream(store, choice.plan, choice.shape):
             ordering.put(places, page)
-        for split, rows in _in_order(choice.facts["rows"]):
+            say(f"read {ordering.held} of {choice.plan.num_rows} records")
+        for split, rows in choice.facts["rows"].items():
+            say(f"writing {split}")
             files += write_split(
                 duck, form, choice.shape, request.packing, making, split, first, rows, ordering.take
             )
             first += rows
     shutil.rmtree(spill, ignore_errors=True)
     return files
-
-
-def _in_order(rows: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-    for split in SPLITS:
-        if split in rows:
-            yield split, rows[split]
 
 
 def _publish(

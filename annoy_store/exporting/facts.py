@@ -12,13 +12,14 @@ from sqlalchemy import Connection, select, text
 
 from annoy_store.errors import AnnoyError
 from annoy_store.exporting.formats import Format
+from annoy_store.exporting.splitting import SPLITS
 from annoy_store.tables import variants
 
 
 def facts(duck: duckdb.DuckDBPyConnection, connection: Connection, form: Format) -> dict[str, Any]:
     """Return what is to be told of `candidates`. Raises AnnoyError if a cluster is in two splits."""
     told: dict[str, Any] = {
-        "rows": _counts(duck, "split"),
+        "rows": _in_order(_counts(duck, "split")),
         "licences": _counts(
             duck, "coalesce(nullif(array_to_string(licences, ' / '), ''), 'unknown')"
         ),
@@ -43,16 +44,13 @@ def facts(duck: duckdb.DuckDBPyConnection, connection: Connection, form: Format)
     return told
 
 
+def _in_order(counts: dict[str, int]) -> dict[str, int]:
+    return {split: counts[split] for split in sorted(counts, key=SPLITS.index)}
+
+
 def _counts(duck: duckdb.DuckDBPyConnection, column: str) -> dict[str, int]:
     query = f"SELECT {column} AS word, count(*) FROM candidates GROUP BY 1 ORDER BY 1"
     return {str(word): int(n) for word, n in duck.execute(query).fetchall()}
-
-
-def _licences(duck: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """Rows per licence; code that was found under several counts under all of them together."""
-    query = "SELECT licences, count(*) FROM candidates GROUP BY 1"
-    counted = duck.execute(query).fetchall()
-    return dict(sorted((" / ".join(names or []) or "unknown", int(n)) for names, n in counted))
 
 
 def _one(duck: duckdb.DuckDBPyConnection, what: str) -> int:

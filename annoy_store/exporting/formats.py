@@ -73,6 +73,8 @@ def parse_format(name: str, sql: str) -> Format:
     record = _one_of(name, "record", given.get("record", "chain"), RECORDS)
     only = _one_of(name, "only", given.get("only", "correct"), ONLY)
     body = sql.strip().rstrip(";").rstrip()
+    if not body.removeprefix(comments.strip()).strip():
+        raise UsageError(f"format {name} is empty; it must be one SELECT over `records`")
     return Format(name, words, body, record, only, _trainer(name, given.get("trainer", "{}")))
 
 

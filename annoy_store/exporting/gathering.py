@@ -58,7 +58,8 @@ def first_answers(within: Within | None = None) -> Select[Any]:
         .select_from(
             turns.join(calls, calls.c.prompt_id == turns.c.prompt_id)
             .join(responses, responses.c.call_id == calls.c.id)
-            .join(io_pairs, io_pairs.c.id == turns.c.io_pair_id)
+            # Always there; an outer join is made last, after `within` has narrowed.
+            .outerjoin(io_pairs, io_pairs.c.id == turns.c.io_pair_id)
             .outerjoin(verdicts, verdicts.c.response_id == responses.c.id)
         )
         .where(turns.c.number == 1, turns.c.io_pair_id.is_not(None))

@@ -20,14 +20,18 @@ _PLACE = "place"
 
 
 class Ordering:
-    """The records of a stream with columns `schema`, in the file `stream`, which is theirs alone."""
+    """The records of a stream with columns `schema`, in the file `stream`, which is theirs alone.
+
+    `held` is how many there are by now.
+    """
 
     def __init__(self, stream: BinaryIO, schema: pa.Schema) -> None:
         self._stream = stream
         self._schema = schema.append(pa.field(_PLACE, pa.int64()))
         self._end = 0
+        self.held = 0
         self._pieces: dict[int, list[tuple[int, int]]] = {}
-        self._held: tuple[int, Any] = (-1, None)
+        self._last: tuple[int, Any] = (-1, None)
 
     def put(self, places: Sequence[int], page: pa.RecordBatch) -> None:
         """Keep a page of records, given with their places in ascending order."""
@@ -39,6 +43,7 @@ class Ordering:
             end = bisect_left(places, (number + 1) * BUNDLE, first)
             self._write(number, page.slice(first, end - first))
             first = end
+        self.held += len(places)
 
     def _write(self, number: int, piece: pa.RecordBatch) -> None:
         size = self._stream.write(piece.serialize())
@@ -55,12 +60,12 @@ class Ordering:
 
     def _bundle(self, number: int) -> pa.Table:
         """The records of a bundle in order; the last one is kept, for files may end within."""
-        if self._held[0] != number:
+        if self._last[0] != number:
             pieces = [self._read(at, size) for at, size in self._pieces[number]]
             whole = pa.Table.from_batches(pieces)
             order = pc.sort_indices(whole.column(_PLACE))
-            self._held = number, whole.drop_columns(_PLACE).take(order).combine_chunks()
-        return self._held[1]
+            self._last = number, whole.drop_columns(_PLACE).take(order).combine_chunks()
+        return self._last[1]
 
     def _read(self, at: int, size: int) -> pa.RecordBatch:
         self._stream.seek(at)

@@ -25,7 +25,7 @@ from annoy_store.errors import UsageError
 from annoy_store.policies import utc_now
 from annoy_store.tables import export_rows, exports, retractions
 
-ROWS_AT_ONCE = 20_000
+ROWS_AT_ONCE = 50_000
 LedgerRow = tuple[int | None, int | None, str | None, str]  # chain, sample, split, state
 
 
@@ -199,6 +199,8 @@ def _begin(store: Store, edition: Edition) -> int:
         found = connection.scalar(same)
         if found is not None:
             connection.execute(delete(export_rows).where(export_rows.c.export_id == found))
+            now = update(exports).where(exports.c.id == found)
+            connection.execute(now.values(**edition.values()))
             return int(found)
         connection.execute(insert(exports).values(**edition.values()))
         return int(connection.scalar(same) or 0)

@@ -3,18 +3,22 @@
 Decisions
 - Nothing ever stands under the final name but a whole export: a folder is filled under another
   name, every file is checked and synced, and one rename publishes it.
+- A folder in the making is locked by who fills it. One that nobody holds is what a killed export
+  left, and the next export to the same place removes it.
 - Files are cut by number of records, never by size or thread, so equal records are equal bytes.
 - Splits that are cut have a folder each, because that is what trainers take for one data set.
 """
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import hashlib
 import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -97,11 +101,38 @@ def in_the_making(folder: Path) -> Iterator[Path]:
     making = folder.resolve().parent / name
     try:
         making.mkdir(parents=True)
-        yield making
+        _sweep(folder.resolve(), making)
+        with _locked(making):
+            yield making
     except (OSError, duckdb.IOException) as error:
         raise UsageError(f"cannot write {folder}: {_short(error)}; nothing was kept") from error
     finally:
         shutil.rmtree(making, ignore_errors=True)
+
+
+def _sweep(folder: Path, own: Path) -> None:
+    """Remove what killed exports to `folder` left behind."""
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}.partial-*"):
+        with _locked(left) as abandoned:
+            if abandoned and left != own:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _locked(making: Path) -> Iterator[bool]:
+    """Lock a folder in the making, which the kernel undoes with the process; say if it worked."""
+    descriptor = os.open(making, os.O_RDONLY)
+    try:
+        yield _lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    with suppress(OSError):  # somebody holds it, or the file system has no locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
 
 
 def publish(making: Path, folder: Path) -> None:
@@ -123,6 +154,8 @@ def _sync(path: Path) -> None:
 
 
 def _short(error: Exception) -> str:
+    if "No space left" in str(error):
+        return "No space left (while it is written an export takes the room of its texts twice)"
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 

@@ -71,7 +71,8 @@ class Rule:
 
 def rules(form: Format, selection: Selection, *, split: bool) -> list[Rule]:
     """Return the rules that look at one subject at a time. Raises UsageError."""
-    chosen = [Rule("open", "closed"), Rule("taken_down", "NOT hidden", ("hidden",))]
+    unripe = "no_pair" if form.record == "sample" else "open"
+    chosen = [Rule(unripe, "closed"), Rule("taken_down", "NOT hidden", ("hidden",))]
     if form.record == "sample":
         _refuse_answers(form, selection)
     else:

@@ -119,7 +119,16 @@ def shape_of(form: Format, most: int) -> Shape:
     try:
         return _shape(form.sql, most)
     except duckdb.Error as error:
-        raise UsageError(f"format {form.name}: {str(error).splitlines()[0]}") from error
+        words = str(error).splitlines()[0]
+        raise UsageError(
+            f"format {form.name}: {words}; the columns of records are: {', '.join(readable(most))}"
+        ) from error
+
+
+def readable(most: int) -> list[str]:
+    """The columns of `records` that a format may name."""
+    names = [*derived(most), *fields(most), *PLAN_WORDS, "ios"]
+    return [name for name in names if name not in ("opening", "conversation")]
 
 
 @lru_cache(maxsize=32)

@@ -20,13 +20,13 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, exists, select
 
 from annoy_store.database import Store, among, insert_new
 from annoy_store.errors import UsageError
 from annoy_store.nearness.clustering import cluster
 from annoy_store.policies import utc_now
-from annoy_store.tables import clusters, splits
+from annoy_store.tables import clusters, samples, splits
 
 SPLITS = ("train", "validation", "test")
 ASIDE = "aside"
@@ -152,11 +152,16 @@ def prepare(store: Store, splitting: Splitting | None, *, dry_run: bool) -> Assi
         cluster(store)
     with store.read() as connection:
         remembered = _remembered(connection, splitting.salt)
-        decided = decide(_members(connection), remembered, splitting)
+        alone = _unclustered(connection) if dry_run else {}
+        decided = decide(_members(connection) | alone, remembered, splitting)
     changes = {i: given for i, given in decided.items() if remembered.get(i) != given}
     if not dry_run:
         _remember(store, splitting.salt, changes)
     warnings = tuple(_warnings(remembered, changes))
+    if alone:
+        warnings += (
+            f"{len(alone)} samples are counted as if nothing were near them: annoy cluster",
+        )
     return Assigned({i: given.split for i, given in decided.items()}, warnings)
 
 
@@ -172,6 +177,13 @@ def _members(connection: Connection) -> dict[str, list[int]]:
     for name, sample_id in connection.execute(chosen.order_by(clusters.c.subject_id)):
         members.setdefault(name, []).append(sample_id)
     return members
+
+
+def _unclustered(connection: Connection) -> dict[str, list[int]]:
+    """Samples that no cluster holds yet, each as one of its own."""
+    held = exists().where(clusters.c.kind == "sample", clusters.c.subject_id == samples.c.id)
+    rows = connection.execute(select(samples.c.digest, samples.c.id).where(~held))
+    return {name: [sample_id] for name, sample_id in rows}
 
 
 def _remember(store: Store, salt: str, changes: Mapping[int, Given]) -> None:

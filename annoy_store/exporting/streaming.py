@@ -21,7 +21,7 @@ from sqlalchemy import Column, Connection, Select, select
 from annoy_store.database import Store, listed
 from annoy_store.errors import UsageError
 from annoy_store.exporting.gathering_samples import stable_pairs
-from annoy_store.exporting.shaping import PAIR, Field, Shape, fields, stream_schema
+from annoy_store.exporting.shaping import PAIR, Field, Shape, fields, plan_columns, stream_schema
 
 _FEWEST, _MOST, _BYTES = 512, 8192, 24 << 20  # of one page
 
@@ -34,8 +34,8 @@ def stream(
     Raises UsageError if the store lost a text meanwhile.
     """
     schema = stream_schema(shape)
-    plan = plan.combine_chunks()
     order = pc.sort_indices(plan.column("subject_id"))
+    plan = plan.select(plan_columns(shape)).combine_chunks()
     start, size = 0, _FEWEST
     while start < plan.num_rows:
         places = order.slice(start, size)

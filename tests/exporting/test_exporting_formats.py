@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from annoy_store.exporting.cards import dataset_info, features
 from annoy_store.exporting.export import ExportRequest, export
 from annoy_store.exporting.formats import FOLDER, bundled, load_format, parse_format
 from annoy_store.exporting.publishing import Packing
-from annoy_store.exporting.shaping import shape_of
+from annoy_store.exporting.shaping import readable, shape_of
 from annoy_store.exporting.splitting import Splitting
 from annoy_store.writing import write
 from tests import chains
@@ -101,6 +102,8 @@ def test_a_format_of_ones_own(filled: Store, tmp_path: Path) -> None:
     ("sql", "words"),
     [
         ("SELECT nothing FROM records", "format own: Binder Error"),
+        ("", "format own is empty; it must be one SELECT"),
+        ("-- Only a comment.\n;", "format own is empty"),
         ("-- record: page\nSELECT 1", "record is 'page', but must be one of chain, prompt"),
         ("-- only: some\nSELECT 1", "only is 'some', but must be one of correct"),
         ("-- trainer: [\nSELECT 1", "trainer is not a JSON object"),
@@ -112,6 +115,19 @@ def test_a_wrong_format_leaves_nothing(filled: Store, tmp_path: Path, sql: str, 
     with pytest.raises(UsageError, match=words):
         export(filled, ExportRequest(own(tmp_path, sql), tmp_path / "out"))
     assert [p.name for p in tmp_path.iterdir() if "out" in p.name] == []
+
+
+def test_a_wrong_column_names_the_right_ones(filled: Store, tmp_path: Path) -> None:
+    request = ExportRequest(own(tmp_path, "SELECT answr FROM records"), tmp_path / "out")
+    with pytest.raises(UsageError, match=r"columns of records are: prompt, .*answer.*turn_1.*ios"):
+        export(filled, request)
+
+
+def test_the_readme_names_what_a_format_may_read() -> None:
+    told = (Path(__file__).parent.parent.parent / "README.md").read_text()
+    listed = told.partition("<!-- records -->")[2].partition("<!-- /records -->")[0]
+    named = re.findall(r"`(\w+)`", listed.replace("_N`", "_1`"))
+    assert sorted(named) == sorted(readable(1))
 
 
 def test_a_format_that_is_not_there(filled: Store, tmp_path: Path) -> None:

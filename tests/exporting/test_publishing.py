@@ -167,6 +167,42 @@ def test_a_killed_export_leaves_nothing_under_its_name(sqlite_store: Store, tmp_
     assert export(sqlite_store, ExportRequest("codeio", tmp_path / "out")).n_rows == 3
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_export_tidies_up(
+    sqlite_store: Store, tmp_path: Path, number: signal.Signals
+) -> None:
+    chains.fill(sqlite_store, ["ant"])
+    url, out = sqlite_store.url.render_as_string(), str(tmp_path / "out")
+    program = SLOW.rpartition("export(")[0] + FRONT
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "--store", url, "export", "codeio", out],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "writing\n"
+    process.send_signal(number)
+    said = process.communicate(timeout=30)[1]
+    assert (process.returncode, said.strip()) == (130, "annoy: interrupted")
+    assert [name for name in left(tmp_path) if "out" in name] == []
+
+
+FRONT = """
+from annoy_store.__main__ import main
+main()
+"""
+
+
+def test_what_a_killed_export_left_is_swept_and_no_other(tmp_path: Path) -> None:
+    (tmp_path / ".out.partial-1-dead" / "train").mkdir(parents=True)
+    (tmp_path / ".other.partial-1-dead").mkdir()
+    with in_the_making(tmp_path / "out") as first:
+        assert not (tmp_path / ".out.partial-1-dead").exists()
+        with in_the_making(tmp_path / "out") as second:
+            assert first.exists()  # somebody is at work there
+            assert second.exists()
+    assert left(tmp_path) == [".other.partial-1-dead"]
+
+
 def test_an_export_is_one_moment_while_others_write(store: Store, tmp_path: Path) -> None:
     """A writer adds samples, three chains each, in one transaction; no export sees a part of one."""
     chains.fill(store, ["ant"])

@@ -145,7 +145,10 @@ def test_what_was_given_is_remembered(store: Store) -> None:
     chains.fill(store, [f"animal{i}" for i in range(12)])
     half = Splitting(0.5, 0.25, 0.25, "salt")
     dry = prepare(store, half, dry_run=True)
-    assert dict(dry.splits) == {}  # nothing is clustered yet, and a dry run does not
+    assert len(dry.splits) == 12  # nothing is clustered yet, and a dry run does not
+    assert dry.warnings == ("12 samples are counted as if nothing were near them: annoy cluster",)
+    with store.read() as connection:
+        assert connection.execute(select(splits)).all() == []
     first = prepare(store, half, dry_run=False)
     chains.fill(store, [f"animal{i}" for i in range(20)])
     second = prepare(store, half, dry_run=False)
