@@ -87,7 +87,7 @@ def _page(store: Store) -> list[_Sample]:
 
 def _load(connection: Connection, ids: Sequence[int]) -> list[_Sample]:
     pairs: dict[int, list[tuple[dict[str, Any], Any]]] = {}
-    for sample_id, given, output in connection.execute(stable_pairs(connection, ids)):
+    for sample_id, given, output, _ in connection.execute(stable_pairs(connection, ids)):
         pairs.setdefault(sample_id, []).append((json.loads(given), json.loads(output)))
     codes = select(samples.c.id, samples.c.refcode, samples.c.funcname)
     return [

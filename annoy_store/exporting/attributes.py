@@ -62,6 +62,7 @@ class Attribute:
 
 _current_pairs = table(
     "v_current_pairs", column("id", BigInteger), column("status", Text),
+    column("sample_id", BigInteger), column("input_digest", Text),
     column("lines_executed", BigInteger), column("position", BigInteger),
 )  # fmt: skip
 _pass_rates = table(
@@ -70,19 +71,23 @@ _pass_rates = table(
 )  # fmt: skip
 
 
-def _teacher(connection: Connection, ids: Sequence[int]) -> Select[Any]:
-    chosen = select(teachers.c.id, teachers.c.backend, teachers.c.model)
-    return chosen.where(among(connection, teachers.c.id, ids))
+def _by(key: ColumnElement[int], *columns: ColumnElement[Any]) -> Statement:
+    """Columns of one table, found by its column `key`."""
+
+    def statement(connection: Connection, ids: Sequence[int]) -> Select[Any]:
+        return select(key, *columns).where(among(connection, key, ids))
+
+    return statement
 
 
-def _pair(connection: Connection, ids: Sequence[int]) -> Select[Any]:
-    chosen = select(_current_pairs.c.id, _current_pairs.c.status, _current_pairs.c.lines_executed)
-    return chosen.where(among(connection, _current_pairs.c.id, ids))
-
-
-def _sample(connection: Connection, ids: Sequence[int]) -> Select[Any]:
-    chosen = select(samples.c.id, samples.c.digest, samples.c.funcname)
-    return chosen.where(among(connection, samples.c.id, ids))
+_teacher = _by(teachers.c.id, teachers.c.backend, teachers.c.model)
+_pair = _by(_current_pairs.c.id, _current_pairs.c.status, _current_pairs.c.lines_executed)
+_pair_place = _by(io_pairs.c.id, io_pairs.c.position)
+_sample = _by(samples.c.id, samples.c.digest, samples.c.funcname)
+_finish = _by(responses.c.id, responses.c.finish_reason)
+_pass_rate = _by(
+    _pass_rates.c.prompt_id, _pass_rates.c.io_pair_id, _pass_rates.c.answers, _pass_rates.c.rate
+)
 
 
 def _origin(connection: Connection, ids: Sequence[int]) -> Select[Any]:
@@ -120,17 +125,6 @@ def _chars(connection: Connection, ids: Sequence[int]) -> Select[Any]:
     )
 
 
-def _finish(connection: Connection, ids: Sequence[int]) -> Select[Any]:
-    chosen = select(responses.c.id, responses.c.finish_reason)
-    return chosen.where(among(connection, responses.c.id, ids))
-
-
-def _pass_rate(connection: Connection, ids: Sequence[int]) -> Select[Any]:
-    return select(
-        _pass_rates.c.prompt_id, _pass_rates.c.io_pair_id, _pass_rates.c.answers, _pass_rates.c.rate
-    ).where(among(connection, _pass_rates.c.prompt_id, ids))
-
-
 def _hidden(connection: Connection, ids: Sequence[int]) -> Select[Any]:
     return select(hidden.c.subject_id).where(hidden.c.kind == "sample")
 
@@ -152,9 +146,10 @@ def _cluster(connection: Connection, ids: Sequence[int]) -> Select[Any]:
     return chosen.where(among(connection, clusters.c.subject_id, ids))
 
 
-def _pair_place(connection: Connection, ids: Sequence[int]) -> Select[Any]:
-    chosen = select(io_pairs.c.id, io_pairs.c.position)
-    return chosen.where(among(connection, io_pairs.c.id, ids))
+def _held(connection: Connection, ids: Sequence[int]) -> Select[Any]:
+    chosen = select(_current_pairs.c.sample_id, _current_pairs.c.input_digest)
+    stable = _current_pairs.c.status == "stable"
+    return chosen.where(among(connection, _current_pairs.c.sample_id, ids), stable)
 
 
 ATTRIBUTES = {
@@ -169,6 +164,15 @@ ATTRIBUTES = {
     "position": Attribute(
         ("position",), "io_pair_id", _pair_place, "place_.position",
         "LEFT JOIN a_position place_ ON place_.id = s.io_pair_id",
+    ),
+    "held": Attribute(
+        ("held",), "sample_id", _held, "held.held",
+        "LEFT JOIN a_held held ON held.sample_id = s.sample_id",
+        # Which pairs held in the snapshot: their texts are read after it.
+        """
+        SELECT sample_id, md5(string_agg(input_digest, ',' ORDER BY input_digest)) AS held
+        FROM fetched GROUP BY sample_id
+        """,
     ),
     "sample": Attribute(
         ("sample", "funcname"), "sample_id", _sample, "sample.digest AS sample, sample.funcname",

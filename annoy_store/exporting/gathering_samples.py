@@ -18,11 +18,11 @@ _current_pairs = table(
 )  # fmt: skip
 
 
-def stable_pairs(connection: Connection, sample_ids: Sequence[int]) -> Select[int, str, str]:
-    """Sample id, input and output of the pairs that hold, sample by sample in their order."""
+def stable_pairs(connection: Connection, sample_ids: Sequence[int]) -> Select[int, str, str, str]:
+    """Sample id, input, output and the input's digest of pairs that hold, by sample, in order."""
     pairs = _current_pairs.c
     return (
-        select(pairs.sample_id, pairs.input, pairs.output)
+        select(pairs.sample_id, pairs.input, pairs.output, pairs.input_digest)
         .where(among(connection, pairs.sample_id, sample_ids), pairs.status == "stable")
         .order_by(pairs.sample_id, pairs.position, pairs.input_digest)
     )

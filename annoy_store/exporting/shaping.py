@@ -197,5 +197,6 @@ def plan_columns(shape: Shape) -> list[str]:
     """The columns of the plan from which that stream is made."""
     known = fields(shape.most)
     names = [known[n].key if n in known else n for n in stream_schema(shape).names]
-    names = ["sample_id" if name == "ios" else name for name in names]
+    if "ios" in names:
+        names = [*(name for name in names if name != "ios"), "sample_id", "held"]
     return list(dict.fromkeys(names))

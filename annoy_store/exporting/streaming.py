@@ -6,10 +6,12 @@ Decisions
 - The order of an export looks random to the store, and texts read in it would each be a page of
   the disk of their own. So they are read in the order of the tables, as one scan would, and wait
   in a file (ordering.py) for their turn.
+- Only which pairs of a sample hold may change meanwhile; then the export is refused, not mixed.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, cast
@@ -65,7 +67,8 @@ def _batch(connection: Connection, page: pa.Table, schema: pa.Schema, most: int)
             values = _look_up(texts[about.column], keys[about.key])
             arrays.append(pa.array(values, type=field.type))
         elif field.name == "ios":
-            arrays.append(_pairs(connection, page.column("sample_id").to_pylist()))
+            sample_ids, held = (page.column(n).to_pylist() for n in ("sample_id", "held"))
+            arrays.append(_pairs(connection, sample_ids, held))
         else:
             arrays.append(page.column(field.name).combine_chunks())
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
@@ -100,9 +103,21 @@ def _by_id(column: Column[Any]) -> Select[Any]:
     return select(key, column).where(listed(key, "ids"))
 
 
-def _pairs(connection: Connection, sample_ids: Sequence[int]) -> pa.Array:
-    """The stable I/O pairs of samples, in their order, as JSON texts."""
+def _pairs(
+    connection: Connection, sample_ids: Sequence[int], held: Sequence[str | None]
+) -> pa.Array:
+    """The stable I/O pairs of samples, in their order, as JSON texts: those that were `held`."""
     found: dict[int, list[dict[str, str]]] = {i: [] for i in sample_ids}
-    for sample_id, given, output in connection.execute(stable_pairs(connection, sample_ids)):
+    digests: dict[int, list[str]] = {i: [] for i in sample_ids}
+    rows = connection.execute(stable_pairs(connection, sample_ids))
+    for sample_id, given, output, named in rows:
         found[sample_id].append({"input": given, "output": output})
+        digests[sample_id].append(named)
+    if [_together(digests[i]) for i in sample_ids] != list(held):
+        raise UsageError("pairs were checked again during the export; run it again")
     return pa.array([found[i] for i in sample_ids], type=pa.list_(PAIR))
+
+
+def _together(digests: list[str]) -> str | None:
+    """What the plan says of the same pairs as `held`."""
+    return hashlib.md5(",".join(sorted(digests)).encode()).hexdigest() if digests else None

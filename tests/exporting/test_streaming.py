@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from annoy_store.database import Store
+from annoy_store.errors import UsageError
+from annoy_store.exporting import export as exporting
 from annoy_store.exporting import ordering, streaming
 from annoy_store.exporting.choosing import choose
 from annoy_store.exporting.export import ExportRequest, export
 from annoy_store.exporting.formats import load_format
 from annoy_store.exporting.ordering import Ordering
 from annoy_store.exporting.publishing import Packing
+from annoy_store.tables import pair_checks
 from tests import chains
 
 WORDS = pa.schema([("word", pa.string()), ("n", pa.int64())])
@@ -85,6 +90,26 @@ def test_pages_and_bundles_change_no_byte(
     assert len(shards) > 1
     whole = (tmp_path / "whole" / "train.jsonl").read_bytes()
     assert b"".join(path.read_bytes() for path in shards) == whole
+
+
+def test_pairs_that_are_checked_again_meanwhile_are_not_mixed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chains.fill(store, ["ant", "bee"])
+    read = exporting.stream
+
+    def check_then_read(*args: Any) -> Any:
+        with store.write() as connection:
+            connection.execute(update(pair_checks).where(pair_checks.c.id == 1).values(status="x"))
+        return read(*args)
+
+    monkeypatch.setattr(exporting, "stream", check_then_read)
+    with pytest.raises(UsageError, match="checked again during the export; run it again"):
+        export(store, ExportRequest("codeio_raw", tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    monkeypatch.undo()
+    assert export(store, ExportRequest("codeio_raw", tmp_path / "out")).n_rows == 2
+    assert export(store, ExportRequest("codeio", tmp_path / "no")).n_rows == 6
 
 
 def test_pages_are_as_long_as_memory_allows() -> None:
