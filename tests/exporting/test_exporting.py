@@ -13,8 +13,10 @@ from sqlalchemy import delete, func, insert, select
 from annoy_store.database import Store
 from annoy_store.errors import UsageError
 from annoy_store.exporting.export import ExportRequest, export
+from annoy_store.exporting.formats import bundled
 from annoy_store.exporting.publishing import Packing
 from annoy_store.exporting.selecting import Selection
+from annoy_store.exporting.splitting import Splitting
 from annoy_store.tables import export_rows, exports, hidden, responses, takedowns
 from annoy_store.writing import write
 from tests import chains, given
@@ -69,12 +71,14 @@ def test_twice_and_over_threads_it_is_the_same_bytes(sqlite_store: Store, tmp_pa
 def test_either_database_gives_the_same_bytes(
     sqlite_store: Store, postgres_store: Store, tmp_path: Path
 ) -> None:
-    names = [f"animal{i}" for i in range(20)]
+    names = [f"animal{i}" for i in range(9)]
     chains.fill(sqlite_store, names)
     chains.fill(postgres_store, names[::-1])  # other ids, the same content
-    for form in ("codeio", "messages"):
-        export(sqlite_store, ExportRequest(form, tmp_path / "s" / form))
-        export(postgres_store, ExportRequest(form, tmp_path / "p" / form))
+    split = Splitting(0.6, 0.2, 0.2, "salt")
+    for form in bundled():
+        cut = split if form in ("messages", "codeio_raw") else None
+        for store, name in ((sqlite_store, "s"), (postgres_store, "p")):
+            export(store, ExportRequest(form, tmp_path / name / form, splitting=cut))
     assert tree(tmp_path / "s") == tree(tmp_path / "p")
 
 
