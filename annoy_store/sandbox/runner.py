@@ -857,6 +857,8 @@ class Zygote:
             os.setsid()
         if self.orphans:
             _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != self.pid:  # it died before it could have told us
+                _exit(0)
         if self.forks_allowed:
             limit(resource.RLIMIT_AS, self.used + job["memory_mb"] * (1 << 20))
             limit(resource.RLIMIT_CPU, int(job["cpu"]) + 2)
