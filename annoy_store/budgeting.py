@@ -9,6 +9,8 @@ Decisions
 - A worker takes blocks from its row of `budgets` in transactions of their own: one serves some
   hundred calls. The block of a worker that was killed stays set aside until nobody is at work;
   the next to open the budget then counts afresh from `attempts`, which never lie.
+- What a batch may cost at worst is set aside when its calls are bound (batching/), by the row of
+  the batch, so no process has to wait for it: whoever counts afresh adds what is out.
 - When the budget is reached the call goes back as it was. The run asks nothing more, and works on
   what it has: what was paid for is judged.
 """
@@ -16,14 +18,17 @@ Decisions
 from __future__ import annotations
 
 import asyncio
+from dataclasses import astuple
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import Connection, and_, case, func, literal_column, select, update
 
 from annoy_store.database import Store, clock, now, put
 from annoy_store.errors import NotNow
+from annoy_store.pricing import PER_TOKEN, Price, latest_price
 from annoy_store.settings import RunSettings
 from annoy_store.standing import usage_above
-from annoy_store.tables import budgets, workers
+from annoy_store.tables import batches, budgets, teachers, workers
+from annoy_store.views import BATCH_PART
 from annoy_store.workforce import ALIVE, vanished
 
 CALLS_OF_A_BLOCK = 64
@@ -42,7 +47,9 @@ def _open(connection: Connection, name: str, cap: float) -> None:
         select(budgets.c.used, budgets.c.reserved).where(budgets.c.name == name).with_for_update()
     ).first()
     afresh = known is None or not _others(connection)
-    used, reserved = (_spent(connection, name), 0.0) if known is None or afresh else known
+    used, reserved = (
+        (_spent(connection, name), _out(connection, name)) if known is None or afresh else known
+    )
     row = {"name": name, "cap": cap, "used": used, "reserved": reserved}
     put(connection, budgets, {**row, "window_start": now(connection)})
 
@@ -59,6 +66,41 @@ def _spent(connection: Connection, name: str) -> float:
     if name == "usd":
         return usage.known_usd
     return float(usage.tokens["prompt"] + usage.tokens["completion"])
+
+
+def _out(connection: Connection, name: str) -> float:
+    """What the batches that are out may use at worst."""
+    prompt, completion = batches.c.prompt_tokens, batches.c.completion_tokens
+    chosen = select(teachers.c.model, func.sum(prompt), func.sum(completion)).join(teachers)
+    out = chosen.where(batches.c.state != literal_column("'ended'")).group_by(teachers.c.model)
+    return sum(
+        batch_price(connection, name, model).of(int(p), 0, int(c))
+        for model, p, c in connection.execute(out)
+    )
+
+
+def batch_price(connection: Connection, name: str, model: str) -> Price:
+    """What tokens of a model, asked by batch, count against a budget; 0 if nobody knows."""
+    if name == "tokens":
+        return PER_TOKEN
+    price = latest_price(connection, model) or Price(0.0, 0.0, 0.0)
+    return Price(*(BATCH_PART * part for part in astuple(price)))
+
+
+def room(connection: Connection, name: str) -> float:
+    """What is left of a budget, neither spent nor set aside; locks its row."""
+    row = connection.execute(select(budgets).where(budgets.c.name == name).with_for_update()).one()
+    return float(row.cap - row.used - row.reserved)
+
+
+def book(connection: Connection, name: str, used: float = 0.0, aside: float = 0.0) -> None:
+    """Add to what a budget has used, and to what is set aside; nothing if there is no such budget."""
+    left = budgets.c.reserved + aside
+    connection.execute(
+        update(budgets)
+        .where(budgets.c.name == name)
+        .values(used=budgets.c.used + used, reserved=case((left > 0.0, left), else_=0.0))
+    )
 
 
 def _exchange(
@@ -96,8 +138,7 @@ class Purse:
         self.reached = False
 
     def __str__(self) -> str:
-        unit = "USD" if self.name == "usd" else "tokens"
-        return f"budget of {self._cap:,g} {unit} reached"
+        return told_reached(self.name, self._cap)
 
     async def take(self, amount: float) -> None:
         """Set `amount` aside, in the order of asking. Raises NotNow when it is not to be had."""
@@ -145,5 +186,15 @@ class Purse:
 
 def purses_of(store: Store, settings: RunSettings) -> list[Purse]:
     """Open the budgets that the settings name."""
-    caps = {"usd": settings.budget_usd, "tokens": settings.budget_tokens}
-    return [Purse(store, name, float(cap)) for name, cap in caps.items() if cap is not None]
+    return [Purse(store, name, cap) for name, cap in caps(settings).items()]
+
+
+def caps(settings: RunSettings) -> dict[str, float]:
+    """The budgets that the settings name."""
+    known = {"usd": settings.budget_usd, "tokens": settings.budget_tokens}
+    return {name: float(cap) for name, cap in known.items() if cap is not None}
+
+
+def told_reached(name: str, cap: float) -> str:
+    """Say that a budget is reached."""
+    return f"budget of {cap:,g} {'USD' if name == 'usd' else 'tokens'} reached"

@@ -24,10 +24,11 @@ from annoy_store.policies import foreseen_cases
 from annoy_store.settings import Policy
 from annoy_store.stages import PIPELINE, STAGES
 from annoy_store.tables import calls, jobs, prices, turns, variants
+from annoy_store.views import BATCH_PART
 from annoy_store.wanting import first_turn_of
 
 JUDGING = "verify"  # judged again, an answer that was wrong before has its revision already
-PART = {"batch": 0.5}  # of the price
+PART = {"batch": BATCH_PART}
 MAKES_THE_SAME = ("parse", "generate")
 OPEN = ("pending", "claimed", "deferred", "suspect")
 Chooser = Callable[[str], tuple[str, str | None]]  # kind of turn -> backend and model that answer

@@ -1,7 +1,10 @@
 """The hands of a worker: its sandbox and its teachers, opened when first needed.
 
-Decision: one sandbox and one teacher per (backend, model) serve the whole process, because a
-sandbox knows its slots and a teacher's limiter knows its endpoint.
+Decisions
+- One sandbox and one teacher per (backend, model) serve the whole process, because a sandbox knows
+  its slots and a teacher's limiter knows its endpoint.
+- A teacher whose answers come in batches has a row as every teacher, but no worker claims its
+  calls: nobody waits for them (batching/).
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from annoy_store.thrift import thrifty
 from annoy_store.writing import write
 
 LOOK_SECONDS = 5.0  # between two looks at the clock
+BATCH = "batch"  # the backend whose calls are handed in, and not waited for
 
 
 class Hands:
@@ -41,6 +45,7 @@ class Hands:
         self._sandbox: Sandbox | None = None
         self._teachers: dict[int, Teacher] = {}
         self._by_kind: dict[str, int] = {}
+        self._handed_in: set[int] = set()
         self._purses: list[Purse] = []
         self._peak: Hours | None = None
         self._peak_end: datetime | None = None
@@ -71,6 +76,8 @@ class Hands:
                 if hasattr(teacher, "share_budgets"):
                     teacher.share_budgets(SharedTimeline(self._store, teacher.identity))
                 opened[choice] = self._enter(teacher)
+                if choice[0] == BATCH:
+                    self._handed_in.add(opened[choice])
             self._by_kind[kind] = opened[choice]
 
     def _open_budgets(self) -> None:
@@ -80,17 +87,11 @@ class Hands:
         self._purses = purses_of(self._store, self._settings)
 
     def _enter(self, teacher: Teacher) -> int:
-        who = teacher.identity
-        named = teacher_digest(who.backend, who.model, who.base_url, who.parameters)
-        row = {
-            "digest": named, "backend": who.backend, "model": who.model,
-            "base_url": who.base_url, "parameters": canonical(dict(who.parameters)),
-        }  # fmt: skip
-        with self._store.write() as connection:
-            write(connection, [New(teachers, row)])
-            key = connection.scalar(select(teachers.c.id).where(teachers.c.digest == named))
-        self._teachers[cast(int, key)] = thrifty(self._store, teacher, self._purses, self._settings)
-        return cast(int, key)
+        key = enter_teacher(self._store, teacher)
+        bounded = teacher.identity.backend != BATCH
+        purses = self._purses if bounded else []
+        self._teachers[key] = thrifty(self._store, teacher, purses, self._settings)
+        return key
 
     def teacher(self, kind: str, pinned_teacher_id: int) -> tuple[int, Teacher]:
         """The teacher of a kind of turn, or the pinned one, with its id."""
@@ -106,7 +107,8 @@ class Hands:
         if self.spent:
             return False
         pinned = only.get("pinned_teacher_id")
-        return pinned == 0 or pinned in self._teachers
+        teacher_id = pinned or self._by_kind.get(str(only.get("kind")))
+        return teacher_id in self._teachers and teacher_id not in self._handed_in
 
     def limit(self) -> int:
         """How many calls may be in flight now; 0 when nothing is to be asked."""
@@ -143,3 +145,17 @@ class Hands:
     def close(self) -> None:
         if self._sandbox is not None:
             self._sandbox.close()
+
+
+def enter_teacher(store: Store, teacher: Teacher) -> int:
+    """Enter a teacher in the store, unless it is there, and return its id."""
+    who = teacher.identity
+    named = teacher_digest(who.backend, who.model, who.base_url, who.parameters)
+    row = {
+        "digest": named, "backend": who.backend, "model": who.model,
+        "base_url": who.base_url, "parameters": canonical(dict(who.parameters)),
+    }  # fmt: skip
+    with store.write() as connection:
+        write(connection, [New(teachers, row)])
+        key = connection.scalar(select(teachers.c.id).where(teachers.c.digest == named))
+    return cast(int, key)

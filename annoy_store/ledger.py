@@ -223,8 +223,14 @@ def load(
     connection: Connection, agenda: Agenda, stage: Stage, claims: Sequence[Claim]
 ) -> dict[int, Mapping[str, Any]]:
     """Return by subject what the stage reads; a subject that is no longer wanted is missing."""
-    subjects = [c.subject_id for c in claims]
-    found = connection.execute(_loading(stage, agenda.policy), {"of_subjects": subjects})
+    return rows_of(connection, agenda, stage, [c.subject_id for c in claims])
+
+
+def rows_of(
+    connection: Connection, agenda: Agenda, stage: Stage, subjects: Sequence[int]
+) -> dict[int, Mapping[str, Any]]:
+    """Return by subject what the stage reads of those it wants, claimed or not."""
+    found = connection.execute(_loading(stage, agenda.policy), {"of_subjects": list(subjects)})
     names = tuple(found.keys())
     rows = (dict(zip(names, row, strict=True)) for row in found)
     return {row["subject_id"]: row for row in rows}

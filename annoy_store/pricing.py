@@ -2,6 +2,8 @@
 
 Decisions
 - Prices are rows with a time from which they hold, so what was asked at an old price stays at it.
+- A price is the online one, whoever answers. By batch every provider that has batches bills half of
+  it, so half is counted (views.py) and nobody enters a price twice.
 - What a model costs is never guessed: without a price, costs are unknown.
 - Where a price depends on the hour, the dearest of the day is entered: a budget then holds at all
   hours, and the cost told is an upper bound.
@@ -69,13 +71,19 @@ def _unpriced(connection: Connection, settings: RunSettings, known: Container[st
 def price_of(store: Store, model: str) -> Price:
     """Return the latest price of a model. Raises UsageError if none is known."""
     with store.read() as connection:
-        row = connection.execute(_latest(model)).first()
-    if row is None:
+        price = latest_price(connection, model)
+    if price is None:
         raise UsageError(
             f"--budget-usd needs the price of {model}: write [prices.{model}] with input, cached "
             "and output (USD per million tokens) into annoy.toml, or install annoy-store[prices]"
         )
-    return Price(*row)
+    return price
+
+
+def latest_price(connection: Connection, model: str) -> Price | None:
+    """Return the latest price of a model; None if none is known."""
+    row = connection.execute(_latest(model)).first()
+    return None if row is None else Price(*row)
 
 
 def published(model: str, base_url: str) -> Price | None:

@@ -21,6 +21,7 @@ from annoy_store.planning import count_wanted
 from annoy_store.policies import load_policy
 from annoy_store.roster import Roster, roster
 from annoy_store.tables import attempts, jobs, metadata, prices, teachers
+from annoy_store.views import BATCH_PART
 
 COUNTED = (
     "sources", "origins", "prompts", "turns", "calls", "attempts", "responses", "samples",
@@ -139,10 +140,14 @@ def usage_of(connection: Connection, where: ColumnElement[bool]) -> Usage:
     )
     cached = func.coalesce(attempts.c.cached_tokens, 0)
     priced = (
-        (attempts.c.prompt_tokens - cached) * prices.c.input
-        + cached * prices.c.cached
-        + attempts.c.completion_tokens * prices.c.output
-    ) / case((teachers.c.backend == "batch", 2_000_000.0), else_=1_000_000.0)
+        (
+            (attempts.c.prompt_tokens - cached) * prices.c.input
+            + cached * prices.c.cached
+            + attempts.c.completion_tokens * prices.c.output
+        )
+        * case((teachers.c.backend == "batch", BATCH_PART), else_=1.0)
+        / 1_000_000.0
+    )
     cost = case((teachers.c.backend.in_(FREE_BACKENDS), 0.0), else_=priced)
     unpriced = and_(attempts.c.status == "ok", cost.is_(null()))
     sums = [func.sum(attempts.c[f"{name}_tokens"]).label(name) for name in TOKENS]

@@ -95,8 +95,9 @@ def _number(name: str, *, nullable: bool = False, **options: Any) -> Column[int]
     return Column(name, BigInteger, nullable=nullable, **options)
 
 
-def _partial(name: str, *columns: str, where: str) -> Index:
-    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    only = text(where)
+    return Index(name, *columns, unique=unique, sqlite_where=only, postgresql_where=only)
 
 
 def _digest() -> Column[str]:
@@ -297,20 +298,27 @@ export_rows = Table(
     comment="which chain (or sample) went into which export, and the digest of its state then",
 )  # fmt: skip
 batches = Table(
-    "batches", metadata, _id(), _ref("teachers"), _number("worker_id", nullable=True), _text("state"),
-    _text("remote_id", nullable=True), _text("input_file", nullable=True),
-    _text("output_file", nullable=True), _text("error_file", nullable=True), _number("n_calls"),
-    _number("n_answered", nullable=True), _number("n_failed", nullable=True),
-    _text("created_at"), _text("polled_at", nullable=True), _text("error", nullable=True),
-    comment="one batch handed to a provider",
+    "batches", metadata, _id(), _text("name"), _ref("teachers"), _number("worker_id", nullable=True),
+    _text("state"), _text("status", nullable=True), _text("remote_id", nullable=True),
+    _text("input_file", nullable=True), _text("output_file", nullable=True),
+    _text("error_file", nullable=True), _number("n_calls", server_default="0"),
+    _number("n_answered", server_default="0"), _number("n_failed", server_default="0"),
+    _number("prompt_tokens", server_default="0"), _number("completion_tokens", server_default="0"),
+    Column("refusals", SmallInteger, nullable=False, server_default="0"),
+    Column("due_at", Double), _text("created_at"), _text("polled_at", nullable=True),
+    _text("error", nullable=True), UniqueConstraint("name"),
+    CheckConstraint("state IN ('bound', 'exported', 'sent', 'ended')", name="state"),
+    _partial("ix_batches_open", "state", where="state <> 'ended'"),
+    comment="calls handed to a provider or a file together; tokens are the most they can use",
 )  # fmt: skip
 batch_items = Table(
     "batch_items", metadata, _ref("batches", "batch_id"), _number("call_id"),
     Column("open", SmallInteger, nullable=False),
+    Column("read", SmallInteger, nullable=False, server_default="0"),
     Column("tries", SmallInteger, nullable=False, server_default="0"),
-    UniqueConstraint("batch_id", "call_id"),
-    _partial("ix_batch_items_open", "call_id", where="open = 1"),
-    comment="which calls a batch holds",
+    UniqueConstraint("call_id", "batch_id"),
+    _partial("uq_batch_items_open", "call_id", where="open = 1", unique=True),
+    comment="which calls a batch holds; a call is open in one batch at most",
 )  # fmt: skip
 budgets = Table(
     "budgets", metadata, _text("name", primary_key=True), Column("cap", Double, nullable=False),

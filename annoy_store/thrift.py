@@ -20,7 +20,12 @@ from annoy_store.settings import RunSettings
 from annoy_store.standing import FREE_BACKENDS
 
 _CHARS_PER_TOKEN = 3  # code has few; an estimate of the worst case must not be low
-_LONGEST_ANSWER = 16_384  # where the settings set no limit
+LONGEST_ANSWER = 16_384  # where the settings set no limit
+
+
+def most_prompt_tokens(request: Request) -> int:
+    """Return how many tokens a prompt has at most."""
+    return n_chars(request.messages) // _CHARS_PER_TOKEN + 1
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Meter:
 
     def worst(self, request: Request, longest: int) -> float:
         """Return the most that a try of `request` can use."""
-        return self.price.of(n_chars(request.messages) // _CHARS_PER_TOKEN + 1, 0, longest)
+        return self.price.of(most_prompt_tokens(request), 0, longest)
 
     def _of(self, attempt: Attempt) -> float:
         prompt, cached = attempt.prompt_tokens or 0, attempt.cached_tokens or 0
@@ -49,7 +54,7 @@ class Thrifty:
 
     def __init__(self, teacher: Teacher, meters: Sequence[Meter], longest: int | None) -> None:
         self._teacher, self._meters = teacher, meters
-        self._longest = longest or _LONGEST_ANSWER
+        self._longest = longest or LONGEST_ANSWER
 
     @property
     def identity(self) -> TeacherIdentity:

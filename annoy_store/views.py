@@ -22,12 +22,13 @@ class View:
     sql: str
 
 
+BATCH_PART = 0.5  # of the price: what providers bill for an answer by batch
 # What an attempt cost: tracer and replay nothing, by batch half. Where a, b and p are the attempt,
 # its teacher and the price of that time; null where an answer has no price.
-COST = """CASE WHEN b.backend IN ('tracer', 'replay') THEN 0.0 ELSE
+COST = f"""CASE WHEN b.backend IN ('tracer', 'replay') THEN 0.0 ELSE
     ((a.prompt_tokens - COALESCE(a.cached_tokens, 0)) * p.input
      + COALESCE(a.cached_tokens, 0) * p.cached + a.completion_tokens * p.output) / 1000000.0
-    * CASE WHEN b.backend = 'batch' THEN 0.5 ELSE 1.0 END END"""
+    * CASE WHEN b.backend = 'batch' THEN {BATCH_PART} ELSE 1.0 END END"""
 COSTS = f"""CASE WHEN SUM(CASE WHEN a.status = 'ok' AND {COST} IS NULL THEN 1 ELSE 0 END) = 0
     THEN COALESCE(SUM({COST}), 0.0) END"""
 

@@ -59,10 +59,11 @@ class Worker:
         watch: bool = False,
         max_crashes: int = MAX_CRASHES,
         on_progress: Callable[[Progress], None] = lambda _: None,
+        before: Progress | None = None,
     ) -> None:
         self.store, self.settings, self.stages = store, settings, stages
         self.watch, self.on_progress = watch, on_progress
-        self.progress = Progress()
+        self.progress = before or Progress()
         self.hands = Hands(store, settings)
         self._scope = Scope(pipeline, stages, self.hands.answers, limit, max_crashes)
         self._results: Results = SimpleQueue()

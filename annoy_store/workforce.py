@@ -121,6 +121,13 @@ def vanished(connection: Connection) -> list[int]:
     return [i for i, pid, start in connection.execute(chosen) if process_start(pid) != start]
 
 
+def present(connection: Connection) -> list[int]:
+    """The workers that are alive for all that can be known."""
+    holding = select(workers.c.id).where(ALIVE, workers.c.lease_until >= clock())
+    gone = set(vanished(connection))
+    return [i for i in connection.scalars(holding) if i not in gone]
+
+
 def maintain(
     connection: Connection,
     worker_id: int,

@@ -12,6 +12,7 @@ Examples:
   annoy run --preset deepseek --model deepseek-flash --only-off-peak --budget-usd 20
   annoy run --preset openai --model gpt-5-mini --until-correct 10000
   annoy run verify generate --slots 16 --ray auto
+  annoy run --teacher batch --model gpt-5-mini         (half price; run it again, or --watch)
 
 \b
 Exit code: 0 nothing is left or the goal is reached, 1 it had to stop, say because a budget is
@@ -32,7 +33,7 @@ import click
 
 from annoy_store.settings import RunSettings
 
-from ._shared import json_option, load_settings, print_json, print_table, say, store_of
+from ._shared import json_option, load_settings, print_json, print_table, say, store_of, warn
 
 if TYPE_CHECKING:
     from annoy_store.running import Done
@@ -115,11 +116,15 @@ def command(
         work = _on_ray(ctx, ray, limit) if ray else _here(limit)
         done = work(store, settings, stage, **goals, display=display, on_signal=_two)
     if as_json:
-        print_json({"ended": done.by_stage(), "seconds": round(done.seconds, 3)})
+        print_json(_as_dict(done))
     else:
-        _print(ctx, done.by_stage(), done.seconds)
+        _print(ctx, done)
     if done.goal:
         say(ctx, done.goal)
+    for words in done.troubles:
+        warn(words)
+    for words in done.waiting:
+        say(ctx, words)
     if done.stopped:
         say(ctx, f"{done.stopped}; raise it to go on: nothing that was paid for is lost")
     ctx.exit(130 if done.interrupted else 1 if done.stopped else 3 if done.failed else 0)
@@ -152,15 +157,27 @@ def _two(stop: Any) -> None:
         signal.signal(number, first)
 
 
-def _print(ctx: click.Context, ended: dict[str, dict[str, int]], seconds: float) -> None:
-    if not ended:
+def _as_dict(done: Done) -> dict[str, Any]:
+    """A run as JSON."""
+    return {
+        "ended": done.by_stage(), "handed_in": done.progress.handed_in,
+        "waiting": list(done.waiting), "seconds": round(done.seconds, 3),
+    }  # fmt: skip
+
+
+def _print(ctx: click.Context, done: Done) -> None:
+    ended, handed_in = done.by_stage(), done.progress.handed_in
+    if not ended and not handed_in:
         say(ctx, "nothing to do")
         return
     states = ("done", "rejected", "failed", "deferred")
     rows = [
         [name, *(ended[name].get(state, 0) for state in states)] for name in STAGES if name in ended
     ]
-    print_table(["stage", *states], rows)
-    say(ctx, f"{sum(sum(n.values()) for n in ended.values())} jobs in {seconds:.1f} s")
+    if rows:
+        print_table(["stage", *states], rows)
+    say(ctx, f"{sum(sum(n.values()) for n in ended.values())} jobs in {done.seconds:.1f} s")
+    if handed_in:
+        say(ctx, f"{handed_in:,} calls handed in by batch")
     if any("failed" in states for states in ended.values()):
         say(ctx, "some jobs failed: see annoy sql 'SELECT * FROM v_failures', then annoy retry")

@@ -71,8 +71,11 @@ class Endpoint:
     extra: Mapping[str, Any]
 
 
-def resolve(settings: RunSettings, model: str | None) -> Endpoint:
-    """Find out where and how to ask. Raises UsageError if something is missing."""
+def resolve(settings: RunSettings, model: str | None, *, keyless: bool = False) -> Endpoint:
+    """Find out where and how to ask. Raises UsageError if something is missing.
+
+    With `keyless` no key is looked for, and nothing can be asked.
+    """
     name, base_url = place(settings)
     preset = PRESETS[name] if name else Preset()
     if not model:
@@ -80,11 +83,12 @@ def resolve(settings: RunSettings, model: str | None) -> Endpoint:
     if name == "deepseek" and model in _RETIRED:
         raise UsageError(_retired(model))
     key_env = settings.api_key_env or preset.key_env
-    local = preset.local or is_local(base_url)
+    needed = not keyless and not (preset.local or is_local(base_url))
+    wanted = not keyless and settings.api_key_env is not None
     return Endpoint(
         base_url=base_url,
         model=model,
-        key=_key(key_env, base_url, needed=not local, wanted=settings.api_key_env is not None),
+        key=_key(key_env, base_url, needed=needed, wanted=wanted),
         key_env=key_env,
         max_tokens_field=settings.max_tokens_field or preset.max_tokens_field,
         fixed=settings.fixed_connections or preset.fixed,

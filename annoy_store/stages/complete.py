@@ -73,25 +73,32 @@ def cases(connection: Connection) -> list[dict[str, Any]]:
 async def work(row: Row, tools: Tools) -> Outcome:
     """Ask one call and keep every try of it, also of a call that gets no answer now."""
     teacher_id, teacher = tools.teacher(row["kind"], row["pinned_teacher_id"])
-    request = Request(
+    request = request_of(row)
+    names = request.call_id, teacher_id, tools.worker_id
+    try:
+        asked = await teacher.ask(request)
+    except Undone as undone:
+        undone.made = tries(undone.made, *names)
+        raise
+    except asyncio.CancelledError as gone:
+        raise NotNow("stopped", tries(gone.args, *names)) from None
+    return outcome_of(asked, *names)
+
+
+def request_of(row: Row) -> Request:
+    """The request that a wanted row is."""
+    return Request(
         call_id=row["subject_id"],
         kind=row["kind"],
         messages=json.loads(row["messages"]),
         seed=seed("call", row["digest"], row["sample_no"]),
         sample_no=row["sample_no"],
     )
-    try:
-        asked = await teacher.ask(request)
-    except Undone as undone:
-        undone.made = _rows(undone.made, request.call_id, teacher_id, tools)
-        raise
-    except asyncio.CancelledError as gone:
-        raise NotNow("stopped", _rows(gone.args, request.call_id, teacher_id, tools)) from None
-    return _outcome(asked, request.call_id, teacher_id, tools)
 
 
-def _outcome(asked: Asked, call_id: int, teacher_id: int, tools: Tools) -> Outcome:
-    tried = _rows(asked.attempts, call_id, teacher_id, tools)
+def outcome_of(asked: Asked, call_id: int, teacher_id: int, worker_id: int) -> Outcome:
+    """How the job of a call ends, with all rows that it made."""
+    tried = tries(asked.attempts, call_id, teacher_id, worker_id)
     if asked.verdict == "rejected":
         return rejected(asked.reason or "refused", *tried, detail=asked.detail)
     if asked.verdict == "failed" or asked.answer is None:
@@ -113,8 +120,11 @@ def _outcome(asked: Asked, call_id: int, teacher_id: int, tools: Tools) -> Outco
     return done(response, *tried)
 
 
-def _rows(tried: Iterable[Attempt], call_id: int, teacher_id: int, tools: Tools) -> tuple[New, ...]:
-    return tuple(_attempt(a, call_id, teacher_id, tools.worker_id) for a in tried)
+def tries(
+    tried: Iterable[Attempt], call_id: int, teacher_id: int, worker_id: int
+) -> tuple[New, ...]:
+    """The rows of the tries of a call."""
+    return tuple(_attempt(a, call_id, teacher_id, worker_id) for a in tried)
 
 
 def _attempt(attempt: Attempt, call_id: int, teacher_id: int, worker_id: int) -> New:

@@ -338,24 +338,42 @@ def upgrade() -> None:
     op.create_table(
         "batches",
         sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.Column("teacher_id", sa.BigInteger(), nullable=False),
         sa.Column("worker_id", sa.BigInteger(), nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=True),
         sa.Column("remote_id", sa.Text(), nullable=True),
         sa.Column("input_file", sa.Text(), nullable=True),
         sa.Column("output_file", sa.Text(), nullable=True),
         sa.Column("error_file", sa.Text(), nullable=True),
-        sa.Column("n_calls", sa.BigInteger(), nullable=False),
-        sa.Column("n_answered", sa.BigInteger(), nullable=True),
-        sa.Column("n_failed", sa.BigInteger(), nullable=True),
+        sa.Column("n_calls", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("n_answered", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("n_failed", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("prompt_tokens", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("completion_tokens", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("refusals", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("due_at", sa.Double(), nullable=True),
         sa.Column("created_at", sa.Text(), nullable=False),
         sa.Column("polled_at", sa.Text(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "state IN ('bound', 'exported', 'sent', 'ended')", name=op.f("ck_batches_state")
+        ),
         sa.ForeignKeyConstraint(
             ["teacher_id"], ["teachers.id"], name=op.f("fk_batches_teacher_id_teachers")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_batches")),
-        comment="one batch handed to a provider",
+        sa.UniqueConstraint("name", name=op.f("uq_batches_name")),
+        comment="calls handed to a provider or a file together; tokens are the most they can use",
+    )
+    op.create_index(
+        "ix_batches_open",
+        "batches",
+        ["state"],
+        unique=False,
+        sqlite_where=sa.text("state <> 'ended'"),
+        postgresql_where=sa.text("state <> 'ended'"),
     )
     op.create_index(op.f("ix_batches_teacher_id"), "batches", ["teacher_id"], unique=False)
 
@@ -471,19 +489,20 @@ def upgrade() -> None:
         sa.Column("batch_id", sa.BigInteger(), nullable=False),
         sa.Column("call_id", sa.BigInteger(), nullable=False),
         sa.Column("open", sa.SmallInteger(), nullable=False),
+        sa.Column("read", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("tries", sa.SmallInteger(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(
             ["batch_id"], ["batches.id"], name=op.f("fk_batch_items_batch_id_batches")
         ),
-        sa.UniqueConstraint("batch_id", "call_id", name=op.f("uq_batch_items_batch_id_call_id")),
-        comment="which calls a batch holds",
+        sa.UniqueConstraint("call_id", "batch_id", name=op.f("uq_batch_items_call_id_batch_id")),
+        comment="which calls a batch holds; a call is open in one batch at most",
     )
     op.create_index(op.f("ix_batch_items_batch_id"), "batch_items", ["batch_id"], unique=False)
     op.create_index(
-        "ix_batch_items_open",
+        "uq_batch_items_open",
         "batch_items",
         ["call_id"],
-        unique=False,
+        unique=True,
         sqlite_where=sa.text("open = 1"),
         postgresql_where=sa.text("open = 1"),
     )
@@ -757,7 +776,7 @@ def downgrade() -> None:
 
     op.drop_table("responses")
     op.drop_index(
-        "ix_batch_items_open",
+        "uq_batch_items_open",
         table_name="batch_items",
         sqlite_where=sa.text("open = 1"),
         postgresql_where=sa.text("open = 1"),
@@ -791,6 +810,12 @@ def downgrade() -> None:
 
     op.drop_table("calls")
     op.drop_index(op.f("ix_batches_teacher_id"), table_name="batches")
+    op.drop_index(
+        "ix_batches_open",
+        table_name="batches",
+        sqlite_where=sa.text("state <> 'ended'"),
+        postgresql_where=sa.text("state <> 'ended'"),
+    )
 
     op.drop_table("batches")
     op.drop_index(
