@@ -26,10 +26,12 @@ from sqlalchemy.exc import DatabaseError
 
 from annoy_store.counting import NOBODY, count, funnel
 from annoy_store.database import Store, damage
+from annoy_store.ledger import IN_BATCH
 from annoy_store.moving.contents import referred
 from annoy_store.naming import DIGESTS, misnamed
 from annoy_store.reconciling import reconcile
 from annoy_store.tables import (
+    batch_items,
     counters,
     io_pairs,
     jobs,
@@ -159,9 +161,9 @@ def _states(connection: Connection) -> Iterator[Finding]:
             "annoy retry --state pending",
         ),
         (
-            and_(jobs.c.state == "deferred", jobs.c.due_at.is_(None)),
+            and_(jobs.c.state == "deferred", jobs.c.due_at.is_(None), ~_IN_A_BATCH),
             "deferred for ever",
-            "annoy retry --state deferred",
+            "no batch holds them: go back to a backup",
         ),
         (
             ~exists().where(variants.c.id == jobs.c.variant_id),
@@ -172,6 +174,13 @@ def _states(connection: Connection) -> Iterator[Finding]:
         chosen = select(jobs.c.stage, func.count(), func.min(jobs.c.subject_id)).where(broken)
         for stage, n, example in connection.execute(chosen.group_by(jobs.c.stage)):
             yield Finding(what, "jobs", n, f"{stage} of subject {example}", hint)
+
+
+_IN_A_BATCH = and_(
+    jobs.c.stage == "complete",
+    jobs.c.reason == IN_BATCH,
+    exists().where(batch_items.c.call_id == jobs.c.subject_id, batch_items.c.open == 1),
+)
 
 
 def _left(table: Table, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:

@@ -168,7 +168,7 @@ def _as_dict(done: Done) -> dict[str, Any]:
 def _print(ctx: click.Context, done: Done) -> None:
     ended, handed_in = done.by_stage(), done.progress.handed_in
     if not ended and not handed_in:
-        say(ctx, "nothing to do")
+        say(ctx, "nothing to do now" if done.waiting else "nothing to do")
         return
     states = ("done", "rejected", "failed", "deferred")
     rows = [

@@ -62,6 +62,7 @@ class Behaviour:
     seed: int = 0
     batch_ends: list[dict[str, Any]] = field(default_factory=list)  # one plan per new batch
     enqueued_limit: int | None = None  # lines in live batches; above it the next one fails
+    stall: str | None = None  # `before POST files`, `after POST batches`: no reply to that
 
     def changed(self, values: dict[str, Any]) -> Behaviour:
         """Return a copy with `values`, which may be texts, in place."""
@@ -354,10 +355,21 @@ class Provider:
             data = [{"id": n, "object": "model", "created": 0, "owned_by": "sim"} for n in names]
             connection.reply(200, {"object": "list", "data": data})
         elif "/files" in path or "/batches" in path:
-            refused = self.unauthorised(request, self.behaviour)
-            connection.reply(*(refused or self.store.route(request)))
+            self.file_or_batch(connection, request)
         else:
             connection.reply(404, error_body(404, f"no such path: {path}"))
+
+    def file_or_batch(self, connection: Connection, request: Request) -> None:
+        """Answer, unless behaviour says to fall silent before or after the work."""
+        step = f"{request.method} {'files' if '/files' in request.path else 'batches'}"
+        if self.behaviour.stall == f"before {step}":
+            self.counts["stalled"] += 1
+            return
+        reply = self.unauthorised(request, self.behaviour) or self.store.route(request)
+        if self.behaviour.stall == f"after {step}":
+            self.counts["stalled"] += 1
+            return
+        connection.reply(*reply)
 
     # chat completions
 
@@ -718,7 +730,7 @@ class Batches:
         if name is None:
             if request.method == "POST":
                 return 200, self.upload(request)
-            return 200, page(list(self.files.values()), request.query)
+            return 200, page(list(reversed(self.files.values())), request.query)
         if name not in self.files:
             return 404, error_body(404, f"No such File object: {name}")
         if request.method == "DELETE":

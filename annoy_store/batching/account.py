@@ -76,11 +76,14 @@ def office_of(store: Store, settings: RunSettings) -> Iterator[Office]:
 
 
 class Account:
-    """What a clerk works with. Raises UsageError for what is missing."""
+    """What a clerk works with. Raises UsageError for what is missing.
+
+    Without teachers it can look after what is out, and hand in nothing.
+    """
 
     def __init__(self, store: Store, settings: RunSettings, teachers: Teachers) -> None:
         self.store, self.settings, self.teachers = store, settings, teachers
-        endpoint = resolve(settings, next(iter(teachers.values())).identity.model)
+        endpoint = resolve(settings, next((t.identity.model for t in teachers.values()), "any"))
         self.url, self._key_env = normal_url(endpoint.base_url), endpoint.key_env
         self.wire = BatchWire(endpoint)
         self.caps = budgets_of(store, settings, teachers)

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from annoy_store.batching.account import Account, Visit, batch_teachers
-from annoy_store.batching.collecting import collect
+from annoy_store.batching.collecting import adopt, collect
 from annoy_store.batching.held import Held
 from annoy_store.batching.sending import hand_in
+from annoy_store.batching.taking import finish
 from annoy_store.database import Store
 from annoy_store.endpoints.faults import Fault
-from annoy_store.errors import StopRun
+from annoy_store.endpoints.presets import normal_url, place
+from annoy_store.errors import StopRun, UsageError
 from annoy_store.policies import utc_now
 from annoy_store.settings import RunSettings
+from annoy_store.tables import batches
 
 LONGEST_PAUSE = 600.0
 _SLOWER = 1.5
@@ -44,15 +47,18 @@ class Clerk:
         return visit
 
     def cancel(self, batch: Held) -> str:
-        """Ask the provider to end a batch; return how it is then. Raises StopRun."""
-        try:
-            remote = self._account.wire.cancel(str(batch.remote_id))
-        except Fault as fault:
-            if fault.status == 404:
-                return "unknown"
-            raise StopRun(self._account.advice(fault)) from None
-        self._account.note(batch, status=remote.status, polled_at=utc_now())
-        return remote.status
+        """End a batch and return how it is then: at the provider, or let go. Raises StopRun."""
+        with self._account.visit() as visit:
+            visit.each([batch] if batch.state == "bound" else [], adopt)  # it may be there
+            (batch,) = self._account.found(batches.c.id == batch.id)
+            if batch.state == "sent":
+                visit.each([batch], _cancel)
+        if visit.stop or visit.away:
+            raise StopRun(visit.stop or visit.away or "")
+        if batch.state == "bound":
+            raise UsageError(f"batch {batch.id} is being handed in by another run: wait for it")
+        (batch,) = self._account.found(batches.c.id == batch.id)
+        return batch.status or batch.state
 
     def look(self, batch: Held) -> str:
         """Return how a batch is at the provider, or what kept us from knowing, and note it."""
@@ -62,10 +68,6 @@ class Clerk:
             return fault.reason
         self._account.note(batch, status=remote.status, polled_at=utc_now())
         return remote.status
-
-    def deals_with(self, batch: Held) -> bool:
-        """Say whether a batch is at our endpoint."""
-        return batch.base_url == self._account.url
 
     def close(self) -> None:
         """Give the connections back."""
@@ -78,6 +80,18 @@ class Clerk:
         self.pause = first if visit.moved else min(longest, _SLOWER * self.pause)
 
 
+def _cancel(visit: Visit, batch: Held) -> None:
+    """Cancel at the provider; what nobody knows there is let go."""
+    try:
+        remote = visit.account.wire.cancel(str(batch.remote_id))
+    except Fault as fault:
+        if fault.status != 404:
+            raise
+        finish(visit.office, batch, error="unknown at the provider")
+        return
+    visit.account.note(batch, status=remote.status, polled_at=utc_now())
+
+
 def clerk_of(
     store: Store, settings: RunSettings, stopping: Callable[[], bool] = lambda: False
 ) -> Clerk | None:
@@ -87,3 +101,14 @@ def clerk_of(
     """
     teachers = batch_teachers(store, settings)
     return Clerk(Account(store, settings, teachers), stopping) if teachers else None
+
+
+def clerk_at(store: Store, settings: RunSettings, base_url: str) -> Clerk:
+    """A clerk who looks after what is out at an endpoint, whoever handed it in.
+
+    The key is the one of that endpoint. Raises UsageError without one.
+    """
+    here = normal_url(place(settings)[1]) == base_url
+    key_env = settings.api_key_env if here else None
+    there = {"base_url": base_url, "preset": None, "api_key_env": key_env}
+    return Clerk(Account(store, settings.model_copy(update=there), {}))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from annoy_store.batching.account import Account, Visit
 from annoy_store.batching.binding import MOST_LINES
-from annoy_store.batching.held import OPEN, Held, change, open_calls, take_hold
+from annoy_store.batching.held import OPEN, Held, change, file_name, open_calls, take_hold
 from annoy_store.batching.lines import replies
 from annoy_store.batching.taking import BACK, GONE, finish, take, unanswered
 from annoy_store.contracts import Outcome, failed
@@ -41,7 +41,7 @@ WITH_FILES = batches.c.input_file.is_not(None)
 def collect(visit: Visit) -> None:
     """Find what got lost, look at what is out, take in what has ended."""
     account = visit.account
-    visit.each(account.found(OPEN, BOUND), _adopt)
+    visit.each(account.found(OPEN, BOUND), adopt)
     visit.each(account.found(OPEN, SENT), _look)
     visit.each(account.found(batches.c.state == "ended", WITH_FILES), _tidy)
 
@@ -49,7 +49,7 @@ def collect(visit: Visit) -> None:
 # What got lost -------------------------------------------------------------------------------
 
 
-def _adopt(visit: Visit, batch: Held) -> None:
+def adopt(visit: Visit, batch: Held) -> None:
     """Find a batch at the provider by its name; what is not there is handed in again."""
     account, office = visit.account, visit.office
     if not office.transact(lambda c: take_hold(c, batch.id, office.worker_id)):
@@ -63,17 +63,22 @@ def _adopt(visit: Visit, batch: Held) -> None:
             return
         account.wire.forget(batch.input_file)
         account.note(batch, input_file=None)
+    elif not batch.refusals:
+        account.wire.forget_named(file_name(batch), _since(batch))
     if batch.teacher_id not in account.teachers:
         finish(office, batch, error="never handed in")
         visit.moved = True
 
 
 def _named(account: Account, batch: Held) -> list[Remote]:
-    since = (datetime.fromisoformat(batch.created_at) - SLACK).timestamp()
-    if made := account.wire.find(batch.name, since):
+    if made := account.wire.find(batch.name, _since(batch)):
         return made
     time.sleep(LOOK_AGAIN_SECONDS)
-    return account.wire.find(batch.name, since)
+    return account.wire.find(batch.name, _since(batch))
+
+
+def _since(batch: Held) -> float:
+    return (datetime.fromisoformat(batch.created_at) - SLACK).timestamp()
 
 
 # What is out ---------------------------------------------------------------------------------

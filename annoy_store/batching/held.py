@@ -47,6 +47,11 @@ class Held:
     error: str | None
 
 
+def file_name(batch: Held) -> str:
+    """How the file of a batch is called at the provider."""
+    return f"annoy-{batch.name}.jsonl"
+
+
 _COLUMNS = [
     teachers.c[name] if name in ("model", "base_url") else batches.c[name]
     for name in Held.__dataclass_fields__

@@ -21,7 +21,7 @@ from annoy_store.batching import binding
 from annoy_store.batching.account import Visit, answered_by
 from annoy_store.batching.binding import Filling
 from annoy_store.batching.collecting import BOUND, QUEUE_FULL
-from annoy_store.batching.held import OPEN, Held, change, due_now, take_hold
+from annoy_store.batching.held import OPEN, Held, change, due_now, file_name, take_hold
 from annoy_store.batching.taking import finish
 from annoy_store.budgeting import told_reached
 from annoy_store.endpoints.batches import Remote
@@ -114,7 +114,7 @@ def _upload(visit: Visit, batch: Held) -> str | None:
     """Write and send the file of a batch, and note its id; None if no call is left in it."""
     account, office = visit.account, visit.office
     with tempfile.TemporaryDirectory(prefix="annoy-") as folder:
-        path = Path(folder) / f"annoy-{batch.name}.jsonl"
+        path = Path(folder) / file_name(batch)
         teacher = account.teachers[batch.teacher_id]
         if not binding.write_questions(office, batch, teacher, path):
             return None

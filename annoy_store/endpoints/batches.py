@@ -130,9 +130,21 @@ class BatchWire:
             if fault.status != 404:
                 raise
 
+    def forget_named(self, filename: str, since: float) -> None:
+        """Delete files of that name that were sent after `since`."""
+        newest = self._insist(lambda: list(self._newer_files(since)))
+        for file_id in (key for key, name in newest if name == filename):
+            self.forget(file_id)
+
     def close(self) -> None:
         """Give the connections back."""
         self._client.close()
+
+    def _newer_files(self, since: float) -> Iterator[tuple[str, str]]:
+        for file in self._client.files.list(purpose="batch", order="desc", limit=_PAGE):
+            if file.created_at < since:
+                return
+            yield file.id, file.filename
 
     def _newer(self, since: float) -> Iterator[Remote]:
         for batch in self._client.batches.list(limit=_PAGE):  # newest first; pages follow
