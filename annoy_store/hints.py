@@ -18,6 +18,8 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (r"truncated|length", "the answer was cut off; raise --max-tokens, then annoy ask"),
     (r"http_429|limited", "the endpoint is at its limit; lower --max-connections or set --requests-per-minute, then annoy retry complete"),
     (r"http_5\w\w|timeout|unreachable|connect\w*", "the endpoint was down or slow; annoy retry complete"),
+    (r"batch_output_gone", "its answers were deleted at the provider before they were taken in; to pay for them again: annoy retry complete --like batch_output_gone"),
+    (r"no_line", "batches were completed without a line for it; annoy retry complete"),
     (r"http_4\w\w", "the endpoint refuses the request as it is; check --model and the parameters, then annoy retry complete"),
     (r"section_missing:.*|no_fence:.*|name_missing:.*|syntax_error:.*", "the teacher did not keep the form; read some (annoy show), then a better model or template (annoy policy template_transform=@FILE, annoy replan transform)"),
     (r"no_function", "the teacher found nothing in the file to make a function of; nothing to do"),

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, null, select
 from annoy_store.contracts import Stage
 from annoy_store.counting import funnel
 from annoy_store.database import Store, now, revision
-from annoy_store.ledger import in_state
+from annoy_store.ledger import IN_BATCH, in_state
 from annoy_store.planning import count_wanted
 from annoy_store.policies import load_policy
 from annoy_store.roster import Roster, roster
@@ -66,6 +66,7 @@ class Standing:
     roster: Roster
     usage: Usage
     next_due: float | None
+    in_batches: int = 0  # calls that wait in a batch, at a provider or in a file
 
     @property
     def workers(self) -> list[dict[str, Any]]:
@@ -81,6 +82,8 @@ class Standing:
             return "annoy ingest PATH   (or see it work first: annoy demo)"
         if any(worker["alive"] for worker in self.workers):
             return "annoy status --watch"
+        if self.in_batches and self.in_batches == self.total(*OPEN):
+            return "annoy batch status"
         if self.total(*OPEN) or sum(self.wanted.values()):
             return "annoy run --teacher tracer   (or with a model: annoy run -m MODEL)"
         if self.total("failed"):
@@ -97,6 +100,7 @@ class Standing:
             "tokens": dict(self.usage.tokens), "attempts": self.usage.attempts,
             "cost_usd": self.usage.cost_usd, "known_cost_usd": self.usage.known_usd,
             "wanted": dict(self.wanted), **self.roster.as_dict(), "next_due_s": self.next_due,
+            "in_batches": self.in_batches,
             "next": self.next_step(),
         }  # fmt: skip
 
@@ -118,6 +122,7 @@ def standing(store: Store, stages: Iterable[Stage], before: Usage | None = None)
             roster(connection),
             usage + usage_above(connection, usage.upto),
             _next_due(connection),
+            _in_batches(connection),
         )
 
 
@@ -170,3 +175,8 @@ def usage_of(connection: Connection, where: ColumnElement[bool]) -> Usage:
 def _next_due(connection: Connection) -> float | None:
     due = connection.scalar(select(func.min(jobs.c.due_at)).where(in_state("deferred")))
     return None if due is None else round(max(0.0, due - now(connection)), 1)
+
+
+def _in_batches(connection: Connection) -> int:
+    held = select(func.count()).where(in_state("deferred"), jobs.c.reason == IN_BATCH)
+    return int(connection.scalar(held) or 0)

@@ -150,8 +150,11 @@ def _hints(at: Standing) -> list[str]:
             f" ({worst['stage']} of {worst['subject']}: {worst['crashes']} deaths)" if worst else ""
         )
         hints.append(f"{suspect:,} suspect{first}: their worker died; annoy run takes them singly")
+    if at.in_batches:
+        hints.append(f"{at.in_batches:,} calls are in batches: annoy batch status")
     if at.next_due is not None:
-        hints.append(f"{at.total('deferred'):,} deferred: the next is due in {at.next_due:.0f} s")
+        later = at.total("deferred") - at.in_batches
+        hints.append(f"{later:,} deferred: the next is due in {at.next_due:.0f} s")
     if stuck := at.roster.n_stuck:
         hints.append(
             f"{stuck:,} stuck: their worker is gone ({_claim(at.roster.stuck[0])}); "
