@@ -16,10 +16,10 @@ from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy import Connection, Select, select
 
 from annoy_store.contracts import TURN_KINDS
-from annoy_store.database import Store
+from annoy_store.database import Store, insert_new
 from annoy_store.endpoints.presets import is_local, place
 from annoy_store.errors import UsageError
 from annoy_store.policies import utc_now
@@ -137,4 +137,4 @@ def _enter(connection: Connection, model: str, price: Price) -> None:
     if latest is None or tuple(latest) != astuple(price):
         since = _ALWAYS if latest is None else utc_now()
         row = {"model": model, "from_time": since, **vars(price)}
-        connection.execute(insert(prices).values(row))
+        insert_new(connection, prices, [row])  # another run may enter it, too

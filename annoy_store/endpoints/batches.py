@@ -192,6 +192,6 @@ def _remote(batch: Any) -> Remote:
         output_file=batch.output_file_id or None,  # none at all is told as '' as well
         error_file=batch.error_file_id or None,
         complaints=tuple(
-            Complaint(str(e.code or "failed"), str(e.message or ""), e.line) for e in errors
+            Complaint(str(e.code or "failed"), scrub(str(e.message or "")), e.line) for e in errors
         ),
     )

@@ -11,16 +11,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text, update
 
-from annoy_store.batching import collecting, lines
+from annoy_store.asking import ask
+from annoy_store.batching import binding, collecting, lines
 from annoy_store.batching.taking import take
 from annoy_store.checking import check
-from annoy_store.database import Store
+from annoy_store.database import Store, connect
 from annoy_store.endpoints.batches import BatchWire, Remote
 from annoy_store.errors import LostClaim, StopRun
 from annoy_store.ledger import IN_BATCH, requeue
@@ -28,6 +30,8 @@ from annoy_store.running import run
 from annoy_store.settings import RunSettings
 from annoy_store.standing import usage_above
 from annoy_store.tables import batches, jobs, workers
+from annoy_store.wording import load
+from annoy_store.writing import write
 from tests.batching.conftest import ComeBy, out, tries
 from tests.provider import Provider
 from tests.test_asking_runs import kept, plan_calls
@@ -240,6 +244,52 @@ def test_somebody_thought_dead_cancels_what_he_made(
     until_done(store)
     assert kept(store)["jobs"] == {"done": 8}
     assert provider.stats()["paid_twice"] == 0
+
+
+def test_a_file_has_bounds_and_one_model(
+    store: Store,
+    provider: Provider,
+    come_by: ComeBy,
+    until_done: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan_calls(store, 12)
+    with store.write() as connection:
+        messages = [{"role": "user", "content": "what comes out"}]
+        write(connection, ask(messages, load("transform"), "predict_output", 1, "x"))
+    monkeypatch.setattr(binding, "MOST_BYTES", 1_400)
+    come_by(store, transform_model="other")
+    sizes = [len(content) for content in provider.store.contents.values()]
+    models = [
+        {json.loads(line)["body"]["model"] for line in content.splitlines()}
+        for content in provider.store.contents.values()
+    ]
+    assert max(sizes) <= 1_400
+    assert len(sizes) == 3
+    assert sorted(map(len, models)) == [1] * len(sizes)
+    assert {"sim"} in models
+    until_done(store, transform_model="other")
+    assert (kept(store)["jobs"], provider.stats()["paid_twice"]) == ({"done": 13}, 0)
+
+
+def test_two_clerks_at_once(store: Store, provider: Provider, come_by: ComeBy) -> None:
+    """Each hands in what it has bound; each batch is taken in once."""
+    plan_calls(store, 300)
+    url = store.url.render_as_string(hide_password=False)
+
+    def another(_: int) -> None:
+        mine = connect(url)
+        for _ in range(12):
+            come_by(mine, batch_lines=50)
+        mine.close()
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(another, range(3)))
+    end = kept(store)
+    assert (end["jobs"], end["wrong"]) == ({"done": 300}, [])
+    assert tries(store) == {("ok", None): 300}
+    assert provider.stats()["paid_twice"] == 0
+    assert check(store) == []
 
 
 def test_retry_and_other_states_leave_a_batch_alone(store: Store, come_by: ComeBy) -> None:
