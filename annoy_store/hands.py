@@ -108,7 +108,8 @@ class Hands:
             return False
         pinned = only.get("pinned_teacher_id")
         teacher_id = pinned or self._by_kind.get(str(only.get("kind")))
-        return teacher_id in self._teachers and teacher_id not in self._handed_in
+        known = pinned == 0 or pinned in self._teachers
+        return known and teacher_id not in self._handed_in
 
     def limit(self) -> int:
         """How many calls may be in flight now; 0 when nothing is to be asked."""
