@@ -253,6 +253,7 @@ class Crew:
             total.reasons += seen.reasons
             total.entered += seen.entered
             total.in_flight += seen.in_flight
+            total.handed_in += seen.handed_in
             total.waiting_for |= seen.waiting_for
             total.notice = total.notice or seen.notice
         if n := len(self._waiting()):
