@@ -31,9 +31,21 @@ from annoy_store.places import INLINE_BATCH, Place, Taken, all_claims, take, tak
 from annoy_store.planning import plan_page
 from annoy_store.policies import Agenda, draw_up
 from annoy_store.progress import Progress
-from annoy_store.tables import jobs
+from annoy_store.tables import (
+    calls,
+    io_pairs,
+    jobs,
+    pair_checks,
+    prompts,
+    responses,
+    samples,
+    sources,
+    turns,
+)
 
 BULK = 10_000  # jobs entered at once that call for new statistics
+MANY = 1_000  # jobs of one planning: what they read may be as new as they are
+READ = (sources, samples, prompts, turns, calls, responses, io_pairs, pair_checks)
 SHY_SECONDS = (10.0, 60.0)
 
 
@@ -100,7 +112,7 @@ class Desk:
 
     def plan(self) -> int:
         """Enter what is wanted and missing; returns how many jobs that is for our stages."""
-        ours, more = 0, True
+        ours, new, more = 0, 0, True
         while more:
             entered, more = self._store.transact(
                 lambda c: plan_page(c, self.agenda, self._lease.worker_id)
@@ -108,7 +120,10 @@ class Desk:
             if entered.total() > BULK:
                 self._store.transact(lambda c: analyse(c, jobs))
             self._progress.entered += entered
+            new += entered.total()
             ours += sum(entered[stage.name] for stage in self._scope.stages)
+        if new > MANY:
+            self._store.transact(lambda c: analyse(c, *READ))
         if ours:
             self.refill()
         return ours

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, select, update
+from sqlalchemy import event, func, select, text, update
 
 from annoy_store import desk
 from annoy_store.contracts import New, Outcome, Row, Tools, done
@@ -41,6 +41,18 @@ def state(store: Store) -> dict[str, dict[str, int]]:
 def count(store: Store, table: Any) -> int:
     with store.read() as connection:
         return int(connection.scalar(select(func.count()).select_from(table)) or 0)
+
+
+def test_what_many_jobs_read_is_known_to_the_planner(postgres_store: Store) -> None:
+    add_sources(postgres_store, desk.MANY + 1)
+    with postgres_store.write() as connection:
+        connection.execute(text("ALTER TABLE sources SET (autovacuum_enabled = false)"))
+    known = text("SELECT reltuples FROM pg_class WHERE relname = 'sources'")
+    with postgres_store.read() as connection:
+        assert connection.scalar(known) == -1
+    ToyWorker(postgres_store, [SPREAD]).run()
+    with postgres_store.read() as connection:
+        assert connection.scalar(known) == desk.MANY + 1
 
 
 def test_a_run_goes_all_the_way(store: Store) -> None:
