@@ -139,7 +139,7 @@ def test_a_fleet_keeps_to_the_cap_and_uses_it(
     with store.read() as connection:
         shares = connection.scalars(by_worker).all()
     assert len(shares) == 3
-    assert min(shares) >= 0.5 * max(shares)
+    assert min(shares) >= RATE / 2
 
 
 def test_what_a_dead_worker_had_booked_is_over_with_its_time(
