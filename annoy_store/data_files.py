@@ -22,18 +22,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
+
+import orjson
 
 MAX_VALUE = 64 * 1024 * 1024
 CHUNK = 1024 * 1024
 PARQUET_ROWS = 256
+MAX_INTEGER = 2.0**63
 TRUNCATED = (EOFError, OSError, zlib.error, lzma.LZMAError)
 _BETWEEN = re.compile(r"[\s,\ufeff]*")
 _WRONG_BYTE = re.compile("[\udc80-\udcff]")
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a row stands; `line` counts from 1 (the row's number in Parquet), 0 is the file."""
 
     file: str
@@ -78,11 +80,31 @@ def _skip_line(stream: IO[bytes]) -> None:
 
 def _json_line(line: bytes, place: Place) -> Item:
     try:
-        return place, json.loads(line.decode())
+        return place, _loads(line)
     except UnicodeDecodeError as error:
         return Bad("not_utf8", place, f"not UTF-8 at byte {error.start}")
     except (ValueError, RecursionError) as error:
         return Bad("broken_json", place, f"broken JSON: {error}")
+
+
+def _loads(line: bytes) -> Any:
+    """The value of a line, numbers exact; what orjson does not take, Python's own parser may."""
+    try:
+        value = orjson.loads(line)
+        if _is_exact(value):
+            return value
+    except ValueError:
+        pass
+    return json.loads(line.decode())
+
+
+def _is_exact(value: Any) -> bool:
+    """False where an integer may have been too large for orjson, which makes it a float."""
+    if type(value) is float:
+        return abs(value) < MAX_INTEGER
+    if type(value) is dict:
+        return all(map(_is_exact, value.values()))
+    return all(map(_is_exact, value)) if type(value) is list else True
 
 
 @contextmanager

@@ -198,18 +198,51 @@ def now(connection: Connection) -> float:
 # Statements ----------------------------------------------------------------------------------
 
 
-def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert `rows` (equal keys), leaving alone those whose natural key is there already."""
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert `rows` (equal keys), leaving alone those whose natural key is there already.
+
+    Returns how many were not there.
+    """
     if not rows:
-        return
+        return 0
+    names = tuple(rows[0])
     if _is_sqlite(connection):
-        connection.execute(_insert("sqlite", table).on_conflict_do_nothing(), list(rows))
-        return
-    names = list(rows[0])
-    arrays = ", ".join(f"CAST(:{n} AS {_array(table.c[n])})" for n in names)
+        values = [tuple(row[n] for n in names) for row in rows]
+        plain = _plain_insert(table.name, names)
+        return connection.exec_driver_sql(plain, values, execution_options=_COUNTED).rowcount
+    arrays = {n: _as_array(table.c[n], [row[n] for row in rows]) for n in names}
+    found = connection.exec_driver_sql(
+        _array_insert(table, names), arrays, execution_options=_COUNTED
+    )
+    return found.rowcount
+
+
+_COUNTED = {"preserve_rowcount": True}
+
+
+@lru_cache(maxsize=64)
+def _plain_insert(table: str, names: tuple[str, ...]) -> str:
+    """For SQLite, whose values need no translation: Core's own takes twice as long per row."""
+    columns, marks = ", ".join(f'"{n}"' for n in names), ", ".join("?" * len(names))
+    return f'INSERT INTO "{table}" ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING'
+
+
+@lru_cache(maxsize=64)
+def _array_insert(table: Table, names: tuple[str, ...]) -> str:
+    """For PostgreSQL, one binary array per column (`b`): as fast as COPY, and one statement."""
     columns = ", ".join(f'"{n}"' for n in names)
-    statement = f'INSERT INTO "{table.name}" ({columns}) SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING'
-    connection.execute(text(statement), {n: [row[n] for row in rows] for n in names})
+    arrays = ", ".join(f"CAST(%({n})b AS {_array(table.c[n])})" for n in names)
+    return (
+        f'INSERT INTO "{table.name}" ({columns}) SELECT * FROM unnest({arrays})'
+        " ON CONFLICT DO NOTHING"
+    )
+
+
+def _as_array(column: Column[Any], values: list[Any]) -> list[Any]:
+    """The elements of a binary array are all of one type."""
+    if isinstance(column.type, Double):
+        return [None if value is None else float(value) for value in values]
+    return values
 
 
 def _insert(dialect: str, table: Table) -> Any:

@@ -13,8 +13,13 @@ import json
 import re
 from typing import Any
 
+import orjson
+
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
 _UNCLEAN = re.compile(r"[\ud800-\udfff]|\\u0000")
+_SORTED = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
+)
 
 
 def clean(text: str) -> str:
@@ -45,8 +50,19 @@ def canonical(value: Any) -> str:
 
 def digest(kind: str, *parts: Any) -> str:
     """Return 32 hex digits that name the content `parts` of a row of `kind`."""
-    text = canonical([kind, *parts])
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    data = _texts([kind, *parts]) or canonical([kind, *parts]).encode()
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def _texts(parts: list[Any]) -> bytes | None:
+    """`canonical` of a list of clean texts, the usual case, in a fifth of the time; else None."""
+    if any(type(part) is not str for part in parts):
+        return None
+    try:
+        data = orjson.dumps(parts)
+    except TypeError:  # a lone surrogate
+        return None
+    return None if b"\\u0000" in data else data
 
 
 def seed(*parts: Any) -> int:
@@ -55,9 +71,7 @@ def seed(*parts: Any) -> int:
 
 
 def _sorted(value: Any) -> str:
-    return json.dumps(
-        value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
-    )
+    return _SORTED.encode(value)
 
 
 def _cleaned(value: Any) -> Any:

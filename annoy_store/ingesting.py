@@ -2,7 +2,8 @@
 
 Decisions
 - Everything streams: a batch (2,000 rows or 8 MB of text) is one transaction, and nothing larger
-  than a batch and one line is in memory.
+  than three batches and one line is in memory. A server works while the next batch is read; SQLite
+  works in our own process, and would wait at every row for the reading thread to let go.
 - What a row says about itself (licence, repository, path, language) wins over what the command
   says; the command fills in where the row is silent. `origin` is the name of the file or folder
   that was given, without its place, so that two machines agree.
@@ -17,12 +18,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from threading import Event, Semaphore, Thread
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Table, select
 
 from annoy_store.data_files import Bad
-from annoy_store.database import Store, among, analyse, insert_new
+from annoy_store.database import Store, among, analyse, insert_new, reserve_ids
 from annoy_store.identity import canonical, clean, digest
 from annoy_store.policies import load_policy, utc_now
 from annoy_store.reading import STDIN, Raw, read
@@ -39,6 +42,7 @@ LANGUAGES = {
     "kt": "kotlin", "scala": "scala", "php": "php", "pl": "perl", "lua": "lua", "hs": "haskell",
 }  # fmt: skip
 DEFAULT_LANGUAGE = "python"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,7 @@ class Tally:
         self.examples.setdefault(bad.reason, str(bad))
 
 
-@dataclass(frozen=True)
-class _Pair:
+class _Pair(NamedTuple):
     """A source and the origin that goes with it, both without ids."""
 
     source: Mapping[str, Any]
@@ -103,7 +106,8 @@ def ingest(
     readers = [(_name(p, wish), read(p, wish.column, wish.globs, largest)) for p in paths]
     items = ((origin, item) for origin, reader in readers for item in reader)
     judged = _judge(items, wish, largest, utc_now(), tally)
-    for batch in _batches(judged, wish.limit):
+    batches = _batches(judged, wish.limit)
+    for batch in batches if store.is_sqlite else ahead(batches):
         with store.write() as connection:
             _write(connection, batch, tally)
         progress(tally)
@@ -204,21 +208,52 @@ def _batches(pairs: Iterable[_Pair], limit: int | None) -> Iterator[list[_Pair]]
         yield batch
 
 
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, the next one made in another thread while the caller works on the last.
+
+    An error of theirs comes where its item would have. The thread dies with the process.
+    """
+    made: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
+    wanted, over = Semaphore(1), Event()
+
+    def make() -> None:
+        try:
+            for item in items:
+                made.put((True, item))
+                wanted.acquire()
+                if over.is_set():
+                    return
+            made.put((False, None))
+        except BaseException as error:
+            made.put((False, error))
+
+    Thread(target=make, name="reading-ahead", daemon=True).start()
+    try:
+        while (found := made.get())[0]:
+            wanted.release()
+            yield found[1]
+    finally:
+        over.set()
+        wanted.release()
+    if found[1] is not None:
+        raise found[1]
+
+
 def _write(connection: Connection, batch: list[_Pair], tally: Tally) -> None:
     found = {pair.source["digest"]: pair.source for pair in batch}
-    before = _ids(connection, sources, found)
-    insert_new(connection, sources, [row for key, row in found.items() if key not in before])
     ids = _ids(connection, sources, found)
+    fresh = [key for key in found if key not in ids]
+    new = dict(zip(fresh, reserve_ids(connection, sources, len(fresh)), strict=True))
+    n_new = insert_new(connection, sources, [{"id": i, **found[key]} for key, i in new.items()])
+    ids |= new if n_new == len(new) else _ids(connection, sources, new)
     where = {
         pair.origin["digest"]: {"source_id": ids[pair.source["digest"]], **pair.origin}
         for pair in batch
     }
-    placed = _ids(connection, origins, where)
-    insert_new(connection, origins, [row for key, row in where.items() if key not in placed])
+    tally.new_origins += insert_new(connection, origins, list(where.values()))
     hide_ingested(connection, sorted(ids.values()))
-    tally.new += len(found) - len(before)
-    tally.known += len(batch) - (len(found) - len(before))
-    tally.new_origins += len(where) - len(placed)
+    tally.new += n_new
+    tally.known += len(batch) - n_new
 
 
 def _ids(connection: Connection, table: Table, digests: Iterable[str]) -> dict[str, int]:

@@ -16,10 +16,11 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from types import MappingProxyType
+from typing import IO, Any, NamedTuple
 
 from annoy_store.data_files import (
     FORMATS,
@@ -45,14 +46,13 @@ ABOUT = {
 }
 
 
-@dataclass(frozen=True)
-class Raw:
+class Raw(NamedTuple):
     """One row: its content, what it says about itself under our names, and the rest."""
 
     content: Any
     place: Place
-    about: Mapping[str, Any] = field(default_factory=dict)
-    rest: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = MappingProxyType({})
+    rest: Mapping[str, Any] = MappingProxyType({})
 
     def told(self, key: str) -> str:
         """What the row says about `key`, or nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import Any
@@ -129,3 +130,17 @@ def test_numbers_without_a_json_text(write: Any, value: Any) -> None:
 def test_what_json_cannot_hold(value: Any) -> None:
     with pytest.raises(TypeError):
         compact(value)
+
+
+@given(st.lists(st.text(), max_size=5))
+def test_a_digest_of_texts_is_that_of_their_canonical_form(texts: list[str]) -> None:
+    """Texts take a shorter way to the same name."""
+    long_way = hashlib.sha256(canonical(["kind", *texts]).encode()).hexdigest()[:32]
+    assert digest("kind", *texts) == long_way
+
+
+def test_odd_texts_have_one_name() -> None:
+    odd = ["".join(map(chr, range(0x300))), "\\u0000", "\x00", "\ud800", "\U0010ffff\u2028"]
+    for text in odd:
+        long_way = hashlib.sha256(canonical(["kind", text]).encode()).hexdigest()[:32]
+        assert digest("kind", text) == long_way

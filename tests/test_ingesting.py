@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from annoy_store import ingesting
 from annoy_store.database import Store
 from annoy_store.errors import UsageError
 from annoy_store.identity import clean, digest
-from annoy_store.ingesting import Tally, Wish, ingest, metadata
+from annoy_store.ingesting import Tally, Wish, ahead, ingest, metadata
 from annoy_store.policies import set_policy
 from annoy_store.tables import origins, sources
 
@@ -183,3 +185,30 @@ def test_metadata_is_canonical_json_whatever_the_row_holds(fields: dict[str, Any
 
 def test_metadata_of_what_json_cannot_hold() -> None:
     assert metadata({"b": b"\xff", "n": float("inf")}) == '{"b":"b\'\\\\xff\'","n":"inf"}'
+
+
+def test_items_made_ahead_are_the_same_in_order() -> None:
+    assert list(ahead(iter(range(100)))) == list(range(100))
+    assert list(ahead(iter([]))) == []
+
+
+def test_an_error_comes_where_its_item_would_have() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise UsageError("broken")
+
+    made = ahead(items())
+    assert next(made) == 1
+    with pytest.raises(UsageError, match="broken"):
+        next(made)
+
+
+def test_nothing_is_made_far_ahead() -> None:
+    begun: list[int] = []
+    made = ahead(begun.append(i) or i for i in range(10))  # type: ignore[func-returns-value]
+    next(made)
+    time.sleep(0.05)
+    assert len(begun) <= 3
+    made.close()
+    time.sleep(0.05)
+    assert len(begun) <= 4

@@ -255,3 +255,25 @@ def test_a_byte_order_mark_is_no_code(tmp_path: Path) -> None:
 def test_nothing_there_is_an_error() -> None:
     with pytest.raises(UsageError, match="no such file"):
         read(Path("nowhere"))
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["123456789012345678901234567890", "-9223372036854775809", "18446744073709551616", "1e300"],
+)
+def test_numbers_are_exact_however_large(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(f'{{"content": "a", "in": {{"list": [{number}]}}}}\n')
+    (row,) = read(path)
+    assert isinstance(row, Raw)
+    assert row.rest["in"]["list"] == [json.loads(number)]
+    assert type(row.rest["in"]["list"][0]) is type(json.loads(number))
+
+
+@pytest.mark.parametrize("text", ["NaN", "-Infinity", '"\\ud800"', "1e999"])
+def test_what_only_python_takes_is_taken(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(f'{{"content": "a", "odd": {text}}}\n')
+    (row,) = read(path)
+    assert isinstance(row, Raw)
+    assert repr(row.rest["odd"]) == repr(json.loads(text))

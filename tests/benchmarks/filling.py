@@ -40,8 +40,9 @@ _WORDS = "def main_solution return list value input output while for result numb
 class Filler:
     """Writes histories of sources into a SQLite file, ids going on from what is there."""
 
-    def __init__(self, path: Path, seed: int = 1) -> None:
-        self.random = random.Random(seed)
+    def __init__(self, path: Path, seed: int = 1, refused: float = 0.12) -> None:
+        """`refused` is the share of rewritten sources that cannot be parsed."""
+        self.random, self.refused = random.Random(seed), refused
         self.variants = self._prepare(path)
         self.db = sqlite3.connect(path, isolation_level=None)
         self.db.execute("PRAGMA synchronous = OFF")
@@ -78,6 +79,14 @@ class Filler:
                 self._flush()
         self._flush()
         self._count()
+
+    def ingest(self, n: int) -> None:
+        """Add sources that nobody has planned for."""
+        for _ in range(n):
+            self._raw()
+            if len(self.rows["sources"]) >= FLUSH:
+                self._flush()
+        self._flush()
 
     def close(self) -> None:
         self.db.close()
@@ -124,6 +133,15 @@ class Filler:
         return self.random.choice(self.texts)
 
     def _source(self) -> None:
+        source = self._raw()
+        self.job("transform", source)
+        response, _ = self._ask("transform", 1, 0, source_id=source)
+        if self.random.random() < self.refused:
+            return self.job("parse", response, "rejected", "syntax_error", f"line {source % 99}")
+        self.job("parse", response)
+        return self._sample(source, response)
+
+    def _raw(self) -> int:
         content = self._text()
         source = self.add(
             "sources", digest=f"s{self.next['sources']}", language="python", n_chars=len(content),
@@ -134,12 +152,7 @@ class Filler:
             repo=f"team{source % 997}/project{source % 8191}", path=f"src/file{source}.py",
             licence=("mit", "apache-2.0", "gpl-3.0")[source % 3], metadata="{}",
         )  # fmt: skip
-        self.job("transform", source)
-        response, _ = self._ask("transform", 1, 0, source_id=source)
-        if self.random.random() < 0.12:
-            return self.job("parse", response, "rejected", "syntax_error", f"line {source % 99}")
-        self.job("parse", response)
-        return self._sample(source, response)
+        return source
 
     def _sample(self, source: int, response: int) -> None:
         sample = self.add(
