@@ -37,6 +37,7 @@ from sqlalchemy import (
     literal,
     literal_column,
     select,
+    true,
 )
 
 from annoy_store.contracts import Stage
@@ -103,8 +104,7 @@ def plan_page(
 
 def count_wanted(connection: Connection, stage: Stage, policy: Policy) -> int:
     """How many jobs `plan_all` would enter for a stage; writes nothing."""
-    mark = _watermark(connection, stage, policy)
-    wanted = _missing(stage, policy).where(stage.watches > mark).subquery()
+    wanted = _missing(stage, policy).where(_above(connection, stage, policy)).subquery()
     return int(connection.scalar(select(func.count()).select_from(wanted)) or 0)
 
 
@@ -116,11 +116,18 @@ def wanted_by(
     taken = exists().where(jobs.c.stage == stage.name, jobs.c.subject_id == subject)
     each = (column.label(f"by_{i}") for i, column in enumerate(columns))
     chosen = wants.with_only_columns(*each, subject.label("n"), maintain_column_froms=True)
-    above = stage.watches > _watermark(connection, stage, policy)
-    found = chosen.where(above, ~taken).distinct().subquery().c
+    found = chosen.where(_above(connection, stage, policy), ~taken).distinct().subquery().c
     keys = [found[f"by_{i}"] for i in range(len(columns))]
     rows = connection.execute(select(*keys, func.count()).group_by(*keys))
     return {tuple(row[:-1]): int(row[-1]) for row in rows}
+
+
+def _above(connection: Connection, stage: Stage, policy: Policy) -> ColumnElement[bool]:
+    """What planning has not looked at yet. Where that is all, a range of ids would only keep the
+    database from counting in an index, which is far smaller than a table of texts.
+    """
+    mark = _watermark(connection, stage, policy)
+    return stage.watches > mark if mark else true()
 
 
 def missed(connection: Connection, stage: Stage, policy: Policy) -> tuple[int, int | None]:

@@ -7,7 +7,6 @@ need a store of a million answers. SQLite only.
 from __future__ import annotations
 
 import random
-import sqlite3
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from sqlalchemy import text
 
 from annoy_store.counting import count
 from annoy_store.database import open_store
+from annoy_store.engines import sqlite_module
 from annoy_store.policies import draw_up
 from annoy_store.stages import PIPELINE
 from annoy_store.tables import metadata
@@ -44,7 +44,7 @@ class Filler:
         """`refused` is the share of rewritten sources that cannot be parsed."""
         self.random, self.refused = random.Random(seed), refused
         self.variants = self._prepare(path)
-        self.db = sqlite3.connect(path, isolation_level=None)
+        self.db = sqlite_module().connect(str(path), isolation_level=None)
         self.db.execute("PRAGMA synchronous = OFF")
         self.db.execute("PRAGMA cache_size = -400000")
         self.rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)

@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import shutil
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -29,6 +28,8 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from filling import Filler  # noqa: E402
 from ingesting import timed  # noqa: E402
+
+from annoy_store.engines import sqlite_module  # noqa: E402
 
 REFUSED = 0.865  # so that there are two answers per source
 SETTLED = "transform"  # the stage that works while the log is watched
@@ -68,7 +69,7 @@ def run(path: Path, *words: str) -> None:
 
 def measured(path: Path, name: str, repeats: int) -> dict[str, tuple[float, float, float]]:
     """Per command: seconds at first, median seconds after that, peak MB."""
-    db = sqlite3.connect(path)
+    db = sqlite_module().connect(str(path))
     half = int(db.execute("SELECT MAX(id) FROM responses").fetchone()[0] or 0) // 2
     db.close()
     found = {}
@@ -100,7 +101,7 @@ def watched(path: Path, seconds: float) -> tuple[float, int]:
 
 
 def _ended(path: Path) -> int:
-    db = sqlite3.connect(path)
+    db = sqlite_module().connect(str(path))
     ended = "SELECT TOTAL(n) FROM counters WHERE stage = ? AND state = 'done'"
     n = int(db.execute(ended, (SETTLED,)).fetchone()[0])
     db.close()
@@ -109,7 +110,7 @@ def _ended(path: Path) -> int:
 
 def sizes(path: Path) -> dict[str, Any]:
     """Rows of the large tables, and bytes of the file per byte of text that is in it."""
-    db = sqlite3.connect(path)
+    db = sqlite_module().connect(str(path))
     counts = {
         table: db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
         for table in ("sources", "prompts", "responses", "jobs")
