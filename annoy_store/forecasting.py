@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from annoy_store.contracts import Stage
+from annoy_store.counting import funnel
 from annoy_store.history import FREE, PREDICTIONS, History, Share, Spent, Turn
 from annoy_store.ledger import in_state
 from annoy_store.planning import count_again, count_wanted, wanted_by
@@ -104,12 +105,10 @@ def stand(
 
 
 def _open(connection: Connection) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
-    for state in OPEN:
-        chosen = select(jobs.c.stage, func.count()).where(in_state(state)).group_by(jobs.c.stage)
-        for stage, n in connection.execute(chosen):
-            found.setdefault(stage, {})[state] = int(n)
-    return found
+    return {
+        stage: {state: of[state] for state in OPEN if of.get(state)}
+        for stage, of in funnel(connection).items()
+    }
 
 
 def _open_calls(connection: Connection) -> Counter[Turn]:

@@ -11,7 +11,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, null, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Row,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    select,
+)
 
 from annoy_store.contracts import Stage
 from annoy_store.counting import funnel
@@ -137,38 +149,45 @@ def usage_above(connection: Connection, mark: int) -> Usage:
 
 def usage_of(connection: Connection, where: ColumnElement[bool]) -> Usage:
     """What some attempts used, at the prices of their time."""
-    valid = (
-        select(func.max(prices.c.from_time))
-        .where(prices.c.model == teachers.c.model, prices.c.from_time <= attempts.c.started_at)
-        .correlate(teachers, attempts)
-        .scalar_subquery()
-    )
-    cached = func.coalesce(attempts.c.cached_tokens, 0)
-    priced = (
-        (
-            (attempts.c.prompt_tokens - cached) * prices.c.input
-            + cached * prices.c.cached
-            + attempts.c.completion_tokens * prices.c.output
-        )
-        * case((teachers.c.backend == "batch", BATCH_PART), else_=1.0)
-        / 1_000_000.0
-    )
-    cost = case((teachers.c.backend.in_(FREE_BACKENDS), 0.0), else_=priced)
+    cost = _cost(connection)
     unpriced = and_(attempts.c.status == "ok", cost.is_(null()))
     sums = [func.sum(attempts.c[f"{name}_tokens"]).label(name) for name in TOKENS]
     row = connection.execute(
         select(
             func.max(attempts.c.id).label("upto"), func.count().label("n"), *sums,
             func.sum(cost).label("usd"), func.sum(case((unpriced, 1), else_=0)).label("unpriced"),
-        )
-        .select_from(attempts.join(teachers, teachers.c.id == attempts.c.teacher_id))
-        .join(prices, and_(prices.c.model == teachers.c.model, prices.c.from_time == valid),
-              isouter=True)
-        .where(where)
+        ).where(where)
     ).one()._mapping  # fmt: skip
     tokens = {name: int(row[name] or 0) for name in TOKENS}
     return Usage(
         row["upto"] or 0, row["n"], tokens, float(row["usd"] or 0), int(row["unpriced"] or 0)
+    )
+
+
+def _cost(connection: Connection) -> ColumnElement[Any]:
+    """What an attempt cost at the price of its time, null without one, spelled out case by case:
+    prices are few and attempts are many, so none is looked up.
+    """
+    chosen = select(teachers.c.id, teachers.c.backend, prices).join_from(
+        teachers, prices, prices.c.model == teachers.c.model, isouter=True
+    )
+    cases: list[tuple[ColumnElement[bool], ColumnElement[Any]]] = []
+    for row in connection.execute(chosen.order_by(prices.c.from_time.desc())):
+        mine = attempts.c.teacher_id == row.id
+        if row.backend in FREE_BACKENDS:
+            cases.append((mine, literal(0.0, Double)))
+        elif row.from_time is not None:
+            cases.append((and_(mine, attempts.c.started_at >= row.from_time), _priced(row)))
+    return case(*cases, else_=null()) if cases else cast(null(), Double)
+
+
+def _priced(price: Row[Any]) -> ColumnElement[Any]:
+    part = (BATCH_PART if price.backend == "batch" else 1.0) / 1e6
+    cached = func.coalesce(attempts.c.cached_tokens, 0)
+    return (
+        (attempts.c.prompt_tokens - cached) * literal(price.input * part, Double)
+        + cached * literal(price.cached * part, Double)
+        + attempts.c.completion_tokens * literal(price.output * part, Double)
     )
 
 

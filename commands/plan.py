@@ -25,7 +25,6 @@ from annoy_store.forecasting import Forecast, forecast, latest_prices
 from annoy_store.history import learn
 from annoy_store.policies import changed_policy, load_policy
 from annoy_store.settings import Policy
-from annoy_store.snapshot.asking import asker
 
 from ._shared import json_option, load_settings, print_json, print_table, say, store_of
 
@@ -51,9 +50,8 @@ def command(
 ) -> None:
     settings = load_settings(ctx, teacher=teacher, model=model)
     store = store_of(ctx)
-    with asker(store) as ask:
-        history = learn(ask)
     with store.read() as connection:
+        history = learn(connection)
         before = load_policy(connection)
         after = changed_policy(before, dict(map(pair, changes)))
         known = latest_prices(connection, settings.prices)

@@ -24,7 +24,6 @@ from annoy_store.forecasting import Forecast, forecast, latest_prices
 from annoy_store.history import learn
 from annoy_store.policies import load_policy
 from annoy_store.rejudging import ABOUT, count_redone, redo, subjects
-from annoy_store.snapshot.asking import asker
 
 from ._shared import json_option, load_settings, print_json, say, store_of
 from .plan import as_dict
@@ -67,9 +66,8 @@ def _forecast(
 ) -> Forecast:
     """What a run would do once `n` jobs of a stage are entered."""
     settings, store = load_settings(ctx, teacher=teacher, model=model), store_of(ctx)
-    with asker(store) as ask:
-        history = learn(ask)
     with store.read() as connection:
+        history = learn(connection)
         policy = load_policy(connection)
         known = latest_prices(connection, settings.prices)
         return forecast(

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select, text
 
+from annoy_store import history
 from annoy_store.counting import count
 from annoy_store.database import Store
 from annoy_store.forecasting import (
-    OPEN,
     Asking,
     Forecast,
     cost,
@@ -24,7 +24,6 @@ from annoy_store.planning import plan_all
 from annoy_store.policies import changed_policy, draw_up, load_policy
 from annoy_store.rejudging import count_redone, redo
 from annoy_store.settings import Policy
-from annoy_store.snapshot.asking import asker
 from annoy_store.stages import PIPELINE
 from annoy_store.tables import attempts, jobs, metadata, prices
 from tests import chains, given
@@ -57,9 +56,8 @@ def filled(store: Store, *names: str) -> None:
 
 
 def predicted(store: Store, changes: dict[str, str] | None = None, **options: Any) -> Forecast:
-    with asker(store, live=True) as ask:
-        history = learn(ask)
     with store.read() as connection:
+        history = learn(connection)
         before = load_policy(connection)
         after = changed_policy(before, changes or {})
         known = latest_prices(connection, {})
@@ -224,27 +222,40 @@ def test_judging_again_asks_for_nothing(store: Store) -> None:
     assert found.asking == ()
 
 
-def test_history_is_the_same_from_the_snapshot(
-    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def test_history_is_what_the_store_has_seen(store: Store) -> None:
     filled(store, "ant", "bee")
+    tried(store, 1, 2, 3)
+    with store.read() as connection:
+        found = learn(connection)
+    assert found.judged[1] == (2, 6)
+    assert {kind: n for (kind, _), n in found.turns.items()} == {
+        "predict_output": 4, "predict_input": 2,
+    }  # fmt: skip
+    assert sum(s.prompt_tokens or 0 for s in found.spent) == 600
+    assert {s.cost_usd for s in found.spent} == {0.0}  # the tracer is free
+    assert set(found.jobs) <= {stage.name for stage in PIPELINE}
+
+
+def test_a_large_store_is_sampled_from_its_first_row_to_its_last(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(store, "ant", "bee")
+    tried(store, *range(1, 9))
+    monkeypatch.setattr(history, "SAMPLE", 4)
+    monkeypatch.setattr(history, "SLICES", 2)
+    with store.read() as connection:
+        total = sum(s.prompt_tokens or 0 for s in learn(connection).spent)
+    assert total == 100 * (1 + 2 + 7 + 8)
+
+
+def tried(store: Store, *which: int) -> None:
+    """A try of each of these calls, dearer and dearer, and its price."""
     with store.write() as connection:
         plan_all(connection, draw_up(connection, PIPELINE))
-        for call in (1, 2, 3):
+        for call in which:
             row = {"call_id": call, "teacher_id": 1, "worker_id": 1, "latency_ms": 1.0,
                    "status": "ok", "started_at": "2026", "prompt_tokens": 100 * call,
                    "completion_tokens": 5}  # fmt: skip
             connection.execute(insert(attempts).values(row))
         price = {"model": "tracer", "from_time": "2025", "input": 1, "cached": 1, "output": 1}
         connection.execute(insert(prices).values(price))
-    told = []
-    for live in (True, False):
-        with asker(store, live=live) as ask:
-            found = learn(ask)
-        told.append(
-            (found.jobs, found.asked, found.turns, found.judged, sorted(map(str, found.spent)))
-        )
-    assert told[0] == told[1]
-    assert found.judged[1] == (2, 6)
-    assert set(OPEN) >= {"pending"}
