@@ -58,7 +58,7 @@ class Fleet:
         until = time.monotonic() + seconds
         while not happened():
             assert time.monotonic() < until, self.store.transact(funnel)
-            if self.count("pending") < 200:
+            if self.count("pending") + self.unplanned() < 200:
                 rows = [source(f"x = {i}\n") for i in range(self.fed, self.fed + 40)]
                 self.store.transact(lambda c, r=rows: write(c, r))
                 self.fed += 40
@@ -67,6 +67,10 @@ class Fleet:
     def feed_for(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         self.feed_until(lambda: time.monotonic() > until)
+
+    def unplanned(self) -> int:
+        """Sources that nobody has entered a job for: workers do that when they have nothing else."""
+        return self.fed - sum(self.store.transact(funnel).get("spread", {}).values())
 
     def count(self, *states: str) -> int:
         found = self.store.transact(funnel)
