@@ -25,6 +25,7 @@ import random
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -33,7 +34,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -388,6 +389,13 @@ def judged_by_us(folder: Path) -> list[Judged]:
     return found
 
 
+def samples_cpu(folder: Path) -> float:
+    """CPU seconds that our run spent inside the samples' own code, forks included."""
+    with closing(sqlite3.connect(folder / "annoy.db")) as connection:
+        (spent,) = connection.execute("SELECT SUM(cpu_ms) FROM executions").fetchone()
+    return float(spent) / 1000
+
+
 def wrong_verdicts(judged: list[Judged]) -> Counter[str]:
     """How many verdicts are wrong, by what went wrong."""
     by_code: dict[str, list[Judged]] = defaultdict(list)
@@ -520,6 +528,7 @@ def report(
         len(_lines(sides["scripts"] / "final.jsonl")),
     ]
     print(f"{files} raw files, latency {latency} s, {os.cpu_count()} cores")
+    print(f"of our CPU {samples_cpu(sides['ours']):.1f} s ran the samples' own code")
     _table("scripts", theirs)
     _table("ours", ours)
     for name, n, some, bad in zip(("ours", "scripts"), rows, judged, wrong, strict=True):
@@ -531,7 +540,7 @@ def report(
     figures = {
         "files": files, "latency": latency, "cores": os.cpu_count(),
         "wall_ratio": two.wall / one.wall, "cpu_ratio": two.cpu / one.cpu,
-        "memory_ratio": two.memory / one.memory,
+        "memory_ratio": two.memory / one.memory, "samples_cpu_ours": samples_cpu(sides["ours"]),
         "wrong_reference": sum(wrong[1].values()), "wrong_ours": sum(wrong[0].values()),
         "kinds_reference": dict(wrong[1]), "kinds_ours": dict(wrong[0]),
         "rows_reference": rows[1], "rows_ours": rows[0],
