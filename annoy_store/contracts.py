@@ -131,12 +131,19 @@ class Sandbox(Protocol):
     def slots(self) -> int: ...
 
     def call(
-        self, program: Program, inputs: Sequence[str], limits: Limits, world: int = 0
+        self,
+        program: Program,
+        inputs: Sequence[str],
+        limits: Limits,
+        world: int = 0,
+        *,
+        together: bool = False,
     ) -> list[Ran]:
         """Call the entry with each of `inputs` (a JSON object of keyword arguments).
 
-        Each call has a process of its own. Another `world` means another hash seed, random seed
-        and clock second. Raises SandboxError.
+        Each call has a process of its own; `together`, those that succeed may share one, which is
+        cheaper and right only for results that are compared with such ones. Another `world` means
+        another hash seed, random seed and clock second. Raises SandboxError.
         """
 
     def draw(

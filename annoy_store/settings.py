@@ -30,7 +30,7 @@ class Policy(BaseModel):
     max_source_bytes: int = Field(131_072, ge=1, description="largest raw file, UTF-8 bytes")
     max_prompt_chars: int = Field(160_000, ge=100, description="longest prompt that is asked")
     pairs_wanted: int = Field(10, ge=2, le=1000, description="distinct I/O pairs per sample")
-    long_pairs: int = Field(4, ge=2, description="as many do where a run passes count_lines")
+    long_pairs: int = Field(3, ge=2, description="as many do where a run passes count_lines")
     max_draws: int = Field(100, ge=2, le=10_000, description="most draws of inputs per sample")
     draw_cpu_seconds: float = Field(30.0, gt=0, description="CPU seconds for all draws of a sample")
     max_timeouts: int = Field(3, ge=1, description="time-outs after which drawing stops")

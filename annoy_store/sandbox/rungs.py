@@ -28,7 +28,7 @@ from annoy_store.contracts import Limits, Program
 from annoy_store.errors import UsageError
 from annoy_store.sandbox.habitat import RUNNER, Interpreter, environment, readable
 from annoy_store.sandbox.replies import judge
-from annoy_store.sandbox.zygote import Rung, Trouble, Zygote
+from annoy_store.sandbox.zygote import Order, Rung, Trouble, Zygote
 
 NAMES = ("strong", "fallback", "minimum")
 SCRATCH_BYTES = 16 << 20
@@ -187,7 +187,7 @@ def intrusions(rung: Rung, zygote: Zygote) -> list[str]:
         canary = stack.enter_context(tempfile.NamedTemporaryFile(prefix="annoy-canary-"))
         given = {"canary": canary.name, "port": listener.getsockname()[1], "pid": os.getpid()}
         text, limits = json.dumps(given), Limits()
-        replies = list(zygote.run(Program(INTRUDER), limits, [text], None, False))
+        replies = list(zygote.run(Order(Program(INTRUDER), limits, [text])))
         ran = judge(replies[0], text, limits, zygote.guarded)
         written = os.path.exists(canary.name + ".written")
         if written:

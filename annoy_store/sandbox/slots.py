@@ -15,6 +15,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from annoy_store.contracts import Habitat, Limits, Program, Ran
@@ -22,7 +23,7 @@ from annoy_store.errors import SandboxError
 from annoy_store.sandbox.flavours import flavour, preload
 from annoy_store.sandbox.habitat import Interpreter
 from annoy_store.sandbox.replies import Unfit, judge, parsed, rewritten
-from annoy_store.sandbox.zygote import Rung, Trouble, Zygote
+from annoy_store.sandbox.zygote import Order, Rung, Trouble, Zygote
 
 CALLS_PER_ZYGOTE = 2000
 Key = tuple[str, int]  # flavour, world
@@ -76,19 +77,26 @@ class LocalSandbox:
         }
 
     def call(
-        self, program: Program, inputs: Sequence[str], limits: Limits, world: int = 0
+        self,
+        program: Program,
+        inputs: Sequence[str],
+        limits: Limits,
+        world: int = 0,
+        *,
+        together: bool = False,
     ) -> list[Ran]:
-        """Call the entry with each of `inputs`, in a process of its own. Raises SandboxError."""
+        """Call the entry with each of `inputs`; see `contracts.Sandbox`. Raises SandboxError."""
         unfit = {i: ran for i, text in enumerate(inputs) if (ran := _unfit(text)) is not None}
         fit = [text for i, text in enumerate(inputs) if i not in unfit]
-        made = iter(self._run(program, fit, limits, world, None))
+        order = Order(program, limits, fit, together=together and len(fit) > 1)
+        made = iter(self._run(order, world))
         return [unfit[i] if i in unfit else next(made) for i in range(len(inputs))]
 
     def draw(
         self, program: Program, seeds: Sequence[int], limits: Limits, known: Sequence[str] = ()
     ) -> list[Ran]:
         """Draw an input for each seed and call the entry with it. Raises SandboxError."""
-        return self._run(program, list(seeds), limits, 0, known)
+        return self._run(Order(program, limits, list(seeds), known), 0)
 
     def usage(self, forks: int = 0) -> dict[Key, Mapping[str, Any]]:
         """Return what an idle zygote of each flavour and world has used; see `Zygote.measure`."""
@@ -117,47 +125,33 @@ class LocalSandbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _run(
-        self,
-        program: Program,
-        tasks: list[Any],
-        limits: Limits,
-        world: int,
-        known: Sequence[str] | None,
-    ) -> list[Ran]:
-        """Run calls, or, where `known` says what was drawn before, draws."""
-        key = flavour(f"{program.code}\n{program.generator or ''}", self._interpreter.installed)
+    def _run(self, order: Order, world: int) -> list[Ran]:
+        """Run all tasks of an order. Raises SandboxError."""
+        texts = f"{order.program.code}\n{order.program.generator or ''}"
+        key = flavour(texts, self._interpreter.installed), world
         done: list[Ran] = []
         troubles = 0
         with self._permits:
-            while len(done) < len(tasks):
+            while len(done) < len(order.tasks):
                 before = len(done)
                 try:
-                    self._batch((key, world), program, tasks, limits, known, done, troubles > 0)
+                    self._batch(key, order, done, troubles > 0)
                     troubles = 0
                 except Trouble as error:
                     troubles = 1 if len(done) > before else troubles + 1
+                    order = replace(order, together=False)
                     if troubles > 1 or self._closed:
                         raise SandboxError(f"the sandbox failed twice: {error}") from error
         return done
 
-    def _batch(
-        self,
-        key: Key,
-        program: Program,
-        tasks: list[Any],
-        limits: Limits,
-        known: Sequence[str] | None,
-        done: list[Ran],
-        careful: bool,
-    ) -> None:
+    def _batch(self, key: Key, order: Order, done: list[Ran], careful: bool) -> None:
         """Run the tasks that are not `done` in one zygote, as far as it goes."""
         zygote = self._take(key)
         try:
-            rest = tasks[len(done) : len(done) + CALLS_PER_ZYGOTE]
-            for reply in zygote.run(program, limits, rest, known, careful):
-                given = tasks[len(done)] if known is None else None
-                done.append(judge(reply, given, limits, zygote.guarded))
+            rest = order.tasks[len(done) : len(done) + CALLS_PER_ZYGOTE]
+            for reply in zygote.run(replace(order, tasks=rest), careful):
+                given = order.tasks[len(done)] if order.known is None else None
+                done.append(judge(reply, given, order.limits, zygote.guarded))
         except BaseException:
             zygote.calls = CALLS_PER_ZYGOTE
             raise

@@ -48,6 +48,21 @@ class Rung:
 
 
 @dataclass(frozen=True)
+class Order:
+    """What a zygote is to do: run a program with each input, or with one drawn for each seed.
+
+    `known` lists the inputs that were drawn before, and says that tasks are seeds. Tasks that may
+    stand `together` share a process while they succeed.
+    """
+
+    program: Program
+    limits: Limits
+    tasks: Sequence[Any]
+    known: Sequence[str] | None = None
+    together: bool = False
+
+
+@dataclass(frozen=True)
 class Reply:
     """One frame: what the zygote vouches for, and the child's own words, which nobody does."""
 
@@ -93,24 +108,16 @@ class Zygote:
         hello = self._receive(START_SECONDS).head
         self.guarded = bool(hello["guarded"])
 
-    def run(
-        self,
-        program: Program,
-        limits: Limits,
-        tasks: Sequence[Any],
-        known: Sequence[str] | None,
-        careful: bool,
-    ) -> Iterator[Reply]:
-        """Run each task; yield the replies.
+    def run(self, order: Order, careful: bool = False) -> Iterator[Reply]:
+        """Run each task of an order; yield the replies.
 
-        A task is an input's JSON text, or a seed to draw with where `known` lists the inputs that
-        were drawn before. Ends early when the zygote wants to be replaced. `careful` keeps the
-        program away from the zygote's own compiler. Raises Trouble.
+        Ends early when the zygote wants to be replaced. `careful` keeps the program away from the
+        zygote's own compiler. Raises Trouble.
         """
-        self._send(_request(program, limits, tasks, known, careful, self.world))
+        self._send({**_request(order), "careful": careful, "world": self.world})
         self._receive(COMPILE_SECONDS)
-        for _ in tasks:
-            reply = self._receive(limits.ceiling_seconds + GRACE_SECONDS)
+        for _ in order.tasks:
+            reply = self._receive(order.limits.ceiling_seconds + GRACE_SECONDS)
             self.calls += 1
             yield reply
             if reply.head.get("recycle"):
@@ -203,24 +210,16 @@ def _with_errors(error: BaseException, errors: IO[bytes]) -> BaseException:
     return Trouble(f"{error}: {said.splitlines()[-1]}")
 
 
-def _request(
-    program: Program,
-    limits: Limits,
-    tasks: Sequence[Any],
-    known: Sequence[str] | None,
-    careful: bool,
-    world: int,
-) -> dict[str, Any]:
-    draws = known is not None
+def _request(order: Order) -> dict[str, Any]:
+    program, limits, draws = order.program, order.limits, order.known is not None
     return {
         "code": program.code,
         "entry": program.entry,
         "generator": program.generator,
-        "seeds" if draws else "inputs": list(tasks),
+        "seeds" if draws else "inputs": list(order.tasks),
         "inputs" if draws else "seeds": None,
-        "known": list(known or ()),
-        "careful": careful,
-        "world": world,
+        "known": list(order.known or ()),
+        "together": order.together,
         "cpu": limits.cpu_seconds,
         "wall": limits.wall_seconds,
         "ceiling": limits.ceiling_seconds,

@@ -296,21 +296,28 @@ def _memory(pid: int) -> float:
 # The two sides -------------------------------------------------------------------------------
 
 
-def run_scripts(folder: Path, raw: Path, url: str, scale: tuple[int, int, int]) -> dict[str, Cost]:
-    callers, threads, pool = scale
+@dataclass(frozen=True)
+class Scale:
+    """Processes and threads of the scripts, as their published commands set them."""
+
+    callers: tuple[int, int] = (10, 10)
+    makers: int = 64
+    checkers: tuple[int, ...] = (24, 24, 16, 8, 8, 8, 8, 8, 4, 4, 4)
+
+
+def run_scripts(folder: Path, raw: Path, url: str, scale: Scale) -> dict[str, Cost]:
+    callers, threads = scale.callers
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     plan: list[tuple[str, list[Any]]] = [
         ("questions", ["ask_transform", raw, "msg.jsonl"]),
         ("transform calls", ["call", "msg.jsonl", "unified.jsonl", url, callers, threads]),
-        ("pairs", ["parse", "unified.jsonl", "parsed.jsonl", folder / "temp", pool]),
+        ("pairs", ["parse", "unified.jsonl", "parsed.jsonl", folder / "temp", scale.makers]),
         ("questions", ["ask_predict", "parsed.jsonl", "io_msg.jsonl"]),
         ("prediction calls", ["call", "io_msg.jsonl", "gens.jsonl", url, callers, threads]),
-        ("verification", ["check", "parsed.jsonl", "gens.jsonl", "verified.jsonl", pool]),
-        *[("verification", ["recheck", "parsed.jsonl", "verified.jsonl", pool])] * 10,
+        *_verification("gens.jsonl", "verified.jsonl", scale),
         ("questions", ["ask_again", "verified.jsonl", "rev_msg.jsonl"]),
         ("revision calls", ["call", "rev_msg.jsonl", "rev_gens.jsonl", url, callers, threads]),
-        ("verification", ["check", "parsed.jsonl", "rev_gens.jsonl", "rev_verified.jsonl", pool]),
-        *[("verification", ["recheck", "parsed.jsonl", "rev_verified.jsonl", pool])] * 10,
+        *_verification("rev_gens.jsonl", "rev_verified.jsonl", scale),
         ("assembly", ["assemble", "verified.jsonl", "rev_verified.jsonl", "final.jsonl"]),
     ]
     costs: dict[str, Cost] = defaultdict(Cost)
@@ -318,6 +325,13 @@ def run_scripts(folder: Path, raw: Path, url: str, scale: tuple[int, int, int]) 
         command = [sys.executable, str(SCRIPTS), *map(str, arguments)]
         costs[step].add(measured(command, folder, environment))
     return costs
+
+
+def _verification(answers: str, verdicts: str, scale: Scale) -> list[tuple[str, list[Any]]]:
+    first, *again = scale.checkers
+    steps = [["check", "parsed.jsonl", answers, verdicts, first]]
+    steps += [["recheck", "parsed.jsonl", verdicts, processes] for processes in again]
+    return [("verification", step) for step in steps]
 
 
 def run_ours(folder: Path, raw: Path, url: str) -> dict[str, Cost]:
@@ -485,8 +499,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--files", type=int)
     parser.add_argument("--latency", type=float, default=0.2)
-    parser.add_argument("--callers", type=int, nargs=2, default=(10, 10), metavar=("P", "T"))
-    parser.add_argument("--pool", type=int, default=8, help="processes that check, of the scripts")
+    parser.add_argument("--pool", type=int, help="processes of the scripts, instead of theirs")
     parser.add_argument("--keep", type=Path, help="work here, and leave the files")
     options = parser.parse_args()
     if not (options.data / "parsed.jsonl").is_file():
@@ -505,7 +518,9 @@ def main() -> None:
     with Provider(answers=book.answer, latency=options.latency).serving() as provider:
         ours = run_ours(sides["ours"], raw_file, provider.url)
         asked_ours = provider.stats()["paid"]
-        scale = (*options.callers, options.pool)
+        scale = Scale()
+        if options.pool:
+            scale = Scale(makers=options.pool, checkers=(options.pool,) * 11)
         theirs = run_scripts(sides["scripts"], raw_file, provider.url, scale)
         asked_theirs = provider.stats()["paid"] - asked_ours
     report(files, options.latency, sides, ours, theirs, (asked_ours, asked_theirs))

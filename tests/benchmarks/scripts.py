@@ -1,10 +1,12 @@
 """A straightforward script pipeline, to be compared with: one process per step, JSONL between.
 
 It works as the published CodeI/O scripts do, in code of its own: processes with threads that make
-a client per call and swallow errors; a new interpreter per sample and per check; inputs stored
-after the call; values printed by Python; a comparison that says no to every float, because the
-module it would need is not imported there; all verdicts in one file that ten more passes read
-and rewrite. Resume, where the scripts have it, goes by row numbers. Run: scripts.py STEP ARGS.
+a client per call and swallow errors; a new interpreter per sample and per check, the one with the
+module that their size rule needs, the other with the imports they put before each function;
+inputs stored after the call; values printed by Python; a comparison that says no to every float,
+because the module it would need is not imported there; all verdicts in one file that ten more
+passes read and rewrite. The numbers of processes are those of the published commands. Resume,
+where the scripts have it, goes by row numbers. Run: scripts.py STEP ARGS.
 """
 
 from __future__ import annotations
@@ -38,16 +40,19 @@ import numpy as np
 """
 MAKE = """
 import json
+from pympler import asizeof
 {code}
 
 {generator}
 
 def fits(value):
+    if asizeof.asizeof(value) >= 1024:
+        return False
     if isinstance(value, dict):
         return len(value) < 20 and all(fits(k) and fits(v) for k, v in value.items())
     if isinstance(value, (list, tuple, set)):
         return len(value) < 20 and all(fits(v) for v in value)
-    return len(value) < 100 if isinstance(value, str) else True
+    return len(value) < 100 if isinstance(value, str) else asizeof.asizeof(value) < 128
 
 given, got = [], []
 for _ in range(1000):

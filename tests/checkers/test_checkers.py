@@ -35,7 +35,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def no_sandbox() -> Sandbox:
-    raise AssertionError("the output direction opens no sandbox")
+    raise AssertionError("this opens no sandbox")
 
 
 def judge_output(
@@ -52,6 +52,18 @@ def judge_input(
     return predict_input.check(
         answer, "stop", '{"n":-3}', wanted, Program(code), lambda: sandbox, policy
     )
+
+
+def test_the_stored_input_needs_no_third_run() -> None:
+    def check(answer: str) -> Judgement:
+        program = Program(SQUARE)
+        return predict_input.check(answer, "stop", '{"n":-3}', "9", program, no_sandbox, POLICY)
+
+    judged = check('```json\n{"input": {"n": -3}}\n```')
+    assert (judged.status, judged.got, judged.ran) == ("correct", "9", None)
+    for other in ("-3.0", "3", '"-3"', "true"):
+        with pytest.raises(AssertionError, match="opens no sandbox"):
+            check(f'```json\n{{"input": {{"n": {other}}}}}\n```')
 
 
 def test_checkers_are_named_after_kinds() -> None:
@@ -134,7 +146,7 @@ def test_long_values_are_kept_as_json_of_bounded_length() -> None:
 # The input direction -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("predicted", ["-3", "3", "3.0"])
+@pytest.mark.parametrize("predicted", ["3", "3.0", "-3.0"])
 def test_any_input_that_gives_the_output_is_right(sandbox: Sandbox, predicted: str) -> None:
     judged = judge_input(f'{{"input": {{"n": {predicted}}}}}', sandbox)
     assert judged.status == "correct"
