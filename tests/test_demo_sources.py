@@ -60,10 +60,9 @@ def test_the_tracer_finds_a_function_in_all_that_have_one() -> None:
 
 def course(program: Program, sandbox: Sandbox) -> str:
     """Say how drawing pairs of a sample goes: `pairs`, or what is wrong with it."""
-    first = sandbox.draw(program, [1], LIMITS)
-    drawn = first + (
-        sandbox.draw(program, range(2, 8), LIMITS) if first[0].outcome != "cpu_timeout" else []
-    )
+    drawn = [sandbox.draw(program, [1], LIMITS)]
+    if drawn[0].outcome != "cpu_timeout":
+        drawn += [sandbox.draw(program, [seed], LIMITS) for seed in range(2, 8)]
     words = Counter(map(word, drawn))
     good = {ran.input or "": ran.output for ran in drawn if word(ran) == "ok"}
     if len(good) < 2:
@@ -98,7 +97,8 @@ def test_right_wrong_and_repaired_answers_all_occur(sandbox: Sandbox) -> None:
         made = parsing.sections(rewrite((DEMO[0].parent / f"{stem}.py").read_text("utf-8")))
         assert isinstance(made, parsing.ParsedSample)
         program = Program(made.refcode, generator=made.input_generator)
-        for ran in sandbox.draw(program, range(4), LIMITS):
+        for seed in range(4):
+            ran = sandbox.draw(program, [seed], LIMITS)
             seen[turns(made, ran, teacher)] += 1
     assert seen.keys() == {(True,), (False, True), (False, False)}
 

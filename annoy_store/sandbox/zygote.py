@@ -49,10 +49,11 @@ class Rung:
 
 @dataclass(frozen=True)
 class Order:
-    """What a zygote is to do: run a program with each input, or with one drawn for each seed.
+    """What a zygote is to do: run a program with each task.
 
-    `known` lists the inputs that were drawn before, and says that tasks are seeds. Tasks that may
-    stand `together` share a process while they succeed.
+    A task is an input's JSON text or, where `known` lists the inputs that were drawn before, the
+    seeds to draw a new one with. Tasks that may stand `together` share a process while they
+    succeed.
     """
 
     program: Program
