@@ -1,11 +1,11 @@
 """A store as a pair of engines: how to reach it, and how its transactions begin.
 
 Decisions
-- SQLite: WAL, one writer at a time. Writers of all processes queue at an advisory lock beside the
-  file (`<file>.lock`, flock) before BEGIN IMMEDIATE. It is fair where busy polling is not, keeps
-  the WAL at its checkpoint size, and, as checkpoints run inside commits, it also removes the
-  condition of the WAL-reset bug of SQLite < 3.51.3 among our own processes. The newest library is
-  preferred all the same: `pysqlite3` when Python's own is older than that.
+- SQLite: WAL, one writer at a time. Writers of all processes take turns (`turns`) before BEGIN
+  IMMEDIATE. That is fair where busy polling is not, keeps the WAL at its checkpoint size, and, as
+  checkpoints run inside commits, it also removes the condition of the WAL-reset bug of SQLite
+  < 3.51.3 among our own processes. The newest library is preferred all the same: `pysqlite3` when
+  Python's own is older than that.
 - SQLAlchemy sends no BEGIN of its own on SQLite; without one two SELECTs see different data.
   So the driver is in autocommit mode and the dialect says BEGIN or BEGIN IMMEDIATE.
 - synchronous=NORMAL: kill -9 loses nothing; power loss may lose the last commits, never half.
@@ -20,14 +20,11 @@ Decisions
 
 from __future__ import annotations
 
-import fcntl
-import os
 import random
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -38,6 +35,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
 from annoy_store.errors import UsageError
+from annoy_store.turns import Turns
 
 T = TypeVar("T")
 
@@ -83,7 +81,7 @@ class Store:
     url: URL
     reading: Engine
     writing: Engine
-    _local: threading.local = field(default_factory=threading.local, repr=False)
+    _turns: Turns | None = field(default=None, repr=False)
 
     @property
     def is_sqlite(self) -> bool:
@@ -120,45 +118,13 @@ class Store:
         with self.write() as connection:
             return work(connection)
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for the advisory lock of a SQLite file; the kernel drops it with the process."""
-        if not self.is_sqlite:
-            yield
-            return
-        if getattr(self._local, "writing", False):
-            raise RuntimeError("a write transaction inside another would wait for itself")
-        descriptor = self._lock_descriptor()
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        self._local.writing = True
-        try:
-            yield
-        finally:
-            self._local.writing = False
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-    def _lock_descriptor(self) -> int:
-        """One open file per thread and process: flock belongs to the open file, not the thread."""
-        held: _LockFile | None = getattr(self._local, "lock", None)
-        if held is None or held.pid != os.getpid():
-            held = self._local.lock = _LockFile(f"{self.path}.lock")
-        return held.descriptor
+    def turn(self) -> AbstractContextManager[None]:
+        """Wait for this thread's turn to write a SQLite file; PostgreSQL needs none."""
+        return self._turns.take() if self._turns else nullcontext()
 
     def close(self) -> None:
         self.reading.dispose()
         self.writing.dispose()
-
-
-class _LockFile:
-    """The open lock file of one thread; closed when the thread, or its store, is gone."""
-
-    def __init__(self, path: str) -> None:
-        self.pid, self.descriptor = os.getpid(), -1
-        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-
-    def __del__(self) -> None:
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
 
 
 def persist(work: Callable[[], T], patience: float = PATIENCE_SECONDS) -> T:
@@ -210,7 +176,8 @@ def connect(url: str) -> Store:
 def _connect_sqlite(url: URL) -> Store:
     if not url.database or url.database == ":memory:":
         raise UsageError("a store is a file: say sqlite:///FILE")
-    return Store(url, _sqlite_engine(url, "BEGIN"), _sqlite_engine(url, "BEGIN IMMEDIATE"))
+    reading, writing = _sqlite_engine(url, "BEGIN"), _sqlite_engine(url, "BEGIN IMMEDIATE")
+    return Store(url, reading, writing, Turns(Path(url.database)))
 
 
 def _sqlite_engine(url: URL, begin: str) -> Engine:

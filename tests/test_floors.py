@@ -14,7 +14,7 @@ PACKAGE = ROOT / "annoy_store"
 FLOORS: tuple[str, ...] = (
     "errors identity",
     """tables contracts settings parsing matching wording values restless braces literals data_files
-    views progress""",
+    views progress turns""",
     "engines schema database sandbox tracing endpoints teachers",
     """policies planning rehoming counting ledger workforce writing wanting executing drawing
     asking checkers hands standing pricing budgeting thrift pacing roster""",

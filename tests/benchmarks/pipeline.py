@@ -1,12 +1,15 @@
 """The whole pipeline, ours against scripts: the same raw files, the same answers, two cores.
 
 Run: python tests/benchmarks/pipeline.py [--quick] [--data FOLDER] [--latency 0.2] [--files N]
+Needs pympler (in the extra `test`), which the scripts' size rule is made of.
 
 A provider on loopback answers both sides alike, whatever their wording: what a question asks is
 read out of it, and the answer follows from that alone. Transform answers are recorded ones, or
 made of recorded functions with a generator that draws from their inputs and others near; predictions are right or
 wrong by a hash. Wall time; CPU of the whole process tree (what is waited for, orphans included);
-peak memory as the proportional set size of the tree, sampled.
+peak memory as the proportional set size of the tree, sampled. What the functions themselves need
+for the calls that either side made of them is timed afterwards, in a bare interpreter: no pipeline
+can do with less, and the rest is what the pipeline costs.
 
 Each verdict of either side is held against an oracle: the code on the stored or predicted input in
 new interpreters with two different hash seeds and random states. A verdict is wrong if it
@@ -80,6 +83,31 @@ for given in task["inputs"]:
     os.wait()
     results.append(json.loads(text) if text else None)
 real.write(json.dumps(results))
+"""
+BARE = """
+import io, json, signal, sys, time
+def late(*_):
+    raise TimeoutError
+sys.setrecursionlimit(20000)
+task = json.loads(sys.stdin.read())
+signal.signal(signal.SIGALRM, late)
+real, sys.stdout = sys.stdout, io.StringIO()
+space, spent = {"__name__": "sample"}, 0.0
+try:
+    exec(compile(task["code"], "sample", "exec"), space)
+    for text in task["inputs"]:
+        given = json.loads(text)
+        start = time.process_time()
+        signal.alarm(10)
+        try:
+            space["main_solution"](**given)
+        except BaseException:
+            pass
+        signal.alarm(0)
+        spent += time.process_time() - start
+except BaseException:
+    pass
+real.write(json.dumps(spent))
 """
 
 
@@ -403,11 +431,44 @@ def judged_by_us(folder: Path) -> list[Judged]:
     return found
 
 
-def samples_cpu(folder: Path) -> float:
-    """CPU seconds that our run spent inside the samples' own code, forks included."""
+Calls = dict[str, list[str]]  # by code, the inputs as JSON
+
+
+def called_by_scripts(folder: Path) -> Calls:
+    calls: Calls = defaultdict(list)
+    for item in _lines(folder / "parsed.jsonl"):
+        calls[item["refcode"]] += [json.dumps(pair["input"]) for pair in item["ios"]]
+    for one in judged_by_scripts(folder):
+        if one.direction == "input" and one.answer is not None:
+            calls[one.code].append(one.answer)
+    return calls
+
+
+def called_by_us(folder: Path) -> Calls:
+    """Every pair ran twice; a predicted input ran where its verdict names a run."""
+    calls: Calls = defaultdict(list)
+    pairs = "SELECT s.refcode, p.input FROM io_pairs p JOIN samples s ON s.id = p.sample_id"
+    answers = """SELECT DISTINCT s.refcode, v.predicted, v.id FROM verdicts v
+        JOIN v_answers a ON a.response_id = v.response_id JOIN io_pairs p ON p.id = a.io_pair_id
+        JOIN samples s ON s.id = p.sample_id WHERE v.execution_id IS NOT NULL"""
     with closing(sqlite3.connect(folder / "annoy.db")) as connection:
-        (spent,) = connection.execute("SELECT SUM(cpu_ms) FROM executions").fetchone()
-    return float(spent) / 1000
+        for code, text in connection.execute(pairs):
+            calls[code] += [text, text]
+        for code, text, _ in connection.execute(answers):
+            calls[code].append(text)
+    return calls
+
+
+def bare_cpu(calls: Calls) -> float:
+    """CPU seconds that the functions themselves take for these calls, and nothing around them."""
+    spent = 0.0
+    for code, inputs in calls.items():
+        process = subprocess.run(
+            [sys.executable, "-c", BARE], input=json.dumps({"code": code, "inputs": inputs}),
+            capture_output=True, text=True, start_new_session=True, check=False,
+        )  # fmt: skip
+        spent += float(process.stdout or 0)
+    return spent
 
 
 def wrong_verdicts(judged: list[Judged]) -> Counter[str]:
@@ -497,7 +558,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true", help="24 files")
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--files", type=int)
+    parser.add_argument("--files", type=int, help="that many, those with answers first")
     parser.add_argument("--latency", type=float, default=0.2)
     parser.add_argument("--pool", type=int, help="processes of the scripts, instead of theirs")
     parser.add_argument("--keep", type=Path, help="work here, and leave the files")
@@ -505,7 +566,7 @@ def main() -> None:
     if not (options.data / "parsed.jsonl").is_file():
         sys.exit(f"no data in {options.data}: give a folder with --data")
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans are counted too
-    files = options.files or (24 if options.quick else 120)
+    files = options.files or (24 if options.quick else 1_000_000)
     book, raw = learn(options.data, files)
     _reap()  # what the oracle left is not the first step's
     folder = options.keep or Path(tempfile.mkdtemp(prefix="pipeline-"))
@@ -523,7 +584,7 @@ def main() -> None:
             scale = Scale(makers=options.pool, checkers=(options.pool,) * 11)
         theirs = run_scripts(sides["scripts"], raw_file, provider.url, scale)
         asked_theirs = provider.stats()["paid"] - asked_ours
-    report(files, options.latency, sides, ours, theirs, (asked_ours, asked_theirs))
+    report(len(raw), options.latency, sides, ours, theirs, (asked_ours, asked_theirs))
     if options.keep is None:
         shutil.rmtree(folder)
 
@@ -543,7 +604,6 @@ def report(
         len(_lines(sides["scripts"] / "final.jsonl")),
     ]
     print(f"{files} raw files, latency {latency} s, {os.cpu_count()} cores")
-    print(f"of our CPU {samples_cpu(sides['ours']):.1f} s ran the samples' own code")
     _table("scripts", theirs)
     _table("ours", ours)
     for name, n, some, bad in zip(("ours", "scripts"), rows, judged, wrong, strict=True):
@@ -552,10 +612,13 @@ def report(
             f"\n{name}: {n} rows; {len(some)} verdicts, {right} of them right; wrong: {dict(bad)}"
         )
     one, two = _total(ours), _total(theirs)
+    bare = bare_cpu(called_by_us(sides["ours"])), bare_cpu(called_by_scripts(sides["scripts"]))
+    print(f"\nthe functions' own CPU s: {bare[0]:.1f} in ours, {bare[1]:.1f} in the scripts")
     figures = {
         "files": files, "latency": latency, "cores": os.cpu_count(),
         "wall_ratio": two.wall / one.wall, "cpu_ratio": two.cpu / one.cpu,
-        "memory_ratio": two.memory / one.memory, "samples_cpu_ours": samples_cpu(sides["ours"]),
+        "memory_ratio": two.memory / one.memory, "own_cpu_ours": bare[0], "own_cpu_reference": bare[1],
+        "cpu_ratio_of_the_rest": (two.cpu - bare[1]) / (one.cpu - bare[0]),
         "wrong_reference": sum(wrong[1].values()), "wrong_ours": sum(wrong[0].values()),
         "kinds_reference": dict(wrong[1]), "kinds_ours": dict(wrong[0]),
         "rows_reference": rows[1], "rows_ours": rows[0],
