@@ -2,9 +2,9 @@
 
 Decisions
 - An input that was drawn before is not run again, whatever became of it.
-- Lines are counted from the first draw on until there is a pair. Nobody reasons through a run of
-  more than `count_lines` of them, and such functions, one in fifteen, take most of the CPU time:
-  `long_pairs` of each do. Lines are the same everywhere, so the rule makes the same rows anywhere.
+- Nobody reasons through a run of more than `count_lines` lines, and functions that run so long, one
+  in fifteen, take most of the CPU time: where the first pair is such a run, `long_pairs` do. Lines
+  are the same everywhere, so the rule makes the same rows anywhere.
 """
 
 from __future__ import annotations
@@ -79,9 +79,8 @@ class Draws:
 
     def enough(self, policy: Policy) -> int:
         """How many pairs are wanted: fewer of a function too long to be reasoned through."""
-        long = policy.count_lines and any(
-            (ran.lines or 0) >= policy.count_lines for _, ran in self.pairs.values()
-        )
+        _, first = next(iter(self.pairs.values()), (0, Ran("ok")))
+        long = policy.count_lines and (first.lines or 0) >= policy.count_lines
         return min(policy.pairs_wanted, policy.long_pairs) if long else policy.pairs_wanted
 
     def over(self, policy: Policy) -> bool:
@@ -120,8 +119,8 @@ def draw(program: Program, sample_digest: str, sandbox: Sandbox, policy: Policy)
     """Draw until enough distinct pairs are there, or one of the policy's bounds is met."""
     draws = Draws()
     seeds = [seed("draw", sample_digest, n) for n in range(policy.max_draws)]
+    within = replace(limits(policy), lines=policy.count_lines)
     while seeds and not draws.over(policy):
-        within = replace(limits(policy), lines=0 if draws.pairs else policy.count_lines)
         ran = sandbox.draw(program, seeds, within, list(draws.known))
         seeds = seeds[draws.add(seeds, ran, policy) :]
     return draws

@@ -92,14 +92,14 @@ def _check_drawn(draws: Draws, row: Row, program: Program, tools: Tools) -> Outc
     holding = {key for key, status in zip(keys, statuses, strict=True) if status == "stable"}
     positions = _positions(keys, rans, holding, row)
     rows: list[New] = []
-    for (key, (number, ran)), position, status, second in zip(
-        draws.pairs.items(), positions, statuses, again, strict=True
+    for (key, (number, ran)), position, status in zip(
+        draws.pairs.items(), positions, statuses, strict=True
     ):
         pair = {
             "sample_id": row["subject_id"], "position": position, "input_digest": key,
             "seed": number, "execution_id": generation, "input": ran.input, "output": ran.output,
         }  # fmt: skip
-        rows.append(_checked(New(io_pairs, pair), status, second, check, tools))
+        rows.append(_checked(New(io_pairs, pair), status, ran.lines, check, tools))
     if stable < FEWEST:
         word = f"restless:{restless}" if restless else "too_few_stable"
         return rejected(word, *rows, detail=f"{stable} of {len(statuses)} pairs are stable")
@@ -124,7 +124,7 @@ def _again(rans: Sequence[Ran], program: Program, tools: Tools) -> list[Ran]:
     An output that comes again even after other calls in the same process needs no more; the other
     inputs run once more, each in a process of its own.
     """
-    within = replace(limits(tools.policy), lines=tools.policy.count_lines)
+    within = limits(tools.policy)
     sandbox, inputs = tools.sandbox(), [ran.input or "" for ran in rans]
     quick = sum(ran.cpu_ms for ran in rans) < within.cpu_seconds * 500  # they share one's limit
     again = sandbox.call(program, inputs, within, world=1, together=quick)
@@ -162,15 +162,16 @@ def _check_given(row: Row, program: Program, tools: Tools) -> Outcome:
     if not given:
         return rejected("no_pairs")
     inputs = [text for _, text, _ in given]
-    first = tools.sandbox().call(program, inputs, limits(tools.policy))
+    within = replace(limits(tools.policy), lines=tools.policy.count_lines)
+    first = tools.sandbox().call(program, inputs, within)
     again = _again(first, program, tools)
     check = _check_run(first, row, tools)
     checks = []
     statuses = _statuses(first, again, restless_use(program.code))
-    for (pair_id, _, output), one, two, status in zip(given, first, again, statuses, strict=True):
+    for (pair_id, _, output), one, status in zip(given, first, statuses, strict=True):
         if status == "stable" and not _equal(output, one.output):
             status = "wrong_output"
-        checks.append((status, _checked(pair_id, status, two, check, tools)))
+        checks.append((status, _checked(pair_id, status, one.lines, check, tools)))
     rows = [new for _, new in checks]
     if any(status == "stable" for status, _ in checks):
         return done(*rows)
@@ -188,10 +189,10 @@ def _given(row: Row) -> list[tuple[int, str, str]]:
 # Rows ----------------------------------------------------------------------------------------
 
 
-def _checked(pair: New | int, status: str, second: Ran, check: New, tools: Tools) -> New:
+def _checked(pair: New | int, status: str, lines: int | None, check: New, tools: Tools) -> New:
     values = {
         "io_pair_id": pair, "variant_id": tools.variant_id, "status": status,
-        "execution_id": check, "lines_executed": second.lines,
+        "execution_id": check, "lines_executed": lines,
     }  # fmt: skip
     return New(pair_checks, values)
 

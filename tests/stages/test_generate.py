@@ -144,6 +144,17 @@ def test_what_a_function_remembers_of_other_calls_condemns_no_pair(
     assert all(json.loads(given_input)["x"] == json.loads(output) for given_input, output in pairs)
 
 
+def test_lines_are_those_of_a_call_that_is_alone(run_stage, sqlite_store: Store) -> None:
+    code = (
+        "known = {}\ndef main_solution(x):\n    if 0 not in known:\n"
+        "        for i in range(500):\n            known[i] = i\n    return known[x]\n"
+    )
+    run_stage("generate", [given.sample(code, RANDOM_INT)])
+    with sqlite_store.read() as connection:
+        lines = set(connection.scalars(select(pair_checks.c.lines_executed)))
+    assert lines == {1003}
+
+
 def test_pairs_that_agree_beside_one_that_does_not_agree_by_chance(
     run_stage, sqlite_store: Store
 ) -> None:
