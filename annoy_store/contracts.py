@@ -92,9 +92,9 @@ class Ran:
 
     `outcome` is `ok` or one of `exception bad_args missing_module exit no_result cpu_timeout
     wall_timeout memory crash output_too_large not_json bad_frame repeated` (the last for draws
-    alone: nothing new was drawn). Trouble of the sandbox itself is never an outcome: it raises
-    SandboxError. `input` and `output` are JSON texts; `input` is taken before the call, `mutated`
-    says that the call changed its arguments. `repeats` are the known inputs that a draw met first.
+    alone: such an input was drawn before). Trouble of the sandbox itself is never an outcome: it
+    raises SandboxError. `input` and `output` are JSON texts; `input` is taken before the call,
+    `mutated` says that the call changed its arguments.
     """
 
     outcome: str
@@ -108,7 +108,6 @@ class Ran:
     mutated: bool = False
     cpu_ms: float = 0.0
     wall_ms: float = 0.0
-    repeats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,11 +148,11 @@ class Sandbox(Protocol):
 
     def draw(
         self, program: Program, seeds: Sequence[int], limits: Limits, known: Sequence[str] = ()
-    ) -> Ran:
-        """Draw an input that is none of `known` (canonical JSON) and call the entry with it.
+    ) -> list[Ran]:
+        """For each seed, draw an input from the program's generator and call the entry with it.
 
-        The program's generator is seeded with each of `seeds` in turn until it gives one; without,
-        the outcome is `repeated`. Raises SandboxError.
+        An input that equals one of `known` (canonical JSON) is not called: it is `repeated`.
+        Raises SandboxError.
         """
 
     def close(self) -> None: ...

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -54,20 +54,15 @@ class Draws:
             return "too_few_distinct"
         return min(self.refused, key=lambda word: (-self.refused[word], word))
 
-    def add(self, seeds: Sequence[int], ran: Ran, policy: Policy) -> int:
-        """Take in what came of drawing with `seeds`; return how many of them that took."""
+    def add(self, number: int, ran: Ran, policy: Policy) -> None:
+        """Take in one draw, in the order of the seeds."""
+        self.drawn += 1
         self.cpu_ms += ran.cpu_ms
         self.wall_ms += ran.wall_ms
-        self.refused.update(self.known[given] or "too_few_distinct" for given in ran.repeats)
-        taken = len(ran.repeats)
-        if ran.outcome != "repeated":
-            self._add_new(seeds[taken], ran, policy)
-            taken += 1
-        self.drawn += taken
-        return taken
-
-    def _add_new(self, number: int, ran: Ran, policy: Policy) -> None:
         given = canonical(json.loads(ran.input)) if ran.input is not None else ""
+        if given in self.known:
+            self.refused[self.known[given] or "too_few_distinct"] += 1
+            return
         word = refusal(ran, policy)
         if given:
             self.known[given] = word
@@ -118,12 +113,23 @@ def refusal(ran: Ran, policy: Policy) -> str | None:
 def draw(program: Program, sample_digest: str, sandbox: Sandbox, policy: Policy) -> Draws:
     """Draw until enough distinct pairs are there, or one of the policy's bounds is met."""
     draws = Draws()
-    seeds = [seed("draw", sample_digest, n) for n in range(policy.max_draws)]
     within = replace(limits(policy), lines=policy.count_lines)
-    while seeds and not draws.over(policy):
-        ran = sandbox.draw(program, seeds, within, list(draws.known))
-        seeds = seeds[draws.add(seeds, ran, policy) :]
+    for numbers in _chunks(policy):
+        seeds = [seed("draw", sample_digest, n) for n in numbers]
+        drawn = sandbox.draw(program, seeds, within, list(draws.known))
+        for number, ran in zip(seeds, drawn, strict=True):
+            draws.add(number, ran, policy)
+            if draws.over(policy):
+                return draws
     return draws
+
+
+def _chunks(policy: Policy) -> Iterator[range]:
+    """A single draw first, because most failures fail always; then few enough to stop in time."""
+    yield range(1)
+    step = max(1, policy.max_timeouts - 1)
+    for start in range(1, policy.max_draws, step):
+        yield range(start, min(start + step, policy.max_draws))
 
 
 def value_of(text: str | None) -> Any:

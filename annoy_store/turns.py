@@ -86,7 +86,7 @@ class Turns:
             if max(waits, default=0.0) >= NOTICE_SECONDS and now - told >= AGAIN_SECONDS:
                 told = now
                 _log.warning(
-                    "%s is being written by another process for %.0f s: %s",
+                    "%s has been written for %.0f s by %s",
                     str(self._path).removesuffix(".lock"), max(waits), holder(self._path),
                 )  # fmt: skip
             time.sleep(NOTICE_SECONDS / 5)
@@ -108,7 +108,9 @@ def holder(path: Path) -> str:
     """Say which process holds the lock on a file and what it does, as far as the system tells."""
     pid = _holding_pid(path)
     if pid is None:
-        return f"see who has it open: fuser {path}"
+        return f"a process that this one does not see (fuser {path} may)"
+    if pid == os.getpid():
+        return "another thread of this process"
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
@@ -119,10 +121,12 @@ def holder(path: Path) -> str:
 def _holding_pid(path: Path) -> int | None:
     """The process with the lock, from Linux's list: `1: FLOCK ADVISORY WRITE PID DEVICE:INODE ..`"""
     try:
-        inode, lines = os.stat(path).st_ino, Path("/proc/locks").read_text().splitlines()
+        found, lines = os.stat(path), Path("/proc/locks").read_text().splitlines()
     except OSError:
         return None
-    for words in map(str.split, lines):
-        if words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(inode):
-            return int(words[4]) or None  # 0: a process outside of this container
-    return None
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
+    held = [line.split()[4:6] for line in lines if line.split()[1] == "FLOCK"]
+    pids = [(place.startswith(device), int(pid)) for pid, place in held
+            if place.rpartition(":")[2] == str(found.st_ino)]  # fmt: skip
+    # Some file systems tell `stat` another device. Pid 0 is a process outside of this container.
+    return max(pids, default=(False, 0))[1] or None

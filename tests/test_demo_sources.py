@@ -60,9 +60,10 @@ def test_the_tracer_finds_a_function_in_all_that_have_one() -> None:
 
 def course(program: Program, sandbox: Sandbox) -> str:
     """Say how drawing pairs of a sample goes: `pairs`, or what is wrong with it."""
-    drawn = [sandbox.draw(program, [1], LIMITS)]
-    if drawn[0].outcome != "cpu_timeout":
-        drawn += [sandbox.draw(program, [seed], LIMITS) for seed in range(2, 8)]
+    first = sandbox.draw(program, [1], LIMITS)
+    drawn = first + (
+        sandbox.draw(program, range(2, 8), LIMITS) if first[0].outcome != "cpu_timeout" else []
+    )
     words = Counter(map(word, drawn))
     good = {ran.input or "": ran.output for ran in drawn if word(ran) == "ok"}
     if len(good) < 2:
@@ -97,8 +98,7 @@ def test_right_wrong_and_repaired_answers_all_occur(sandbox: Sandbox) -> None:
         made = parsing.sections(rewrite((DEMO[0].parent / f"{stem}.py").read_text("utf-8")))
         assert isinstance(made, parsing.ParsedSample)
         program = Program(made.refcode, generator=made.input_generator)
-        for seed in range(4):
-            ran = sandbox.draw(program, [seed], LIMITS)
+        for ran in sandbox.draw(program, range(4), LIMITS):
             seen[turns(made, ran, teacher)] += 1
     assert seen.keys() == {(True,), (False, True), (False, False)}
 

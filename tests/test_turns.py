@@ -71,10 +71,12 @@ def test_a_turn_inside_another_is_an_error(file: Path) -> None:
 
 
 def test_a_process_that_dies_gives_its_turn_up(file: Path, other: subprocess.Popen[str]) -> None:
+    assert holder(Path(f"{file}.lock")) == f"process {other.pid}, which runs"
     other.kill()
     other.wait()
     with Turns(file).take():
-        assert f"process {os.getpid()}, which runs" == holder(Path(f"{file}.lock"))
+        assert holder(Path(f"{file}.lock")) == "another thread of this process"
+    assert holder(Path(f"{file}.lock")).startswith("a process that this one does not see")
 
 
 def test_who_waits_for_a_stopped_process_is_told_so_once(
@@ -99,7 +101,7 @@ def test_who_waits_for_a_stopped_process_is_told_so_once(
         time.sleep(0.02)
     time.sleep(0.3)
     [message] = caplog.messages
-    assert message.startswith(f"{file} is being written by another process for ")
+    assert message.startswith(f"{file} has been written for ")
     assert message.endswith(
         f"process {other.pid}, stopped; continue it with kill -CONT {other.pid}"
     )

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from annoy_store.contracts import Limits, Ran
 from annoy_store.identity import clean, compact
-from annoy_store.sandbox.zygote import Order, Reply, Trouble
+from annoy_store.sandbox.zygote import Reply, Trouble
 
 SPOKEN = {"ok", "exception", "bad_args", "missing_module", "exit", "memory", "not_json"}
 SPOKEN |= {"output_too_large", "repeated"}
@@ -39,21 +39,21 @@ class Unfit(Exception):
         self.kind = kind
 
 
-def judge(reply: Reply, order: Order, task: Any, guarded: bool) -> Ran:
-    """Return what became of a task of an order.
+def judge(reply: Reply, given: str | None, limits: Limits, guarded: bool) -> Ran:
+    """Return what became of a task; `given` is its input if it was a call.
 
     `guarded` says that the code cannot have sent itself a SIGKILL. Raises Trouble.
     """
-    head, given = reply.head, task if order.known is None else None
-    used = {"cpu_ms": head["cpu"] * 1e3, "wall_ms": head["wall"] * 1e3}
-    ended = _by_force(head, order.limits, guarded)
+    head = reply.head
+    used = {"cpu_ms": head["cpu"] * 1e3, "wall_ms": head["wall"] * 1e3, "input": given}
+    ended = _by_force(head, limits, guarded)
     if ended is not None:
-        return replace(ended, input=given, **used)
+        return replace(ended, **used)
     try:
-        ran = _by_report(reply, order, task)
+        ran = _by_report(reply, limits)
     except Strange as error:
-        ran = Ran("bad_frame", error_message=str(error))
-    return replace(ran, input=ran.input if given is None else given, **used)
+        ran = Ran("bad_frame", error_message=str(error), input=given)
+    return replace(ran, **{**used, "input": ran.input if given is None else given})
 
 
 def _by_force(head: Mapping[str, Any], limits: Limits, guarded: bool) -> Ran | None:
@@ -86,7 +86,7 @@ def _crash(number: int, guarded: bool) -> Ran:
     return Ran("crash", error_type=name, error_message=f"killed by {name}")
 
 
-def _by_report(reply: Reply, order: Order, task: Any) -> Ran:
+def _by_report(reply: Reply, limits: Limits) -> Ran:
     try:
         report = json.loads(reply.payload)
     except (ValueError, RecursionError) as error:
@@ -98,20 +98,8 @@ def _by_report(reply: Reply, order: Order, task: Any) -> Ran:
     outcome, phase = report.get("outcome"), report.get("phase")
     if outcome not in SPOKEN or phase not in PHASES:
         raise Strange("the report has no outcome")
-    ran = replace(_worded(report, outcome, phase), repeats=_repeats(report, order, task))
-    return _with_output(ran, report, order.limits) if outcome == "ok" else ran
-
-
-def _repeats(report: Mapping[str, Any], order: Order, task: Any) -> tuple[str, ...]:
-    """Return the known inputs that a draw met, at most one per seed, and one if nothing is new."""
-    places, known = report.get("repeats", []), order.known or ()
-    most = len(task) - (report["outcome"] != "repeated") if known else 0
-    least = report["outcome"] == "repeated"
-    if not isinstance(places, list) or not least <= len(places) <= most:
-        raise Strange("the report counts draws oddly")
-    if not all(isinstance(place, int) and 0 <= place < len(known) for place in places):
-        raise Strange("the report names inputs that were not drawn")
-    return tuple(known[place] for place in places)
+    ran = _worded(report, outcome, phase)
+    return _with_output(ran, report, limits) if outcome == "ok" else ran
 
 
 def _worded(report: Mapping[str, Any], outcome: str, phase: str) -> Ran:

@@ -186,9 +186,9 @@ def intrusions(rung: Rung, zygote: Zygote) -> list[str]:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         canary = stack.enter_context(tempfile.NamedTemporaryFile(prefix="annoy-canary-"))
         given = {"canary": canary.name, "port": listener.getsockname()[1], "pid": os.getpid()}
-        order = Order(Program(INTRUDER), Limits(), [json.dumps(given)])
-        [reply] = zygote.run(order)
-        ran = judge(reply, order, order.tasks[0], zygote.guarded)
+        text, limits = json.dumps(given), Limits()
+        replies = list(zygote.run(Order(Program(INTRUDER), limits, [text])))
+        ran = judge(replies[0], text, limits, zygote.guarded)
         written = os.path.exists(canary.name + ".written")
         if written:
             os.unlink(canary.name + ".written")

@@ -23,8 +23,6 @@ Decisions
   need the true type. C code with a clock of its own (`numpy.datetime64("now")`) is out of reach.
 - Programs that never say "random" are not seeded per call: they start from the state that the
   zygote was seeded with, for the price of nothing.
-- A draw goes on from seed to seed in one child until an input is new: only then has code of the
-  program but its generator run in that process, so a seed names an input wherever it is drawn.
 - Tasks that may stand `together` share a child, which halves their price. Its reports count if it
   ends by itself, and only up to the first call that fails; the rest is run again, each alone.
   Such a result is good for a comparison with one that was got alone, and for nothing else.
@@ -445,8 +443,7 @@ def _put_later(later: type, space: dict[str, Any]) -> None:
 # The child -----------------------------------------------------------------------------------
 
 _write, _exit, _loads = os.write, os._exit, json.loads
-_find_spec, _signature = importlib.util.find_spec, inspect.signature
-_monotonic, _cpu_clock = time.monotonic, time.process_time
+_find_spec, _signature, _monotonic = importlib.util.find_spec, inspect.signature, time.monotonic
 _lone = re.compile("[\ud800-\udfff]").sub
 
 
@@ -616,20 +613,6 @@ def _drawn(job: Job, space: dict[str, Any], seed: int) -> str:
     return text
 
 
-def _new(job: Job, space: dict[str, Any], seeds: list[int], report: dict[str, Any]) -> str:
-    """Return the JSON of the first input that is new; note which known ones were drawn before."""
-    report["repeats"] = []
-    for seed in seeds:
-        text = _drawn(job, space, seed)
-        place = job["known"].get(_canonical(_loads(text))) if job["known"] else None
-        if place is None:
-            return text
-        report["repeats"].append(place)
-        if _cpu_clock() > job["cpu"] / 4:
-            break
-    raise _Refused("repeated", None, "was drawn before")
-
-
 def _call(job: Job, space: dict[str, Any], text: str, report: dict[str, Any]) -> Any:
     arguments = _loads(text)
     if job["random"]:
@@ -670,7 +653,9 @@ def attempt(job: Job, task: Any) -> dict[str, Any]:
         space = job["space"] = job.get("space") or _load(job, report)
         text = task
         if job["seeds"] is not None:
-            text = report["input"] = _new(job, space, task, report)
+            text = report["input"] = _drawn(job, space, task)
+            if job["known"] and _canonical(_loads(text)) in job["known"]:
+                raise _Refused("repeated", None, "was drawn before")
         report["phase"] = "call"
         report["output"] = _call(job, space, text, report)
         report["outcome"] = "ok"
@@ -736,7 +721,7 @@ class Programs:
         for name, text in ((SOLUTION, job["code"]), (GENERATOR, job["generator"] or "")):
             linecache.cache[name] = (len(text), None, text.splitlines(True), name)
         job["random"] = "random" in job["code"] or "random" in (job["generator"] or "")
-        job["known"] = {text: place for place, text in enumerate(job["known"])}
+        job["known"] = set(job["known"])
         job["compiled"] = None
         if job["careful"]:
             return None

@@ -94,10 +94,9 @@ class LocalSandbox:
 
     def draw(
         self, program: Program, seeds: Sequence[int], limits: Limits, known: Sequence[str] = ()
-    ) -> Ran:
-        """Draw a new input and call the entry; see `contracts.Sandbox`. Raises SandboxError."""
-        [ran] = self._run(Order(program, limits, [list(seeds)], known), 0)
-        return ran
+    ) -> list[Ran]:
+        """Draw an input for each seed and call the entry with it. Raises SandboxError."""
+        return self._run(Order(program, limits, list(seeds), known), 0)
 
     def usage(self, forks: int = 0) -> dict[Key, Mapping[str, Any]]:
         """Return what an idle zygote of each flavour and world has used; see `Zygote.measure`."""
@@ -151,7 +150,8 @@ class LocalSandbox:
         try:
             rest = order.tasks[len(done) : len(done) + CALLS_PER_ZYGOTE]
             for reply in zygote.run(replace(order, tasks=rest), careful):
-                done.append(judge(reply, order, order.tasks[len(done)], zygote.guarded))
+                given = order.tasks[len(done)] if order.known is None else None
+                done.append(judge(reply, given, order.limits, zygote.guarded))
         except BaseException:
             zygote.calls = CALLS_PER_ZYGOTE
             raise

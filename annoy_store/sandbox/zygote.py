@@ -49,11 +49,10 @@ class Rung:
 
 @dataclass(frozen=True)
 class Order:
-    """What a zygote is to do: run a program with each task.
+    """What a zygote is to do: run a program with each input, or with one drawn for each seed.
 
-    A task is an input's JSON text or, where `known` lists the inputs that were drawn before, the
-    seeds to draw a new one with. Tasks that may stand `together` share a process while they
-    succeed.
+    `known` lists the inputs that were drawn before, and says that tasks are seeds. Tasks that may
+    stand `together` share a process while they succeed.
     """
 
     program: Program

@@ -9,20 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annoy_store.contracts import Limits, Program, Ran
+from annoy_store.contracts import Limits, Ran
 from annoy_store.sandbox.replies import PHASES, SPOKEN, Unfit, judge, parsed, rewritten
-from annoy_store.sandbox.zygote import Order, Reply, Trouble
+from annoy_store.sandbox.zygote import Reply, Trouble
 
 OUTCOMES = SPOKEN | {"no_result", "cpu_timeout", "wall_timeout", "crash", "bad_frame"}
 HEAD = {"status": 0, "killed": None, "cpu": 0.01, "wall": 0.02, "framed": True, "silent": False}
 GOOD = b'{"outcome": "ok", "phase": "result", "output": "[1]"}'
 
-CALL = Order(Program(""), Limits(), ["{}"])
-DRAW = Order(Program(""), Limits(), [[1, 2, 3]], known=["{}", '{"a":1}'])
-
 
 def judged(payload: bytes = GOOD, guarded: bool = True, **head: Any) -> Ran:
-    return judge(Reply({**HEAD, **head}, payload), CALL, "{}", guarded)
+    return judge(Reply({**HEAD, **head}, payload), "{}", Limits(), guarded)
 
 
 @pytest.mark.parametrize(
@@ -48,30 +45,6 @@ def test_facts_come_before_words(head: dict[str, Any], outcome: str) -> None:
     assert ran.outcome == outcome
     assert (ran.output is None) == (outcome != "ok")
     assert ran.input == "{}"
-
-
-@pytest.mark.parametrize(
-    ("outcome", "repeats", "fits"),
-    [
-        ("repeated", [0, 1, 1], True),
-        ("repeated", [1], True),
-        ("repeated", [], False),
-        ("repeated", [0] * 4, False),
-        ("exit", [0, 1], True),
-        ("exit", [0, 1, 1], False),
-        ("exit", [2], False),
-        ("exit", [-1], False),
-        ("exit", ["{}"], False),
-        ("exit", 0, False),
-    ],
-)
-def test_a_draw_met_no_more_than_it_can_have(outcome: str, repeats: Any, fits: bool) -> None:
-    words = {"outcome": outcome, "phase": "generate", "repeats": repeats}
-    reply = Reply(HEAD, json.dumps(words).encode())
-    ran = judge(reply, DRAW, DRAW.tasks[0], True)
-    assert ran.outcome == (outcome if fits else "bad_frame")
-    assert ran.repeats == (tuple(DRAW.known[n] for n in repeats) if fits else ())  # type: ignore[index]
-    assert judge(reply, CALL, "{}", True).outcome == "bad_frame"
 
 
 def test_trouble_is_no_outcome() -> None:
