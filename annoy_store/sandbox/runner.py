@@ -535,11 +535,31 @@ def _explain(error: BaseException) -> dict[str, Any]:
     return words
 
 
+FRAMES, EVENTS = (3, 1) if sys.version_info < (3, 12) else (2, 1)  # exact from 3.11 on
+_get_limit, _set_limit = sys.getrecursionlimit, sys.setrecursionlimit
+
+
+class _Room:
+    """More room on the stack than a program knows of: for the frames and events of counting."""
+
+    def __init__(self) -> None:
+        self.levels = 0
+        sys.getrecursionlimit = lambda: _get_limit() - self.levels
+        sys.setrecursionlimit = lambda limit: _set_limit(limit + self.levels)
+
+    def add(self, levels: int) -> None:
+        self.levels += levels
+        with contextlib.suppress(RecursionError):  # too deep in already to take room away
+            _set_limit(_get_limit() + levels)
+
+
 def _counted(call: Callable[[], Any], most: int) -> tuple[Any, int]:
     """Call `call`; return its value and how many lines of the program it ran, at most `most`."""
+    room = _Room()
+    room.add(FRAMES + EVENTS)
     watch = getattr(sys, "monitoring", None)
     if watch is None:
-        return _traced(call, most)
+        return _traced(call, most, room)
     tool, line = 4, watch.events.LINE
     count = 0
 
@@ -550,6 +570,7 @@ def _counted(call: Callable[[], Any], most: int) -> tuple[Any, int]:
         count += 1
         if count >= most:
             watch.set_events(tool, 0)
+            room.add(-EVENTS)
         return None
 
     watch.use_tool_id(tool, "lines")
@@ -562,7 +583,7 @@ def _counted(call: Callable[[], Any], most: int) -> tuple[Any, int]:
         watch.free_tool_id(tool)
 
 
-def _traced(call: Callable[[], Any], most: int) -> tuple[Any, int]:
+def _traced(call: Callable[[], Any], most: int, room: _Room) -> tuple[Any, int]:
     count = 0
     stop = sys.settrace
 
@@ -572,6 +593,7 @@ def _traced(call: Callable[[], Any], most: int) -> tuple[Any, int]:
             count += 1
             if count >= most:
                 stop(None)
+                room.add(-EVENTS)
         return on_line
 
     def on_call(frame: types.FrameType, event: str, _: Any) -> Any:
