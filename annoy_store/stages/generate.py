@@ -6,8 +6,8 @@ writes  executions, io_pairs, pair_checks
 
 A pair holds when a second process with another hash seed, random seed and clock second gives the
 same output for the stored input, and the code does not use what no seed controls. One pair that
-does not hold so condemns the others of its sample: they agreed by chance. A sample that came with
-pairs and without a generator has those pairs checked instead.
+does not hold so condemns the others of its sample: they agreed by chance. Pairs that came with a
+sample, without seeds, are checked too, and have to give the output that they came with.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 from sqlalchemy import Select, String, case, cast, func, literal, select
@@ -46,10 +47,25 @@ FEWEST = 2  # pairs below which a sample is of no use (the paper's rule)
 FIELD, RECORD = "\x1f", "\x1e"  # never stand in JSON text, which escapes them
 
 
+@dataclass(frozen=True)
+class There:
+    """A pair that is in the store; one without a seed came with its sample."""
+
+    id: int
+    seeded: bool
+    input: str
+    output: str
+
+    @property
+    def key(self) -> str:
+        return digest("input", json.loads(self.input))
+
+
 def wants(_: Policy) -> Select[Any]:
     """Every sample that is not taken down, with the pairs that it has already."""
-    columns = (cast(io_pairs.c.id, String), io_pairs.c.input, io_pairs.c.output)
-    record = columns[0] + literal(FIELD) + columns[1] + literal(FIELD) + columns[2]
+    seeded = case((io_pairs.c.seed.is_(None), ""), else_="seeded")
+    columns = (cast(io_pairs.c.id, String), seeded, io_pairs.c.input, io_pairs.c.output)
+    record = reduce(lambda text, column: text + literal(FIELD) + column, columns)
     pairs = (
         select(func.aggregate_strings(record, RECORD))
         .where(io_pairs.c.sample_id == samples.c.id)
@@ -69,47 +85,74 @@ def wants(_: Policy) -> Select[Any]:
 def work(row: Row, tools: Tools) -> Outcome:
     """Make and check the pairs of one sample. Raises SandboxError."""
     program = Program(row["refcode"], row["funcname"], row["input_generator"])
-    if row["input_generator"] is None:
-        return _check_given(row, program, tools)
-    draws = draw(program, row["digest"], tools.sandbox(), tools.policy)
-    if len(draws.pairs) < FEWEST:
-        return rejected(draws.reason(), _generation(draws, row, tools), detail=draws.detail)
-    return _check_drawn(draws, row, program, tools)
+    draws = Draws()
+    if program.generator is not None:
+        draws = draw(program, row["digest"], tools.sandbox(), tools.policy)
+    came = [pair for pair in _there(row) if not pair.seeded and pair.key not in draws.pairs]
+    if came or len(draws.pairs) >= FEWEST:
+        return _check(draws, came, row, program, tools)
+    if program.generator is None:
+        return rejected("no_pairs")
+    return rejected(draws.reason(), _generation(draws, row, tools), detail=draws.detail)
 
 
 # Checking ------------------------------------------------------------------------------------
 
 
-def _check_drawn(draws: Draws, row: Row, program: Program, tools: Tools) -> Outcome:
+def _check(
+    draws: Draws, came: Sequence[There], row: Row, program: Program, tools: Tools
+) -> Outcome:
+    """Run every pair again, those that came for the first time too; say what holds."""
+    within = replace(limits(tools.policy), lines=tools.policy.count_lines)
     rans = [ran for _, ran in draws.pairs.values()]
+    rans += tools.sandbox().call(program, [pair.input for pair in came], within)
     again = _again(rans, program, tools)
     restless = restless_use(program.code)
-    statuses = _statuses(rans, again, restless)
+    there = {pair.key: pair.output for pair in _there(row)}
+    told = [there.get(key) for key in (*draws.pairs, *(pair.key for pair in came))]
+    statuses = _statuses(rans, again, told, restless)
     stable = statuses.count("stable")
-    if 0 < stable < FEWEST:
-        statuses = ["alone" if s == "stable" else s for s in statuses]
-    generation, check = _generation(draws, row, tools), _check_run(again, row, tools)
-    keys = list(draws.pairs)
-    holding = {key for key, status in zip(keys, statuses, strict=True) if status == "stable"}
-    positions = _positions(keys, rans, holding, row)
-    rows: list[New] = []
-    for (key, (number, ran)), position, status in zip(
-        draws.pairs.items(), positions, statuses, strict=True
-    ):
-        pair = {
+    if 0 < stable < FEWEST and not came:
+        statuses, stable = ["alone" if s == "stable" else s for s in statuses], 0
+    pairs: list[New | int] = [*_drawn(draws, statuses, row, tools), *(pair.id for pair in came)]
+    check = _check_run(rans, again, row, tools)
+    rows = [
+        _checked(pair, status, ran.lines, check, tools)
+        for pair, status, ran in zip(pairs, statuses, rans, strict=True)
+    ]
+    if draws.drawn and not draws.pairs:
+        rows.append(_generation(draws, row, tools))
+    if stable:
+        return done(*rows)
+    word = f"restless:{restless}" if restless else "too_few_stable"
+    if came:
+        missing = next((ran.missing_module for ran in rans if ran.missing_module), None)
+        worst = Counter(statuses).most_common(1)[0][0]
+        word = f"missing_module:{missing}" if missing else worst
+    agreed = sum(_status(*runs) == "stable" for runs in zip(rans, again, strict=True))
+    return rejected(word, *rows, detail=f"{agreed} of {len(rans)} pairs agree with a second run")
+
+
+def _drawn(draws: Draws, statuses: Sequence[str], row: Row, tools: Tools) -> list[New]:
+    """The rows of the pairs that were drawn."""
+    if not draws.drawn:
+        return []
+    generation = _generation(draws, row, tools)
+    holding = {key for key, s in zip(draws.pairs, statuses, strict=False) if s == "stable"}
+    rans = [ran for _, ran in draws.pairs.values()]
+    positions = _positions(list(draws.pairs), rans, holding, row)
+    return [
+        New(io_pairs, {
             "sample_id": row["subject_id"], "position": position, "input_digest": key,
             "seed": number, "execution_id": generation, "input": ran.input, "output": ran.output,
-        }  # fmt: skip
-        rows.append(_checked(New(io_pairs, pair), status, ran.lines, check, tools))
-    if stable < FEWEST:
-        word = f"restless:{restless}" if restless else "too_few_stable"
-        return rejected(word, *rows, detail=f"{stable} of {len(statuses)} pairs are stable")
-    return done(*rows)
+        })
+        for (key, (number, ran)), position in zip(draws.pairs.items(), positions, strict=True)
+    ]  # fmt: skip
 
 
 def _positions(keys: Sequence[str], rans: Sequence[Ran], stable: Set[str], row: Row) -> list[int]:
     """Where each pair stands: stable ones first, outputs repeating late; behind those there."""
-    known = {digest("input", json.loads(text)) for _, text, _ in _given(row)}
+    known = {pair.key for pair in _there(row)}
     outputs = {key: ran.output or "null" for key, ran in zip(keys, rans, strict=True)}
     new = [key for key in keys if key not in known]
     first = [key for key in new if key in stable]
@@ -141,11 +184,21 @@ def _fit_one(rans: Sequence[Ran], within: Limits) -> bool:
     return cpu < within.cpu_seconds * 500 and wall < within.wall_seconds * 500
 
 
-def _statuses(rans: Sequence[Ran], again: Sequence[Ran], restless: str | None) -> list[str]:
-    """Whether each pair holds. What agrees beside one that does not, agrees by chance."""
+def _statuses(
+    rans: Sequence[Ran], again: Sequence[Ran], told: Sequence[str | None], restless: str | None
+) -> list[str]:
+    """Whether each pair holds: in two runs, and with the output that it was told to have.
+
+    What agrees beside one that does not, agrees by chance.
+    """
     found = [_status(first, second) for first, second in zip(rans, again, strict=True)]
-    by_chance = restless or "unstable" in found
-    return ["unstable" if by_chance and status == "stable" else status for status in found]
+    if restless or "unstable" in found:
+        return ["unstable" if status == "stable" else status for status in found]
+    wrong = [t is not None and not _equal(t, r.output) for t, r in zip(told, rans, strict=True)]
+    return [
+        "wrong_output" if status == "stable" and bad else status
+        for status, bad in zip(found, wrong, strict=True)
+    ]
 
 
 def _status(first: Ran, second: Ran) -> str:
@@ -163,33 +216,13 @@ def _equal(left: str | None, right: str | None) -> bool:
         return False
 
 
-def _check_given(row: Row, program: Program, tools: Tools) -> Outcome:
-    given = _given(row)
-    if not given:
-        return rejected("no_pairs")
-    inputs = [text for _, text, _ in given]
-    within = replace(limits(tools.policy), lines=tools.policy.count_lines)
-    first = tools.sandbox().call(program, inputs, within)
-    again = _again(first, program, tools)
-    check = _check_run(first, row, tools)
-    checks = []
-    statuses = _statuses(first, again, restless_use(program.code))
-    for (pair_id, _, output), one, status in zip(given, first, statuses, strict=True):
-        if status == "stable" and not _equal(output, one.output):
-            status = "wrong_output"
-        checks.append((status, _checked(pair_id, status, one.lines, check, tools)))
-    rows = [new for _, new in checks]
-    if any(status == "stable" for status, _ in checks):
-        return done(*rows)
-    worst = Counter(status for status, _ in checks).most_common(1)[0][0]
-    missing = next((r.missing_module for r in first if r.missing_module), None)
-    return rejected(f"missing_module:{missing}" if missing else worst, *rows)
-
-
-def _given(row: Row) -> list[tuple[int, str, str]]:
-    """(id, input, output) of the pairs that a sample has already."""
+def _there(row: Row) -> list[There]:
+    """The pairs that a sample has already."""
     records = (r.split(FIELD) for r in (row["pairs"] or "").split(RECORD) if r)
-    return sorted((int(i), given, got) for i, given, got in records)
+    return sorted(
+        (There(int(key), bool(seeded), given, got) for key, seeded, given, got in records),
+        key=lambda pair: pair.id,
+    )
 
 
 # Rows ----------------------------------------------------------------------------------------
@@ -213,11 +246,12 @@ def _generation(draws: Draws, row: Row, tools: Tools) -> New:
     return execution(ran, habitat, "generate", sample_id=row["subject_id"], draws=counts)
 
 
-def _check_run(rans: Sequence[Ran], row: Row, tools: Tools) -> New:
-    """One row for the second runs of a sample's pairs."""
-    worst = next((r for r in rans if r.outcome != "ok"), rans[0])
-    ran = replace(worst, cpu_ms=sum(r.cpu_ms for r in rans), wall_ms=sum(r.wall_ms for r in rans))
-    counts = {"pairs": len(rans), **Counter(r.outcome for r in rans)}
+def _check_run(rans: Sequence[Ran], again: Sequence[Ran], row: Row, tools: Tools) -> New:
+    """One row for the second runs of a sample's pairs, or for what kept one from having any."""
+    told = [two if one.outcome == "ok" else one for one, two in zip(rans, again, strict=True)]
+    worst = next((r for r in told if r.outcome != "ok"), told[0])
+    ran = replace(worst, cpu_ms=sum(r.cpu_ms for r in again), wall_ms=sum(r.wall_ms for r in again))
+    counts = {"pairs": len(told), **Counter(r.outcome for r in told)}
     habitat = tools.sandbox().habitat
     return execution(ran, habitat, "check", sample_id=row["subject_id"], draws=counts)
 

@@ -178,6 +178,53 @@ def test_given_pairs_are_checked_where_there_is_no_generator(
     assert statuses(sqlite_store) == ["stable", "stable", "wrong_output"]
 
 
+def test_pairs_that_came_with_a_generator_are_checked_beside_what_it_draws(
+    run_stage, sqlite_store: Store
+) -> None:
+    sample = given.sample("def main_solution(x):\n    return x * x\n", RANDOM_INT)
+    outputs = {60: 3600, 70: 1, **{n: n * n for n in range(51)}}
+    pairs = [
+        given.io_pair(sample, {"x": x}, out, at) for at, (x, out) in enumerate(outputs.items())
+    ]
+    [outcome] = run_stage("generate", [*pairs, given.io_pair(sample, {"x": -1}, 7, 60)])
+    assert outcome.state == "done"
+    with sqlite_store.read() as connection:
+        found = connection.execute(
+            select(io_pairs.c.input, pair_checks.c.status).join(
+                pair_checks, pair_checks.c.io_pair_id == io_pairs.c.id
+            )
+        ).all()
+    status = {json.loads(row.input)["x"]: row.status for row in found}
+    assert len(found) == len(status) == 54
+    assert (status.pop(70), status.pop(-1)) == ("wrong_output", "wrong_output")
+    assert set(status.values()) == {"stable"}
+
+
+def test_a_wrong_pair_that_is_drawn_too_is_found_out(run_stage, sqlite_store: Store) -> None:
+    generator = (
+        "import random\ndef input_generator():\n    return {'x': random.choice([1, 2, 3])}\n"
+    )
+    sample = given.sample("def main_solution(x):\n    return x * 10\n", generator)
+    run_stage("generate", [given.io_pair(sample, {"x": 1}, 11, 0)])
+    with sqlite_store.read() as connection:
+        found = connection.execute(
+            select(io_pairs.c.output, pair_checks.c.status).join(
+                pair_checks, pair_checks.c.io_pair_id == io_pairs.c.id
+            )
+        ).all()
+    assert sorted(map(tuple, found)) == [("11", "wrong_output"), ("20", "stable"), ("30", "stable")]
+
+
+def test_pairs_that_came_do_where_the_generator_fails(run_stage, sqlite_store: Store) -> None:
+    sample = given.sample(generator="def input_generator():\n    return 1 / 0\n")
+    [outcome] = run_stage("generate", [given.io_pair(sample, {"x": 3}, 6, 0)])
+    assert outcome.state == "done"
+    assert statuses(sqlite_store) == ["stable"]
+    with sqlite_store.read() as connection:
+        purposes = set(connection.scalars(select(executions.c.purpose)))
+    assert purposes == {"generate", "check"}
+
+
 def test_the_same_sample_gives_the_same_pairs_again(run_stage, sqlite_store: Store) -> None:
     run_stage("generate", [given.sample()])
     with sqlite_store.read() as connection:
