@@ -14,7 +14,6 @@ from annoy_store.batching.held import OPEN, Held, Office, change, held
 from annoy_store.budgeting import caps, open_budget
 from annoy_store.contracts import TURN_KINDS
 from annoy_store.database import Store
-from annoy_store.endpoints.batches import BatchWire
 from annoy_store.endpoints.faults import Fault
 from annoy_store.endpoints.presets import normal_url, resolve
 from annoy_store.hands import BATCH, enter_teacher
@@ -82,6 +81,8 @@ class Account:
     """
 
     def __init__(self, store: Store, settings: RunSettings, teachers: Teachers) -> None:
+        from annoy_store.endpoints.batches import BatchWire  # `openai`: slow, and rarely needed
+
         self.store, self.settings, self.teachers = store, settings, teachers
         endpoint = resolve(settings, next((t.identity.model for t in teachers.values()), "any"))
         self.url, self._key_env = normal_url(endpoint.base_url), endpoint.key_env

@@ -23,8 +23,8 @@ from annoy_store.batching.lines import replies
 from annoy_store.batching.taking import BACK, GONE, finish, take, unanswered
 from annoy_store.contracts import Outcome, failed
 from annoy_store.database import clock
-from annoy_store.endpoints.batches import Complaint, Remote
 from annoy_store.endpoints.faults import Fault
+from annoy_store.endpoints.remote import Complaint, Remote
 from annoy_store.policies import utc_now
 from annoy_store.tables import batches
 

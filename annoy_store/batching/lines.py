@@ -19,8 +19,8 @@ import orjson
 
 from annoy_store.contracts import Answer
 from annoy_store.endpoints.answers import of_completion
-from annoy_store.endpoints.batches import URL
 from annoy_store.endpoints.faults import Fault, error_object, of_status, scrub
+from annoy_store.endpoints.remote import URL
 from annoy_store.endpoints.tokens import NO_TOKENS, Tokens
 
 UNSERVED = ("batch_expired", "batch_cancelled")

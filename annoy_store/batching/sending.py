@@ -24,8 +24,8 @@ from annoy_store.batching.collecting import BOUND, QUEUE_FULL
 from annoy_store.batching.held import OPEN, Held, change, due_now, file_name, take_hold
 from annoy_store.batching.taking import finish
 from annoy_store.budgeting import told_reached
-from annoy_store.endpoints.batches import Remote
 from annoy_store.endpoints.faults import Fault
+from annoy_store.endpoints.remote import Remote
 from annoy_store.tables import batches
 
 _DAY = timedelta(days=1)

@@ -12,50 +12,23 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import httpx2
 from openai import APIConnectionError, APIStatusError, APITimeoutError, DefaultHttpxClient, OpenAI
 
+from annoy_store.endpoints.certificates import trusted
 from annoy_store.endpoints.faults import Fault, of_status, scrub
 from annoy_store.endpoints.presets import Endpoint
+from annoy_store.endpoints.remote import URL, Complaint, Remote
 
-URL: Final = "/v1/chat/completions"
 WINDOW: Final = "24h"
 MARK = "annoy_batch"  # the key of the metadata that holds the store's name of a batch
-LIVE = ("validating", "in_progress", "finalizing", "cancelling")
 PAUSES = (0.5, 2.0, 8.0)  # seconds before another try
 _TIMEOUT = httpx2.Timeout(600.0, connect=30.0)
 _PAGE = 100
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Complaint:
-    """What a provider says is wrong with a whole file, or with a line of it (counted from 1)."""
-
-    code: str
-    words: str
-    line: int | None = None
-
-
-@dataclass(frozen=True)
-class Remote:
-    """A batch as its provider tells of it."""
-
-    id: str
-    status: str
-    name: str | None = None
-    created_at: float = 0.0
-    output_file: str | None = None
-    error_file: str | None = None
-    complaints: tuple[Complaint, ...] = ()
-
-    @property
-    def is_live(self) -> bool:
-        return self.status in LIVE
 
 
 class BatchWire:
@@ -69,7 +42,7 @@ class BatchWire:
             base_url=endpoint.base_url,
             max_retries=0,
             timeout=_TIMEOUT,
-            http_client=DefaultHttpxClient(timeout=_TIMEOUT),
+            http_client=DefaultHttpxClient(timeout=_TIMEOUT, verify=trusted()),
         )
 
     def upload(self, path: Path) -> str:

@@ -23,6 +23,7 @@ import aiohttp
 import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
+from annoy_store.endpoints.certificates import trusted
 from annoy_store.endpoints.faults import Fault, of_status
 from annoy_store.endpoints.presets import Endpoint
 
@@ -79,7 +80,7 @@ def _http_client(max_connections: int, call_seconds: float) -> httpx2.AsyncClien
         max_connections=most, max_keepalive_connections=most, keepalive_expiry=_IDLE_SECONDS
     )
     timeout = httpx2.Timeout(call_seconds + 5, connect=_CONNECT_SECONDS)
-    return DefaultAioHttpClient(limits=limits, timeout=timeout)
+    return DefaultAioHttpClient(limits=limits, timeout=timeout, verify=trusted())
 
 
 def _of_response(response: httpx2.Response) -> Fault:
