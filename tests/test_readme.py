@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -114,36 +115,62 @@ def test_the_setup_commands_are_those_of_ci() -> None:
         assert line in ci
 
 
-def test_the_tour_runs_as_printed_and_questions_are_answered(tmp_path: Path) -> None:
-    """Run the tour's commands in one folder; what is printed below a command comes out of it.
+@dataclass
+class Tour:
+    """A folder in which the tour's commands were run, one process each."""
 
-    Then every command of the table of questions answers something on the tour's store.
-    """
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(CHECKOUT), "HOME": str(tmp_path)}
+    folder: Path
+    environment: dict[str, str]
+    surprises: list[str] = field(default_factory=list)  # what should have been printed, and was not
 
-    def run(command: str) -> str:
+    def run(self, command: str) -> str:
         words = [sys.executable, "-m", "annoy_store", *shlex.split(command)[1:]]
         ran = subprocess.run(
-            words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=110
-        )
+            words, cwd=self.folder, env=self.environment, capture_output=True, text=True,
+            timeout=110,
+        )  # fmt: skip
         assert ran.returncode == 0, f"{command}: {ran.stderr}"
         return ran.stdout
 
+
+@pytest.fixture(scope="module")
+def tour(tmp_path_factory: pytest.TempPathFactory) -> Tour:
+    """Run the tour's commands in one folder."""
+    folder = tmp_path_factory.mktemp("tour")
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(CHECKOUT), "HOME": str(folder)}
+    tour = Tour(folder, environment)
     for body in fences("console", "<!-- tour -->\n"):
         for command, expected in _steps(body):
             if command.startswith("export "):
                 name, value = command.removeprefix("export ").split("=", 1)
                 environment[name] = value
                 continue
-            printed = run(command)
+            printed = tour.run(command)
             for line in expected:
-                assert " ".join(line.split()) in " ".join(printed.split()), printed
-    run("annoy export codeio out/codeio")
-    run("annoy takedown source:1 --why 'asked to'")
+                if " ".join(line.split()) not in " ".join(printed.split()):
+                    tour.surprises.append(f"{command}: {line!r} is not in\n{printed}")
+    tour.run("annoy export codeio out/codeio")
+    tour.run("annoy takedown source:1 --why 'asked to'")
+    return tour
+
+
+def test_the_tour_runs_as_printed(tour: Tour) -> None:
+    """What is printed below a command comes out of it."""
+    assert tour.surprises == []
+
+
+def test_questions_are_answered(
+    tour: Tour, annoy: click.Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every command of the table of questions answers something on the tour's store."""
+    monkeypatch.chdir(tour.folder)
     assert len(questions()) > 8
-    for command in questions():
-        assert len(run(command).splitlines()) > 0, command
-    assert "\n- from demo " in run("annoy show out/codeio/train.jsonl:17")
+    for command in [*questions(), "annoy show out/codeio/train.jsonl:17"]:
+        words = shlex.split(command)[1:]
+        answer = CliRunner().invoke(annoy, words, prog_name="annoy", env=tour.environment)
+        assert answer.exit_code == 0, f"{command}: {answer.output}"
+        assert len(answer.stdout.splitlines()) > 0, command
+    assert "\n- from demo " in answer.stdout
 
 
 def _steps(body: str) -> Iterator[tuple[str, list[str]]]:
