@@ -17,7 +17,23 @@ from annoy_store.database import Store, open_store
 from tests.databases import Databases, administer, servers_folder
 
 HASTE = ("fsync = off", "full_page_writes = off")  # the server may be killed, the machine is not
+LONGEST = (
+    "test_batches", "test_readme", "test_pacing", "test_openai", "test_refusals", "test_crash",
+    "test_hostile", "test_pipeline", "test_recipes", "test_two_machines", "test_commands",
+    "test_moving", "test_viewing", "test_exporting_formats", "test_asking_runs",
+)  # fmt: skip
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many tests wait for a clock or another process."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no core is idle at the end."""
+    items.sort(key=lambda item: LONGEST.index(n) if (n := item.path.stem) in LONGEST else 99)
 
 
 def pytest_collection_finish() -> None:
