@@ -50,6 +50,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
         if name.startswith(("OPENAI_", "DEEPSEEK_")) or name.endswith("_API_KEY"):
             monkeypatch.delenv(name)
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # each process would compile all
     monkeypatch.chdir(tmp_path)
 
 
