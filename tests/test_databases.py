@@ -67,9 +67,9 @@ def test_what_is_not_as_it_was_is_not_taken_again(databases: Databases, harm: st
 def test_nor_one_that_somebody_still_works_on(databases: Databases) -> None:
     store = databases.take()
     other = connect(store.url.render_as_string(hide_password=False))
-    with other.read() as connection:
-        connection.execute(select(sources))
-        databases.give_back(store)
-        assert databases.free == []
-        connection.invalidate()
+    connection = other.reading.connect()
+    databases.give_back(store)
+    assert databases.free == []
+    connection.invalidate()
+    connection.close()
     other.close()
