@@ -9,6 +9,9 @@ A row that breaks a rule is refused and counted: the exit code stays 0 as long a
 was taken. It is 1 when nothing could be, or when a file could not be read to its end (what
 was read is kept).
 
+With --as samples, functions with two literal examples or more (doctest, assert, unittest) are
+taken as they are: the examples become pairs and leave the code, which is not run here.
+
 \b
 Examples:
   annoy ingest rawcode.jsonl

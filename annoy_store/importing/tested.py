@@ -16,7 +16,7 @@ from annoy_store.contracts import New
 from annoy_store.data_files import Bad
 from annoy_store.database import Store, among
 from annoy_store.identity import clean, digest
-from annoy_store.importing.functions import FromTests, as_samples
+from annoy_store.importing.functions import FromTests, Left, as_samples
 from annoy_store.importing.jobs import enter_done, import_variant
 from annoy_store.ingesting import DEFAULT_LANGUAGE, Tally, Wish, metadata
 from annoy_store.policies import load_policy, utc_now
@@ -40,11 +40,12 @@ def ingest_samples(store: Store, paths: Iterable[Path], wish: Wish) -> Tally:
     batch: list[tuple[New, list[FromTests]]] = []
     for origin, reader in readers:
         for item in reader:
-            found = item if isinstance(item, Bad) else _judge(item, largest)
-            if isinstance(found, Bad):
-                tally.refuse(found)
-            elif isinstance(item, Raw):
-                batch.append((_origin(item, origin, wish), found))
+            found = [item] if isinstance(item, Bad) else _judge(item, largest)
+            for bad in (each for each in found if isinstance(each, Bad)):
+                tally.refuse(bad)
+            taken = [each for each in found if isinstance(each, FromTests)]
+            if taken and isinstance(item, Raw):
+                batch.append((_origin(item, origin, wish), taken))
             if len(batch) == BATCH_FILES:
                 _write(store, batch, tally)
                 batch = []
@@ -58,14 +59,20 @@ def _name(path: Path, wish: Wish) -> str:
     return wish.origin or ("stdin" if path == STDIN else path.resolve().name)
 
 
-def _judge(raw: Raw, largest: int) -> list[FromTests] | Bad:
+def _judge(raw: Raw, largest: int) -> list[FromTests | Bad]:
     if not isinstance(raw.content, str):
-        return Bad("not_text", raw.place, f"the content is {type(raw.content).__name__}")
+        return [Bad("not_text", raw.place, f"the content is {type(raw.content).__name__}")]
     if len(raw.content.encode("utf-8", "surrogatepass")) > largest:
-        return Bad("too_large", raw.place, f"more than max_source_bytes ({largest:,})")
+        return [Bad("too_large", raw.place, f"more than max_source_bytes ({largest:,})")]
     found = as_samples(clean(raw.content))
     detail = "no function in it has words and two literal examples (doctest, assert)"
-    return found or Bad("no_tests", raw.place, detail)
+    if not found:
+        return [Bad("no_tests", raw.place, detail)]
+    return [
+        Bad(each.reason, raw.place, f"{each.name}: {each.detail}")
+        if isinstance(each, Left) else each
+        for each in found
+    ]  # fmt: skip
 
 
 def _origin(raw: Raw, origin: str, wish: Wish) -> New:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annoy_store.database import Store
-from annoy_store.importing.functions import FromTests, as_samples
+from annoy_store.importing.functions import FromTests, Left, as_samples
 from annoy_store.importing.tested import ingest_samples
 from annoy_store.ingesting import Wish
 from tests.given import write_all
@@ -95,19 +95,29 @@ class Even(unittest.TestCase):
 '''
 
 
+def taken(code: str) -> list[FromTests]:
+    found = as_samples(code)
+    assert all(isinstance(each, FromTests) for each in found), found
+    return [each for each in found if isinstance(each, FromTests)]
+
+
+def left(code: str) -> list[tuple[str, str]]:
+    return [(each.name, each.reason) for each in as_samples(code) if isinstance(each, Left)]
+
+
 def pairs(tested: FromTests) -> list[tuple[Any, Any]]:
     return [(json.loads(p.input), json.loads(p.output)) for p in tested.pairs]
 
 
 def test_doctests_and_asserts_become_pairs() -> None:
-    found = {tested.name: tested for tested in as_samples(FILE)}
+    found = {tested.name: tested for tested in taken(FILE)}
     assert list(found) == ["twice", "joined"]
     assert pairs(found["twice"]) == [({"n": 3}, 6), ({"n": 4, "by": 3}, 12)]
     assert pairs(found["joined"]) == [({"parts": ["a", "b"]}, "a,b"), ({"parts": ["x"]}, "x")]
 
 
 def test_the_sample_is_the_file_without_its_tests_and_with_a_main_solution() -> None:
-    values = as_samples(FILE)[0].sample.values
+    values = taken(FILE)[0].sample.values
     code = values["refcode"]
     assert "def twice(n: int, by: int=2)" not in code
     assert code.endswith("def main_solution(n: int, by: int=2):\n    return twice(n=n, by=by)")
@@ -121,7 +131,7 @@ def test_the_sample_is_the_file_without_its_tests_and_with_a_main_solution() -> 
 
 
 def test_unittest_classes_count() -> None:
-    (tested,) = as_samples(SUITE)
+    (tested,) = taken(SUITE)
     assert pairs(tested) == [({"n": 2}, True), ({"n": 3}, False), ({"n": 10}, True)]
     assert "TestCase" not in tested.sample.values["refcode"]
 
@@ -147,7 +157,7 @@ def test_any_text_is_read_without_raising(code: str) -> None:
                 min_size=2, max_size=6, unique_by=repr))  # fmt: skip
 def test_literal_asserts_come_back_as_values(values: list[Any]) -> None:
     lines = "\n".join(f"assert same({value!r}) == {value!r}" for value in values)
-    found = as_samples(f'def same(x):\n    """Gives it back."""\n    return x\n\n{lines}\n')
+    found = taken(f'def same(x):\n    """Gives it back."""\n    return x\n\n{lines}\n')
     by_text = {json.dumps(v) for v in values}
     assert {json.dumps(p[0]["x"]) for p in pairs(found[0])} == by_text if found else True
 
@@ -156,7 +166,7 @@ def test_pairs_are_checked_where_code_may_run(
     sqlite_store: Store, run_stage: Any  # noqa: F811
 ) -> None:  # fmt: skip
     wrong = SUITE.replace("assertTrue(is_even(2))", "assertTrue(is_even(5))")
-    rows = [row for code in (FILE, wrong) for tested in as_samples(code) for row in tested.rows()]
+    rows = [row for code in (FILE, wrong) for tested in taken(code) for row in tested.rows()]
     with sqlite_store.write() as connection:
         write_all(connection, rows)
     assert {o.state for o in run_stage("generate")} == {"done"}
