@@ -21,6 +21,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+DEFAULT_SALT = "annoy"  # of the splits, where nobody names another
+
 
 class Policy(BaseModel):
     """What defines data. The description of a field is its help in `annoy policy`."""

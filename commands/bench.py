@@ -18,6 +18,8 @@ from typing import Any
 
 import click
 
+from annoy_store.settings import DEFAULT_SALT
+
 from ._shared import (
     json_option,
     load_settings,
@@ -42,7 +44,9 @@ def command() -> None:
 @click.argument("file", type=FILE)
 @click.option("--split", default="test", show_default=True, help="Split to take, or all.")
 @click.option("--cases", type=click.IntRange(1), default=3, show_default=True, help="Per problem.")
-@click.option("--salt", default="", help="Salt of the splits.")
+@click.option(
+    "--salt", default=DEFAULT_SALT, show_default=True, help="Salt of the export's splits."
+)
 @click.option("-n", "--limit", type=click.IntRange(1), help="At most this many problems.")
 @json_option
 @click.pass_context

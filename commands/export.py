@@ -28,6 +28,7 @@ import click
 
 from annoy_store.errors import UsageError
 from annoy_store.exporting.formats import bundled, load_format
+from annoy_store.settings import DEFAULT_SALT
 
 from ._shared import json_option, print_json, print_table, progress, say, store_of, warn
 
@@ -125,7 +126,7 @@ def _range(name: str, words: str) -> Callable[[Any], Any]:
 )
 @click.option("--seed", type=int, default=0, help="Another draw.")
 @click.option("--split", metavar="NAME=SHARE,..", help="train, validation and test, by cluster.")
-@click.option("--salt", default="annoy", show_default=True, help="Another family of splits.")
+@click.option("--salt", default=DEFAULT_SALT, show_default=True, help="Another family of splits.")
 @click.option(
     "--since",
     metavar="EXPORT",

@@ -21,6 +21,7 @@ from sqlalchemy import BigInteger, Connection, Select, Text, column, select, tab
 from annoy_store.database import Store
 from annoy_store.errors import UsageError
 from annoy_store.identity import digest
+from annoy_store.settings import DEFAULT_SALT
 from annoy_store.tables import samples, splits
 from annoy_store.wording import load
 
@@ -93,7 +94,11 @@ class Scored:
 
 
 def make(
-    store: Store, split: str = "test", cases: int = 3, salt: str = "", limit: int | None = None
+    store: Store,
+    split: str = "test",
+    cases: int = 3,
+    salt: str = DEFAULT_SALT,
+    limit: int | None = None,
 ) -> list[Item]:
     """Return the questions of every sample of `split` that has `cases` stable pairs.
 
@@ -102,6 +107,7 @@ def make(
     template = load(TEMPLATE)
     with store.read() as connection:
         found = _problems(connection, split, salt, cases)
+        others = [] if found else _salts(connection, split, salt)
     items = [
         Item(
             digest("bench", name, pair["input_digest"]), name, number, difficulty(pairs),
@@ -111,9 +117,10 @@ def make(
         for number, pair in enumerate(pairs)
     ]  # fmt: skip
     if not items:
+        known = f"other exports were split with --salt {' or '.join(others)}; " if others else ""
         raise UsageError(
-            f"no sample in split {split!r} has {cases} stable pairs; give samples a split with "
-            "annoy export, or take all of them: --split all"
+            f"no sample in split {split!r} of salt {salt!r} has {cases} stable pairs; {known}"
+            "give samples a split with annoy export .. --split, or take all of them: --split all"
         )
     return items
 
@@ -148,6 +155,11 @@ def _stable(split: str, salt: str) -> Select[Any]:
         return chosen
     mine = splits.c.sample_id == _pairs.c.sample_id
     return chosen.join(splits, mine).where(splits.c.split == split, splits.c.salt == salt)
+
+
+def _salts(connection: Connection, split: str, but: str) -> list[str]:
+    chosen = select(splits.c.salt).distinct().where(splits.c.split == split, splits.c.salt != but)
+    return sorted(connection.scalars(chosen))
 
 
 def write_items(path: Path, items: Iterable[Item]) -> None:

@@ -26,6 +26,7 @@ from annoy_store.database import Store, among, insert_new
 from annoy_store.errors import UsageError
 from annoy_store.nearness.clustering import cluster
 from annoy_store.policies import utc_now
+from annoy_store.settings import DEFAULT_SALT
 from annoy_store.tables import clusters, samples, splits
 
 SPLITS = ("train", "validation", "test")
@@ -41,7 +42,7 @@ class Splitting:
     train: float = 1.0
     validation: float = 0.0
     test: float = 0.0
-    salt: str = ""
+    salt: str = DEFAULT_SALT
 
     def __str__(self) -> str:
         return f"train={self.train:g},validation={self.validation:g},test={self.test:g}"

@@ -29,7 +29,7 @@ from annoy_store.benching.scoring import ask_all, compare, judge, summary
 from annoy_store.contracts import New
 from annoy_store.database import Store
 from annoy_store.errors import UsageError
-from annoy_store.settings import RunSettings
+from annoy_store.settings import DEFAULT_SALT, RunSettings
 from annoy_store.tables import pair_checks, samples, splits, variants
 from annoy_store.teachers import open_backend
 from annoy_store.wording import parts
@@ -52,7 +52,13 @@ def fill(store: Store, lines: tuple[int, ...] = (10, 20, 30)) -> None:
         number = connection.scalar(
             select(samples.c.id).where(samples.c.digest == first.values["digest"])
         )
-        row = {"salt": "", "sample_id": number, "split": "test", "bucket": 0, "cluster": "c"}
+        row = {
+            "salt": DEFAULT_SALT,
+            "sample_id": number,
+            "split": "test",
+            "bucket": 0,
+            "cluster": "c",
+        }
         connection.execute(insert(splits).values({**row, "created_at": NOW}))
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from annoy_store.database import Store
+from annoy_store.tables import splits
 from tests.benching.test_benching import fill
 from tests.commands.conftest import Annoy
 from tests.provider import Provider
@@ -62,3 +64,18 @@ def test_a_split_without_samples_says_what_to_do(annoy: Annoy, bench: Path) -> N
     assert result.exit_code == 1
     assert "--split all" in result.stderr
     assert not Path("x.jsonl").exists()
+
+
+def test_what_export_split_is_found_without_naming_a_salt(
+    sqlite_store: Store, annoy: Annoy, bench: Path
+) -> None:
+    with sqlite_store.write() as connection:
+        connection.execute(delete(splits))
+    for salt in ((), ("--salt", "v1")):
+        done = annoy("export", "codeio_raw", f"out{len(salt)}", "--split", "train=0,test=1", *salt)
+        assert done.exit_code == 0, done.output
+        made = annoy("bench", "make", "x.jsonl", "--cases", "2", *salt, "--json")
+        assert json.loads(made.stdout) == {"problems": 2, "questions": 4}
+    lost = annoy("bench", "make", "y.jsonl", "--salt", "v2")
+    assert lost.exit_code == 1
+    assert "--salt annoy or v1" in lost.stderr
