@@ -1,7 +1,8 @@
 """Make a benchmark of held-out samples, score a model on it, compare two models.
 
 The questions are output predictions without the code; a problem counts as solved when every
-case of it is right. Shares come with 95 % intervals, in all and by difficulty.
+case of it is right. Shares are of all questions of the file: one whose call failed is not right.
+They come with 95 % intervals, in all and by difficulty.
 
 \b
 Examples:
@@ -18,7 +19,7 @@ from typing import Any
 
 import click
 
-from annoy_store.settings import DEFAULT_SALT
+from annoy_store.settings import DEFAULT_SALT, RunSettings
 
 from ._shared import (
     json_option,
@@ -73,23 +74,41 @@ def make_(
 @json_option
 @click.pass_context
 def score_(ctx: click.Context, /, file: Path, answers: Path, as_json: bool, **flags: Any) -> None:
-    """Ask a model the questions of FILE; its judged ANSWERS are kept, and not asked again."""
-    from annoy_store.benching.making import read_items, read_scored
+    """Ask a model the questions of FILE; its judged ANSWERS are kept, and not asked again.
+
+    ANSWERS belongs to one model with one set of sampling settings (temperature, top-p, max-tokens,
+    seed, extra body): with others this refuses, so give each a file of its own. The endpoint may
+    have moved. Where ANSWERS is complete, nothing is asked and no model has to be named.
+
+    Questions that failed, after all their tries, are counted as not right and told as failed; the
+    exit code is 3 then. Run it again to ask only those.
+    """
+    from annoy_store.benching.answers import asker_of, check_asker
+    from annoy_store.benching.making import read_items
     from annoy_store.benching.scoring import summary
 
-    items = read_items(file)
-    done = {s.id for s in read_scored(answers)} if answers.exists() else set()
+    items, kept = read_items(file), _read(ctx, answers) if answers.exists() else []
+    done = {s.id for s in kept}
     todo = [item for item in items if item.id not in done]
-    failed = _ask(ctx, todo, answers, flags) if todo else 0
-    asked = {item.id for item in items}
-    scored = [s for s in read_scored(answers) if s.id in asked] if answers.exists() else []
-    told = summary(scored)
+    settings = load_settings(ctx, **flags)
+    if todo or settings.model or settings.teacher != "openai":
+        check_asker(answers, kept, asker_of(settings))
+    others = len(done - {item.id for item in items})
+    if others:
+        say(ctx, f"{others:,} answers in {answers} are to no question of {file} and are left out")
+    scored = [*kept, *_ask(ctx, todo, answers, settings)] if todo else kept
+    told = summary(items, scored)
+    failed = told["all"]["failed"]
     if as_json:
-        print_json({k: {**v, **_shares(v)} for k, v in told.items()} | {"failed": failed})
+        asked = {"asked": scored[0].asked} if scored else {}
+        print_json({k: {**v, **_shares(v)} for k, v in told.items()} | {"failed": failed} | asked)
     else:
         print_table(_COLUMNS, [_row(band, told[band]) for band in told])
     if failed:
-        warn(f"{failed:,} questions got no answer; run this again to ask them")
+        warn(
+            f"{failed:,} of {len(items):,} questions failed and count as not right; "
+            "run this again to ask them"
+        )
         ctx.exit(3)
 
 
@@ -100,40 +119,57 @@ def score_(ctx: click.Context, /, file: Path, answers: Path, as_json: bool, **fl
 @click.pass_context
 def compare_(ctx: click.Context, first: Path, second: Path, as_json: bool) -> None:
     """Pair two files of judged answers, question by question."""
-    from annoy_store.benching.making import read_scored
     from annoy_store.benching.scoring import compare
 
-    told = compare(read_scored(first), read_scored(second))
+    told = compare(_read(ctx, first), _read(ctx, second))
     if as_json:
         print_json(told)
-        return
-    rows = [
-        [what, told[what]["of"], *(_percent(told[what][k]) for k in ("first", "second")),
-         _interval(told[what]["difference"], told[what]["low"], told[what]["high"])]
-        for what in ("examples", "problems")
-    ]  # fmt: skip
-    print_table(["", "of", first.stem, second.stem, "difference (95 %)"], rows)
-    click.echo(
-        f"problems solved only by {first.stem}: {told['only_first']}, only by {second.stem}: "
-        f"{told['only_second']}; McNemar exact p = {told['p']:.3g}"
-    )
+    else:
+        _tell_pairs(told, first.stem, second.stem)
     if told["left_out"]:
         say(ctx, f"{told['left_out']:,} answers to questions that only one file has are left out")
+    if told["problems_left_out"]:
+        words = "have not every case in both files and are left out of the problems"
+        say(ctx, f"{told['problems_left_out']:,} problems {words}")
 
 
-def _ask(ctx: click.Context, todo: list[Any], answers: Path, flags: dict[str, Any]) -> int:
-    from annoy_store.benching.making import append
+def _tell_pairs(told: dict[str, Any], first: str, second: str) -> None:
+    rows = [
+        [what, told[what]["of"], *(_percent(told[what][k]) for k in ("first", "second")),
+         _interval(*(told[what][k] for k in ("difference", "low", "high")))]
+        for what in ("examples", "problems") if told[what]["of"]
+    ]  # fmt: skip
+    print_table(["in both", "of", first, second, "difference (95 %)"], rows)
+    click.echo(
+        f"problems solved only by {first}: {told['only_first']}, only by {second}: "
+        f"{told['only_second']}, of {told['problems']['of']:,} with every case in both; "
+        f"McNemar exact p = {told['p']:.3g}"
+    )
+
+
+def _read(ctx: click.Context, answers: Path) -> list[Any]:
+    """The judged answers of a file; a last line that broke off is told."""
+    from annoy_store.benching.answers import read_answers
+
+    found = read_answers(answers)
+    if found.torn:
+        say(ctx, f"the last line of {answers} broke off and is dropped; score asks it again")
+    return found.scored
+
+
+def _ask(ctx: click.Context, todo: list[Any], answers: Path, settings: RunSettings) -> list[Any]:
+    """Ask, and return the judged answers, which are in the file then."""
+    from annoy_store.benching.answers import append, mend
     from annoy_store.benching.scoring import ask_all
     from annoy_store.teachers import open_backend
 
-    settings = load_settings(ctx, **flags)
     teacher = open_backend(settings.teacher, settings, settings.model)
-    seen = [0]
+    mend(answers)
+    seen: list[Any] = []
 
-    async def run() -> int:
+    async def run() -> None:
         try:
-            ended = await ask_all(todo, teacher, settings.max_connections, keep)
-            return ended["failed"]
+            await ask_all(todo, teacher, settings.max_connections, keep)
         finally:
             await teacher.close()
 
@@ -141,22 +177,31 @@ def _ask(ctx: click.Context, todo: list[Any], answers: Path, flags: dict[str, An
 
         def keep(scored: Any) -> None:
             append(answers, scored)
-            seen[0] += 1
-            show(f"{seen[0]:,} of {len(todo):,} answered")
+            seen.append(scored)
+            show(f"{len(seen):,} of {len(todo):,} answered")
 
         try:
-            return asyncio.run(run())
+            asyncio.run(run())
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
+    return seen
 
 
-_COLUMNS = ["difficulty", "questions", "right (95 %)", "problems", "solved (95 %)", "no answer"]
+_COLUMNS = [
+    "difficulty",
+    "questions",
+    "right (95 %)",
+    "problems",
+    "solved (95 %)",
+    "no answer",
+    "failed",
+]
 
 
 def _row(band: str, told: dict[str, Any]) -> list[Any]:
     examples, problems = told["examples"], told["problems"]
     cells = [_interval(s.share, s.low, s.high) for s in (examples, problems)]
-    return [band, examples.of, cells[0], problems.of, cells[1], told["no_answer"]]
+    return [band, examples.of, cells[0], problems.of, cells[1], told["no_answer"], told["failed"]]
 
 
 def _shares(told: dict[str, Any]) -> dict[str, Any]:

@@ -11,21 +11,26 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import AfterValidator, TypeAdapter
 from sqlalchemy import BigInteger, Connection, Select, Text, column, select, table
 
+from annoy_store.benching.answers import Difficulty, as_row, read_lines
 from annoy_store.database import Store
 from annoy_store.errors import UsageError
-from annoy_store.identity import digest
+from annoy_store.identity import compact, digest
 from annoy_store.settings import DEFAULT_SALT
 from annoy_store.tables import samples, splits
 from annoy_store.wording import load
 
-BANDS = ((50, "easy"), (500, "medium"))  # fewer executed lines than this
+BANDS: tuple[tuple[int, Difficulty], ...] = (
+    (50, "easy"),
+    (500, "medium"),
+)  # fewer executed lines than this
 
 TEMPLATE = """You are given a problem and the format of its input and output.
 
@@ -63,31 +68,25 @@ _pairs = table(
 )  # fmt: skip
 
 
+def _json(text: str) -> str:
+    json.loads(text)
+    return text
+
+
 @dataclass(frozen=True)
 class Item:
-    """One question: the case of a problem, its messages, and the output that is right (JSON)."""
+    """One question: a case of a problem of so many, its messages, and the right output (JSON)."""
 
     id: str
     problem: str
     case: int
-    difficulty: str
+    cases: int
+    difficulty: Difficulty
     messages: list[dict[str, str]]
-    output: str
+    output: Annotated[str, AfterValidator(_json)]
 
 
-@dataclass(frozen=True)
-class Scored:
-    """One judged answer; `status` is `correct`, `wrong`, `no_answer` or `rejected`."""
-
-    id: str
-    problem: str
-    case: int
-    difficulty: str
-    status: str
-    model: str
-    finish_reason: str
-    predicted: str | None
-    text: str
+_ITEM = TypeAdapter(Item)
 
 
 # Making --------------------------------------------------------------------------------------
@@ -110,7 +109,7 @@ def make(
         others = [] if found else _salts(connection, split, salt)
     items = [
         Item(
-            digest("bench", name, pair["input_digest"]), name, number, difficulty(pairs),
+            digest("bench", name, pair["input_digest"]), name, number, len(pairs), difficulty(pairs),
             template.words(problem=problem, io=io, input=pair["input"]), pair["output"],
         )
         for name, problem, io, pairs in found[:limit]
@@ -125,7 +124,7 @@ def make(
     return items
 
 
-def difficulty(pairs: Sequence[Mapping[str, Any]]) -> str:
+def difficulty(pairs: Sequence[Mapping[str, Any]]) -> Difficulty:
     """`easy`, `medium` or `hard` by the most lines a case executes; `unknown` if none was counted."""
     lines = [pair["lines_executed"] for pair in pairs if pair["lines_executed"] is not None]
     if not lines:
@@ -164,47 +163,13 @@ def _salts(connection: Connection, split: str, but: str) -> list[str]:
 
 def write_items(path: Path, items: Iterable[Item]) -> None:
     """Write questions as JSON lines."""
-    _write_lines(path, items)
+    with path.open("w", encoding="utf-8") as out:
+        out.writelines(compact(asdict(item)) + "\n" for item in items)
 
 
 def read_items(path: Path) -> list[Item]:
-    """Read questions. Raises UsageError naming the line that is none."""
-    return [_as(Item, path, *line) for line in _lines(path)]
-
-
-# Files ---------------------------------------------------------------------------------------
-
-
-def read_scored(path: Path) -> list[Scored]:
-    """Read judged answers. Raises UsageError naming the line that is none."""
-    return [_as(Scored, path, *line) for line in _lines(path)]
-
-
-def append(path: Path, scored: Scored) -> None:
-    """Add a judged answer to its file, so that a broken run keeps what was paid for."""
-    with path.open("a", encoding="utf-8") as out:
-        out.write(json.dumps(asdict(scored), ensure_ascii=False) + "\n")
-
-
-def _write_lines(path: Path, rows: Iterable[Any]) -> None:
-    with path.open("w", encoding="utf-8") as out:
-        for row in rows:
-            out.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from None
-    yield from ((n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip())
-
-
-def _as(made: type[Any], path: Path, number: int, line: str) -> Any:
-    try:
-        row = made(**json.loads(line))
-        if made is Item:
-            json.loads(row.output)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{path} line {number} is no {made.__name__.lower()}: {error}") from None
-    return row
+    """Read questions, each once. Raises UsageError naming the line that is none."""
+    hint = "make the file again with annoy bench make"
+    numbered = enumerate(read_lines(path), 1)
+    items = [as_row(_ITEM, path, n, line, hint) for n, line in numbered if line.strip()]
+    return list({item.id: item for item in items}.values())

@@ -3,9 +3,12 @@
 Decisions
 - A problem is solved if every case of it is right (as LeetCode-O counts in the CodeI/O paper);
   both that share and the share of right examples are told.
-- Cases of one problem hang together: intervals over examples draw whole problems (bootstrap),
-  those over problems are Wilson's. Two models are compared on the same questions: exact McNemar
-  test over problems, paired bootstrap of the difference.
+- Shares are of all that the benchmark asks. A question without an answer, because its call failed,
+  is not right, and so neither is its problem; how many there are is told beside the shares.
+- Two models are compared on what both answered: examples on the questions in both files,
+  problems on those with every case in both.
+- Cases of one problem hang together, and intervals over examples know it (intervals.py). Two models
+  are compared by McNemar's exact test over problems.
 """
 
 from __future__ import annotations
@@ -13,16 +16,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from annoy_store import matching, parsing
-from annoy_store.benching.intervals import bootstrap, mcnemar, wilson
-from annoy_store.benching.making import Item, Scored
-from annoy_store.contracts import Request, Teacher
+from annoy_store.benching.answers import Scored, Status, asker
+from annoy_store.benching.intervals import clustered, difference, mcnemar, wilson
+from annoy_store.benching.making import Item
+from annoy_store.contracts import Answer, Request, Teacher
 from annoy_store.errors import UsageError
 from annoy_store.identity import seed
+
+_Rights = tuple[bool, bool]  # of the first and of the second, for one case or problem
+
 
 # Scoring -------------------------------------------------------------------------------------
 
@@ -39,7 +46,7 @@ async def ask_all(
     Raises StopRun.
     """
     ended: Counter[str] = Counter()
-    waiting = iter(enumerate(items))
+    asks, waiting = asker(teacher.identity), iter(enumerate(items))
 
     async def work() -> None:
         for number, item in waiting:
@@ -48,12 +55,10 @@ async def ask_all(
             )
             ended[asked.verdict] += 1
             if asked.verdict == "answered" and asked.answer is not None:
-                answer = asked.answer
-                model = answer.model or teacher.identity.model
-                keep(judge(item, answer.text, model, answer.finish_reason))
+                keep(judge(item, asked.answer, asks))
             elif asked.verdict == "rejected":
                 why = asked.reason or "rejected"
-                keep(_scored(item, "rejected", teacher.identity.model, why, None, ""))
+                keep(_scored(item, asks, "rejected", Answer("", why), None))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(max(1, min(most, teacher.capacity, len(items)))):
@@ -61,21 +66,21 @@ async def ask_all(
     return ended
 
 
-def judge(item: Item, text: str, model: str, finish_reason: str = "stop") -> Scored:
-    """Judge an answer by the rule of the pipeline."""
-    found = parsing.final_answer(text, "output")
+def judge(item: Item, answer: Answer, asked: Mapping[str, Any]) -> Scored:
+    """Judge an answer of `asked` by the rule of the pipeline."""
+    found = parsing.final_answer(answer.text, "output")
     if found is None:
-        return _scored(item, "no_answer", model, finish_reason, None, text)
+        return _scored(item, asked, "no_answer", answer, None)
     right = matching.same(json.loads(item.output), found.value)
-    status = "correct" if right else "wrong"
-    return _scored(item, status, model, finish_reason, found.text, text)
+    return _scored(item, asked, "correct" if right else "wrong", answer, found.text)
 
 
 def _scored(
-    item: Item, status: str, model: str, finish: str, predicted: str | None, text: str
+    item: Item, asked: Mapping[str, Any], status: Status, answer: Answer, predicted: str | None
 ) -> Scored:
-    about = item.id, item.problem, item.case, item.difficulty
-    return Scored(*about, status, model, finish, predicted, text)
+    about = item.id, item.problem, item.case, item.cases, item.difficulty
+    model = answer.model or str(asked["model"])
+    return Scored(*about, status, dict(asked), model, answer.finish_reason, predicted, answer.text)
 
 
 # Telling -------------------------------------------------------------------------------------
@@ -95,70 +100,83 @@ class Share:
         return self.right / self.of if self.of else 0.0
 
 
-def summary(scored: Sequence[Scored]) -> dict[str, dict[str, Any]]:
-    """Return by difficulty, and under `all`: shares of examples and problems, `no_answer`."""
-    bands = ["all", *sorted({s.difficulty for s in scored}, key=_band)]
-    return {band: _summary([s for s in scored if band in ("all", s.difficulty)]) for band in bands}
+def summary(items: Sequence[Item], scored: Iterable[Scored]) -> dict[str, dict[str, Any]]:
+    """Return by difficulty, and under `all`: shares of examples and problems, and two counts.
+
+    `no_answer` are answers that say none, `failed` questions of `items` that have no answer.
+    """
+    answers = {s.id: s for s in scored}
+    bands = ["all", *sorted({item.difficulty for item in items}, key=_band)]
+    return {
+        band: _summary([i for i in items if band in ("all", i.difficulty)], answers)
+        for band in bands
+    }
 
 
 def _band(name: str) -> int:
     return ["easy", "medium", "hard", "unknown"].index(name)
 
 
-def _summary(scored: Sequence[Scored]) -> dict[str, Any]:
-    problems = _by_problem(scored)
-    counts = [(sum(rights), len(rights)) for rights in problems.values()]
-    solved = sum(all(rights) for rights in problems.values())
-    right = sum(s.status == "correct" for s in scored)
-    low, high = bootstrap(counts)
+def _summary(items: Sequence[Item], answers: Mapping[str, Scored]) -> dict[str, Any]:
+    rights: dict[str, list[bool]] = defaultdict(list)
+    for item in items:
+        rights[item.problem].append(_is_right(answers.get(item.id)))
+    counts = [(sum(each), len(each)) for each in rights.values()]
+    solved = sum(all(each) for each in rights.values())
+    given = [answers[item.id].status for item in items if item.id in answers]
     return {
-        "examples": Share(right, len(scored), low, high),
-        "problems": Share(solved, len(problems), *wilson(solved, len(problems))),
-        "no_answer": sum(s.status in ("no_answer", "rejected") for s in scored),
+        "examples": Share(given.count("correct"), len(items), *clustered(counts)),
+        "problems": Share(solved, len(rights), *wilson(solved, len(rights))),
+        "no_answer": sum(status in ("no_answer", "rejected") for status in given),
+        "failed": len(items) - len(given),
     }
 
 
-def compare(first: Sequence[Scored], second: Sequence[Scored]) -> dict[str, Any]:
-    """Pair two files of answers by question, over the questions in both.
+def _is_right(answer: Scored | None) -> bool:
+    return answer is not None and answer.status == "correct"
+
+
+def compare(first: Iterable[Scored], second: Iterable[Scored]) -> dict[str, Any]:
+    """Pair two files of answers by question.
 
     Returns the shares of each, the difference of the second to the first with its interval, for
-    examples and problems; how many problems only one of them solves; and the p of McNemar's exact
-    test. Raises UsageError when they share no question.
+    the examples in both and the problems with every case in both; how many problems only one of
+    them solves; the p of McNemar's exact test; and how many answers (`left_out`) and problems
+    (`problems_left_out`) are not paired. Raises UsageError when they share no question.
     """
-    shared = {s.id for s in first} & {s.id for s in second}
+    one, two = {s.id: s for s in first}, {s.id: s for s in second}
+    shared = one.keys() & two.keys()
     if not shared:
         raise UsageError("the two files have no question in common")
-    one = _by_problem([s for s in first if s.id in shared])
-    two = _by_problem([s for s in second if s.id in shared])
-    pairs = [(one[name], two[name]) for name in sorted(one)]
-    only_first = sum(all(a) and not all(b) for a, b in pairs)
-    only_second = sum(all(b) and not all(a) for a, b in pairs)
-    examples = [(sum(b) - sum(a), len(a)) for a, b in pairs]
-    problems = [(int(all(b)) - int(all(a)), 1) for a, b in pairs]
+    cases: dict[str, list[_Rights]] = defaultdict(list)
+    for name in shared:
+        cases[one[name].problem].append((_is_right(one[name]), _is_right(two[name])))
+    of = {s.problem: s.cases for s in [*one.values(), *two.values()]}
+    whole = [_solved(pairs) for name, pairs in cases.items() if len(pairs) == of[name]]
+    only_first, only_second = whole.count((True, False)), whole.count((False, True))
     return {
-        "examples": _difference(examples, [(sum(a), sum(b)) for a, b in pairs]),
-        "problems": _difference(problems, [(int(all(a)), int(all(b))) for a, b in pairs]),
+        "examples": _paired(list(cases.values())),
+        "problems": _paired([[pair] for pair in whole]),
         "only_first": only_first,
         "only_second": only_second,
         "p": mcnemar(only_first, only_second),
-        "left_out": len(first) + len(second) - 2 * len(shared),
+        "left_out": len(one) + len(two) - 2 * len(shared),
+        "problems_left_out": len(of) - len(whole),
     }
 
 
-def _difference(
-    counts: Sequence[tuple[int, int]], rights: Sequence[tuple[int, int]]
-) -> dict[str, float]:
-    of = sum(n for _, n in counts)
-    low, high = bootstrap(counts)
-    return {
-        "of": of, "first": sum(a for a, _ in rights) / of, "second": sum(b for _, b in rights) / of,
-        "difference": sum(d for d, _ in counts) / of, "low": low, "high": high,
-    }  # fmt: skip
+def _solved(pairs: Sequence[_Rights]) -> _Rights:
+    return all(a for a, _ in pairs), all(b for _, b in pairs)
 
 
-def _by_problem(scored: Sequence[Scored]) -> dict[str, list[bool]]:
-    """Whether each case is right, by problem, in the order of the questions."""
-    found: dict[str, list[bool]] = defaultdict(list)
-    for answer in sorted(scored, key=lambda s: (s.problem, s.case)):
-        found[answer.problem].append(answer.status == "correct")
-    return found
+def _paired(problems: Sequence[Sequence[_Rights]]) -> dict[str, float | None]:
+    """Shares and difference of pairs, given problem by problem; None where there is no pair."""
+    pairs = [pair for problem in problems for pair in problem]
+    if not pairs:
+        return {"of": 0} | dict.fromkeys(("first", "second", "difference", "low", "high"))
+    first, second = (sum(pair[k] for pair in pairs) / len(pairs) for k in (0, 1))
+    low, high = difference(
+        [(p.count((True, False)), p.count((False, True)), len(p)) for p in problems]
+    )
+    told = {"first": first, "second": second, "difference": second - first}
+    return {"of": len(pairs), **told, "low": low, "high": high}
