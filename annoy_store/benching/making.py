@@ -10,6 +10,7 @@ Decisions
 from __future__ import annotations
 
 import json
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -158,7 +159,7 @@ def _stable(split: str, salt: str) -> Select[Any]:
 
 def _salts(connection: Connection, split: str, but: str) -> list[str]:
     chosen = select(splits.c.salt).distinct().where(splits.c.split == split, splits.c.salt != but)
-    return sorted(connection.scalars(chosen))
+    return sorted(map(shlex.quote, connection.scalars(chosen)))
 
 
 def write_items(path: Path, items: Iterable[Item]) -> None:

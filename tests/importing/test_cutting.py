@@ -67,12 +67,14 @@ def test_helpers_that_only_look_like_tests_stay() -> None:
     whole = code_of(
         f"{helpers}class Tested:\n    pass\n"
         "def test_gone():\n    pass\nclass TestIt:\n    def test_x(self): pass\n"
+        "class Case(django.test.TestCase):\n    pass\nclass More(Case, TestCase):\n    pass\n"
         'def twice(x):\n    "Doubles."\n    return test_even(2 * x)\n' + CLAIMS
     )
     assert helpers in whole
     assert "class Tested" in whole
     assert "test_gone" not in whole
     assert "TestIt" not in whole
+    assert "Case" not in whole
 
 
 DOCUMENTED = r'''r"""About \d.
