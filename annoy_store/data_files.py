@@ -18,17 +18,21 @@ import re
 import shutil
 import tempfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import orjson
 
+from annoy_store.identity import clean
+
 MAX_VALUE = 64 * 1024 * 1024
 CHUNK = 1024 * 1024
 PARQUET_ROWS = 256
+EXAMPLES = 20  # places that are told per reason
 MAX_INTEGER = 2.0**63
 TRUNCATED = (EOFError, OSError, zlib.error, lzma.LZMAError)
 _BETWEEN = re.compile(r"[\s,\ufeff]*")
@@ -59,6 +63,26 @@ class Bad:
 
 
 Item = tuple[Place, Any] | Bad
+
+
+@dataclass
+class Refusals:
+    """What was refused: counted by reason, with the first places, and the files given up."""
+
+    refused: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+    def refuse(self, bad: Bad) -> None:
+        """Count one, as a file that was given up if it is fatal."""
+        sentence = clean(str(bad))
+        if bad.fatal:
+            self.errors.append(sentence)
+            return
+        self.refused[bad.reason] += 1
+        told = self.examples.setdefault(bad.reason, [])
+        if len(told) < EXAMPLES:
+            told.append(sentence)
 
 
 def json_lines(stream: IO[bytes], name: str) -> Iterator[Item]:

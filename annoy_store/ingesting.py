@@ -14,9 +14,8 @@ Decisions
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
@@ -24,7 +23,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Table, select
 
-from annoy_store.data_files import Bad
+from annoy_store.data_files import Bad, Refusals
 from annoy_store.database import Store, among, analyse, insert_new, reserve_ids
 from annoy_store.identity import canonical, clean, digest
 from annoy_store.policies import load_policy, utc_now
@@ -58,29 +57,16 @@ class Wish:
 
 
 @dataclass
-class Tally:
-    """What became of the rows so far.
-
-    `examples` has one sentence per kind of refusal, `errors` one per file that was given up.
-    """
+class Tally(Refusals):
+    """What became of the rows so far."""
 
     new: int = 0
     known: int = 0
     new_origins: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
 
     @property
     def taken(self) -> int:
         return self.new + self.known
-
-    def refuse(self, bad: Bad) -> None:
-        if bad.fatal:
-            self.errors.append(str(bad))
-            return
-        self.refused[bad.reason] += 1
-        self.examples.setdefault(bad.reason, str(bad))
 
 
 class _Pair(NamedTuple):
@@ -100,11 +86,23 @@ def ingest(
 
     Raises UsageError when there is nothing at one of the paths, before anything is taken.
     """
-    tally = Tally()
     with store.read() as connection:
         largest = load_policy(connection).max_source_bytes
     readers = [(_name(p, wish), read(p, wish.column, wish.globs, largest)) for p in paths]
     items = ((origin, item) for origin, reader in readers for item in reader)
+    return ingest_rows(store, items, wish, progress)
+
+
+def ingest_rows(
+    store: Store,
+    items: Iterable[tuple[str, Raw | Bad]],
+    wish: Wish,
+    progress: Callable[[Tally], None] = lambda tally: None,
+) -> Tally:
+    """The same for rows that were read already, each with the name of its origin."""
+    tally = Tally()
+    with store.read() as connection:
+        largest = load_policy(connection).max_source_bytes
     judged = _judge(items, wish, largest, utc_now(), tally)
     batches = _batches(judged, wish.limit)
     for batch in batches if store.is_sqlite else ahead(batches):

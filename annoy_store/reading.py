@@ -160,7 +160,7 @@ def _rows(items: Iterable[Item], column: str, name: str) -> Iterator[Raw | Bad]:
     held: list[Bad] = []  # rows without the column, until one with it shows that they are odd
     found, empty = False, True
     for item in items:
-        row = item if isinstance(item, Bad) else _raw(*item, column)
+        row = item if isinstance(item, Bad) else raw_row(*item, column)
         empty = False
         if isinstance(row, Raw):
             found = True
@@ -178,7 +178,8 @@ def _rows(items: Iterable[Item], column: str, name: str) -> Iterator[Raw | Bad]:
         yield Bad("empty", Place(name), "there is nothing in it")
 
 
-def _raw(place: Place, row: Any, column: str) -> Raw | Bad:
+def raw_row(place: Place, row: Any, column: str) -> Raw | Bad:
+    """What a row holds and says about itself, or why it is no raw code."""
     if not isinstance(row, dict):
         return Bad("not_object", place, f"a row is a JSON object, this is {type(row).__name__}")
     if column not in row:

@@ -1,7 +1,8 @@
 """Writes the rows that a stage made: by set, in the order of the tables, each once.
 
 A row that is there already (by its natural key) is left alone, and its id serves the rows that
-refer to it. So work that is done twice writes once.
+refer to it. So work that is done twice writes once. Every text is cleaned here (identity.py), for
+one that a database refuses would take all rows of its transaction with it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, Table, insert, select
 
 from annoy_store.contracts import New
 from annoy_store.database import among, insert_new, reserve_ids
+from annoy_store.identity import clean
 from annoy_store.tables import NATURAL_KEYS, metadata
 
 Key = tuple[Any, ...]
@@ -49,7 +51,10 @@ def _with_references(rows: Iterable[New]) -> list[New]:
 
 
 def _resolve(row: New, ids: Mapping[int, int]) -> dict[str, Any]:
-    return {k: ids[id(v)] if isinstance(v, New) else v for k, v in row.values.items()}
+    return {
+        k: ids[id(v)] if isinstance(v, New) else clean(v) if type(v) is str else v
+        for k, v in row.values.items()
+    }
 
 
 def write_table(

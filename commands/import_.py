@@ -27,6 +27,7 @@ from ._shared import json_option, print_json, progress, say, store_of, warn
 
 KINDS = ("raw", "transform", "samples", "predictions", "revisions", "chains", "batch-input",
          "batch-output", "messages")  # fmt: skip
+WHOLE_FILES = ("unknown_kind", "empty_file")
 LEFT = {
     "transform": "questions without an answer: annoy run transform words them itself",
     "predict": "questions without an answer: annoy run predict words them itself",
@@ -77,7 +78,17 @@ def _tell(done: object) -> None:
     for word, n in done.left.items():
         click.echo(f"{n:,} {LEFT[word]}")
     for reason, n in done.refused.most_common():
-        warn(f"refused {n:,} as {reason}, e.g. {done.examples[reason]}")
+        warn(_refusal(reason, n, done.examples[reason]))
+
+
+def _refusal(reason: str, n: int, told: list[str]) -> str:
+    """How many rows a reason refused, with the first; of files, all that are told."""
+    said = f"refused {n:,} as {reason}, e.g. {told[0]}"
+    if reason not in WHOLE_FILES or n == 1:
+        return said
+    more = [example.partition(": ")[0] for example in told[1:]]
+    rest = [f"{n - len(told):,} more"] if n > len(told) else []
+    return f"{said}; also {', '.join([*more, *rest])}"
 
 
 def _sentence(done: object) -> str:

@@ -94,7 +94,7 @@ def _teller(ctx: click.Context) -> Callable[[Tally], None]:
     def tell(tally: Tally) -> None:
         click.echo(_sentence(tally))
         for reason, n in tally.refused.most_common():
-            warn(f"refused {n:,} as {reason}, e.g. {tally.examples[reason]}")
+            warn(f"refused {n:,} as {reason}, e.g. {tally.examples[reason][0]}")
         if not tally.taken and not tally.errors:
             warn("nothing was taken in")
         elif tally.new:

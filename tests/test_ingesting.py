@@ -97,7 +97,7 @@ def test_rules_refuse_and_count(store: Store, tmp_path: Path) -> None:
     tally = taken(store, lines(tmp_path / "x.jsonl", *({"content": row} for row in rows)))
     assert tally.new == 1
     assert tally.refused == Counter(too_large=2, empty=2, not_text=2)
-    assert tally.examples["too_large"] == "x.jsonl line 4: 12 bytes; max_source_bytes is 10"
+    assert tally.examples["too_large"][0] == "x.jsonl line 4: 12 bytes; max_source_bytes is 10"
 
 
 def test_odd_signs_survive_or_are_replaced(store: Store, tmp_path: Path) -> None:

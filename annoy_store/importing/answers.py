@@ -8,6 +8,7 @@ Decisions
 - A chat of N answers is N prompts: each answer replies to all messages before it. So the first
   answer in a file of second turns is the one in the file of first turns, and becomes one row.
 - Imported verdicts keep the words they came with as feedback; ours stand beside them.
+- A text is a text: what is a number or a list where words belong refuses its row.
 """
 
 from __future__ import annotations
@@ -79,34 +80,52 @@ def read_talk(row: Mapping[str, Any], place: Place) -> Talk | Bad:
 
 def read_chain(row: Mapping[str, Any], place: Place) -> Talk | Bad:
     """Return the talk of a finished chain: `prompt turn_1 feedback_1 turn_2 feedback_2 ..`."""
-    messages: Messages = [{"role": "user", "content": str(row["prompt"])}]
+    odd = [name for name, value in _told_texts(row) if not isinstance(value, str | None)]
+    if odd or not isinstance(row["prompt"], str):
+        return Bad("not_text", place, f"{', '.join(odd) or 'the prompt'} must be text")
+    messages: Messages = [{"role": "user", "content": row["prompt"]}]
     steps: list[Step] = []
     number = 1
     while isinstance(row.get(f"turn_{number}"), str):
         feedback = row.get(f"feedback_{number}")
-        verdict = (told(feedback), feedback) if isinstance(feedback, str) and feedback else None
+        verdict = (told(feedback), feedback) if feedback else None
         answer = clean(row[f"turn_{number}"])
         steps.append(Step([*messages], answer, verdict))
         messages += [{"role": "assistant", "content": answer}]
-        messages += [{"role": "user", "content": str(feedback or "")}]
+        messages += [{"role": "user", "content": feedback or ""}]
         number += 1
     if not steps:
         return Bad("not_text", place, "turn_1 must be text")
     return _talk(row, place, messages, steps)
 
 
+def _told_texts(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The turns and feedbacks of a chain, which are texts or nothing."""
+    return [(key, row[key]) for key in row if re.fullmatch(r"(turn|feedback)_\d+", str(key))]
+
+
 def read_batch(answer: Mapping[str, Any], asked: Mapping[str, Any], place: Place) -> Talk | Bad:
     """Return the talk of one line of a batch: what came back, and the line that asked it."""
-    messages = messages_of((asked.get("body") or {}).get("messages"))
-    body = (answer.get("response") or {}).get("body") or {}
-    choices = body.get("choices") or [{}]
-    message = choices[0].get("message") or {}
-    if messages is None or not isinstance(message.get("content"), str):
-        error = answer.get("error") or body.get("error") or "no answer in it"
-        return Bad("no_answer", place, f"{answer['custom_id']}: {error}")
+    messages = messages_of(_object(asked.get("body")).get("messages"))
+    if messages is None:
+        detail = f"{answer['custom_id']}: the line that asked it has no messages in its body"
+        return Bad("bad_messages", place, detail)
+    response = answer.get("response")
+    body = _object(_object(response).get("body"))
+    choices = body.get("choices")
+    choice = _object(choices[0]) if isinstance(choices, list) and choices else {}
+    message = _object(choice.get("message"))
+    if not isinstance(message.get("content"), str):
+        said = response if isinstance(response, str) else None
+        error = answer.get("error") or body.get("error") or said or "no answer in it"
+        return Bad("no_answer", place, f"{answer['custom_id']}: {str(error)[:200]}")
     row = {"model": body.get("model"), "messages": messages, "output": message["content"]}
     row |= {"reasoning": message.get("reasoning_content") or message.get("reasoning")}
-    return read_talk(row | {"finish_reason": choices[0].get("finish_reason")}, place)
+    return read_talk(row | {"finish_reason": choice.get("finish_reason")}, place)
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def told(feedback: str) -> str:
@@ -123,7 +142,7 @@ def _talk(
     if opening is None:
         return Bad("bad_messages", place, "nobody asks anything in it")
     known = {"i": "predict_input", "o": "predict_output"}
-    numbers = {k: row[k] for k in ("itemid", "ioid", "index") if isinstance(row.get(k), int)}
+    numbers = {k: row[k] for k in ("itemid", "ioid", "index") if is_place(row.get(k))}
     model = row.get("model")
     question = read_question(messages)
     kind = known.get(str(row.get("io_pred"))) or ("transform" if "index" in numbers else None)
@@ -131,6 +150,11 @@ def _talk(
         place, question, tuple(steps), clean(model) if isinstance(model, str) else "",
         question.kind if question else kind, numbers, clean(opening),
     )  # fmt: skip
+
+
+def is_place(value: Any) -> bool:
+    """True for the number of a row or of a pair, as the store's columns hold them."""
+    return type(value) is int and 0 <= value < 2**31
 
 
 def _steps(

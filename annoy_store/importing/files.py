@@ -7,6 +7,7 @@ Decisions
   before, adds nothing.
 - A row that cannot be taken is refused with its file and line and counted under a word; the rest
   goes in. A file that cannot be read to its end keeps what was read, and is an error.
+- No row stops an import: what its reader does not foresee is refused as an `odd_row`.
 - What the files bring done counts as done: the ledger gets such jobs as `done`, so no model is
   asked again; `annoy replan STAGE` does them again all the same.
 """
@@ -15,30 +16,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import (
-    Connection,
-    Table,
-    func,
-    select,
-)
+from sqlalchemy import Connection, Table, func, select
 
 from annoy_store.contracts import New
-from annoy_store.data_files import Bad, Place
+from annoy_store.data_files import EXAMPLES, Bad, Place, Refusals
 from annoy_store.database import Store, among, analyse
 from annoy_store.errors import UsageError
 from annoy_store.identity import digest
 from annoy_store.importing.answers import Talk, read_batch, read_chain, read_talk
 from annoy_store.importing.chains import adopt
 from annoy_store.importing.jobs import enter_done, import_variant
-from annoy_store.importing.kinds import KINDS, ORDER, Kind, data_files, file_kind, kind_of, rows
+from annoy_store.importing.kinds import (
+    KINDS,
+    ORDER,
+    Kind,
+    data_files,
+    file_kind,
+    kind_of,
+    names_of,
+    rows,
+)
 from annoy_store.importing.lineage import answers_of, lineage
 from annoy_store.importing.samples import Function, function_rows, read_function
 from annoy_store.importing.subjects import Session
-from annoy_store.ingesting import Wish, ingest
+from annoy_store.ingesting import Wish, ingest_rows
+from annoy_store.reading import raw_row
 from annoy_store.tables import (
     calls,
     io_pairs,
@@ -54,15 +60,17 @@ from annoy_store.tables import (
 from annoy_store.writing import write
 
 BATCH_ROWS = 500
+ODD = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
+T = TypeVar("T")
 COUNTED = (sources, origins, prompts, calls, responses, samples, io_pairs, turns, verdicts)
 
 
 @dataclass
-class Imported:
+class Imported(Refusals):
     """What became of the files so far.
 
-    `files` tells each file's kind; `rows` and `known` count its rows by kind; `new` counts rows
-    of the store by table; `left` what is left to a stage; `errors` the files that were given up.
+    `files` tells each file's kind, by its place below what was given; `rows` and `known` count its rows by kind; `new` counts rows
+    of the store by table; `left` what is left to a stage.
     """
 
     files: dict[str, str] = field(default_factory=dict)
@@ -70,21 +78,10 @@ class Imported:
     known: Counter[str] = field(default_factory=Counter)
     new: Counter[str] = field(default_factory=Counter)
     left: Counter[str] = field(default_factory=Counter)
-    refused: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
 
     @property
     def taken(self) -> int:
         return sum(self.rows.values())
-
-    def refuse(self, bad: Bad) -> None:
-        """Count a refusal, with the first of its kind as the example."""
-        if bad.fatal:
-            self.errors.append(str(bad))
-            return
-        self.refused[bad.reason] += 1
-        self.examples.setdefault(bad.reason, str(bad))
 
 
 def import_files(
@@ -104,9 +101,9 @@ def import_files(
     with store.write() as connection:
         session = _session(connection)
     before = _newest(store)
-    for path, its in files:
-        done.files[path.name] = its.name
-        _take(store, path, its, session, done)
+    for file in files:
+        done.files[file.name] = file.kind.name
+        _take(store, file, session, done)
         progress(done)
     _count_new(store, before, done)
     with store.write() as connection:
@@ -116,18 +113,26 @@ def import_files(
     return done
 
 
-def _sorted(paths: Iterable[Path], kind: str | None, done: Imported) -> list[tuple[Path, Kind]]:
+class _File(NamedTuple):
+    """A file to be taken: where it is, what it is called, and its kind."""
+
+    path: Path
+    name: str
+    kind: Kind
+
+
+def _sorted(paths: Iterable[Path], kind: str | None, done: Imported) -> list[_File]:
     """The files with their kinds, those first that others refer to."""
-    found = []
-    for given in paths:
-        for path in data_files(given):
-            its = KINDS[kind] if kind else file_kind(path)
-            if its is not None:
-                found.append((path, its))
-                continue
-            detail = f"its keys are those of no kind ({', '.join(KINDS)}); name one with --kind"
-            done.refuse(Bad("unknown_kind", Place(path.name), detail, fatal=path == given))
-    return sorted(found, key=lambda one: ORDER[one[1].name])
+    found = [(given, path) for given in paths for path in data_files(given)]
+    names = names_of(found)
+    files = []
+    for given, path in dict.fromkeys(found):
+        its = KINDS[kind] if kind else file_kind(path, names[path])
+        if isinstance(its, Kind):
+            files.append(_File(path, names[path], its))
+        else:
+            done.refuse(replace(its, fatal=its.fatal or path == given))
+    return sorted(files, key=lambda file: ORDER[file.kind.name])
 
 
 def _session(connection: Connection) -> Session:
@@ -138,38 +143,42 @@ def _session(connection: Connection) -> Session:
 # One file ------------------------------------------------------------------------------------
 
 
-def _take(store: Store, path: Path, kind: Kind, session: Session, done: Imported) -> None:
+def _take(store: Store, file: _File, session: Session, done: Imported) -> None:
+    kind = file.kind
     if kind.name == "raw":
-        return _take_raw(store, path, done)
+        return _take_raw(store, file, done)
     if kind.name == "batch-input":
-        for _, row in _fitting(path, kind, done):
+        for _, row in _fitting(file, done):
             session.asked[str(row["custom_id"])] = row
             done.rows[kind.name] += 1
         return None
     if kind.name == "samples":
         session.by_row.append([])
-    for batch in _batches(_fitting(path, kind, done)):
+    for batch in _batches(_fitting(file, done)):
         with store.write() as connection:
             if kind.name == "samples":
-                _take_functions(connection, batch, path.name, session, done)
+                _take_functions(connection, batch, file.path.name, session, done)
             else:
-                _take_talks(connection, batch, path.name, kind, session, done)
+                _take_talks(connection, batch, file.path.name, kind, session, done)
     return None
 
 
-def _take_raw(store: Store, path: Path, done: Imported) -> None:
-    tally = ingest(store, [path], Wish())
+def _take_raw(store: Store, file: _File, done: Imported) -> None:
+    wish = Wish()
+    items = ((file.path.name, raw_row(*item, wish.column)) for item in _fitting(file, done))
+    tally = ingest_rows(store, items, wish)
     done.rows["raw"] += tally.taken
     done.known["raw"] += tally.known
     done.refused.update(tally.refused)
     done.errors += tally.errors
-    for reason, example in tally.examples.items():
-        done.examples.setdefault(reason, example)
+    for reason, told in tally.examples.items():
+        done.examples[reason] = [*done.examples.get(reason, []), *told][:EXAMPLES]
 
 
-def _fitting(path: Path, kind: Kind, done: Imported) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+def _fitting(file: _File, done: Imported) -> Iterator[tuple[Place, Mapping[str, Any]]]:
     """The rows of a file that are of its kind; the others are refused."""
-    for item in rows(path):
+    kind = file.kind
+    for item in rows(file.path, file.name):
         if isinstance(item, Bad):
             done.refuse(item)
             continue
@@ -187,6 +196,16 @@ def _misfit(place: Place, row: Any, kind: Kind) -> Bad:
     looks = f"; it looks like one of {other.name}" if other else ""
     lacks = ", ".join(kind.missing(row))
     return Bad("wrong_kind", place, f"a row of {kind.name} has {lacks}, this one has not{looks}")
+
+
+def _whatever(
+    read: Callable[[Mapping[str, Any], Place], T | Bad], row: Any, place: Place
+) -> T | Bad:
+    """What a row says; one that is odd in a way that no reader foresaw is refused like any other."""
+    try:
+        return read(row, place)
+    except ODD as error:
+        return Bad("odd_row", place, f"cannot be understood: {type(error).__name__}: {error}")
 
 
 def _batches(
@@ -212,7 +231,7 @@ def _take_functions(
     session: Session,
     done: Imported,
 ) -> None:
-    read = [read_function(row, place, file) for place, row in batch]
+    read = [_whatever(lambda r, p: read_function(r, p, file), row, place) for place, row in batch]
     functions = [function for function in read if isinstance(function, Function)]
     names = [function.digest for function in functions]
     known = set(
@@ -247,7 +266,7 @@ def _take_talks(
     session: Session,
     done: Imported,
 ) -> None:
-    read = [_talk(row, place, kind, session) for place, row in batch]
+    read = [_whatever(lambda r, p: _talk(r, p, kind, session), row, place) for place, row in batch]
     talks = [talk for talk in read if isinstance(talk, Talk)]
     gathered = adopt(connection, talks, file, session)
     for bad in [*(b for b in read if isinstance(b, Bad)), *gathered.refused]:

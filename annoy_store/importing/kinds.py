@@ -3,19 +3,22 @@
 Decisions
 - A kind is named by the first row that has one. The order here is the order in which the files
   of a folder are taken, so that what a file refers to is there before it.
-- A file is what its rows are, never what it is called.
+- A file is what its rows are, never what it is called. Hidden files and folders are left out.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from annoy_store.data_files import FORMATS, PACKINGS, Bad, Item, Place
+from annoy_store.data_files import FORMATS, PACKINGS, TRUNCATED, Bad, Item, Place
 from annoy_store.errors import UsageError
+from annoy_store.identity import clean
 from annoy_store.reading import SKIPPED_FOLDERS
 
 LOOK = 50  # rows of a file that are looked at for its kind
@@ -66,15 +69,20 @@ def kind_of(row: object) -> Kind | None:
     return next((kind for kind in KINDS.values() if kind.fits(row)), None)
 
 
-def file_kind(path: Path) -> Kind | None:
-    """Return the kind of the first row of a file that has one. Raises UsageError."""
-    for n, item in enumerate(rows(path)):
-        kind = None if isinstance(item, Bad) else kind_of(item[1])
-        if kind is not None:
-            return kind
-        if n >= LOOK:
-            break
-    return None
+def file_kind(path: Path, name: str) -> Kind | Bad:
+    """Return the kind of the first row of a file that has one, or why none has. Raises UsageError."""
+    looked = list(islice(rows(path, name), LOOK))
+    kinds = (kind_of(item[1]) for item in looked if not isinstance(item, Bad))
+    kind = next((kind for kind in kinds if kind), None)
+    if kind:
+        return kind
+    if not looked:
+        return Bad("empty_file", Place(name), "there is nothing in it")
+    broken = [item for item in looked if isinstance(item, Bad)]
+    if broken and (broken[0].fatal or len(broken) == len(looked)):
+        return broken[0]
+    detail = f"its keys are those of no kind ({', '.join(KINDS)}); name one with --kind"
+    return Bad("unknown_kind", Place(name), detail)
 
 
 def data_files(path: Path) -> list[Path]:
@@ -83,28 +91,41 @@ def data_files(path: Path) -> list[Path]:
         raise UsageError(f"{path}: there is no such file or folder")
     if path.is_file():
         return [path]
-    found = []
+    found: list[Path] = []
     for here, folders, files in os.walk(path):
         folders[:] = sorted(
             f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS
         )
-        found += [Path(here, name) for name in sorted(files) if _format(name)[1] in FORMATS]
+        shown = [Path(here, name) for name in sorted(files) if not name.startswith(".")]
+        found += [f for f in shown if _format(f.name)[1] in FORMATS and not f.is_symlink()]
     if not found:
         raise UsageError(f"{path}: no data file in it ({', '.join(sorted(FORMATS))})")
-    return [file for file in found if not file.is_symlink()]
+    return found
 
 
-def rows(path: Path) -> Iterator[Item]:
+def names_of(found: Sequence[tuple[Path, Path]]) -> dict[Path, str]:
+    """What to call files, each given with the path that it was found at: the place below that.
+
+    Where two would be called the same, as they were given.
+    """
+    short = {
+        file: file.name if at == file else file.relative_to(at).as_posix() for at, file in found
+    }
+    often = Counter(short.values())
+    return {file: clean(name if often[name] == 1 else str(file)) for file, name in short.items()}
+
+
+def rows(path: Path, name: str) -> Iterator[Item]:
     """Yield the rows of a data file with their places. Raises UsageError for any other file."""
     packing, format_ = _format(path.name)
     if format_ not in FORMATS:
         raise UsageError(f"{path}: not a data file; known are: {', '.join(sorted(FORMATS))}")
     try:
         with PACKINGS[packing](path) if packing else path.open("rb") as stream:
-            yield from FORMATS[format_](stream, path.name)
-    except (EOFError, OSError, ValueError) as error:
+            yield from FORMATS[format_](stream, name)
+    except (*TRUNCATED, ValueError) as error:
         detail = f"cannot be read to its end: {error or type(error).__name__}"
-        yield Bad("broken_file", Place(path.name), detail, fatal=True)
+        yield Bad("broken_file", Place(name), detail, fatal=True)
 
 
 def _format(name: str) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from annoy_store import literals
 from annoy_store.contracts import New
 from annoy_store.data_files import Bad, Place
 from annoy_store.identity import clean, digest
+from annoy_store.importing.answers import is_place
 from annoy_store.stages.parse import FUNCNAME, new_origin, new_sample
 from annoy_store.tables import io_pairs
 
@@ -66,7 +67,9 @@ def read_function(row: Mapping[str, Any], place: Place, file: str) -> Function |
     meta = meta if isinstance(meta, Mapping) else {}
     generator = row.get("input_generator") or meta.get("input_generator")
     named = row.get("funcname") or FUNCNAME
-    sample = new_sample(code, str(named), problem, io or "", _text_or_none(generator))
+    if not isinstance(named, str):
+        return Bad("not_text", place, "funcname must be text")
+    sample = new_sample(code, clean(named), problem, io or "", _text_or_none(generator))
     index = meta.get("msgidx")
     return Function(
         place,
@@ -75,7 +78,7 @@ def read_function(row: Mapping[str, Any], place: Place, file: str) -> Function |
         tuple(bad for bad in found if isinstance(bad, Bad)),
         clean(_text_or_none(row.get("source")) or file),
         _text_or_none(meta.get("blob_id") or row.get("blob_id")),
-        index if isinstance(index, int) else None,
+        index if is_place(index) else None,
     )
 
 
@@ -137,7 +140,7 @@ def _pair(position: int, recorded: Any, place: Place) -> Pair | Bad:
         if not isinstance(given, dict):
             return Bad("bad_pair", place, f"pair {position}: the input is no object of arguments")
         return as_pair(position, given, output)
-    except (literals.Refused, TypeError, ValueError) as error:
+    except (literals.Refused, TypeError, ValueError, RecursionError) as error:
         return Bad("pair_not_json", place, f"pair {position} is not JSON: {error}")
 
 
@@ -158,4 +161,4 @@ def _decoded(value: Any) -> Any:
 
 
 def _text_or_none(value: Any) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None
+    return clean(value) if isinstance(value, str) and value.strip() else None

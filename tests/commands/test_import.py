@@ -38,7 +38,9 @@ def test_json_has_every_count(annoy: Annoy) -> None:
     assert told["files"] == {"parsed.jsonl": "samples"}
     assert told["new"]["io_pairs"] == 1
     assert told["refused"] == {"unknown_kind": 1, "pair_not_json": 1}
-    assert "notes.json" in told["examples"]["unknown_kind"]
+    assert told["examples"]["unknown_kind"][0].startswith(
+        "notes.json: its keys are those of no kind"
+    )
 
 
 def test_exit_codes(annoy: Annoy) -> None:
@@ -51,3 +53,14 @@ def test_exit_codes(annoy: Annoy) -> None:
     forced = annoy("import", "other.jsonl", "--kind", "samples")
     assert forced.exit_code == 1
     assert "a row of samples has problem_description, refcode, ios" in forced.stderr
+
+
+def test_every_refused_file_is_named(annoy: Annoy) -> None:
+    for n in range(23):
+        Path(f"d/{n:02}").mkdir(parents=True)
+        Path(f"d/{n:02}/x.json").write_text('{"a": 1}')
+    Path("d/parsed.jsonl").write_text(json.dumps(FUNCTION))
+    told = annoy("import", "d").stderr
+    assert "refused 23 as unknown_kind, e.g. 00/x.json: its keys" in told
+    assert "; also 01/x.json, 02/x.json, " in told
+    assert "19/x.json, 3 more" in told

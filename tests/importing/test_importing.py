@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,66 +15,28 @@ from hypothesis import strategies as st
 from annoy_store.contracts import New
 from annoy_store.database import Store
 from annoy_store.errors import UsageError
-from annoy_store.importing.files import Imported, import_files
 from annoy_store.importing.kinds import KINDS, kind_of
 from annoy_store.importing.questions import given_value, is_given, read_question
 from annoy_store.running import run
 from annoy_store.settings import RunSettings
 from annoy_store.wording import load
 from tests.given import DOUBLE, GENERATOR, asked
+from tests.importing.rows import (
+    IO,
+    PROBLEM,
+    RAW,
+    SECTIONS,
+    TRIPLE,
+    ask,
+    function,
+    lines,
+    predicted,
+    says,
+    script_prompt,
+    take,
+    user,
+)
 from tests.stages.conftest import run_stage, sandbox  # noqa: F401
-
-PROBLEM = "A shop doubles its `x`.\n\nWhat does it get?"
-IO = "Input:\n  `x` (int): a number\n\nOutput:\n  `return` (int): twice as much"
-TRIPLE = "def main_solution(x):\n    return x * 3"
-RAW = "def twice(x):\n    return x + x\n"
-SECTIONS = f"## Main Function\n```python\n{DOUBLE}```\n## Input Output Description\n{IO}\n"
-SECTIONS += f"## Input Generator\n```python\n{GENERATOR}```\n## Problem Statement\n{PROBLEM}"
-
-
-def function(code: str = DOUBLE, ios: Sequence[Any] | None = None, **more: Any) -> dict[str, Any]:
-    pairs = [{"input": {"x": n}, "output": n * 2} for n in (1, 2, 3)]
-    row = {"problem_description": PROBLEM, "io_requirements": IO, "refcode": code}
-    return row | {"funcname": "main_solution", "ios": pairs if ios is None else ios, **more}
-
-
-def script_prompt(given: str, value: object, code: str = DOUBLE) -> str:
-    """A question in the layout of the scripts, in words of our own."""
-    wanted = "output" if given == "input" else "input"
-    return "\n\n".join([
-        "Here is a question:", PROBLEM, "Its requirements are these:", IO,
-        f"Given the {given}:", f"{value}", f'Answer like {{"{wanted}": ..}} please.', "A tip.", code,
-    ])  # fmt: skip
-
-
-def user(text: str) -> dict[str, str]:
-    return {"role": "user", "content": text}
-
-
-def says(text: str) -> dict[str, str]:
-    return {"role": "assistant", "content": text}
-
-
-def predicted(io: str, ioid: int, value: object, output: str | None, **more: Any) -> dict[str, Any]:
-    given = "input" if io == "o" else "output"
-    row = {"messages": [user(script_prompt(given, value))], "itemid": 0, "ioid": ioid}
-    row |= {"io_pred": io, "index": ioid}
-    return row | ({"output": output, "model": "m1"} if output is not None else {}) | more
-
-
-def lines(path: Path, rows: Sequence[Any]) -> Path:
-    path.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows))
-    return path
-
-
-def take(store: Store, *paths: Path, kind: str | None = None) -> Imported:
-    return import_files(store, paths, kind)
-
-
-def ask(store: Store, query: str) -> list[tuple[Any, ...]]:
-    with store.read() as connection:
-        return [tuple(row) for row in connection.exec_driver_sql(query)]
-
 
 # Kinds ---------------------------------------------------------------------------------------
 
@@ -174,7 +135,7 @@ def test_functions_come_with_their_pairs_and_places(store: Store, tmp_path: Path
     ]
     done = take(store, lines(tmp_path / "parsed.jsonl", [function(ios=ios, source="edu")]))
     assert done.refused == {"pair_not_json": 1, "two_outputs": 1, "bad_pair": 1}
-    assert "line 1: pair 1 is not JSON" in done.examples["pair_not_json"]
+    assert "line 1: pair 1 is not JSON" in done.examples["pair_not_json"][0]
     pairs = ask(store, "SELECT position, input, output FROM io_pairs ORDER BY position")
     big = 10**30
     assert pairs == [
@@ -477,15 +438,15 @@ def test_every_fault_is_told_with_its_line_and_the_rest_goes_on(
     whole = (folder / "torn.jsonl.gz").read_bytes()
     (folder / "torn.jsonl.gz").write_bytes(whole[: len(whole) // 2])
     done = take(sqlite_store, folder)
-    assert done.examples["broken_json"].startswith("parsed.jsonl line 2: broken JSON")
-    assert (
-        done.examples["not_object"] == "parsed.jsonl line 3: a row is a JSON object, this is list"
-    )
-    assert "parsed.jsonl line 4: a row of samples has" in done.examples["wrong_kind"]
-    assert done.examples["wrong_kind"].endswith("it looks like one of raw")
-    assert done.examples["unknown_kind"].startswith("other.json: ")
+    assert done.examples["broken_json"][0].startswith("parsed.jsonl line 2: broken JSON")
+    assert done.examples["not_object"] == [
+        "parsed.jsonl line 3: a row is a JSON object, this is list"
+    ]
+    assert "parsed.jsonl line 4: a row of samples has" in done.examples["wrong_kind"][0]
+    assert done.examples["wrong_kind"][0].endswith("it looks like one of raw")
+    assert done.examples["unknown_kind"][0].startswith("other.json: ")
     assert done.refused["no_partner"] == 2
-    assert done.examples["bad_messages"].startswith("gens.jsonl line 2: ")
+    assert done.examples["bad_messages"][0].startswith("gens.jsonl line 2: ")
     assert done.errors == [e for e in done.errors if e.startswith("torn.jsonl.gz: cannot be read")]
     assert len(done.errors) == 1
     assert done.rows["samples"] > 1
@@ -500,7 +461,7 @@ def test_a_row_number_is_believed_only_where_the_problem_stands_in_the_question(
     strange = {**row, "messages": [user("My own words about something else.")]}
     done = take(sqlite_store, parsed, lines(tmp_path / "gens.jsonl", [known, strange]))
     assert done.refused == {"no_partner": 1}
-    assert "gens.jsonl line 2: it asks about row 1" in done.examples["no_partner"]
+    assert "gens.jsonl line 2: it asks about row 1" in done.examples["no_partner"][0]
     assert ask(sqlite_store, "SELECT s.refcode, p.position FROM turns t JOIN io_pairs p ON p.id = t.io_pair_id JOIN samples s ON s.id = p.sample_id") == [
         (TRIPLE, 0)
     ]  # fmt: skip

@@ -1,0 +1,68 @@
+"""Rows of the scripts' files, in words of our own, and the store they are taken into."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from annoy_store.database import Store
+from annoy_store.importing.files import Imported, import_files
+from tests.given import DOUBLE, GENERATOR
+
+PROBLEM = "A shop doubles its `x`.\n\nWhat does it get?"
+IO = "Input:\n  `x` (int): a number\n\nOutput:\n  `return` (int): twice as much"
+TRIPLE = "def main_solution(x):\n    return x * 3"
+RAW = "def twice(x):\n    return x + x\n"
+SECTIONS = f"## Main Function\n```python\n{DOUBLE}```\n## Input Output Description\n{IO}\n"
+SECTIONS += f"## Input Generator\n```python\n{GENERATOR}```\n## Problem Statement\n{PROBLEM}"
+
+
+def function(code: str = DOUBLE, ios: Sequence[Any] | None = None, **more: Any) -> dict[str, Any]:
+    pairs = [{"input": {"x": n}, "output": n * 2} for n in (1, 2, 3)]
+    row = {"problem_description": PROBLEM, "io_requirements": IO, "refcode": code}
+    return row | {"funcname": "main_solution", "ios": pairs if ios is None else ios, **more}
+
+
+def script_prompt(given: str, value: object, code: str = DOUBLE) -> str:
+    """A question in the layout of the scripts, in words of our own."""
+    wanted = "output" if given == "input" else "input"
+    return "\n\n".join([
+        "Here is a question:", PROBLEM, "Its requirements are these:", IO,
+        f"Given the {given}:", f"{value}", f'Answer like {{"{wanted}": ..}} please.', "A tip.", code,
+    ])  # fmt: skip
+
+
+def user(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
+
+
+def says(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
+
+
+def predicted(io: str, ioid: int, value: object, output: str | None, **more: Any) -> dict[str, Any]:
+    given = "input" if io == "o" else "output"
+    row = {"messages": [user(script_prompt(given, value))], "itemid": 0, "ioid": ioid}
+    row |= {"io_pred": io, "index": ioid}
+    return row | ({"output": output, "model": "m1"} if output is not None else {}) | more
+
+
+def transformed(raw: str = RAW, index: int = 0, output: str = SECTIONS) -> dict[str, Any]:
+    asked = [user(f"Rewrite it.\n[Code Start]\n{raw}\n[Code End]")]
+    return {"messages": asked, "index": index, "output": output, "model": "m1", "reasoning": None}
+
+
+def lines(path: Path, rows: Sequence[Any]) -> Path:
+    path.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows))
+    return path
+
+
+def take(store: Store, *paths: Path, kind: str | None = None) -> Imported:
+    return import_files(store, paths, kind)
+
+
+def ask(store: Store, query: str) -> list[tuple[Any, ...]]:
+    with store.read() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(query)]
