@@ -12,13 +12,16 @@ Decisions
 - A watermark never passes a row that may still be committed. PostgreSQL hands out ids before
   commit, so the highest id of a table counts once every transaction has ended that was writing
   to it when that id was seen (`horizons`).
+- When a row that was passed becomes wanted by a new row of another table (a turn that comes after
+  its answer), whoever writes that one has the watermark taken back (`look_again`). A planner that
+  read it before does not move it.
 - Statements are built once per stage and policy: building costs more than running them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -38,6 +41,7 @@ from sqlalchemy import (
     literal_column,
     select,
     true,
+    update,
 )
 
 from annoy_store.contracts import Stage
@@ -287,9 +291,22 @@ def _watermark(connection: Connection, stage: Stage, policy: Policy) -> int:
 def _move_watermark(
     connection: Connection, stage: Stage, policy: Policy, mark: int, upto: int
 ) -> None:
-    if upto > mark:
-        row = {"stage": stage.name, "scope": _scope(stage, policy), "upto": upto}
+    if upto <= mark:
+        return
+    row = {"stage": stage.name, "scope": _scope(stage, policy), "upto": upto}
+    if not mark:
         put(connection, watermarks, row)
+        return
+    same = and_(*(watermarks.c[key] == row[key] for key in ("stage", "scope")))
+    unmoved = and_(same, watermarks.c.upto == mark)
+    connection.execute(update(watermarks).where(unmoved).values(upto=upto))
+
+
+def look_again(connection: Connection, stages: Iterable[Stage], table: Table, first: int) -> None:
+    """Have the stages that watch `table` look once more at its rows from the id `first` on."""
+    watching = [stage.name for stage in stages if stage.watches.table is table]
+    passed = and_(watermarks.c.stage.in_(watching), watermarks.c.upto >= first)
+    connection.execute(update(watermarks).where(passed).values(upto=first - 1))
 
 
 def _advance_horizon(connection: Connection, table: Table) -> int:
@@ -309,6 +326,6 @@ def _advance_horizon(connection: Connection, table: Table) -> int:
 
 
 __all__ = [
-    "count_again", "count_wanted", "missed", "plan_all", "plan_new", "plan_page", "replan", "settled_upto", "subject_column",
+    "count_again", "count_wanted", "look_again", "missed", "plan_all", "plan_new", "plan_page", "replan", "settled_upto", "subject_column",
     "wanted_by",
 ]  # fmt: skip

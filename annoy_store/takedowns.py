@@ -4,7 +4,7 @@ Decisions
 - A rule names an origin, a repository or a licence as the origins spell it (case aside), or a
   source or sample by its digest, so that it holds after a merge and for what is ingested later.
 - Hidden is what has no allowed origin left: a source whose origins all fall under rules, a sample
-  whose sources are all hidden. Stages, exports and reports leave it out; nothing is deleted.
+  whose sources are all hidden (the file it was imported from is one until its source is known). Stages, exports and reports leave it out; nothing is deleted.
 - Lifting brings everything back: jobs that were turned down meanwhile are taken up again, and the
   stages look at all rows once more for what never became a job.
 - A purge blanks the texts and cannot be undone. Rows and digests stay as tombstones, and rules by
@@ -225,10 +225,20 @@ def samples_under(force: ColumnElement[bool]) -> Select[Any]:
     unruled = or_(
         sample_origins.c.origin.is_(None), ~_ruled(force, "origin", sample_origins.c.origin)
     )
-    of_file = and_(sample_origins.c.source_id.is_(None), unruled)
+    of_file = and_(sample_origins.c.source_id.is_(None), unruled, ~_found_since())
     allowed = exists().where(mine, or_(of_source, of_file))
     return select(samples.c.id).where(
         or_(_ruled(force, "sample", samples.c.digest), and_(exists().where(mine), ~allowed))
+    )
+
+
+def _found_since() -> ColumnElement[bool]:
+    """The same file's function has a source by now, and that is where it comes from."""
+    other = sample_origins.alias("found")
+    return exists().where(
+        other.c.sample_id == sample_origins.c.sample_id,
+        other.c.origin == sample_origins.c.origin,
+        other.c.source_id.is_not(None),
     )
 
 

@@ -31,7 +31,8 @@ WHOLE_FILES = ("unknown_kind", "empty_file")
 LEFT = {
     "transform": "questions without an answer: annoy run transform words them itself",
     "predict": "questions without an answer: annoy run predict words them itself",
-    "no_pair": "answers about a pair that no file tells: kept, but not checked",
+    "no_pair": "answers wait for their pair: import the file with their functions and pairs too",
+    "no_source": "functions wait for the raw file that they name: import the raw code too",
     "no_question": "answers to questions of no known form: kept, but not checked",
 }
 

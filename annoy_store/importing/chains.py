@@ -4,7 +4,8 @@ Decisions
 - An answer takes the first planned call of its prompt that has none, so what a file answers is
   not asked again; an answer that is there already is the same row.
 - A question that was never answered is left to the stage that words such questions itself.
-- An answer to a question of no known form is kept without a turn: no stage takes it up.
+- An answer to a question of no known form, or about a pair that is not there (yet), is kept
+  without a turn: no stage takes it up, and when the pair comes, it gets its turn (joining.py).
 """
 
 from __future__ import annotations
@@ -68,8 +69,7 @@ def _left(talk: Talk, subject: Subject) -> str | None:
         return "no_question"
     if not talk.steps:
         return "transform" if subject.kind == "transform" else "predict"
-    is_prediction = subject.kind != "transform"
-    return "no_pair" if is_prediction and subject.columns["io_pair_id"] is None else None
+    return None
 
 
 # Answers -------------------------------------------------------------------------------------
@@ -117,14 +117,14 @@ def _chain(talk: Talk, subject: Subject, book: Answers, session: Session) -> lis
         call = New(calls, {"prompt_id": asked, "sample_no": number, "pinned_teacher_id": 0})
         answer = _response(step, call, teacher)
         rows.append(answer)
-        if subject.kind:
+        if step.verdict and subject.kind not in (None, "transform"):
+            rows.append(_verdict(answer, step.verdict, session.variant_id))
+        if subject.kind and subject.is_known:
             about = subject.about if place == 1 else digest("revision", *revised, 0)
             columns = {"revises_response_id": earlier, "chain_response_id": first}
             why = turn(asked, subject.kind, place, about, **subject.columns, **columns)
             revised = (why.values["digest"], number, session.any_digest)
             rows.append(why)
-            if step.verdict and subject.kind != "transform":
-                rows.append(_verdict(answer, step.verdict, session.variant_id))
         earlier, first = answer, first or answer
     if subject.make_sample and first is not None:
         rows += _parsed(talk, first, subject)

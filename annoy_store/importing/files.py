@@ -8,6 +8,7 @@ Decisions
 - A row that cannot be taken is refused with its file and line and counted under a word; the rest
   goes in. A file that cannot be read to its end keeps what was read, and is an error.
 - No row stops an import: what its reader does not foresee is refused as an `odd_row`.
+- What refers to something that is not there yet is joined when it comes, in whatever command.
 - What the files bring done counts as done: the ledger gets such jobs as `done`, so no model is
   asked again; `annoy replan STAGE` does them again all the same.
 """
@@ -29,7 +30,8 @@ from annoy_store.errors import UsageError
 from annoy_store.identity import digest
 from annoy_store.importing.answers import Talk, read_batch, read_chain, read_talk
 from annoy_store.importing.chains import adopt
-from annoy_store.importing.jobs import enter_done, import_variant
+from annoy_store.importing.entering import enter
+from annoy_store.importing.joining import join, new_session
 from annoy_store.importing.kinds import (
     KINDS,
     ORDER,
@@ -53,11 +55,9 @@ from annoy_store.tables import (
     responses,
     samples,
     sources,
-    teachers,
     turns,
     verdicts,
 )
-from annoy_store.writing import write
 
 BATCH_ROWS = 500
 ODD = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
@@ -99,16 +99,16 @@ def import_files(
     done = Imported()
     files = _sorted(paths, kind, done)
     with store.write() as connection:
-        session = _session(connection)
+        session = new_session(connection)
     before = _newest(store)
     for file in files:
         done.files[file.name] = file.kind.name
         _take(store, file, session, done)
         progress(done)
+    done.left.update(join(store))
     _count_new(store, before, done)
-    with store.write() as connection:
-        enter_done(connection, session.variant_id)
-        if sum(done.new.values()):
+    if sum(done.new.values()):
+        with store.write() as connection:
             analyse(connection, *COUNTED)
     return done
 
@@ -133,11 +133,6 @@ def _sorted(paths: Iterable[Path], kind: str | None, done: Imported) -> list[_Fi
         else:
             done.refuse(replace(its, fatal=its.fatal or path == given))
     return sorted(files, key=lambda file: ORDER[file.kind.name])
-
-
-def _session(connection: Connection) -> Session:
-    anyone = connection.scalar(select(teachers.c.digest).where(teachers.c.id == 0))
-    return Session(import_variant(connection), str(anyone))
 
 
 # One file ------------------------------------------------------------------------------------
@@ -250,7 +245,7 @@ def _take_functions(
             done.refuse(bad)
         response_id, source = lineage(connection, function, answers, session)
         news += function_rows(function, source, response_id)
-    write(connection, news)
+    enter(connection, news)
     done.rows["samples"] += len(functions)
     done.known["samples"] += sum(name in known for name in names)
 
@@ -271,7 +266,7 @@ def _take_talks(
     gathered = adopt(connection, talks, file, session)
     for bad in [*(b for b in read if isinstance(b, Bad)), *gathered.refused]:
         done.refuse(bad)
-    write(connection, gathered.rows)
+    enter(connection, gathered.rows)
     for talk in talks:
         if talk.kind == "transform" and "index" in talk.row and talk.steps:
             session.by_index[talk.row["index"]] = digest("prompt", talk.steps[0].messages)

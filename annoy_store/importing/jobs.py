@@ -21,11 +21,13 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    literal_column,
     select,
+    update,
 )
 
 from annoy_store.contracts import New
-from annoy_store.counting import NOBODY, count
+from annoy_store.counting import NOBODY, count, moved
 from annoy_store.database import insert_from
 from annoy_store.identity import canonical, digest
 from annoy_store.tables import calls, jobs, prompts, responses, sample_origins, turns, variants
@@ -41,7 +43,7 @@ def import_variant(connection: Connection) -> int:
 
 
 def enter_done(connection: Connection, variant_id: int) -> None:
-    """Enter as done what files brought and no job is about yet."""
+    """Enter as done what files brought, and end the jobs that wait to do it."""
     brought = (
         ("transform", _asked()),
         ("transform", _came(sample_origins.c.source_id)),
@@ -59,6 +61,24 @@ def enter_done(connection: Connection, variant_id: int) -> None:
         ).where(~exists().where(jobs.c.stage == stage, jobs.c.subject_id == named))
         entered = insert_from(connection, jobs, chosen)
         count(connection, NOBODY, {(stage, "done"): entered})
+        _end(connection, stage, select(named))
+
+
+def _end(connection: Connection, stage: str, subjects: Select[Any]) -> None:
+    """End the jobs that wait to do what files brought, but those that somebody asked for again."""
+    other = jobs.alias("other")
+    again = exists().where(
+        other.c.stage == stage,
+        other.c.subject_id == jobs.c.subject_id,
+        other.c.variant_id != jobs.c.variant_id,
+    )
+    waiting = (jobs.c.stage == stage, jobs.c.state == literal_column("'pending'"), ~again)
+    ended = connection.execute(
+        update(jobs)
+        .where(*waiting, jobs.c.subject_id.in_(subjects))
+        .values(state=literal_column("'done'"), reason="imported")
+    ).rowcount
+    count(connection, NOBODY, moved({stage: ended}, "pending", "done"))
 
 
 def _asked() -> Select[Any]:

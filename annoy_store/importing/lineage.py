@@ -49,11 +49,11 @@ def lineage(
     if function.blob_id is None:
         return None, None
     if session.blobs is None:
-        session.blobs = _blobs(connection)
+        session.blobs = blobs(connection)
     return None, session.blobs.get(function.blob_id)
 
 
-def _blobs(connection: Connection) -> dict[str, tuple[int, str]]:
+def blobs(connection: Connection) -> dict[str, tuple[int, str]]:
     """Id and digest of every source whose origin's metadata names a `blob_id`."""
     chosen = (
         select(origins.c.metadata, sources.c.id, sources.c.digest)

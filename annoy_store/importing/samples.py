@@ -22,6 +22,7 @@ from annoy_store.contracts import New
 from annoy_store.data_files import Bad, Place
 from annoy_store.identity import clean, digest
 from annoy_store.importing.answers import is_place
+from annoy_store.ingesting import metadata
 from annoy_store.stages.parse import FUNCNAME, new_origin, new_sample
 from annoy_store.tables import io_pairs
 
@@ -47,6 +48,7 @@ class Function:
     origin: str
     blob_id: str | None = None
     index: int | None = None
+    metadata: str = "{}"
 
     @property
     def digest(self) -> str:
@@ -79,7 +81,16 @@ def read_function(row: Mapping[str, Any], place: Place, file: str) -> Function |
         clean(_text_or_none(row.get("source")) or file),
         _text_or_none(meta.get("blob_id") or row.get("blob_id")),
         index if is_place(index) else None,
+        metadata(_kept(row, meta)),
     )
+
+
+def _kept(row: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row says of itself that has no column of its own."""
+    told = {key: row[key] for key in ("category", "blob_id") if row.get(key) is not None}
+    own = {str(key): value for key, value in meta.items() if value is not None}
+    own.pop("input_generator", None)
+    return own | told
 
 
 def function_rows(
@@ -87,8 +98,14 @@ def function_rows(
 ) -> list[New]:
     """Return the rows to write; `source` is id and digest of the raw file, if it is known."""
     about = source[1] if source else function.origin
-    columns = {"origin": function.origin, "response_id": response_id}
-    origin = new_origin(function.sample, about, source_id=source[0] if source else None, **columns)
+    columns = {"origin": function.origin, "metadata": function.metadata}
+    origin = new_origin(
+        function.sample,
+        about,
+        response_id=response_id,
+        source_id=source[0] if source else None,
+        **columns,
+    )
     return [origin, *(new_pair(function.sample, pair) for pair in function.pairs)]
 
 

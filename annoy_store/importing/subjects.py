@@ -74,6 +74,11 @@ class Subject:
     new: bool = False
     make_sample: bool = False
 
+    @property
+    def is_known(self) -> bool:
+        """True when a stage can take up answers about it."""
+        return self.kind == "transform" or self.columns.get("io_pair_id") is not None
+
 
 class Abouts:
     """Finds out what the talks of one batch are about, with a few queries for all of them."""
@@ -146,11 +151,9 @@ class Abouts:
             pairs.append(pair)
             assert isinstance(pair.row, New)
             rows = (*rows, pair.row)
-        told = pair.input_digest if pair else digest("asked", talk.kind, talk.row.get("ioid", -1))
+        about = digest("pair", name, pair.input_digest) if pair else ""
         columns = {"io_pair_id": pair.row if pair else None}
-        return Subject(
-            talk.kind, digest("pair", name, told), columns, self._file, rows, new=bool(rows)
-        )
+        return Subject(talk.kind, about, columns, self._file, rows, new=bool(rows))
 
 
 def _texts(pair: Pair) -> tuple[str, str, str]:

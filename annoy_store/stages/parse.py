@@ -19,6 +19,9 @@ from annoy_store.tables import responses, sample_origins, samples, sources, turn
 from annoy_store.wanting import answered_turns, not_hidden
 
 FUNCNAME = "main_solution"
+NOWHERE: dict[str, Any] = {
+    "response_id": None, "source_id": None, "variant_id": None, "origin": None, "metadata": None,
+}  # fmt: skip
 
 
 def wants(_: Policy) -> Select[Any]:
@@ -76,9 +79,13 @@ def new_sample(
 
 def new_origin(sample: New, about: str, **columns: Any) -> New:
     """Where a sample came from; `about` is the digest of its source, or an origin's name."""
-    empty = {"response_id": None, "source_id": None, "variant_id": None, "origin": None}
-    named = digest("sample_origin", sample.values["digest"], about)
-    return New(sample_origins, {"digest": named, "sample_id": sample} | empty | columns)
+    named = origin_digest(sample.values["digest"], about)
+    return New(sample_origins, {"digest": named, "sample_id": sample} | NOWHERE | columns)
+
+
+def origin_digest(sample: str, about: str) -> str:
+    """The identity of a sample's origin, of the digest of the sample and what it came from."""
+    return digest("sample_origin", sample, about)
 
 
 STAGE = Stage(

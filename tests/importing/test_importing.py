@@ -28,6 +28,7 @@ from tests.importing.rows import (
     SECTIONS,
     TRIPLE,
     ask,
+    everything,
     function,
     lines,
     predicted,
@@ -184,56 +185,6 @@ def test_a_function_without_answers_finds_its_raw_file_by_blob(
 # Everything in one folder --------------------------------------------------------------------
 
 
-def everything(tmp_path: Path) -> Path:
-    """One file of each kind, named so that their order is wrong."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    asked_raw = [user(f"Rewrite it.\n[Code Start]\n{RAW}\n[Code End]")]
-    right, wrong = 'So {"output": 2}', 'So {"output": 9}'
-    correct = {"status": "success", "message": "Correct output!"}
-    mismatch = {"status": "failed", "message": "[Mismatch] It is wrong!"}
-    first = predicted("o", 1, {"x": 2}, wrong, res=mismatch)
-    talk = [*first["messages"], says(wrong), user("[Mismatch] It is wrong!\n\nRedo it.")]
-    lines(folder / "z_raw.jsonl", [{"content": RAW, "repo_name": "team/shop", "path": "a.py"}])
-    lines(folder / "y_unified.jsonl", [
-        {"messages": asked_raw, "index": 0, "output": SECTIONS, "model": "m1", "reasoning": None}
-    ])  # fmt: skip
-    lines(folder / "x_parsed.jsonl", [function(code=DOUBLE.strip(), meta={"msgidx": 0})])
-    strip = {"code": DOUBLE.strip()}
-    for row in (first,):
-        row["messages"] = [user(script_prompt("input", {"x": 2}, **strip))]
-    talk[0] = first["messages"][0]
-    good = predicted("o", 0, {"x": 1}, right, res=correct)
-    good["messages"] = [user(script_prompt("input", {"x": 1}, **strip))]
-    back = predicted("i", 0, 2, 'It is {"input": {"x": 1}}', res=correct)
-    back["messages"] = [user(script_prompt("output", 2, **strip))]
-    lines(folder / "c_verified.jsonl", [first, good, back])
-    second = 'Now {"output": 4}'
-    rev = {**first, "messages": talk, "output": second, "original_id": 0, "res": correct}
-    lines(folder / "b_rev_verified.jsonl", [rev])
-    lines(folder / "a_final.jsonl", [
-        {"prompt": talk[0]["content"], "turn_1": wrong, "feedback_1": talk[2]["content"],
-         "turn_2": second, "feedback_2": "Correct output!"},
-        {"prompt": good["messages"][0]["content"], "turn_1": right, "feedback_1": "Success",
-         "turn_2": None, "feedback_2": None},
-    ])  # fmt: skip
-    lines(folder / "batch_in.jsonl", [
-        {"custom_id": "q1", "method": "POST", "url": "/v1/chat/completions",
-         "body": {"model": "m2", "messages": [user(script_prompt("output", 4, **strip))]}},
-    ])  # fmt: skip
-    body = {"model": "m2-2025", "choices": [
-        {"message": says('{"input": {"x": 2}}'), "finish_reason": "length"}
-    ]}  # fmt: skip
-    lines(folder / "batch_out.jsonl", [
-        {"id": "b", "custom_id": "q1", "response": {"status_code": 200, "body": body}}
-    ])  # fmt: skip
-    ours = load("predict_output").words(
-        problem=PROBLEM, io=IO, code=DOUBLE.strip(), input='{"x":3}'
-    )
-    lines(folder / "chat.jsonl", [{"messages": [*ours, says('{"output": 6}')]}])
-    return folder
-
-
 def test_all_kinds_in_one_folder_become_chains(store: Store, tmp_path: Path) -> None:
     done = take(store, everything(tmp_path))
     assert done.refused == {}
@@ -341,7 +292,7 @@ def test_a_right_answer_makes_the_pair_that_no_file_told(
          "feedback_2": "[Mismatch] wrong"},
     ]  # fmt: skip
     done = take(sqlite_store, lines(tmp_path / "final.jsonl", rows))
-    assert done.left == {"no_pair": 1}
+    assert done.left == {"no_pair": 2}
     assert ask(sqlite_store, "SELECT position, input, output FROM io_pairs ORDER BY 1") == [
         (0, '{"x":4}', "8"), (1, '{"x":5}', "10"),
     ]  # fmt: skip

@@ -1,0 +1,205 @@
+"""What came in another order than it refers to each other, joined at the end of every import.
+
+    answers without a turn         get it when the pair that they are about is there
+    functions without a raw file   get it when a source has their blob_id, or is the one they name
+    transform answers              are parsed already when a function has their reference code
+
+Decisions
+- Only what is loose is looked at, in the store and not in the files of one command. So the order of
+  files and commands does not matter, and joining twice adds nothing.
+- Rows are added, never changed: a function whose source is found has another origin then, and the
+  one that tells but the file counts no more (takedowns.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Column, Connection, Select, exists, literal_column, select
+
+from annoy_store import parsing
+from annoy_store.contracts import New
+from annoy_store.data_files import Bad, Place
+from annoy_store.database import Store, among
+from annoy_store.importing.answers import Talk, read_talk
+from annoy_store.importing.chains import adopt
+from annoy_store.importing.entering import enter
+from annoy_store.importing.jobs import enter_done, import_variant
+from annoy_store.importing.lineage import blobs
+from annoy_store.importing.subjects import Abouts, Session
+from annoy_store.stages.parse import NOWHERE, origin_digest
+from annoy_store.tables import (
+    calls,
+    jobs,
+    prompts,
+    responses,
+    sample_origins,
+    samples,
+    sources,
+    teachers,
+    turns,
+)
+
+PAGE = 500
+
+
+def new_session(connection: Connection) -> Session:
+    """What an import knows of a store before its first file."""
+    anyone = connection.scalar(select(teachers.c.digest).where(teachers.c.id == 0))
+    return Session(import_variant(connection), str(anyone))
+
+
+def join(store: Store) -> Counter[str]:
+    """Join what is loose, and count what stays so: `no_pair` answers, `no_source` functions."""
+    left = Counter(no_pair=_join_answers(store))
+    with store.write() as connection:
+        left["no_source"] = _join_sources(connection)
+        _join_functions(connection)
+        enter_done(connection, import_variant(connection))
+    return +left
+
+
+# Answers that wait for their pair ------------------------------------------------------------
+
+
+def _join_answers(store: Store) -> int:
+    """Give turns to the answers whose pair is there; return how many still wait for theirs."""
+    waiting, after = 0, 0
+    while True:
+        with store.write() as connection:
+            loose = list(map(dict, connection.execute(_loose_answers(after)).mappings()))
+            if not loose:
+                return waiting
+            after = loose[-1]["id"]
+            talks = [talk for row in loose if isinstance(talk := _told_again(row), Talk)]
+            session = new_session(connection)
+            about = Abouts(connection, talks, session, "")
+            asked = [(talk, about.of(talk)) for talk in talks if talk.question]
+            known = [t for t, of in asked if not isinstance(of, Bad) and of.is_known]
+            waiting += len(asked) - len(known)
+            if known:
+                enter(connection, adopt(connection, known, "", session).rows)
+
+
+def _loose_answers(after: int) -> Select[Any]:
+    """The next imported answers whose prompt has no turn."""
+    return (
+        select(
+            responses.c.id, responses.c.text, responses.c.reasoning, responses.c.finish_reason,
+            prompts.c.messages, teachers.c.model,
+        )
+        .join(calls, calls.c.id == responses.c.call_id)
+        .join(prompts, prompts.c.id == calls.c.prompt_id)
+        .join(teachers, teachers.c.id == responses.c.teacher_id)
+        .where(
+            responses.c.id > after, teachers.c.backend == "imported",
+            ~exists().where(turns.c.prompt_id == prompts.c.id),
+        )
+        .order_by(responses.c.id)
+        .limit(PAGE)
+    )  # fmt: skip
+
+
+def _told_again(row: Mapping[str, Any]) -> Talk | Bad:
+    """The talk of an answer, as it came."""
+    again = {**row, "messages": json.loads(row["messages"]), "output": row["text"]}
+    return read_talk(again, Place(f"response {row['id']}"))
+
+
+# Functions that wait for their raw file ------------------------------------------------------
+
+
+def _join_sources(connection: Connection) -> int:
+    """Give functions the sources that their file named; return how many still wait for theirs."""
+    loose = _loose_functions(connection, sample_origins.c.source_id)
+    named = [(row, json.loads(row["metadata"] or "{}")) for row in loose]
+    named = [(row, meta) for row, meta in named if meta.keys() & {"blob_id", "source_digest"}]
+    if not named:
+        return 0
+    by_blob = blobs(connection)
+    digests = {str(meta["source_digest"]) for _, meta in named if meta.get("source_digest")}
+    chosen = select(sources.c.digest, sources.c.id)
+    by_digest = dict(
+        connection.execute(chosen.where(among(connection, sources.c.digest, digests))).all()
+    )
+    rows, waiting = [], 0
+    for row, meta in named:
+        digest = str(meta.get("source_digest"))
+        known = (by_digest[digest], digest) if digest in by_digest else None
+        source = known or by_blob.get(str(meta.get("blob_id")))
+        if source is None:
+            waiting += 1
+        else:
+            rows.append(_joined(row, source[1], source_id=source[0]))
+    enter(connection, rows)
+    return waiting
+
+
+def _loose_functions(connection: Connection, lacks: Column[Any]) -> list[dict[str, Any]]:
+    """Origins of imported functions that lack `lacks`, which no other of the same file has."""
+    other = sample_origins.alias("other")
+    found = exists().where(
+        other.c.sample_id == sample_origins.c.sample_id,
+        other.c.origin == sample_origins.c.origin,
+        other.c[lacks.name].is_not(None),
+    )
+    chosen = (
+        select(
+            sample_origins.c.sample_id, sample_origins.c.origin, sample_origins.c.metadata,
+            sample_origins.c.source_id, samples.c.digest, samples.c.refcode,
+        )
+        .join(samples, samples.c.id == sample_origins.c.sample_id)
+        .where(lacks.is_(None), sample_origins.c.variant_id.is_(None), ~found)
+        .order_by(sample_origins.c.id)
+    )  # fmt: skip
+    return [dict(row) for row in connection.execute(chosen).mappings()]
+
+
+def _joined(row: Mapping[str, Any], about: str, **columns: Any) -> New:
+    """Another origin of an imported function, with what is known of it now."""
+    kept = {key: row[key] for key in ("sample_id", "origin", "metadata")}
+    values = {"digest": origin_digest(row["digest"], about), **NOWHERE, **kept, **columns}
+    return New(sample_origins, values)
+
+
+# Transform answers that wait for their function ----------------------------------------------
+
+
+def _join_functions(connection: Connection) -> None:
+    """Say of which transform answer an imported function was taken: the one with its code."""
+    loose = connection.execute(_loose_transforms()).all()
+    if not loose:
+        return
+    by_code: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in _loose_functions(connection, sample_origins.c.response_id):
+        by_code[row["refcode"].strip()].append(row)
+    rows = []
+    for response_id, text, source_id, source in loose:
+        found = parsing.sections(text)
+        if not isinstance(found, parsing.Fault):
+            for row in by_code.pop(found.refcode.strip(), []):
+                about = source if row["source_id"] is None else f"{source} answered"
+                rows.append(_joined(row, about, response_id=response_id, source_id=source_id))
+    enter(connection, rows)
+
+
+def _loose_transforms() -> Select[Any]:
+    """Imported transform answers that nobody parsed, and of which no function is known."""
+    parsed = exists().where(
+        jobs.c.stage == "parse",
+        jobs.c.subject_id == responses.c.id,
+        jobs.c.state.in_([literal_column("'done'"), literal_column("'rejected'")]),
+    )
+    return (
+        select(responses.c.id, responses.c.text, sources.c.id, sources.c.digest)
+        .join(calls, calls.c.id == responses.c.call_id)
+        .join(turns, turns.c.prompt_id == calls.c.prompt_id)
+        .join(sources, sources.c.id == turns.c.source_id)
+        .join(teachers, teachers.c.id == responses.c.teacher_id)
+        .where(turns.c.kind == "transform", teachers.c.backend == "imported", ~parsed)
+        .where(~exists().where(sample_origins.c.response_id == responses.c.id))
+        .order_by(responses.c.id)
+    )
