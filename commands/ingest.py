@@ -27,6 +27,7 @@ from pathlib import Path
 
 import click
 
+from annoy_store.importing.joining import join_raw
 from annoy_store.importing.tested import ingest_samples
 from annoy_store.ingesting import Tally, Wish, ingest
 from annoy_store.takedowns import refresh_hidden
@@ -70,6 +71,7 @@ def command(
             tally = ingest_samples(store, paths, wish)
         else:
             tally = ingest(store, paths, wish, lambda tally: show(_sentence(tally)))
+            join_raw(store)
     with store.write() as connection:
         refresh_hidden(connection)
     report = print_tally if as_json else _teller(ctx)

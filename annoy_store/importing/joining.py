@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Column, Connection, Select, exists, literal_column, select
@@ -24,6 +24,7 @@ from annoy_store import parsing
 from annoy_store.contracts import New
 from annoy_store.data_files import Bad, Place
 from annoy_store.database import Store, among
+from annoy_store.identity import digest
 from annoy_store.importing.answers import Talk, read_talk
 from annoy_store.importing.chains import adopt
 from annoy_store.importing.entering import enter
@@ -56,10 +57,18 @@ def join(store: Store) -> Counter[str]:
     """Join what is loose, and count what stays so: `no_pair` answers, `no_source` functions."""
     left = Counter(no_pair=_join_answers(store))
     with store.write() as connection:
-        left["no_source"] = _join_sources(connection)
+        _, left["no_source"] = _join_sources(connection)
         _join_functions(connection)
         enter_done(connection, import_variant(connection))
     return +left
+
+
+def join_raw(store: Store) -> None:
+    """The same for functions alone, after raw files came that no import brought."""
+    with store.write() as connection:
+        joined, _ = _join_sources(connection)
+        if joined:
+            enter_done(connection, import_variant(connection))
 
 
 # Answers that wait for their pair ------------------------------------------------------------
@@ -112,33 +121,44 @@ def _told_again(row: Mapping[str, Any]) -> Talk | Bad:
 # Functions that wait for their raw file ------------------------------------------------------
 
 
-def _join_sources(connection: Connection) -> int:
-    """Give functions the sources that their file named; return how many still wait for theirs."""
+def _join_sources(connection: Connection) -> tuple[int, int]:
+    """Give functions the sources that they name; return how many found theirs, and how many wait."""
     loose = _loose_functions(connection, sample_origins.c.source_id)
-    named = [(row, json.loads(row["metadata"] or "{}")) for row in loose]
-    named = [(row, meta) for row, meta in named if meta.keys() & {"blob_id", "source_digest"}]
+    told = [(row, json.loads(row["metadata"] or "{}")) for row in loose]
+    named = [(row, meta) for row, meta in told if meta.keys() & {"blob_id", "source_digest"}]
     if not named:
-        return 0
-    by_blob = blobs(connection)
-    digests = {str(meta["source_digest"]) for _, meta in named if meta.get("source_digest")}
-    chosen = select(sources.c.digest, sources.c.id)
-    by_digest = dict(
-        connection.execute(chosen.where(among(connection, sources.c.digest, digests))).all()
-    )
-    rows, waiting = [], 0
-    for row, meta in named:
-        digest = str(meta.get("source_digest"))
-        known = (by_digest[digest], digest) if digest in by_digest else None
-        source = known or by_blob.get(str(meta.get("blob_id")))
-        if source is None:
-            waiting += 1
-        else:
-            rows.append(_joined(row, source[1], source_id=source[0]))
+        return 0, 0
+    known = _named_sources(connection, [meta for _, meta in named])
+    rows = [
+        _joined(row, source[1], source_id=source[0])
+        for row, meta in named
+        if (source := known(meta)) is not None
+    ]
     enter(connection, rows)
-    return waiting
+    return len(rows), len(named) - len(rows)
 
 
-def _loose_functions(connection: Connection, lacks: Column[Any]) -> list[dict[str, Any]]:
+def _named_sources(
+    connection: Connection, metas: Sequence[Mapping[str, Any]]
+) -> Callable[[Mapping[str, Any]], tuple[int, str] | None]:
+    """A function that gives id and digest of the source that what a function says of itself names."""
+    by_blob = blobs(connection)
+    names = {str(meta.get("source_digest")) for meta in metas}
+    chosen = select(sources.c.digest, sources.c.id)
+    found = connection.execute(chosen.where(among(connection, sources.c.digest, names)))
+    by_digest = {name: (key, name) for name, key in found}
+
+    def known(meta: Mapping[str, Any]) -> tuple[int, str] | None:
+        return by_digest.get(str(meta.get("source_digest"))) or by_blob.get(
+            str(meta.get("blob_id"))
+        )
+
+    return known
+
+
+def _loose_functions(
+    connection: Connection, lacks: Column[Any], *more: Column[Any]
+) -> Iterator[dict[str, Any]]:
     """Origins of imported functions that lack `lacks`, which no other of the same file has."""
     other = sample_origins.alias("other")
     found = exists().where(
@@ -146,16 +166,15 @@ def _loose_functions(connection: Connection, lacks: Column[Any]) -> list[dict[st
         other.c.origin == sample_origins.c.origin,
         other.c[lacks.name].is_not(None),
     )
+    kept = (sample_origins.c[key] for key in ("sample_id", "origin", "metadata", "source_id"))
     chosen = (
-        select(
-            sample_origins.c.sample_id, sample_origins.c.origin, sample_origins.c.metadata,
-            sample_origins.c.source_id, samples.c.digest, samples.c.refcode,
-        )
+        select(*kept, samples.c.digest, *more)
         .join(samples, samples.c.id == sample_origins.c.sample_id)
         .where(lacks.is_(None), sample_origins.c.variant_id.is_(None), ~found)
         .order_by(sample_origins.c.id)
-    )  # fmt: skip
-    return [dict(row) for row in connection.execute(chosen).mappings()]
+        .execution_options(yield_per=PAGE)
+    )
+    return map(dict, connection.execute(chosen).mappings())
 
 
 def _joined(row: Mapping[str, Any], about: str, **columns: Any) -> New:
@@ -170,36 +189,42 @@ def _joined(row: Mapping[str, Any], about: str, **columns: Any) -> New:
 
 def _join_functions(connection: Connection) -> None:
     """Say of which transform answer an imported function was taken: the one with its code."""
-    loose = connection.execute(_loose_transforms()).all()
-    if not loose:
-        return
     by_code: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in _loose_functions(connection, sample_origins.c.response_id):
-        by_code[row["refcode"].strip()].append(row)
-    rows = []
-    for response_id, text, source_id, source in loose:
-        found = parsing.sections(text)
-        if not isinstance(found, parsing.Fault):
-            for row in by_code.pop(found.refcode.strip(), []):
+    for row in _loose_functions(connection, sample_origins.c.response_id, samples.c.refcode):
+        by_code[_name(row.pop("refcode"))].append(row)
+    after = 0
+    while by_code and (loose := connection.execute(_loose_transforms(after)).all()):
+        after = loose[-1].id
+        rows = []
+        for response_id, text, source_id, source in loose:
+            found = parsing.sections(text)
+            code = "" if isinstance(found, parsing.Fault) else _name(found.refcode)
+            for row in by_code.pop(code, []):
                 about = source if row["source_id"] is None else f"{source} answered"
                 rows.append(_joined(row, about, response_id=response_id, source_id=source_id))
-    enter(connection, rows)
+        enter(connection, rows)
 
 
-def _loose_transforms() -> Select[Any]:
-    """Imported transform answers that nobody parsed, and of which no function is known."""
+def _name(code: str) -> str:
+    return digest("code", code.strip())
+
+
+def _loose_transforms(after: int) -> Select[Any]:
+    """The next imported transform answers that nobody parsed, and of which no function is known."""
     parsed = exists().where(
         jobs.c.stage == "parse",
         jobs.c.subject_id == responses.c.id,
         jobs.c.state.in_([literal_column("'done'"), literal_column("'rejected'")]),
     )
     return (
-        select(responses.c.id, responses.c.text, sources.c.id, sources.c.digest)
+        select(responses.c.id, responses.c.text, turns.c.source_id, sources.c.digest)
         .join(calls, calls.c.id == responses.c.call_id)
         .join(turns, turns.c.prompt_id == calls.c.prompt_id)
         .join(sources, sources.c.id == turns.c.source_id)
         .join(teachers, teachers.c.id == responses.c.teacher_id)
         .where(turns.c.kind == "transform", teachers.c.backend == "imported", ~parsed)
         .where(~exists().where(sample_origins.c.response_id == responses.c.id))
+        .where(responses.c.id > after)
         .order_by(responses.c.id)
+        .limit(PAGE)
     )

@@ -64,3 +64,13 @@ def test_every_refused_file_is_named(annoy: Annoy) -> None:
     assert "refused 23 as unknown_kind, e.g. 00/x.json: its keys" in told
     assert "; also 01/x.json, 02/x.json, " in told
     assert "19/x.json, 3 more" in told
+
+
+def test_raw_code_that_is_ingested_later_is_not_transformed_again(annoy: Annoy) -> None:
+    Path("parsed.jsonl").write_text(json.dumps(FUNCTION | {"meta": {"blob_id": "b1"}}))
+    told = annoy("import", "parsed.jsonl").stdout
+    assert "1 functions wait for the raw file that they name: import the raw code too" in told
+    Path("raw.jsonl").write_text('{"content": "x = 1", "blob_id": "b1"}')
+    assert annoy("ingest", "raw.jsonl").exit_code == 0
+    status = json.loads(annoy("status", "--json").stdout)
+    assert status["stages"]["transform"] == {"done": 1}
