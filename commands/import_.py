@@ -2,8 +2,11 @@
 
 What a file is, is told by the keys of its rows: raw code, transform answers, functions with
 their pairs, prediction questions with answers and verdicts, second turns, finished chains, files
-of OpenAI batches, conversations. Folders are searched, and what refers to something comes after
-it. Nothing is asked again that a file answers, and importing twice adds nothing.
+of OpenAI batches, conversations. Folders are searched, hidden files left out. The order does not
+matter: what refers to a file that is not there yet is joined when that is imported, in whatever
+command, and what still waits is said. Only the questions of a batch, and of questions in words
+of no known form the functions, have to come in the same command. Nothing is asked again that a
+file answers, and importing twice adds nothing.
 
 Pairs are checked by execution when the pipeline runs (annoy run generate) and only those that
 hold are asked about; imported verdicts stand beside ours under the checker `imported`. A row

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    case,
     column,
     exists,
     func,
@@ -98,6 +99,8 @@ def _origin(connection: Connection, ids: Sequence[int]) -> Select[Any]:
             sample_origins.c.sample_id, sample_origins.c.source_id, origins.c.id.label("origin_id"),
             origins.c.digest, sources.c.language, origins.c.repo, origins.c.path,
             origins.c.licence, func.coalesce(origins.c.origin, sample_origins.c.origin).label("origin"),
+            sample_origins.c.digest.label("named"),
+            case((sample_origins.c.metadata.is_not(None), sample_origins.c.id)).label("tells"),
         )
         .select_from(
             joined.outerjoin(origins, and_(origins.c.source_id == sources.c.id, ~_taken_down()))
@@ -179,15 +182,18 @@ ATTRIBUTES = {
         "LEFT JOIN a_sample sample ON sample.id = s.sample_id",
     ),
     "origin": Attribute(
-        ("source_id", "origin_id", "origin", "repo", "path", "licence", "licences", "language"),
+        ("source_id", "origin_id", "origin", "repo", "path", "licence", "licences", "language",
+         "sample_origin_id"),
         "sample_id", _origin,
         "origin.* EXCLUDE (sample_id)",
         "LEFT JOIN a_origin origin ON origin.sample_id = s.sample_id",
-        # The first origin by digest speaks for the others; licences are all of them.
+        # The first origin by digest speaks for the others, one without a raw file last of all;
+        # licences are all of them; of imported files the first that tells more.
         """
         SELECT sample_id, unnest(arg_min({'source_id': source_id, 'origin_id': origin_id,
                    'origin': origin, 'repo': repo, 'path': path, 'licence': licence,
-                   'language': language}, coalesce(digest, ''))),
+                   'language': language}, coalesce(digest, 'none'))),
+               arg_min(tells, named) FILTER (tells IS NOT NULL) AS sample_origin_id,
                list_sort(list(DISTINCT lower(licence)) FILTER (licence IS NOT NULL)) AS licences
         FROM fetched GROUP BY sample_id
         """,

@@ -27,6 +27,7 @@ from annoy_store.tables import (
     origins,
     prompts,
     responses,
+    sample_origins,
     samples,
     sources,
     teachers,
@@ -66,6 +67,7 @@ def fields(most: int) -> dict[str, Field]:
         "raw_code": Field(sources.c.content, "source_id"),
         "source_digest": Field(sources.c.digest, "source_id"),
         "origin_metadata": Field(origins.c.metadata, "origin_id"),
+        "sample_metadata": Field(sample_origins.c.metadata, "sample_origin_id"),
     }
     for n in range(1, most + 1):
         named[f"turn_{n}"] = Field(responses.c.text, f"response_{n}_id")

@@ -7,7 +7,12 @@ SELECT
     funcname,
     ios,
     origin AS source,
-    NULL::VARCHAR AS category,
-    {'source_digest': source_digest, 'repo': repo, 'path': path, 'licence': licence,
-     'input_generator': input_generator} AS meta
+    sample_metadata->>'category' AS category,
+    {'source_digest': coalesce(source_digest, sample_metadata->>'source_digest'),
+     'repo': coalesce(repo, sample_metadata->>'repo'),
+     'path': coalesce(path, sample_metadata->>'path'),
+     'licence': coalesce(licence, sample_metadata->>'licence'),
+     'input_generator': input_generator,
+     'blob_id': coalesce(origin_metadata->>'blob_id', sample_metadata->>'blob_id'),
+     'msgidx': TRY_CAST(sample_metadata->>'msgidx' AS BIGINT)} AS meta
 FROM records
