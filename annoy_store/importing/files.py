@@ -15,73 +15,35 @@ Decisions
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, select
 
 from annoy_store.contracts import New
-from annoy_store.data_files import EXAMPLES, Bad, Place, Refusals
+from annoy_store.data_files import EXAMPLES, Bad, Place
 from annoy_store.database import Store, among, analyse
 from annoy_store.errors import UsageError
 from annoy_store.identity import digest
 from annoy_store.importing.answers import Talk, read_batch, read_chain, read_talk
 from annoy_store.importing.chains import adopt
 from annoy_store.importing.entering import enter
+from annoy_store.importing.imported import COUNTED, Imported, count_new, newest
 from annoy_store.importing.joining import join, new_session
-from annoy_store.importing.kinds import (
-    KINDS,
-    ORDER,
-    Kind,
-    data_files,
-    file_kind,
-    kind_of,
-    names_of,
-    rows,
-)
+from annoy_store.importing.kinds import KINDS, File, Kind, kind_of, rows, sorted_files
 from annoy_store.importing.lineage import answers_of, lineage
 from annoy_store.importing.samples import Function, function_rows, read_function
 from annoy_store.importing.subjects import Session
 from annoy_store.ingesting import Wish, ingest_rows
 from annoy_store.reading import raw_row
 from annoy_store.tables import (
-    calls,
-    io_pairs,
-    origins,
-    prompts,
-    responses,
     samples,
-    sources,
-    turns,
-    verdicts,
 )
 
 BATCH_ROWS = 500
 ODD = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
 T = TypeVar("T")
-COUNTED = (sources, origins, prompts, calls, responses, samples, io_pairs, turns, verdicts)
-
-
-@dataclass
-class Imported(Refusals):
-    """What became of the files so far.
-
-    `files` tells each file's kind, by its place below what was given; `rows` and `known` count its rows by kind; `new` counts rows
-    of the store by table; `left` what is left to a stage.
-    """
-
-    files: dict[str, str] = field(default_factory=dict)
-    rows: Counter[str] = field(default_factory=Counter)
-    known: Counter[str] = field(default_factory=Counter)
-    new: Counter[str] = field(default_factory=Counter)
-    left: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def taken(self) -> int:
-        return sum(self.rows.values())
 
 
 def import_files(
@@ -97,48 +59,26 @@ def import_files(
     if kind is not None and kind not in KINDS:
         raise UsageError(f"unknown kind {kind!r}; known are: {', '.join(KINDS)}")
     done = Imported()
-    files = _sorted(paths, kind, done)
+    files = sorted_files(paths, kind, done)
     with store.write() as connection:
         session = new_session(connection)
-    before = _newest(store)
+    before = newest(store)
     for file in files:
         done.files[file.name] = file.kind.name
         _take(store, file, session, done)
         progress(done)
     done.left.update(join(store))
-    _count_new(store, before, done)
+    count_new(store, before, done)
     if sum(done.new.values()):
         with store.write() as connection:
             analyse(connection, *COUNTED)
     return done
 
 
-class _File(NamedTuple):
-    """A file to be taken: where it is, what it is called, and its kind."""
-
-    path: Path
-    name: str
-    kind: Kind
-
-
-def _sorted(paths: Iterable[Path], kind: str | None, done: Imported) -> list[_File]:
-    """The files with their kinds, those first that others refer to."""
-    found = [(given, path) for given in paths for path in data_files(given)]
-    names = names_of(found)
-    files = []
-    for given, path in dict.fromkeys(found):
-        its = KINDS[kind] if kind else file_kind(path, names[path])
-        if isinstance(its, Kind):
-            files.append(_File(path, names[path], its))
-        else:
-            done.refuse(replace(its, fatal=its.fatal or path == given))
-    return sorted(files, key=lambda file: ORDER[file.kind.name])
-
-
 # One file ------------------------------------------------------------------------------------
 
 
-def _take(store: Store, file: _File, session: Session, done: Imported) -> None:
+def _take(store: Store, file: File, session: Session, done: Imported) -> None:
     kind = file.kind
     if kind.name == "raw":
         return _take_raw(store, file, done)
@@ -158,7 +98,7 @@ def _take(store: Store, file: _File, session: Session, done: Imported) -> None:
     return None
 
 
-def _take_raw(store: Store, file: _File, done: Imported) -> None:
+def _take_raw(store: Store, file: File, done: Imported) -> None:
     wish = Wish()
     items = ((file.path.name, raw_row(*item, wish.column)) for item in _fitting(file, done))
     tally = ingest_rows(store, items, wish)
@@ -170,7 +110,7 @@ def _take_raw(store: Store, file: _File, done: Imported) -> None:
         done.examples[reason] = [*done.examples.get(reason, []), *told][:EXAMPLES]
 
 
-def _fitting(file: _File, done: Imported) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+def _fitting(file: File, done: Imported) -> Iterator[tuple[Place, Mapping[str, Any]]]:
     """The rows of a file that are of its kind; the others are refused."""
     kind = file.kind
     for item in rows(file.path, file.name):
@@ -285,16 +225,3 @@ def _talk(row: Mapping[str, Any], place: Place, kind: Kind, session: Session) ->
         detail = f"nobody asked {row['custom_id']!r}; import the file of the batch's questions too"
         return Bad("no_partner", place, detail)
     return read_batch(row, asked, place)
-
-
-def _newest(store: Store) -> dict[str, int]:
-    with store.read() as connection:
-        return {t.name: connection.scalar(select(func.max(t.c.id))) or 0 for t in COUNTED}
-
-
-def _count_new(store: Store, before: Mapping[str, int], done: Imported) -> None:
-    def newer(table: Table) -> Any:
-        return select(func.count()).select_from(table).where(table.c.id > before[table.name])
-
-    with store.read() as connection:
-        done.new.update({t.name: int(connection.scalar(newer(t)) or 0) for t in COUNTED})

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from annoy_store.data_files import FORMATS, PACKINGS, TRUNCATED, Bad, Item, Place
+from annoy_store.data_files import FORMATS, PACKINGS, TRUNCATED, Bad, Item, Place, Refusals
 from annoy_store.errors import UsageError
 from annoy_store.identity import clean
 from annoy_store.reading import SKIPPED_FOLDERS
@@ -113,6 +113,28 @@ def names_of(found: Sequence[tuple[Path, Path]]) -> dict[Path, str]:
     }
     often = Counter(short.values())
     return {file: clean(name if often[name] == 1 else str(file)) for file, name in short.items()}
+
+
+class File(NamedTuple):
+    """A file to be taken: where it is, what it is called, and its kind."""
+
+    path: Path
+    name: str
+    kind: Kind
+
+
+def sorted_files(paths: Iterable[Path], kind: str | None, done: Refusals) -> list[File]:
+    """The files with their kinds, those first that others refer to."""
+    found = [(given, path) for given in paths for path in data_files(given)]
+    names = names_of(found)
+    files = []
+    for given, path in dict.fromkeys(found):
+        its = KINDS[kind] if kind else file_kind(path, names[path])
+        if isinstance(its, Kind):
+            files.append(File(path, names[path], its))
+        else:
+            done.refuse(replace(its, fatal=its.fatal or path == given))
+    return sorted(files, key=lambda file: ORDER[file.kind.name])
 
 
 def rows(path: Path, name: str) -> Iterator[Item]:

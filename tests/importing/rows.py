@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from annoy_store.database import Store
-from annoy_store.importing.files import Imported, import_files
+from annoy_store.importing.files import import_files
+from annoy_store.importing.imported import Imported
 from annoy_store.wording import load
 from tests.given import DOUBLE, GENERATOR
 

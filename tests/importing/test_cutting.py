@@ -132,7 +132,7 @@ def test_what_cannot_be_kept_whole_is_refused_with_a_reason(store: Store, tmp_pa
     (tmp_path / "a.py").write_text(TWICE + CLAIMS + own)
     tally = ingest_samples(store, [tmp_path], Wish())
     assert tally.refused == {"name_taken": 1}
-    assert "a.py: twice: its file uses a main_solution" in tally.examples["name_taken"]
+    assert "a.py: twice: its file uses a main_solution" in tally.examples["name_taken"][0]
 
 
 ODD = st.text(st.sampled_from("aé𝄞\u2028\x85\x0b\x0c\x1c#;@' \t>"), max_size=8)
