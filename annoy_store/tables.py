@@ -149,7 +149,7 @@ sample_origins = Table(
     "sample_origins", metadata, _id(), _digest(), _ref("samples"),
     _ref("responses", nullable=True), _ref("sources", nullable=True),
     _number("variant_id", nullable=True), _text("origin", nullable=True),
-    _text("metadata", nullable=True),
+    _number("line", nullable=True), _text("metadata", nullable=True),
     comment="where a sample came from: a response and its source, or an imported file",
 )  # fmt: skip
 executions = Table(

@@ -166,7 +166,9 @@ def _loose_functions(
         other.c.origin == sample_origins.c.origin,
         other.c[lacks.name].is_not(None),
     )
-    kept = (sample_origins.c[key] for key in ("sample_id", "origin", "metadata", "source_id"))
+    kept = (
+        sample_origins.c[key] for key in ("sample_id", "origin", "line", "metadata", "source_id")
+    )
     chosen = (
         select(*kept, samples.c.digest, *more)
         .join(samples, samples.c.id == sample_origins.c.sample_id)
@@ -179,7 +181,7 @@ def _loose_functions(
 
 def _joined(row: Mapping[str, Any], about: str, **columns: Any) -> New:
     """Another origin of an imported function, with what is known of it now."""
-    kept = {key: row[key] for key in ("sample_id", "origin", "metadata")}
+    kept = {key: row[key] for key in ("sample_id", "origin", "line", "metadata")}
     values = {"digest": origin_digest(row["digest"], about), **NOWHERE, **kept, **columns}
     return New(sample_origins, values)
 

@@ -98,7 +98,8 @@ def function_rows(
 ) -> list[New]:
     """Return the rows to write; `source` is id and digest of the raw file, if it is known."""
     about = source[1] if source else function.origin
-    columns = {"origin": function.origin, "metadata": function.metadata}
+    columns: dict[str, Any] = {"origin": function.origin, "metadata": function.metadata}
+    columns["line"] = function.place.line
     origin = new_origin(
         function.sample,
         about,

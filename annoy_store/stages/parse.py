@@ -20,7 +20,8 @@ from annoy_store.wanting import answered_turns, not_hidden
 
 FUNCNAME = "main_solution"
 NOWHERE: dict[str, Any] = {
-    "response_id": None, "source_id": None, "variant_id": None, "origin": None, "metadata": None,
+    "response_id": None, "source_id": None, "variant_id": None, "origin": None, "line": None,
+    "metadata": None,
 }  # fmt: skip
 
 

@@ -588,6 +588,7 @@ def upgrade() -> None:
         sa.Column("source_id", sa.BigInteger(), nullable=True),
         sa.Column("variant_id", sa.BigInteger(), nullable=True),
         sa.Column("origin", sa.Text(), nullable=True),
+        sa.Column("line", sa.BigInteger(), nullable=True),
         sa.Column("metadata", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
             ["response_id"], ["responses.id"], name=op.f("fk_sample_origins_response_id_responses")

@@ -70,3 +70,9 @@ def test_what_an_export_says_of_its_sources_outlives_an_import(
     assert ask(other, "SELECT count(*) FROM sample_origins WHERE source_id IS NOT NULL") == [(1,)]
     assert ask(other, f"SELECT count(*) FROM {samples.name}") == [(1,)]
     other.close()
+
+
+def test_rows_come_back_in_the_order_of_their_file(store: Store, tmp_path: Path) -> None:
+    codes = [f"def main_solution(x):\n    return x + {n}" for n in range(12)]
+    take(store, lines(tmp_path / "parsed.jsonl", [function(code) for code in codes]))
+    assert [row["refcode"] for row in exported(store, tmp_path / "out")] == codes
