@@ -233,11 +233,10 @@ def samples_under(force: ColumnElement[bool]) -> Select[Any]:
 
 
 def _found_since() -> ColumnElement[bool]:
-    """The same file's function has a source by now, and that is where it comes from."""
+    """The function of the file has a source by now, and that is where it comes from."""
     other = sample_origins.alias("found")
     return exists().where(
         other.c.sample_id == sample_origins.c.sample_id,
-        other.c.origin == sample_origins.c.origin,
         other.c.source_id.is_not(None),
     )
 

@@ -35,7 +35,8 @@ LEFT = {
     "transform": "questions without an answer: annoy run transform words them itself",
     "predict": "questions without an answer: annoy run predict words them itself",
     "no_pair": "answers wait for their pair: import the file with their functions and pairs too",
-    "no_source": "functions wait for the raw file that they name: import the raw code too",
+    "no_source": "functions wait for what they were made of: import their raw code (told by blob_id) "
+    "or the transform answers too, or raw code is transformed again",
     "no_question": "answers to questions of no known form: kept, but not checked",
 }
 

@@ -14,7 +14,7 @@ from annoy_store.contracts import New, done
 from annoy_store.counting import funnel
 from annoy_store.database import Store, insert_new, settled_upto
 from annoy_store.ledger import Claim
-from annoy_store.planning import count_wanted, plan_all, plan_new, plan_page, replan
+from annoy_store.planning import count_wanted, look_again, plan_all, plan_new, plan_page, replan
 from annoy_store.policies import draw_up, load_policy, set_policy
 from annoy_store.stages import PIPELINE, STAGES
 from annoy_store.tables import calls, counters, horizons, jobs, sources, watermarks
@@ -128,6 +128,28 @@ def test_a_wider_reach_looks_at_old_rows_again(store: Store) -> None:
         set_policy(connection, {"max_turns": "4"})
         assert count_wanted(connection, wide, load_policy(connection)) == 2
         assert plan_all(connection, draw_up(connection, [wide]))["spread"] == 2
+
+
+def test_rows_that_were_passed_are_looked_at_again_on_demand(store: Store) -> None:
+    add_sources(store, 6)
+    agenda = plan(store)
+    entered_before = len(_jobs(store))
+    with store.write() as connection:
+        connection.execute(delete(jobs).where(jobs.c.subject_id.in_([2, 5])))
+        assert not plan_all(connection, agenda)["spread"]
+        look_again(connection, TOYS, sources, 5)
+        assert plan_all(connection, agenda)["spread"] == 1
+    with store.write() as connection:
+        look_again(connection, TOYS, sources, 2)
+        # One who read the watermark before it was taken back leaves it there.
+        planning._move_watermark(connection, SPREAD, agenda.policy, 6, 7)
+        assert plan_all(connection, agenda)["spread"] == 1
+    assert len(_jobs(store)) == entered_before
+
+
+def _jobs(store: Store) -> list[Any]:
+    with store.read() as connection:
+        return list(connection.execute(select(jobs)))
 
 
 def _only_up_to_max_turns(policy: Any) -> Any:

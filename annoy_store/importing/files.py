@@ -133,9 +133,7 @@ def _misfit(place: Place, row: Any, kind: Kind) -> Bad:
     return Bad("wrong_kind", place, f"a row of {kind.name} has {lacks}, this one has not{looks}")
 
 
-def _whatever(
-    read: Callable[[Mapping[str, Any], Place], T | Bad], row: Any, place: Place
-) -> T | Bad:
+def _read(read: Callable[[Mapping[str, Any], Place], T | Bad], row: Any, place: Place) -> T | Bad:
     """What a row says; one that is odd in a way that no reader foresaw is refused like any other."""
     try:
         return read(row, place)
@@ -166,7 +164,7 @@ def _take_functions(
     session: Session,
     done: Imported,
 ) -> None:
-    read = [_whatever(lambda r, p: read_function(r, p, file), row, place) for place, row in batch]
+    read = [_read(lambda r, p: read_function(r, p, file), row, place) for place, row in batch]
     functions = [function for function in read if isinstance(function, Function)]
     names = [function.digest for function in functions]
     known = set(
@@ -201,7 +199,7 @@ def _take_talks(
     session: Session,
     done: Imported,
 ) -> None:
-    read = [_whatever(lambda r, p: _talk(r, p, kind, session), row, place) for place, row in batch]
+    read = [_read(lambda r, p: _talk(r, p, kind, session), row, place) for place, row in batch]
     talks = [talk for talk in read if isinstance(talk, Talk)]
     gathered = adopt(connection, talks, file, session)
     for bad in [*(b for b in read if isinstance(b, Bad)), *gathered.refused]:

@@ -45,6 +45,7 @@ from annoy_store.tables import (
 )
 
 PAGE = 500
+NAMING = {"blob_id", "source_digest", "msgidx"}  # by the last, only the answer finds its function
 
 
 def new_session(connection: Connection) -> Session:
@@ -57,8 +58,8 @@ def join(store: Store) -> Counter[str]:
     """Join what is loose, and count what stays so: `no_pair` answers, `no_source` functions."""
     left = Counter(no_pair=_join_answers(store))
     with store.write() as connection:
-        _, left["no_source"] = _join_sources(connection)
         _join_functions(connection)
+        _, left["no_source"] = _join_sources(connection)
         enter_done(connection, import_variant(connection))
     return +left
 
@@ -125,7 +126,7 @@ def _join_sources(connection: Connection) -> tuple[int, int]:
     """Give functions the sources that they name; return how many found theirs, and how many wait."""
     loose = _loose_functions(connection, sample_origins.c.source_id)
     told = [(row, json.loads(row["metadata"] or "{}")) for row in loose]
-    named = [(row, meta) for row, meta in told if meta.keys() & {"blob_id", "source_digest"}]
+    named = [(row, meta) for row, meta in told if meta.keys() & NAMING]
     if not named:
         return 0, 0
     known = _named_sources(connection, [meta for _, meta in named])
@@ -159,11 +160,10 @@ def _named_sources(
 def _loose_functions(
     connection: Connection, lacks: Column[Any], *more: Column[Any]
 ) -> Iterator[dict[str, Any]]:
-    """Origins of imported functions that lack `lacks`, which no other of the same file has."""
+    """Origins of imported functions that lack `lacks`, and no other origin of theirs has it."""
     other = sample_origins.alias("other")
     found = exists().where(
         other.c.sample_id == sample_origins.c.sample_id,
-        other.c.origin == sample_origins.c.origin,
         other.c[lacks.name].is_not(None),
     )
     kept = (
