@@ -4,7 +4,8 @@ Decisions
 - A rule names an origin, a repository or a licence as the origins spell it (case aside), or a
   source or sample by its digest, so that it holds after a merge and for what is ingested later.
 - Hidden is what has no allowed origin left: a source whose origins all fall under rules, a sample
-  whose sources are all hidden (the file it was imported from is one until its source is known). Stages, exports and reports leave it out; nothing is deleted.
+  whose sources are all hidden (the file it was imported from is one until its source is known).
+  Stages, exports and reports leave it out; nothing is deleted.
 - Lifting brings everything back: jobs that were turned down meanwhile are taken up again, and the
   stages look at all rows once more for what never became a job.
 - A purge blanks the texts and cannot be undone. Rows and digests stay as tombstones, and rules by
