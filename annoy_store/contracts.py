@@ -141,9 +141,9 @@ class Sandbox(Protocol):
     ) -> list[Ran]:
         """Call the entry with each of `inputs` (a JSON object of keyword arguments).
 
-        Each call has a process of its own; `together`, those that succeed may share one, which is
-        cheaper and right only for results that are compared with such ones. Another `world` means
-        another hash seed, random seed and clock second. Raises SandboxError.
+        Each call has a process of its own. `together`, those that succeed may share one: cheaper,
+        and good only to be compared with what a call gave alone. Another `world` means another
+        hash seed, random seed and clock second. Raises SandboxError.
         """
 
     def draw(

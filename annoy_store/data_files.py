@@ -206,8 +206,8 @@ def _tsv(stream: IO[bytes], name: str) -> Iterator[Item]:
 
 
 def _parquet(stream: IO[bytes], name: str) -> Iterator[Item]:
-    import pyarrow  # type: ignore[import-untyped]
-    from pyarrow.parquet import ParquetFile  # type: ignore[import-untyped]
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
 
     number = 0
     try:

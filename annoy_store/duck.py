@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 from sqlalchemy import Connection, Double, LargeBinary, Select, Text
 from sqlalchemy.types import TypeEngine
 

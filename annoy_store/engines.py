@@ -68,7 +68,7 @@ def sqlite_module() -> ModuleType:
     if sqlite3.sqlite_version_info >= SAFE_SQLITE:
         return sqlite3
     try:
-        from pysqlite3 import dbapi2  # type: ignore[import-untyped]
+        from pysqlite3 import dbapi2
     except ImportError:
         return sqlite3
     return cast(ModuleType, dbapi2)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def variants_of(office: Office, answers: Callable[[Mapping[str, object]], bool])
 def bind(office: Office, filling: Filling, stopped: Callable[[], bool]) -> Filling:
     """Bind pending calls until the batch is full, nothing is left, or we are stopped."""
     while not filling.full and not stopped():
-        filling = office.transact(lambda c, f=filling: _fill(c, office, f))  # type: ignore[misc]
+        filling = office.transact(partial(_fill, office=office, filling=filling))
     return filling
 
 
@@ -208,7 +209,7 @@ def _questions(office: Office, batch: Held, teacher: BatchTeacher) -> Iterator[b
         with office.store.read() as connection:
             rows = ledger.rows_of(connection, office.agenda, STAGE, calls)
         if gone := [call for call in calls if call not in rows]:
-            office.transact(lambda c, gone=gone: _leave(c, office, batch, gone))  # type: ignore[misc]
+            office.transact(partial(_leave, office=office, batch=batch, calls=gone))
         for call in calls:
             if call in rows:
                 yield question(batch.name, call, teacher.encoded(request_of(rows[call])))

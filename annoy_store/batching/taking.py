@@ -168,8 +168,11 @@ def _judge(reply: Reply, batch: Held, office: Office, spent: int) -> _Judged:
         if not given_up and (fault.again or stop):
             back = Outcome("pending", tries((attempt,), reply.call_id, *_names(batch, office)))
             return _Judged(reply.call_id, back, attempt, counts, stop)
-        verdict = "rejected" if fault.kind == "rejected" else "failed"
-        asked = Asked(verdict, (attempt,), reason=fault.name, detail=fault.words or None)  # type: ignore[arg-type]
+        refused = fault.kind == "rejected"
+        asked = Asked(
+            "rejected" if refused else "failed", (attempt,),
+            reason=fault.name, detail=fault.words or None,
+        )  # fmt: skip
     outcome = outcome_of(asked, reply.call_id, *_names(batch, office))
     return _Judged(reply.call_id, outcome, attempt, counts)
 

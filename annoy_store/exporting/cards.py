@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 
 from annoy_store.exporting.formats import Format
 from annoy_store.exporting.publishing import Packing, Written

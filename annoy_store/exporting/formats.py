@@ -18,6 +18,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -65,15 +66,16 @@ def load_format(name: str) -> Format:
 
 def parse_format(name: str, sql: str) -> Format:
     """Return the format that `sql` with its leading comment describes. Raises UsageError."""
-    comments = re.match(r"(?:[ \t]*--[^\n]*\n|[ \t]*\n)*", sql + "\n").group()  # type: ignore[union-attr]
-    lines = [line.strip().removeprefix("--").strip() for line in comments.splitlines()]
+    body = sql.strip().rstrip(";").rstrip()
+    told = [line.strip() for line in body.split("\n")]
+    comments = list(takewhile(lambda line: not line or line.startswith("--"), told))
+    lines = [line.removeprefix("--").strip() for line in comments]
     found = [match for line in lines if (match := _DIRECTIVE.fullmatch(line))]
     words = " ".join(line for line in lines if line and not _DIRECTIVE.fullmatch(line))
     given = {match[1]: match[2] for match in found}
     record = _one_of(name, "record", given.get("record", "chain"), RECORDS)
     only = _one_of(name, "only", given.get("only", "correct"), ONLY)
-    body = sql.strip().rstrip(";").rstrip()
-    if not body.removeprefix(comments.strip()).strip():
+    if len(comments) == len(told):
         raise UsageError(f"format {name} is empty; it must be one SELECT over `records`")
     return Format(name, words, body, record, only, _trainer(name, given.get("trainer", "{}")))
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 
 from annoy_store.duck import source
 from annoy_store.errors import UsageError

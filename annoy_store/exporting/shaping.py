@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 import duckdb
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 from sqlalchemy import Column
 
 from annoy_store.duck import arrow_table

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 from sqlalchemy import Connection, delete, exists, select
 
 from annoy_store.database import Store, among, insert_new

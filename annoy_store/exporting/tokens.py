@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 import orjson
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 from sqlalchemy import Connection, select
 
 from annoy_store.database import among
