@@ -332,6 +332,50 @@ def test_an_answer_for_a_planned_call_makes_its_job_harmless(
     assert ask(sqlite_store, "SELECT text FROM responses") == [('{"output": 2}',)]
 
 
+def test_imported_functions_go_on_with_recorded_answers(
+    sqlite_store: Store, tmp_path: Path, data: Path
+) -> None:
+    told = _lines(data / "recorded_predict.jsonl")
+    blobs = {record["blob_id"] for record in told}
+    rows = [r for r in _lines(data / "parsed.jsonl") if r["meta"]["blob_id"] in blobs]
+    take(sqlite_store, lines(tmp_path / "parsed.jsonl", rows))
+    flags = {"teacher": "replay", "replay": str(lines(tmp_path / "recorded.jsonl", []))}
+    run(sqlite_store, RunSettings.layered({}, flags), ["generate", "predict"])
+    asked_now = ask(
+        sqlite_store,
+        "SELECT s.refcode, t.kind, p.input, p.output, q.messages FROM turns t "
+        "JOIN io_pairs p ON p.id = t.io_pair_id JOIN samples s ON s.id = p.sample_id "
+        "JOIN prompts q ON q.id = t.prompt_id",
+    )
+    prompts = {
+        (code, kind.removeprefix("predict_"), *map(json.dumps, map(json.loads, pair))): messages
+        for code, kind, *pair, messages in asked_now
+    }
+    recorded = []
+    for record in told:
+        row = next(r for r in rows if r["meta"]["blob_id"] == record["blob_id"])
+        pair = row["ios"][record["pair"]]
+        texts = json.dumps(pair["input"]), json.dumps(pair["output"])
+        messages = prompts.get((row["refcode"], record["direction"], *texts))
+        if messages:
+            recorded.append({"messages": json.loads(messages), "response": record["response"]})
+    lines(tmp_path / "recorded.jsonl", recorded)
+    done = run(sqlite_store, RunSettings.layered({}, flags))
+    assert done.failed == 0
+    verdicts = dict(
+        ask(sqlite_store, "SELECT status, COUNT(*) FROM v_current_verdicts GROUP BY status")
+    )
+    assert sum(verdicts.values()) == len(recorded) > 30
+    assert verdicts["correct"] > 20
+    assert ask(sqlite_store, "SELECT COUNT(*) FROM turns WHERE number > 1")[0][0] == (
+        sum(verdicts.values()) - verdicts["correct"]
+    )
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
 def test_another_answer_to_the_same_prompt_is_the_next_sample(
     sqlite_store: Store, tmp_path: Path
 ) -> None:
