@@ -13,7 +13,7 @@ from sqlalchemy import Connection, literal, select
 
 from annoy_store.contracts import New
 from annoy_store.database import insert_from
-from annoy_store.identity import canonical, compact, digest
+from annoy_store.identity import compact, digest
 from annoy_store.tables import calls, prompts, turns
 from annoy_store.wording import Template
 
@@ -91,8 +91,3 @@ def plan_more(
             for i in range(how_many)
         )  # fmt: skip
     return planned
-
-
-def teacher_digest(backend: str, model: str, base_url: str, parameters: Mapping[str, Any]) -> str:
-    """The identity of a teacher as a digest."""
-    return digest("teacher", backend, model, base_url, canonical(dict(parameters)))

@@ -20,12 +20,13 @@ from typing import Any
 from sqlalchemy import Connection, exists, select
 
 from annoy_store.contracts import Limits, Program, Sandbox
-from annoy_store.database import Store, insert_new
-from annoy_store.exporting.gathering_samples import stable_pairs
+from annoy_store.database import insert_new
+from annoy_store.engines import Store
 from annoy_store.identity import compact, digest
 from annoy_store.matching import same
-from annoy_store.policies import utc_now
 from annoy_store.tables import behaviours, probes, samples
+from annoy_store.timestamps import utc_now
+from annoy_store.wanting import stable_pairs
 
 VERSION = "behaviour-1"
 _PROBES, _OF_EACH, _OWN, _SUSPECTS = 8, 2, 10, 5

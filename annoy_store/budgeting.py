@@ -22,11 +22,12 @@ from dataclasses import astuple
 
 from sqlalchemy import Connection, and_, case, func, literal_column, select, update
 
-from annoy_store.database import Store, clock, now, put
+from annoy_store.database import clock, now, put
+from annoy_store.engines import Store
 from annoy_store.errors import NotNow
 from annoy_store.pricing import PER_TOKEN, Price, latest_price
 from annoy_store.settings import RunSettings
-from annoy_store.standing import usage_above
+from annoy_store.spend import usage_above
 from annoy_store.tables import batches, budgets, teachers, workers
 from annoy_store.views import BATCH_PART
 from annoy_store.workforce import ALIVE, vanished

@@ -25,9 +25,10 @@ from sqlalchemy import (
 from sqlalchemy.exc import DatabaseError
 
 from annoy_store.counting import NOBODY, count, funnel
-from annoy_store.database import Store, damage
+from annoy_store.database import damage
+from annoy_store.engines import Store
+from annoy_store.introspect import referred
 from annoy_store.ledger import IN_BATCH
-from annoy_store.moving.contents import referred
 from annoy_store.naming import DIGESTS, misnamed
 from annoy_store.reconciling import reconcile
 from annoy_store.tables import (

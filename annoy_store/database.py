@@ -6,7 +6,6 @@ constructs that are compiled per dialect, so that hot statements can be built on
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -33,55 +32,11 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from annoy_store.engines import SAFE_SQLITE, Store, connect, is_transient, persist, sqlite_module
-from annoy_store.errors import StoreError
-from annoy_store.schema import (
-    check_schema,
-    downgrade,
-    migrations_folder,
-    newest_revision,
-    revision,
-    schema_change,
-    unusable,
-    upgrade,
-)
 from annoy_store.tables import horizons
-
-
-def open_store(url: str, *, create: bool = False) -> Store:
-    """Open the store at `url`; with `create`, make a SQLite store that is not there yet.
-
-    Raises StoreError when it is missing, cannot be reached, or has another schema than ours.
-    """
-    store = connect(url)
-    missing = store.path is not None and not store.path.exists()
-    if missing and not create:
-        raise StoreError(f"there is no store at {store}; make one with: annoy init")
-    try:
-        if missing:
-            upgrade(store)
-        check_schema(store)
-    except BaseException as error:
-        store.close()
-        if isinstance(error, DBAPIError):
-            raise unusable(store, error) from error
-        raise
-    return store
-
-
-def library() -> str:
-    """The SQLite library in use and whether it is safe, for `annoy doctor`."""
-    module = sqlite_module()
-    version = module.sqlite_version
-    safe = tuple(int(p) for p in version.split(".")) >= SAFE_SQLITE
-    python = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
-    return f"{version} ({module.__name__}{'' if safe else ', older than 3.51.3'}, {python})"
-
 
 # Expressions ---------------------------------------------------------------------------------
 
@@ -369,11 +324,3 @@ def analyse(connection: Connection, *tables: Table) -> None:
     if not _is_sqlite(connection):
         for table in tables:
             connection.execute(text(f'ANALYZE "{table.name}"'))
-
-
-__all__ = [
-    "Listed", "Store", "add", "among", "analyse", "chosen_by", "clock", "connect", "damage", "downgrade", "insert_from",
-    "insert_new", "is_transient", "library", "listed", "migrations_folder", "newest_revision", "now", "open_store",
-    "persist", "put", "reserve_ids", "restart_ids", "revision", "schema_change", "settled_upto", "sqlite_module", "unindexed",
-    "upgrade", "writers_of",
-]  # fmt: skip

@@ -23,7 +23,8 @@ from sqlalchemy import Connection
 from annoy_store import ledger, workforce
 from annoy_store.contracts import Stage, failed
 from annoy_store.counting import count
-from annoy_store.database import Store, analyse, is_transient
+from annoy_store.database import analyse
+from annoy_store.engines import Store, is_transient
 from annoy_store.errors import LostClaim
 from annoy_store.lease import Lease
 from annoy_store.ledger import Claim, Ended, Settled, Tally

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -221,3 +222,12 @@ def _link(url: URL, session: Mapping[str, str]) -> dict[str, str]:
     given = url.query.get("options", ())
     settings += [given] if isinstance(given, str) else given
     return {**ours, "options": " ".join(settings)}
+
+
+def library() -> str:
+    """The SQLite library in use and whether it is safe, for `annoy doctor`."""
+    module = sqlite_module()
+    version = module.sqlite_version
+    safe = tuple(int(p) for p in version.split(".")) >= SAFE_SQLITE
+    python = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
+    return f"{version} ({module.__name__}{'' if safe else ', older than 3.51.3'}, {python})"

@@ -21,10 +21,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from annoy_store.database import Store, open_store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.progress import Progress
 from annoy_store.running import Done, run
+from annoy_store.schema import open_store
 from annoy_store.settings import RunSettings
 from annoy_store.stages import PIPELINE
 

@@ -10,7 +10,7 @@ import time
 
 from sqlalchemy import Connection, func, select, text
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.tables import verdicts
 
 LOOK_SECONDS = 1.0

@@ -13,27 +13,20 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import cast
-
-from sqlalchemy import select
 
 from annoy_store import teachers as backends
-from annoy_store.asking import teacher_digest
 from annoy_store.budgeting import Purse, purses_of
-from annoy_store.contracts import TURN_KINDS, New, Sandbox, Teacher
-from annoy_store.database import Store
+from annoy_store.contracts import TURN_KINDS, Sandbox, Teacher
 from annoy_store.endpoints.hours import Hours
 from annoy_store.endpoints.presets import peak_hours
-from annoy_store.identity import canonical
+from annoy_store.engines import Store
 from annoy_store.pacing import SharedTimeline
 from annoy_store.sandbox import open_sandbox
 from annoy_store.settings import RunSettings
-from annoy_store.tables import teachers
+from annoy_store.teacher_rows import BATCH, enter_teacher
 from annoy_store.thrift import thrifty
-from annoy_store.writing import write
 
 LOOK_SECONDS = 5.0  # between two looks at the clock
-BATCH = "batch"  # the backend whose calls are handed in, and not waited for
 
 
 class Hands:
@@ -146,17 +139,3 @@ class Hands:
     def close(self) -> None:
         if self._sandbox is not None:
             self._sandbox.close()
-
-
-def enter_teacher(store: Store, teacher: Teacher) -> int:
-    """Enter a teacher in the store, unless it is there, and return its id."""
-    who = teacher.identity
-    named = teacher_digest(who.backend, who.model, who.base_url, who.parameters)
-    row = {
-        "digest": named, "backend": who.backend, "model": who.model,
-        "base_url": who.base_url, "parameters": canonical(dict(who.parameters)),
-    }  # fmt: skip
-    with store.write() as connection:
-        write(connection, [New(teachers, row)])
-        key = connection.scalar(select(teachers.c.id).where(teachers.c.digest == named))
-    return cast(int, key)

@@ -24,12 +24,14 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy import Connection, Table, select
 
 from annoy_store.data_files import Bad, Refusals
-from annoy_store.database import Store, among, analyse, insert_new, reserve_ids
+from annoy_store.database import among, analyse, insert_new, reserve_ids
+from annoy_store.engines import Store
 from annoy_store.identity import canonical, clean, digest
-from annoy_store.policies import load_policy, utc_now
+from annoy_store.policy_rows import load_policy
 from annoy_store.reading import STDIN, Raw, read
 from annoy_store.tables import origins, sources
 from annoy_store.takedowns import hide_ingested
+from annoy_store.timestamps import utc_now
 
 BATCH_ROWS = 2_000
 BATCH_CHARS = 8_000_000

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from annoy_store import workforce
 from annoy_store.counting import fold_counters
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import LostClaim
 
 BEATS = 3  # in the time of one lease

@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from annoy_store.asking import teacher_digest
 from annoy_store.identity import digest
-from annoy_store.moving.contents import pages
+from annoy_store.introspect import pages
 from annoy_store.tables import io_pairs, origins, prompts, samples, sources, takedowns, teachers
+from annoy_store.teacher_rows import teacher_digest
 
 
 def _name_source(row: Mapping[str, Any], _: str) -> str:

@@ -17,8 +17,9 @@ from sqlalchemy import Connection, Double, bindparam, case, update
 from sqlalchemy.exc import DBAPIError
 
 from annoy_store.contracts import TeacherIdentity
-from annoy_store.database import Store, clock, insert_new
+from annoy_store.database import clock, insert_new
 from annoy_store.endpoints.budget import BURST_SECONDS, Stretch
+from annoy_store.engines import Store
 from annoy_store.errors import NotNow
 from annoy_store.tables import budgets
 

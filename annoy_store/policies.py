@@ -6,23 +6,19 @@ such a value makes a new variant active; rows done under the old one stay as the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from annoy_store import wording
 from annoy_store.contracts import Stage
 from annoy_store.database import insert_new
-from annoy_store.errors import UsageError
 from annoy_store.identity import canonical, digest
+from annoy_store.policy_rows import load_policy
 from annoy_store.settings import Policy
-from annoy_store.tables import policies, variants
+from annoy_store.tables import variants
 
 
 @dataclass(frozen=True)
@@ -31,58 +27,6 @@ class Case:
 
     variant_id: int
     only: Mapping[str, Any] = field(default_factory=dict)
-
-
-def utc_now() -> str:
-    """The present time as the text that the store keeps: UTC, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def load_policy(connection: Connection) -> Policy:
-    """Return the policy of the store: its rows over the defaults."""
-    rows = connection.execute(select(policies.c.key, policies.c.value))
-    return Policy.model_validate({key: json.loads(value) for key, value in rows})
-
-
-def set_policy(connection: Connection, changes: Mapping[str, str]) -> Policy:
-    """Change policy values given as text; `@FILE` stands for the file's text.
-
-    Raises UsageError for an unknown key or a value that does not fit, and changes nothing then.
-    """
-    new = changed_policy(load_policy(connection), changes)
-    for key in changes:
-        connection.execute(delete(policies).where(policies.c.key == key))
-        value = getattr(new, key)
-        if value != Policy.model_fields[key].default:
-            row = {"key": key, "value": canonical(value), "since": utc_now()}
-            connection.execute(insert(policies).values(row))
-    return new
-
-
-def changed_policy(old: Policy, changes: Mapping[str, str]) -> Policy:
-    """Return a policy with values given as text, as `set_policy` would store it."""
-    merged = old.model_dump() | {key: _read(key, value) for key, value in changes.items()}
-    try:
-        return Policy.model_validate(merged)
-    except ValidationError as error:
-        raise UsageError(_explain(error)) from error
-
-
-def _read(key: str, value: str) -> str:
-    if key not in Policy.model_fields:
-        known = ", ".join(Policy.model_fields)
-        raise UsageError(f"unknown policy {key!r}; known are: {known}")
-    if not value.startswith("@"):
-        return value
-    try:
-        return Path(value[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {value[1:]}: {error}") from error
-
-
-def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"policy {'.'.join(str(p) for p in first['loc'])}: {first['msg']}"
 
 
 def foreseen_cases(connection: Connection, stage: Stage, policy: Policy) -> list[Case]:

@@ -19,14 +19,15 @@ from typing import Any
 from sqlalchemy import Connection, Select, select
 
 from annoy_store.contracts import TURN_KINDS
-from annoy_store.database import Store, insert_new
+from annoy_store.database import insert_new
 from annoy_store.endpoints.presets import is_local, place
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
-from annoy_store.policies import utc_now
 from annoy_store.settings import RunSettings
-from annoy_store.standing import FREE_BACKENDS
+from annoy_store.spend import FREE_BACKENDS
 from annoy_store.tables import prices
 from annoy_store.teachers import choice
+from annoy_store.timestamps import utc_now
 
 _MILLION = 1_000_000.0
 _ALWAYS = "1970-01-01T00:00:00.000Z"

@@ -18,9 +18,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, insert, or_, select, update
 
-from annoy_store.database import Store, among
+from annoy_store.database import among
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
-from annoy_store.policies import utc_now
 from annoy_store.snapshot.asking import folder_of
 from annoy_store.tables import (
     attempts,
@@ -46,6 +46,7 @@ from annoy_store.takedowns import (
     samples_under,
     sources_under,
 )
+from annoy_store.timestamps import utc_now
 
 PAGE = 5_000
 STAGES = {

@@ -24,7 +24,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, StatementError
 
-from annoy_store.database import Store, sqlite_module
+from annoy_store.engines import Store, sqlite_module
 from annoy_store.errors import UsageError
 from annoy_store.tables import metadata
 from annoy_store.views import VIEWS

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, case, exists, func, select, text
 
 from annoy_store.planning import missed
-from annoy_store.policies import load_policy
+from annoy_store.policy_rows import load_policy
 from annoy_store.stages import PIPELINE
 from annoy_store.tables import attempts, export_rows, exports, jobs, responses
 

@@ -18,10 +18,11 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, or_, select
 
 from annoy_store.counting import NOBODY
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.planning import count_again, replan
-from annoy_store.policies import draw_up, foreseen_cases, load_policy
+from annoy_store.policies import draw_up, foreseen_cases
+from annoy_store.policy_rows import load_policy
 from annoy_store.querying import asking
 from annoy_store.rehoming import rehome
 from annoy_store.stages import PIPELINE, STAGES

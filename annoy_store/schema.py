@@ -14,10 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import (
+    Connection,
+    inspect,
+    text,
+)
 from sqlalchemy.exc import DBAPIError
 
-from annoy_store.engines import Store
+from annoy_store.engines import Store, connect
 from annoy_store.errors import StoreError
 
 _MIGRATING = 7305110  # the advisory lock of migrators on PostgreSQL
@@ -123,3 +127,24 @@ def unusable(store: Store, error: DBAPIError) -> StoreError:
     """The error in one line, for a person."""
     words = str(error.orig).strip().splitlines() or ["unknown error"]
     return StoreError(f"cannot use the store at {store}: {words[0]}")
+
+
+def open_store(url: str, *, create: bool = False) -> Store:
+    """Open the store at `url`; with `create`, make a SQLite store that is not there yet.
+
+    Raises StoreError when it is missing, cannot be reached, or has another schema than ours.
+    """
+    store = connect(url)
+    missing = store.path is not None and not store.path.exists()
+    if missing and not create:
+        raise StoreError(f"there is no store at {store}; make one with: annoy init")
+    try:
+        if missing:
+            upgrade(store)
+        check_schema(store)
+    except BaseException as error:
+        store.close()
+        if isinstance(error, DBAPIError):
+            raise unusable(store, error) from error
+        raise
+    return store

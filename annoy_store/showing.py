@@ -27,7 +27,7 @@ from annoy_store.edges import (
     Key,
 )
 from annoy_store.errors import UsageError
-from annoy_store.standing import Usage, usage_of
+from annoy_store.spend import Usage, usage_of
 from annoy_store.tables import attempts, export_rows, exports, hidden, jobs, retractions
 
 MIN_DIGEST = 6

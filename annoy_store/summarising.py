@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from annoy_store.showing import Lineage
-from annoy_store.standing import Usage
+from annoy_store.spend import Usage
 
 MOST_HELD = 12
 PUBLISHED = {"source", "sample", "chain"}  # what one asks about whether it was exported

@@ -39,7 +39,6 @@ from annoy_store.contracts import Stage
 from annoy_store.counting import NOBODY
 from annoy_store.database import among, insert_from
 from annoy_store.errors import UsageError
-from annoy_store.policies import utc_now
 from annoy_store.rehoming import revive_unwanted
 from annoy_store.tables import (
     calls,
@@ -56,6 +55,7 @@ from annoy_store.tables import (
     turns,
     watermarks,
 )
+from annoy_store.timestamps import utc_now
 
 KINDS = ("source", "sample", "origin", "repo", "licence")
 COLUMNS = {"origin": origins.c.origin, "repo": origins.c.repo, "licence": origins.c.licence}

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from annoy_store.edges import Key
 from annoy_store.showing import Lineage, Node
-from annoy_store.standing import Usage
+from annoy_store.spend import Usage
 from annoy_store.summarising import summary
 
 LONG = {

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from annoy_store.asking import n_chars
 from annoy_store.budgeting import Purse
 from annoy_store.contracts import Asked, Attempt, Request, Teacher, TeacherIdentity
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import Undone
 from annoy_store.pricing import PER_TOKEN, Price, price_of
 from annoy_store.settings import RunSettings
-from annoy_store.standing import FREE_BACKENDS
+from annoy_store.spend import FREE_BACKENDS
 
 _CHARS_PER_TOKEN = 3  # code has few; an estimate of the worst case must not be low
 LONGEST_ANSWER = 16_384  # where the settings set no limit

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, ScalarSelect, exists, func, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    FromClause,
+    ScalarSelect,
+    Select,
+    Text,
+    column,
+    exists,
+    func,
+    select,
+    table,
+)
 
-from annoy_store.tables import calls, hidden, io_pairs, pair_checks, responses, turns, variants
+from annoy_store.database import among
+from annoy_store.tables import (
+    calls,
+    hidden,
+    io_pairs,
+    pair_checks,
+    responses,
+    turns,
+    variants,
+)
 
 
 def not_hidden(kind: str, subject: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -42,4 +65,21 @@ def current_check() -> ScalarSelect[Any]:
         .limit(1)
         .correlate(io_pairs)
         .scalar_subquery()
+    )
+
+
+_current_pairs = table(
+    "v_current_pairs", column("sample_id", BigInteger), column("position", BigInteger),
+    column("input_digest", Text), column("status", Text), column("input", Text),
+    column("output", Text),
+)  # fmt: skip
+
+
+def stable_pairs(connection: Connection, sample_ids: Sequence[int]) -> Select[int, str, str, str]:
+    """Sample id, input, output and the input's digest of pairs that hold, by sample, in order."""
+    pairs = _current_pairs.c
+    return (
+        select(pairs.sample_id, pairs.input, pairs.output, pairs.input_digest)
+        .where(among(connection, pairs.sample_id, sample_ids), pairs.status == "stable")
+        .order_by(pairs.sample_id, pairs.position, pairs.input_digest)
     )

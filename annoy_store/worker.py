@@ -22,8 +22,8 @@ from queue import Empty, SimpleQueue
 
 from annoy_store.contracts import Lane as LaneName
 from annoy_store.contracts import Outcome, Stage, Tools
-from annoy_store.database import Store
 from annoy_store.desk import Desk, Scope
+from annoy_store.engines import Store
 from annoy_store.errors import LostClaim, StopRun
 from annoy_store.hands import Hands
 from annoy_store.lanes import AskingLane, Lane, Results, Stopped, Task, ThreadLane, work_on

@@ -27,7 +27,7 @@ from ._text import safe, safe_json
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-    from annoy_store.database import Store
+    from annoy_store.engines import Store
     from annoy_store.settings import RunSettings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -127,7 +127,7 @@ def _first_fault(error: ValidationError, file: Mapping[str, Any], flags: Mapping
 
 def store_of(ctx: click.Context, *, create: bool = False) -> Store:
     """Open the store that the settings name, and close it when the command ends."""
-    from annoy_store.database import open_store
+    from annoy_store.schema import open_store
 
     store = open_store(load_settings(ctx).store, create=create)
     ctx.call_on_close(store.close)

@@ -30,7 +30,7 @@ from .run import bounds_options, settings_options
 
 if TYPE_CHECKING:
     from annoy_store.batching.held import Held
-    from annoy_store.database import Store
+    from annoy_store.engines import Store
     from annoy_store.settings import RunSettings
 
 COLUMNS = (

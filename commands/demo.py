@@ -22,11 +22,14 @@ import click
 from sqlalchemy import text
 
 from annoy_store import ingesting
-from annoy_store.database import Store, open_store
-from annoy_store.exporting.export import ExportReport, ExportRequest, export
+from annoy_store.display import Display
+from annoy_store.engines import Store
+from annoy_store.exporting.export import export
+from annoy_store.exporting.request import ExportReport, ExportRequest
 from annoy_store.ingesting import Tally, Wish, ingest
-from annoy_store.policies import set_policy
-from annoy_store.running import Display, run
+from annoy_store.policy_rows import set_policy
+from annoy_store.running import run
+from annoy_store.schema import open_store
 from annoy_store.stages import PIPELINE
 from annoy_store.standing import standing
 

@@ -27,7 +27,7 @@ from typing import Any
 
 import click
 
-from annoy_store import database
+from annoy_store import engines, schema
 from annoy_store.contracts import Limits, Program
 from annoy_store.errors import AnnoyError, UsageError
 from annoy_store.settings import RunSettings
@@ -111,24 +111,24 @@ def _packages() -> Finding:
 
 
 def _library() -> Finding:
-    words = database.library()
+    words = engines.library()
     old = "older" in words
     return Finding("sqlite", WARNING if old else OK, words, "pip install pysqlite3" if old else "")
 
 
 def _store(url: str) -> Finding:
-    store = database.connect(url)
+    store = engines.connect(url)
     try:
         if store.path is not None and not store.path.exists():
             return Finding("store", WARNING, f"none at {store} yet", "annoy ingest PATH makes it")
-        database.open_store(url).close()
-        return Finding("store", OK, f"{store}, schema {database.newest_revision()}")
+        schema.open_store(url).close()
+        return Finding("store", OK, f"{store}, schema {schema.newest_revision()}")
     finally:
         store.close()
 
 
 def _disk(url: str) -> Finding:
-    path = database.connect(url).path
+    path = engines.connect(url).path
     here = path.resolve().parent if path else Path.cwd()
     if not here.is_dir():
         return Finding("disk", BROKEN, f"{here} is not there", "make the folder, or use --store")

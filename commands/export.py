@@ -166,8 +166,8 @@ def command(ctx: click.Context, /, form: str, folder: Path, as_json: bool, **giv
 
 
 def _request(form: str, folder: Path, given: dict[str, Any]) -> Any:
-    from annoy_store.exporting.export import ExportRequest
     from annoy_store.exporting.publishing import Packing
+    from annoy_store.exporting.request import ExportRequest
     from annoy_store.exporting.selecting import Selection
     from annoy_store.exporting.splitting import parse_splitting
 

@@ -23,7 +23,7 @@ import click
 from annoy_store import teachers
 from annoy_store.forecasting import Forecast, forecast, latest_prices
 from annoy_store.history import learn
-from annoy_store.policies import changed_policy, load_policy
+from annoy_store.policy_rows import changed_policy, load_policy
 from annoy_store.settings import Policy
 
 from ._shared import json_option, load_settings, print_json, print_table, say, store_of

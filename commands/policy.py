@@ -20,8 +20,8 @@ import click
 
 from annoy_store import wording
 from annoy_store.counting import funnel
-from annoy_store.database import Store
-from annoy_store.policies import load_policy, set_policy
+from annoy_store.engines import Store
+from annoy_store.policy_rows import load_policy, set_policy
 from annoy_store.settings import Policy
 from annoy_store.stages import PIPELINE
 

@@ -22,7 +22,7 @@ import click
 from annoy_store import teachers
 from annoy_store.forecasting import Forecast, forecast, latest_prices
 from annoy_store.history import learn
-from annoy_store.policies import load_policy
+from annoy_store.policy_rows import load_policy
 from annoy_store.rejudging import ABOUT, count_redone, redo, subjects
 
 from ._shared import json_option, load_settings, print_json, say, store_of

@@ -107,7 +107,7 @@ def command(
 
         ctx.invoke(plan, as_json=as_json)
         return
-    from annoy_store.running import Display
+    from annoy_store.display import Display
 
     store = store_of(ctx)
     display = Display(quiet=bool(ctx.find_root().params.get("quiet")))

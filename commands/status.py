@@ -20,9 +20,10 @@ from typing import Any
 
 import click
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
+from annoy_store.spend import Usage
 from annoy_store.stages import PIPELINE
-from annoy_store.standing import Standing, Usage, standing
+from annoy_store.standing import Standing, standing
 
 from ._shared import json_option, on_terminal, print_json, print_table, store_of
 

@@ -26,7 +26,7 @@ from dataclasses import asdict
 import click
 from sqlalchemy import Connection
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.purging import purge
 from annoy_store.stages import PIPELINE

@@ -11,7 +11,8 @@ import os
 from alembic import context
 from sqlalchemy import Connection, inspect, text
 
-from annoy_store.database import Store, connect, newest_revision, schema_change
+from annoy_store.engines import Store, connect
+from annoy_store.schema import newest_revision, schema_change
 from annoy_store.tables import metadata
 from annoy_store.views import create_views, drop_views
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select
 
 from annoy_store.asking import planned_calls, prompt, turn
 from annoy_store.contracts import New
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.identity import compact, digest
 from annoy_store.tables import pair_checks, responses, sample_origins, teachers, variants, verdicts
 from annoy_store.wording import load

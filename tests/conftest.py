@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from annoy_store.database import Store, open_store
+from annoy_store.engines import Store
+from annoy_store.schema import open_store
 from tests.databases import Databases, administer, servers_folder
 
 HASTE = ("fsync = off", "full_page_writes = off")  # the server may be killed, the machine is not

@@ -29,8 +29,8 @@ from sqlalchemy import BigInteger, bindparam, func, select, update
 from annoy_store import desk, ledger, places, workforce
 from annoy_store.contracts import New, Outcome, Row, Stage, Tools
 from annoy_store.counting import funnel
-from annoy_store.database import Store, clock, connect
-from annoy_store.engines import is_transient
+from annoy_store.database import clock
+from annoy_store.engines import Store, connect, is_transient
 from annoy_store.errors import LostClaim
 from annoy_store.settings import RunSettings
 from annoy_store.tables import calls, executions, jobs, responses, samples, sources, workers

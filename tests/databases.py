@@ -20,7 +20,8 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from annoy_store.database import Store, connect, open_store, upgrade
+from annoy_store.engines import Store, connect
+from annoy_store.schema import open_store, upgrade
 from annoy_store.tables import metadata, teachers
 
 MEMORY, ROOM = Path("/dev/shm"), 2_000_000_000  # where a server lies best, with so many bytes free

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, event
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from annoy_store.asking import planned_calls, prompt, turn
 from annoy_store.contracts import New
 from annoy_store.identity import compact, digest
-from annoy_store.stages.parse import new_origin, new_sample
+from annoy_store.sample_rows import new_origin, new_sample
 from annoy_store.tables import io_pairs, origins, responses, sources
 from annoy_store.wording import load
 from annoy_store.writing import write

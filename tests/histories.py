@@ -6,7 +6,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from annoy_store.contracts import New
 from annoy_store.counting import count
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.tables import (
     attempts,
     calls,

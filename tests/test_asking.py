@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import func, select
 
 from annoy_store.asking import plan_more
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.tables import calls
 from annoy_store.writing import write
 from tests import given

@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import func, select
 
 from annoy_store.asking import ask
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.ledger import requeue
 from annoy_store.tables import attempts, calls, jobs, prompts, responses
 from annoy_store.wording import load

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from annoy_store.behaving import _fingerprint, _parameters, _sketch, compare
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.nearness.clustering import cluster
 from annoy_store.sandbox import LocalSandbox, open_sandbox
 from annoy_store.tables import behaviours, clusters, probes, samples

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select, update
 
 from annoy_store.budgeting import Purse, open_budget
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import NotNow, UsageError
 from annoy_store.running import Done, run
 from annoy_store.settings import RunSettings
-from annoy_store.standing import usage_above
+from annoy_store.spend import usage_above
 from annoy_store.tables import budgets, jobs, responses
 from annoy_store.workforce import enlist, retire
 from annoy_store.writing import write
@@ -205,7 +205,7 @@ def test_workers_that_share_a_budget_never_exceed_it(
 def shared(_sqlite_template: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     import shutil
 
-    from annoy_store.database import open_store
+    from annoy_store.schema import open_store
 
     path = tmp_path_factory.mktemp("budgets") / "store.db"
     shutil.copy(_sqlite_template, path)

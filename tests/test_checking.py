@@ -9,7 +9,9 @@ import pytest
 from sqlalchemy import delete, text, update
 
 from annoy_store.checking import check, recount
-from annoy_store.database import Store, insert_new, open_store
+from annoy_store.database import insert_new
+from annoy_store.engines import Store
+from annoy_store.schema import open_store
 from annoy_store.stages import PIPELINE
 from annoy_store.tables import (
     counters,

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from annoy_store.checking import check
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.moving.contents import contents, differences
 from annoy_store.stages import PIPELINE
 from annoy_store.workforce import process_start

@@ -15,22 +15,11 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from annoy_store import database
-from annoy_store.database import (
-    Store,
-    add,
-    among,
-    clock,
-    insert_from,
-    insert_new,
-    now,
-    open_store,
-    put,
-    reserve_ids,
-    sqlite_module,
-)
-from annoy_store.engines import is_transient
+from annoy_store import engines
+from annoy_store.database import add, among, clock, insert_from, insert_new, now, put, reserve_ids
+from annoy_store.engines import Store, is_transient, sqlite_module
 from annoy_store.errors import StoreError, UsageError
+from annoy_store.schema import open_store
 from annoy_store.tables import counters, hidden, jobs, origins, sources, watermarks, workers
 from annoy_store.writing import write
 from tests.given import source
@@ -51,7 +40,7 @@ def count(store: Store, table: Any) -> int:
 @pytest.mark.parametrize("url", ["nonsense", "mysql://host/x", "sqlite://", "oracle://x/y"])
 def test_a_url_that_cannot_be_used_says_which_can(url: str) -> None:
     with pytest.raises(UsageError, match=r"sqlite:///FILE"):
-        database.connect(url)
+        engines.connect(url)
 
 
 def test_a_missing_store_is_not_made_by_looking(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import func, select, text
 
-from annoy_store.database import Store, connect
+from annoy_store.engines import Store, connect
 from annoy_store.tables import jobs, metadata, sources, teachers
 from tests.databases import Databases
 from tests.toys import TOYS, ToyWorker, add_sources

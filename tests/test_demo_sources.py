@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import annoy_store.identity
-from annoy_store import parsing, wording
+from annoy_store import final_answer, parsing, wording
 from annoy_store.contracts import Limits, Program, Ran, Request, Sandbox
 from annoy_store.sandbox import open_sandbox
 from annoy_store.settings import RunSettings
@@ -115,7 +115,7 @@ def turns(made: parsing.ParsedSample, ran: Ran, teacher: tracer.Tracer) -> tuple
     for number in range(2):
         asked = asyncio.run(teacher.ask(Request(number, "predict_output", messages, 0)))
         assert asked.answer is not None
-        found = parsing.final_answer(asked.answer.text, "output")
+        found = final_answer.final_answer(asked.answer.text, "output")
         right.append(found is not None and found.value == json.loads(ran.output or "null"))
         if right[-1]:
             break

@@ -9,7 +9,7 @@ from sqlalchemy import insert, select
 
 from annoy_store import parsing
 from annoy_store.contracts import New
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.failures import SUBJECTS, failures, top
 from annoy_store.hints import hint, package
 from annoy_store.matching import KINDS

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import func, select
 
 from annoy_store.checking import check
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.fleet import Group, groups_of, runs_code, url_for
 from annoy_store.ledger import in_state

@@ -9,7 +9,7 @@ from sqlalchemy import func, insert, select, text
 
 from annoy_store import history
 from annoy_store.counting import count
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.forecasting import (
     Asking,
     Forecast,
@@ -21,7 +21,8 @@ from annoy_store.forecasting import (
 )
 from annoy_store.history import History, Spent, learn
 from annoy_store.planning import plan_all
-from annoy_store.policies import changed_policy, draw_up, load_policy
+from annoy_store.policies import draw_up
+from annoy_store.policy_rows import changed_policy, load_policy
 from annoy_store.rejudging import count_redone, redo
 from annoy_store.settings import Policy
 from annoy_store.stages import PIPELINE

@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy import insert, select, text
 
 from annoy_store import goals
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.hands import Hands
 from annoy_store.pricing import Price, enter_prices, price_of, published
 from annoy_store.running import run
 from annoy_store.settings import RunSettings
-from annoy_store.standing import usage_above
+from annoy_store.spend import usage_above
 from annoy_store.tables import attempts, calls, prices, teachers
 from annoy_store.writing import write
 from tests.provider import Provider

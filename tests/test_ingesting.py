@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from annoy_store import ingesting
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.identity import clean, digest
 from annoy_store.ingesting import Tally, Wish, ahead, ingest, metadata
-from annoy_store.policies import set_policy
+from annoy_store.policy_rows import set_policy
 from annoy_store.tables import origins, sources
 
 

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, func, select, text, update
 from annoy_store import ledger
 from annoy_store.contracts import New, Outcome, done, failed, rejected
 from annoy_store.counting import fold_counters, funnel
-from annoy_store.database import Store, insert_new
+from annoy_store.database import insert_new
+from annoy_store.engines import Store
 from annoy_store.errors import LostClaim
 from annoy_store.ledger import Claim, Ended
 from annoy_store.policies import Agenda

@@ -15,16 +15,9 @@ from sqlalchemy import Connection, create_engine, inspect, select, text
 from sqlalchemy.engine import make_url
 
 from annoy_store import schema
-from annoy_store.database import (
-    Store,
-    connect,
-    downgrade,
-    newest_revision,
-    open_store,
-    revision,
-    upgrade,
-)
+from annoy_store.engines import Store, connect
 from annoy_store.errors import StoreError
+from annoy_store.schema import downgrade, newest_revision, open_store, revision, upgrade
 from annoy_store.tables import metadata, sources
 from annoy_store.views import VIEWS
 from annoy_store.writing import write

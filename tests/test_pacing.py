@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import func, select, update
 
 from annoy_store.contracts import TeacherIdentity
-from annoy_store.database import Store, clock
+from annoy_store.database import clock
 from annoy_store.endpoints.budget import BURST_SECONDS, Budget, Stretch
+from annoy_store.engines import Store
 from annoy_store.pacing import SharedTimeline
 from annoy_store.tables import attempts, budgets
 from tests.provider import Provider

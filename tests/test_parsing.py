@@ -16,8 +16,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from annoy_store.braces import Braces
+from annoy_store.final_answer import final_answer
 from annoy_store.literals import Found
-from annoy_store.parsing import SECTIONS, Fault, ParsedSample, final_answer, sections
+from annoy_store.parsing import SECTIONS, Fault, ParsedSample, sections
 
 UNHURRIED = settings(deadline=None)  # how fast a machine is belongs in no test
 

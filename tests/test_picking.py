@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from sqlalchemy import insert, select
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.picking import pick
 from annoy_store.tables import jobs, sources, verdicts

@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import func, select
 
 from annoy_store.contracts import New
-from annoy_store.database import Store
-from annoy_store.exporting.export import ExportRequest, export
+from annoy_store.engines import Store
+from annoy_store.exporting.export import export
+from annoy_store.exporting.request import ExportRequest
 from annoy_store.running import Done, run
 from annoy_store.settings import RunSettings
 from annoy_store.tables import attempts, io_pairs, metadata, responses, verdicts

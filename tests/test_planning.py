@@ -12,10 +12,12 @@ from sqlalchemy import Connection, delete, func, select
 from annoy_store import ledger, planning
 from annoy_store.contracts import New, done
 from annoy_store.counting import funnel
-from annoy_store.database import Store, insert_new, settled_upto
+from annoy_store.database import insert_new, settled_upto
+from annoy_store.engines import Store
 from annoy_store.ledger import Claim
 from annoy_store.planning import count_wanted, look_again, plan_all, plan_new, plan_page, replan
-from annoy_store.policies import draw_up, load_policy, set_policy
+from annoy_store.policies import draw_up
+from annoy_store.policy_rows import load_policy, set_policy
 from annoy_store.stages import PIPELINE, STAGES
 from annoy_store.tables import calls, counters, horizons, jobs, sources, watermarks
 from annoy_store.workforce import enlist

@@ -24,9 +24,9 @@ from pathlib import Path
 import pytest
 
 from annoy_store.checking import check
-from annoy_store.database import Store, open_store
-from annoy_store.engines import sqlite_module
+from annoy_store.engines import Store, sqlite_module
 from annoy_store.moving.contents import differences
+from annoy_store.schema import open_store
 from annoy_store.writing import write
 from tests.provider import Provider
 from tests.test_crash import asked_of, held, started

@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import func, select, text
 
 from annoy_store.contracts import New
-from annoy_store.database import Store
-from annoy_store.policies import set_policy
+from annoy_store.engines import Store
+from annoy_store.policy_rows import set_policy
 from annoy_store.running import run
 from annoy_store.settings import RunSettings
 from annoy_store.tables import VERDICTS, attempts, calls, responses, teachers, turns, verdicts

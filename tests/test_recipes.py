@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 
 from annoy_store.checking import check
 from annoy_store.counting import funnel
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.ledger import in_state
 from annoy_store.tables import jobs, workers
 from annoy_store.workforce import ALIVE

@@ -16,11 +16,12 @@ from annoy_store import ledger, workforce
 from annoy_store.asking import plan_more
 from annoy_store.contracts import Answer, Asked, Attempt, New, Outcome, Request, Tools
 from annoy_store.counting import funnel
-from annoy_store.database import Store, open_store
+from annoy_store.engines import Store
 from annoy_store.ledger import Claim, Ended
 from annoy_store.planning import plan_all
 from annoy_store.policies import Agenda, draw_up
 from annoy_store.reconciling import Imbalance, reconcile, tokens
+from annoy_store.schema import open_store
 from annoy_store.settings import Policy
 from annoy_store.stages import PIPELINE, complete
 from annoy_store.tables import attempts, calls, jobs, pair_checks, responses, verdicts

@@ -7,9 +7,10 @@ from sqlalchemy import select
 from annoy_store import ledger
 from annoy_store.contracts import Outcome
 from annoy_store.counting import funnel
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.planning import plan_all, replan
-from annoy_store.policies import Agenda, draw_up, set_policy
+from annoy_store.policies import Agenda, draw_up
+from annoy_store.policy_rows import set_policy
 from annoy_store.stages import PIPELINE, STAGES
 from annoy_store.tables import jobs
 from annoy_store.workforce import enlist

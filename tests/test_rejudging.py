@@ -10,10 +10,10 @@ from hypothesis import given as hypothesis_given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, select, update
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.ingesting import Wish, ingest
-from annoy_store.policies import set_policy
+from annoy_store.policy_rows import set_policy
 from annoy_store.rejudging import (
     compared,
     count_redone,

@@ -14,7 +14,7 @@ from hypothesis import given as drawn_from
 from hypothesis import strategies as st
 from sqlalchemy import insert
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.reports import FIGURES, draw_all, gather, report, write_pictures
 from annoy_store.reports.charts import Bar, Dot, Heat, Panel, bars, heat, panels

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
-from annoy_store.database import Store
 from annoy_store.edges import EDGES, KINDS, TABLES
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.showing import Lineage, lineage
 from annoy_store.tables import jobs, responses, samples, sources, turns

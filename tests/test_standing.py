@@ -10,9 +10,11 @@ from sqlalchemy import insert, update
 
 from annoy_store import ledger, workforce
 from annoy_store.counting import count
-from annoy_store.database import Store, now
+from annoy_store.database import now
+from annoy_store.engines import Store
+from annoy_store.spend import Usage
 from annoy_store.stages import PIPELINE
-from annoy_store.standing import Standing, Usage, standing
+from annoy_store.standing import Standing, standing
 from annoy_store.tables import attempts, calls, jobs, prices, prompts, teachers, workers
 from tests import given as make
 from tests.toys import add_sources, plan

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, select, text
 
 from annoy_store.checking import check
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.ingesting import Wish, ingest
 from annoy_store.planning import plan_all

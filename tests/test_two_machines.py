@@ -15,8 +15,9 @@ import pytest
 from sqlalchemy import func, select, text
 
 from annoy_store.counting import funnel
-from annoy_store.database import Store, connect, upgrade
+from annoy_store.engines import Store, connect
 from annoy_store.ledger import in_state
+from annoy_store.schema import upgrade
 from annoy_store.tables import jobs, workers
 from annoy_store.workforce import ALIVE
 from annoy_store.writing import write

@@ -18,7 +18,7 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 pytest.importorskip("jinja2")
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.tables import responses, verdicts
 from annoy_store.viewing import application, listen, paging

@@ -14,7 +14,7 @@ from sqlalchemy import event, func, select, text, update
 from annoy_store import desk
 from annoy_store.contracts import New, Outcome, Row, Tools, done
 from annoy_store.counting import funnel
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import LostClaim, SandboxError, StopRun
 from annoy_store.tables import jobs, prompts, responses, samples, workers
 from annoy_store.worker import Progress, by_stage

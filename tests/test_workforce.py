@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from annoy_store import ledger
 from annoy_store.counting import funnel
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import LostClaim
 from annoy_store.ledger import Claim
 from annoy_store.policies import Agenda

@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 
 from annoy_store.contracts import New
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.tables import NATURAL_KEYS, attempts, io_pairs, metadata, origins, sources
 from annoy_store.writing import write
 from tests.given import NOW, asked, io_pair, origin, response, sample, source

@@ -14,12 +14,12 @@ from sqlalchemy import Connection, select
 
 from annoy_store.asking import ask
 from annoy_store.contracts import New, Outcome, Row, Stage, Tools, done
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.lanes import AskingLane, ThreadLane
 from annoy_store.planning import plan_all
-from annoy_store.policies import Agenda, draw_up, utc_now
+from annoy_store.policies import Agenda, draw_up
+from annoy_store.sample_rows import new_origin, new_sample
 from annoy_store.settings import Policy, RunSettings
-from annoy_store.stages.parse import new_origin, new_sample
 from annoy_store.tables import (
     calls,
     prompts,
@@ -29,6 +29,7 @@ from annoy_store.tables import (
     sources,
     turns,
 )
+from annoy_store.timestamps import utc_now
 from annoy_store.wording import load
 from annoy_store.worker import Worker
 from annoy_store.writing import write

@@ -13,10 +13,9 @@ from sqlalchemy import ColumnElement
 from annoy_store.batching.held import OPEN, Held, Office, change, held
 from annoy_store.budgeting import caps, open_budget
 from annoy_store.contracts import TURN_KINDS
-from annoy_store.database import Store
 from annoy_store.endpoints.faults import Fault
 from annoy_store.endpoints.presets import normal_url, resolve
-from annoy_store.hands import BATCH, enter_teacher
+from annoy_store.engines import Store
 from annoy_store.lease import Lease
 from annoy_store.planning import plan_page
 from annoy_store.policies import draw_up
@@ -24,6 +23,7 @@ from annoy_store.pricing import price_of
 from annoy_store.settings import RunSettings
 from annoy_store.stages import PIPELINE
 from annoy_store.stages.complete import STAGE
+from annoy_store.teacher_rows import BATCH, enter_teacher
 from annoy_store.teachers import choice
 from annoy_store.teachers.batch import BatchTeacher
 from annoy_store.thrift import LONGEST_ANSWER

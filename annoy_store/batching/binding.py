@@ -32,11 +32,11 @@ from annoy_store.batching.lines import question
 from annoy_store.budgeting import batch_price, book, room
 from annoy_store.contracts import Outcome, Row, rejected
 from annoy_store.ledger import IN_BATCH, Claim, Ended
-from annoy_store.policies import utc_now
 from annoy_store.stages.complete import STAGE, request_of
 from annoy_store.tables import batch_items, batches, budgets
 from annoy_store.teachers.batch import BatchTeacher
 from annoy_store.thrift import most_prompt_tokens
+from annoy_store.timestamps import utc_now
 
 MOST_LINES = 50_000
 MOST_BYTES = 200_000_000

@@ -13,13 +13,13 @@ from annoy_store.batching.collecting import adopt, collect
 from annoy_store.batching.held import Held
 from annoy_store.batching.sending import hand_in
 from annoy_store.batching.taking import finish
-from annoy_store.database import Store
 from annoy_store.endpoints.faults import Fault
 from annoy_store.endpoints.presets import normal_url, place
+from annoy_store.engines import Store
 from annoy_store.errors import StopRun, UsageError
-from annoy_store.policies import utc_now
 from annoy_store.settings import RunSettings
 from annoy_store.tables import batches
+from annoy_store.timestamps import utc_now
 
 LONGEST_PAUSE = 600.0
 _SLOWER = 1.5

@@ -25,8 +25,8 @@ from annoy_store.contracts import Outcome, failed
 from annoy_store.database import clock
 from annoy_store.endpoints.faults import Fault
 from annoy_store.endpoints.remote import Complaint, Remote
-from annoy_store.policies import utc_now
 from annoy_store.tables import batches
+from annoy_store.timestamps import utc_now
 
 LOOK_AGAIN_SECONDS = 5.0  # a provider's list may lag behind what it has just made
 SLACK = timedelta(hours=1)  # between our clock and the provider's

@@ -28,7 +28,7 @@ from annoy_store.batching.held import OPEN, Held, Office, held, open_calls, take
 from annoy_store.batching.lines import Reply, replies
 from annoy_store.batching.taking import Taken, finish, take
 from annoy_store.budgeting import told_reached
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.settings import RunSettings
 from annoy_store.tables import batches

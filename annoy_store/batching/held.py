@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, literal_column, select, update
 
 from annoy_store.budgeting import batch_price, book
-from annoy_store.database import Store, clock, listed
+from annoy_store.database import clock, listed
+from annoy_store.engines import Store
 from annoy_store.lease import Lease
-from annoy_store.policies import Agenda, utc_now
+from annoy_store.policies import Agenda
 from annoy_store.tables import batch_items, batches, budgets, teachers
+from annoy_store.timestamps import utc_now
 from annoy_store.workforce import present
 
 OPEN = batches.c.state != literal_column("'ended'")

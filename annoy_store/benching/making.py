@@ -21,7 +21,7 @@ from pydantic import AfterValidator, TypeAdapter
 from sqlalchemy import BigInteger, Connection, Select, Text, column, select, table
 
 from annoy_store.benching.answers import Difficulty, as_row, read_lines
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.identity import compact, digest
 from annoy_store.settings import DEFAULT_SALT

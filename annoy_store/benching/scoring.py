@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from annoy_store import matching, parsing
+from annoy_store import final_answer, matching
 from annoy_store.benching.answers import Scored, Status, asker
 from annoy_store.benching.intervals import clustered, difference, mcnemar, wilson
 from annoy_store.benching.making import Item
@@ -68,7 +68,7 @@ async def ask_all(
 
 def judge(item: Item, answer: Answer, asked: Mapping[str, Any]) -> Scored:
     """Judge an answer of `asked` by the rule of the pipeline."""
-    found = parsing.final_answer(answer.text, "output")
+    found = final_answer.final_answer(answer.text, "output")
     if found is None:
         return _scored(item, asked, "no_answer", answer, None)
     right = matching.same(json.loads(item.output), found.value)

@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
-from annoy_store import literals, matching, parsing
+from annoy_store import final_answer, literals, matching
 from annoy_store.checkers.feedback import kept, no_answer, quoted, what_happened
 from annoy_store.contracts import Judgement, Program, Ran, Sandbox
 from annoy_store.errors import SandboxError
@@ -49,7 +49,7 @@ def check(
     policy: Policy,
 ) -> Judgement:
     """Judge a predicted input by running the code with it. Raises SandboxError."""
-    found = parsing.final_answer(answer_text, "input")
+    found = final_answer.final_answer(answer_text, "input")
     if found is None:
         return no_answer("input", finish_reason)
     predicted = kept(found.text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from annoy_store import matching, parsing
+from annoy_store import final_answer, matching
 from annoy_store.checkers.feedback import kept, no_answer, quoted
 from annoy_store.contracts import Judgement, Program, Sandbox
 from annoy_store.settings import Policy
@@ -29,7 +29,7 @@ def check(
     policy: Policy,
 ) -> Judgement:
     """Judge a predicted output: `correct`, `wrong` or `no_answer`. Opens no sandbox."""
-    found = parsing.final_answer(answer_text, "output")
+    found = final_answer.final_answer(answer_text, "output")
     if found is None:
         return no_answer("output", finish_reason)
     rule = (policy.tolerance, policy.same_integer_part)

@@ -18,10 +18,10 @@ from typing import Any, Final, TypeVar
 import httpx2
 from openai import APIConnectionError, APIStatusError, APITimeoutError, DefaultHttpxClient, OpenAI
 
-from annoy_store.endpoints.certificates import trusted
 from annoy_store.endpoints.faults import Fault, of_status, scrub
 from annoy_store.endpoints.presets import Endpoint
 from annoy_store.endpoints.remote import URL, Complaint, Remote
+from annoy_store.endpoints.transport import trusted
 
 WINDOW: Final = "24h"
 MARK = "annoy_batch"  # the key of the metadata that holds the store's name of a batch

@@ -15,8 +15,8 @@ import duckdb
 import pyarrow as pa
 from sqlalchemy import Connection, select
 
-from annoy_store.database import Store
 from annoy_store.duck import arrow_table, open_duck
+from annoy_store.engines import Store
 from annoy_store.exporting import neighbours, publications, selecting, splitting, tokens
 from annoy_store.exporting.attributes import fetch, mentioned
 from annoy_store.exporting.facts import facts
@@ -25,11 +25,11 @@ from annoy_store.exporting.gathering import gather
 from annoy_store.exporting.gathering_samples import gather_samples
 from annoy_store.exporting.increments import Line, line_to_add_to, mark_published, seen
 from annoy_store.exporting.shaping import Shape, plan_columns, shape_of
-from annoy_store.policies import load_policy
+from annoy_store.policy_rows import load_policy
 from annoy_store.tables import hidden
 
 if TYPE_CHECKING:
-    from annoy_store.exporting.export import ExportRequest
+    from annoy_store.exporting.request import ExportRequest
 
 _SPLIT_ORDER = "CASE split WHEN 'train' THEN 0 WHEN 'validation' THEN 1 ELSE 2 END"
 

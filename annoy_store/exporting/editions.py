@@ -7,16 +7,17 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from annoy_store.database import Store, newest_revision
+from annoy_store.engines import Store
 from annoy_store.exporting import publications
 from annoy_store.exporting.choosing import Choice
 from annoy_store.exporting.formats import Format
 from annoy_store.exporting.publishing import Packing, Written
 from annoy_store.exporting.selecting import Selection
 from annoy_store.identity import canonical, digest
+from annoy_store.schema import newest_revision
 
 if TYPE_CHECKING:
-    from annoy_store.exporting.export import ExportRequest
+    from annoy_store.exporting.request import ExportRequest
 
 
 def tell(

@@ -18,16 +18,16 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
 import pyarrow as pa
 
-from annoy_store.database import Store
 from annoy_store.duck import no_collection, open_duck
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.exporting import publications
 from annoy_store.exporting.cards import Told, write_cards, write_retractions
@@ -36,7 +36,6 @@ from annoy_store.exporting.editions import edition_of, tell
 from annoy_store.exporting.formats import Format, load_format
 from annoy_store.exporting.ordering import Ordering
 from annoy_store.exporting.publishing import (
-    Packing,
     Written,
     check_folder,
     check_packing,
@@ -44,54 +43,12 @@ from annoy_store.exporting.publishing import (
     publish,
     write_split,
 )
-from annoy_store.exporting.selecting import Selection
+from annoy_store.exporting.request import ExportReport, ExportRequest
 from annoy_store.exporting.shaping import stream_schema
-from annoy_store.exporting.splitting import Splitting, parse_splitting
+from annoy_store.exporting.splitting import parse_splitting
 from annoy_store.exporting.streaming import stream
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class ExportRequest:
-    """One export: its format (a name, or the path of a `.sql` file), its folder, and choices.
-
-    `since` names the export that this one adds to. `threads` never changes what is written.
-    """
-
-    format: str
-    folder: Path
-    selection: Selection = field(default_factory=Selection)
-    packing: Packing = field(default_factory=Packing)
-    splitting: Splitting | None = None
-    since: str | None = None
-    dry_run: bool = False
-    threads: int = 1
-
-
-@dataclass(frozen=True)
-class ExportReport:
-    """What an export did: how many subjects there were, what each rule turned down, what came.
-
-    `export_id` and `folder` are None when nothing was written: a dry run, or not one row.
-    `known` says that these very bytes had been published before.
-    """
-
-    format: str
-    subjects: int
-    removed: Mapping[str, int]
-    rows: Mapping[str, int]
-    retractions: Mapping[str, int]
-    files: tuple[Written, ...] = ()
-    folder: Path | None = None
-    export_id: int | None = None
-    digest: str | None = None
-    known: bool = False
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def n_rows(self) -> int:
-        return sum(self.rows.values())
 
 
 def export(store: Store, request: ExportRequest, say: Say = lambda words: None) -> ExportReport:

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import duckdb
-from sqlalchemy import BigInteger, Connection, Select, Text, column, func, select, table
+from sqlalchemy import Connection, func, select
 
-from annoy_store.database import among
 from annoy_store.duck import pour
 from annoy_store.tables import sample_origins, samples
-
-_current_pairs = table(
-    "v_current_pairs", column("sample_id", BigInteger), column("position", BigInteger),
-    column("input_digest", Text), column("status", Text), column("input", Text),
-    column("output", Text),
-)  # fmt: skip
-
-
-def stable_pairs(connection: Connection, sample_ids: Sequence[int]) -> Select[int, str, str, str]:
-    """Sample id, input, output and the input's digest of pairs that hold, by sample, in order."""
-    pairs = _current_pairs.c
-    return (
-        select(pairs.sample_id, pairs.input, pairs.output, pairs.input_digest)
-        .where(among(connection, pairs.sample_id, sample_ids), pairs.status == "stable")
-        .order_by(pairs.sample_id, pairs.position, pairs.input_digest)
-    )
+from annoy_store.wanting import _current_pairs
 
 
 def gather_samples(duck: duckdb.DuckDBPyConnection, connection: Connection) -> None:

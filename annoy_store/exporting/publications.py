@@ -20,10 +20,11 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Select, delete, func, insert, not_, select, update
 
-from annoy_store.database import Store, among, insert_new
+from annoy_store.database import among, insert_new
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
-from annoy_store.policies import utc_now
 from annoy_store.tables import export_rows, exports, retractions
+from annoy_store.timestamps import utc_now
 
 ROWS_AT_ONCE = 50_000
 LedgerRow = tuple[int | None, int | None, str | None, str]  # chain, sample, split, state

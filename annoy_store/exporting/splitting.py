@@ -22,12 +22,13 @@ import duckdb
 import pyarrow as pa
 from sqlalchemy import Connection, delete, exists, select
 
-from annoy_store.database import Store, among, insert_new
+from annoy_store.database import among, insert_new
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.nearness.clustering import cluster
-from annoy_store.policies import utc_now
 from annoy_store.settings import DEFAULT_SALT
 from annoy_store.tables import clusters, samples, splits
+from annoy_store.timestamps import utc_now
 
 SPLITS = ("train", "validation", "test")
 ASIDE = "aside"

@@ -20,10 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Column, Connection, Select, select
 
-from annoy_store.database import Store, listed
+from annoy_store.database import listed
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
-from annoy_store.exporting.gathering_samples import stable_pairs
 from annoy_store.exporting.shaping import PAIR, Field, Shape, fields, plan_columns, stream_schema
+from annoy_store.wanting import stable_pairs
 
 _FEWEST, _MOST, _BYTES = 512, 8192, 24 << 20  # of one page
 

@@ -18,16 +18,17 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from annoy_store import parsing
-from annoy_store.asking import prompt, teacher_digest, turn
+from annoy_store.asking import prompt, turn
 from annoy_store.contracts import New
 from annoy_store.data_files import Bad
 from annoy_store.database import among
 from annoy_store.identity import canonical, clean, digest
 from annoy_store.importing.answers import Step, Talk
 from annoy_store.importing.subjects import Abouts, Session, Subject
-from annoy_store.policies import utc_now
-from annoy_store.stages.parse import FUNCNAME, new_origin, new_sample
+from annoy_store.sample_rows import FUNCNAME, new_origin, new_sample
 from annoy_store.tables import calls, prompts, responses, teachers, verdicts
+from annoy_store.teacher_rows import teacher_digest
+from annoy_store.timestamps import utc_now
 from annoy_store.wording import Template
 
 IMPORTED = Template("imported", "", "")

@@ -19,7 +19,6 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from annoy_store import literals
-from annoy_store.importing.docstrings import prose, written
 
 _TALK = {"print", "unittest.main", "doctest.testmod", "pytest.main"}
 _TEST_NAME = re.compile(r"test(_|$)")
@@ -227,3 +226,37 @@ def _runs(text: _Text, spans: Sequence[tuple[int, int]]) -> list[list[int]]:
 
 def _without(text: _Text, node: ast.Constant) -> Edit:
     return text.start(node), text.end(node), written(prose(str(node.value))).encode()
+
+
+_EXAMPLE = re.compile(r"(?m)^[ \t]*>>>.*(?:\n(?![ \t]*$).*)*")  # up to a blank line
+
+
+_HEADING = re.compile(
+    r"(?im)^[ \t]*(?:examples?|doctests?|tests?):{0,2}[ \t]*(?:\n[ \t]*[-=~]{3,}[ \t]*)?$"
+)
+
+
+_MANY_BLANKS = re.compile(r"\n(?:[ \t]*\n){2,}")
+
+
+def prose(docstring: str) -> str:
+    """Return a docstring without its examples and the headings above them."""
+    if not _EXAMPLE.search(docstring):
+        return docstring
+    words = _HEADING.sub("", _EXAMPLE.sub("", docstring))
+    words = _MANY_BLANKS.sub("\n\n", words).rstrip()
+    end = re.search(r"\n[ \t]*\Z", docstring)
+    return words + end[0] if words and end else words
+
+
+def written(value: str) -> str:
+    """Return the literal of `value`, as docstrings are written if it can be."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    raw = f'r"""{value}"""' if "\\" in value else f'"""{value}"""'
+    for literal in (raw, f'"""{escaped}"""'):
+        try:
+            if ast.literal_eval(literals.tree(literal, "eval")) == value:
+                return literal
+        except (SyntaxError, ValueError):
+            continue
+    return repr(value)

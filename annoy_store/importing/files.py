@@ -23,7 +23,8 @@ from sqlalchemy import Connection, select
 
 from annoy_store.contracts import New
 from annoy_store.data_files import EXAMPLES, Bad, Place
-from annoy_store.database import Store, among, analyse
+from annoy_store.database import among, analyse
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.identity import digest
 from annoy_store.importing.answers import Talk, read_batch, read_chain, read_talk

@@ -27,11 +27,10 @@ from dataclasses import dataclass
 
 from annoy_store import literals
 from annoy_store.contracts import New
-from annoy_store.importing.cutting import Damaged, cut, with_plain_lines
-from annoy_store.importing.docstrings import prose
+from annoy_store.importing.cutting import Damaged, cut, prose, with_plain_lines
 from annoy_store.importing.examples import Example, Functions, asserts, doctests, names_of
 from annoy_store.importing.samples import Pair, as_pair, new_pair
-from annoy_store.stages.parse import FUNCNAME, new_sample
+from annoy_store.sample_rows import FUNCNAME, new_sample
 
 FEWEST = 2
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Table, func, select
 
 from annoy_store.data_files import Refusals
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.tables import (
     calls,
     io_pairs,

@@ -23,7 +23,8 @@ from sqlalchemy import Column, Connection, Select, exists, literal_column, selec
 from annoy_store import parsing
 from annoy_store.contracts import New
 from annoy_store.data_files import Bad, Place
-from annoy_store.database import Store, among
+from annoy_store.database import among
+from annoy_store.engines import Store
 from annoy_store.identity import digest
 from annoy_store.importing.answers import Talk, read_talk
 from annoy_store.importing.chains import adopt
@@ -31,7 +32,7 @@ from annoy_store.importing.entering import enter
 from annoy_store.importing.jobs import enter_done, import_variant
 from annoy_store.importing.lineage import blobs
 from annoy_store.importing.subjects import Abouts, Session
-from annoy_store.stages.parse import NOWHERE, origin_digest
+from annoy_store.sample_rows import NOWHERE, origin_digest
 from annoy_store.tables import (
     calls,
     jobs,

@@ -23,7 +23,7 @@ from annoy_store.data_files import Bad, Place
 from annoy_store.identity import clean, digest
 from annoy_store.importing.answers import is_place
 from annoy_store.ingesting import metadata
-from annoy_store.stages.parse import FUNCNAME, new_origin, new_sample
+from annoy_store.sample_rows import FUNCNAME, new_origin, new_sample
 from annoy_store.tables import io_pairs
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
-from annoy_store import parsing
+from annoy_store import final_answer
 from annoy_store.contracts import New
 from annoy_store.data_files import Bad
 from annoy_store.database import among
@@ -26,9 +26,9 @@ from annoy_store.importing.questions import Question, given_value, is_given
 from annoy_store.importing.samples import Pair, as_pair, new_pair
 from annoy_store.ingesting import LANGUAGES
 from annoy_store.literals import Refused
-from annoy_store.policies import utc_now
-from annoy_store.stages.parse import FUNCNAME, new_origin, new_sample
+from annoy_store.sample_rows import FUNCNAME, new_origin, new_sample
 from annoy_store.tables import io_pairs, origins, samples, sources
+from annoy_store.timestamps import utc_now
 
 _LANGUAGES = sorted({"python", *LANGUAGES.values()})
 
@@ -183,7 +183,7 @@ def _made(talk: Talk, taken: Sequence[int]) -> Pair | None:
     if not right or given is None:
         return None
     wanted = "output" if talk.kind == "predict_output" else "input"
-    answer = parsing.final_answer(right[-1].answer, wanted)
+    answer = final_answer.final_answer(right[-1].answer, wanted)
     if answer is None:
         return None
     values = (given.value, answer.value) if wanted == "output" else (answer.value, given.value)

@@ -14,15 +14,17 @@ from sqlalchemy import select
 
 from annoy_store.contracts import New
 from annoy_store.data_files import Bad
-from annoy_store.database import Store, among
+from annoy_store.database import among
+from annoy_store.engines import Store
 from annoy_store.identity import clean, digest
 from annoy_store.importing.functions import FromTests, Left, as_samples
 from annoy_store.importing.jobs import enter_done, import_variant
 from annoy_store.ingesting import DEFAULT_LANGUAGE, Tally, Wish, metadata
-from annoy_store.policies import load_policy, utc_now
+from annoy_store.policy_rows import load_policy
 from annoy_store.reading import STDIN, Raw, read
-from annoy_store.stages.parse import new_origin
+from annoy_store.sample_rows import new_origin
 from annoy_store.tables import origins, samples, sources
+from annoy_store.timestamps import utc_now
 from annoy_store.writing import write
 
 BATCH_FILES = 200

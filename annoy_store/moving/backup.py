@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from annoy_store.database import Store, sqlite_module
+from annoy_store.engines import Store, sqlite_module
 from annoy_store.errors import StoreError, UsageError
 
 

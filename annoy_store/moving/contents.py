@@ -9,38 +9,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, select
+from sqlalchemy import Connection, Table, select
 
 from annoy_store.contracts import Stage
 from annoy_store.identity import digest
+from annoy_store.introspect import pages, referred
 from annoy_store.planning import subject_column
-from annoy_store.policies import load_policy
-from annoy_store.tables import NATURAL_KEYS, jobs, metadata, sample_origins, variants
+from annoy_store.policy_rows import load_policy
+from annoy_store.tables import NATURAL_KEYS, jobs, metadata, variants
 
 COMPARED = (*NATURAL_KEYS, "executions", "attempts")
 CLOCKS = {"created_at", "started_at", "latency_ms", "cpu_ms", "wall_ms", "worker_id", "active"}
 CLOCKS |= {"cached_tokens"}  # what a provider remembered of others' requests
-PAGE = 2_000
-_UNDECLARED = {sample_origins.c.variant_id: variants}  # a reference without a foreign key
-
-
-def referred(column: Column[Any]) -> Table | None:
-    """The table whose id a column holds."""
-    for key in column.foreign_keys:
-        return key.column.table
-    return _UNDECLARED.get(column)
-
-
-def pages(connection: Connection, table: Table) -> Iterator[list[dict[str, Any]]]:
-    """The rows of a table in the order of their keys, some at a time, as one snapshot has them."""
-    order = list(table.primary_key.columns) or list(table.c)
-    streamed = connection.execution_options(stream_results=True)
-    found = streamed.execute(select(table).order_by(*order), execution_options={"yield_per": PAGE})
-    for page in found.mappings().partitions(PAGE):
-        yield [dict(row) for row in page]
 
 
 def contents(connection: Connection, stages: Sequence[Stage]) -> dict[str, Counter[str]]:

@@ -17,20 +17,12 @@ from pathlib import Path
 
 from sqlalchemy import Table, delete, func, select
 
-from annoy_store.database import (
-    Store,
-    analyse,
-    connect,
-    downgrade,
-    insert_new,
-    now,
-    open_store,
-    restart_ids,
-    revision,
-    upgrade,
-)
+from annoy_store.database import analyse, insert_new, now, restart_ids
+from annoy_store.engines import Store, connect
 from annoy_store.errors import StoreError
-from annoy_store.moving.contents import Fingerprint, pages
+from annoy_store.introspect import pages
+from annoy_store.moving.contents import Fingerprint
+from annoy_store.schema import downgrade, open_store, revision, upgrade
 from annoy_store.tables import metadata, workers
 from annoy_store.workforce import ALIVE, vanished
 

@@ -23,12 +23,13 @@ from sqlalchemy import Connection, Table, func, or_, select, update
 
 from annoy_store.contracts import Stage
 from annoy_store.counting import NOBODY, count
-from annoy_store.database import Store, among, insert_new
+from annoy_store.database import among, insert_new
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
-from annoy_store.moving.contents import pages, referred
+from annoy_store.introspect import pages, referred
 from annoy_store.moving.merging_calls import Key, answer_of, place, shelves
 from annoy_store.planning import subject_column
-from annoy_store.policies import load_policy
+from annoy_store.policy_rows import load_policy
 from annoy_store.tables import (
     NATURAL_KEYS,
     attempts,

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, func, select
+from sqlalchemy import Column, Connection, delete, func, select
 
-from annoy_store.database import Store, put
+from annoy_store.database import among, insert_new, put
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
-from annoy_store.nearness.cluster_rows import Changed, names_of
 from annoy_store.nearness.minhash import THRESHOLD, VERSION, Forest, join_near, matrix
 from annoy_store.nearness.shingles import jaccard, shingles
 from annoy_store.nearness.signing import TEXTS, sign
@@ -223,3 +223,40 @@ def _smallest(digests: Any, roots: Any) -> Any:
     least = np.full(len(order), len(order), np.int64)
     np.minimum.at(least, roots, rank)
     return digests[order[least[roots]]] if len(order) else digests
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Subjects of a kind whose cluster is new or another than before: ids, and names in bytes."""
+
+    kind: str
+    ids: Any
+    names: Any
+
+    def write(self, connection: Connection, piece: slice) -> None:
+        """Put a piece of them into the table."""
+        ids = self.ids[piece].tolist()
+        own = clusters.c.kind == self.kind, among(connection, clusters.c.subject_id, ids)
+        connection.execute(delete(clusters).where(*own))
+        rows = [
+            {"kind": self.kind, "subject_id": i, "cluster": name.decode()}
+            for i, name in zip(ids, self.names[piece].tolist(), strict=True)
+        ]
+        insert_new(connection, clusters, rows)
+
+
+def names_of(connection: Connection, kind: str, ids: Any) -> Any:
+    """The clusters that subjects, in ascending order, have in the table; empty where none."""
+    import numpy as np
+
+    names = np.zeros(len(ids), "S32")
+    if not len(names):
+        return names
+    chosen = select(clusters.c.subject_id, clusters.c.cluster).where(clusters.c.kind == kind)
+    result = connection.execute(chosen, execution_options={"stream_results": True})
+    for page in result.partitions(10_000):
+        found = np.array([row[0] for row in page], np.int64)
+        at = np.minimum(np.searchsorted(ids, found), len(names) - 1)
+        held = ids[at] == found
+        names[at[held]] = np.array([row[1] for row in page], "S32")[held]
+    return names

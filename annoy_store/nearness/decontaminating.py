@@ -20,7 +20,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
-from annoy_store.database import Store, insert_new
+from annoy_store.database import insert_new
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.identity import digest
 from annoy_store.nearness.benchmark_items import (
@@ -31,8 +32,8 @@ from annoy_store.nearness.benchmark_items import (
     ways_of,
 )
 from annoy_store.nearness.shingles import runs, word_hashes, words_of
-from annoy_store.policies import utc_now
 from annoy_store.tables import io_pairs, overlaps, samples, sources
+from annoy_store.timestamps import utc_now
 
 RUN = 13
 _ENOUGH = 24

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Column, select
 
-from annoy_store.database import Store, insert_new
+from annoy_store.database import insert_new
+from annoy_store.engines import Store
 from annoy_store.nearness.minhash import VERSION, signature
 from annoy_store.tables import samples, signatures, sources
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.reports.examples import Example, examples
 from annoy_store.reports.figures import draw_all
 from annoy_store.reports.page import Tile, page

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.querying import Found, asking
 from annoy_store.snapshot.asking import ask, opened
 

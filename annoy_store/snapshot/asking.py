@@ -24,8 +24,8 @@ from typing import Any
 
 import duckdb
 
-from annoy_store.database import Store
 from annoy_store.duck import open_duck
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.identity import digest
 from annoy_store.querying import Found, Value, asking

@@ -38,7 +38,8 @@ from sqlalchemy import (
 )
 
 from annoy_store.counting import funnel
-from annoy_store.database import Store, writers_of
+from annoy_store.database import writers_of
+from annoy_store.engines import Store
 from annoy_store.identity import digest
 from annoy_store.snapshot.columnar import APPENDED, CONTROL, TABLES, held
 from annoy_store.snapshot.parts import (

@@ -30,9 +30,9 @@ from annoy_store.contracts import (
 )
 from annoy_store.errors import NotNow, Undone
 from annoy_store.identity import clean, seed
-from annoy_store.policies import utc_now
 from annoy_store.settings import Policy
 from annoy_store.tables import attempts, calls, io_pairs, prompts, responses, turns
+from annoy_store.timestamps import utc_now
 from annoy_store.wanting import first_turn_of, not_hidden
 
 

@@ -15,9 +15,9 @@ from annoy_store import checkers
 from annoy_store.contracts import Judgement, New, Outcome, Program, Row, Stage, Tools, done
 from annoy_store.executing import execution
 from annoy_store.identity import clean
-from annoy_store.policies import utc_now
 from annoy_store.settings import Policy
 from annoy_store.tables import executions, io_pairs, responses, samples, turns, verdicts
+from annoy_store.timestamps import utc_now
 from annoy_store.wanting import answered_turns, not_hidden
 
 

@@ -19,8 +19,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from annoy_store.counting import funnel
-from annoy_store.database import Store
 from annoy_store.edges import KINDS, TABLES
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.querying import Described, asking, describe
 from annoy_store.reports.flow import FAILURES, FUNNEL, SUBJECT

@@ -7,7 +7,7 @@ import threading
 import time
 from datetime import UTC, datetime
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.reports import Gathered, gather
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from annoy_store.batching import collecting
 from annoy_store.batching.held import Held, held
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.running import Done, run
 from annoy_store.settings import RunSettings
 from annoy_store.tables import attempts

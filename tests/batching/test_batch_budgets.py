@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import select
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.running import run
 from annoy_store.settings import RunSettings
-from annoy_store.standing import usage_above
+from annoy_store.spend import usage_above
 from annoy_store.tables import budgets
 from tests.batching.conftest import PRICES, ComeBy, out
 from tests.provider import Provider

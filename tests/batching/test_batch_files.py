@@ -13,7 +13,7 @@ import pytest
 from annoy_store.batching.files import hand_back, hand_out, let_go, write_again
 from annoy_store.checking import check
 from annoy_store.counting import funnel
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.settings import RunSettings
 from annoy_store.tables import hidden

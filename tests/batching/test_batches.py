@@ -22,13 +22,13 @@ from annoy_store.asking import ask
 from annoy_store.batching import binding, collecting, lines
 from annoy_store.batching.taking import take
 from annoy_store.checking import check
-from annoy_store.database import Store, connect
 from annoy_store.endpoints.batches import BatchWire, Remote
+from annoy_store.engines import Store, connect
 from annoy_store.errors import LostClaim, StopRun
 from annoy_store.ledger import IN_BATCH, requeue
 from annoy_store.running import run
 from annoy_store.settings import RunSettings
-from annoy_store.standing import usage_above
+from annoy_store.spend import usage_above
 from annoy_store.tables import batches, jobs, workers
 from annoy_store.wording import load
 from annoy_store.writing import write

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from annoy_store.database import Store
 from annoy_store.endpoints import batches as wire
+from annoy_store.engines import Store
 from annoy_store.errors import StopRun, UsageError
 from annoy_store.ledger import requeue
 from annoy_store.tables import jobs

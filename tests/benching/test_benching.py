@@ -25,7 +25,7 @@ from annoy_store.benching.making import (
 )
 from annoy_store.benching.scoring import ask_all, compare, judge, summary
 from annoy_store.contracts import Answer, New
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.settings import DEFAULT_SALT, RunSettings
 from annoy_store.tables import pair_checks, samples, splits, variants

@@ -70,7 +70,7 @@ def measured(work: Callable[[], int]) -> dict[str, float]:
 def prepare(path: str, n: int) -> None:
     """Make a store with `n` planned calls."""
     from annoy_store.asking import ask
-    from annoy_store.database import open_store
+    from annoy_store.schema import open_store
     from annoy_store.wording import load
     from annoy_store.writing import write
 
@@ -85,7 +85,7 @@ def prepare(path: str, n: int) -> None:
 
 def ours(url: str, n: int, in_flight: int) -> dict[str, float]:
     import annoy_store.teachers.openai  # noqa: F401  imported before the clock starts
-    from annoy_store.database import open_store
+    from annoy_store.schema import open_store
     from annoy_store.settings import RunSettings
     from annoy_store.stages import STAGES
     from annoy_store.worker import Worker

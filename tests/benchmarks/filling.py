@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import text
 
 from annoy_store.counting import count
-from annoy_store.database import open_store
 from annoy_store.engines import sqlite_module
 from annoy_store.policies import draw_up
+from annoy_store.schema import open_store
 from annoy_store.stages import PIPELINE
 from annoy_store.tables import metadata
 

@@ -33,9 +33,11 @@ sys.path.insert(0, str(ROOT))
 
 from annoy_store import desk, ledger  # noqa: E402
 from annoy_store.contracts import Stage, done  # noqa: E402
-from annoy_store.database import Store, analyse, connect, insert_new, open_store, upgrade  # noqa: E402
+from annoy_store.database import analyse, insert_new  # noqa: E402
+from annoy_store.engines import Store, connect  # noqa: E402
 from annoy_store.ledger import Ended  # noqa: E402
 from annoy_store.policies import Agenda, Case  # noqa: E402
+from annoy_store.schema import open_store, upgrade  # noqa: E402
 from annoy_store.settings import Policy, RunSettings  # noqa: E402
 from annoy_store.tables import jobs, sources  # noqa: E402
 from annoy_store.worker import Worker  # noqa: E402

@@ -140,7 +140,8 @@ def _wrong_merges(roots: list[int], origin: list[int], marks: list[Any]) -> int:
 
 def add_files(store: Path, codes: list[str], first: int, files: int) -> int:
     """Add sources made by shuffling the lines of three files of the data; return their characters."""
-    from annoy_store.database import open_store, sqlite_module
+    from annoy_store.engines import sqlite_module
+    from annoy_store.schema import open_store
 
     open_store(f"sqlite:///{store}", create=True).close()
     chance, total = random.Random(first), 0
@@ -163,8 +164,8 @@ def measured(store: Path) -> dict[str, float]:
 
 
 def cluster_store(store: Path) -> dict[str, float]:
-    from annoy_store.database import open_store
     from annoy_store.nearness.clustering import cluster
+    from annoy_store.schema import open_store
 
     started = time.process_time()
     done = cluster(open_store(f"sqlite:///{store}"))

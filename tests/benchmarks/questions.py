@@ -26,8 +26,9 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from filling import Filler  # noqa: E402
 
-from annoy_store.database import Store, open_store  # noqa: E402
+from annoy_store.engines import Store  # noqa: E402
 from annoy_store.querying import asking  # noqa: E402
+from annoy_store.schema import open_store  # noqa: E402
 from annoy_store.snapshot.asking import folder_of, opened  # noqa: E402
 from annoy_store.snapshot.refreshing import refresh  # noqa: E402
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from tests import histories
 from tests.browser.chromium import Tab, browsing, installed
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from annoy_store.database import open_store
 from annoy_store.ingesting import Wish, ingest
 from annoy_store.running import run
+from annoy_store.schema import open_store
 from annoy_store.settings import RunSettings
 from commands import annoy as front
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 from sqlalchemy import create_engine, text
 
-from annoy_store.database import downgrade, open_store
+from annoy_store.schema import downgrade, open_store
 from tests.commands.conftest import CHECKOUT, Annoy
 
 OneLine = Callable[[Result], str]

@@ -14,9 +14,9 @@ from click.testing import Result
 from sqlalchemy import select
 
 from annoy_store.batching import collecting
-from annoy_store.database import open_store
 from annoy_store.identity import canonical
 from annoy_store.running import run
+from annoy_store.schema import open_store
 from annoy_store.settings import RunSettings
 from annoy_store.tables import calls, prompts, responses
 from tests.commands.conftest import CHECKOUT, WORKED, Annoy

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.tables import splits
 from tests.benching.test_benching import fill
 from tests.commands.conftest import Annoy

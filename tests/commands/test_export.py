@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from annoy_store.database import open_store
+from annoy_store.schema import open_store
 from commands.export import REASONS
 from tests import chains
 from tests.commands.conftest import Annoy

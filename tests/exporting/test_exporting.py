@@ -10,11 +10,12 @@ import duckdb
 import pytest
 from sqlalchemy import delete, func, insert, select
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
-from annoy_store.exporting.export import ExportRequest, export
+from annoy_store.exporting.export import export
 from annoy_store.exporting.formats import bundled
 from annoy_store.exporting.publishing import Packing
+from annoy_store.exporting.request import ExportRequest
 from annoy_store.exporting.selecting import Selection
 from annoy_store.exporting.splitting import Splitting
 from annoy_store.tables import export_rows, exports, hidden, responses, takedowns

@@ -12,14 +12,16 @@ from typing import Any
 
 import pytest
 
-from annoy_store.database import Store, open_store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.exporting.cards import dataset_info, features
-from annoy_store.exporting.export import ExportRequest, export
+from annoy_store.exporting.export import export
 from annoy_store.exporting.formats import FOLDER, bundled, load_format, parse_format
 from annoy_store.exporting.publishing import Packing
+from annoy_store.exporting.request import ExportRequest
 from annoy_store.exporting.shaping import readable, shape_of
 from annoy_store.exporting.splitting import Splitting
+from annoy_store.schema import open_store
 from annoy_store.writing import write
 from tests import chains
 

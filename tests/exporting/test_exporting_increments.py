@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
-from annoy_store.exporting.export import ExportReport, ExportRequest, export
+from annoy_store.exporting.export import export
+from annoy_store.exporting.request import ExportReport, ExportRequest
 from annoy_store.exporting.selecting import Selection
 from annoy_store.exporting.splitting import Splitting
 from annoy_store.tables import (

@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from annoy_store.database import Store
-from annoy_store.exporting.export import ExportRequest, export
+from annoy_store.engines import Store
+from annoy_store.exporting.export import export
 from annoy_store.exporting.publishing import Packing
+from annoy_store.exporting.request import ExportRequest
 from tests import chains
 
 pytestmark = [pytest.mark.trainers, pytest.mark.filterwarnings("ignore")]

@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from annoy_store.database import Store, open_store
 from annoy_store.duck import source
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
-from annoy_store.exporting.export import ExportRequest, export
+from annoy_store.exporting.export import export
 from annoy_store.exporting.publishing import (
     Packing,
     _count_lines,
@@ -30,6 +30,8 @@ from annoy_store.exporting.publishing import (
     in_the_making,
     publish,
 )
+from annoy_store.exporting.request import ExportRequest
+from annoy_store.schema import open_store
 from annoy_store.tables import exports
 from annoy_store.writing import write
 from tests import chains

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from sqlalchemy import select
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.exporting.splitting import (
     ASIDE,

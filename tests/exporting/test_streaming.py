@@ -12,15 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.exporting import export as exporting
 from annoy_store.exporting import ordering, streaming
 from annoy_store.exporting.choosing import choose
-from annoy_store.exporting.export import ExportRequest, export
+from annoy_store.exporting.export import export
 from annoy_store.exporting.formats import load_format
 from annoy_store.exporting.ordering import Ordering
 from annoy_store.exporting.publishing import Packing
+from annoy_store.exporting.request import ExportRequest
 from annoy_store.tables import pair_checks
 from tests import chains
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.importing.files import import_files
 from annoy_store.importing.imported import Imported
 from annoy_store.wording import load

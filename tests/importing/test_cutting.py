@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.importing.tested import ingest_samples
 from annoy_store.ingesting import Wish
 from tests.importing.test_functions import left, pairs, taken

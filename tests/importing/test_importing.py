@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annoy_store.contracts import New
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.importing.kinds import KINDS, kind_of
 from annoy_store.importing.questions import given_value, is_given, read_question
@@ -500,7 +500,8 @@ def test_tables_hold_functions_too(sqlite_store: Store, tmp_path: Path) -> None:
 def test_what_holds_comes_back_the_same(
     sqlite_store: Store, tmp_path: Path, data: Path, run_stage: Any  # noqa: F811
 ) -> None:  # fmt: skip
-    from annoy_store.exporting.export import ExportRequest, export
+    from annoy_store.exporting.export import export
+    from annoy_store.exporting.request import ExportRequest
 
     with (data / "parsed.jsonl").open() as file:
         every = list(map(json.loads, file))

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from annoy_store.database import Store, open_store
+from annoy_store.engines import Store
 from annoy_store.planning import count_wanted, plan_all
-from annoy_store.policies import draw_up, load_policy
+from annoy_store.policies import draw_up
+from annoy_store.policy_rows import load_policy
+from annoy_store.schema import open_store
 from annoy_store.stages import PIPELINE, STAGES
 from annoy_store.takedowns import take_down
 from tests.given import DOUBLE

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from tests.importing.rows import (
     ask,
     function,

@@ -6,7 +6,7 @@ import gzip
 import json
 from pathlib import Path
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from tests.importing.rows import RAW, function, lines, take
 
 

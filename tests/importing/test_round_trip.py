@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from annoy_store.contracts import New
-from annoy_store.database import Store, open_store
-from annoy_store.exporting.export import ExportRequest, export
+from annoy_store.engines import Store
+from annoy_store.exporting.export import export
+from annoy_store.exporting.request import ExportRequest
+from annoy_store.schema import open_store
 from annoy_store.tables import io_pairs, pair_checks, samples, variants
 from tests.given import write_all
 from tests.importing.rows import RAW, ask, function, lines, take

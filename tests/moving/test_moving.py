@@ -15,13 +15,15 @@ from sqlalchemy.engine import make_url
 
 from annoy_store.checking import check
 from annoy_store.contracts import New, Outcome, Row, Tools, done
-from annoy_store.database import Store, connect, insert_new, open_store
+from annoy_store.database import insert_new
+from annoy_store.engines import Store, connect
 from annoy_store.errors import StoreError, UsageError
 from annoy_store.moving.backup import backup
 from annoy_store.moving.contents import contents, differences
 from annoy_store.moving.copying import copy
 from annoy_store.moving.merging import merge
 from annoy_store.moving.merging_calls import Shelf, place
+from annoy_store.schema import open_store
 from annoy_store.tables import (
     attempts,
     calls,

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
-from annoy_store.exporting.export import ExportRequest, export
+from annoy_store.exporting.export import export
+from annoy_store.exporting.request import ExportRequest
 from annoy_store.exporting.selecting import Selection
 from annoy_store.nearness.benchmark_items import read_benchmark
 from annoy_store.nearness.decontaminating import decontaminate

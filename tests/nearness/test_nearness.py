@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.nearness.clustering import cluster
 from annoy_store.nearness.minhash import Forest, estimate, matrix, signature
 from annoy_store.nearness.shingles import code_tokens, jaccard, runs, shingles, words_of

@@ -12,10 +12,11 @@ import pytest
 from sqlalchemy import delete, insert, text, update
 
 from annoy_store.counting import count
-from annoy_store.database import Store, open_store
+from annoy_store.engines import Store
 from annoy_store.errors import UsageError
 from annoy_store.identity import digest
 from annoy_store.querying import asking
+from annoy_store.schema import open_store
 from annoy_store.snapshot import parts
 from annoy_store.snapshot.asking import ask, folder_of, opened, query
 from annoy_store.snapshot.columnar import LEFT_OUT, TABLES

@@ -9,7 +9,7 @@ import pytest
 
 from annoy_store import ledger
 from annoy_store.contracts import New, Outcome, Sandbox, Tools
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.planning import plan_all
 from annoy_store.policies import draw_up
 from annoy_store.sandbox import open_sandbox
@@ -36,7 +36,7 @@ def run_stage(sqlite_store: Store, sandbox: Sandbox) -> RunStage:
         with sqlite_store.write() as connection:
             write(connection, rows)
             if changes:
-                from annoy_store.policies import set_policy
+                from annoy_store.policy_rows import set_policy
 
                 set_policy(connection, {k: str(v) for k, v in changes.items()})
             agenda = draw_up(connection, PIPELINE)

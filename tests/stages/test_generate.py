@@ -7,7 +7,7 @@ import json
 import pytest
 from sqlalchemy import select, text
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.tables import executions, io_pairs, pair_checks
 from tests import given
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.tables import sample_origins, samples
 from tests import given
 

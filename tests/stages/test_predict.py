@@ -7,7 +7,7 @@ import json
 from sqlalchemy import select
 
 from annoy_store.contracts import New
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.tables import calls, pair_checks, prompts, turns, variants
 from annoy_store.wording import parts
 from tests import given

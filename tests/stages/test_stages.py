@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from annoy_store.contracts import Stage
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.ledger import Claim, load
 from annoy_store.planning import plan_all
 from annoy_store.policies import draw_up

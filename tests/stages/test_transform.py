@@ -6,7 +6,7 @@ import json
 
 from sqlalchemy import insert, select
 
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.tables import calls, hidden, prompts, sources, turns
 from annoy_store.wording import parts
 from tests import given

@@ -7,7 +7,7 @@ import json
 from sqlalchemy import select, text
 
 from annoy_store.contracts import New
-from annoy_store.database import Store
+from annoy_store.engines import Store
 from annoy_store.tables import executions, prompts, turns, verdicts
 from tests import given
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from annoy_store import parsing, wording
+from annoy_store import final_answer, parsing, wording
 from annoy_store.contracts import Limits, Program, Request, Sandbox
 from annoy_store.errors import UsageError
 from annoy_store.sandbox import open_sandbox
@@ -77,7 +77,7 @@ def revised(messages: Messages, answer: str, feedback: str = "That is not right.
 
 
 def answered(text: str, key: str) -> Any:
-    found = parsing.final_answer(text, key)
+    found = final_answer.final_answer(text, key)
     assert found is not None, text
     return found.value
 
@@ -163,7 +163,7 @@ def test_code_that_misbehaves_gets_an_answer_all_the_same(
 ) -> None:
     messages = output_prompt(f"def main_solution(x):\n    {body}\n", x=1)
     first = ask(teacher, "predict_output", messages)
-    assert parsing.final_answer(first, "output") is not None
+    assert final_answer.final_answer(first, "output") is not None
     assert "```json" in ask(teacher, "predict_output", revised(messages, first))
 
 
@@ -273,7 +273,7 @@ def test_a_message_without_code_is_answered_so(teacher: tracer.Tracer) -> None:
     messages = [{"role": "user", "content": "How are you?"}]
     for kind in ("transform", "predict_output", "predict_input"):
         text = ask(teacher, kind, messages)
-        assert parsing.final_answer(text, "output") is None
+        assert final_answer.final_answer(text, "output") is None
         fault = parsing.sections(text)
         assert isinstance(fault, parsing.Fault)
         assert fault.reason == "no_function"
