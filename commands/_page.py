@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from annoy_store.telling import Piece, as_markdown
+from annoy_store.analysis.lineage_text import Piece, as_markdown
 
 from ._shared import on_terminal
 from ._text import safe

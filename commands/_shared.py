@@ -27,8 +27,8 @@ from ._text import safe, safe_json
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-    from annoy_store.engines import Store
-    from annoy_store.settings import RunSettings
+    from annoy_store.config import RunSettings
+    from annoy_store.db.engine import Store
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 OUR_VARIABLES = {"ANNOY_STORE_URL", "ANNOY_CONFIG", "ANNOY_DEBUG"}
@@ -52,7 +52,7 @@ def load_settings(ctx: click.Context, **flags: Any) -> RunSettings:
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
-    from annoy_store.settings import RunSettings
+    from annoy_store.config import RunSettings
 
     options = ctx.find_root().params
     _read_dotenv(Path(".env"))
@@ -127,7 +127,7 @@ def _first_fault(error: ValidationError, file: Mapping[str, Any], flags: Mapping
 
 def store_of(ctx: click.Context, *, create: bool = False) -> Store:
     """Open the store that the settings name, and close it when the command ends."""
-    from annoy_store.schema import open_store
+    from annoy_store.db.migrate import open_store
 
     store = open_store(load_settings(ctx).store, create=create)
     ctx.call_on_close(store.close)

@@ -45,8 +45,8 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    from annoy_store.asking import plan_more
-    from annoy_store.hands import Hands
+    from annoy_store.records.prompts import plan_more
+    from annoy_store.worker.resources import Hands
 
     settings = load_settings(ctx, **flags)
     store = store_of(ctx)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from annoy_store.moving.backup import backup
+from annoy_store.maintenance.backup import backup
 
 from ._shared import json_option, print_json, say, store_of
 

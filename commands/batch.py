@@ -29,9 +29,9 @@ from ._shared import json_option, load_settings, print_json, print_table, say, s
 from .run import bounds_options, settings_options
 
 if TYPE_CHECKING:
-    from annoy_store.batching.held import Held
-    from annoy_store.engines import Store
-    from annoy_store.settings import RunSettings
+    from annoy_store.batch.rows import Held
+    from annoy_store.config import RunSettings
+    from annoy_store.db.engine import Store
 
 COLUMNS = (
     "batch",
@@ -57,7 +57,7 @@ def command() -> None:
 @click.pass_context
 def status_(ctx: click.Context, local: bool, as_json: bool) -> None:
     """Show what is out, as the store and the provider have it, and what has ended of late."""
-    from annoy_store.batching.telling import all_batches, as_dict, waiting
+    from annoy_store.batch.status import all_batches, as_dict, waiting
 
     store, settings = store_of(ctx), load_settings(ctx)
     if not local:
@@ -114,8 +114,8 @@ def export_(
     **flags: Any,
 ) -> None:  # fmt: skip
     """Write pending calls to FILE, and bind them until their answers are imported."""
-    from annoy_store.batching.files import hand_out, write_again
-    from annoy_store.pricing import enter_prices
+    from annoy_store.batch.files import hand_out, write_again
+    from annoy_store.inference.prices import enter_prices
 
     settings, store = load_settings(ctx, **{**flags, "teacher": "batch"}), store_of(ctx)
     enter_prices(store, settings)
@@ -142,7 +142,7 @@ def export_(
 @click.pass_context
 def import_(ctx: click.Context, file: tuple[Path, ...], tries: int | None, as_json: bool) -> None:
     """Take in what came back: files of answers and of errors, in any order, also twice."""
-    from annoy_store.batching.files import hand_back
+    from annoy_store.batch.files import hand_back
 
     backs, strangers = hand_back(store_of(ctx), load_settings(ctx, tries=tries), file)
     if as_json:
@@ -180,8 +180,8 @@ def _row(batch: Held) -> list[Any]:
 
 def _look(store: Store, settings: RunSettings) -> None:
     """Ask the providers how the batches are that they have."""
-    from annoy_store.batching.clerk import clerk_at
-    from annoy_store.batching.held import OPEN, held
+    from annoy_store.batch.client import clerk_at
+    from annoy_store.batch.rows import OPEN, held
 
     at: dict[str, list[Held]] = defaultdict(list)
     with store.read() as connection:
@@ -200,7 +200,7 @@ def _look(store: Store, settings: RunSettings) -> None:
 
 
 def _chosen(connection: Any, numbers: tuple[int, ...]) -> list[Held]:
-    from annoy_store.batching.held import OPEN, held
+    from annoy_store.batch.rows import OPEN, held
 
     out = {batch.id: batch for batch in held(connection, OPEN)}
     if missing := [n for n in numbers if n not in out]:
@@ -210,8 +210,8 @@ def _chosen(connection: Any, numbers: tuple[int, ...]) -> list[Held]:
 
 def _cancel(store: Store, settings: RunSettings, batch: Held) -> str:
     """Cancel one batch where it is; return how it is then."""
-    from annoy_store.batching.clerk import clerk_at
-    from annoy_store.batching.files import let_go
+    from annoy_store.batch.client import clerk_at
+    from annoy_store.batch.files import let_go
 
     if batch.state == "exported" or not (batch.remote_id or batch.input_file):
         let_go(store, settings, batch)

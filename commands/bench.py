@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from annoy_store.settings import DEFAULT_SALT, RunSettings
+from annoy_store.config import DEFAULT_SALT, RunSettings
 
 from ._shared import (
     json_option,
@@ -56,7 +56,7 @@ def make_(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Write the questions of a split to FILE."""
-    from annoy_store.benching.making import make, write_items
+    from annoy_store.benchmark.build import make, write_items
 
     items = make(store_of(ctx), split, cases, salt, limit)
     write_items(file, items)
@@ -83,9 +83,9 @@ def score_(ctx: click.Context, /, file: Path, answers: Path, as_json: bool, **fl
     Questions that failed, after all their tries, are counted as not right and told as failed; the
     exit code is 3 then. Run it again to ask only those.
     """
-    from annoy_store.benching.answers import asker_of, check_asker
-    from annoy_store.benching.making import read_items
-    from annoy_store.benching.scoring import summary
+    from annoy_store.benchmark.answers import asker_of, check_asker
+    from annoy_store.benchmark.build import read_items
+    from annoy_store.benchmark.score import summary
 
     items, kept = read_items(file), _read(ctx, answers) if answers.exists() else []
     done = {s.id for s in kept}
@@ -119,7 +119,7 @@ def score_(ctx: click.Context, /, file: Path, answers: Path, as_json: bool, **fl
 @click.pass_context
 def compare_(ctx: click.Context, first: Path, second: Path, as_json: bool) -> None:
     """Pair two files of judged answers, question by question."""
-    from annoy_store.benching.scoring import compare
+    from annoy_store.benchmark.score import compare
 
     told = compare(_read(ctx, first), _read(ctx, second))
     if as_json:
@@ -149,7 +149,7 @@ def _tell_pairs(told: dict[str, Any], first: str, second: str) -> None:
 
 def _read(ctx: click.Context, answers: Path) -> list[Any]:
     """The judged answers of a file; a last line that broke off is told."""
-    from annoy_store.benching.answers import read_answers
+    from annoy_store.benchmark.answers import read_answers
 
     found = read_answers(answers)
     if found.torn:
@@ -159,9 +159,9 @@ def _read(ctx: click.Context, answers: Path) -> list[Any]:
 
 def _ask(ctx: click.Context, todo: list[Any], answers: Path, settings: RunSettings) -> list[Any]:
     """Ask, and return the judged answers, which are in the file then."""
-    from annoy_store.benching.answers import append, mend
-    from annoy_store.benching.scoring import ask_all
-    from annoy_store.teachers import open_backend
+    from annoy_store.benchmark.answers import append, mend
+    from annoy_store.benchmark.score import ask_all
+    from annoy_store.inference.backends import open_backend
 
     teacher = open_backend(settings.teacher, settings, settings.model)
     mend(answers)

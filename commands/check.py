@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from annoy_store.checking import check, recount
+from annoy_store.maintenance.check import check, recount
 
 from ._shared import json_option, print_json, print_table, progress, say, store_of
 

@@ -28,7 +28,7 @@ from ._shared import json_option, load_settings, print_json, print_table, progre
 @json_option
 @click.pass_context
 def command(ctx: click.Context, behaviour: bool, as_json: bool) -> None:
-    from annoy_store.nearness.clustering import cluster
+    from annoy_store.dedup.clusters import cluster
 
     store = store_of(ctx)
     told: dict[str, int] = {}
@@ -43,7 +43,7 @@ def command(ctx: click.Context, behaviour: bool, as_json: bool) -> None:
 
 
 def _compare(ctx: click.Context, store: Any, show: Callable[[str], None]) -> dict[str, int]:
-    from annoy_store.behaving import compare
+    from annoy_store.dedup.behaviour import compare
     from annoy_store.sandbox import open_sandbox
 
     settings = load_settings(ctx)

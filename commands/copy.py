@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from annoy_store.moving.copying import copy
-from annoy_store.schema import open_store
+from annoy_store.db.migrate import open_store
+from annoy_store.maintenance.copy import copy
 
 from ._shared import json_option, print_json, progress, say
 

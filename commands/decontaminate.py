@@ -27,7 +27,7 @@ from ._shared import json_option, print_json, print_table, progress, store_of
 @json_option
 @click.pass_context
 def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> None:
-    from annoy_store.nearness.decontaminating import decontaminate
+    from annoy_store.dedup.decontaminate import decontaminate
 
     with progress(ctx) as show:
         found = decontaminate(store_of(ctx), files, show)

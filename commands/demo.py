@@ -21,23 +21,23 @@ from typing import Any
 import click
 from sqlalchemy import text
 
-from annoy_store import ingesting
-from annoy_store.display import Display
-from annoy_store.engines import Store
-from annoy_store.exporting.export import export
-from annoy_store.exporting.request import ExportReport, ExportRequest
-from annoy_store.ingesting import Tally, Wish, ingest
-from annoy_store.policy_rows import set_policy
-from annoy_store.running import run
-from annoy_store.schema import open_store
+import annoy_store
+from annoy_store.analysis.status import standing
+from annoy_store.db.engine import Store
+from annoy_store.db.migrate import open_store
+from annoy_store.export.export import export
+from annoy_store.export.request import ExportReport, ExportRequest
+from annoy_store.ingest.sources import Tally, Wish, ingest
+from annoy_store.records.policy import set_policy
 from annoy_store.stages import PIPELINE
-from annoy_store.standing import standing
+from annoy_store.worker.display import Display
+from annoy_store.worker.run import run
 
 from ._shared import json_option, load_settings, print_json, print_table, say
 from ._text import safe
 from .status import print_funnel
 
-SOURCES = Path(ingesting.__file__).parent / "demo"
+SOURCES = Path(annoy_store.__file__).parent / "demo"
 LICENCE = "MIT"
 TOP_FAILURES = (
     "SELECT stage, reason, jobs FROM v_failures ORDER BY jobs DESC, stage, reason LIMIT 8"

@@ -27,10 +27,10 @@ from typing import Any
 
 import click
 
-from annoy_store import engines, schema
-from annoy_store.contracts import Limits, Program
+from annoy_store.config import RunSettings
+from annoy_store.db import engine, migrate
 from annoy_store.errors import AnnoyError, UsageError
-from annoy_store.settings import RunSettings
+from annoy_store.interfaces import Limits, Program
 
 from ._shared import json_option, load_settings, print_json
 from ._text import safe
@@ -111,24 +111,24 @@ def _packages() -> Finding:
 
 
 def _library() -> Finding:
-    words = engines.library()
+    words = engine.library()
     old = "older" in words
     return Finding("sqlite", WARNING if old else OK, words, "pip install pysqlite3" if old else "")
 
 
 def _store(url: str) -> Finding:
-    store = engines.connect(url)
+    store = engine.connect(url)
     try:
         if store.path is not None and not store.path.exists():
             return Finding("store", WARNING, f"none at {store} yet", "annoy ingest PATH makes it")
-        schema.open_store(url).close()
-        return Finding("store", OK, f"{store}, schema {schema.newest_revision()}")
+        migrate.open_store(url).close()
+        return Finding("store", OK, f"{store}, schema {migrate.newest_revision()}")
     finally:
         store.close()
 
 
 def _disk(url: str) -> Finding:
-    path = engines.connect(url).path
+    path = engine.connect(url).path
     here = path.resolve().parent if path else Path.cwd()
     if not here.is_dir():
         return Finding("disk", BROKEN, f"{here} is not there", "make the folder, or use --store")
@@ -180,7 +180,7 @@ def _executed(sandbox: Any, about: dict[str, Any]) -> Finding:
 def _endpoint(settings: RunSettings) -> Finding:
     if settings.teacher not in ASKED:
         return Finding("endpoint", OK, f"the {settings.teacher} teacher needs none")
-    from annoy_store.endpoints.presets import resolve
+    from annoy_store.inference.client.providers import resolve
 
     try:
         endpoint = resolve(settings, settings.model or "any")

@@ -26,9 +26,9 @@ from typing import Any
 
 import click
 
+from annoy_store.config import DEFAULT_SALT
 from annoy_store.errors import UsageError
-from annoy_store.exporting.formats import bundled, load_format
-from annoy_store.settings import DEFAULT_SALT
+from annoy_store.export.format_file import bundled, load_format
 
 from ._shared import json_option, print_json, print_table, progress, say, store_of, warn
 
@@ -145,7 +145,7 @@ def _range(name: str, words: str) -> Callable[[Any], Any]:
 @json_option
 @click.pass_context
 def command(ctx: click.Context, /, form: str, folder: Path, as_json: bool, **given: Any) -> None:
-    from annoy_store.exporting.export import export
+    from annoy_store.export.export import export
 
     store = store_of(ctx)
     with progress(ctx) as show:
@@ -166,10 +166,10 @@ def command(ctx: click.Context, /, form: str, folder: Path, as_json: bool, **giv
 
 
 def _request(form: str, folder: Path, given: dict[str, Any]) -> Any:
-    from annoy_store.exporting.publishing import Packing
-    from annoy_store.exporting.request import ExportRequest
-    from annoy_store.exporting.selecting import Selection
-    from annoy_store.exporting.splitting import parse_splitting
+    from annoy_store.export.filters import Selection
+    from annoy_store.export.request import ExportRequest
+    from annoy_store.export.splits import parse_splitting
+    from annoy_store.export.writer import Packing
 
     own = {name: given[name] for name in Selection.__dataclass_fields__ if name in given}
     selection = Selection(**own)

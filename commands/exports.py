@@ -33,7 +33,7 @@ COLUMNS = (
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    from annoy_store.exporting.publications import published
+    from annoy_store.export.export_log import published
 
     with store_of(ctx).read() as connection:
         found = published(connection)

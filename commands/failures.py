@@ -17,8 +17,8 @@ from dataclasses import asdict
 
 import click
 
-from annoy_store.failures import Failure, failures, top
-from annoy_store.snapshot.asking import asker
+from annoy_store.analysis.failures import Failure, failures, top
+from annoy_store.analysis.snapshot.query import asker
 
 from ._shared import json_option, print_json, print_table, say, store_of
 

@@ -18,7 +18,16 @@ from dataclasses import asdict
 import click
 from sqlalchemy import Connection
 
-from annoy_store.rejudging import Flip, Variant, compared, differences, flips, judges, pick, summed
+from annoy_store.maintenance.rerun import (
+    Flip,
+    Variant,
+    compared,
+    differences,
+    flips,
+    judges,
+    pick,
+    summed,
+)
 
 from ._shared import json_option, print_json, print_table, say, store_of
 

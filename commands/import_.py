@@ -49,9 +49,9 @@ LEFT = {
 @json_option
 @click.pass_context
 def command(ctx: click.Context, paths: tuple[Path, ...], kind: str | None, as_json: bool) -> None:
-    from annoy_store.importing.files import import_files
-    from annoy_store.importing.imported import Imported
-    from annoy_store.takedowns import refresh_hidden
+    from annoy_store.ingest.codeio.importer import import_files
+    from annoy_store.ingest.codeio.report import Imported
+    from annoy_store.ingest.takedowns import refresh_hidden
 
     store = store_of(ctx, create=True)
     with progress(ctx) as show:
@@ -73,7 +73,7 @@ def _print_json(done: object) -> None:
 
 
 def _tell(done: object) -> None:
-    from annoy_store.importing.imported import Imported
+    from annoy_store.ingest.codeio.report import Imported
 
     assert isinstance(done, Imported)
     for file, kind in done.files.items():
@@ -98,7 +98,7 @@ def _refusal(reason: str, n: int, told: list[str]) -> str:
 
 
 def _sentence(done: object) -> str:
-    from annoy_store.importing.imported import Imported
+    from annoy_store.ingest.codeio.report import Imported
 
     assert isinstance(done, Imported)
     known, refused = sum(done.known.values()), sum(done.refused.values())

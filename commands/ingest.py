@@ -27,10 +27,10 @@ from pathlib import Path
 
 import click
 
-from annoy_store.importing.joining import join_raw
-from annoy_store.importing.tested import ingest_samples
-from annoy_store.ingesting import Tally, Wish, ingest
-from annoy_store.takedowns import refresh_hidden
+from annoy_store.ingest.codeio.link_references import join_raw
+from annoy_store.ingest.doctest.importer import ingest_samples
+from annoy_store.ingest.sources import Tally, Wish, ingest
+from annoy_store.ingest.takedowns import refresh_hidden
 
 from ._shared import json_option, print_json, progress, say, store_of, warn
 

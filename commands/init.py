@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import click
 
-from annoy_store import engines, schema
+from annoy_store.db import engine, migrate
 
 from ._shared import json_option, load_settings, print_json
 
@@ -22,24 +22,24 @@ from ._shared import json_option, load_settings, print_json
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    store = engines.connect(load_settings(ctx).store)
+    store = engine.connect(load_settings(ctx).store)
     ctx.call_on_close(store.close)
-    newest = schema.newest_revision()
+    newest = migrate.newest_revision()
     before = _revision(store)
     if before is None or before < newest:
-        schema.upgrade(store)
-    schema.open_store(store.url.render_as_string(hide_password=False)).close()
+        migrate.upgrade(store)
+    migrate.open_store(store.url.render_as_string(hide_password=False)).close()
     if as_json:
         print_json({"store": str(store), "before": before, "schema": newest})
     else:
         click.echo(_sentence(str(store), before, newest))
 
 
-def _revision(store: engines.Store) -> str | None:
+def _revision(store: engine.Store) -> str | None:
     """The schema that is there; looking must not make a file."""
     if store.path is not None and not store.path.exists():
         return None
-    return schema.revision(store)
+    return migrate.revision(store)
 
 
 def _sentence(store: str, before: str | None, newest: str) -> str:

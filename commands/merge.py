@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from annoy_store.moving.merging import merge
-from annoy_store.schema import open_store
+from annoy_store.db.migrate import open_store
+from annoy_store.maintenance.merge import merge
 from annoy_store.stages import PIPELINE
 
 from ._shared import json_option, print_json, print_table, progress, say, store_of

@@ -20,11 +20,11 @@ from typing import Any
 
 import click
 
-from annoy_store import teachers
-from annoy_store.forecasting import Forecast, forecast, latest_prices
-from annoy_store.history import learn
-from annoy_store.policy_rows import changed_policy, load_policy
-from annoy_store.settings import Policy
+from annoy_store.analysis.forecast import Forecast, forecast, latest_prices
+from annoy_store.analysis.yields import learn
+from annoy_store.config import Policy
+from annoy_store.inference import backends
+from annoy_store.records.policy import changed_policy, load_policy
 
 from ._shared import json_option, load_settings, print_json, print_table, say, store_of
 
@@ -57,7 +57,7 @@ def command(
         known = latest_prices(connection, settings.prices)
         found = forecast(
             connection, history, before, after,
-            lambda kind: teachers.choice(settings, kind), known, dict.fromkeys(replan),
+            lambda kind: backends.choice(settings, kind), known, dict.fromkeys(replan),
         )  # fmt: skip
     if as_json:
         print_json(as_dict(found))

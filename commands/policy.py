@@ -18,11 +18,11 @@ from typing import Any
 
 import click
 
-from annoy_store import wording
-from annoy_store.counting import funnel
-from annoy_store.engines import Store
-from annoy_store.policy_rows import load_policy, set_policy
-from annoy_store.settings import Policy
+from annoy_store.config import Policy
+from annoy_store.db.engine import Store
+from annoy_store.prompts import template
+from annoy_store.queue.counters import funnel
+from annoy_store.records.policy import load_policy, set_policy
 from annoy_store.stages import PIPELINE
 
 from ._shared import json_option, print_json, print_table, store_of
@@ -77,7 +77,7 @@ def _change(store: Store, changes: dict[str, str]) -> list[str]:
         after = set_policy(connection, changes)
         for key in changes:
             if key.startswith("template_"):
-                wording.load(getattr(after, key))
+                template.load(getattr(after, key))
         done = funnel(connection)
     changed = {key for key in changes if getattr(before, key) != getattr(after, key)}
     return _effects(changed, done) if changed else ["nothing changed"]

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import click
 
-from annoy_store.rejudging import count_redone, redo, subjects
+from annoy_store.maintenance.rerun import count_redone, redo, subjects
 
 from ._shared import json_option, load_settings, print_json, say, store_of
 from .flips import show_latest
@@ -46,7 +46,7 @@ def command(
     else:
         entered = redo(store, STAGE, chosen, limit)
     if now and not dry_run:
-        from annoy_store.running import run
+        from annoy_store.worker.run import run
 
         run(store, settings, [STAGE])
     if as_json:

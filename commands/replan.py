@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import click
 
-from annoy_store import teachers
-from annoy_store.forecasting import Forecast, forecast, latest_prices
-from annoy_store.history import learn
-from annoy_store.policy_rows import load_policy
-from annoy_store.rejudging import ABOUT, count_redone, redo, subjects
+from annoy_store.analysis.forecast import Forecast, forecast, latest_prices
+from annoy_store.analysis.yields import learn
+from annoy_store.inference import backends
+from annoy_store.maintenance.rerun import ABOUT, count_redone, redo, subjects
+from annoy_store.records.policy import load_policy
 
 from ._shared import json_option, load_settings, print_json, say, store_of
 from .plan import as_dict
@@ -72,5 +72,5 @@ def _forecast(
         known = latest_prices(connection, settings.prices)
         return forecast(
             connection, history, policy, policy,
-            lambda kind: teachers.choice(settings, kind), known, {stage: n},
+            lambda kind: backends.choice(settings, kind), known, {stage: n},
         )  # fmt: skip

@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 
 from annoy_store.errors import UsageError
-from annoy_store.reports import gather, report, write_pictures
+from annoy_store.report import gather, report, write_pictures
 
 from ._shared import json_option, print_json, progress, say, store_of
 

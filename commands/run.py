@@ -31,12 +31,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from annoy_store.settings import RunSettings
+from annoy_store.config import RunSettings
 
 from ._shared import json_option, load_settings, print_json, print_table, say, store_of, warn
 
 if TYPE_CHECKING:
-    from annoy_store.running import Done
+    from annoy_store.worker.run import Done
 
 STAGES = ("transform", "complete", "parse", "generate", "predict", "verify", "revise")
 FLAGS: dict[str, Any] = {
@@ -107,7 +107,7 @@ def command(
 
         ctx.invoke(plan, as_json=as_json)
         return
-    from annoy_store.display import Display
+    from annoy_store.worker.display import Display
 
     store = store_of(ctx)
     display = Display(quiet=bool(ctx.find_root().params.get("quiet")))
@@ -131,13 +131,13 @@ def command(
 
 
 def _here(limit: int | None) -> Callable[..., Done]:
-    from annoy_store.running import run
+    from annoy_store.worker.run import run
 
     return partial(run, limit=limit)
 
 
 def _on_ray(ctx: click.Context, address: str, limit: int | None) -> Callable[..., Done]:
-    from annoy_store.fleet import run_on_ray
+    from annoy_store.worker.ray import run_on_ray
 
     if limit is not None:
         raise click.UsageError("--limit is of one process; with --ray say --until-correct")

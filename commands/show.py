@@ -25,11 +25,11 @@ from random import Random
 
 import click
 
-from annoy_store.edges import KINDS
-from annoy_store.exporting.publications import line_of_file
-from annoy_store.picking import pick
-from annoy_store.showing import lineage
-from annoy_store.telling import as_dict, pieces
+from annoy_store.analysis.lineage import lineage
+from annoy_store.analysis.lineage_edges import KINDS
+from annoy_store.analysis.lineage_text import as_dict, pieces
+from annoy_store.analysis.random_row import pick
+from annoy_store.export.export_log import line_of_file
 
 from ._page import page
 from ._shared import json_option, print_json, store_of

@@ -24,10 +24,10 @@ from pathlib import Path
 
 import click
 
+from annoy_store.analysis.snapshot import query as snapshot
+from annoy_store.analysis.sql import Described, Value, asking, describe
+from annoy_store.db.views import VIEWS
 from annoy_store.errors import UsageError
-from annoy_store.querying import Described, Value, asking, describe
-from annoy_store.snapshot import asking as snapshot
-from annoy_store.views import VIEWS
 
 from ._formats import WRITERS
 from ._shared import json_option, on_terminal, print_json, print_table, say, store_of

@@ -20,10 +20,10 @@ from typing import Any
 
 import click
 
-from annoy_store.engines import Store
-from annoy_store.spend import Usage
+from annoy_store.analysis.status import Standing, standing
+from annoy_store.db.engine import Store
+from annoy_store.inference.spend import Usage
 from annoy_store.stages import PIPELINE
-from annoy_store.standing import Standing, standing
 
 from ._shared import json_option, on_terminal, print_json, print_table, store_of
 

@@ -26,11 +26,9 @@ from dataclasses import asdict
 import click
 from sqlalchemy import Connection
 
-from annoy_store.engines import Store
+from annoy_store.db.engine import Store
 from annoy_store.errors import UsageError
-from annoy_store.purging import purge
-from annoy_store.stages import PIPELINE
-from annoy_store.takedowns import (
+from annoy_store.ingest.takedowns import (
     Change,
     Rule,
     holders,
@@ -40,6 +38,8 @@ from annoy_store.takedowns import (
     rules,
     take_down,
 )
+from annoy_store.maintenance.purge import purge
+from annoy_store.stages import PIPELINE
 
 from ._shared import json_option, print_json, print_table, say, store_of
 

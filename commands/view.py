@@ -35,7 +35,7 @@ NEEDED = "annoy view needs three packages: pip install 'annoy-store[view]'"
 @click.pass_context
 def command(ctx: click.Context, port: int, host: str, opens: bool | None) -> None:
     try:
-        from annoy_store.viewing import application, listen, serve
+        from annoy_store.web import application, listen, serve
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in ("starlette", "uvicorn", "jinja2", "markupsafe"):
             raise

@@ -11,10 +11,10 @@ import os
 from alembic import context
 from sqlalchemy import Connection, inspect, text
 
-from annoy_store.engines import Store, connect
-from annoy_store.schema import newest_revision, schema_change
-from annoy_store.tables import metadata
-from annoy_store.views import create_views, drop_views
+from annoy_store.db.engine import Store, connect
+from annoy_store.db.migrate import newest_revision, schema_change
+from annoy_store.db.tables import metadata
+from annoy_store.db.views import create_views, drop_views
 
 
 def _store() -> Store:

@@ -1,6 +1,7 @@
 """Fixtures: a migrated store per test on either database, and nothing of the user's environment.
 
-A store is migrated once per session and copied: SQLite by file, PostgreSQL as `databases.py` says.
+A store is migrated once per session and copied: SQLite by file, PostgreSQL as
+`tests/support/postgres.py` says.
 """
 
 from __future__ import annotations
@@ -13,16 +14,29 @@ from pathlib import Path
 
 import pytest
 
-from annoy_store.engines import Store
-from annoy_store.schema import open_store
-from tests.databases import Databases, administer, servers_folder
+from annoy_store.db.engine import Store
+from annoy_store.db.migrate import open_store
+from tests.support.postgres import Databases, administer, servers_folder
 
 HASTE = ("fsync = off", "full_page_writes = off")  # the server may be killed, the machine is not
+HERE = Path(__file__).parent
 LONGEST = (
-    "test_batches", "test_readme", "test_pacing", "test_openai", "test_refusals", "test_crash",
-    "test_hostile", "test_pipeline", "test_recipes", "test_two_machines", "test_commands",
-    "test_moving", "test_viewing", "test_exporting_formats", "test_asking_runs",
-)  # fmt: skip
+    "batch/test_client",
+    "integration/test_readme",
+    "inference/test_shared_rate_limit",
+    "inference/backends/test_openai",
+    "batch/test_poll",
+    "integration/test_crash",
+    "sandbox/test_hostile",
+    "integration/test_pipeline",
+    "integration/test_recipes",
+    "integration/test_two_machines",
+    "commands/test_commands",
+    "maintenance/test_merge",
+    "web/test_app",
+    "export/test_format_file",
+    "integration/test_interrupted_calls",
+)
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
 
@@ -34,7 +48,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that no core is idle at the end."""
-    items.sort(key=lambda item: LONGEST.index(n) if (n := item.path.stem) in LONGEST else 99)
+    order = {HERE / f"{name}.py": i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 def pytest_collection_finish() -> None:

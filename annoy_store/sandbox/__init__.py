@@ -1,9 +1,9 @@
 """The executor: untrusted Python in warm, walled-in interpreters. `open_sandbox` is the door.
 
 The parts, from the inside out: `runner` is the program inside, `zygote` the host's end of one,
-`replies` turns what comes back into outcomes, `slots` is the `contracts.Sandbox` over them,
-`rungs` finds the strongest isolation that holds here, `habitat` describes the interpreter, and
-`flavours` says what to import beforehand.
+`results` turns what comes back into outcomes, `pool` is the `interfaces.Sandbox` over them,
+`isolation` finds the strongest isolation that holds here, `interpreter` describes the interpreter,
+and `preload` says what to import beforehand.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from annoy_store.errors import UsageError
-from annoy_store.sandbox.flavours import preload
-from annoy_store.sandbox.habitat import probe
-from annoy_store.sandbox.rungs import NAMES, climb
-from annoy_store.sandbox.slots import LocalSandbox, all_cores
+from annoy_store.sandbox.interpreter import probe
+from annoy_store.sandbox.isolation import NAMES, climb
+from annoy_store.sandbox.pool import LocalSandbox, all_cores
+from annoy_store.sandbox.preload import preload
 from annoy_store.sandbox.zygote import Rung, Zygote
 
 __all__ = ["LocalSandbox", "open_sandbox"]

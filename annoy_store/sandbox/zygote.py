@@ -23,8 +23,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, Any
 
-from annoy_store.contracts import Limits, Program
-from annoy_store.sandbox.habitat import RUNNER, Interpreter, environment, readable
+from annoy_store.interfaces import Limits, Program
+from annoy_store.sandbox.interpreter import RUNNER, Interpreter, environment, readable
 
 START_SECONDS = 180.0
 COMPILE_SECONDS = 10.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from annoy_store.contracts import Stage
+from annoy_store.interfaces import Stage
 from annoy_store.stages import complete, generate, parse, predict, revise, transform, verify
 
 PIPELINE: tuple[Stage, ...] = (

@@ -14,7 +14,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, exists, select
 
-from annoy_store.contracts import (
+from annoy_store.config import Policy
+from annoy_store.db.tables import attempts, calls, io_pairs, prompts, responses, turns
+from annoy_store.db.timestamps import utc_now
+from annoy_store.errors import NotNow, Undone
+from annoy_store.hashing import clean, seed
+from annoy_store.interfaces import (
     TURN_KINDS,
     Asked,
     Attempt,
@@ -28,12 +33,7 @@ from annoy_store.contracts import (
     failed,
     rejected,
 )
-from annoy_store.errors import NotNow, Undone
-from annoy_store.identity import clean, seed
-from annoy_store.settings import Policy
-from annoy_store.tables import attempts, calls, io_pairs, prompts, responses, turns
-from annoy_store.timestamps import utc_now
-from annoy_store.wanting import first_turn_of, not_hidden
+from annoy_store.records.queries import first_turn_of, not_hidden
 
 
 def wants(_: Policy) -> Select[Any]:

@@ -21,8 +21,10 @@ from typing import Any
 
 from sqlalchemy import Select, String, case, cast, func, literal, select
 
-from annoy_store import literals
-from annoy_store.contracts import (
+from annoy_store.config import Policy
+from annoy_store.db.tables import executions, io_pairs, pair_checks, samples
+from annoy_store.hashing import canonical, digest
+from annoy_store.interfaces import (
     Limits,
     New,
     Outcome,
@@ -34,14 +36,12 @@ from annoy_store.contracts import (
     done,
     rejected,
 )
-from annoy_store.drawing import Draws, draw, value_of
-from annoy_store.executing import execution, limits
-from annoy_store.identity import canonical, digest
-from annoy_store.restless import restless_use
-from annoy_store.settings import Policy
-from annoy_store.tables import executions, io_pairs, pair_checks, samples
-from annoy_store.values import diverse
-from annoy_store.wanting import not_hidden
+from annoy_store.parsing import json_values
+from annoy_store.records.executions import execution, limits
+from annoy_store.records.queries import not_hidden
+from annoy_store.stages.input_sampling import Draws, draw, value_of
+from annoy_store.stages.nondeterminism import restless_use
+from annoy_store.stages.value_limits import diverse
 
 FEWEST = 2  # pairs below which a sample is of no use (the paper's rule)
 FIELD, RECORD = "\x1f", "\x1e"  # never stand in JSON text, which escapes them
@@ -212,7 +212,7 @@ def _status(first: Ran, second: Ran) -> str:
 def _equal(left: str | None, right: str | None) -> bool:
     try:
         return left == right or canonical(value_of(left)) == canonical(value_of(right))
-    except literals.Refused:
+    except json_values.Refused:
         return False
 
 

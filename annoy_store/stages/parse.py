@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
-from annoy_store import parsing
-from annoy_store.contracts import Outcome, Row, Stage, Tools, done, rejected
-from annoy_store.sample_rows import FUNCNAME, new_origin, new_sample
-from annoy_store.settings import Policy
-from annoy_store.tables import responses, sample_origins, samples, sources, turns
-from annoy_store.wanting import answered_turns, not_hidden
+from annoy_store.config import Policy
+from annoy_store.db.tables import responses, sample_origins, samples, sources, turns
+from annoy_store.interfaces import Outcome, Row, Stage, Tools, done, rejected
+from annoy_store.parsing import sections
+from annoy_store.records.queries import answered_turns, not_hidden
+from annoy_store.records.samples import FUNCNAME, new_origin, new_sample
 
 
 def wants(_: Policy) -> Select[Any]:
@@ -36,8 +36,8 @@ def wants(_: Policy) -> Select[Any]:
 
 def work(row: Row, tools: Tools) -> Outcome:
     """Parse one answer."""
-    found = parsing.sections(row["text"])
-    if isinstance(found, parsing.Fault):
+    found = sections.sections(row["text"])
+    if isinstance(found, sections.Fault):
         truncated = row["finish_reason"] == "length"
         return rejected("truncated" if truncated else found.reason, detail=found.detail or None)
     sample = new_sample(
@@ -60,5 +60,5 @@ STAGE = Stage(
     watches=responses.c.id,
     work=work,
     writes=(samples, sample_origins),
-    version=parsing.VERSION,
+    version=sections.VERSION,
 )

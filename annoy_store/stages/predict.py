@@ -11,13 +11,13 @@ from typing import Any
 
 from sqlalchemy import Select, exists, select
 
-from annoy_store.asking import ask, n_chars
-from annoy_store.contracts import New, Outcome, Row, Stage, Tools, rejected
-from annoy_store.identity import digest
-from annoy_store.settings import Policy
-from annoy_store.tables import calls, io_pairs, pair_checks, prompts, samples, turns
-from annoy_store.wanting import current_check, not_hidden
-from annoy_store.wording import load
+from annoy_store.config import Policy
+from annoy_store.db.tables import calls, io_pairs, pair_checks, prompts, samples, turns
+from annoy_store.hashing import digest
+from annoy_store.interfaces import New, Outcome, Row, Stage, Tools, rejected
+from annoy_store.prompts.template import load
+from annoy_store.records.prompts import ask, n_chars
+from annoy_store.records.queries import current_check, not_hidden
 
 
 def wants(policy: Policy) -> Select[Any]:

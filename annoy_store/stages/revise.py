@@ -12,11 +12,8 @@ from typing import Any
 
 from sqlalchemy import Select, String, cast, exists, func, select
 
-from annoy_store.asking import n_chars, planned_calls, prompt, turn
-from annoy_store.contracts import Outcome, Row, Stage, Tools, done, rejected
-from annoy_store.identity import digest
-from annoy_store.settings import Policy
-from annoy_store.tables import (
+from annoy_store.config import Policy
+from annoy_store.db.tables import (
     calls,
     io_pairs,
     prompts,
@@ -26,8 +23,11 @@ from annoy_store.tables import (
     variants,
     verdicts,
 )
-from annoy_store.wanting import answered_turns, not_hidden
-from annoy_store.wording import load
+from annoy_store.hashing import digest
+from annoy_store.interfaces import Outcome, Row, Stage, Tools, done, rejected
+from annoy_store.prompts.template import load
+from annoy_store.records.prompts import n_chars, planned_calls, prompt, turn
+from annoy_store.records.queries import answered_turns, not_hidden
 
 
 def wants(policy: Policy) -> Select[Any]:

@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
-from annoy_store.asking import ask, n_chars
-from annoy_store.contracts import Outcome, Row, Stage, Tools, done, rejected
-from annoy_store.settings import Policy
-from annoy_store.tables import calls, prompts, sources, turns
-from annoy_store.wanting import not_hidden
-from annoy_store.wording import load
+from annoy_store.config import Policy
+from annoy_store.db.tables import calls, prompts, sources, turns
+from annoy_store.interfaces import Outcome, Row, Stage, Tools, done, rejected
+from annoy_store.prompts.template import load
+from annoy_store.records.prompts import ask, n_chars
+from annoy_store.records.queries import not_hidden
 
 
 def wants(_: Policy) -> Select[Any]:

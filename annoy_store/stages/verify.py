@@ -11,14 +11,14 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
-from annoy_store import checkers
-from annoy_store.contracts import Judgement, New, Outcome, Program, Row, Stage, Tools, done
-from annoy_store.executing import execution
-from annoy_store.identity import clean
-from annoy_store.settings import Policy
-from annoy_store.tables import executions, io_pairs, responses, samples, turns, verdicts
-from annoy_store.timestamps import utc_now
-from annoy_store.wanting import answered_turns, not_hidden
+from annoy_store import tasks
+from annoy_store.config import Policy
+from annoy_store.db.tables import executions, io_pairs, responses, samples, turns, verdicts
+from annoy_store.db.timestamps import utc_now
+from annoy_store.hashing import clean
+from annoy_store.interfaces import Judgement, New, Outcome, Program, Row, Stage, Tools, done
+from annoy_store.records.executions import execution
+from annoy_store.records.queries import answered_turns, not_hidden
 
 
 def wants(_: Policy) -> Select[Any]:
@@ -42,7 +42,7 @@ def wants(_: Policy) -> Select[Any]:
 
 def work(row: Row, tools: Tools) -> Outcome:
     """Judge one answer. Raises SandboxError, which is never a verdict."""
-    judged = checkers.named(row["kind"]).check(
+    judged = tasks.named(row["kind"]).check(
         row["text"],
         row["finish_reason"],
         row["input"],
@@ -83,6 +83,6 @@ STAGE = Stage(
     work=work,
     writes=(verdicts, executions),
     lane="sandbox",
-    version=checkers.version(),
+    version=tasks.version(),
     depends=("tolerance", "same_integer_part", "cpu_seconds", "wall_seconds", "memory_mb"),
 )

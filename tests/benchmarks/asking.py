@@ -69,10 +69,10 @@ def measured(work: Callable[[], int]) -> dict[str, float]:
 
 def prepare(path: str, n: int) -> None:
     """Make a store with `n` planned calls."""
-    from annoy_store.asking import ask
-    from annoy_store.schema import open_store
-    from annoy_store.wording import load
-    from annoy_store.writing import write
+    from annoy_store.db.insert import write
+    from annoy_store.db.migrate import open_store
+    from annoy_store.prompts.template import load
+    from annoy_store.records.prompts import ask
 
     template = load("transform")
     store = open_store(f"sqlite:///{path}", create=True)
@@ -84,11 +84,11 @@ def prepare(path: str, n: int) -> None:
 
 
 def ours(url: str, n: int, in_flight: int) -> dict[str, float]:
-    import annoy_store.teachers.openai  # noqa: F401  imported before the clock starts
-    from annoy_store.schema import open_store
-    from annoy_store.settings import RunSettings
+    import annoy_store.inference.backends.openai  # noqa: F401  imported before the clock starts
+    from annoy_store.config import RunSettings
+    from annoy_store.db.migrate import open_store
     from annoy_store.stages import STAGES
-    from annoy_store.worker import Worker
+    from annoy_store.worker.worker import Worker
 
     settings = RunSettings(
         model="sim", base_url=url, max_connections=in_flight, fixed_connections=True

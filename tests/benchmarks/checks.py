@@ -28,9 +28,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from annoy_store.contracts import Limits, Program, Ran  # noqa: E402
+from annoy_store.interfaces import Limits, Program, Ran  # noqa: E402
 from annoy_store.sandbox import LocalSandbox, open_sandbox  # noqa: E402
-from annoy_store.sandbox.flavours import flavour, imports  # noqa: E402
+from annoy_store.sandbox.preload import flavour, imports  # noqa: E402
 
 DATA = ROOT.parent / "shared" / "data" / "parsed.jsonl"
 PREFIX = """

@@ -37,8 +37,8 @@ SECOND = 0.45  # share of chains with a second turn
 
 def generate(path: Path, rows: int, first: int = 0) -> None:
     """Add `rows` chains to the store at `path`, made of words drawn with a seed."""
-    from annoy_store.engines import sqlite_module
-    from annoy_store.schema import open_store
+    from annoy_store.db.engine import sqlite_module
+    from annoy_store.db.migrate import open_store
 
     open_store(f"sqlite:///{path}", create=True).close()
     raw = sqlite_module().connect(str(path))
@@ -61,7 +61,7 @@ def generate(path: Path, rows: int, first: int = 0) -> None:
 
 
 def _insert(raw: Any, chance: random.Random, words: list[str], chains: range) -> None:
-    from annoy_store.identity import compact
+    from annoy_store.hashing import compact
 
     def text(n: int) -> str:
         return " ".join(chance.choices(words, k=n // 6))
@@ -139,7 +139,7 @@ def baseline(store: Path, out: Path) -> dict[str, float]:
     """A cursor, orjson, a file."""
     import orjson
 
-    from annoy_store.engines import sqlite_module
+    from annoy_store.db.engine import sqlite_module
 
     started = time.process_time()
     raw = sqlite_module().connect(str(store))
@@ -163,12 +163,12 @@ def baseline(store: Path, out: Path) -> dict[str, float]:
 
 def ours(store: Path, out: Path, since: str | None) -> dict[str, float]:
     """The whole export, and the share of it that is transport and COPY: texts to files, unchecked."""
-    from annoy_store.exporting import export as exporting
-    from annoy_store.exporting import publishing
-    from annoy_store.exporting.request import ExportRequest
-    from annoy_store.schema import open_store
+    from annoy_store.db.migrate import open_store
+    from annoy_store.export import export as exporting
+    from annoy_store.export import writer
+    from annoy_store.export.request import ExportRequest
 
-    writing, checking = _timed(exporting, "_write"), _timed(publishing, "_checked")
+    writing, checking = _timed(exporting, "_write"), _timed(writer, "_checked")
     started, wall = time.process_time(), time.perf_counter()
     request = ExportRequest("codeio", out, since=since)
     report = exporting.export(open_store(f"sqlite:///{store}"), request)

@@ -13,12 +13,12 @@ from typing import Any
 
 from sqlalchemy import text
 
-from annoy_store.counting import count
-from annoy_store.engines import sqlite_module
-from annoy_store.policies import draw_up
-from annoy_store.schema import open_store
+from annoy_store.db.engine import sqlite_module
+from annoy_store.db.migrate import open_store
+from annoy_store.db.tables import metadata
+from annoy_store.queue.counters import count
+from annoy_store.queue.variants import draw_up
 from annoy_store.stages import PIPELINE
-from annoy_store.tables import metadata
 
 MODELS = ("alpha-large", "beta-small")
 WRONG = ("wrong", "wrong", "wrong", "no_answer", "exception", "bad_args", "cpu_timeout")

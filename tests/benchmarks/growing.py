@@ -30,7 +30,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from filling import Filler  # noqa: E402
 from ingesting import timed  # noqa: E402
 
-from annoy_store.engines import sqlite_module  # noqa: E402
+from annoy_store.db.engine import sqlite_module  # noqa: E402
 
 REFUSED = 0.865  # so that there are two answers per source
 SETTLED = "transform"  # the stage that works while the log is watched

@@ -31,9 +31,9 @@ from sqlalchemy import func, select
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from annoy_store.engines import Store, sqlite_module  # noqa: E402
-from annoy_store.ingesting import Wish, ingest  # noqa: E402
-from annoy_store.tables import origins, sources  # noqa: E402
+from annoy_store.db.engine import Store, sqlite_module  # noqa: E402
+from annoy_store.db.tables import origins, sources  # noqa: E402
+from annoy_store.ingest.sources import Wish, ingest  # noqa: E402
 from tests.benchmarks.ledger import fresh, server  # noqa: E402
 
 BATCH = 2_000

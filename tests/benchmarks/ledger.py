@@ -31,17 +31,18 @@ from sqlalchemy.engine import make_url
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from annoy_store import desk, ledger  # noqa: E402
-from annoy_store.contracts import Stage, done  # noqa: E402
-from annoy_store.database import analyse, insert_new  # noqa: E402
-from annoy_store.engines import Store, connect  # noqa: E402
-from annoy_store.ledger import Ended  # noqa: E402
-from annoy_store.policies import Agenda, Case  # noqa: E402
-from annoy_store.schema import open_store, upgrade  # noqa: E402
-from annoy_store.settings import Policy, RunSettings  # noqa: E402
-from annoy_store.tables import jobs, sources  # noqa: E402
-from annoy_store.worker import Worker  # noqa: E402
-from annoy_store.workforce import enlist, renew  # noqa: E402
+from annoy_store.config import Policy, RunSettings  # noqa: E402
+from annoy_store.db.engine import Store, connect  # noqa: E402
+from annoy_store.db.migrate import open_store, upgrade  # noqa: E402
+from annoy_store.db.sql import analyse, insert_new  # noqa: E402
+from annoy_store.db.tables import jobs, sources  # noqa: E402
+from annoy_store.interfaces import Stage, done  # noqa: E402
+from annoy_store.queue import jobs as job_queue  # noqa: E402
+from annoy_store.queue.jobs import Ended  # noqa: E402
+from annoy_store.queue.variants import Agenda, Case  # noqa: E402
+from annoy_store.queue.workers import enlist, renew  # noqa: E402
+from annoy_store.worker import job_manager  # noqa: E402
+from annoy_store.worker.worker import Worker  # noqa: E402
 
 GUARANTEES = {
     "ours": "at least once, fenced effects, crash recovery, result and state in one transaction",
@@ -76,11 +77,11 @@ def filled(store: Store, n: int) -> Store:
 def ours(store: Store, n: int, batch: int) -> float:
     """Jobs per second from the first claim to the last commit; planning is not counted."""
     filled(store, n)
-    desk.INLINE_BATCH = batch
+    job_manager.INLINE_BATCH = batch
     worker = Worker(store, RunSettings(), [NOOP], pipeline=[NOOP])
     seen = [0.0]
     worker.on_progress = lambda _: seen.__setitem__(0, time.perf_counter())
-    original = desk.Desk.plan
+    original = job_manager.Desk.plan
     started = [0.0]
 
     def plan(self: Any) -> int:
@@ -88,11 +89,11 @@ def ours(store: Store, n: int, batch: int) -> float:
         started[0] = started[0] or time.perf_counter()
         return found
 
-    desk.Desk.plan = plan  # type: ignore[method-assign]
+    job_manager.Desk.plan = plan  # type: ignore[method-assign]
     try:
         progress = worker.run()
     finally:
-        desk.Desk.plan = original  # type: ignore[method-assign]
+        job_manager.Desk.plan = original  # type: ignore[method-assign]
     assert progress.ended["noop", "done"] == n
     return n / (seen[0] - started[0])
 
@@ -231,7 +232,7 @@ def growth(
         _enter(store, size, size + 128 * (rounds + 20), "pending")
         with store.write() as connection:
             analyse(connection, jobs)
-            ledgers.append([store, enlist(connection, ["noop"], 3600.0), ledger.START])
+            ledgers.append([store, enlist(connection, ["noop"], 3600.0), job_queue.START])
     seen: dict[str, list[float]] = {}
     for _ in range(rounds):
         for each, size in zip(ledgers, sizes, strict=True):
@@ -260,10 +261,10 @@ def _one_round(store: Store, worker: int, cursor: Any) -> tuple[float, float, An
     began = time.perf_counter()
     with store.write() as connection:
         renew(connection, worker, 3600.0)
-        taken = ledger.claim(connection, worker, "noop", 1, 128, cursor)
+        taken = job_queue.claim(connection, worker, "noop", 1, 128, cursor)
     claimed = time.perf_counter()
     with store.write() as connection:
-        ledger.settle(connection, worker, [Ended(c, done()) for c in taken], agenda)
+        job_queue.settle(connection, worker, [Ended(c, done()) for c in taken], agenda)
     settled = time.perf_counter()
     return claimed - began, settled - claimed, (taken[-1].priority, taken[-1].subject_id)
 

@@ -28,9 +28,9 @@ from typing import Any
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from annoy_store.nearness import minhash as nearness  # noqa: E402
-from annoy_store.nearness.minhash import THRESHOLD, Forest, join_near, matrix, signature  # noqa: E402
-from annoy_store.nearness.shingles import jaccard, shingles  # noqa: E402
+from annoy_store.dedup import minhash as nearness  # noqa: E402
+from annoy_store.dedup.minhash import THRESHOLD, Forest, join_near, matrix, signature  # noqa: E402
+from annoy_store.dedup.shingles import jaccard, shingles  # noqa: E402
 
 _PARTS = re.compile(
     r'''"""[\s\S]*?"""|\'{3}[\s\S]*?\'{3}|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|#[^\n]*'''
@@ -140,8 +140,8 @@ def _wrong_merges(roots: list[int], origin: list[int], marks: list[Any]) -> int:
 
 def add_files(store: Path, codes: list[str], first: int, files: int) -> int:
     """Add sources made by shuffling the lines of three files of the data; return their characters."""
-    from annoy_store.engines import sqlite_module
-    from annoy_store.schema import open_store
+    from annoy_store.db.engine import sqlite_module
+    from annoy_store.db.migrate import open_store
 
     open_store(f"sqlite:///{store}", create=True).close()
     chance, total = random.Random(first), 0
@@ -164,8 +164,8 @@ def measured(store: Path) -> dict[str, float]:
 
 
 def cluster_store(store: Path) -> dict[str, float]:
-    from annoy_store.nearness.clustering import cluster
-    from annoy_store.schema import open_store
+    from annoy_store.db.migrate import open_store
+    from annoy_store.dedup.clusters import cluster
 
     started = time.process_time()
     done = cluster(open_store(f"sqlite:///{store}"))

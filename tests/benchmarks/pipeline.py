@@ -47,13 +47,13 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT)]
 
-from annoy_store.final_answer import final_answer  # noqa: E402
-from annoy_store.identity import canonical, seed  # noqa: E402
-from annoy_store.importing.questions import given_value, read_question  # noqa: E402
-from annoy_store.literals import read as read_value  # noqa: E402
-from annoy_store.matching import same  # noqa: E402
-from annoy_store.parsing import Fault, sections  # noqa: E402
-from tests.provider import Provider  # noqa: E402
+from annoy_store.hashing import canonical, seed  # noqa: E402
+from annoy_store.ingest.codeio.questions import given_value, read_question  # noqa: E402
+from annoy_store.parsing.final_answer import final_answer  # noqa: E402
+from annoy_store.parsing.json_values import read as read_value  # noqa: E402
+from annoy_store.parsing.sections import Fault, sections  # noqa: E402
+from annoy_store.tasks.compare import same  # noqa: E402
+from tests.support.provider import Provider  # noqa: E402
 
 DATA = ROOT.parent / "shared" / "data"
 SCRIPTS = Path(__file__).with_name("scripts.py")
@@ -409,7 +409,7 @@ def judged_by_scripts(folder: Path) -> list[Judged]:
 def judged_by_us(folder: Path) -> list[Judged]:
     from sqlalchemy import text
 
-    from annoy_store.schema import open_store
+    from annoy_store.db.migrate import open_store
 
     store = open_store(f"sqlite:///{folder}/annoy.db")
     query = """SELECT DISTINCT a.kind, p.input, p.output, s.refcode, v.status, r.text

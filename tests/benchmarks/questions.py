@@ -26,11 +26,11 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from filling import Filler  # noqa: E402
 
-from annoy_store.engines import Store  # noqa: E402
-from annoy_store.querying import asking  # noqa: E402
-from annoy_store.schema import open_store  # noqa: E402
-from annoy_store.snapshot.asking import folder_of, opened  # noqa: E402
-from annoy_store.snapshot.refreshing import refresh  # noqa: E402
+from annoy_store.analysis.snapshot.query import folder_of, opened  # noqa: E402
+from annoy_store.analysis.snapshot.refresh import refresh  # noqa: E402
+from annoy_store.analysis.sql import asking  # noqa: E402
+from annoy_store.db.engine import Store  # noqa: E402
+from annoy_store.db.migrate import open_store  # noqa: E402
 
 RIGHT = "AVG(CASE WHEN a.status = 'correct' THEN 1.0 ELSE 0.0 END)"
 QUESTIONS = {

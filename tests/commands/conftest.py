@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from annoy_store.ingesting import Wish, ingest
-from annoy_store.running import run
-from annoy_store.schema import open_store
-from annoy_store.settings import RunSettings
+from annoy_store.config import RunSettings
+from annoy_store.db.migrate import open_store
+from annoy_store.ingest.sources import Wish, ingest
+from annoy_store.worker.run import run
 from commands import annoy as front
 
 WORKED = ("roman.py", "savings.py", "brackets.py", "app_settings.py")

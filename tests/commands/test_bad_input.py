@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 from sqlalchemy import create_engine, text
 
-from annoy_store.schema import downgrade, open_store
+from annoy_store.db.migrate import downgrade, open_store
 from tests.commands.conftest import CHECKOUT, Annoy
 
 OneLine = Callable[[Result], str]
@@ -152,7 +152,7 @@ def test_a_locked_store_says_so(annoy: Annoy, monkeypatch: pytest.MonkeyPatch) -
     """Somebody else's program may hold the file; ours queue at a lock of their own."""
     annoy("init")
     Path("x.py").write_text("x = 1\n")
-    monkeypatch.setattr("annoy_store.engines._PRAGMAS", ("busy_timeout = 10",))
+    monkeypatch.setattr("annoy_store.db.engine._PRAGMAS", ("busy_timeout = 10",))
     hold = (
         "import sqlite3, sys; c = sqlite3.connect('annoy.db', isolation_level=None)\n"
         "c.execute('BEGIN EXCLUSIVE'); print('held', flush=True); sys.stdin.read()"
@@ -206,7 +206,7 @@ def test_a_folder_that_cannot_be_written(annoy: Annoy, tmp_path: Path, command: 
         folder.chmod(0o755)
     code = (
         "import os, sys, alembic.command, alembic.config, sqlalchemy.dialects.sqlite\n"
-        "import annoy_store.ingesting, annoy_store.policies, annoy_store.stages, pysqlite3.dbapi2\n"
+        "import annoy_store.ingest.sources, annoy_store.queue.variants, annoy_store.stages, pysqlite3.dbapi2\n"
         "import commands, commands.init, commands.ingest, commands.policy, logging.config\n"
         "import alembic.runtime.migration, alembic.ddl.sqlite, difflib, pydantic_settings\n"
         f"os.setuid(65534); sys.argv[1:] = {command.split()!r}\n"

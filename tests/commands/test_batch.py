@@ -13,22 +13,22 @@ import pytest
 from click.testing import Result
 from sqlalchemy import select
 
-from annoy_store.batching import collecting
-from annoy_store.identity import canonical
-from annoy_store.running import run
-from annoy_store.schema import open_store
-from annoy_store.settings import RunSettings
-from annoy_store.tables import calls, prompts, responses
+from annoy_store.batch import poll
+from annoy_store.config import RunSettings
+from annoy_store.db.migrate import open_store
+from annoy_store.db.tables import calls, prompts, responses
+from annoy_store.hashing import canonical
+from annoy_store.worker.run import run
 from tests.commands.conftest import CHECKOUT, WORKED, Annoy
-from tests.provider import Provider
-from tests.test_asking_runs import kept, plan_calls
+from tests.integration.test_interrupted_calls import kept, plan_calls
+from tests.support.provider import Provider
 
 OneLine = Callable[[Result], str]
 
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
-    monkeypatch.setattr(collecting, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(poll, "LOOK_AGAIN_SECONDS", 0.0)
     with Provider().serving() as running:
         monkeypatch.setenv("ANNOY_BASE_URL", running.url)
         monkeypatch.setenv("ANNOY_MODEL", "sim")

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 
-from annoy_store.engines import Store
-from annoy_store.tables import splits
-from tests.benching.test_benching import fill
+from annoy_store.db.engine import Store
+from annoy_store.db.tables import splits
+from tests.benchmark.test_score import fill
 from tests.commands.conftest import Annoy
-from tests.provider import Provider
+from tests.support.provider import Provider
 
 
 def double(messages: list[dict[str, Any]]) -> str:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from annoy_store.settings import Policy
+from annoy_store.config import Policy
+from annoy_store.db.views import VIEWS
 from annoy_store.stages import STAGES
-from annoy_store.views import VIEWS
 from tests.commands.conftest import Annoy, Process
 
 

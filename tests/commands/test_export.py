@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from annoy_store.schema import open_store
+from annoy_store.db.migrate import open_store
 from commands.export import REASONS
-from tests import chains
 from tests.commands.conftest import Annoy
+from tests.support import chains
 
 OneLine = Callable[[Result], str]
 
@@ -124,10 +124,11 @@ def test_decontaminate(annoy: Annoy, one_line: OneLine) -> None:
 
 
 def test_every_reason_has_words() -> None:
-    from annoy_store.exporting import increments, neighbours, selecting, tokens
+    from annoy_store.export import filters, group_filters, increments, token_counts
 
     sources = [
-        Path(m.__file__ or "").read_text() for m in (increments, neighbours, selecting, tokens)
+        Path(m.__file__ or "").read_text()
+        for m in (increments, group_filters, filters, token_counts)
     ]
     marks = r"removed = '(\w+)'|Rule\(\"(\w+)\"|_rank\(duck, \"(\w+)\"|keep\(duck, \"(\w+)\""
     found = {next(filter(None, groups)) for text in sources for groups in re.findall(marks, text)}

@@ -11,8 +11,8 @@ import click
 import pytest
 from click.testing import Result
 
+from annoy_store.config import RunSettings
 from annoy_store.errors import UsageError
-from annoy_store.settings import RunSettings
 from commands import annoy as front
 from commands._shared import load_settings
 from tests.commands.conftest import Annoy, Process

@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from annoy_store.schema import open_store
-from tests import chains
+from annoy_store.db.migrate import open_store
 from tests.commands.conftest import CHECKOUT, Annoy
+from tests.support import chains
 
 HOSTILE = (
     "\x1b]0;owned\x07 \x1b[2J\x1b[1;1H \x9b31m \x1b]8;;http://evil\x1b\\x\x1b]8;;\x1b\\ \x08\x08\r"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from annoy_store.contracts import Limits
 from annoy_store.errors import UsageError
+from annoy_store.interfaces import Limits
 from annoy_store.sandbox import LocalSandbox, open_sandbox
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from annoy_store.errors import UsageError
-from annoy_store.sandbox.habitat import RUNNER
-from tests.sandbox import suite
+from annoy_store.sandbox.interpreter import RUNNER
+from tests.support import hostile_suite
 
 NOBODY = 65534
 BRIEFLY = (
@@ -31,7 +31,7 @@ class Battle:
     """One run of the whole suite."""
 
     rung: str
-    attacks: dict[str, suite.Attack]
+    attacks: dict[str, hostile_suite.Attack]
     harm: list[str]
     survivors: set[int]
 
@@ -42,22 +42,22 @@ RUNGS = ["strong", "fallback", pytest.param("minimum", marks=pytest.mark.slow)]
 @pytest.fixture(scope="module", params=RUNGS)
 def battle(request: pytest.FixtureRequest) -> Iterator[Battle]:
     with tempfile.TemporaryDirectory(prefix="annoy-victims-") as folder:
-        before = suite.alive()
+        before = hostile_suite.alive()
         try:
-            attacks, harm = suite.attack(request.param, Path(folder))
+            attacks, harm = hostile_suite.attack(request.param, Path(folder))
         except UsageError as error:
             pytest.skip(f"no {request.param} sandbox here: {error}")
-        yield Battle(request.param, attacks, harm, suite.survivors(before))
+        yield Battle(request.param, attacks, harm, hostile_suite.survivors(before))
 
 
 def test_the_suite_is_complete() -> None:
-    known = suite.snippets()
+    known = hostile_suite.snippets()
     assert len(known) >= 80
     assert all({"strong", "fallback"} <= snippet.expected.keys() for snippet in known)
 
 
 def test_every_snippet_ends_as_expected_and_leaves_the_next_check_alone(battle: Battle) -> None:
-    assert suite.unexpected(battle.rung, battle.attacks) == {}
+    assert hostile_suite.unexpected(battle.rung, battle.attacks) == {}
     assert len(battle.attacks) >= 80
 
 
@@ -72,7 +72,15 @@ def as_nobody(rung: str, names: str) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="annoy-victims-") as folder:
         os.chmod(folder, 0o700)
         os.chown(folder, NOBODY, NOBODY)
-        command = [sys.executable, "-m", "tests.sandbox.suite", str(NOBODY), rung, python, folder]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.support.hostile_suite",
+            str(NOBODY),
+            rung,
+            python,
+            folder,
+        ]
         answer = subprocess.run(
             [*command, names], capture_output=True, text=True, cwd=Path(__file__).parents[2]
         )

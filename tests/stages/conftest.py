@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from annoy_store import ledger
-from annoy_store.contracts import New, Outcome, Sandbox, Tools
-from annoy_store.engines import Store
-from annoy_store.planning import plan_all
-from annoy_store.policies import draw_up
+from annoy_store.config import Policy
+from annoy_store.db.engine import Store
+from annoy_store.db.insert import write
+from annoy_store.interfaces import New, Outcome, Sandbox, Tools
+from annoy_store.queue import jobs
+from annoy_store.queue.enqueue import plan_all
+from annoy_store.queue.variants import draw_up
 from annoy_store.sandbox import open_sandbox
-from annoy_store.settings import Policy
 from annoy_store.stages import PIPELINE, STAGES
-from annoy_store.writing import write
 
 RunStage = Callable[..., list[Outcome]]
 
@@ -36,7 +36,7 @@ def run_stage(sqlite_store: Store, sandbox: Sandbox) -> RunStage:
         with sqlite_store.write() as connection:
             write(connection, rows)
             if changes:
-                from annoy_store.policy_rows import set_policy
+                from annoy_store.records.policy import set_policy
 
                 set_policy(connection, {k: str(v) for k, v in changes.items()})
             agenda = draw_up(connection, PIPELINE)
@@ -44,15 +44,15 @@ def run_stage(sqlite_store: Store, sandbox: Sandbox) -> RunStage:
             worker = _enlist(connection)
             outcomes = []
             for case in agenda.cases[name]:
-                claims = ledger.claim(connection, worker, name, case.variant_id, 1000)
-                read = ledger.load(connection, agenda, stage, claims)
+                claims = jobs.claim(connection, worker, name, case.variant_id, 1000)
+                read = jobs.load(connection, agenda, stage, claims)
                 tools = _tools(agenda.policy, case.variant_id, sandbox)
                 ended = [
-                    ledger.Ended(c, stage.work(read[c.subject_id], tools))  # type: ignore[arg-type]
+                    jobs.Ended(c, stage.work(read[c.subject_id], tools))  # type: ignore[arg-type]
                     for c in claims
                     if c.subject_id in read
                 ]
-                ledger.settle(connection, worker, ended, agenda)
+                jobs.settle(connection, worker, ended, agenda)
                 outcomes += [e.outcome for e in ended]
         return outcomes
 
@@ -60,7 +60,7 @@ def run_stage(sqlite_store: Store, sandbox: Sandbox) -> RunStage:
 
 
 def _enlist(connection: Any) -> int:
-    from annoy_store.workforce import enlist
+    from annoy_store.queue.workers import enlist
 
     return enlist(connection, ["test"], 30.0)
 

@@ -7,9 +7,9 @@ import json
 import pytest
 from sqlalchemy import select, text
 
-from annoy_store.engines import Store
-from annoy_store.tables import executions, io_pairs, pair_checks
-from tests import given
+from annoy_store.db.engine import Store
+from annoy_store.db.tables import executions, io_pairs, pair_checks
+from tests.support import factories
 
 RANDOM_INT = "import random\ndef input_generator():\n    return {'x': random.randint(0, 50)}\n"
 LIST = "import random\ndef input_generator():\n    return {'xs': [random.randint(0, 9) for _ in range(4)]}\n"
@@ -23,7 +23,9 @@ def statuses(store: Store) -> list[str]:
 def test_pairs_are_distinct_stable_and_ordered_by_new_outputs(
     run_stage, sqlite_store: Store
 ) -> None:
-    [outcome] = run_stage("generate", [given.sample("def main_solution(x):\n    return x % 3\n")])
+    [outcome] = run_stage(
+        "generate", [factories.sample("def main_solution(x):\n    return x % 3\n")]
+    )
     assert outcome.state == "done"
     with sqlite_store.read() as connection:
         pairs = connection.execute(select(io_pairs).order_by(io_pairs.c.position)).all()
@@ -38,7 +40,7 @@ def test_pairs_are_distinct_stable_and_ordered_by_new_outputs(
 
 def test_the_stored_input_is_the_one_before_the_call(run_stage, sqlite_store: Store) -> None:
     code = "def main_solution(xs):\n    xs.sort()\n    return xs.pop()\n"
-    run_stage("generate", [given.sample(code, LIST)])
+    run_stage("generate", [factories.sample(code, LIST)])
     with sqlite_store.read() as connection:
         for given_input, output in connection.execute(select(io_pairs.c.input, io_pairs.c.output)):
             xs = json.loads(given_input)["xs"]
@@ -51,7 +53,7 @@ def test_few_pairs_do_for_a_function_that_runs_long(run_stage, sqlite_store: Sto
     code = "def main_solution(x):\n    for i in range(x * 4000):\n        x += 1\n    return x\n"
     generator = "import random\ndef input_generator():\n    return {'x': random.randint(20, 90)}\n"
     short = code.replace("4000", "4")
-    run_stage("generate", [given.sample(code, generator), given.sample(short, generator)])
+    run_stage("generate", [factories.sample(code, generator), factories.sample(short, generator)])
     with sqlite_store.read() as connection:
         held = connection.execute(
             text("SELECT COUNT(*), MAX(lines_executed) FROM v_current_pairs GROUP BY sample_id")
@@ -68,7 +70,7 @@ def test_an_input_that_is_drawn_again_is_not_run_again(run_stage, sqlite_store: 
     generator = (
         "import random\ndef input_generator():\n    return {'x': random.choice([0, 1, 2])}\n"
     )
-    run_stage("generate", [given.sample(code, generator)])
+    run_stage("generate", [factories.sample(code, generator)])
     with sqlite_store.read() as connection:
         made = executions.c.purpose == "generate"
         draws, cpu_ms = connection.execute(
@@ -104,25 +106,25 @@ def test_an_input_that_is_drawn_again_is_not_run_again(run_stage, sqlite_store: 
     ],
 )
 def test_each_kind_of_useless_sample_has_its_word(run_stage, code: str, reason: str) -> None:
-    [outcome] = run_stage("generate", [given.sample(code, RANDOM_INT)], cpu_seconds=0.3)
+    [outcome] = run_stage("generate", [factories.sample(code, RANDOM_INT)], cpu_seconds=0.3)
     assert (outcome.state, outcome.reason) == ("rejected", reason)
 
 
 def test_a_constant_generator_gives_too_few(run_stage) -> None:
     generator = "def input_generator():\n    return {'x': 1}\n"
-    [outcome] = run_stage("generate", [given.sample(generator=generator)])
+    [outcome] = run_stage("generate", [factories.sample(generator=generator)])
     assert outcome.reason == "too_few_distinct"
 
 
 def test_a_failing_generator_is_told_from_failing_code(run_stage) -> None:
     generator = "def input_generator():\n    return 1 / 0\n"
-    [outcome] = run_stage("generate", [given.sample(generator=generator)])
+    [outcome] = run_stage("generate", [factories.sample(generator=generator)])
     assert outcome.reason == "generator_exception:ZeroDivisionError"
 
 
 def test_failures_are_rows_with_counts(run_stage, sqlite_store: Store) -> None:
     code = "def main_solution(x):\n    assert x > 1000\n    return x\n"
-    run_stage("generate", [given.sample(code)])
+    run_stage("generate", [factories.sample(code)])
     with sqlite_store.read() as connection:
         row = connection.execute(select(executions)).one()
         missing = connection.execute(text("SELECT * FROM v_missing_modules")).all()
@@ -136,7 +138,7 @@ def test_what_a_function_remembers_of_other_calls_condemns_no_pair(
     run_stage, sqlite_store: Store
 ) -> None:
     code = "n = 0\ndef main_solution(x):\n    global n\n    n += 1\n    return n * x\n"
-    [outcome] = run_stage("generate", [given.sample(code, RANDOM_INT)])
+    [outcome] = run_stage("generate", [factories.sample(code, RANDOM_INT)])
     assert outcome.state == "done"
     with sqlite_store.read() as connection:
         pairs = connection.execute(select(io_pairs.c.input, io_pairs.c.output)).all()
@@ -149,7 +151,7 @@ def test_lines_are_those_of_a_call_that_is_alone(run_stage, sqlite_store: Store)
         "known = {}\ndef main_solution(x):\n    if 0 not in known:\n"
         "        for i in range(500):\n            known[i] = i\n    return known[x]\n"
     )
-    run_stage("generate", [given.sample(code, RANDOM_INT)])
+    run_stage("generate", [factories.sample(code, RANDOM_INT)])
     with sqlite_store.read() as connection:
         lines = set(connection.scalars(select(pair_checks.c.lines_executed)))
     assert lines == {1003}
@@ -159,10 +161,10 @@ def test_pairs_that_agree_beside_one_that_does_not_agree_by_chance(
     run_stage, sqlite_store: Store
 ) -> None:
     code = "def main_solution(x):\n    return hash(str(x)) if x == 2 else x\n"
-    sample = given.sample(code, None)
+    sample = factories.sample(code, None)
     outputs = [0, 1, 77]
     [outcome] = run_stage(
-        "generate", [given.io_pair(sample, {"x": n}, out, n) for n, out in enumerate(outputs)]
+        "generate", [factories.io_pair(sample, {"x": n}, out, n) for n, out in enumerate(outputs)]
     )
     assert (outcome.state, outcome.reason) == ("rejected", "unstable")
     assert statuses(sqlite_store) == ["unstable"] * 3
@@ -171,8 +173,8 @@ def test_pairs_that_agree_beside_one_that_does_not_agree_by_chance(
 def test_given_pairs_are_checked_where_there_is_no_generator(
     run_stage, sqlite_store: Store
 ) -> None:
-    sample = given.sample(generator=None)
-    pairs = [given.io_pair(sample, {"x": n}, out, n) for n, out in enumerate([0, 2, 5])]
+    sample = factories.sample(generator=None)
+    pairs = [factories.io_pair(sample, {"x": n}, out, n) for n, out in enumerate([0, 2, 5])]
     [outcome] = run_stage("generate", pairs)
     assert outcome.state == "done"
     assert statuses(sqlite_store) == ["stable", "stable", "wrong_output"]
@@ -181,12 +183,12 @@ def test_given_pairs_are_checked_where_there_is_no_generator(
 def test_pairs_that_came_with_a_generator_are_checked_beside_what_it_draws(
     run_stage, sqlite_store: Store
 ) -> None:
-    sample = given.sample("def main_solution(x):\n    return x * x\n", RANDOM_INT)
+    sample = factories.sample("def main_solution(x):\n    return x * x\n", RANDOM_INT)
     outputs = {60: 3600, 70: 1, **{n: n * n for n in range(51)}}
     pairs = [
-        given.io_pair(sample, {"x": x}, out, at) for at, (x, out) in enumerate(outputs.items())
+        factories.io_pair(sample, {"x": x}, out, at) for at, (x, out) in enumerate(outputs.items())
     ]
-    [outcome] = run_stage("generate", [*pairs, given.io_pair(sample, {"x": -1}, 7, 60)])
+    [outcome] = run_stage("generate", [*pairs, factories.io_pair(sample, {"x": -1}, 7, 60)])
     assert outcome.state == "done"
     with sqlite_store.read() as connection:
         found = connection.execute(
@@ -204,8 +206,8 @@ def test_a_wrong_pair_that_is_drawn_too_is_found_out(run_stage, sqlite_store: St
     generator = (
         "import random\ndef input_generator():\n    return {'x': random.choice([1, 2, 3])}\n"
     )
-    sample = given.sample("def main_solution(x):\n    return x * 10\n", generator)
-    run_stage("generate", [given.io_pair(sample, {"x": 1}, 11, 0)])
+    sample = factories.sample("def main_solution(x):\n    return x * 10\n", generator)
+    run_stage("generate", [factories.io_pair(sample, {"x": 1}, 11, 0)])
     with sqlite_store.read() as connection:
         found = connection.execute(
             select(io_pairs.c.output, pair_checks.c.status).join(
@@ -216,8 +218,8 @@ def test_a_wrong_pair_that_is_drawn_too_is_found_out(run_stage, sqlite_store: St
 
 
 def test_pairs_that_came_do_where_the_generator_fails(run_stage, sqlite_store: Store) -> None:
-    sample = given.sample(generator="def input_generator():\n    return 1 / 0\n")
-    [outcome] = run_stage("generate", [given.io_pair(sample, {"x": 3}, 6, 0)])
+    sample = factories.sample(generator="def input_generator():\n    return 1 / 0\n")
+    [outcome] = run_stage("generate", [factories.io_pair(sample, {"x": 3}, 6, 0)])
     assert outcome.state == "done"
     assert statuses(sqlite_store) == ["stable"]
     with sqlite_store.read() as connection:
@@ -226,12 +228,12 @@ def test_pairs_that_came_do_where_the_generator_fails(run_stage, sqlite_store: S
 
 
 def test_the_same_sample_gives_the_same_pairs_again(run_stage, sqlite_store: Store) -> None:
-    run_stage("generate", [given.sample()])
+    run_stage("generate", [factories.sample()])
     with sqlite_store.read() as connection:
         first = connection.execute(select(io_pairs.c.input, io_pairs.c.output)).all()
     run_stage("generate", pairs_wanted=12)
-    from annoy_store.planning import replan
-    from annoy_store.policies import draw_up
+    from annoy_store.queue.enqueue import replan
+    from annoy_store.queue.variants import draw_up
     from annoy_store.stages import PIPELINE, STAGES
 
     with sqlite_store.write() as connection:
@@ -248,7 +250,7 @@ def test_the_same_sample_gives_the_same_pairs_again(run_stage, sqlite_store: Sto
 def test_the_detail_is_of_what_was_most_often_wrong(run_stage, sqlite_store: Store) -> None:
     code = "def main_solution(x):\n    if x == 1:\n        return {1, 2}\n    raise ValueError('always')\n"
     generator = "import random\ndef input_generator():\n    return {'x': random.randint(0, 5)}\n"
-    [outcome] = run_stage("generate", [given.sample(code, generator)])
+    [outcome] = run_stage("generate", [factories.sample(code, generator)])
     assert (outcome.reason, outcome.detail) == ("exception:ValueError", "always")
     with sqlite_store.read() as connection:
         assert set(connection.scalars(select(executions.c.error_type))) == {"ValueError"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from annoy_store.engines import Store
-from annoy_store.tables import sample_origins, samples
-from tests import given
+from annoy_store.db.engine import Store
+from annoy_store.db.tables import sample_origins, samples
+from tests.support import factories
 
 GOOD = """## Main Function
 ```python
@@ -27,9 +27,9 @@ What follows n?
 
 
 def answer(text: str, finish_reason: str = "stop", content: str = "a = 1"):
-    source = given.source(content)
-    turn, call = given.asked(f"about {content}", about=content, source_id=source)
-    return [turn, given.response(call, text, finish_reason=finish_reason)]
+    source = factories.source(content)
+    turn, call = factories.asked(f"about {content}", about=content, source_id=source)
+    return [turn, factories.response(call, text, finish_reason=finish_reason)]
 
 
 def test_a_good_answer_becomes_a_sample_with_its_lineage(run_stage, sqlite_store: Store) -> None:

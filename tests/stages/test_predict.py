@@ -6,19 +6,19 @@ import json
 
 from sqlalchemy import select
 
-from annoy_store.contracts import New
-from annoy_store.engines import Store
-from annoy_store.tables import calls, pair_checks, prompts, turns, variants
-from annoy_store.wording import parts
-from tests import given
+from annoy_store.db.engine import Store
+from annoy_store.db.tables import calls, pair_checks, prompts, turns, variants
+from annoy_store.interfaces import New
+from annoy_store.prompts.template import parts
+from tests.support import factories
 
 
 def checked(outputs: list[object], statuses: list[str] | None = None) -> list[New]:
-    sample = given.sample()
+    sample = factories.sample()
     variant = New(variants, {"stage": "generate", "digest": "v", "description": "{}", "active": 0})
     rows: list[New] = []
     for i, output in enumerate(outputs):
-        pair = given.io_pair(sample, {"x": i}, output, i)
+        pair = factories.io_pair(sample, {"x": i}, output, i)
         values = {
             "io_pair_id": pair,
             "variant_id": variant,
@@ -44,7 +44,7 @@ def test_three_pairs_in_both_directions(run_stage, sqlite_store: Store) -> None:
     outputs = {p["output"] for kind, p in found if kind == "predict_input"}
     assert inputs == {'{"x":0}', '{"x":1}', '{"x":2}'}
     assert outputs == {"0", "2", "4"}
-    assert all(p["code"] == given.DOUBLE for _, p in found)
+    assert all(p["code"] == factories.DOUBLE for _, p in found)
     assert all(not {"input", "output"} <= p.keys() for _, p in found)
 
 

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from annoy_store.contracts import Stage
-from annoy_store.engines import Store
-from annoy_store.ledger import Claim, load
-from annoy_store.planning import plan_all
-from annoy_store.policies import draw_up
+from annoy_store.db.engine import Store
+from annoy_store.interfaces import Stage
+from annoy_store.queue.enqueue import plan_all
+from annoy_store.queue.jobs import Claim, load
+from annoy_store.queue.variants import draw_up
 from annoy_store.stages import PIPELINE, STAGES
 
 
@@ -53,6 +53,6 @@ def test_selects_run_on_an_empty_store(store: Store) -> None:
 
 @pytest.mark.parametrize("stage", PIPELINE, ids=lambda s: s.name)
 def test_depends_and_reach_are_policies(stage: Stage) -> None:
-    from annoy_store.settings import Policy
+    from annoy_store.config import Policy
 
     assert {*stage.depends, *stage.reach} <= set(Policy.model_fields)

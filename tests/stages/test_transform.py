@@ -6,14 +6,14 @@ import json
 
 from sqlalchemy import insert, select
 
-from annoy_store.engines import Store
-from annoy_store.tables import calls, hidden, prompts, sources, turns
-from annoy_store.wording import parts
-from tests import given
+from annoy_store.db.engine import Store
+from annoy_store.db.tables import calls, hidden, prompts, sources, turns
+from annoy_store.prompts.template import parts
+from tests.support import factories
 
 
 def test_prompt_turn_and_call_are_written(run_stage, sqlite_store: Store) -> None:
-    [outcome] = run_stage("transform", [given.source("def f(x):\n    return x\n")])
+    [outcome] = run_stage("transform", [factories.source("def f(x):\n    return x\n")])
     assert outcome.state == "done"
     with sqlite_store.read() as connection:
         messages = json.loads(connection.scalars(select(prompts.c.messages)).one())
@@ -25,22 +25,22 @@ def test_prompt_turn_and_call_are_written(run_stage, sqlite_store: Store) -> Non
 
 
 def test_a_second_run_finds_nothing(run_stage) -> None:
-    assert len(run_stage("transform", [given.source("a = 1")])) == 1
-    assert run_stage("transform", [given.source("a = 1")]) == []
+    assert len(run_stage("transform", [factories.source("a = 1")])) == 1
+    assert run_stage("transform", [factories.source("a = 1")]) == []
 
 
 def test_blank_and_too_long_sources_are_rejected(run_stage) -> None:
-    rows = [given.source(" \n"), given.source("x" * 5000)]
+    rows = [factories.source(" \n"), factories.source("x" * 5000)]
     outcomes = run_stage("transform", rows, max_prompt_chars=4000)
     assert sorted(o.reason for o in outcomes) == ["empty", "too_long"]
     assert {o.state for o in outcomes} == {"rejected"}
 
 
 def test_a_source_that_was_taken_down_is_not_wanted(run_stage, sqlite_store: Store) -> None:
-    from annoy_store.writing import write
+    from annoy_store.db.insert import write
 
     with sqlite_store.write() as connection:
-        write(connection, [given.source("secret = 1")])
+        write(connection, [factories.source("secret = 1")])
         key = connection.scalar(select(sources.c.id))
         connection.execute(insert(hidden).values(kind="source", subject_id=key))
     assert run_stage("transform") == []

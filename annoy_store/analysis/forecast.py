@@ -1,0 +1,286 @@
+"""What a run would do, and what it would cost, before anything runs; nothing is written.
+
+Decisions
+- What is open and what would be entered is counted; what comes of it later is expected, from the
+  shares that the store has seen (yields.py). Where it has seen none the most there can be stands
+  in, and a note says so.
+- A changed policy is tried on the counting itself: its variants are worked out, not entered.
+- Money that nobody can know is None, and then the sum is None too. Programs ask for nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select
+
+from annoy_store.analysis.yields import FREE, PREDICTIONS, History, Share, Spent, Turn
+from annoy_store.config import Policy
+from annoy_store.db.tables import calls, jobs, prices, turns, variants
+from annoy_store.db.views import BATCH_PART
+from annoy_store.interfaces import Stage
+from annoy_store.queue.counters import funnel
+from annoy_store.queue.enqueue import count_again, count_wanted, wanted_by
+from annoy_store.queue.jobs import in_state
+from annoy_store.queue.variants import foreseen_cases
+from annoy_store.records.queries import first_turn_of
+from annoy_store.stages import PIPELINE, STAGES
+
+JUDGING = "verify"  # judged again, an answer that was wrong before has its revision already
+PART = {"batch": BATCH_PART}
+MAKES_THE_SAME = ("parse", "generate")
+OPEN = ("pending", "claimed", "deferred", "suspect")
+Chooser = Callable[[str], tuple[str, str | None]]  # kind of turn -> backend and model that answer
+Price = tuple[float, float, float]  # USD per million tokens: input, cached, output
+Prices = Mapping[str, Price]  # by model
+
+
+@dataclass(frozen=True)
+class Now:
+    """What is open at a stage, what a run would enter, and what a replan would do again."""
+
+    open: Mapping[str, int]
+    new: int = 0
+    again: int = 0
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Calls of one kind of turn, with what they are expected to use; None is unknown."""
+
+    kind: str
+    turn: int
+    calls: float
+    prompt_tokens: float | None
+    completion_tokens: float | None
+    usd: float | None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is there now by stage, the jobs expected in all, what asking costs, and caveats."""
+
+    now: Mapping[str, Now]
+    expected: Mapping[str, float]
+    asking: tuple[Asking, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def calls(self) -> float:
+        return sum(one.calls for one in self.asking)
+
+    @property
+    def usd(self) -> float | None:
+        known = [one.usd for one in self.asking if one.usd is not None]
+        return sum(known) if len(known) == len(self.asking) else None
+
+    @property
+    def tokens(self) -> float | None:
+        each = [(one.prompt_tokens, one.completion_tokens) for one in self.asking]
+        known = [p + c for p, c in each if p is not None and c is not None]
+        return sum(known) if len(known) == len(each) else None
+
+
+# What is there -------------------------------------------------------------------------------
+
+
+def stand(
+    connection: Connection, after: Policy, stages: Sequence[Stage] = PIPELINE
+) -> tuple[dict[str, Now], Counter[Turn]]:
+    """What is open, new and to be done again under the policy `after`; calls by kind and turn."""
+    still = _open(connection)
+    now = {}
+    for stage in stages:
+        new = count_wanted(connection, stage, after)
+        again = _again(connection, stage, after)
+        now[stage.name] = Now(still.get(stage.name, {}), new, again)
+    waiting = _open_calls(connection)
+    for (kind, number), n in wanted_by(
+        connection, STAGES["complete"], after, turns.c.kind, turns.c.number
+    ).items():
+        waiting[kind, int(number)] += n
+    return now, waiting
+
+
+def _open(connection: Connection) -> dict[str, dict[str, int]]:
+    return {
+        stage: {state: of[state] for state in OPEN if of.get(state)}
+        for stage, of in funnel(connection).items()
+    }
+
+
+def _open_calls(connection: Connection) -> Counter[Turn]:
+    waiting: Counter[Turn] = Counter()
+    for state in OPEN:
+        chosen = (
+            select(turns.c.kind, turns.c.number, func.count())
+            .select_from(
+                jobs.join(calls, calls.c.id == jobs.c.subject_id).join(
+                    turns, turns.c.id == first_turn_of(calls.c.prompt_id)
+                )
+            )
+            .where(jobs.c.stage == "complete", in_state(state))
+            .group_by(turns.c.kind, turns.c.number)
+        )
+        for kind, number, n in connection.execute(chosen):
+            waiting[kind, int(number)] += int(n)
+    return waiting
+
+
+def _again(connection: Connection, stage: Stage, after: Policy) -> int:
+    """Subjects that were done under another variant only; nothing is ever asked again by this."""
+    if stage.lane == "asking":
+        return 0
+    cases = foreseen_cases(connection, stage, after)
+    known = select(variants.c.id).where(variants.c.stage == stage.name)
+    if set(connection.scalars(known)) <= {case.variant_id for case in cases}:
+        return 0
+    ids = [case.variant_id for case in cases]
+    stale = sum(
+        connection.scalar(
+            select(func.count()).where(
+                jobs.c.stage == stage.name, in_state(state), jobs.c.variant_id.not_in(ids)
+            )
+        )
+        or 0
+        for state in OPEN
+    )
+    wanted = count_again(connection, stage, after, cases)
+    return max(0, wanted - count_wanted(connection, stage, after) - stale)
+
+
+# What comes of it ----------------------------------------------------------------------------
+
+
+def flow(
+    start: Mapping[str, float], waiting: Mapping[Turn, float], history: History,
+    policy: Policy, before: Policy,
+) -> tuple[dict[str, float], dict[Turn, float], list[str]]:  # fmt: skip
+    """The jobs and calls that come of open work, and the steps that nobody has seen yet."""
+    jobs_of: dict[str, float] = {stage.name: float(start.get(stage.name, 0)) for stage in PIPELINE}
+    asked: dict[Turn, float] = defaultdict(float, {turn: float(n) for turn, n in waiting.items()})
+    guessed: list[str] = []
+
+    def times(n: float, share: Share, step: str) -> float:
+        if n and not share.known and step not in guessed:
+            guessed.append(step)
+        return n * share.value
+
+    first = ("transform", 1)
+    asked[first] += times(jobs_of["transform"], history.through("transform"), "transform")
+    answers = times(asked[first], history.answered("transform"), "complete")
+    jobs_of["parse"] += answers
+    jobs_of["generate"] += times(jobs_of["parse"], history.through("parse"), "parse")
+    pairs = times(jobs_of["generate"], history.pairs(policy, before), "generate")
+    jobs_of["predict"] += pairs
+    for kind in PREDICTIONS:
+        asked[kind, 1] += times(jobs_of["predict"], history.questions(kind, policy), "predict")
+    judging = {kind: jobs_of["verify"] / len(PREDICTIONS) for kind in PREDICTIONS}
+    revising = {kind: jobs_of["revise"] / len(PREDICTIONS) for kind in PREDICTIONS}
+    for turn in range(1, policy.max_turns + 1):
+        for kind in PREDICTIONS:
+            got = times(asked[kind, turn], history.answered(kind), "complete")
+            jobs_of["verify"] += got
+            if turn < policy.max_turns:
+                wrong = times(got + judging[kind], history.wrong(turn), f"turn {turn}")
+                jobs_of["revise"] += wrong
+                asked[kind, turn + 1] += wrong + revising[kind]
+            judging[kind] = revising[kind] = 0.0
+    jobs_of["complete"] = sum(asked.values())
+    return jobs_of, asked, guessed
+
+
+# What it costs -------------------------------------------------------------------------------
+
+
+def latest_prices(connection: Connection, settings: Mapping[str, Mapping[str, float]]) -> Prices:
+    """The prices that the next call is charged: the settings', else the store's latest."""
+    rows = connection.execute(select(prices).order_by(prices.c.from_time))
+    known = {row.model: (row.input, row.cached, row.output) for row in rows}
+    for model, price in settings.items():
+        paid = price.get("input", 0.0)
+        known[model] = (paid, price.get("cached", paid), price.get("output", paid))
+    return known
+
+
+def cost(
+    asked: Mapping[Turn, float], history: History, choose: Chooser, known: Prices
+) -> Iterator[Asking]:
+    """What calls are expected to use."""
+    for (kind, turn), n in sorted(asked.items(), key=lambda item: (item[0][1], item[0][0])):
+        if n > 0:
+            backend, model = choose(kind)
+            if backend in FREE:
+                yield Asking(kind, turn, n, 0.0, 0.0, 0.0)
+                continue
+            part, price = PART.get(backend, 1.0), known.get(model or "")
+            charged = price and (price[0] * part, price[1] * part, price[2] * part)
+            yield _asking(kind, turn, n, _alike(history, kind, turn, model), charged, model)
+
+
+def _alike(history: History, kind: str, turn: int, model: str | None) -> list[Spent]:
+    """What was spent on such turns: by that model, else by any; on another turn if on none."""
+    told = [s for s in history.spent if s.kind == kind and s.answered and s.prompt_tokens]
+    for chosen in ([s for s in told if s.turn == turn], told):
+        if chosen:
+            return [s for s in chosen if s.model == model] or chosen
+    return []
+
+
+def _asking(
+    kind: str, turn: int, n: float, spent: Sequence[Spent], price: Price | None, model: str | None
+) -> Asking:
+    answered = sum(s.answered for s in spent)
+    if not answered:
+        return Asking(kind, turn, n, None, None, None)
+    given = sum(s.prompt_tokens or 0 for s in spent) / answered
+    cached = sum(s.cached_tokens or 0 for s in spent) / answered
+    made = sum(s.completion_tokens or 0 for s in spent) / answered
+    usd = None
+    if price:
+        usd = ((given - cached) * price[0] + cached * price[1] + made * price[2]) / 1e6
+    elif all(s.cost_usd is not None for s in spent) and (
+        model is None or all(s.model == model for s in spent)
+    ):
+        usd = sum(s.cost_usd or 0.0 for s in spent) / answered
+    return Asking(kind, turn, n, n * given, n * made, None if usd is None else n * usd)
+
+
+# All of it -----------------------------------------------------------------------------------
+
+
+def forecast(
+    connection: Connection,
+    history: History,
+    before: Policy,
+    after: Policy,
+    choose: Chooser,
+    known: Prices,
+    again: Mapping[str, int | None] | None = None,
+) -> Forecast:
+    """What a run under the policy `after` would do; `again` says which stages are replanned first,
+    and how many jobs of each (None: all).
+    """
+    now, waiting = stand(connection, after)
+    redone = {name: now[name].again if n is None else n for name, n in (again or {}).items()}
+    start = {name: sum(of.open.values()) + of.new for name, of in now.items()}
+    for name, n in redone.items():
+        start[name] += n if name != JUDGING else 0
+    expected, asked, guessed = flow(start, waiting, history, after, before)
+    expected[JUDGING] += redone.get(JUDGING, 0)
+    asking = tuple(cost(asked, history, choose, known))
+    return Forecast(now, expected, asking, tuple(_notes(guessed, asking, list(redone))))
+
+
+def _notes(guessed: Sequence[str], asking: Sequence[Asking], again: Sequence[str]) -> Iterator[str]:
+    if same := [name for name in again if name in MAKES_THE_SAME]:
+        yield f"what comes out of {' and '.join(same)} as it was makes nothing new: this is the most"
+    if guessed:
+        yield f"nothing of this kind was done yet, so this is the most it can be: {', '.join(guessed)}"
+    unknown = [f"{one.kind} turn {one.turn}" for one in asking if one.prompt_tokens is None]
+    if unknown:
+        yield f"no tries to learn tokens from: {', '.join(unknown)}"
+    if any(one.usd is None and one.prompt_tokens is not None for one in asking):
+        yield "no price for the model: set prices in annoy.toml"

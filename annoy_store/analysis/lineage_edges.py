@@ -1,0 +1,108 @@
+"""The store as a graph: kinds of rows, and the edges from origins to exports.
+
+Decision: an edge is one SELECT of (up, down) ids, and going up and going down are two ways to read
+it; so nothing can be seen from one side only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, FromClause, Select, Table, select, union_all
+
+from annoy_store.db.tables import (
+    calls,
+    executions,
+    export_rows,
+    exports,
+    io_pairs,
+    origins,
+    pair_checks,
+    prompts,
+    responses,
+    sample_origins,
+    samples,
+    sources,
+    teachers,
+    turns,
+    verdicts,
+)
+
+TABLES: dict[str, Table] = {
+    "origin": origins, "source": sources, "turn": turns, "prompt": prompts, "teacher": teachers,
+    "call": calls, "response": responses, "sample": samples, "execution": executions,
+    "io_pair": io_pairs, "pair_check": pair_checks, "verdict": verdicts, "export": exports,
+    "export_row": export_rows,
+}  # fmt: skip
+CHAIN = "chain"
+KINDS = (*TABLES, CHAIN)
+ALIASES = {"pair": "io_pair", "check": "pair_check", "exec": "execution"}
+STAGES_OF = {
+    "source": ("transform",), "call": ("complete",), "response": ("parse", "verify"),
+    "sample": ("generate",), "io_pair": ("predict",), "verdict": ("revise",),
+}  # fmt: skip
+Key = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Rows of one kind that lead to rows of another, as a SELECT of their ids `up` and `down`."""
+
+    above: str
+    below: str
+    pairs: FromClause
+
+
+def _edge(above: str, below: str, up: Any, down: Any, joined: Any = None) -> Edge:
+    chosen: Select[Any] = select(up.label("up"), down.label("down"))
+    return Edge(
+        above, below, (chosen.select_from(joined) if joined is not None else chosen).subquery()
+    )
+
+
+def _chains(up: Column[int], *joined: Any) -> FromClause:
+    """(up, chain): a chain is named by its first answer, later ones say whose they are.
+
+    What is joined stands inside the union: SQLite would make the whole union for one row outside.
+    """
+    answered: Any = turns.join(calls, calls.c.prompt_id == turns.c.prompt_id).join(
+        responses, responses.c.call_id == calls.c.id
+    )
+    for table in joined:
+        answered = answered.join(table, table.c.response_id == responses.c.id)
+    about_pairs = select(up.label("up")).where(turns.c.io_pair_id.is_not(None))
+    first = about_pairs.add_columns(responses.c.id.label("down")).where(turns.c.number == 1)
+    later = about_pairs.add_columns(turns.c.chain_response_id.label("down")).where(
+        turns.c.number > 1
+    )
+    return union_all(first.select_from(answered), later.select_from(answered)).subquery()
+
+
+CHAINS = _chains(responses.c.id)
+EDGES = (
+    _edge("origin", "source", origins.c.id, origins.c.source_id),
+    _edge("source", "turn", turns.c.source_id, turns.c.id),
+    _edge("io_pair", "turn", turns.c.io_pair_id, turns.c.id),
+    _edge(
+        "verdict", "turn", verdicts.c.id, turns.c.id,
+        verdicts.join(turns, turns.c.revises_response_id == verdicts.c.response_id),
+    ),
+    _edge("turn", "prompt", turns.c.id, turns.c.prompt_id),
+    _edge("prompt", "call", calls.c.prompt_id, calls.c.id),
+    _edge("call", "response", responses.c.call_id, responses.c.id),
+    _edge("response", "sample", sample_origins.c.response_id, sample_origins.c.sample_id),
+    _edge("sample", "execution", executions.c.sample_id, executions.c.id),
+    _edge("sample", "io_pair", io_pairs.c.sample_id, io_pairs.c.id),
+    _edge("io_pair", "pair_check", pair_checks.c.io_pair_id, pair_checks.c.id),
+    _edge("response", "execution", executions.c.response_id, executions.c.id),
+    _edge("response", "verdict", verdicts.c.response_id, verdicts.c.id),
+    Edge("response", CHAIN, CHAINS),
+    Edge("verdict", CHAIN, _chains(verdicts.c.id, verdicts)),
+    _edge(CHAIN, "export_row", export_rows.c.chain_id, export_rows.c.id),
+    _edge("sample", "export_row", export_rows.c.sample_id, export_rows.c.id),
+)  # fmt: skip
+UPWARD_ONLY = (
+    _edge("teacher", "response", responses.c.teacher_id, responses.c.id),
+    _edge("export", "export_row", export_rows.c.export_id, export_rows.c.id),
+)

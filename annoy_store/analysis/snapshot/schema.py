@@ -1,0 +1,236 @@
+"""The schema as column files see it: what they hold, and the views said for them.
+
+Decisions
+- A column file holds what questions count, group and join by. Large texts are left out and their
+  length stands in as `<column>_chars` (or the `n_chars` that the store keeps); so are digests that
+  nothing joins by. A question that needs them is one for the store itself.
+- Names are those of the store, so one SQL text serves both.
+- An answer and a try are kept with what was asked (columns with a leading underscore, which only
+  the views here use): it never changes, and nearly every question would have to join it.
+- Views look rows up along an index in the store; here they are said for whole tables at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Select,
+    Table,
+    case,
+    exists,
+    func,
+    select,
+)
+
+from annoy_store.db.tables import attempts, calls, metadata, responses, turns
+from annoy_store.db.views import COSTS, VIEWS
+from annoy_store.records.queries import first_turn_of
+
+SKIPPED = {"signatures"}
+TEXTS = {
+    "sources": {"content"},
+    "prompts": {"messages"},
+    "responses": {"text", "reasoning"},
+    "samples": {"problem_statement", "io_requirements", "refcode", "input_generator"},
+    "io_pairs": {"input", "output"},
+    "verdicts": {"predicted", "got", "feedback"},
+    "overlaps": {"evidence"},
+}
+MEASURED = {"sources": {"content"}, "prompts": {"messages"}, "responses": {"text"}}  # as n_chars
+DIGESTS = {
+    "origins": {"digest"},
+    "prompts": {"digest"},
+    "turns": {"digest"},
+    "sample_origins": {"digest"},
+    "io_pairs": {"input_digest"},
+    "export_rows": {"digest"},
+}
+LEFT_OUT = {column for columns in (*TEXTS.values(), *DIGESTS.values()) for column in columns}
+_GROWING = {
+    "sources", "origins", "prompts", "teachers", "calls", "responses", "samples",
+    "sample_origins", "executions", "io_pairs", "turns", "verdicts", "pair_checks", "attempts",
+    "export_rows",
+}  # fmt: skip
+APPENDED = tuple(t for t in metadata.sorted_tables if t.name in _GROWING)
+CONTROL = tuple(t for t in metadata.sorted_tables if t.name not in _GROWING | SKIPPED | {"jobs"})
+ASKED = (turns, responses, attempts)  # kept with more than they show
+TABLES = tuple(t for t in metadata.sorted_tables if t.name not in SKIPPED)
+
+
+def held(table: Table) -> Select[Any]:
+    """The rows of a table as its column file holds them."""
+    columns = [column for known in table.columns for column in _narrowed(table, known)]
+    if table is turns:
+        earlier = turns.alias("earlier")
+        shared = exists().where(earlier.c.prompt_id == turns.c.prompt_id, earlier.c.id < turns.c.id)
+        return select(*columns, case((shared, 1), else_=0).label("_shared"))
+    if table not in ASKED:
+        return select(*columns)
+    return select(*columns, *_ASKED).select_from(_with_question(table))
+
+
+def _narrowed(table: Table, column: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    if column.name in DIGESTS.get(table.name, ()) or column.name in MEASURED.get(table.name, ()):
+        return []
+    if column.name not in TEXTS.get(table.name, ()):
+        return [column]
+    return [func.length(column, type_=BigInteger()).label(f"{column.name}_chars")]
+
+
+_ASKED = [
+    calls.c.prompt_id.label("_prompt_id"), calls.c.sample_no.label("_sample_no"),
+    turns.c.id.label("_turn_id"), turns.c.kind.label("_kind"), turns.c.number.label("_number"),
+    turns.c.io_pair_id.label("_io_pair_id"), turns.c.chain_response_id.label("_chain_id"),
+]  # fmt: skip
+
+
+def _with_question(table: Table) -> FromClause:
+    """Rows with their call, and the turn that asked it first."""
+    called = table.outerjoin(calls, calls.c.id == table.c.call_id)
+    return called.outerjoin(turns, turns.c.id == first_turn_of(calls.c.prompt_id))
+
+
+# Views ---------------------------------------------------------------------------------------
+
+
+def statements(several: Collection[str]) -> list[str]:
+    """What makes the views of the store, over its tables and `kept_<table>` of those in `ASKED`.
+
+    `several` names the stages that have had more than one variant; of the others, what is there is
+    current, and need not be chosen.
+    """
+    named = [f"CREATE VIEW {t.name} AS SELECT {_shown(t)} FROM kept_{t.name}" for t in ASKED]
+    said = {
+        name: (_VARIANTS if stage in several else _ONE_VARIANT)[name]
+        for name, stage in _JUDGED_BY.items()
+    }
+    known = {view.name: view.sql for view in VIEWS} | _ANEW | said
+    order = ["v_current_verdicts", "v_answers", *_HELPERS, *known]
+    texts = _HELPERS | known
+    return named + [f"CREATE VIEW {name} AS {texts[name]}" for name in dict.fromkeys(order)]
+
+
+def _shown(table: Table) -> str:
+    names = (str(column.key) for column in held(table).selected_columns)
+    return ", ".join(f'"{name}"' for name in names if not name.startswith("_"))
+
+
+_PAIR = """
+    SELECT p.id, p.sample_id, p.position, p.seed, c.status, c.lines_executed, c.variant_id,
+           c.id AS check_id, p.input_chars, p.output_chars
+    FROM io_pairs p JOIN pair_checks c ON c.io_pair_id = p.id
+    JOIN variants w ON w.id = c.variant_id
+"""
+_VERDICT = """
+    SELECT v.id, v.response_id, v.checker, v.variant_id, v.status, v.mismatch, v.created_at,
+           v.execution_id, v.predicted_chars, v.got_chars, v.feedback_chars
+    FROM verdicts v JOIN variants w ON w.id = v.variant_id WHERE w.stage = 'verify'
+"""
+_JUDGED_BY = {"v_current_pairs": "generate", "v_current_verdicts": "verify"}
+_ONE_VARIANT = {"v_current_pairs": _PAIR, "v_current_verdicts": _VERDICT}
+_VARIANTS = {
+    name: f"{sql} QUALIFY row_number() OVER ("
+    f"PARTITION BY {subject} ORDER BY w.active DESC, w.id DESC) = 1"
+    for name, sql, subject in (
+        ("v_current_pairs", _PAIR, "p.id"),
+        ("v_current_verdicts", _VERDICT, "v.response_id"),
+    )
+}
+_HELPERS = {
+    "chained": """
+    WITH answered AS (
+        SELECT turn_id, MAX(response_id) AS response_id,
+               ARG_MAX({'status': status, 'verdict_id': verdict_id}, response_id) AS judged
+        FROM v_answers WHERE number > 1 GROUP BY turn_id),
+    revised AS (
+        SELECT t.chain_response_id AS chain_id, t.io_pair_id, MAX(t.id) AS last_turn_id,
+               ARG_MAX({'turn_id': t.id, 'number': t.number, 'prompt_id': t.prompt_id,
+                        'response_id': a.response_id, 'status': a.judged.status,
+                        'verdict_id': a.judged.verdict_id}, t.id) AS e,
+               ARG_MAX({'turn_id': t.id, 'response_id': a.response_id,
+                        'status': a.judged.status, 'verdict_id': a.judged.verdict_id}, t.id)
+                   FILTER (t.number = 2) AS s
+        FROM turns t LEFT JOIN answered a ON a.turn_id = t.id
+        WHERE t.chain_response_id IS NOT NULL GROUP BY ALL)
+    SELECT f.chain_id, f.kind, f.io_pair_id, f.teacher_id, f.sample_no, f.turn_id AS turn_1_id,
+           f.prompt_id AS prompt_1_id, f.response_id AS response_1_id, f.status AS status_1,
+           f.verdict_id AS verdict_1_id, r.s, r.e
+    FROM v_answers f
+    LEFT JOIN revised r ON r.chain_id = f.chain_id AND r.io_pair_id = f.io_pair_id
+    WHERE f.number = 1
+    """,
+}
+_ANEW = {
+    "v_answers": """
+    WITH asked AS (
+        SELECT _turn_id AS turn_id, _kind AS kind, _number AS number, _io_pair_id AS io_pair_id,
+               _prompt_id AS prompt_id, call_id, _sample_no AS sample_no, id AS response_id,
+               teacher_id, finish_reason, COALESCE(_chain_id, id) AS chain_id
+        FROM kept_responses WHERE _io_pair_id IS NOT NULL
+        UNION ALL
+        SELECT t.id, t.kind, t.number, t.io_pair_id, t.prompt_id, r.call_id, r._sample_no, r.id,
+               r.teacher_id, r.finish_reason, COALESCE(t.chain_response_id, r.id)
+        FROM kept_turns t JOIN kept_responses r ON r._prompt_id = t.prompt_id
+        WHERE t._shared = 1 AND t.io_pair_id IS NOT NULL)
+    SELECT a.*, v.id AS verdict_id, v.status, v.mismatch
+    FROM asked a LEFT JOIN v_current_verdicts v ON v.response_id = a.response_id
+    """,
+    "v_chains": """
+    WITH ended AS (
+        SELECT stage, subject_id FROM jobs
+        WHERE state IN ('rejected', 'failed') AND stage IN ('complete', 'verify', 'revise')),
+    whole AS (
+        SELECT c.chain_id, c.kind, p.sample_id, c.io_pair_id, c.teacher_id, c.sample_no,
+               c.turn_1_id, c.prompt_1_id, c.response_1_id, c.status_1, c.verdict_1_id,
+               c.s.turn_id AS turn_2_id, c.s.response_id AS response_2_id,
+               c.s.status AS status_2, c.s.verdict_id AS verdict_2_id,
+               COALESCE(c.e.number, 1) AS turns,
+               IF(c.e IS NULL, c.response_1_id, c.e.response_id) AS last_response_id,
+               IF(c.e IS NULL, c.status_1, c.e.status) AS last_status,
+               COALESCE(c.e.prompt_id, c.prompt_1_id) AS last_prompt_id,
+               IF(c.e IS NULL, c.verdict_1_id, c.e.verdict_id) AS last_verdict_id
+        FROM chained c JOIN io_pairs p ON p.id = c.io_pair_id)
+    SELECT * EXCLUDE (last_prompt_id, last_verdict_id),
+           CASE WHEN last_status = 'correct' THEN 1
+                WHEN last_status IS NOT NULL AND turns >= CAST(COALESCE(
+                    (SELECT value FROM policies WHERE key = 'max_turns'), '2') AS INTEGER) THEN 1
+                WHEN last_response_id IS NULL AND last_prompt_id IN (
+                    SELECT c.prompt_id FROM ended e JOIN calls c ON c.id = e.subject_id
+                    WHERE e.stage = 'complete') THEN 1
+                WHEN last_verdict_id IN (
+                    SELECT subject_id FROM ended WHERE stage = 'revise') THEN 1
+                WHEN last_response_id IN (
+                    SELECT subject_id FROM ended WHERE stage = 'verify') THEN 1
+                ELSE 0 END AS closed
+    FROM whole
+    """,
+    "v_transitions": """
+    WITH later AS (
+        SELECT chain_id, io_pair_id, ARG_MAX(COALESCE(status, ''), response_id) AS status
+        FROM v_answers WHERE number = 2 GROUP BY ALL)
+    SELECT f.kind, f.status AS status_1, NULLIF(l.status, '') AS status_2, COUNT(*) AS chains
+    FROM v_answers f
+    LEFT JOIN later l ON l.chain_id = f.chain_id AND l.io_pair_id = f.io_pair_id
+    WHERE f.number = 1 AND f.status IS NOT NULL GROUP BY ALL
+    """,
+    "v_cost": f"""
+    WITH priced AS (
+        SELECT *, LEAD(from_time) OVER (PARTITION BY model ORDER BY from_time) AS to_time
+        FROM prices)
+    SELECT a._kind AS kind, a._number AS turn, b.backend, b.model, COUNT(*) AS attempts,
+           SUM(CASE WHEN a.status = 'ok' THEN 1 ELSE 0 END) AS answered,
+           SUM(a.prompt_tokens) AS prompt_tokens, SUM(a.cached_tokens) AS cached_tokens,
+           SUM(a.completion_tokens) AS completion_tokens,
+           SUM(a.reasoning_tokens) AS reasoning_tokens,
+           {COSTS} AS cost_usd
+    FROM kept_attempts a JOIN teachers b ON b.id = a.teacher_id
+    LEFT JOIN priced p ON p.model = b.model AND p.from_time <= a.started_at
+         AND (p.to_time IS NULL OR p.to_time > a.started_at)
+    WHERE a._turn_id IS NOT NULL GROUP BY ALL
+    """,
+}

@@ -1,0 +1,122 @@
+"""How a store stands: the funnel, who works on it, what it cost, and what to do next.
+
+Decision: jobs come from the counters and open work from partial indexes, so asking costs the same
+however many jobs are done. Tokens are summed over attempts above a mark, so who asks again and
+again (`--watch`) reads only what is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    func,
+    select,
+)
+
+from annoy_store.analysis.worker_status import Roster, roster
+from annoy_store.db.engine import Store
+from annoy_store.db.migrate import revision
+from annoy_store.db.sql import now
+from annoy_store.db.tables import jobs, metadata
+from annoy_store.inference.spend import Usage, usage_above
+from annoy_store.interfaces import Stage
+from annoy_store.queue.counters import funnel
+from annoy_store.queue.enqueue import count_wanted
+from annoy_store.queue.jobs import IN_BATCH, in_state
+from annoy_store.records.policy import load_policy
+
+COUNTED = (
+    "sources", "origins", "prompts", "turns", "calls", "attempts", "responses", "samples",
+    "executions", "io_pairs", "pair_checks", "verdicts", "exports", "export_rows",
+)  # fmt: skip
+OPEN = ("pending", "claimed", "deferred", "suspect")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A store at one moment. `wanted` are jobs that the next run would enter."""
+
+    store: str
+    schema: str | None
+    tables: Mapping[str, int]
+    stages: Mapping[str, Mapping[str, int]]
+    wanted: Mapping[str, int]
+    roster: Roster
+    usage: Usage
+    next_due: float | None
+    in_batches: int = 0  # calls that wait in a batch, at a provider or in a file
+
+    @property
+    def workers(self) -> list[dict[str, Any]]:
+        return self.roster.workers
+
+    def total(self, *states: str) -> int:
+        """Jobs of all stages in these states."""
+        return sum(of.get(state, 0) for of in self.stages.values() for state in states)
+
+    def next_step(self) -> str:
+        """The command to type next."""
+        if not self.tables["sources"] and not self.tables["samples"]:
+            return "annoy ingest PATH   (or see it work first: annoy demo)"
+        if any(worker["alive"] for worker in self.workers):
+            return "annoy status --watch"
+        if self.in_batches and self.in_batches == self.total(*OPEN):
+            return "annoy batch status"
+        if self.total(*OPEN) or sum(self.wanted.values()):
+            return "annoy run --teacher tracer   (or with a model: annoy run -m MODEL)"
+        if self.total("failed"):
+            return "annoy retry --dry-run"
+        if self.tables["verdicts"]:
+            return "annoy export codeio DIR"
+        return "annoy sql 'SELECT * FROM v_failures ORDER BY jobs DESC'"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape of `annoy status --json`."""
+        return {
+            "store": self.store, "schema": self.schema, "tables": dict(self.tables),
+            "stages": {name: dict(states) for name, states in self.stages.items()},
+            "tokens": dict(self.usage.tokens), "attempts": self.usage.attempts,
+            "cost_usd": self.usage.cost_usd, "known_cost_usd": self.usage.known_usd,
+            "wanted": dict(self.wanted), **self.roster.as_dict(), "next_due_s": self.next_due,
+            "in_batches": self.in_batches,
+            "next": self.next_step(),
+        }  # fmt: skip
+
+
+def standing(store: Store, stages: Iterable[Stage], before: Usage | None = None) -> Standing:
+    """Look at a store; with `before`, add to that usage only what came since."""
+    schema = revision(store)
+    listed = list(stages)
+    with store.read() as connection:
+        policy = load_policy(connection)
+        jobs_now = funnel(connection)
+        usage = before or Usage()
+        return Standing(
+            str(store),
+            schema,
+            {name: _count(connection, name) for name in COUNTED},
+            {stage.name: jobs_now.get(stage.name, {}) for stage in listed},
+            {stage.name: count_wanted(connection, stage, policy) for stage in listed},
+            roster(connection),
+            usage + usage_above(connection, usage.upto),
+            _next_due(connection),
+            _in_batches(connection),
+        )
+
+
+def _count(connection: Connection, table: str) -> int:
+    return int(connection.scalar(select(func.count()).select_from(metadata.tables[table])) or 0)
+
+
+def _next_due(connection: Connection) -> float | None:
+    due = connection.scalar(select(func.min(jobs.c.due_at)).where(in_state("deferred")))
+    return None if due is None else round(max(0.0, due - now(connection)), 1)
+
+
+def _in_batches(connection: Connection) -> int:
+    held = select(func.count()).where(in_state("deferred"), jobs.c.reason == IN_BATCH)
+    return int(connection.scalar(held) or 0)

@@ -1,0 +1,140 @@
+"""The roster: who works on a store and how fast, which claim is oldest, what is stuck or suspect.
+
+Decisions
+- A worker's rate is what it has ended since it started, from its own counters: two numbers, no
+  scan, and the same whoever asks.
+- Stuck is a claim whose holder is gone: its lease is over, or it was a process of this host and is
+  no more. Any run takes it back; without one it would wait for ever, so the status tells.
+- Claims and suspects come from partial indexes: asking costs what is open, not what is done.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from annoy_store.db.sql import now
+from annoy_store.db.tables import counters, jobs, workers
+from annoy_store.queue.jobs import in_state
+from annoy_store.queue.workers import ALIVE, vanished
+
+ENDED = ("done", "rejected", "failed")
+EXAMPLES = 20
+
+
+@dataclass(frozen=True)
+class Roster:
+    """The workers that have not signed off, and the jobs that want a look. Times in seconds."""
+
+    workers: list[dict[str, Any]]
+    hosts: Mapping[str, dict[str, Any]]
+    oldest_claim: dict[str, Any] | None
+    n_stuck: int
+    stuck: list[dict[str, Any]]
+    suspects: list[dict[str, Any]]
+
+    @property
+    def per_minute(self) -> float:
+        """Jobs that the living end per minute, by what they did since they started."""
+        rates: list[float] = [w["per_minute"] for w in self.workers if w["alive"]]
+        return round(sum(rates), 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "workers": self.workers, "hosts": dict(self.hosts), "per_minute": self.per_minute,
+            "oldest_claim": self.oldest_claim, "n_stuck": self.n_stuck, "stuck": self.stuck,
+            "suspects": self.suspects,
+        }  # fmt: skip
+
+
+def roster(connection: Connection) -> Roster:
+    """Look at the workforce and at what it holds."""
+    at = now(connection)
+    gone = set(vanished(connection))
+    held = _held(connection)
+    ended = _ended(connection)
+    chosen = select(workers).where(ALIVE).order_by(workers.c.id)
+    present = [
+        _worker(row, at, held[row.id], ended[row.id], row.id not in gone and row.lease_until > at)
+        for row in connection.execute(chosen)
+    ]
+    alive = {w["id"]: w for w in present if w["alive"]}
+    n_stuck = sum(n for worker, n in held.items() if worker not in alive)
+    return Roster(
+        present, _hosts(present), _oldest(connection, at), n_stuck,
+        _stuck(connection, at, list(alive)) if n_stuck else [], _suspects(connection),
+    )  # fmt: skip
+
+
+def _held(connection: Connection) -> Counter[int]:
+    chosen = select(jobs.c.worker_id, func.count().label("n")).where(in_state("claimed"))
+    rows = connection.execute(chosen.group_by(jobs.c.worker_id))
+    return Counter({row.worker_id: row.n for row in rows})
+
+
+def _ended(connection: Connection) -> Counter[int]:
+    """What workers have ended; of those that are gone nothing is kept."""
+    of_living = counters.c.worker_id.in_(select(workers.c.id).where(ALIVE))
+    chosen = select(counters.c.worker_id, func.sum(counters.c.n)).where(
+        of_living, counters.c.state.in_(ENDED)
+    )
+    rows = connection.execute(chosen.group_by(counters.c.worker_id))
+    return Counter({worker: int(n) for worker, n in rows})
+
+
+def _worker(row: Row[Any], at: float, n_held: int, n_ended: int, alive: bool) -> dict[str, Any]:
+    age = max(at - row.started_at, 0.001)
+    return {
+        "id": row.id, "host": row.host.split("/")[0], "pid": row.pid, "alive": alive,
+        "stages": row.stages.split(), "jobs": n_held, "ended": n_ended,
+        "per_minute": round(60 * n_ended / age, 1), "up_s": round(age, 1),
+        "lease_s": round(row.lease_until - at, 1),
+    }  # fmt: skip
+
+
+def _hosts(present: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = defaultdict(
+        lambda: {"workers": 0, "jobs": 0, "per_minute": 0.0}
+    )
+    for worker in present:
+        if worker["alive"]:
+            host = found[worker["host"]]
+            host["workers"] += 1
+            host["jobs"] += worker["jobs"]
+            host["per_minute"] = round(host["per_minute"] + worker["per_minute"], 1)
+    return dict(found)
+
+
+_CLAIM = (jobs.c.stage, jobs.c.subject_id, jobs.c.worker_id, jobs.c.claimed_at)
+
+
+def _claim(row: Any, at: float) -> dict[str, Any]:
+    since = row.claimed_at
+    return {
+        "stage": row.stage, "subject": row.subject_id, "worker": row.worker_id,
+        "for_s": None if since is None else round(max(0.0, at - since), 1),
+    }  # fmt: skip
+
+
+def _oldest(connection: Connection, at: float) -> dict[str, Any] | None:
+    chosen = select(*_CLAIM).where(in_state("claimed"), jobs.c.claimed_at.is_not(None))
+    row = connection.execute(chosen.order_by(jobs.c.claimed_at).limit(1)).first()
+    return None if row is None else _claim(row, at)
+
+
+def _stuck(connection: Connection, at: float, alive: list[int]) -> list[dict[str, Any]]:
+    """Claims of those who are gone; the first of them."""
+    lost = jobs.c.worker_id.not_in(alive)
+    chosen = select(*_CLAIM).where(in_state("claimed"), lost)
+    rows = connection.execute(chosen.order_by(jobs.c.claimed_at).limit(EXAMPLES))
+    return [_claim(row, at) for row in rows]
+
+
+def _suspects(connection: Connection) -> list[dict[str, Any]]:
+    chosen = select(jobs.c.stage, jobs.c.subject_id, jobs.c.crashes).where(in_state("suspect"))
+    rows = connection.execute(chosen.order_by(jobs.c.crashes.desc()).limit(EXAMPLES))
+    return [{"stage": r.stage, "subject": r.subject_id, "crashes": r.crashes} for r in rows]

@@ -1,0 +1,54 @@
+"""What is out, for a person: batches that have not ended, and the command to come back with."""
+
+from __future__ import annotations
+
+import shlex
+from collections import defaultdict
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection
+
+from annoy_store.batch.rows import OPEN, Held, held
+from annoy_store.db.tables import batches
+
+
+def all_batches(connection: Connection, ended: int = 20) -> list[Held]:
+    """Batches that are out, and the last ones that have ended; newest first."""
+    out = held(connection, OPEN)
+    past = held(connection, batches.c.state == "ended")
+    return sorted([*out, *past[-ended:]], key=lambda b: -b.id)
+
+
+def as_dict(batch: Held) -> dict[str, Any]:
+    """A batch as JSON."""
+    return asdict(batch)
+
+
+def come_back(batch: Held) -> str:
+    """The command that takes in what a batch has answered."""
+    if batch.state == "exported":
+        return "annoy batch import FILE"
+    url = "" if "api.openai.com" in batch.base_url else f" --base-url {shlex.quote(batch.base_url)}"
+    return f"annoy run --teacher batch --model {shlex.quote(batch.model)}{url}"
+
+
+def waiting(connection: Connection) -> list[str]:
+    """What is out, one line for each command to come back with."""
+    groups: dict[str, list[Held]] = defaultdict(list)
+    for batch in held(connection, OPEN):
+        groups[come_back(batch)].append(batch)
+    return [
+        f"{sum(_left(b) for b in out):,} calls wait in {_batches(out)}; come back with: {command}"
+        for command, out in groups.items()
+    ]
+
+
+def _left(batch: Held) -> int:
+    return batch.n_calls - batch.n_answered - batch.n_failed
+
+
+def _batches(out: list[Held]) -> str:
+    if len(out) == 1:
+        return f"batch {out[0].id} ({out[0].status or out[0].state})"
+    return f"{len(out)} batches"

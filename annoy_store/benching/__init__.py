@@ -1,1 +1,0 @@
-"""A benchmark of one's own: made of held-out samples, scored, compared."""

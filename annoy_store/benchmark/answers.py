@@ -1,0 +1,158 @@
+"""Judged answers and the file that keeps them, one model's with one set of sampling settings.
+
+Decisions
+- A line is written as soon as its answer is judged, and says who was asked. A last line that broke
+  off is dropped, for its question is asked again; any other line that is none is an error.
+- What failed is not in the file: it is asked again, and counts as not right until then.
+- The place of an endpoint is no part of who was asked: the same model may have moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from annoy_store.config import RunSettings
+from annoy_store.errors import UsageError
+from annoy_store.hashing import canonical, compact
+from annoy_store.inference.backends import open_backend
+from annoy_store.interfaces import TeacherIdentity
+
+Difficulty = Literal["easy", "medium", "hard", "unknown"]
+Status = Literal["correct", "wrong", "no_answer", "rejected"]
+_BEGIN = b'{"id":'
+_Row = TypeVar("_Row")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One judged answer to the case of a problem of so many `cases`.
+
+    `asked` is the model and what shapes its answers, `model` the name that it gave itself.
+    """
+
+    id: str
+    problem: str
+    case: int
+    cases: int
+    difficulty: Difficulty
+    status: Status
+    asked: dict[str, Any]
+    model: str
+    finish_reason: str
+    predicted: str | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a file holds, the first answer to each question; `torn`: its last line broke off."""
+
+    scored: list[Scored]
+    torn: bool = False
+
+
+_SCORED = TypeAdapter(Scored)
+
+
+def read_answers(path: Path) -> Answers:
+    """Read judged answers. Raises UsageError for a line that is none, and for two models in one."""
+    lines = read_lines(path)
+    torn = _is_torn(lines[-1])
+    numbered = enumerate(lines[:-1] if torn else lines, 1)
+    hint = "take that line out, and its question is asked again"
+    scored = [as_row(_SCORED, path, n, line, hint) for n, line in numbered if line.strip()]
+    askers = {canonical(s.asked): s.asked for s in scored}
+    if len(askers) > 1:
+        who = " and of ".join(map(worded, list(askers.values())[:2]))
+        raise UsageError(f"{path} holds answers of {who}; keep the answers of each in its own file")
+    return Answers(list({s.id: s for s in reversed(scored)}.values())[::-1], torn)
+
+
+def append(path: Path, scored: Scored) -> None:
+    """Add a judged answer to its file, so that a broken run keeps what was paid for."""
+    with path.open("a", encoding="utf-8") as out:
+        out.write(compact(asdict(scored)) + "\n")
+
+
+def mend(path: Path) -> None:
+    """Make the file one that can be added to: its last line whole, or gone if it broke off."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        data = file.read()
+        last = data[data.rfind(b"\n") + 1 :]
+        if _is_torn(last):
+            file.truncate(len(data) - len(last))
+        elif last:
+            file.write(b"\n")
+
+
+# Who was asked -------------------------------------------------------------------------------
+
+
+def asker(identity: TeacherIdentity) -> dict[str, Any]:
+    """Return the model and what shapes its answers."""
+    return {"model": identity.model, **identity.parameters}
+
+
+def asker_of(settings: RunSettings) -> dict[str, Any]:
+    """Return who would be asked under `settings`; no key is needed for that.
+
+    Raises UsageError for what is missing.
+    """
+    same = "batch" if settings.teacher == "openai" else settings.teacher  # worded alike, keyless
+    return asker(open_backend(same, settings, settings.model).identity)
+
+
+def check_asker(path: Path, scored: Iterable[Scored], asked: dict[str, Any]) -> None:
+    """Raise UsageError if the answers in the file at `path` are not those of `asked`."""
+    other = next((s.asked for s in scored if canonical(s.asked) != canonical(asked)), None)
+    if other is not None:
+        raise UsageError(
+            f"{path} holds answers of {worded(other)}, and this asks {worded(asked)}; name another "
+            "file for these answers, or the model and settings that the file is of"
+        )
+
+
+def worded(asked: dict[str, Any]) -> str:
+    """Return who was asked in words: `my-model (max_tokens=4096, temperature=0.7)`."""
+    rest = ", ".join(f"{k}={v}" for k, v in sorted(asked.items()) if k != "model")
+    return f"{asked.get('model')} ({rest})" if rest else str(asked.get("model"))
+
+
+# Lines ---------------------------------------------------------------------------------------
+
+
+def read_lines(path: Path) -> list[bytes]:
+    """Return the lines of a file; the last one has no end. Raises UsageError."""
+    try:
+        return path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+
+
+def as_row(kind: TypeAdapter[_Row], path: Path, number: int, line: bytes, hint: str) -> _Row:
+    """Return what a line of JSON says. Raises UsageError, with what to do about it."""
+    try:
+        return kind.validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        why = f"{where}: {first['msg']}" if where else first["msg"]
+        raise UsageError(f"{path} line {number} cannot be read ({why}): {hint}") from None
+
+
+def _is_torn(last: bytes) -> bool:
+    """Whether what stands after the last line end is the beginning of an answer, and no more."""
+    if not last or not (last.startswith(_BEGIN) or _BEGIN.startswith(last)):
+        return False
+    try:
+        _SCORED.validate_json(last)
+    except ValidationError as error:
+        return error.errors(include_url=False)[0]["type"] == "json_invalid"
+    return False

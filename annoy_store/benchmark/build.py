@@ -1,0 +1,176 @@
+"""A benchmark of one's own: held-out problems asked without their code; its files.
+
+Decisions
+- A question is one stable pair of a sample of a split, in the order of the samples' digests, so
+  the same store gives the same file.
+- Difficulty is the most lines that a case of the problem executes, in fixed bands, so a problem
+  never moves when the set grows.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, TypeAdapter
+from sqlalchemy import BigInteger, Connection, Select, Text, column, select, table
+
+from annoy_store.benchmark.answers import Difficulty, as_row, read_lines
+from annoy_store.config import DEFAULT_SALT
+from annoy_store.db.engine import Store
+from annoy_store.db.tables import samples, splits
+from annoy_store.errors import UsageError
+from annoy_store.hashing import compact, digest
+from annoy_store.prompts.template import load
+
+BANDS: tuple[tuple[int, Difficulty], ...] = (
+    (50, "easy"),
+    (500, "medium"),
+)  # fewer executed lines than this
+
+TEMPLATE = """You are given a problem and the format of its input and output.
+
+## Problem
+
+```text
+{{problem}}
+```
+
+## Input and Output
+
+```text
+{{io}}
+```
+
+## Task
+
+Work out the answer to the problem for the input at the end of this message, without writing code. The input is a JSON object that holds every argument by name. Follow the values step by step, check your result, and finish with it as JSON, in a fence like this:
+
+```json
+{"output": <value>}
+```
+
+## Given Input
+
+```json
+{{input}}
+```
+"""
+
+_pairs = table(
+    "v_current_pairs", column("sample_id", BigInteger), column("position", BigInteger),
+    column("input_digest", Text), column("lines_executed", BigInteger), column("status", Text),
+    column("input", Text), column("output", Text),
+)  # fmt: skip
+
+
+def _json(text: str) -> str:
+    json.loads(text)
+    return text
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question: a case of a problem of so many, its messages, and the right output (JSON)."""
+
+    id: str
+    problem: str
+    case: int
+    cases: int
+    difficulty: Difficulty
+    messages: list[dict[str, str]]
+    output: Annotated[str, AfterValidator(_json)]
+
+
+_ITEM = TypeAdapter(Item)
+
+
+# Making --------------------------------------------------------------------------------------
+
+
+def make(
+    store: Store,
+    split: str = "test",
+    cases: int = 3,
+    salt: str = DEFAULT_SALT,
+    limit: int | None = None,
+) -> list[Item]:
+    """Return the questions of every sample of `split` that has `cases` stable pairs.
+
+    `split` may be `all`. Raises UsageError if there is none.
+    """
+    template = load(TEMPLATE)
+    with store.read() as connection:
+        found = _problems(connection, split, salt, cases)
+        others = [] if found else _salts(connection, split, salt)
+    items = [
+        Item(
+            digest("bench", name, pair["input_digest"]), name, number, len(pairs), difficulty(pairs),
+            template.words(problem=problem, io=io, input=pair["input"]), pair["output"],
+        )
+        for name, problem, io, pairs in found[:limit]
+        for number, pair in enumerate(pairs)
+    ]  # fmt: skip
+    if not items:
+        known = f"other exports were split with --salt {' or '.join(others)}; " if others else ""
+        raise UsageError(
+            f"no sample in split {split!r} of salt {salt!r} has {cases} stable pairs; {known}"
+            "give samples a split with annoy export .. --split, or take all of them: --split all"
+        )
+    return items
+
+
+def difficulty(pairs: Sequence[Mapping[str, Any]]) -> Difficulty:
+    """`easy`, `medium` or `hard` by the most lines a case executes; `unknown` if none was counted."""
+    lines = [pair["lines_executed"] for pair in pairs if pair["lines_executed"] is not None]
+    if not lines:
+        return "unknown"
+    return next((name for bound, name in BANDS if max(lines) < bound), "hard")
+
+
+def _problems(
+    connection: Connection, split: str, salt: str, cases: int
+) -> list[tuple[str, str, str, list[Mapping[str, Any]]]]:
+    """Digest, statement, description and first `cases` stable pairs, in order of the digests."""
+    by_sample: dict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for row in connection.execute(_stable(split, salt)).mappings():
+        about = (row["digest"], row["problem_statement"], row["io_requirements"])
+        by_sample[about].append(dict(row))
+    return [(*k, v[:cases]) for k, v in sorted(by_sample.items()) if len(v) >= cases]
+
+
+def _stable(split: str, salt: str) -> Select[Any]:
+    chosen = (
+        select(samples.c.digest, samples.c.problem_statement, samples.c.io_requirements, *_pairs.c)
+        .join(samples, samples.c.id == _pairs.c.sample_id)
+        .where(_pairs.c.status == "stable")
+        .order_by(_pairs.c.sample_id, _pairs.c.position, _pairs.c.input_digest)
+    )
+    if split == "all":
+        return chosen
+    mine = splits.c.sample_id == _pairs.c.sample_id
+    return chosen.join(splits, mine).where(splits.c.split == split, splits.c.salt == salt)
+
+
+def _salts(connection: Connection, split: str, but: str) -> list[str]:
+    chosen = select(splits.c.salt).distinct().where(splits.c.split == split, splits.c.salt != but)
+    return sorted(map(shlex.quote, connection.scalars(chosen)))
+
+
+def write_items(path: Path, items: Iterable[Item]) -> None:
+    """Write questions as JSON lines."""
+    with path.open("w", encoding="utf-8") as out:
+        out.writelines(compact(asdict(item)) + "\n" for item in items)
+
+
+def read_items(path: Path) -> list[Item]:
+    """Read questions, each once. Raises UsageError naming the line that is none."""
+    hint = "make the file again with annoy bench make"
+    numbered = enumerate(read_lines(path), 1)
+    items = [as_row(_ITEM, path, n, line, hint) for n, line in numbered if line.strip()]
+    return list({item.id: item for item in items}.values())

@@ -1,0 +1,183 @@
+"""Answers to a benchmark: asked, judged, summed up, and two models' answers paired.
+
+Decisions
+- A problem is solved if every case of it is right (as LeetCode-O counts in the CodeI/O paper);
+  both that share and the share of right examples are told.
+- Shares are of all that the benchmark asks. A question without an answer, because its call failed,
+  is not right, and so neither is its problem; how many there are is told beside the shares.
+- Two models are compared on what both answered: examples on the questions in both files,
+  problems on those with every case in both.
+- Cases of one problem hang together, and intervals over examples know it (intervals.py). Two models
+  are compared by McNemar's exact test over problems.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from annoy_store.benchmark.answers import Scored, Status, asker
+from annoy_store.benchmark.build import Item
+from annoy_store.benchmark.intervals import clustered, difference, mcnemar, wilson
+from annoy_store.errors import UsageError
+from annoy_store.hashing import seed
+from annoy_store.interfaces import Answer, Request, Teacher
+from annoy_store.parsing import final_answer
+from annoy_store.tasks import compare as comparison
+
+_Rights = tuple[bool, bool]  # of the first and of the second, for one case or problem
+
+
+# Scoring -------------------------------------------------------------------------------------
+
+
+async def ask_all(
+    items: Sequence[Item],
+    teacher: Teacher,
+    most: int,
+    keep: Callable[[Scored], None],
+) -> Counter[str]:
+    """Ask every question, up to `most` at once; `keep` gets each judged answer.
+
+    Returns how many were `answered`, `rejected` and `failed`; the failed are not kept.
+    Raises StopRun.
+    """
+    ended: Counter[str] = Counter()
+    asks, waiting = asker(teacher.identity), iter(enumerate(items))
+
+    async def work() -> None:
+        for number, item in waiting:
+            asked = await teacher.ask(
+                Request(number, "predict_output", item.messages, seed("bench", item.id))
+            )
+            ended[asked.verdict] += 1
+            if asked.verdict == "answered" and asked.answer is not None:
+                keep(judge(item, asked.answer, asks))
+            elif asked.verdict == "rejected":
+                why = asked.reason or "rejected"
+                keep(_scored(item, asks, "rejected", Answer("", why), None))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(max(1, min(most, teacher.capacity, len(items)))):
+            group.create_task(work())
+    return ended
+
+
+def judge(item: Item, answer: Answer, asked: Mapping[str, Any]) -> Scored:
+    """Judge an answer of `asked` by the rule of the pipeline."""
+    found = final_answer.final_answer(answer.text, "output")
+    if found is None:
+        return _scored(item, asked, "no_answer", answer, None)
+    right = comparison.same(json.loads(item.output), found.value)
+    return _scored(item, asked, "correct" if right else "wrong", answer, found.text)
+
+
+def _scored(
+    item: Item, asked: Mapping[str, Any], status: Status, answer: Answer, predicted: str | None
+) -> Scored:
+    about = item.id, item.problem, item.case, item.cases, item.difficulty
+    model = answer.model or str(asked["model"])
+    return Scored(*about, status, dict(asked), model, answer.finish_reason, predicted, answer.text)
+
+
+# Telling -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Share:
+    """So many of so many, with the ends of its 95 % interval."""
+
+    right: int
+    of: int
+    low: float
+    high: float
+
+    @property
+    def share(self) -> float:
+        return self.right / self.of if self.of else 0.0
+
+
+def summary(items: Sequence[Item], scored: Iterable[Scored]) -> dict[str, dict[str, Any]]:
+    """Return by difficulty, and under `all`: shares of examples and problems, and two counts.
+
+    `no_answer` are answers that say none, `failed` questions of `items` that have no answer.
+    """
+    answers = {s.id: s for s in scored}
+    bands = ["all", *sorted({item.difficulty for item in items}, key=_band)]
+    return {
+        band: _summary([i for i in items if band in ("all", i.difficulty)], answers)
+        for band in bands
+    }
+
+
+def _band(name: str) -> int:
+    return ["easy", "medium", "hard", "unknown"].index(name)
+
+
+def _summary(items: Sequence[Item], answers: Mapping[str, Scored]) -> dict[str, Any]:
+    rights: dict[str, list[bool]] = defaultdict(list)
+    for item in items:
+        rights[item.problem].append(_is_right(answers.get(item.id)))
+    counts = [(sum(each), len(each)) for each in rights.values()]
+    solved = sum(all(each) for each in rights.values())
+    given = [answers[item.id].status for item in items if item.id in answers]
+    return {
+        "examples": Share(given.count("correct"), len(items), *clustered(counts)),
+        "problems": Share(solved, len(rights), *wilson(solved, len(rights))),
+        "no_answer": sum(status in ("no_answer", "rejected") for status in given),
+        "failed": len(items) - len(given),
+    }
+
+
+def _is_right(answer: Scored | None) -> bool:
+    return answer is not None and answer.status == "correct"
+
+
+def compare(first: Iterable[Scored], second: Iterable[Scored]) -> dict[str, Any]:
+    """Pair two files of answers by question.
+
+    Returns the shares of each, the difference of the second to the first with its interval, for
+    the examples in both and the problems with every case in both; how many problems only one of
+    them solves; the p of McNemar's exact test; and how many answers (`left_out`) and problems
+    (`problems_left_out`) are not paired. Raises UsageError when they share no question.
+    """
+    one, two = {s.id: s for s in first}, {s.id: s for s in second}
+    shared = one.keys() & two.keys()
+    if not shared:
+        raise UsageError("the two files have no question in common")
+    cases: dict[str, list[_Rights]] = defaultdict(list)
+    for name in shared:
+        cases[one[name].problem].append((_is_right(one[name]), _is_right(two[name])))
+    of = {s.problem: s.cases for s in [*one.values(), *two.values()]}
+    whole = [_solved(pairs) for name, pairs in cases.items() if len(pairs) == of[name]]
+    only_first, only_second = whole.count((True, False)), whole.count((False, True))
+    return {
+        "examples": _paired(list(cases.values())),
+        "problems": _paired([[pair] for pair in whole]),
+        "only_first": only_first,
+        "only_second": only_second,
+        "p": mcnemar(only_first, only_second),
+        "left_out": len(one) + len(two) - 2 * len(shared),
+        "problems_left_out": len(of) - len(whole),
+    }
+
+
+def _solved(pairs: Sequence[_Rights]) -> _Rights:
+    return all(a for a, _ in pairs), all(b for _, b in pairs)
+
+
+def _paired(problems: Sequence[Sequence[_Rights]]) -> dict[str, float | None]:
+    """Shares and difference of pairs, given problem by problem; None where there is no pair."""
+    pairs = [pair for problem in problems for pair in problem]
+    if not pairs:
+        return {"of": 0} | dict.fromkeys(("first", "second", "difference", "low", "high"))
+    first, second = (sum(pair[k] for pair in pairs) / len(pairs) for k in (0, 1))
+    low, high = difference(
+        [(p.count((True, False)), p.count((False, True)), len(p)) for p in problems]
+    )
+    told = {"first": first, "second": second, "difference": second - first}
+    return {"of": len(pairs), **told, "low": low, "high": high}

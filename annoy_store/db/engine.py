@@ -1,0 +1,233 @@
+"""A store as a pair of engines: how to reach it, and how its transactions begin.
+
+Decisions
+- SQLite: WAL, one writer at a time. Writers of all processes take turns (`turns`) before BEGIN
+  IMMEDIATE. That is fair where busy polling is not, keeps the WAL at its checkpoint size, and, as
+  checkpoints run inside commits, it also removes the condition of the WAL-reset bug of SQLite
+  < 3.51.3 among our own processes. The newest library is preferred all the same: `pysqlite3` when
+  Python's own is older than that.
+- SQLAlchemy sends no BEGIN of its own on SQLite; without one two SELECTs see different data.
+  So the driver is in autocommit mode and the dialect says BEGIN or BEGIN IMMEDIATE.
+- synchronous=NORMAL: kill -9 loses nothing; power loss may lose the last commits, never half.
+- PostgreSQL: reads are REPEATABLE READ snapshots; the ledger writes through connections whose
+  planner may not choose bitmap, hash or sequential plans: right after a bulk load there are no
+  statistics, and one wrong plan makes a claim 200 times slower.
+- A writer that loses its server (restart, deadlock) tries again for a minute: `transact`.
+- A link that is cut says nothing. We give a silent server up after ten seconds, so a worker is back
+  within its lease; the server gives us up after twenty, so what a transaction of ours has locked
+  is free again by the time our lease has run out. The store's URL may say other figures.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+
+from annoy_store.db.file_lock import Turns
+from annoy_store.errors import UsageError
+
+T = TypeVar("T")
+
+SAFE_SQLITE = (3, 51, 3)
+PATIENCE_SECONDS = 60.0
+_PLANNER = ("bitmapscan", "seqscan", "sort", "hashjoin", "mergejoin")
+_PRAGMAS = (
+    "busy_timeout = 30000",
+    "page_size = 8192",
+    "journal_mode = WAL",
+    "synchronous = NORMAL",
+    "foreign_keys = ON",
+    "cache_size = -65536",
+    "temp_store = MEMORY",
+)
+_LINK = {
+    "connect_timeout": "10", "keepalives_idle": "5", "keepalives_interval": "2",
+    "keepalives_count": "3", "tcp_user_timeout": "10000",
+}  # fmt: skip
+_SERVERS_LINK = {
+    "tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "2",
+    "tcp_user_timeout": "20000",
+}  # fmt: skip
+# serialisation failure, deadlock, server shut down, crashed, or starting; connection trouble
+_TRANSIENT_STATES = ("40001", "40P01", "57P01", "57P02", "57P03", "08")
+
+
+def sqlite_module() -> ModuleType:
+    """Return the newest SQLite library at hand."""
+    if sqlite3.sqlite_version_info >= SAFE_SQLITE:
+        return sqlite3
+    try:
+        from pysqlite3 import dbapi2
+    except ImportError:
+        return sqlite3
+    return cast(ModuleType, dbapi2)
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store. `read()` gives a snapshot, `write()` a transaction that may write."""
+
+    url: URL
+    reading: Engine
+    writing: Engine
+    _turns: Turns | None = field(default=None, repr=False)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.get_backend_name() == "sqlite"
+
+    @property
+    def path(self) -> Path | None:
+        """The file of a SQLite store."""
+        return Path(self.url.database or "") if self.is_sqlite else None
+
+    def __str__(self) -> str:
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent snapshot; keep it short, a SQLite reader holds up the checkpoint."""
+        with self.reading.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One write transaction, committed at the end, rolled back on any error."""
+        with self.turn(), self.writing.begin() as connection:
+            yield connection
+
+    def transact(self, work: Callable[[Connection], T], patience: float = PATIENCE_SECONDS) -> T:
+        """Return what `work` returns for a write transaction, begun again when it is lost.
+
+        `work` may run several times, and a commit whose answer was lost may have happened.
+        """
+        return persist(lambda: self._transact_once(work), patience)
+
+    def _transact_once(self, work: Callable[[Connection], T]) -> T:
+        with self.write() as connection:
+            return work(connection)
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Wait for this thread's turn to write a SQLite file; PostgreSQL needs none."""
+        return self._turns.take() if self._turns else nullcontext()
+
+    def close(self) -> None:
+        self.reading.dispose()
+        self.writing.dispose()
+
+
+def persist(work: Callable[[], T], patience: float = PATIENCE_SECONDS) -> T:
+    """Return what `work` returns, trying again while its database is away or in its way."""
+    until, pause = time.monotonic() + patience, 0.02
+    while True:
+        try:
+            return work()
+        except DBAPIError as error:
+            if not is_transient(error) or time.monotonic() + pause > until:
+                raise
+        time.sleep(pause * random.uniform(0.5, 1.5))
+        pause = min(2 * pause, 2.0)
+
+
+def is_transient(error: BaseException) -> bool:
+    """True for a deadlock, a serialisation failure or a lost connection: try again."""
+    if not isinstance(error, DBAPIError):
+        return False
+    if "sqlite" in type(error.orig).__module__:
+        return "is locked" in str(error.orig)
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        return error.connection_invalidated or isinstance(error, OperationalError)
+    return str(state).startswith(_TRANSIENT_STATES)
+
+
+# Reaching a database -------------------------------------------------------------------------
+
+
+def connect(url: str) -> Store:
+    """Return the store at `url` without looking at it. Raises UsageError for a URL we cannot use."""
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise UsageError(
+            f"not a store URL: {url!r}; say sqlite:///FILE or postgresql://HOST/DATABASE"
+        ) from error
+    if backend == "sqlite":
+        return _connect_sqlite(parsed)
+    if backend == "postgresql":
+        return _connect_postgres(parsed)
+    raise UsageError(
+        f"{backend} is not supported; say sqlite:///FILE or postgresql://HOST/DATABASE"
+    )
+
+
+def _connect_sqlite(url: URL) -> Store:
+    if not url.database or url.database == ":memory:":
+        raise UsageError("a store is a file: say sqlite:///FILE")
+    reading, writing = _sqlite_engine(url, "BEGIN"), _sqlite_engine(url, "BEGIN IMMEDIATE")
+    return Store(url, reading, writing, Turns(Path(url.database)))
+
+
+def _sqlite_engine(url: URL, begin: str) -> Engine:
+    """An engine whose transactions begin with `begin`; an event would slow every statement."""
+    engine = create_engine(url.set(drivername="sqlite+pysqlite"), module=sqlite_module())
+    event.listen(engine, "connect", _prepare_sqlite)
+    engine.dialect.do_begin = lambda connection: connection.execute(begin)  # type: ignore
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _connect_postgres(url: URL) -> Store:
+    url = url.set(drivername="postgresql+psycopg")
+    planner = {f"enable_{word}": "off" for word in _PLANNER}
+    try:
+        reading = create_engine(
+            url, isolation_level="REPEATABLE READ", pool_pre_ping=True,
+            connect_args=_link(url, _SERVERS_LINK),
+        )  # fmt: skip
+        writing = create_engine(
+            url, isolation_level="READ COMMITTED", connect_args=_link(url, _SERVERS_LINK | planner)
+        )
+    except ImportError as error:
+        raise UsageError(
+            "PostgreSQL needs a driver: pip install 'annoy-store[postgres]'"
+        ) from error
+    return Store(url, reading, writing)
+
+
+def _link(url: URL, session: Mapping[str, str]) -> dict[str, str]:
+    """How to connect, and what the session begins with; what the URL says comes last and wins."""
+    ours = {name: value for name, value in _LINK.items() if name not in url.query}
+    settings = [f"-c {name}={value}" for name, value in session.items()]
+    given = url.query.get("options", ())
+    settings += [given] if isinstance(given, str) else given
+    return {**ours, "options": " ".join(settings)}
+
+
+def library() -> str:
+    """The SQLite library in use and whether it is safe, for `annoy doctor`."""
+    module = sqlite_module()
+    version = module.sqlite_version
+    safe = tuple(int(p) for p in version.split(".")) >= SAFE_SQLITE
+    python = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
+    return f"{version} ({module.__name__}{'' if safe else ', older than 3.51.3'}, {python})"

@@ -1,0 +1,150 @@
+"""The schema of a store over time: which revision it has, and how it gets to ours.
+
+Decisions
+- A new store is made by the same migrations that upgrade an old one: there is one path.
+- A store of another revision is refused with the command that helps, never upgraded silently.
+- One migrator at a time. On SQLite foreign keys are off meanwhile, because making a table anew
+  with them on deletes the rows that point at it; they are checked at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import (
+    Connection,
+    inspect,
+    text,
+)
+from sqlalchemy.exc import DBAPIError
+
+from annoy_store.db.engine import Store, connect
+from annoy_store.errors import StoreError
+
+_MIGRATING = 7305110  # the advisory lock of migrators on PostgreSQL
+
+
+def migrations_folder() -> Path:
+    """The migrations: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent.parent
+    inside = package / "migrations"
+    return inside if inside.is_dir() else package.parent / "migrations"
+
+
+def newest_revision() -> str:
+    """The revision that this code works with: the highest numbered migration."""
+    names = sorted(path.name for path in (migrations_folder() / "versions").glob("[0-9]*.py"))
+    return names[-1].split("_")[0]
+
+
+def revision(store: Store) -> str | None:
+    """The revision of a store; None when it has no schema of ours."""
+    with store.read() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return cast(
+            "str | None", connection.scalar(text("SELECT version_num FROM alembic_version"))
+        )
+
+
+def upgrade(store: Store, target: str = "head") -> None:
+    """Bring the schema of a store to `target`, in one transaction per migration."""
+    _alembic(store, "upgrade", target)
+
+
+def downgrade(store: Store, target: str) -> None:
+    """Take the schema of a store back to `target`."""
+    _alembic(store, "downgrade", target)
+
+
+def _alembic(store: Store, command: str, target: str) -> None:
+    from alembic import command as alembic_commands
+    from alembic.config import Config
+
+    if store.path is not None and not store.path.parent.is_dir():
+        raise StoreError(f"the folder {store.path.parent} does not exist; make it first")
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    config.attributes["store"] = store
+    try:
+        getattr(alembic_commands, command)(config, target)
+    except DBAPIError as error:
+        raise unusable(store, error) from error
+
+
+@contextmanager
+def schema_change(store: Store) -> Iterator[Connection]:
+    """A connection for migrations: one migrator at a time, foreign keys checked at the end."""
+    with store.turn(), store.writing.connect() as connection:
+        raw: Any = connection.connection.dbapi_connection  # a PRAGMA must stand outside BEGIN
+        if store.is_sqlite:
+            raw.execute("PRAGMA foreign_keys = OFF")
+        else:
+            connection.exec_driver_sql(f"SELECT pg_advisory_lock({_MIGRATING})")
+            connection.commit()
+        try:
+            yield connection
+            if store.is_sqlite:
+                _check_foreign_keys(connection)
+            connection.commit()
+        finally:
+            connection.rollback()
+            if store.is_sqlite:
+                raw.execute("PRAGMA foreign_keys = ON")
+            else:
+                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_MIGRATING})")
+                connection.commit()
+
+
+def _check_foreign_keys(connection: Connection) -> None:
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if broken:
+        raise StoreError(f"the migration left a broken reference in table {broken[0]}")
+
+
+def check_schema(store: Store) -> None:
+    """Raise StoreError with the way out when a store's revision is not ours."""
+    have, want = revision(store), newest_revision()
+    if have == want:
+        return
+    if have is None:
+        raise StoreError(f"{store} holds no store; make one with: annoy --store {store} init")
+    if have < want:
+        raise StoreError(
+            f"the store has schema {have}, this annoy works with {want}; "
+            "back it up, then upgrade it with: annoy init"
+        )
+    raise StoreError(
+        f"the store has schema {have}, newer than this annoy ({want}); "
+        "upgrade the package with: pip install -U annoy-store"
+    )
+
+
+def unusable(store: Store, error: DBAPIError) -> StoreError:
+    """The error in one line, for a person."""
+    words = str(error.orig).strip().splitlines() or ["unknown error"]
+    return StoreError(f"cannot use the store at {store}: {words[0]}")
+
+
+def open_store(url: str, *, create: bool = False) -> Store:
+    """Open the store at `url`; with `create`, make a SQLite store that is not there yet.
+
+    Raises StoreError when it is missing, cannot be reached, or has another schema than ours.
+    """
+    store = connect(url)
+    missing = store.path is not None and not store.path.exists()
+    if missing and not create:
+        raise StoreError(f"there is no store at {store}; make one with: annoy init")
+    try:
+        if missing:
+            upgrade(store)
+        check_schema(store)
+    except BaseException as error:
+        store.close()
+        if isinstance(error, DBAPIError):
+            raise unusable(store, error) from error
+        raise
+    return store

@@ -1,0 +1,326 @@
+"""The store as a database: opening it, and the statements that its dialects spell differently.
+
+Decision: dialects are named here and in engine.py, and nowhere else. Expressions that differ are
+constructs that are compiled per dialect, so that hot statements can be built once, at import.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    Column,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Double,
+    Integer,
+    LargeBinary,
+    Select,
+    SmallInteger,
+    Table,
+    Text,
+    bindparam,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from annoy_store.db.tables import horizons
+
+# Expressions ---------------------------------------------------------------------------------
+
+
+@compiles(BigInteger, "sqlite")
+def _sqlite_integer(*_: Any, **__: Any) -> str:
+    """SQLite makes only a column spelled INTEGER the key of its rows."""
+    return "INTEGER"
+
+
+class Listed(TypeDecorator[list[Any]]):
+    """Any number of values as one parameter: a JSON text on SQLite, an array on PostgreSQL."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, item: TypeEngine[Any]) -> None:
+        super().__init__()
+        self.item = item
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return Text() if dialect.name == "sqlite" else postgresql.ARRAY(self.item)
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        return orjson.dumps(value).decode() if dialect.name == "sqlite" else value
+
+
+class _Among(FunctionElement[Any]):
+    """Column and values. It has no Boolean type, or SQLite would be told `(..) = 1`."""
+
+    inherit_cache = True
+
+
+@compiles(_Among, "sqlite")
+def _sqlite_among(element: _Among, compiler: Any, **options: Any) -> str:
+    column, values = (compiler.process(part, **options) for part in element.clauses)
+    is_list = isinstance(list(element.clauses)[1], BindParameter)
+    return f"{column} IN " + (f"(SELECT value FROM json_each({values}))" if is_list else values)
+
+
+@compiles(_Among, "postgresql")
+def _postgresql_among(element: _Among, compiler: Any, **options: Any) -> str:
+    column, values = (compiler.process(part, **options) for part in element.clauses)
+    is_list = isinstance(list(element.clauses)[1], BindParameter)
+    return f"{column} = ANY " + (f"({values})" if is_list else f"(ARRAY {values})")
+
+
+def among(_: Connection, column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
+    """`column IN values` for any number of values, as one parameter."""
+    return _Among(column, bindparam(None, list(values), type_=Listed(column.type)))
+
+
+def listed(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """`column IN :name`, where the parameter is a list of any length."""
+    return _Among(column, bindparam(name, type_=Listed(column.type)))
+
+
+def chosen_by(column: ColumnElement[Any], chosen: Select[Any]) -> ColumnElement[bool]:
+    """`column IN chosen`, where `chosen` (with LIMIT, with locks) runs exactly once, and first.
+
+    PostgreSQL may run a plain subquery again for every row it joins, and lock more rows than the
+    limit; an array is made once, and leaves no plan but to look its members up.
+    """
+    return _Among(column, chosen.scalar_subquery())
+
+
+class _Unindexed(FunctionElement[Any]):
+    inherit_cache = True
+
+
+@compiles(_Unindexed)
+def _unindexed(element: _Unindexed, compiler: Any, **options: Any) -> str:
+    (column,) = element.clauses
+    spelled = compiler.process(column, **options)
+    return f"({spelled} || '')" if isinstance(column.type, Text) else f"+{spelled}"
+
+
+def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The column, but not for choosing an index: the planner would take the wrong one."""
+    hidden = _Unindexed(column)
+    hidden.type = column.type
+    return hidden
+
+
+class _Clock(FunctionElement[float]):
+    inherit_cache = True
+    type = Double()
+
+
+@compiles(_Clock, "sqlite")
+def _sqlite_clock(*_: Any, **__: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(_Clock, "postgresql")
+def _postgresql_clock(*_: Any, **__: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) AS float8)"
+
+
+def clock() -> ColumnElement[float]:
+    """Seconds since the epoch, by the database's clock, which machines share."""
+    return _Clock()
+
+
+def _is_sqlite(connection: Connection) -> bool:
+    return connection.dialect.name == "sqlite"
+
+
+def now(connection: Connection) -> float:
+    """Seconds since the epoch: the database's clock where machines share it."""
+    return time.time() if _is_sqlite(connection) else float(connection.scalar(select(clock())) or 0)
+
+
+# Statements ----------------------------------------------------------------------------------
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert `rows` (equal keys), leaving alone those whose natural key is there already.
+
+    Returns how many were not there.
+    """
+    if not rows:
+        return 0
+    names = tuple(rows[0])
+    if _is_sqlite(connection):
+        values = [tuple(row[n] for n in names) for row in rows]
+        plain = _plain_insert(table.name, names)
+        return connection.exec_driver_sql(plain, values, execution_options=_COUNTED).rowcount
+    arrays = {n: _as_array(table.c[n], [row[n] for row in rows]) for n in names}
+    found = connection.exec_driver_sql(
+        _array_insert(table, names), arrays, execution_options=_COUNTED
+    )
+    return found.rowcount
+
+
+_COUNTED = {"preserve_rowcount": True}
+
+
+@lru_cache(maxsize=64)
+def _plain_insert(table: str, names: tuple[str, ...]) -> str:
+    """For SQLite, whose values need no translation: Core's own takes twice as long per row."""
+    columns, marks = ", ".join(f'"{n}"' for n in names), ", ".join("?" * len(names))
+    return f'INSERT INTO "{table}" ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING'
+
+
+@lru_cache(maxsize=64)
+def _array_insert(table: Table, names: tuple[str, ...]) -> str:
+    """For PostgreSQL, one binary array per column (`b`): as fast as COPY, and one statement."""
+    columns = ", ".join(f'"{n}"' for n in names)
+    arrays = ", ".join(f"CAST(%({n})b AS {_array(table.c[n])})" for n in names)
+    return (
+        f'INSERT INTO "{table.name}" ({columns}) SELECT * FROM unnest({arrays})'
+        " ON CONFLICT DO NOTHING"
+    )
+
+
+def _as_array(column: Column[Any], values: list[Any]) -> list[Any]:
+    """The elements of a binary array are all of one type."""
+    if isinstance(column.type, Double):
+        return [None if value is None else float(value) for value in values]
+    return values
+
+
+def _insert(dialect: str, table: Table) -> Any:
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+
+
+_ARRAYS: dict[type[Any], str] = {
+    BigInteger: "bigint",
+    SmallInteger: "smallint",
+    Integer: "integer",
+    Double: "float8",
+    LargeBinary: "bytea",
+}
+
+
+def _array(column: Column[Any]) -> str:
+    return _ARRAYS.get(type(column.type), "text") + "[]"
+
+
+@lru_cache(maxsize=256)
+def _insert_from(dialect: str, table: Table, chosen: Select[Any]) -> Any:
+    names = [column.name for column in chosen.selected_columns]
+    statement = _insert(dialect, table).from_select(names, chosen).on_conflict_do_nothing()
+    return statement.execution_options(preserve_rowcount=True)
+
+
+def insert_from(
+    connection: Connection,
+    table: Table,
+    chosen: Select[Any],
+    parameters: Mapping[str, Any] | None = None,
+) -> int:
+    """INSERT .. SELECT, leaving alone what is there; return how many rows are new.
+
+    The statement is kept, so `chosen` had better be one that is built once, with parameters.
+    """
+    statement = _insert_from(connection.dialect.name, table, chosen)
+    return int(connection.execute(statement, parameters).rowcount)
+
+
+@lru_cache(maxsize=64)
+def _adding(dialect: str, table: Table, name: str) -> Any:
+    statement = _insert(dialect, table)
+    return statement.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns),
+        set_={name: table.c[name] + statement.excluded[name]},
+    )
+
+
+def add(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert `rows`, or add their last column to that of the row with the same key."""
+    if rows:
+        name = list(rows[0])[-1]
+        connection.execute(_adding(connection.dialect.name, table, name), list(rows))
+
+
+def put(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
+    """Insert `row`, or set the columns that are no key in the row with the same key."""
+    statement = _insert(connection.dialect.name, table)
+    keys = list(table.primary_key.columns)
+    changed = {n: statement.excluded[n] for n in row if n not in {k.name for k in keys}}
+    upsert = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    connection.execute(upsert, dict(row))
+
+
+def reserve_ids(connection: Connection, table: Table, n: int) -> list[int]:
+    """Return `n` ids that no other row of `table` has or will have."""
+    if _is_sqlite(connection):
+        last = connection.scalar(select(func.max(table.c.id))) or 0
+        return list(range(last + 1, last + 1 + n))
+    statement = text("SELECT nextval(pg_get_serial_sequence(:t, 'id')) FROM generate_series(1, :n)")
+    return [int(i) for i in connection.scalars(statement, {"t": table.name, "n": n})]
+
+
+def restart_ids(connection: Connection, tables: Iterable[Table]) -> None:
+    """Let ids go on behind the highest there is, after rows were written with ids of their own."""
+    if _is_sqlite(connection):
+        return
+    for table in tables:
+        if "id" in table.c:
+            highest = select(func.coalesce(func.max(table.c.id), 0) + 1)
+            sequence = func.pg_get_serial_sequence(table.name, "id")
+            connection.execute(select(func.setval(sequence, highest.scalar_subquery(), False)))
+
+
+def writers_of(connection: Connection, table: Table) -> set[str]:
+    """The other transactions that may have rows of `table` that nobody else sees yet.
+
+    SQLite has one writer. On PostgreSQL who inserts holds a lock on the table from before the
+    first id is taken until the end, and the names of transactions are not used again.
+    """
+    if _is_sqlite(connection):
+        return set()
+    statement = text(
+        "SELECT virtualtransaction FROM pg_locks WHERE mode = 'RowExclusiveLock' "
+        "AND relation = CAST(:t AS regclass) AND pid IS DISTINCT FROM pg_backend_pid() "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    return set(connection.scalars(statement, {"t": table.name}))
+
+
+def settled_upto(connection: Connection, column: Column[Any]) -> int:
+    """An id up to which every row of the column's table is committed for good.
+
+    SQLite has one writer, so that is the highest id. PostgreSQL hands out ids before commit; there
+    it is what queue/enqueue.py last found out.
+    """
+    if _is_sqlite(connection):
+        return int(connection.scalar(select(func.max(column))) or 0)
+    known = select(horizons.c.upto).where(horizons.c.table_name == column.table.name)
+    return int(connection.scalar(known) or 0)
+
+
+def damage(connection: Connection) -> list[str]:
+    """What is wrong with a SQLite file; PostgreSQL looks after its own."""
+    if not _is_sqlite(connection):
+        return []
+    found = [str(row[0]) for row in connection.execute(text("PRAGMA integrity_check(20)"))]
+    return [words for words in found if words != "ok"]
+
+
+def analyse(connection: Connection, *tables: Table) -> None:
+    """Give the planner statistics after a bulk load, where it needs them."""
+    if not _is_sqlite(connection):
+        for table in tables:
+            connection.execute(text(f'ANALYZE "{table.name}"'))

@@ -1,0 +1,1 @@
+"""Near-duplicate clusters and overlaps with benchmarks. Imported by export and commands."""

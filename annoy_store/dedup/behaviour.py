@@ -1,0 +1,207 @@
+"""Samples that behave alike, however they are written: they agree on each other's inputs.
+
+Decisions
+- Samples are compared within a shape: the types of their parameters, in order; names do not count.
+- A shape has up to eight probes, inputs of its first samples, chosen once. A sample is run on them
+  once, so a new sample costs its own run, however many there are; equal outputs make a suspect.
+- Suspects are run on each other's own stable inputs, and are twins only if all outputs agree. A
+  sample with fewer than two different outputs on the probes has shown too little to be a twin.
+- Running is the sandbox's business; a sample that fails there is like no other.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, exists, select
+
+from annoy_store.db.engine import Store
+from annoy_store.db.sql import insert_new
+from annoy_store.db.tables import behaviours, probes, samples
+from annoy_store.db.timestamps import utc_now
+from annoy_store.hashing import compact, digest
+from annoy_store.interfaces import Limits, Program, Sandbox
+from annoy_store.records.queries import stable_pairs
+from annoy_store.tasks.compare import same
+
+VERSION = "behaviour-1"
+_PROBES, _OF_EACH, _OWN, _SUSPECTS = 8, 2, 10, 5
+_LIMITS = Limits(cpu_seconds=2.0, wall_seconds=6.0)
+_AT_ONCE = 100
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How many samples were run on probes, and how many of them have a twin."""
+
+    samples: int
+    twins: int
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """A sample to be compared: its parameters in order, and its pairs as (values, output)."""
+
+    id: int
+    program: Program
+    names: tuple[str, ...]
+    pairs: tuple[tuple[list[Any], Any], ...]
+
+    @property
+    def shape(self) -> str:
+        return ",".join(_sketch(value) for value in self.pairs[0][0]) if self.pairs else ""
+
+    def run(self, sandbox: Sandbox, inputs: Sequence[list[Any]]) -> list[str | None]:
+        """The outputs for positional `inputs` as JSON; None where it failed."""
+        named = [compact(dict(zip(self.names, values, strict=True))) for values in inputs]
+        ran = sandbox.call(self.program, named, _LIMITS)
+        return [one.output if one.outcome == "ok" else None for one in ran]
+
+
+def compare(
+    store: Store, sandbox: Sandbox, say: Callable[[str], None] = lambda words: None
+) -> Compared:
+    """Run every sample that was not compared yet, and enter which older one it behaves like."""
+    total, twins = 0, 0
+    while page := _page(store):
+        for sample in page:
+            row = _compare_one(store, sandbox, sample)
+            with store.write() as connection:
+                insert_new(connection, behaviours, [row])
+            total, twins = total + 1, twins + (row["twin_id"] is not None)
+            say(f"compared {total} samples, {twins} behave like another")
+    return Compared(total, twins)
+
+
+def _page(store: Store) -> list[_Sample]:
+    compared = exists().where(
+        behaviours.c.sample_id == samples.c.id, behaviours.c.version == VERSION
+    )
+    chosen = select(samples.c.id).where(~compared).order_by(samples.c.id).limit(_AT_ONCE)
+    with store.read() as connection:
+        return _load(connection, list(connection.scalars(chosen)))
+
+
+def _load(connection: Connection, ids: Sequence[int]) -> list[_Sample]:
+    pairs: dict[int, list[tuple[dict[str, Any], Any]]] = {}
+    for sample_id, given, output, _ in connection.execute(stable_pairs(connection, ids)):
+        pairs.setdefault(sample_id, []).append((json.loads(given), json.loads(output)))
+    codes = select(samples.c.id, samples.c.refcode, samples.c.funcname)
+    return [
+        _sample(row.id, row.refcode, row.funcname, pairs.get(row.id, []))
+        for row in connection.execute(codes.where(samples.c.id.in_(ids)).order_by(samples.c.id))
+    ]
+
+
+def _sample(
+    sample_id: int, code: str, funcname: str, pairs: list[tuple[dict[str, Any], Any]]
+) -> _Sample:
+    names = tuple(n for n in _parameters(code, funcname) if pairs and n in pairs[0][0])
+    fitting = [
+        ([given[name] for name in names], output)
+        for given, output in pairs[:_OWN]
+        if set(given) == set(names)
+    ]
+    return _Sample(sample_id, Program(code, funcname), names, tuple(fitting))
+
+
+def _parameters(code: str, funcname: str) -> list[str]:
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == funcname:
+            return [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+    return []
+
+
+def _sketch(value: Any) -> str:
+    if isinstance(value, list):
+        return f"list[{_sketch(value[0]) if value else ''}]"
+    if isinstance(value, bool) or value is None:
+        return type(value).__name__
+    return {int: "number", float: "number", str: "text"}.get(type(value), "object")
+
+
+# One sample ----------------------------------------------------------------------------------
+
+
+def _compare_one(store: Store, sandbox: Sandbox, sample: _Sample) -> dict[str, Any]:
+    row = {"sample_id": sample.id, "version": VERSION, "shape": sample.shape}
+    row |= {"fingerprint": None, "twin_id": None}
+    if not sample.shape:
+        return row
+    mark = _fingerprint(sample.run(sandbox, _probes(store, sample)))
+    if mark is None:
+        return row
+    row["fingerprint"] = mark
+    for other in _suspects(store, sample.shape, mark):
+        if _agrees(sandbox, sample, other) and _agrees(sandbox, other, sample):
+            return row | {"twin_id": other.id}
+    return row
+
+
+def _probes(store: Store, sample: _Sample) -> list[list[Any]]:
+    """The probes of the sample's shape; the first samples of a shape give two inputs each."""
+    with store.write() as connection:
+        query = select(probes.c.inputs).where(probes.c.shape == sample.shape)
+        found = connection.scalar(query)
+        inputs: list[list[Any]] = json.loads(found) if found else []
+        if found is None:
+            inputs = _first_inputs(connection, sample)
+            row = {"shape": sample.shape, "inputs": compact(inputs), "created_at": utc_now()}
+            insert_new(connection, probes, [row])
+    return inputs
+
+
+def _first_inputs(connection: Connection, sample: _Sample) -> list[list[Any]]:
+    """Inputs of this sample and of those that come after it and have its shape."""
+    later = select(samples.c.id).where(samples.c.id >= sample.id).order_by(samples.c.id)
+    inputs: list[list[Any]] = []
+    for other in _load(connection, list(connection.scalars(later.limit(_AT_ONCE)))):
+        if other.shape == sample.shape:
+            new = [values for values, _ in other.pairs if values not in inputs]
+            inputs += new[:_OF_EACH]
+    alone = [values for values, _ in sample.pairs if values not in inputs]
+    return [*inputs, *alone][:_PROBES]
+
+
+def _fingerprint(outputs: Sequence[str | None]) -> str | None:
+    """What the outputs are, floats to six digits; None if they tell too little."""
+    told = [None if text is None else _rounded(json.loads(text)) for text in outputs]
+    distinct = {compact(value) for value in told if value is not None}
+    return digest("behaviour", told) if len(distinct) > 1 else None
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, list):
+        return [_rounded(inner) for inner in value]
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    return value
+
+
+def _suspects(store: Store, shape: str, mark: str) -> Iterator[_Sample]:
+    """Older samples that gave the same on the probes; of twins only the oldest."""
+    alike: Mapping[str, Any] = {"version": VERSION, "shape": shape, "fingerprint": mark}
+    chosen = select(behaviours.c.sample_id).filter_by(**alike)
+    chosen = chosen.where(behaviours.c.twin_id.is_(None)).order_by(behaviours.c.sample_id)
+    with store.read() as connection:
+        found = _load(connection, list(connection.scalars(chosen.limit(_SUSPECTS))))
+    yield from found
+
+
+def _agrees(sandbox: Sandbox, runner: _Sample, owner: _Sample) -> bool:
+    """True if `runner` gives the owner's outputs on all the owner's inputs."""
+    got = runner.run(sandbox, [values for values, _ in owner.pairs])
+    return all(
+        text is not None and same(output, json.loads(text))
+        for text, (_, output) in zip(got, owner.pairs, strict=True)
+    )

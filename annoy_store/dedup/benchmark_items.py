@@ -1,0 +1,115 @@
+"""The items of benchmark files: JSON Lines of any shape, one task per line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from annoy_store.dedup.shingles import words_of
+from annoy_store.errors import UsageError
+from annoy_store.hashing import canonical
+
+_INPUTS = ("input", "inputs", "test_input", "args")
+_OUTPUTS = ("output", "answer", "expected_output", "ground_truth", "test_output")
+_IDS = ("id", "task_id", "question_id", "problem_id", "name")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One task of a benchmark: its words, and its input and output as canonical JSON."""
+
+    name: str
+    words: tuple[str, ...]
+    given: str | None
+    output: str | None
+
+
+@dataclass
+class Benchmark:
+    """The items of one file, ready to be looked up."""
+
+    name: str
+    items: list[Item] = field(default_factory=list)
+
+
+def read_benchmark(path: Path) -> tuple[Benchmark, int]:
+    """Read a JSONL file; return its items, and how many lines had no text. Raises UsageError."""
+    benchmark, skipped = Benchmark(path.name), 0
+    try:
+        with path.open(encoding="utf-8") as stream:
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    item = _item(path, number, line)
+                    benchmark.items.append(item)
+                    skipped += not item.words and item.output is None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    if not benchmark.items:
+        raise UsageError(f"{path} holds no item; it must be JSON Lines, one task per line")
+    return benchmark, skipped
+
+
+def _item(path: Path, number: int, line: str) -> Item:
+    try:
+        told = json.loads(line)
+    except ValueError as error:
+        raise UsageError(f"{path} line {number} is not JSON: {error}") from error
+    values = told if isinstance(told, dict) else {"text": told}
+    name = next((str(values[key]) for key in _IDS if key in values), str(number))
+    text = " ".join(_texts(values))
+    return Item(name, tuple(words_of(text)), _value(values, _INPUTS), _value(values, _OUTPUTS))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value, messages and nested lists included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _value(values: Mapping[str, Any], keys: Sequence[str]) -> str | None:
+    """The first of `keys` that is there, as canonical JSON; JSON text counts as what it says."""
+    for key in keys:
+        if values.get(key) is not None:
+            return _canonical(values[key])
+    return None
+
+
+def _canonical(value: Any) -> str:
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = json.loads(value)
+    try:
+        return canonical(value)
+    except (ValueError, RecursionError):
+        return str(value)
+
+
+def canonical_text(text: str) -> str:
+    try:
+        return canonical(json.loads(text))
+    except ValueError:
+        return text
+
+
+def ways_of(given: str) -> set[str]:
+    """How a benchmark may write an input: by name, as a list, or the one value alone."""
+    try:
+        value = json.loads(given)
+    except ValueError:
+        return {given}
+    ways = {canonical(value)}
+    if isinstance(value, dict):
+        ways.add(canonical(list(value.values())))
+        if len(value) == 1:
+            ways.add(canonical(next(iter(value.values()))))
+    return ways

@@ -1,0 +1,262 @@
+"""Which sources and samples belong together: near-duplicate code, and samples with their sources.
+
+Decisions
+- Signatures are kept, so growth costs the signatures of what is new; joining is done anew from
+  all of them, because it takes seconds per million and needs no history.
+- Raw files are compared with raw files, refcodes with refcodes; a sample belongs with every
+  source it came from, and with samples that behave like it (behaviour.py) where that was found. A
+  cluster is what hangs together by any of these, and is named by the smallest digest in it.
+- `clusters` is derived and may be rebuilt; what a cluster was given (its split) is remembered per
+  sample, in `splits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Column, Connection, delete, func, select
+
+from annoy_store.db.engine import Store
+from annoy_store.db.sql import among, insert_new, put
+from annoy_store.db.tables import (
+    behaviours,
+    clusters,
+    sample_origins,
+    signatures,
+    watermarks,
+)
+from annoy_store.dedup.minhash import THRESHOLD, VERSION, Forest, join_near, matrix
+from annoy_store.dedup.shingles import jaccard, shingles
+from annoy_store.dedup.signatures import TEXTS, sign
+from annoy_store.errors import UsageError
+
+_WRITTEN_AT_ONCE = 20_000
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """What clustering found: `signed` are new signatures, `changed` rows of `clusters` written."""
+
+    subjects: int
+    signed: int
+    clusters: int
+    largest: int
+    changed: int
+
+
+def cluster(
+    store: Store, say: Callable[[str], None] = lambda words: None, *, anew: bool = False
+) -> Clustering:
+    """Bring `signatures` and `clusters` up to date; `anew` joins even if nothing came.
+
+    Raises UsageError without numpy.
+    """
+    _need_numpy()
+    signed = sum(sign(store, kind, say) for kind in TEXTS)
+    with store.read() as connection:
+        newest = _newest_origin(connection)
+        if not signed and not anew and _known(connection, newest):
+            return _summary(connection, signed, 0)
+        say("joining")
+        changes = list(_changes(connection))
+    for change in changes:
+        for start in range(0, len(change.ids), _WRITTEN_AT_ONCE):
+            with store.write() as connection:
+                change.write(connection, slice(start, start + _WRITTEN_AT_ONCE))
+    with store.write() as connection:
+        put(connection, watermarks, {"stage": "cluster", "scope": VERSION, "upto": newest})
+    with store.read() as connection:
+        return _summary(connection, signed, sum(len(change.ids) for change in changes))
+
+
+def _need_numpy() -> None:
+    try:
+        import numpy  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            "clusters and splits need numpy: pip install 'annoy-store[near]'"
+        ) from error
+
+
+def _newest_origin(connection: Connection) -> int:
+    return int(connection.scalar(select(func.max(sample_origins.c.id))) or 0)
+
+
+def _known(connection: Connection, newest: int) -> bool:
+    """True when nothing came since the clusters were made."""
+    upto = select(watermarks.c.upto).where(
+        watermarks.c.stage == "cluster", watermarks.c.scope == VERSION
+    )
+    return connection.scalar(upto) == newest
+
+
+def _summary(connection: Connection, signed: int, changed: int) -> Clustering:
+    sizes = (
+        select(func.count(clusters.c.subject_id).label("n")).group_by(clusters.c.cluster).subquery()
+    )
+    row = connection.execute(
+        select(func.count(sizes.c.n), func.coalesce(func.sum(sizes.c.n), 0), func.max(sizes.c.n))
+    ).one()
+    return Clustering(int(row[1]), signed, int(row[0]), int(row[2] or 0), changed)
+
+
+# Joining -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Signed:
+    """The signed subjects of a kind, by id: ids, digests, and signatures of what has any text.
+
+    `place` is the number of the first of them in the forest; `filled` the places with a row.
+    """
+
+    kind: str
+    place: int
+    ids: Any
+    digests: Any
+    filled: Any
+    rows: Any
+
+
+def _changes(connection: Connection) -> Iterator[Changed]:
+    """What is new in `clusters`, kind by kind."""
+    import numpy as np
+
+    kinds: list[_Signed] = []
+    for kind in TEXTS:
+        kinds.append(_load(connection, kind, sum(len(k.ids) for k in kinds)))
+    forest = Forest(sum(len(k.ids) for k in kinds))
+    for signed in kinds:
+        _join_kind(connection, signed, forest)
+    of_kind = {k.kind: k for k in kinds}
+    origin = sample_origins.c.sample_id, sample_origins.c.source_id
+    _join_pairs(connection, origin, (of_kind["sample"], of_kind["source"]), forest)
+    twins = behaviours.c.sample_id, behaviours.c.twin_id
+    _join_pairs(connection, twins, (of_kind["sample"], of_kind["sample"]), forest)
+    names = _smallest(np.concatenate([k.digests for k in kinds]), np.array(forest.roots()))
+    for signed in kinds:
+        own = names[signed.place : signed.place + len(signed.ids)]
+        other = own != names_of(connection, signed.kind, signed.ids)
+        yield Changed(signed.kind, signed.ids[other], own[other])
+
+
+def _load(connection: Connection, kind: str, place: int) -> _Signed:
+    import numpy as np
+
+    table = TEXTS[kind].table
+    chosen = (
+        select(table.c.id, table.c.digest, signatures.c.n_shingles, signatures.c.signature)
+        .join(signatures, signatures.c.subject_id == table.c.id)
+        .where(signatures.c.kind == kind, signatures.c.version == VERSION)
+        .order_by(table.c.id)
+    )
+    ids, digests, filled, rows = [], [], [], bytearray()
+    result = connection.execute(chosen, execution_options={"stream_results": True})
+    for page in result.partitions(10_000):
+        ids.append(np.array([row[0] for row in page], np.int64))
+        digests.append(np.array([row[1] for row in page], "S32"))
+        filled.append(np.array([row[2] > 0 for row in page], bool))
+        rows += b"".join(row[3] for row in page if row[2] > 0)
+    places = np.flatnonzero(np.concatenate([*filled, np.empty(0, bool)]))
+    return _Signed(
+        kind, place, np.concatenate([*ids, np.empty(0, np.int64)]),
+        np.concatenate([*digests, np.empty(0, "S32")]), places, matrix(rows),
+    )  # fmt: skip
+
+
+def _join_kind(connection: Connection, signed: _Signed, forest: Forest) -> None:
+    text = TEXTS[signed.kind]
+    key = text.table.c.id
+    places = (signed.filled + signed.place).tolist()
+
+    @lru_cache(maxsize=4096)
+    def marks(row: int) -> Any:
+        subject_id = int(signed.ids[signed.filled[row]])
+        return shingles(connection.execute(select(text).where(key == subject_id)).scalar_one())
+
+    def nearer(a: int, b: int) -> bool:
+        return jaccard(marks(a), marks(b)) >= THRESHOLD
+
+    if len(places) > 1:
+        join_near(signed.rows, places, forest, nearer)
+
+
+def _join_pairs(
+    connection: Connection,
+    columns: tuple[Column[Any], Column[Any]],
+    kinds: tuple[_Signed, _Signed],
+    forest: Forest,
+) -> None:
+    """Join what a table says belongs together: two columns of ids."""
+    import numpy as np
+
+    chosen = select(*columns).where(columns[0].is_not(None), columns[1].is_not(None))
+    result = connection.execute(chosen, execution_options={"stream_results": True})
+    for page in result.partitions(10_000):
+        given = np.array([tuple(row) for row in page], np.int64).T
+        ends = [_places(kind, ids).tolist() for kind, ids in zip(kinds, given, strict=True)]
+        for a, b in zip(*ends, strict=True):
+            if a >= 0 and b >= 0:
+                forest.join(a, b)
+
+
+def _places(signed: _Signed, ids: Any) -> Any:
+    """Where ids stand in the forest; -1 for what is not signed yet."""
+    import numpy as np
+
+    if not len(signed.ids):
+        return np.full(len(ids), -1)
+    at = np.minimum(np.searchsorted(signed.ids, ids), len(signed.ids) - 1)
+    return np.where(signed.ids[at] == ids, at + signed.place, -1)
+
+
+def _smallest(digests: Any, roots: Any) -> Any:
+    """The smallest digest of everyone's tree."""
+    import numpy as np
+
+    order = np.argsort(digests, kind="stable")
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    least = np.full(len(order), len(order), np.int64)
+    np.minimum.at(least, roots, rank)
+    return digests[order[least[roots]]] if len(order) else digests
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Subjects of a kind whose cluster is new or another than before: ids, and names in bytes."""
+
+    kind: str
+    ids: Any
+    names: Any
+
+    def write(self, connection: Connection, piece: slice) -> None:
+        """Put a piece of them into the table."""
+        ids = self.ids[piece].tolist()
+        own = clusters.c.kind == self.kind, among(connection, clusters.c.subject_id, ids)
+        connection.execute(delete(clusters).where(*own))
+        rows = [
+            {"kind": self.kind, "subject_id": i, "cluster": name.decode()}
+            for i, name in zip(ids, self.names[piece].tolist(), strict=True)
+        ]
+        insert_new(connection, clusters, rows)
+
+
+def names_of(connection: Connection, kind: str, ids: Any) -> Any:
+    """The clusters that subjects, in ascending order, have in the table; empty where none."""
+    import numpy as np
+
+    names = np.zeros(len(ids), "S32")
+    if not len(names):
+        return names
+    chosen = select(clusters.c.subject_id, clusters.c.cluster).where(clusters.c.kind == kind)
+    result = connection.execute(chosen, execution_options={"stream_results": True})
+    for page in result.partitions(10_000):
+        found = np.array([row[0] for row in page], np.int64)
+        at = np.minimum(np.searchsorted(ids, found), len(names) - 1)
+        held = ids[at] == found
+        names[at[held]] = np.array([row[1] for row in page], "S32")[held]
+    return names

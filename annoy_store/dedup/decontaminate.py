@@ -1,0 +1,214 @@
+"""What training data share with benchmarks: overlaps as rows, with their evidence.
+
+Decisions
+- Words decide, as in the CodeI/O paper (1.8): punctuation, digits and blanks do not count, and one
+  common run of 13 words marks a sample. Hashes find it, the words themselves confirm it.
+- A sample is marked by its own text, or by the raw file that it came from: a rewritten task still
+  is that task. Exports leave marked ones out only when asked (`--exclude-overlaps`).
+- An answer is common when a pair of the store has the same input and the same output as a
+  benchmark's item, as values; an item without an input counts when its output is long enough
+  (24 characters of JSON) to be no accident.
+- Benchmarks are files that the user brings; nothing is fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, select
+
+from annoy_store.db.engine import Store
+from annoy_store.db.sql import insert_new
+from annoy_store.db.tables import io_pairs, overlaps, samples, sources
+from annoy_store.db.timestamps import utc_now
+from annoy_store.dedup.benchmark_items import (
+    Benchmark,
+    Item,
+    canonical_text,
+    read_benchmark,
+    ways_of,
+)
+from annoy_store.dedup.shingles import runs, word_hashes, words_of
+from annoy_store.errors import UsageError
+from annoy_store.hashing import digest
+
+RUN = 13
+_ENOUGH = 24
+_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one benchmark has in common with the store: subjects and items by method."""
+
+    benchmark: str
+    items: int
+    skipped: int
+    overlaps: Mapping[str, int]
+    samples: int
+
+
+def decontaminate(
+    store: Store, files: Sequence[Path], say: Callable[[str], None] = lambda words: None
+) -> list[Found]:
+    """Enter what the store shares with each benchmark file. Raises UsageError for a bad file."""
+    benchmarks = [read_benchmark(path) for path in files]
+    _need_numpy()
+    runs_of = [_runs_of(benchmark) for benchmark, _ in benchmarks]
+    for kind, chosen in _TEXTS.items():
+        for page in _pages(store, chosen):
+            rows = [
+                row
+                for (benchmark, _), index in zip(benchmarks, runs_of, strict=True)
+                for row in _common_runs(kind, page, benchmark, index)
+            ]
+            _enter(store, rows)
+            say(f"{kind}s up to {page[-1][0]}")
+    for benchmark, _ in benchmarks:
+        _enter(store, list(_common_answers(store, benchmark)))
+    with store.read() as connection:
+        return [_summary(connection, benchmark, skipped) for benchmark, skipped in benchmarks]
+
+
+def _need_numpy() -> None:
+    try:
+        import numpy  # noqa: F401
+    except ImportError as error:
+        raise UsageError("overlaps need numpy: pip install 'annoy-store[near]'") from error
+
+
+# Words in common -----------------------------------------------------------------------------
+
+
+Runs = tuple[Any, Any, Any]  # hashes, sorted; the item and the place of each
+
+
+def _runs_of(benchmark: Benchmark) -> Runs:
+    import numpy as np
+
+    hashes, items, places = [], [], []
+    for number, item in enumerate(benchmark.items):
+        if len(item.words) >= RUN:
+            own = runs(word_hashes(list(item.words)), RUN)
+            hashes.append(own)
+            items.append(np.full(len(own), number))
+            places.append(np.arange(len(own)))
+    if not hashes:
+        return np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.int64)
+    every = np.concatenate(hashes)
+    order = np.argsort(every, kind="stable")
+    return every[order], np.concatenate(items)[order], np.concatenate(places)[order]
+
+
+def _common_runs(
+    kind: str, page: Sequence[Any], benchmark: Benchmark, index: Runs
+) -> Iterator[dict[str, Any]]:
+    """One row per subject and item that have a run of words in common."""
+    for subject_id, *texts in page:
+        words = words_of("\n".join(texts))
+        seen: set[int] = set()
+        for place, number in _hits(words, index):
+            item = benchmark.items[number]
+            run = tuple(words[place : place + RUN])
+            if number not in seen and _holds(item.words, run):
+                seen.add(number)
+                yield _row(kind, subject_id, benchmark, item, f"{RUN}gram", " ".join(run))
+
+
+def _hits(words: list[str], index: Runs) -> Iterator[tuple[int, int]]:
+    """Places in `words` whose run has the hash of an item's run, with that item."""
+    import numpy as np
+
+    hashes, items, _ = index
+    if len(words) < RUN or not len(hashes):
+        return
+    own = runs(word_hashes(words), RUN)
+    low, high = np.searchsorted(hashes, own, "left"), np.searchsorted(hashes, own, "right")
+    for place in np.flatnonzero(high > low).tolist():
+        for at in range(low[place], high[place]):
+            yield place, int(items[at])
+
+
+def _holds(words: tuple[str, ...], run: tuple[str, ...]) -> bool:
+    return any(words[i : i + RUN] == run for i in range(len(words) - RUN + 1))
+
+
+# Answers in common ---------------------------------------------------------------------------
+
+
+def _common_answers(store: Store, benchmark: Benchmark) -> Iterator[dict[str, Any]]:
+    """One row per sample and item whose output, and input if it has one, are the same values."""
+    wanted: dict[str, list[Item]] = {}
+    for item in benchmark.items:
+        if item.output is not None and (item.given is not None or len(item.output) >= _ENOUGH):
+            wanted.setdefault(item.output, []).append(item)
+    if not wanted:
+        return
+    for page in _pages(store, _PAIRS):
+        for _, sample_id, given, output in page:
+            said = canonical_text(output)
+            for item in wanted.get(said, ()):
+                if item.given is None or item.given in ways_of(given):
+                    shown = f"{given} -> {output}"
+                    yield _row("sample", sample_id, benchmark, item, "answer", shown)
+
+
+# Rows ----------------------------------------------------------------------------------------
+
+_SAMPLE_TEXTS = samples.c.problem_statement, samples.c.io_requirements, samples.c.refcode
+_TEXTS: dict[str, Select[Any]] = {
+    "sample": select(samples.c.id, *_SAMPLE_TEXTS),
+    "source": select(sources.c.id, sources.c.content),
+}
+_PAIRS = select(io_pairs.c.id, io_pairs.c.sample_id, io_pairs.c.input, io_pairs.c.output)
+
+
+def _pages(store: Store, chosen: Select[Any]) -> Iterator[Sequence[Any]]:
+    """The rows of a table in pages by its id, which `chosen` selects first; reads are short."""
+    key = chosen.selected_columns[0]
+    last = 0
+    while True:
+        with store.read() as connection:
+            query = chosen.where(key > last).order_by(key).limit(_AT_ONCE)
+            page = connection.execute(query).all()
+        if not page:
+            return
+        yield page
+        last = page[-1][0]
+
+
+def _row(
+    kind: str, subject_id: int, benchmark: Benchmark, item: Item, method: str, evidence: str
+) -> dict[str, Any]:
+    return {
+        "kind": kind, "subject_id": subject_id, "benchmark": benchmark.name, "item": item.name,
+        "method": method, "created_at": utc_now(), "evidence": evidence[:1000],
+    }  # fmt: skip
+
+
+def _enter(store: Store, rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        unique = {digest("overlap", *map(str, list(row.values())[:5])): row for row in rows}
+        with store.write() as connection:
+            insert_new(connection, overlaps, list(unique.values()))
+
+
+def _summary(connection: Connection, benchmark: Benchmark, skipped: int) -> Found:
+    own = overlaps.c.benchmark == benchmark.name
+    counted = connection.execute(
+        select(overlaps.c.method, func.count(overlaps.c.id)).where(own).group_by(overlaps.c.method)
+    )
+    marked = select(func.count(func.distinct(overlaps.c.subject_id))).where(
+        own, overlaps.c.kind == "sample"
+    )
+    by_method = {str(method): int(n) for method, n in counted}
+    return Found(
+        benchmark.name,
+        len(benchmark.items),
+        skipped,
+        by_method,
+        int(connection.scalar(marked) or 0),
+    )

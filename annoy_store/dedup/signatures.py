@@ -1,0 +1,52 @@
+"""Signatures of sources and samples: made once per version of the rule, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Column, select
+
+from annoy_store.db.engine import Store
+from annoy_store.db.sql import insert_new
+from annoy_store.db.tables import samples, signatures, sources
+from annoy_store.dedup.minhash import VERSION, signature
+
+TEXTS: dict[str, Column[Any]] = {"source": sources.c.content, "sample": samples.c.refcode}
+_AT_ONCE = 500
+
+
+def sign(store: Store, kind: str, say: Callable[[str], None]) -> int:
+    """Sign what has no signature of this version; return how many that were."""
+    last, signed = 0, 0
+    while True:
+        with store.read() as connection:
+            found = connection.execute(_unsigned(kind, last)).all()
+        if not found:
+            return signed
+        rows = []
+        for subject_id, text in found:
+            n_shingles, made = signature(text)
+            rows.append(
+                {"kind": kind, "subject_id": subject_id, "version": VERSION,
+                 "n_shingles": n_shingles, "signature": made}
+            )  # fmt: skip
+        with store.write() as connection:
+            insert_new(connection, signatures, rows)
+        last, signed = found[-1][0], signed + len(rows)
+        say(f"signed {signed} {kind}s")
+
+
+def _unsigned(kind: str, after: int) -> Any:
+    text = TEXTS[kind]
+    key = text.table.c.id
+    signed = (
+        select(signatures.c.subject_id)
+        .where(
+            signatures.c.kind == kind,
+            signatures.c.subject_id == key,
+            signatures.c.version == VERSION,
+        )
+        .exists()
+    )
+    return select(key, text).where(key > after, ~signed).order_by(key).limit(_AT_ONCE)

@@ -1,0 +1,244 @@
+"""What chains there are and how each went: narrow rows of the store, joined in DuckDB.
+
+Decisions
+- The store joins turns to calls, answers and verdicts along its indexes and streams ids and
+  words, no texts; DuckDB makes chains of them, of any number of turns.
+- A chain is named by content: its turn, its sample number and the teacher it was pinned to. So
+  two stores fed the same put it in the same place (`place`) and give it the same `state`, a
+  digest that changes when it is judged otherwise.
+- A chain is closed when its last answer is correct, when no further turn is allowed, or when the
+  next step ended badly: then nothing more will happen to it unless someone asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import duckdb
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    select,
+)
+
+from annoy_store.db.duckdb_session import pour
+from annoy_store.db.tables import (
+    calls,
+    io_pairs,
+    jobs,
+    responses,
+    teachers,
+    turns,
+    variants,
+    verdicts,
+)
+from annoy_store.errors import UsageError
+
+Within = Callable[[ColumnElement[int]], ColumnElement[bool]]
+_ENDED_BADLY = jobs.c.state.in_(["rejected", "failed"])
+
+
+def first_answers(within: Within | None = None) -> Select[Any]:
+    """Every answer to a first prediction turn with its verdicts; `within` narrows its id."""
+    chosen = (
+        select(
+            responses.c.id.label("chain_id"),
+            turns.c.digest,
+            turns.c.kind,
+            turns.c.io_pair_id,
+            io_pairs.c.sample_id,
+            turns.c.prompt_id,
+            calls.c.sample_no,
+            calls.c.pinned_teacher_id,
+            responses.c.teacher_id,
+            *_verdict(),
+        )
+        .select_from(
+            turns.join(calls, calls.c.prompt_id == turns.c.prompt_id)
+            .join(responses, responses.c.call_id == calls.c.id)
+            # Always there; an outer join is made last, after `within` has narrowed.
+            .outerjoin(io_pairs, io_pairs.c.id == turns.c.io_pair_id)
+            .outerjoin(verdicts, verdicts.c.response_id == responses.c.id)
+        )
+        .where(turns.c.number == 1, turns.c.io_pair_id.is_not(None))
+    )
+    return chosen if within is None else chosen.where(within(responses.c.id))
+
+
+def later_answers(within: Within | None = None) -> Select[Any]:
+    """Every revision that was asked for, with its answers and verdicts where there are any."""
+    chosen = (
+        select(
+            turns.c.chain_response_id.label("chain_id"),
+            turns.c.id.label("turn_id"),
+            turns.c.number,
+            turns.c.prompt_id,
+            calls.c.sample_no,
+            calls.c.pinned_teacher_id,
+            responses.c.id.label("response_id"),
+            *_verdict(),
+        )
+        .select_from(
+            turns.join(calls, calls.c.prompt_id == turns.c.prompt_id)
+            .outerjoin(responses, responses.c.call_id == calls.c.id)
+            .outerjoin(verdicts, verdicts.c.response_id == responses.c.id)
+        )
+        .where(turns.c.number > 1, turns.c.chain_response_id.is_not(None))
+    )
+    return chosen if within is None else chosen.where(within(turns.c.chain_response_id))
+
+
+def _verdict() -> list[ColumnElement[Any]]:
+    return [verdicts.c.id.label("verdict_id"), verdicts.c.status, verdicts.c.variant_id]
+
+
+def ended() -> Select[Any]:
+    """What gave up or was refused, so that a chain goes no further: revisions, verdicts, turns."""
+    stuck = jobs.c.stage.in_(["revise", "verify", "complete"])
+    return select(jobs.c.stage, jobs.c.subject_id, calls.c.prompt_id).select_from(
+        jobs.outerjoin(calls, (jobs.c.stage == "complete") & (calls.c.id == jobs.c.subject_id))
+    ).where(stuck, _ENDED_BADLY)  # fmt: skip
+
+
+def gather(
+    duck: duckdb.DuckDBPyConnection,
+    connection: Connection,
+    max_turns: int,
+    within: Within | None = None,
+    judged_by: int | None = None,
+) -> int:
+    """Make the table `subjects` in DuckDB, a row per first answer; return the most turns of one.
+
+    Columns: subject_id (the first answer), sample_id, io_pair_id, kind, sample_no, teacher_id,
+    prompt_id (first), last_prompt_id, last_response_id, turns, last_status, closed,
+    response_N_id, verdict_N_id, status_N, removed (null as yet), place (its order), state.
+    """
+    pour(duck, "variants", connection, select(variants.c.id, variants.c.stage, variants.c.active))
+    if judged_by is not None:
+        _put_first(duck, judged_by)
+    pour(duck, "teachers", connection, select(teachers.c.id, teachers.c.digest))
+    pour(duck, "ended", connection, ended())
+    pour(duck, "firsts", connection, first_answers(within))
+    pour(duck, "laters", connection, later_answers(within))
+    _judged(duck, "firsts", "chain_id", "digest, ")
+    most = _later_turns(duck)
+    duck.execute(_chains(most, max_turns))
+    for n in range(2, most + 1):
+        duck.execute(f"DROP TABLE turn_{n}")
+    duck.execute(_DROP)
+    return most
+
+
+_DROP = """
+DROP VIEW firsts_judged; DROP VIEW laters_judged;
+DROP TABLE firsts; DROP TABLE firsts_once; DROP TABLE laters; DROP TABLE laters_once;
+DROP TABLE revisions
+"""
+
+
+def _put_first(duck: duckdb.DuckDBPyConnection, variant: int) -> None:
+    """Let the verdicts of one variant count before all others. Raises UsageError if it is none."""
+    known = duck.execute("SELECT id FROM variants WHERE stage = 'verify' ORDER BY id").fetchall()
+    if (variant,) not in known:
+        ids = ", ".join(str(key) for (key,) in known) or "none"
+        raise UsageError(f"there is no variant {variant} of verify; there are: {ids}")
+    duck.execute(f"UPDATE variants SET active = (id = {variant}) WHERE stage = 'verify'")
+
+
+def _judged(duck: duckdb.DuckDBPyConnection, name: str, key: str, first: str = "") -> None:
+    """One verdict per answer: the active checker's, else the newest (as v_current_verdicts)."""
+    duck.execute(f"""
+    CREATE VIEW {name}_judged AS
+    SELECT a.* EXCLUDE (verdict_id, status, variant_id),
+           CASE WHEN v.stage = 'verify' THEN a.verdict_id END AS verdict_id,
+           CASE WHEN v.stage = 'verify' THEN a.status END AS status,
+           v.stage = 'verify' AS ours, v.active, v.id AS variant_id
+    FROM {name} a LEFT JOIN variants v ON v.id = a.variant_id
+    """)
+    best = f"PARTITION BY {key} ORDER BY {first}ours DESC, active DESC, variant_id DESC"
+    _first_of_each(duck, f"{name}_judged", f"{name}_once", key, best)
+
+
+def _first_of_each(
+    duck: duckdb.DuckDBPyConnection, table: str, name: str, key: str, window: str
+) -> None:
+    """Make `name` from the best row per key of `table`: a window only where keys do repeat."""
+    count = f"SELECT count(*) > count(DISTINCT ({key})) FROM {table}"
+    repeats = duck.execute(count).fetchall()[0][0]
+    only = f"QUALIFY row_number() OVER ({window}) = 1" if repeats else ""
+    duck.execute(f"CREATE TABLE {name} AS SELECT * FROM {table} {only}")
+
+
+def _later_turns(duck: duckdb.DuckDBPyConnection) -> int:
+    """Make a table `turn_N` per later turn, a row per chain; return the most turns, at least 2.
+
+    A revision that was asked again counts by its last answer; with none at all it is unanswered.
+    """
+    _judged(duck, "laters", "turn_id, response_id")
+    best = "PARTITION BY chain_id, number ORDER BY response_id IS NULL, sample_no DESC, "
+    best += "pinned_teacher_id DESC"
+    _first_of_each(duck, "laters_once", "revisions", "chain_id, number", best)
+    most = duck.execute("SELECT greatest(2, max(number)) FROM revisions").fetchall()[0][0] or 2
+    stuck = "response_id IS NULL AND prompt_id IN (SELECT prompt_id FROM ended)"
+    for n in range(2, int(most) + 1):
+        duck.execute(f"""
+        CREATE TABLE turn_{n} AS
+        SELECT chain_id, response_id, verdict_id, status, prompt_id, {stuck} AS stuck
+        FROM revisions WHERE number = {n}
+        """)
+    return int(most)
+
+
+def _chains(most: int, max_turns: int) -> str:
+    """Answers become chains, with everything of their turns side by side."""
+    later = range(2, most + 1)
+    joins = " ".join(f"LEFT JOIN turn_{n} t{n} ON t{n}.chain_id = f.chain_id" for n in later)
+    each = ", ".join(
+        f"t{n}.response_id AS response_{n}_id, t{n}.verdict_id AS verdict_{n}_id, "
+        f"t{n}.status AS status_{n}"
+        for n in later
+    )
+    number = "".join(f"WHEN t{n}.response_id IS NOT NULL THEN {n} " for n in reversed(later))
+    asked = "".join(f"WHEN t{n}.prompt_id IS NOT NULL THEN {n} " for n in reversed(later))
+    stuck = " OR ".join(f"coalesce(t{n}.stuck, false)" for n in later)
+    return f"""
+    CREATE TABLE subjects AS
+    WITH joined AS (
+        SELECT f.*, f.chain_id AS response_1_id, f.verdict_id AS verdict_1_id,
+               f.status AS status_1, {each}, CASE {number} ELSE 1 END AS turns,
+               CASE {asked} ELSE 1 END AS asked, {stuck} AS stuck, pinned.digest AS pinned,
+               {_last("prompt_id", later)} AS last_prompt_id,
+               {_last("response_id", later, "chain_id")} AS last_response_id,
+               {_last("verdict_id", later)} AS last_verdict_id,
+               {_last("status", later)} AS last_status
+        FROM firsts_once f {joins} LEFT JOIN teachers pinned ON pinned.id = f.pinned_teacher_id)
+    SELECT chain_id AS subject_id, sample_id, io_pair_id, kind, sample_no, teacher_id, prompt_id,
+           last_prompt_id, last_response_id, turns, last_status,
+           {", ".join(f"response_{n}_id, verdict_{n}_id, status_{n}" for n in (1, *later))},
+           CASE WHEN asked > turns AND NOT stuck THEN false
+                ELSE coalesce(
+                     last_status = 'correct'
+                     OR (last_status IS NOT NULL AND turns >= {max_turns}) OR stuck
+                     OR last_verdict_id IN (SELECT subject_id FROM ended WHERE stage = 'revise')
+                     OR last_response_id IN (SELECT subject_id FROM ended WHERE stage = 'verify'),
+                     false)
+           END AS closed, NULL::VARCHAR AS removed,
+           md5_number(concat_ws('/', digest, sample_no, pinned)) AS place,
+           left(sha256(concat_ws('/', 'chain', digest, sample_no, pinned, status_1,
+                {", ".join(_state(n) for n in later)})), 32) AS state
+    FROM joined
+    """
+
+
+def _last(column: str, later: range, first: str = "") -> str:
+    """The column of the last turn that was answered."""
+    cases = "".join(
+        f"WHEN t{n}.response_id IS NOT NULL THEN t{n}.{column} " for n in reversed(later)
+    )
+    return f"CASE {cases} ELSE f.{first or column} END"
+
+
+def _state(n: int) -> str:
+    return f"CASE WHEN response_{n}_id IS NOT NULL THEN coalesce(status_{n}, '?') END"

@@ -1,0 +1,75 @@
+"""Lengths in tokens, by the tokenizer of the model that will be trained.
+
+Decision: the tokenizer is a file that the user names (`tokenizer.json`), so that nothing is
+fetched. Counting reads every text, so it comes after the rules that need none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+import orjson
+import pyarrow as pa
+from sqlalchemy import Connection, select
+
+from annoy_store.db.duckdb_session import arrow_table
+from annoy_store.db.sql import among
+from annoy_store.db.tables import prompts, responses
+from annoy_store.errors import UsageError
+from annoy_store.export.filters import ANY, Selection, between, keep
+
+_AT_ONCE = 500
+
+
+def apply(duck: duckdb.DuckDBPyConnection, connection: Connection, selection: Selection) -> None:
+    """Turn down the chains whose last conversation is too short or too long. Raises UsageError."""
+    if selection.tokens == ANY:
+        return
+    tokenizer = _tokenizer(selection)
+    query = "SELECT subject_id, last_prompt_id, last_response_id FROM candidates"
+    chains = arrow_table(duck, query)
+    counted = [pair for page in _pages(chains) for pair in _count(connection, tokenizer, page)]
+    ids, lengths = zip(*counted, strict=True) if counted else ((), ())
+    columns = {"subject_id": pa.array(ids, pa.int64()), "n": pa.array(lengths, pa.int64())}
+    duck.register("lengths", pa.table(columns))
+    fitting = f"SELECT subject_id FROM lengths WHERE {between('n', selection.tokens)}"
+    keep(duck, "tokens", f"subject_id IN ({fitting})")
+    duck.unregister("lengths")
+
+
+def _tokenizer(selection: Selection) -> Any:
+    if selection.tokenizer is None:
+        raise UsageError("--tokens needs --tokenizer FILE, the tokenizer.json of a model")
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise UsageError("--tokens needs a package: pip install 'annoy-store[tokens]'") from error
+    try:
+        return Tokenizer.from_file(str(selection.tokenizer))
+    except Exception as error:  # the package raises nothing more special
+        raise UsageError(f"{selection.tokenizer} is not a tokenizer.json: {error}") from error
+
+
+def _pages(chains: pa.Table) -> Iterator[list[tuple[int, int, int]]]:
+    for batch in chains.to_batches(max_chunksize=_AT_ONCE):
+        yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+
+
+def _count(
+    connection: Connection, tokenizer: Any, page: list[tuple[int, int, int]]
+) -> Iterator[tuple[int, int]]:
+    ids, prompt_ids, response_ids = zip(*page, strict=True)
+    asked = select(prompts.c.id, prompts.c.messages)
+    asked = asked.where(among(connection, prompts.c.id, sorted(set(prompt_ids))))
+    said = select(responses.c.id, responses.c.text)
+    said = said.where(among(connection, responses.c.id, sorted(set(response_ids))))
+    messages = {row[0]: orjson.loads(row[1]) for row in connection.execute(asked)}
+    answers = {row[0]: row[1] for row in connection.execute(said)}
+    texts = [
+        "\n".join([*(m["content"] for m in messages[p]), answers[r]])
+        for p, r in zip(prompt_ids, response_ids, strict=True)
+    ]
+    encoded = tokenizer.encode_batch(texts, add_special_tokens=False)
+    yield from zip(ids, map(len, encoded), strict=True)

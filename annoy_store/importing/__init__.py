@@ -1,1 +1,0 @@
-"""Files of other pipelines, taken over with their lineage. `files.py` is the way."""

@@ -1,0 +1,127 @@
+"""A teacher that gives recorded answers: for tests, demonstrations, and work without a provider.
+
+The file that `settings.replay` names holds one JSON object a line, with the recorded text in
+`response` (or `output`) and one of these to say which prompt it answers:
+
+    {"digest": "<digest of the row in `prompts`>", "response": "..."}
+    {"messages": [{"role": "user", "content": "..."}], "response": "..."}
+    {"contains": "text in the prompt", "response": "..."}       or a list: all must be there
+
+`kind` narrows a line to turns of that kind; `finish_reason` and `reasoning` may be recorded too.
+Several lines for one prompt are its samples, in the order of the file. Lines by digest or by
+messages go before lines by content. A prompt without a recorded answer is rejected.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from annoy_store.config import RunSettings
+from annoy_store.errors import UsageError
+from annoy_store.hashing import digest
+from annoy_store.inference.client.usage import estimate
+from annoy_store.interfaces import Answer, Asked, Attempt, Request, TeacherIdentity
+
+_CAPACITY = 64
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recorded answer."""
+
+    answer: Answer
+    kind: str | None = None
+    needles: tuple[str, ...] = ()
+
+    def fits(self, kind: str, text: str) -> bool:
+        """Say whether this answers a prompt of `kind` with the content `text`."""
+        return self.kind in (None, kind) and all(needle in text for needle in self.needles)
+
+
+def connect(settings: RunSettings, model: str | None) -> ReplayTeacher:
+    """Return the teacher of the recordings in `settings.replay`. Raises UsageError."""
+    if settings.replay is None:
+        raise UsageError("--teacher replay needs a file of recorded answers: --replay FILE.jsonl")
+    return ReplayTeacher(settings.replay, model)
+
+
+class ReplayTeacher:
+    """Answers from a file that is read once."""
+
+    def __init__(self, path: Path, model: str | None = None) -> None:
+        self.identity = TeacherIdentity("replay", model or path.stem)
+        self._by_digest: dict[str, list[Recording]] = defaultdict(list)
+        self._by_content: list[Recording] = []
+        for number, record in _records(path):
+            try:
+                self._add(record)
+            except (KeyError, TypeError) as error:
+                raise UsageError(f"{path}, line {number}: no recorded answer: {error!r}") from None
+
+    @property
+    def capacity(self) -> int:
+        """Return how many calls it is worth having in flight."""
+        return _CAPACITY
+
+    async def ask(self, request: Request) -> Asked:
+        """Return the recorded answer to this sample of the prompt, or say that there is none."""
+        started = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        recording = self._find(request)
+        if recording is None:
+            return Asked("rejected", (), reason="not_recorded")
+        used = estimate(request.messages), estimate([{"content": recording.answer.text}])
+        attempt = Attempt("ok", started, 0.0, prompt_tokens=used[0], completion_tokens=used[1])
+        return Asked("answered", (attempt,), recording.answer)
+
+    def drain(self) -> None:
+        """Nothing waits here."""
+
+    async def close(self) -> None:
+        """Hold nothing."""
+
+    def _add(self, record: Mapping[str, Any]) -> None:
+        text = record["response"] if "response" in record else record["output"]
+        if not isinstance(text, str):
+            raise TypeError("the response is not a text")
+        finish = record.get("finish_reason", "stop")
+        answer = Answer(text, finish, record.get("reasoning"), record.get("model"))
+        kind = record.get("kind")
+        if "contains" in record:
+            needles = record["contains"]
+            parts = (needles,) if isinstance(needles, str) else tuple(needles)
+            self._by_content.append(Recording(answer, kind, parts))
+        else:
+            name = record.get("digest") or prompt_digest(record["messages"])
+            self._by_digest[name].append(Recording(answer, kind))
+
+    def _find(self, request: Request) -> Recording | None:
+        """Return the recording of the request's sample, looked up exactly, then by content."""
+        exact = self._by_digest.get(prompt_digest(request.messages), [])
+        text = "\n".join(message["content"] for message in request.messages)
+        fitting = [r for r in exact if r.fits(request.kind, text)]
+        fitting += [r for r in self._by_content if r.fits(request.kind, text)]
+        return fitting[request.sample_no] if request.sample_no < len(fitting) else None
+
+
+def prompt_digest(messages: Sequence[Mapping[str, str]]) -> str:
+    """Return the digest of the row that these messages have in `prompts`."""
+    return digest("prompt", [dict(message) for message in messages])
+
+
+def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read recorded answers: {error}") from None
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except ValueError as error:
+                raise UsageError(f"{path}, line {number}: not JSON: {error}") from None

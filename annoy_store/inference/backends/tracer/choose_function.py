@@ -1,0 +1,252 @@
+"""Which function of a file makes the best sample, and why the others do not.
+
+A candidate is a top-level function, or a method of a class that can be made without arguments.
+The one with the most to reason about wins: branches, loops and calls to its own helpers count,
+guessed shapes, foreign modules and chance count against it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from annoy_store.inference.backends.tracer.parameters import Parameter, parameters
+from annoy_store.inference.backends.tracer.source_file import (
+    Needs,
+    Source,
+    Unsuitable,
+    is_main_block,
+    names_used,
+)
+from annoy_store.inference.backends.tracer.value_types import (
+    Shape,
+    from_annotation,
+    from_text,
+    words,
+)
+
+_KNOWN_PACKAGES = frozenset(
+    words(
+        "numpy scipy pandas sympy networkx matplotlib sklearn nltk yaml dateutil pytz Crypto "
+        "simpy shapely numba unidecode inflect regex toolz sortedcontainers more_itertools"
+    )
+)
+_DRY_NAMES = re.compile(r"main|run|start|menu|test\w*|\w*_test|setUp|tearDown|__\w+__|demo|usage")
+_UNSTEADY = frozenset({"random", "time", "datetime", "uuid", "secrets", "shuffle", "randint"})
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A function that a sample can be made of.
+
+    `result` says what its caller gets: `return`, `list` (a generator, made a list), `sorted`
+    (a set, made a list) or the name of the argument that it changes in place.
+    """
+
+    func: ast.FunctionDef
+    owner: ast.ClassDef | None
+    parameters: tuple[Parameter, ...]
+    needs: Needs
+    doc: str
+    result: str
+    returns: Shape | None
+    score: float
+
+    @property
+    def topic(self) -> str:
+        """The names and words that tell what the function is about, in lower case."""
+        name = re.sub(r"([a-z])([A-Z])", r"\1_\2", self.func.name)
+        return f"{name} {self.doc}".lower()
+
+
+def choose(source: Source) -> Candidate:
+    """Return the best candidate. Raises Unsuitable with the reason that weighs most."""
+    found: list[Candidate] = []
+    reasons: list[str] = []
+    for func, owner in _functions(source.tree):
+        try:
+            found.append(_candidate(func, owner, source))
+        except Unsuitable as reason:
+            reasons.append(f"{func.name}: {reason}")
+    if found:
+        return max(found, key=lambda candidate: candidate.score)
+    if reasons:
+        raise Unsuitable("; ".join(reasons[:3]))
+    raise Unsuitable("the file defines no function that could be called with an input")
+
+
+def _functions(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef, ast.ClassDef | None]]:
+    """Give the top-level functions and the methods of top-level classes; the last of a name."""
+    last: dict[tuple[str, str], tuple[ast.FunctionDef, ast.ClassDef | None]] = {}
+    for stmt in tree.body:
+        if isinstance(stmt, ast.FunctionDef):
+            last["", stmt.name] = (stmt, None)
+        elif isinstance(stmt, ast.ClassDef):
+            for part in stmt.body:
+                if isinstance(part, ast.FunctionDef):
+                    last[stmt.name, part.name] = (part, stmt)
+    yield from last.values()
+
+
+def _candidate(func: ast.FunctionDef, owner: ast.ClassDef | None, source: Source) -> Candidate:
+    if _DRY_NAMES.fullmatch(func.name):
+        raise Unsuitable("its name says that it only starts or tests something")
+    _check_decorators(func)
+    if owner is not None:
+        _check_maker(owner)
+    is_method = owner is not None and "staticmethod" not in _decorators(func)
+    doc = _doc(func, owner, source)
+    given = parameters(func, source, doc, is_method)
+    result, returns = _result(func, given, doc)
+    needs = source.needs_of(owner or func)
+    unknown = sorted(needs.foreign - _KNOWN_PACKAGES)
+    if unknown:
+        raise Unsuitable(f"it needs the module {unknown[0]}, which is not at hand")
+    score = _score(func, given, needs, source)
+    return Candidate(func, owner, given, needs, doc, result, returns, score)
+
+
+def _decorators(func: ast.FunctionDef) -> set[str]:
+    names = set()
+    for node in func.decorator_list:
+        inner = node.func if isinstance(node, ast.Call) else node
+        names.add(inner.attr if isinstance(inner, ast.Attribute) else ast.unparse(inner))
+    return names
+
+
+def _check_decorators(func: ast.FunctionDef) -> None:
+    odd = _decorators(func) - {"lru_cache", "cache", "staticmethod", "classmethod", "wraps"}
+    if odd:
+        raise Unsuitable(f"it is wrapped by @{min(odd)}")
+
+
+def _check_maker(owner: ast.ClassDef) -> None:
+    """Make sure that an object of the class can be had without arguments. Raises Unsuitable."""
+    for part in owner.body:
+        if not isinstance(part, ast.FunctionDef) or part.name != "__init__":
+            continue
+        if len(part.args.args) - 1 > len(part.args.defaults):
+            raise Unsuitable(f"an object of {owner.name} needs arguments of its own")
+    plain = {"object", "Enum", "ABC", "Generic", "Exception"}
+    if any(not isinstance(base, ast.Name) or base.id not in plain for base in owner.bases):
+        raise Unsuitable(f"{owner.name} builds on another class")
+
+
+def _doc(func: ast.FunctionDef, owner: ast.ClassDef | None, source: Source) -> str:
+    """Return all words about the function, nearest first."""
+    texts = [ast.get_docstring(func), ast.get_docstring(owner) if owner else None]
+    texts += [_comments_above(owner or func, source), ast.get_docstring(source.tree)]
+    texts += [_loose_strings(source.tree)] if len(source.tree.body) < 6 else []
+    return "\n\n".join(text for text in texts if text)[:6000]
+
+
+def _comments_above(stmt: ast.stmt, source: Source) -> str:
+    lines: list[str] = []
+    for line in reversed(source.lines[: stmt.lineno - 1]):
+        if not line.strip().startswith("#"):
+            break
+        lines.append(line.strip().lstrip("#!").strip())
+    return "\n".join(reversed([line for line in lines if "coding" not in line]))
+
+
+def _loose_strings(tree: ast.Module) -> str:
+    texts = [
+        stmt.value.value
+        for stmt in tree.body[1:]
+        if isinstance(stmt, ast.Expr)
+        and isinstance(stmt.value, ast.Constant)
+        and isinstance(stmt.value.value, str)
+    ]
+    return "\n".join(texts)
+
+
+def _own(func: ast.FunctionDef) -> Iterator[ast.AST]:
+    """Walk the function without the functions and classes defined inside."""
+    todo: list[ast.AST] = list(func.body)
+    while todo:
+        node = todo.pop()
+        yield node
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
+            todo.extend(ast.iter_child_nodes(node))
+
+
+def _result(
+    func: ast.FunctionDef, given: tuple[Parameter, ...], doc: str
+) -> tuple[str, Shape | None]:
+    """Say what the caller gets from the function, and its shape if known. Raises Unsuitable."""
+    match = re.search(r":rtype\s*:\s*([^\n]+)|:return\s*:\s*([^\n]+)", doc)
+    told = from_text(match[1] or match[2]) if match else None
+    returns = from_annotation(func.returns) or told
+    nodes = list(_own(func))
+    if any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in nodes):
+        return "list", Shape("list")
+    values = [node.value for node in nodes if isinstance(node, ast.Return) and node.value]
+    values = [value for value in values if not _is_none(value)]
+    if any(_is_opaque(value) for value in values):
+        raise Unsuitable("it returns another function or object")
+    if values:
+        is_set = any(_is_set(value) for value in values) or (returns and returns.kind == "set")
+        return ("sorted" if is_set else "return"), returns or _judged(values)
+    changed = next((p.name for p in given if p.shape.kind == "list"), None)
+    if changed and _changes(nodes, changed):
+        return changed, Shape("list")
+    raise Unsuitable("it returns nothing")
+
+
+def _is_none(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and value.value is None
+
+
+def _is_opaque(value: ast.expr) -> bool:
+    return isinstance(value, (ast.Lambda, ast.GeneratorExp)) or (
+        isinstance(value, ast.Name) and value.id in ("self", "wrapper", "inner")
+    )
+
+
+def _is_set(value: ast.expr) -> bool:
+    if isinstance(value, (ast.Set, ast.SetComp)):
+        return True
+    return isinstance(value, ast.Call) and ast.unparse(value.func) == "set"
+
+
+def _judged(values: list[ast.expr]) -> Shape | None:
+    truths = (ast.Compare, ast.BoolOp)
+    if all(
+        isinstance(value, truths)
+        or (isinstance(value, ast.Constant) and isinstance(value.value, bool))
+        for value in values
+    ):
+        return Shape("bool")
+    return Shape("str") if all(isinstance(value, ast.JoinedStr) for value in values) else None
+
+
+def _changes(nodes: list[ast.AST], name: str) -> bool:
+    """Say whether the function stores into the argument or calls a method that changes it."""
+    changing = ("sort", "reverse", "append", "insert", "pop", "remove")
+    for node in nodes:
+        stored = isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store)
+        called = isinstance(node, ast.Attribute) and node.attr in changing
+        if (stored or called) and name in names_used(node):
+            return True
+    return False
+
+
+def _score(
+    func: ast.FunctionDef, given: tuple[Parameter, ...], needs: Needs, source: Source
+) -> float:
+    nodes = list(ast.walk(func))
+    loops = sum(isinstance(node, (ast.For, ast.While, ast.comprehension)) for node in nodes)
+    branches = sum(isinstance(node, (ast.If, ast.IfExp, ast.Try)) for node in nodes)
+    calls = [node.func for node in nodes if isinstance(node, ast.Call)]
+    called = {func.id for func in calls if isinstance(func, ast.Name)}
+    helpers = len(called & set(source.functions))
+    length = (func.end_lineno or func.lineno) - func.lineno + 1
+    score = 3 * min(loops, 4) + 2 * min(branches, 5) + 4 * helpers + min(length, 40) / 5
+    score += 2 * any(parameter.examples for parameter in given)
+    score += 2 * (ast.get_docstring(func) is not None) + 2 * (func.returns is not None)
+    score -= 3 * func.name.startswith("_") + 6 * bool(needs.nodes) + 40 * bool(needs.foreign)
+    score -= 5 * bool(names_used(func) & _UNSTEADY) + max(0, length - 60) / 10
+    used_by_main = any(func.name in names_used(s) for s in source.tree.body if is_main_block(s))
+    return score + 3 * used_by_main

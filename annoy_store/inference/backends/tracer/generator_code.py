@@ -1,0 +1,256 @@
+"""The input generator: how every parameter is drawn, containers and relations included.
+
+Values stay small: fewer than 20 items, strings under 100 characters, under 1 KB in all.
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from annoy_store.inference.backends.tracer.parameters import Parameter
+from annoy_store.inference.backends.tracer.random_expressions import (
+    WORDS,
+    Recipe,
+    draw_bool,
+    draw_float,
+    draw_int,
+    draw_str,
+)
+from annoy_store.inference.backends.tracer.value_types import Shape
+
+
+def generator(recipes: Sequence[tuple[str, Recipe]]) -> str:
+    """Return the text of a module that defines `input_generator`."""
+    body = []
+    for name, recipe in recipes:
+        body += [f"    {line}" for line in recipe.before]
+        body.append(f"    {_local(name)} = {recipe.draw}")
+    text = "\n".join(body)
+    head = ["import random"]
+    if "WORDS" in text:
+        head += ["", f"WORDS = {list(WORDS)!r}"]
+    names = ", ".join(f'"{name}": {_local(name)}' for name, _ in recipes)
+    return "\n".join([*head, "", "", "def input_generator():", text, f"    return {{{names}}}", ""])
+
+
+def _local(name: str) -> str:
+    """Return the generator's variable for a parameter; what it draws with keeps its own name."""
+    taken = name in ("random", "WORDS", "row_length", "node_count") or hasattr(builtins, name)
+    return f"{name}_" if taken else name
+
+
+def recipes(parameters: Sequence[Parameter], topic: str) -> list[tuple[str, Recipe]]:
+    """Return how to draw each parameter; `topic` is what the function's names and words say."""
+    found: list[tuple[str, Recipe]] = []
+    container: Parameter | None = None
+    for parameter in parameters:
+        related = _related(parameter, container)
+        if container is None and parameter.shape.kind in ("list", "str"):
+            container = parameter
+        found.append((parameter.name, related or _recipe(parameter, topic)))
+    return found
+
+
+def _related(parameter: Parameter, container: Parameter | None) -> Recipe | None:
+    """Tie an index, a count or a target to the list that it is about."""
+    if container is None or parameter.shape.kind != "int":
+        return None
+    local = _local(container.name)
+    for rule, draw, words in _RELATED:
+        if not re.fullmatch(rule, parameter.name.lower()):
+            continue
+        if "[*" in draw and (container.shape.kind, container.shape.item.kind) != ("list", "int"):
+            return None
+        text = draw.format(length=f"len({local})", container=local)
+        return Recipe(text, words.format(container=container.name))
+    return None
+
+
+_RELATED = (
+    (r"n|size|length|len_?\w*|count", "{length}", "the length of `{container}`"),
+    (
+        r"k|r|window|w|shift|steps?",
+        "random.randint(1, max(1, {length}))",
+        "a whole number from 1 to the length of `{container}`",
+    ),
+    (r"low|left|start|lo|l|begin", "0", "0, the first position of `{container}`"),
+    (r"high|right|end|hi", "{length} - 1", "the last position of `{container}`"),
+    (
+        r"target|key|x|val|value|item|element|needle|search\w*",
+        "random.choice([*{container}, random.randint(1, 40)])",
+        "a value that is often one of `{container}`",
+    ),
+    (
+        r"i|j|idx|index|pos|position",
+        "random.randrange(max(1, {length}))",
+        "a position in `{container}`",
+    ),
+)
+
+
+def _recipe(parameter: Parameter, topic: str) -> Recipe:
+    draw = _DRAWS.get(parameter.shape.kind, draw_int)
+    return draw(parameter.shape, parameter.name.lower(), list(parameter.examples), topic)
+
+
+# Containers ----------------------------------------------------------------------------------
+
+
+def _list(shape: Shape, name: str, examples: list[Any], topic: str) -> Recipe:
+    item = shape.item
+    inner = [part for value in examples if isinstance(value, (list, tuple, set)) for part in value]
+    if item.kind == "list":
+        return _grid(item, name, inner, topic)
+    part = _element(item, name, inner, topic)
+    low, high = _lengths(examples)
+    many = f"[{part.draw} for _ in range(random.randint({low}, {high}))]"
+    words = f"a list of {low} to {high} values, each {part.words}"
+    if shape.kind == "set":
+        return Recipe(f"sorted(set({many}))", f"{words}, all different")
+    if _is_sorted(name, topic) and item.kind in ("int", "float", "str"):
+        return Recipe(f"sorted({many})", f"{words}, in rising order")
+    if "permut" in topic or "unique" in topic or "distinct" in topic:
+        return Recipe(f"random.sample(range(1, 30), random.randint({low}, {min(high, 6)}))", words)
+    return Recipe(many, words)
+
+
+def _is_sorted(name: str, topic: str) -> bool:
+    return bool(
+        re.search(r"sorted (array|list|integer|in |non)|binary ?_?search|ascending order", topic)
+        or "sorted" in name
+    ) and not re.search(r"\b\w*sort\b", topic)
+
+
+def _lengths(examples: list[Any]) -> tuple[int, int]:
+    sizes = [len(value) for value in examples if hasattr(value, "__len__") and len(value) < 20]
+    if not sizes:
+        return 3, 8
+    low = min(max(1, min(sizes)), 12)
+    return low, min(15, max(*sizes, low + 4))
+
+
+def _element(item: Shape, name: str, inner: list[Any], topic: str) -> Recipe:
+    if item.kind in ("int", "float"):
+        numbers = [n for n in inner if isinstance(n, (int, float)) and abs(n) <= 10_000]
+        if numbers and item.kind == "int":
+            low, high = int(min(numbers)), int(max(numbers))
+            high = high if set(numbers) <= {0, 1} else max(high, low + 8)
+            return Recipe(f"random.randint({low}, {high})", f"a whole number from {low} to {high}")
+        if item.kind == "int":
+            low = -20 if re.search(r"subarray|kadane|negative|max_?sum|profit", topic) else 1
+            return Recipe(f"random.randint({low}, 40)", f"a whole number from {low} to 40")
+        return draw_float(item, name, inner, topic)
+    if item.kind == "str" and not inner and not item.choices:
+        return Recipe("random.choice(WORDS)", "a short word")
+    return _recipe(Parameter(name, item, tuple(inner)), topic)
+
+
+def _grid(item: Shape, name: str, rows: list[Any], topic: str) -> Recipe:
+    """Draw a list of rows of one width; pairs for edges and intervals, squares where it is said."""
+    cells = [cell for row in rows if isinstance(row, (list, tuple)) for cell in row]
+    part = _element(item.item, name, cells, topic)
+    if item.item.kind == "list":
+        part = Recipe("random.randint(0, 9)", "a whole number from 0 to 9")
+    widths = {len(row) for row in rows if hasattr(row, "__len__")}
+    if re.search(r"edge|interval|pair|point|coord|prereq", name) or widths == {2}:
+        return _pairs(name, part)
+    if not cells and re.search(r"grid|island|maze|board|image", f"{name} {topic}"):
+        part = Recipe("random.randint(0, 1)", "0 or 1")
+    if widths == {9}:
+        return Recipe(f"[[{part.draw} for _ in range(9)] for _ in range(9)]", "9 rows of 9")
+    square = re.search(r"determinant|rotat|transpos|n x n|nxn|square|diagonal|spiral|magic", topic)
+    rows_text = "row_length" if square else "random.randint(2, 4)"
+    return Recipe(
+        f"[[{part.draw} for _ in range(row_length)] for _ in range({rows_text})]",
+        f"{'as many' if square else '2 to 4'} rows of {'' if square else 'the same '}"
+        f"2 to 4 values, each {part.words}",
+        ("row_length = random.randint(2, 4)",),
+    )
+
+
+def _pairs(name: str, part: Recipe) -> Recipe:
+    if "interval" in name:
+        draw = "[start, start + random.randint(1, 8)]"
+        return Recipe(
+            f"[{draw} for start in [random.randint(0, 20) for _ in range(random.randint(2, 6))]]",
+            "2 to 6 pairs [start, end]",
+        )
+    return Recipe(
+        f"[[{part.draw}, {part.draw}] for _ in range(random.randint(2, 6))]",
+        f"2 to 6 pairs, each part {part.words}",
+    )
+
+
+def _tuple(shape: Shape, name: str, examples: list[Any], topic: str) -> Recipe:
+    if not shape.items:
+        return _list(shape, name, examples, topic)
+    parts = [_element(item, name, [], topic) for item in shape.items[:8]]
+    return Recipe(
+        f"[{', '.join(part.draw for part in parts)}]",
+        "a list of " + ", ".join(part.words for part in parts),
+    )
+
+
+def _dict(shape: Shape, name: str, examples: list[Any], topic: str) -> Recipe:
+    shown = [value for value in examples if isinstance(value, dict) and 0 < len(value) < 15]
+    if shown and all(isinstance(value, dict) for value in shown):
+        texts = [value for value in shown if len(repr(value)) < 400][:4]
+        if texts and shape.item.kind not in ("int", "float"):
+            return Recipe(f"random.choice({texts!r})", "one of the tables that the code shows")
+    if shape.item.kind == "list" or re.search(r"graph|adjac|neighbo", f"{name} {topic}"):
+        return _graph(shape)
+    keys = list(dict.fromkeys(key for value in shown for key in value))[:12] or None
+    source = repr(keys) if keys and len(keys) > 1 else "WORDS"
+    most = min(6, len(keys)) if keys and len(keys) > 1 else 6
+    item = shape.item if shape.items else Shape("int")
+    part = _element(item, name, [v for value in shown for v in value.values()], topic)
+    return Recipe(
+        f"{{key: {part.draw} for key in random.sample({source}, random.randint(2, {most}))}}",
+        f"a table of 2 to {most} entries, each value {part.words}",
+    )
+
+
+def _graph(shape: Shape) -> Recipe:
+    key = shape.items[0].kind if len(shape.items) == 2 else "str"
+    names = "range(5)" if key == "int" else '"ABCDE"'
+    return Recipe(
+        f"{{key: sorted(random.sample([n for n in {names} if n != key], random.randint(1, 3))) "
+        f"for key in {names}}}",
+        "a graph of five nodes, each with the list of its neighbours",
+    )
+
+
+def _tree(shape: Shape, name: str, examples: list[Any], topic: str) -> Recipe:
+    draw = "[random.randint(1, 30)] + [random.choice([None, *range(1, 30)]) for _ in range(node_count)]"
+    if re.search(r"bst|search tree", topic):
+        draw = "(lambda v: [v[3], v[1], v[5], v[0], v[2], v[4], v[6]])(sorted(random.sample(range(1, 40), 7)))"
+        return Recipe(draw, "a binary search tree of 7 values, level by level")
+    return Recipe(
+        draw,
+        "a binary tree, level by level, null for a missing child",
+        ("node_count = random.randint(2, 8)",),
+    )
+
+
+def _linked(shape: Shape, name: str, examples: list[Any], topic: str) -> Recipe:
+    many = "[random.randint(1, 20) for _ in range(random.randint(2, 8))]"
+    if "sorted" in topic or "merge" in topic:
+        return Recipe(f"sorted({many})", "the values of a linked list in rising order")
+    return Recipe(many, "the values of a linked list, first to last")
+
+
+_DRAWS: dict[str, Callable[[Shape, str, list[Any], str], Recipe]] = {
+    "int": draw_int,
+    "float": draw_float,
+    "bool": draw_bool,
+    "str": draw_str,
+    "list": _list,
+    "set": _list,
+    "tuple": _tuple,
+    "dict": _dict,
+    "tree": _tree,
+    "linked": _linked,
+}

@@ -1,0 +1,241 @@
+"""A followed run in words: calls, branches, assignments and loop rounds, long loops condensed.
+
+The events of one frame are grouped by the loops of the code and each loop's rounds; the first
+rounds are told, the rest is counted. What is told is what happened; nothing is made up.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from annoy_store.inference.backends.tracer.call_tree import Frame, Step, call_tree
+from annoy_store.inference.backends.tracer.source_file import parse
+
+_ROUNDS_TOLD = 3
+_CALLS_TOLD = 2
+_DEPTH_TOLD = 3
+_MOST_CHARS = 5_000
+_Loop = ast.For | ast.While
+
+
+def narrate(code: str, events: Sequence[Sequence[Any]]) -> list[str]:
+    """Return the story of a run, one line of text per step; at most about 5,000 characters."""
+    root = call_tree(events)
+    if root is None:
+        return []
+    lines: list[str] = []
+    size = 0
+    for line in Narrator(code).frame(root, 0):
+        size += len(line)
+        if size > _MOST_CHARS:
+            return [
+                *lines,
+                "- The steps after that are of the same kind; I keep them in mind only.",
+            ]
+        lines.append(line)
+    return lines
+
+
+class Narrator:
+    """Knows the code, and how often each function has been told about."""
+
+    def __init__(self, code: str) -> None:
+        tree = parse(code)
+        self.source = code.split("\n")
+        self.statements = _by_line(tree)
+        self.loops = [node for node in ast.walk(tree) if isinstance(node, _Loop)]
+        self.told: Counter[str] = Counter()
+
+    def frame(self, frame: Frame, depth: int) -> Iterator[str]:
+        """Tell one call and what happens inside."""
+        self.told[frame.name] += 1
+        indent = "  " * depth
+        yield f"{indent}- `{_call_text(frame)}` is called."
+        yield from self.steps(frame.steps, frame, depth + 1, [])
+        if frame.result is not None:
+            yield f"{indent}- So `{frame.name}` returns `{_tame(frame.result)}`."
+        elif frame.error is not None:
+            yield f"{indent}- `{frame.name}` stops with {frame.error}."
+
+    def steps(
+        self, steps: Sequence[Step], frame: Frame, depth: int, inside: list[_Loop]
+    ) -> Iterator[str]:
+        """Tell steps in order, loops as wholes."""
+        at = 0
+        while at < len(steps):
+            loop = self.outermost(steps[at].line, inside)
+            if loop is None:
+                following = steps[at + 1].line if at + 1 < len(steps) else None
+                yield from self.step(steps[at], following, depth)
+                at += 1
+                continue
+            end = at
+            while end < len(steps) and _covers(loop, steps[end].line):
+                end += 1
+            yield from self.loop(loop, steps[at:end], frame, depth, inside)
+            at = end
+
+    def outermost(self, line: int, inside: list[_Loop]) -> _Loop | None:
+        """Return the outermost loop around a line that we are not inside of yet."""
+        around = [loop for loop in self.loops if _covers(loop, line) and loop not in inside]
+        return min(around, key=lambda loop: loop.lineno, default=None)
+
+    def loop(
+        self, loop: _Loop, steps: Sequence[Step], frame: Frame, depth: int, inside: list[_Loop]
+    ) -> Iterator[str]:
+        """Tell a loop: its first rounds, how many there are, and what holds after it."""
+        rounds = _rounds(loop, steps)
+        indent, head = "  " * depth, self.text(loop.lineno)
+        if not rounds:
+            yield f"{indent}- The loop `{head}` has nothing to do."
+            return
+        told = _ROUNDS_TOLD if depth < 2 * _DEPTH_TOLD else 1
+        yield f"{indent}- The loop `{head}`:"
+        for number, part in enumerate(rounds[:told], 1):
+            yield from self.round(number, part, loop, frame, depth + 1, inside)
+        if len(rounds) > told:
+            yield f"{indent}  - {_others(rounds, told)}"
+
+    def round(
+        self,
+        number: int,
+        steps: Sequence[Step],
+        loop: _Loop,
+        frame: Frame,
+        depth: int,
+        inside: list[_Loop],
+    ) -> Iterator[str]:
+        """Tell one round, in one line where it is simple."""
+        indent = "  " * depth
+        at_head = steps[0].line == loop.lineno and loop.body[0].lineno > loop.lineno
+        drawn = _effect(steps[0].changes) if at_head else ""
+        label = f"{indent}- Round {number}" + (f" ({drawn})" if drawn else "")
+        calls = [call for step in steps[:1] for call in step.calls] if at_head else []
+        told = [line for call in calls for line in self.call(call, depth + 1)]
+        told += self.steps(steps[1:] if at_head else steps, frame, depth + 1, [*inside, loop])
+        nested = any(line.startswith(f"{indent}    ") for line in told)
+        if nested or sum(map(len, told)) > 400:
+            yield f"{label}:"
+            yield from told
+        else:
+            yield f"{label}: {_one_line(told)}"
+
+    def call(self, call: Frame, depth: int) -> Iterator[str]:
+        """Tell a call: in full the first times, then by its result alone."""
+        if self.told[call.name] < _CALLS_TOLD and depth < 2 * _DEPTH_TOLD:
+            yield from self.frame(call, depth)
+        elif call.result is not None:
+            yield f"{'  ' * depth}- `{_call_text(call)}` gives `{_tame(call.result)}`."
+        elif call.error is None:
+            yield f"{'  ' * depth}- `{_call_text(call)}` is called."
+
+    def step(self, step: Step, following: int | None, depth: int) -> Iterator[str]:
+        """Tell one line: the calls that it made, its branch, its effect."""
+        indent = "  " * depth
+        statement = self.statements.get(step.line)
+        for call in step.calls:
+            yield from self.call(call, depth)
+        if isinstance(statement, ast.If):
+            told = _branch(statement, following)
+            yield from [f"{indent}- {told}."] if told else ()
+        for text in step.yields:
+            yield f"{indent}- `{self.text(step.line)}` hands out `{_tame(text)}`."
+        effect = _effect(step.changes)
+        if effect and isinstance(statement, ast.Assign) and _is_plain(statement.value):
+            yield f"{indent}- {effect}."
+        elif effect:
+            yield f"{indent}- `{self.text(step.line)}` makes {effect}."
+        elif isinstance(statement, (ast.Break, ast.Continue)):
+            yield f"{indent}- `{self.text(step.line)}`."
+
+    def text(self, line: int) -> str:
+        """Return a line of the code, shortened."""
+        text = self.source[line - 1].strip() if line <= len(self.source) else ""
+        text = text.split("  #")[0].rstrip(":").replace("`", "'")
+        return text if len(text) <= 70 else text[:67] + "..."
+
+
+def _by_line(tree: ast.Module) -> dict[int, ast.stmt]:
+    """Return the innermost statement that begins at, or goes over, each line."""
+    found: dict[int, ast.stmt] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt):
+            body = getattr(node, "body", None)
+            last = body[0].lineno - 1 if isinstance(body, list) and body else node.end_lineno
+            for line in range(node.lineno, max(last or 0, node.lineno) + 1):
+                found[line] = node
+    return found
+
+
+def _covers(loop: _Loop, line: int) -> bool:
+    last = loop.body[-1].end_lineno or loop.lineno
+    return loop.lineno <= line <= last
+
+
+def _rounds(loop: _Loop, steps: Sequence[Step]) -> list[list[Step]]:
+    """Cut the steps of a loop at its head; the last look at the head, which ends it, is no round."""
+    rounds: list[list[Step]] = []
+    for step in steps:
+        if step.line == loop.lineno or not rounds:
+            rounds.append([])
+        rounds[-1].append(step)
+    if rounds and len(rounds[-1]) == 1 and rounds[-1][0].line == loop.lineno:
+        only_head = loop.body[0].lineno > loop.lineno
+        rounds = rounds[:-1] if only_head else rounds
+    return rounds
+
+
+def _others(rounds: Sequence[Sequence[Step]], told: int) -> str:
+    """Tell the rounds that are not told one by one, and what holds after the last."""
+    which = (
+        f"Round {told + 1} goes"
+        if len(rounds) == told + 1
+        else f"Rounds {told + 1} to {len(rounds)} go"
+    )
+    known: dict[str, str] = {}
+    for part in rounds[told:]:
+        for step in part:
+            known.update(step.changes)
+    shown = [f"`{name} = {_tame(text)}`" for name, text in known.items() if len(text) < 80]
+    return f"{which} the same way" + (f"; then {', '.join(shown[:5])}." if shown else ".")
+
+
+def _one_line(told: Sequence[str]) -> str:
+    parts = [line.strip().removeprefix("- ").rstrip(".") for line in told]
+    return ("; ".join(part for part in parts if part) or "nothing changes") + "."
+
+
+def _effect(changes: Mapping[str, str]) -> str:
+    return ", ".join(f"`{name} = {_tame(text)}`" for name, text in list(changes.items())[:6])
+
+
+def _is_plain(value: ast.expr) -> bool:
+    """Say whether a value is as good as written: a constant, or an empty structure."""
+    return isinstance(value, (ast.Constant, ast.List, ast.Dict)) and not list(ast.walk(value))[3:]
+
+
+def _branch(statement: ast.If, following: int | None) -> str:
+    """Say whether the condition held, by the line that came next."""
+    test = ast.unparse(statement.test)
+    test = (test if len(test) <= 80 else test[:77] + "...").replace("`", "'")
+    if following is None or statement.body[0].lineno == statement.lineno:
+        return ""
+    first, last = statement.body[0].lineno, statement.body[-1].end_lineno or 0
+    held = first <= following <= last
+    return f"`{test}` is {'true' if held else 'false'}"
+
+
+def _call_text(frame: Frame) -> str:
+    shown = [
+        f"{name}={text if len(text) <= 60 else text[:57] + '...'}"
+        for name, text in frame.arguments.items()
+        if name != "self"
+    ]
+    return f"{frame.name}({', '.join(shown)})".replace("`", "'")
+
+
+def _tame(text: str) -> str:
+    return (text if len(text) <= 160 else text[:157] + "...").replace("`", "'")

@@ -1,0 +1,116 @@
+"""Foreign code followed, or tried, inside the sandbox: what goes in and what comes back.
+
+The two programs are files of this folder that are read as text and never imported; the code under
+study is part of their input. Their reports come out of the sandbox, so nothing in them is believed
+beyond being data: a report that has not the expected form counts as none.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from annoy_store.hashing import compact
+from annoy_store.interfaces import Limits, Program, Sandbox
+
+_LIMITS = Limits(cpu_seconds=10.0, wall_seconds=30.0, output_bytes=1_048_576)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What following the code line by line showed.
+
+    `end` is `returned`, `raised`, `spent` (the budget) or `lost` (the sandbox stopped it).
+    """
+
+    end: str
+    value: str | None = None
+    error: str | None = None
+    lines: int = 0
+    events: Sequence[Sequence[Any]] = ()
+    dropped: int = 0
+    stack: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class Try:
+    """One input that was tried: both sides as JSON texts; `outcome` is `ok` or what went wrong."""
+
+    input: str
+    outcome: str
+    output: str
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What trying inputs showed: how many, whether one fits, the nearest first, and the rest."""
+
+    tried: int = 0
+    hit: bool = False
+    nearest: Sequence[Try] = ()
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+
+
+@functools.cache
+def _program(name: str) -> Program:
+    folder = importlib.resources.files(__package__)
+    return Program(folder.joinpath(f"{name}.py").read_text("utf-8"))
+
+
+def follow(sandbox: Sandbox, code: str, arguments: Any, budget: int) -> Followed:
+    """Follow main_solution(**arguments) for at most `budget` lines. Raises SandboxError."""
+    told = _run(
+        sandbox, "sandbox_stepper", {"code": code, "arguments": arguments, "budget": budget}
+    )
+    has_form = (
+        _is_json(told.get("value"))
+        and isinstance(told.get("lines"), int)
+        and isinstance(told.get("events"), list)
+        and isinstance(told.get("stack"), list)
+    )
+    return Followed(**told) if has_form and told.keys() == _FIELDS else Followed("lost")
+
+
+_FIELDS = {field.name for field in fields(Followed)}
+
+
+def value_of(text: str) -> Any:
+    """Return the value that a JSON text spells. Raises ValueError, for NaN and infinities too."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _is_json(text: Any) -> bool:
+    """Say whether this is None or a JSON text."""
+    try:
+        return text is None or (value_of(text), True)[1]
+    except (ValueError, TypeError):
+        return False
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def probe(sandbox: Sandbox, **arguments: Any) -> Probed:
+    """Try inputs, see `prober.main_solution` for the arguments. Raises SandboxError."""
+    told = _run(sandbox, "sandbox_prober", arguments)
+    try:
+        nearest = tuple(Try(**row) for row in told.pop("nearest"))
+        return Probed(nearest=nearest, **told)
+    except (TypeError, KeyError, AttributeError):
+        return Probed()
+
+
+def _run(sandbox: Sandbox, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    (ran,) = sandbox.call(_program(name), [compact(arguments)], _LIMITS)
+    if ran.outcome != "ok" or ran.output is None:
+        return {}
+    told = json.loads(ran.output)
+    return told if isinstance(told, dict) else {}

@@ -1,0 +1,185 @@
+"""A transform answer: the chosen function as a closed module, its words and its generator.
+
+Only text is handled here; the code in it is run nowhere but in the sandbox, later and by others.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+
+from annoy_store.inference.backends.tracer.choose_function import Candidate, choose
+from annoy_store.inference.backends.tracer.generator_code import generator, recipes
+from annoy_store.inference.backends.tracer.problem_statement import io_description, statement
+from annoy_store.inference.backends.tracer.source_file import Source, Unsuitable, read
+from annoy_store.inference.backends.tracer.value_types import Shape
+
+_TREE = """class TreeNode:
+    def __init__(self, val=0, left=None, right=None):
+        self.val = val
+        self.left = left
+        self.right = right
+"""
+_BUILD_TREE = """def build_tree(values):
+    nodes = [None if value is None else TreeNode(value) for value in values]
+    waiting = nodes[::-1]
+    root = waiting.pop() if waiting else None
+    for node in nodes:
+        if node is not None:
+            if waiting:
+                node.left = waiting.pop()
+            if waiting:
+                node.right = waiting.pop()
+    return root
+
+
+def tree_values(root):
+    values, level = [], [root]
+    while any(node is not None for node in level):
+        values += [None if node is None else node.val for node in level]
+        level = [child for node in level if node for child in (node.left, node.right)]
+    return values
+"""
+_LINKED = """class ListNode:
+    def __init__(self, val=0, next=None):
+        self.val = val
+        self.next = next
+"""
+_BUILD_LINKED = """def build_list(values):
+    head = None
+    for value in reversed(values):
+        node = ListNode(value)
+        node.next = head
+        head = node
+    return head
+
+
+def list_values(node):
+    values = []
+    while node is not None:
+        values.append(node.val)
+        node = node.next
+    return values
+"""
+_ANNOTATED = {"int", "float", "str", "bool", "list", "dict"}
+
+
+def rewrite(code: str) -> str:
+    """Return the four sections for a source file, or the line that says why there are none."""
+    try:
+        source = read(code)
+        return _answer(choose(source), source)
+    except Unsuitable as reason:
+        return f"No suitable function\n{reason}.\n"
+    except RecursionError:
+        return "No suitable function\nits code is nested too deeply to follow.\n"
+
+
+def _answer(candidate: Candidate, source: Source) -> str:
+    drawn = recipes(candidate.parameters, candidate.topic)
+    sections = (
+        ("Main Function", _fenced(_module(candidate, source))),
+        ("Input Output Description", io_description(candidate, drawn)),
+        ("Input Generator", _fenced(generator(drawn))),
+        ("Problem Statement", statement(candidate)),
+    )
+    return "\n\n".join(f"## {title}\n{body}" for title, body in sections) + "\n"
+
+
+def _fenced(code: str) -> str:
+    fence = "````" if "```" in code else "```"
+    return f"{fence}python\n{code.rstrip()}\n{fence}"
+
+
+def _module(candidate: Candidate, source: Source) -> str:
+    future = [
+        s for s in source.tree.body if isinstance(s, ast.ImportFrom) and s.module == "__future__"
+    ]
+    kept = [source.text_of(s) for s in (*future, *candidate.needs.statements)]
+    additions = [line for line in candidate.needs.additions if line not in source.lines]
+    parts = [*kept[: len(future)], *additions, *_node_parts(candidate), *kept[len(future) :]]
+    parts.append(_main(candidate))
+    return _spaced(parts)
+
+
+def _spaced(parts: list[str]) -> str:
+    """Join statements, with two blank lines around definitions."""
+    text = parts[0]
+    for before, part in itertools.pairwise(parts):
+        is_block = any(p.startswith(("def ", "class ", "@", "# main")) for p in (before, part))
+        text += ("\n\n\n" if is_block else "\n") + part.rstrip()
+    return text
+
+
+def _node_parts(candidate: Candidate) -> list[str]:
+    """Return the node classes that judges supply, where the file lacks them, and the builders."""
+    kinds, missing = _node_kinds(candidate), candidate.needs.nodes
+    kept = {getattr(stmt, "name", "") for stmt in candidate.needs.statements}
+    parts = []
+    for kind, name, maker, builder in (
+        ("tree", "TreeNode", _TREE, _BUILD_TREE),
+        ("linked", "ListNode", _LINKED, _BUILD_LINKED),
+    ):
+        if kind in kinds or name in missing:
+            parts += [] if name in kept else [maker]
+            parts += [builder] if kind in kinds else []
+    return [part.rstrip() for part in parts]
+
+
+def _node_kinds(candidate: Candidate) -> set[str]:
+    shapes = [parameter.shape for parameter in candidate.parameters]
+    shapes += [item for shape in shapes for item in shape.items]
+    shapes += [candidate.returns] if candidate.returns else []
+    return {shape.kind for shape in shapes} & {"tree", "linked"}
+
+
+def _main(candidate: Candidate) -> str:
+    if candidate.func.name == "main_solution" and candidate.owner is None:
+        return ""
+    names = ", ".join(_signature(p.name, p.shape) for p in candidate.parameters)
+    values = [_converted(p.name, p.shape) for p in candidate.parameters]
+    lines = ["# main function", f"def main_solution({names}):"]
+    call = f"{_callee(candidate)}({', '.join(values)})"
+    lines += [f"    {line}" for line in _ending(candidate, call)]
+    return "\n".join(lines)
+
+
+def _signature(name: str, shape: Shape) -> str:
+    kind = shape.kind if shape.kind in _ANNOTATED else "list"
+    return f"{name}: {kind}"
+
+
+def _callee(candidate: Candidate) -> str:
+    if candidate.owner is None:
+        return candidate.func.name
+    marks = {ast.unparse(node) for node in candidate.func.decorator_list}
+    maker = "" if marks & {"staticmethod", "classmethod"} else "()"
+    return f"{candidate.owner.name}{maker}.{candidate.func.name}"
+
+
+def _converted(name: str, shape: Shape) -> str:
+    """Return the expression that turns the JSON value into what the function expects."""
+    if shape.kind in ("tuple", "set"):
+        return f"{shape.kind}({name})"
+    if shape.kind == "tree":
+        return f"build_tree({name})"
+    if shape.kind == "linked":
+        return f"build_list({name})"
+    if shape.kind == "list" and shape.items and shape.items[0].kind in ("tuple", "linked"):
+        inner = _converted("item", shape.items[0])
+        return f"[{inner} for item in {name}]"
+    if shape.kind == "dict" and len(shape.items) == 2 and shape.items[0].kind == "int":
+        return f"{{int(key): value for key, value in {name}.items()}}"
+    return name
+
+
+def _ending(candidate: Candidate, call: str) -> list[str]:
+    if candidate.result in ("list", "sorted"):
+        return [f"return {candidate.result}({call})"]
+    if candidate.result != "return":
+        return [call, f"return {candidate.result}"]
+    if candidate.returns and candidate.returns.kind == "tree":
+        return [f"return tree_values({call})"]
+    if candidate.returns and candidate.returns.kind == "linked":
+        return [f"return list_values({call})"]
+    return [f"return {call}"]

@@ -1,0 +1,288 @@
+"""What a parameter holds, told from how the code uses it: `len(p)`, `p % 2`, `p.split()`, `p[i][j]`.
+
+Every use votes for a kind; the strongest kind wins, and elements are judged the same way one
+level down. Nothing is executed, and no answer is ever better than a guess.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+from annoy_store.inference.backends.tracer.value_types import (
+    BOOL,
+    FLOAT,
+    INT,
+    LINKED,
+    STR,
+    TREE,
+    Shape,
+    from_annotation,
+    from_name,
+    words,
+)
+
+Is = Callable[[ast.AST | None], bool]
+Helpers = Mapping[str, ast.FunctionDef]
+
+_METHODS = {
+    **dict.fromkeys(
+        words(
+            "split lower upper strip isdigit isalpha isalnum replace startswith endswith join title "
+            "find encode isupper islower lstrip rstrip swapcase capitalize zfill splitlines"
+        ),
+        "str",
+    ),
+    **dict.fromkeys(words("append pop insert extend reverse sort remove"), "list"),
+    **dict.fromkeys(words("items keys values get setdefault"), "dict"),
+    **dict.fromkeys(words("add union intersection difference issubset"), "set"),
+}
+_CALLS = frozenset(words("len sorted sum min max enumerate reversed list zip set tuple iter"))
+_NUMBER_CALLS = {"range": 4, "chr": 3, "bin": 3, "hex": 3, "abs": 2, "str": 1, "divmod": 3}
+_FIELDS = {"left": "tree", "right": "tree", "next": "linked"}
+_KNOWN_ATTRIBUTES = frozenset(
+    name for kind in (str, list, dict, set, int, float) for name in dir(kind)
+) | {"val"}
+OBJECT = Shape("object")
+_ARITHMETIC = (ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.BitAnd, ast.BitOr)
+_BITWISE = (ast.BitXor, ast.LShift, ast.RShift)
+_SINGLE = {shape.kind: shape for shape in (INT, FLOAT, STR, BOOL, TREE, LINKED, OBJECT)}
+
+
+def from_usage(name: str, func: ast.FunctionDef, helpers: Helpers, depth: int = 0) -> Shape | None:
+    """Return the shape that the uses of parameter `name` in `func` point to, if any do.
+
+    The kind `object` says that it has attributes of its own, which no JSON value has.
+    """
+
+    def is_name(node: ast.AST | None) -> bool:
+        return isinstance(node, ast.Name) and node.id == name
+
+    return _shape(is_name, func, helpers, depth)
+
+
+def _shape(is_it: Is, func: ast.FunctionDef, helpers: Helpers, depth: int) -> Shape | None:
+    votes = _votes(is_it, func, helpers, depth)
+    kind = _winner(votes)
+    if kind in _SINGLE:
+        return _SINGLE[kind]
+    if kind in ("list", "sequence", "set"):
+        return _sequence(is_it, func, helpers, depth, kind)
+    return Shape("dict") if kind == "dict" else None
+
+
+def _winner(votes: Counter[str]) -> str | None:
+    for field in ("tree", "linked", "object"):
+        if votes[field]:
+            return field
+    if not votes:
+        return None
+    if votes["dict"] >= 3 and votes["dict"] >= votes["list"]:
+        return "dict"
+    order = ("str", "list", "set", "sequence", "float", "int", "bool")
+    return max(order, key=lambda kind: (votes[kind], -order.index(kind)))
+
+
+def _sequence(
+    is_it: Is, func: ast.FunctionDef, helpers: Helpers, depth: int, kind: str
+) -> Shape | None:
+    width = _unpacked(is_it, func)
+    if width:
+        return Shape("list", (Shape("tuple", (INT,) * width),))
+    if depth >= 3:
+        return Shape("list", (INT,))
+    item = _shape(_element(is_it, func), func, helpers, depth + 1)
+    if kind == "sequence" and item == STR and _is_letter(_element(is_it, func), func):
+        return STR
+    return Shape("set" if kind == "set" else "list", (item,) if item else ())
+
+
+def _votes(is_it: Is, func: ast.FunctionDef, helpers: Helpers, depth: int) -> Counter[str]:
+    votes: Counter[str] = Counter()
+    for node in ast.walk(func):
+        for kind, weight in _vote(node, is_it):
+            votes[kind] += weight
+        if isinstance(node, ast.Call) and depth < 3:
+            votes.update(_told_by_helper(node, is_it, func, helpers, depth))
+    return votes
+
+
+def _vote(node: ast.AST, is_it: Is) -> Iterator[tuple[str, int]]:
+    """Say what one node tells about the thing."""
+    if isinstance(node, ast.Call):
+        yield from _vote_call(node, is_it)
+    elif isinstance(node, ast.Attribute) and is_it(node.value):
+        if node.attr not in _KNOWN_ATTRIBUTES:
+            yield _FIELDS.get(node.attr, "object"), 3
+    elif isinstance(node, ast.Subscript):
+        yield from _vote_subscript(node, is_it)
+    elif isinstance(node, (ast.BinOp, ast.AugAssign)):
+        yield from _vote_arithmetic(node, is_it)
+    elif isinstance(node, ast.Compare):
+        yield from _vote_compare(node, is_it)
+    elif isinstance(node, (ast.For, ast.comprehension)) and is_it(node.iter):
+        yield "sequence", 3
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and is_it(node.operand):
+        yield "int", 2
+
+
+def _vote_call(node: ast.Call, is_it: Is) -> Iterator[tuple[str, int]]:
+    called = node.func
+    if isinstance(called, ast.Attribute):
+        if is_it(called.value) and called.attr in _METHODS:
+            yield _METHODS[called.attr], 4
+        if isinstance(called.value, ast.Name) and called.value.id == "math":
+            yield from (("float", 2) for part in node.args if is_it(part))
+    if not isinstance(called, ast.Name) or not any(map(is_it, node.args)):
+        return
+    if called.id in ("max", "min") and len(node.args) > 1:
+        yield "int", 2
+    elif called.id in _CALLS:
+        yield "sequence", 2
+    elif called.id in _NUMBER_CALLS:
+        yield "int", _NUMBER_CALLS[called.id]
+    elif called.id in ("ord", "int", "float"):
+        yield "str", 3 if called.id == "ord" else 1
+    elif called.id == "isinstance" and is_it(node.args[0]) and len(node.args) == 2:
+        told = from_annotation(node.args[1])
+        if told:
+            yield told.kind, 5
+
+
+def _vote_subscript(node: ast.Subscript, is_it: Is) -> Iterator[tuple[str, int]]:
+    if is_it(node.value):
+        key = node.slice
+        if isinstance(key, ast.Constant) and isinstance(key.value, str):
+            yield "dict", 4
+        else:
+            yield "sequence", 3
+            yield from [("list", 2)] if isinstance(node.ctx, (ast.Store, ast.Del)) else ()
+    elif is_it(node.slice):
+        yield "int", 1
+
+
+def _vote_arithmetic(node: ast.BinOp | ast.AugAssign, is_it: Is) -> Iterator[tuple[str, int]]:
+    sides = (node.left, node.right) if isinstance(node, ast.BinOp) else (node.target, node.value)
+    if not any(map(is_it, sides)):
+        return
+    other = sides[1] if is_it(sides[0]) else sides[0]
+    constant = other.value if isinstance(other, ast.Constant) else None
+    if isinstance(constant, str):
+        yield from [("str", 3)] if isinstance(node.op, ast.Add) else ()
+    elif isinstance(other, (ast.List, ast.ListComp)):
+        yield from [("list", 3)] if isinstance(node.op, ast.Add) else [("int", 3)]
+    elif isinstance(constant, float):
+        yield "float", 4
+    elif isinstance(node.op, _BITWISE):
+        yield "int", 4
+    elif isinstance(node.op, _ARITHMETIC):
+        yield "int", 2
+    elif isinstance(constant, int):
+        yield "int", 3
+
+
+def _vote_compare(node: ast.Compare, is_it: Is) -> Iterator[tuple[str, int]]:
+    sides = [node.left, *node.comparators]
+    if not any(map(is_it, sides)):
+        return
+    for op, right in zip(node.ops, node.comparators, strict=True):
+        if isinstance(op, (ast.In, ast.NotIn)) and is_it(right):
+            yield "sequence", 2
+    for side in sides:
+        if not isinstance(side, ast.Constant) or side.value is None:
+            continue
+        if isinstance(side.value, bool):
+            yield "bool", 3
+        elif isinstance(side.value, (int, float, str)):
+            yield type(side.value).__name__, 3
+
+
+def _told_by_helper(
+    node: ast.Call, is_it: Is, func: ast.FunctionDef, helpers: Helpers, depth: int
+) -> Counter[str]:
+    """Ask the function that the thing is handed to."""
+    called = node.func
+    name = called.attr if isinstance(called, ast.Attribute) else ""
+    helper = helpers.get(called.id if isinstance(called, ast.Name) else name)
+    if helper is None or helper is func:
+        return Counter()
+    names = [arg.arg for arg in helper.args.args if arg.arg not in ("self", "cls")]
+    for value, parameter in zip(node.args, names, strict=False):
+        if is_it(value):
+            used = from_usage(parameter, helper, helpers, depth + 1)
+            if used:
+                return Counter({used.kind: 2})
+            told = from_annotation(_annotation(helper, parameter)) or from_name(parameter)
+            return Counter({told.kind: 1}) if told else Counter()
+    return Counter()
+
+
+def _annotation(func: ast.FunctionDef, name: str) -> ast.expr | None:
+    return next((arg.annotation for arg in func.args.args if arg.arg == name), None)
+
+
+def _bindings(func: ast.FunctionDef) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """Give every (target, iterated) of the loops and comprehensions."""
+    for node in ast.walk(func):
+        if isinstance(node, (ast.For, ast.comprehension)):
+            yield node.target, node.iter
+
+
+def _element(is_it: Is, func: ast.FunctionDef) -> Is:
+    """Return the test for being one element of the thing."""
+    names: set[str] = set()
+    for target, iterated in _bindings(func):
+        names.update(_element_names(target, iterated, is_it))
+
+    def is_element(node: ast.AST | None) -> bool:
+        if isinstance(node, ast.Name):
+            return node.id in names
+        return (
+            isinstance(node, ast.Subscript)
+            and not isinstance(node.slice, ast.Slice)
+            and is_it(node.value)
+        )
+
+    return is_element
+
+
+def _element_names(target: ast.expr, iterated: ast.expr, is_it: Is) -> Iterator[str]:
+    if isinstance(target, ast.Name) and is_it(iterated):
+        yield target.id
+    if not isinstance(iterated, ast.Call) or not isinstance(iterated.func, ast.Name):
+        return
+    sides = target.elts if isinstance(target, ast.Tuple) else [target]
+    sources = iterated.args
+    if iterated.func.id == "enumerate":
+        sides = sides[1:]
+    elif iterated.func.id not in ("zip", "sorted", "reversed", "set"):
+        return
+    for side, source in zip(sides, sources, strict=False):
+        if isinstance(side, ast.Name) and is_it(source):
+            yield side.id
+
+
+def _unpacked(is_it: Is, func: ast.FunctionDef) -> int:
+    """Return how many names `for a, b in thing` unpacks an element into, else 0."""
+    for target, iterated in _bindings(func):
+        if isinstance(target, ast.Tuple) and is_it(iterated):
+            return len(target.elts) if len(target.elts) < 5 else 0
+    return 0
+
+
+def _is_letter(is_it: Is, func: ast.FunctionDef) -> bool:
+    """Say whether nothing compares the thing with more than one character."""
+    for node in ast.walk(func):
+        match node:
+            case ast.Compare(left, [ast.Eq() | ast.NotEq(), *_], others):
+                sides = [left, *others]
+                if any(map(is_it, sides)) and any(map(_is_long_text, sides)):
+                    return False
+            case ast.Call(ast.Attribute(value, "split" | "startswith")) if is_it(value):
+                return False
+    return True
+
+
+def _is_long_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) > 1

@@ -1,0 +1,164 @@
+"""Where a model is asked, and how: presets of providers, and what settings make of them.
+
+Decisions
+- A preset is named, or told from the host of the base URL; anything else is an endpoint that
+  speaks the protocol of OpenAI with its older field names.
+- A key goes only where it belongs: an endpoint on this machine or network gets none unless
+  `api_key_env` names one, so that nobody's OpenAI key reaches a server of their neighbour.
+- DeepSeek thinks unless told not to, and ignores the temperature while it does. So thinking is
+  always switched explicitly: off, unless `extra_body` says otherwise.
+- Servers that queue (vLLM, SGLang, Ollama) never say 429: no limit is searched for there.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from annoy_store.config import RunSettings
+from annoy_store.errors import UsageError
+from annoy_store.inference.client.peak_hours import Hours, read_hours
+
+_NO_KEY = "EMPTY"
+_RETIRED = {
+    "deepseek-chat": "thinking is off unless you switch it on",
+    "deepseek-reasoner": 'extra_body = {"thinking": {"type": "enabled"}} makes it think',
+}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What is special about a provider."""
+
+    base_url: str | None = None
+    key_env: str = "OPENAI_API_KEY"
+    local: bool = False
+    max_tokens_field: str = "max_tokens"
+    fixed: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    peak_hours: str | None = None
+
+
+PRESETS = {
+    "openai": Preset("https://api.openai.com/v1", max_tokens_field="max_completion_tokens"),
+    "deepseek": Preset(
+        "https://api.deepseek.com",
+        "DEEPSEEK_API_KEY",
+        extra={"thinking": {"type": "disabled"}},
+        peak_hours="mon-fri 01-04 06-10",
+    ),
+    "vllm": Preset("http://127.0.0.1:8000/v1", local=True, fixed=True),
+    "sglang": Preset("http://127.0.0.1:30000/v1", local=True, fixed=True),
+    "ollama": Preset("http://127.0.0.1:11434/v1", local=True, fixed=True),
+}
+_HOSTS = {"api.openai.com": "openai", "api.deepseek.com": "deepseek"}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One model behind one URL. `key` never shows."""
+
+    base_url: str
+    model: str
+    key: str = field(repr=False)
+    key_env: str
+    max_tokens_field: str
+    fixed: bool
+    extra: Mapping[str, Any]
+
+
+def resolve(settings: RunSettings, model: str | None, *, keyless: bool = False) -> Endpoint:
+    """Find out where and how to ask. Raises UsageError if something is missing.
+
+    With `keyless` no key is looked for, and nothing can be asked.
+    """
+    name, base_url = place(settings)
+    preset = PRESETS[name] if name else Preset()
+    if not model:
+        raise UsageError(f"no model named for {base_url}; say --model NAME")
+    if name == "deepseek" and model in _RETIRED:
+        raise UsageError(_retired(model))
+    key_env = settings.api_key_env or preset.key_env
+    needed = not keyless and not (preset.local or is_local(base_url))
+    wanted = not keyless and settings.api_key_env is not None
+    return Endpoint(
+        base_url=base_url,
+        model=model,
+        key=_key(key_env, base_url, needed=needed, wanted=wanted),
+        key_env=key_env,
+        max_tokens_field=settings.max_tokens_field or preset.max_tokens_field,
+        fixed=settings.fixed_connections or preset.fixed,
+        extra={**preset.extra, **settings.extra_body},
+    )
+
+
+def peak_hours(settings: RunSettings) -> Hours:
+    """Return the hours in which the provider asks more. Raises UsageError if nobody knows them."""
+    name, base_url = place(settings)
+    told = settings.peak_hours or (PRESETS[name].peak_hours if name else None)
+    if told is None:
+        raise UsageError(f"the peak hours of {normal_url(base_url)} are unknown: say --peak-hours")
+    return read_hours(told)
+
+
+def normal_url(url: str) -> str:
+    """Return `url` as it may be stored: no credentials, no query, no slash at the end."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2].lower()
+    return urlunsplit((parts.scheme.lower(), host, parts.path.rstrip("/"), "", ""))
+
+
+def is_local(url: str) -> bool:
+    """Say whether `url` points to this machine or a private network."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith((".local", ".localhost", ".internal")):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host  # a name of a local network or of a container
+    return address.is_private or address.is_loopback
+
+
+def find_variable(name: str) -> str | None:
+    """Return the environment variable `name`; None if it is empty or not there."""
+    return os.environ.get(name, "").strip() or None
+
+
+def place(settings: RunSettings) -> tuple[str | None, str]:
+    """Return the name of the preset, if one applies, and the base URL. Raises UsageError."""
+    name = settings.preset
+    if name is not None and name not in PRESETS:
+        raise UsageError(f"unknown preset {name!r}; known are: {', '.join(PRESETS)}")
+    url = settings.base_url
+    if url is None and name in (None, "openai"):
+        url = find_variable("OPENAI_BASE_URL")
+    if url is None:
+        name = name or "openai"
+        url = PRESETS[name].base_url
+    url = str(url).strip().rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"{normal_url(url)!r} is no base URL; one looks like https://host/v1")
+    if parts.query or "@" in parts.netloc:
+        raise UsageError(f"the base URL of {parts.hostname} holds more than a place; keys go into "
+                         "an environment variable, named with --api-key-env")  # fmt: skip
+    return name or _HOSTS.get(parts.hostname), url
+
+
+def _key(name: str, base_url: str, *, needed: bool, wanted: bool) -> str:
+    key = find_variable(name) if needed or wanted else None
+    if key is None and (needed or wanted):
+        raise UsageError(
+            f"no key for {normal_url(base_url)}: set {name}, or name another with --api-key-env"
+        )
+    return key or _NO_KEY
+
+
+def _retired(model: str) -> str:
+    advice = "use --model deepseek-flash or deepseek-v4-pro"
+    return f"DeepSeek switched {model} off on 2026-07-24: {advice}; {_RETIRED[model]}"

@@ -1,0 +1,139 @@
+"""Reading the body of a chat completion, strictly: what is not a whole answer is a fault.
+
+Decisions
+- A body is judged by its content alone; proxies send HTML with status 200.
+- `length` with no text is an answer: it was paid for, and asking again would end the same way.
+- A finish reason that nobody knows, with text, is accepted and kept.
+- Reasoning is kept apart from the answer, under whichever name it comes: `reasoning_content`
+  (DeepSeek), `reasoning` (vLLM, OpenRouter, Ollama), `reasoning_details`, or `<think>` in the text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from annoy_store.hashing import clean
+from annoy_store.inference.client.errors import Fault, error_object, of_status
+from annoy_store.inference.client.usage import Tokens, read_tokens
+from annoy_store.interfaces import Answer
+
+_OPEN, _CLOSE = "<think>", "</think>"
+
+
+def read_answer(content: bytes) -> tuple[Answer, Tokens]:
+    """Return the answer in the body `content` and what it used. Raises Fault."""
+    completion = _decode(content)
+    return of_completion(completion)
+
+
+def of_completion(completion: Mapping[str, Any]) -> tuple[Answer, Tokens]:
+    """Return the answer in a decoded completion and what it used. Raises Fault."""
+    tokens = read_tokens(completion.get("usage"))
+    model = completion.get("model")
+    try:
+        answer = _read(completion)
+    except Fault as fault:
+        fault.tokens, fault.model = tokens, model if isinstance(model, str) else None
+        raise
+    return answer, tokens
+
+
+def split_reasoning(text: str) -> tuple[str, str | None]:
+    """Return the answer in `text`, and the reasoning that a `<think>` block before it holds.
+
+    Some chat templates open the block themselves, so that the text has only its end.
+    """
+    start = text.lstrip()
+    if start.startswith(_OPEN):
+        inside, _, rest = start[len(_OPEN) :].partition(_CLOSE)
+        return rest.lstrip(), inside.strip()
+    inside, close, rest = text.partition(_CLOSE)
+    if close and _OPEN not in inside:
+        return rest.lstrip(), inside.strip()
+    return text, None
+
+
+def _decode(content: bytes) -> dict[str, Any]:
+    try:
+        value = orjson.loads(content)
+    except ValueError:
+        value = _decode_leniently(content)
+    if not isinstance(value, dict):
+        raise Fault("retry", "bad_body", f"not an object: {_peek(content)}")
+    return value
+
+
+def _decode_leniently(content: bytes) -> Any:
+    """Decode what is JSON to Python but not to orjson: half of a surrogate pair, NaN."""
+    try:
+        return json.loads(content)
+    except ValueError:
+        name = "html" if content.lstrip()[:1] == b"<" else "bad_body"
+        raise Fault("retry", name, f"not JSON: {_peek(content)}") from None
+
+
+def _peek(content: bytes) -> str:
+    return content[:120].decode("utf-8", "replace")
+
+
+def _read(completion: Mapping[str, Any]) -> Answer:
+    choices = completion.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(choice, dict) or not isinstance(message, dict):
+        raise _no_message(completion)
+    finish = choice.get("finish_reason")
+    if isinstance(message.get("refusal"), str) and message["refusal"].strip():
+        raise Fault("rejected", "refused", message["refusal"])
+    if finish == "content_filter":
+        raise Fault("rejected", "content_filter", "the provider withheld the answer")
+    if finish == "insufficient_system_resource":
+        raise Fault("retry", "no_resource", "the provider broke off")
+    return _answer(message, finish if isinstance(finish, str) else "unknown", completion)
+
+
+def _answer(message: Mapping[str, Any], finish: str, completion: Mapping[str, Any]) -> Answer:
+    text, thought = split_reasoning(_text(message.get("content")))
+    if not text.strip() and finish != "length":
+        raise Fault("retry", "empty", f"finish_reason {finish}")
+    model = completion.get("model")
+    reasoning = _reasoning(message) or thought
+    return Answer(
+        text=clean(text),
+        finish_reason=clean(finish)[:40],
+        reasoning=clean(reasoning) if reasoning else None,
+        model=clean(model) if isinstance(model, str) else None,
+    )
+
+
+def _no_message(completion: Mapping[str, Any]) -> Fault:
+    """Tell an error in an envelope of status 200 from an answer with nothing in it."""
+    if completion.get("error") is None:
+        return Fault("retry", "no_choices", "no message in the answer")
+    error = error_object(completion)
+    code = str(error.get("code"))
+    status = int(code) if re.fullmatch("[45][0-9]{2}", code) else 500
+    return of_status(status, error, {}, 0.0)
+
+
+def _text(content: object) -> str:
+    """Return the text of a message's content: a string, null, or a list of parts."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "".join(str(p.get("text") or "") for p in parts if isinstance(p, dict))
+
+
+def _reasoning(message: Mapping[str, Any]) -> str | None:
+    for name in ("reasoning_content", "reasoning"):
+        if isinstance(message.get(name), str) and message[name].strip():
+            return str(message[name])
+    details = message.get("reasoning_details")
+    parts = details if isinstance(details, list) else []
+    texts = [p.get("text") or p.get("summary") for p in parts if isinstance(p, dict)]
+    return "\n".join(t for t in texts if isinstance(t, str)) or None

@@ -1,0 +1,110 @@
+"""The wire: bodies out, bodies in, by the `openai` package; everything else is a Fault.
+
+This is the only file that knows which HTTP library is below.
+
+Decisions (measured; CPU per call)
+- One client per endpoint, on the package's aiohttp transport: the default one costs more the more
+  calls are in flight, and a client per call forty times as much.
+- The transport silently takes 100 connections for an unlimited number, so a number is given.
+- The package says how to connect and to authenticate; a body goes straight through the HTTP
+  client that it uses. Its typed calls cost four times as much, its untyped `post` twice.
+- So retries are ours as well, and the time limit of a try is total: the HTTP client's own counts
+  per read, and a slow body or a provider's blank lines would stretch it without end.
+- Idle connections are closed sooner than uvicorn (vLLM, SGLang) closes them, which is after 5 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+from functools import cache
+
+import aiohttp
+import httpx2
+from openai import AsyncOpenAI, DefaultAioHttpClient
+
+from annoy_store.inference.client.errors import Fault, of_status
+from annoy_store.inference.client.providers import Endpoint
+
+_CONNECT_SECONDS = 30.0
+_IDLE_SECONDS = 4.0
+_SPARE_CONNECTIONS = 16
+_NOBODY = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+
+
+class Wire:
+    """One endpoint's connections."""
+
+    def __init__(self, endpoint: Endpoint, max_connections: int, call_seconds: float) -> None:
+        self._http = _http_client(max_connections, call_seconds)
+        self._client = open_client(endpoint, self._http)
+        self._url = httpx2.URL(f"{endpoint.base_url}/chat/completions")
+        known = {**self._client.default_headers, **self._client.auth_headers}
+        self._headers = {name: value for name, value in known.items() if isinstance(value, str)}
+        self._seconds = call_seconds
+
+    async def exchange(self, content: bytes) -> bytes:
+        """Post `content` as a chat completion and return the body of the answer. Raises Fault."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                response = await self._http.post(self._url, content=content, headers=self._headers)
+        except TimeoutError:
+            words = f"no whole answer in {self._seconds:g} s"
+            raise Fault("retry", "deadline", words) from None
+        except (httpx2.HTTPError, aiohttp.ClientError) as error:
+            raise _of_connection_error(error) from None
+        if response.status_code >= 300:
+            raise _of_response(response)
+        return response.content
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._client.close()
+
+
+def open_client(endpoint: Endpoint, http: httpx2.AsyncClient) -> AsyncOpenAI:
+    """Return the package's client for `endpoint`, which never retries by itself."""
+    return AsyncOpenAI(
+        api_key=endpoint.key,
+        admin_api_key="",  # keeps the package from sending one that it finds in the environment
+        base_url=endpoint.base_url,
+        max_retries=0,
+        http_client=http,
+    )
+
+
+def _http_client(max_connections: int, call_seconds: float) -> httpx2.AsyncClient:
+    most = max_connections + _SPARE_CONNECTIONS
+    limits = httpx2.Limits(
+        max_connections=most, max_keepalive_connections=most, keepalive_expiry=_IDLE_SECONDS
+    )
+    timeout = httpx2.Timeout(call_seconds + 5, connect=_CONNECT_SECONDS)
+    return DefaultAioHttpClient(limits=limits, timeout=timeout, verify=trusted())
+
+
+def _of_response(response: httpx2.Response) -> Fault:
+    try:
+        body = json.loads(response.content)
+    except ValueError:
+        body = response.text
+    return of_status(response.status_code, body, response.headers, time.time())
+
+
+def _of_connection_error(error: BaseException) -> Fault:
+    """Tell an endpoint that nobody answers at from a connection that broke."""
+    cause = error
+    while True:
+        words = f"{type(cause).__name__}: {cause}"
+        if isinstance(cause, _NOBODY):
+            return Fault("unreachable", "unreachable", words)
+        if cause.__cause__ is None:
+            return Fault("retry", "connection", words)
+        cause = cause.__cause__
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """Return what the HTTP library would make anew, in tens of milliseconds, for every client."""
+    return httpx2.create_ssl_context()

@@ -1,0 +1,141 @@
+"""Prices of models: from the settings, else from the package `genai-prices` where it is installed.
+
+Decisions
+- Prices are rows with a time from which they hold, so what was asked at an old price stays at it.
+- A price is the online one, whoever answers. By batch every provider that has batches bills half of
+  it, so half is counted (db/views.py) and nobody enters a price twice.
+- What a model costs is never guessed: without a price, costs are unknown.
+- Where a price depends on the hour, the dearest of the day is entered: a budget then holds at all
+  hours, and the cost told is an upper bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import astuple, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Select, select
+
+from annoy_store.config import RunSettings
+from annoy_store.db.engine import Store
+from annoy_store.db.sql import insert_new
+from annoy_store.db.tables import prices
+from annoy_store.db.timestamps import utc_now
+from annoy_store.errors import UsageError
+from annoy_store.inference.backends import choice
+from annoy_store.inference.client.providers import is_local, place
+from annoy_store.inference.spend import FREE_BACKENDS
+from annoy_store.interfaces import TURN_KINDS
+
+_MILLION = 1_000_000.0
+_ALWAYS = "1970-01-01T00:00:00.000Z"
+
+
+@dataclass(frozen=True)
+class Price:
+    """USD per million tokens."""
+
+    input: float
+    cached: float
+    output: float
+
+    def of(self, prompt: int, cached: int, completion: int) -> float:
+        """Return what so many tokens cost; the cached ones are among those of the prompt."""
+        fresh = (prompt - cached) * self.input
+        return (fresh + cached * self.cached + completion * self.output) / _MILLION
+
+
+PER_TOKEN = Price(_MILLION, _MILLION, _MILLION)  # counts tokens instead of money
+
+
+def enter_prices(store: Store, settings: RunSettings) -> None:
+    """Enter the prices of the settings, and published ones of models that have none."""
+    known = {model: _of_settings(price) for model, price in settings.prices.items()}
+    with store.write() as connection:
+        for model in _unpriced(connection, settings, known):
+            if price := published(model, place(settings)[1]):
+                known[model] = price
+        for model, price in known.items():
+            _enter(connection, model, price)
+
+
+def _unpriced(connection: Connection, settings: RunSettings, known: Container[str]) -> list[str]:
+    """Return the models at public endpoints that nobody gave a price."""
+    chosen = {choice(settings, kind) for kind in TURN_KINDS}
+    models = {m for backend, m in chosen if m and backend not in FREE_BACKENDS}
+    new = [m for m in models if m not in known and not connection.execute(_latest(m)).first()]
+    return [] if not new or is_local(place(settings)[1]) else new
+
+
+def price_of(store: Store, model: str) -> Price:
+    """Return the latest price of a model. Raises UsageError if none is known."""
+    with store.read() as connection:
+        price = latest_price(connection, model)
+    if price is None:
+        raise UsageError(
+            f"--budget-usd needs the price of {model}: write [prices.{model}] with input, cached "
+            "and output (USD per million tokens) into annoy.toml, or install annoy-store[prices]"
+        )
+    return price
+
+
+def latest_price(connection: Connection, model: str) -> Price | None:
+    """Return the latest price of a model; None if none is known."""
+    row = connection.execute(_latest(model)).first()
+    return None if row is None else Price(*row)
+
+
+def published(model: str, base_url: str) -> Price | None:
+    """Return the price that `genai-prices` knows for a model at a provider, if it is there."""
+    try:
+        from genai_prices import Usage, calc_price
+    except ImportError:
+        return None
+    known = []
+    for hour in range(24):
+        at = datetime.now(UTC) + timedelta(hours=hour)
+        try:
+            found = calc_price(
+                Usage(), model, provider_api_url=base_url, genai_request_timestamp=at
+            ).model_price
+        except (LookupError, ValueError):
+            return None
+        known.append(_of_package(found))
+    return max((p for p in known if p), key=astuple, default=None)
+
+
+def _of_settings(price: Mapping[str, float]) -> Price:
+    fresh = float(price.get("input", 0.0))
+    return Price(fresh, float(price.get("cached", fresh)), float(price.get("output", fresh)))
+
+
+def _of_package(price: Any) -> Price | None:
+    """Read a price of the package; of one in tiers the lowest, for our prompts are short."""
+    fresh, cached, output = (
+        _base(getattr(price, name, None))
+        for name in ("input_mtok", "cache_read_mtok", "output_mtok")
+    )
+    if fresh is None or output is None:
+        return None
+    return Price(fresh, fresh if cached is None else cached, output)
+
+
+def _base(price: Any) -> float | None:
+    return None if price is None else float(getattr(price, "base", price))
+
+
+def _latest(model: str) -> Select[Any]:
+    columns = prices.c.input, prices.c.cached, prices.c.output
+    mine = select(*columns).where(prices.c.model == model)
+    return mine.order_by(prices.c.from_time.desc()).limit(1)
+
+
+def _enter(connection: Connection, model: str, price: Price) -> None:
+    """Enter a price unless it is the latest; the first of a model holds for all times."""
+    latest = connection.execute(_latest(model)).first()
+    if latest is None or tuple(latest) != astuple(price):
+        since = _ALWAYS if latest is None else utc_now()
+        row = {"model": model, "from_time": since, **vars(price)}
+        insert_new(connection, prices, [row])  # another run may enter it, too

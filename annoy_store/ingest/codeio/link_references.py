@@ -1,0 +1,233 @@
+"""What came in another order than it refers to each other, joined at the end of every import.
+
+    answers without a turn         get it when the pair that they are about is there
+    functions without a raw file   get it when a source has their blob_id, or is the one they name
+    transform answers              are parsed already when a function has their reference code
+
+Decisions
+- Only what is loose is looked at, in the store and not in the files of one command. So the order of
+  files and commands does not matter, and joining twice adds nothing.
+- Rows are added, never changed: a function whose source is found has another origin then, and the
+  one that tells but the file counts no more (ingest/takedowns.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Column, Connection, Select, exists, literal_column, select
+
+from annoy_store.db.engine import Store
+from annoy_store.db.sql import among
+from annoy_store.db.tables import (
+    calls,
+    jobs,
+    prompts,
+    responses,
+    sample_origins,
+    samples,
+    sources,
+    teachers,
+    turns,
+)
+from annoy_store.hashing import digest
+from annoy_store.ingest.codeio.conversation_rows import adopt
+from annoy_store.ingest.codeio.conversations import Talk, read_talk
+from annoy_store.ingest.codeio.insert import enter
+from annoy_store.ingest.codeio.lineage import blobs
+from annoy_store.ingest.codeio.mark_done import enter_done, import_variant
+from annoy_store.ingest.codeio.subjects import Abouts, Session
+from annoy_store.ingest.record_files import Bad, Place
+from annoy_store.interfaces import New
+from annoy_store.parsing import sections
+from annoy_store.records.samples import NOWHERE, origin_digest
+
+PAGE = 500
+NAMING = {"blob_id", "source_digest", "msgidx"}  # by the last, only the answer finds its function
+
+
+def new_session(connection: Connection) -> Session:
+    """What an import knows of a store before its first file."""
+    anyone = connection.scalar(select(teachers.c.digest).where(teachers.c.id == 0))
+    return Session(import_variant(connection), str(anyone))
+
+
+def join(store: Store) -> Counter[str]:
+    """Join what is loose, and count what stays so: `no_pair` answers, `no_source` functions."""
+    left = Counter(no_pair=_join_answers(store))
+    with store.write() as connection:
+        _join_functions(connection)
+        _, left["no_source"] = _join_sources(connection)
+        enter_done(connection, import_variant(connection))
+    return +left
+
+
+def join_raw(store: Store) -> None:
+    """The same for functions alone, after raw files came that no import brought."""
+    with store.write() as connection:
+        joined, _ = _join_sources(connection)
+        if joined:
+            enter_done(connection, import_variant(connection))
+
+
+# Answers that wait for their pair ------------------------------------------------------------
+
+
+def _join_answers(store: Store) -> int:
+    """Give turns to the answers whose pair is there; return how many still wait for theirs."""
+    waiting, after = 0, 0
+    while True:
+        with store.write() as connection:
+            loose = list(map(dict, connection.execute(_loose_answers(after)).mappings()))
+            if not loose:
+                return waiting
+            after = loose[-1]["id"]
+            talks = [talk for row in loose if isinstance(talk := _told_again(row), Talk)]
+            session = new_session(connection)
+            about = Abouts(connection, talks, session, "")
+            asked = [(talk, about.of(talk)) for talk in talks if talk.question]
+            known = [t for t, of in asked if not isinstance(of, Bad) and of.is_known]
+            waiting += len(asked) - len(known)
+            if known:
+                enter(connection, adopt(connection, known, "", session).rows)
+
+
+def _loose_answers(after: int) -> Select[Any]:
+    """The next imported answers whose prompt has no turn."""
+    return (
+        select(
+            responses.c.id, responses.c.text, responses.c.reasoning, responses.c.finish_reason,
+            prompts.c.messages, teachers.c.model,
+        )
+        .join(calls, calls.c.id == responses.c.call_id)
+        .join(prompts, prompts.c.id == calls.c.prompt_id)
+        .join(teachers, teachers.c.id == responses.c.teacher_id)
+        .where(
+            responses.c.id > after, teachers.c.backend == "imported",
+            ~exists().where(turns.c.prompt_id == prompts.c.id),
+        )
+        .order_by(responses.c.id)
+        .limit(PAGE)
+    )  # fmt: skip
+
+
+def _told_again(row: Mapping[str, Any]) -> Talk | Bad:
+    """The talk of an answer, as it came."""
+    again = {**row, "messages": json.loads(row["messages"]), "output": row["text"]}
+    return read_talk(again, Place(f"response {row['id']}"))
+
+
+# Functions that wait for their raw file ------------------------------------------------------
+
+
+def _join_sources(connection: Connection) -> tuple[int, int]:
+    """Give functions the sources that they name; return how many found theirs, and how many wait."""
+    loose = _loose_functions(connection, sample_origins.c.source_id)
+    told = [(row, json.loads(row["metadata"] or "{}")) for row in loose]
+    named = [(row, meta) for row, meta in told if meta.keys() & NAMING]
+    if not named:
+        return 0, 0
+    known = _named_sources(connection, [meta for _, meta in named])
+    rows = [
+        _joined(row, source[1], source_id=source[0])
+        for row, meta in named
+        if (source := known(meta)) is not None
+    ]
+    enter(connection, rows)
+    return len(rows), len(named) - len(rows)
+
+
+def _named_sources(
+    connection: Connection, metas: Sequence[Mapping[str, Any]]
+) -> Callable[[Mapping[str, Any]], tuple[int, str] | None]:
+    """A function that gives id and digest of the source that what a function says of itself names."""
+    by_blob = blobs(connection)
+    names = {str(meta.get("source_digest")) for meta in metas}
+    chosen = select(sources.c.digest, sources.c.id)
+    found = connection.execute(chosen.where(among(connection, sources.c.digest, names)))
+    by_digest = {name: (key, name) for name, key in found}
+
+    def known(meta: Mapping[str, Any]) -> tuple[int, str] | None:
+        return by_digest.get(str(meta.get("source_digest"))) or by_blob.get(
+            str(meta.get("blob_id"))
+        )
+
+    return known
+
+
+def _loose_functions(
+    connection: Connection, lacks: Column[Any], *more: Column[Any]
+) -> Iterator[dict[str, Any]]:
+    """Origins of imported functions that lack `lacks`, and no other origin of theirs has it."""
+    other = sample_origins.alias("other")
+    found = exists().where(
+        other.c.sample_id == sample_origins.c.sample_id,
+        other.c[lacks.name].is_not(None),
+    )
+    kept = (
+        sample_origins.c[key] for key in ("sample_id", "origin", "line", "metadata", "source_id")
+    )
+    chosen = (
+        select(*kept, samples.c.digest, *more)
+        .join(samples, samples.c.id == sample_origins.c.sample_id)
+        .where(lacks.is_(None), sample_origins.c.variant_id.is_(None), ~found)
+        .order_by(sample_origins.c.id)
+        .execution_options(yield_per=PAGE)
+    )
+    return map(dict, connection.execute(chosen).mappings())
+
+
+def _joined(row: Mapping[str, Any], about: str, **columns: Any) -> New:
+    """Another origin of an imported function, with what is known of it now."""
+    kept = {key: row[key] for key in ("sample_id", "origin", "line", "metadata")}
+    values = {"digest": origin_digest(row["digest"], about), **NOWHERE, **kept, **columns}
+    return New(sample_origins, values)
+
+
+# Transform answers that wait for their function ----------------------------------------------
+
+
+def _join_functions(connection: Connection) -> None:
+    """Say of which transform answer an imported function was taken: the one with its code."""
+    by_code: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in _loose_functions(connection, sample_origins.c.response_id, samples.c.refcode):
+        by_code[_name(row.pop("refcode"))].append(row)
+    after = 0
+    while by_code and (loose := connection.execute(_loose_transforms(after)).all()):
+        after = loose[-1].id
+        rows = []
+        for response_id, text, source_id, source in loose:
+            found = sections.sections(text)
+            code = "" if isinstance(found, sections.Fault) else _name(found.refcode)
+            for row in by_code.pop(code, []):
+                about = source if row["source_id"] is None else f"{source} answered"
+                rows.append(_joined(row, about, response_id=response_id, source_id=source_id))
+        enter(connection, rows)
+
+
+def _name(code: str) -> str:
+    return digest("code", code.strip())
+
+
+def _loose_transforms(after: int) -> Select[Any]:
+    """The next imported transform answers that nobody parsed, and of which no function is known."""
+    parsed = exists().where(
+        jobs.c.stage == "parse",
+        jobs.c.subject_id == responses.c.id,
+        jobs.c.state.in_([literal_column("'done'"), literal_column("'rejected'")]),
+    )
+    return (
+        select(responses.c.id, responses.c.text, turns.c.source_id, sources.c.digest)
+        .join(calls, calls.c.id == responses.c.call_id)
+        .join(turns, turns.c.prompt_id == calls.c.prompt_id)
+        .join(sources, sources.c.id == turns.c.source_id)
+        .join(teachers, teachers.c.id == responses.c.teacher_id)
+        .where(turns.c.kind == "transform", teachers.c.backend == "imported", ~parsed)
+        .where(~exists().where(sample_origins.c.response_id == responses.c.id))
+        .where(responses.c.id > after)
+        .order_by(responses.c.id)
+        .limit(PAGE)
+    )

@@ -1,0 +1,108 @@
+"""What imported files bring done, entered in the ledger as done.
+
+    transform   sources whose question was answered, or whose function came
+    parse       answers whose function came
+    predict     pairs about which both directions were answered
+
+Decision: these jobs have the variant `import`, so `annoy replan STAGE` does them again under the
+active one, and nothing else does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    exists,
+    func,
+    literal,
+    literal_column,
+    select,
+    update,
+)
+
+from annoy_store.db.insert import write
+from annoy_store.db.sql import insert_from
+from annoy_store.db.tables import calls, jobs, prompts, responses, sample_origins, turns, variants
+from annoy_store.hashing import canonical, digest
+from annoy_store.interfaces import New
+from annoy_store.queue.counters import NOBODY, count, moved
+
+
+def import_variant(connection: Connection) -> int:
+    """Return the variant of what was imported, entering it if it is new."""
+    described = {"version": 1}
+    name = digest("variant", "import", described)
+    row = {"stage": "import", "digest": name, "description": canonical(described), "active": 1}
+    return write(connection, [New(variants, row)])["variants"][0]
+
+
+def enter_done(connection: Connection, variant_id: int) -> None:
+    """Enter as done what files brought, and end the jobs that wait to do it."""
+    brought = (
+        ("transform", _asked()),
+        ("transform", _came(sample_origins.c.source_id)),
+        ("parse", _came(sample_origins.c.response_id)),
+        ("predict", _predicted()),
+    )
+    for stage, subjects in brought:
+        named = subjects.distinct().subquery().c.subject_id
+        chosen = select(
+            literal(stage, Text).label("stage"),
+            named.label("subject_id"),
+            literal(variant_id, BigInteger).label("variant_id"),
+            literal("done", Text).label("state"),
+            literal("imported", Text).label("reason"),
+        ).where(~exists().where(jobs.c.stage == stage, jobs.c.subject_id == named))
+        entered = insert_from(connection, jobs, chosen)
+        count(connection, NOBODY, {(stage, "done"): entered})
+        _end(connection, stage, select(named))
+
+
+def _end(connection: Connection, stage: str, subjects: Select[Any]) -> None:
+    """End the jobs that wait to do what files brought, but those that somebody asked for again."""
+    other = jobs.alias("other")
+    again = exists().where(
+        other.c.stage == stage,
+        other.c.subject_id == jobs.c.subject_id,
+        other.c.variant_id != jobs.c.variant_id,
+    )
+    waiting = (jobs.c.stage == stage, jobs.c.state == literal_column("'pending'"), ~again)
+    ended = connection.execute(
+        update(jobs)
+        .where(*waiting, jobs.c.subject_id.in_(subjects))
+        .values(state=literal_column("'done'"), reason="imported")
+    ).rowcount
+    count(connection, NOBODY, moved({stage: ended}, "pending", "done"))
+
+
+def _asked() -> Select[Any]:
+    return _answered(turns.c.source_id).where(turns.c.kind == "transform")
+
+
+def _predicted() -> Select[Any]:
+    both = func.count(turns.c.kind.distinct()) == 2
+    pairs = _answered(turns.c.io_pair_id).where(turns.c.number == 1)
+    return pairs.group_by(turns.c.io_pair_id).having(both)
+
+
+def _answered(subject: ColumnElement[Any]) -> Select[Any]:
+    """The subjects of imported questions that have an answer."""
+    return (
+        select(subject.label("subject_id"))
+        .join(prompts, prompts.c.id == turns.c.prompt_id)
+        .where(subject.is_not(None), prompts.c.template == "imported")
+        .where(exists().where(calls.c.prompt_id == prompts.c.id, responses.c.call_id == calls.c.id))
+    )
+
+
+def _came(subject: ColumnElement[Any]) -> Select[Any]:
+    """What functions that were imported, and not parsed here, came from."""
+    return select(subject.label("subject_id")).where(
+        subject.is_not(None), sample_origins.c.variant_id.is_(None)
+    )

@@ -1,0 +1,58 @@
+"""What became of the files of one import, and what is new in the store since."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Table, func, select
+
+from annoy_store.db.engine import Store
+from annoy_store.db.tables import (
+    calls,
+    io_pairs,
+    origins,
+    prompts,
+    responses,
+    samples,
+    sources,
+    turns,
+    verdicts,
+)
+from annoy_store.ingest.record_files import Refusals
+
+COUNTED = (sources, origins, prompts, calls, responses, samples, io_pairs, turns, verdicts)
+
+
+@dataclass
+class Imported(Refusals):
+    """What became of the files so far.
+
+    `files` tells each file's kind, by its place below what was given; `rows` and `known` count its rows by kind; `new` counts rows
+    of the store by table; `left` what is left to a stage.
+    """
+
+    files: dict[str, str] = field(default_factory=dict)
+    rows: Counter[str] = field(default_factory=Counter)
+    known: Counter[str] = field(default_factory=Counter)
+    new: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def taken(self) -> int:
+        return sum(self.rows.values())
+
+
+def newest(store: Store) -> dict[str, int]:
+    with store.read() as connection:
+        return {t.name: connection.scalar(select(func.max(t.c.id))) or 0 for t in COUNTED}
+
+
+def count_new(store: Store, before: Mapping[str, int], done: Imported) -> None:
+    def newer(table: Table) -> Any:
+        return select(func.count()).select_from(table).where(table.c.id > before[table.name])
+
+    with store.read() as connection:
+        done.new.update({t.name: int(connection.scalar(newer(t)) or 0) for t in COUNTED})

@@ -1,0 +1,182 @@
+"""Rows of functions with recorded pairs on their way into the store: samples, origins, pairs.
+
+Decisions
+- A sample that was imported has no generator unless its row names one, so `generate` checks the
+  pairs it came with, and only those that hold are asked about.
+- Pairs keep their place in the file as `position`, also when one before them is refused.
+- A value must be JSON: what is not (NaN, infinities) is refused pair by pair. An input that is
+  text is the JSON of it, as our own exports write it, and then so is its output.
+- `meta` leads back to the raw file: by `blob_id` to an ingested source, by `msgidx` to the
+  imported answer that the function was taken from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from annoy_store.db.tables import io_pairs
+from annoy_store.hashing import clean, digest
+from annoy_store.ingest.codeio.conversations import is_place
+from annoy_store.ingest.record_files import Bad, Place
+from annoy_store.ingest.sources import metadata
+from annoy_store.interfaces import New
+from annoy_store.parsing import json_values
+from annoy_store.records.samples import FUNCNAME, new_origin, new_sample
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One recorded pair: its place in the row, the values as JSON texts, the input's digest."""
+
+    position: int
+    input: str
+    output: str
+    input_digest: str
+
+
+@dataclass(frozen=True)
+class Function:
+    """One row: the sample without ids, its pairs, and what it says of where it is from."""
+
+    place: Place
+    sample: New
+    pairs: tuple[Pair, ...]
+    refused: tuple[Bad, ...]
+    origin: str
+    blob_id: str | None = None
+    index: int | None = None
+    metadata: str = "{}"
+
+    @property
+    def digest(self) -> str:
+        return str(self.sample.values["digest"])
+
+
+def read_function(row: Mapping[str, Any], place: Place, file: str) -> Function | Bad:
+    """Return what a row of functions with pairs says, or why it cannot be taken."""
+    texts = [row.get(k) for k in ("refcode", "problem_description", "io_requirements")]
+    code, problem, io = (clean(t) if isinstance(t, str) else None for t in texts)
+    if code is None or problem is None or not code.strip():
+        return Bad("not_text", place, "refcode and problem_description must be text")
+    listed = _decoded(row["ios"])
+    if not isinstance(listed, list):
+        return Bad("bad_ios", place, "ios must be a list of inputs and outputs")
+    found = list(_pairs(listed, place))
+    meta = _decoded(row.get("meta"))
+    meta = meta if isinstance(meta, Mapping) else {}
+    generator = row.get("input_generator") or meta.get("input_generator")
+    named = row.get("funcname") or FUNCNAME
+    if not isinstance(named, str):
+        return Bad("not_text", place, "funcname must be text")
+    sample = new_sample(code, clean(named), problem, io or "", _text_or_none(generator))
+    index = meta.get("msgidx")
+    return Function(
+        place,
+        sample,
+        tuple(pair for pair in found if isinstance(pair, Pair)),
+        tuple(bad for bad in found if isinstance(bad, Bad)),
+        clean(_text_or_none(row.get("source")) or file),
+        _text_or_none(meta.get("blob_id") or row.get("blob_id")),
+        index if is_place(index) else None,
+        metadata(_kept(row, meta)),
+    )
+
+
+def _kept(row: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row says of itself that has no column of its own."""
+    told = {key: row[key] for key in ("category", "blob_id") if row.get(key) is not None}
+    own = {str(key): value for key, value in meta.items() if value is not None}
+    own.pop("input_generator", None)
+    return own | told
+
+
+def function_rows(
+    function: Function, source: tuple[int, str] | None = None, response_id: int | None = None
+) -> list[New]:
+    """Return the rows to write; `source` is id and digest of the raw file, if it is known."""
+    about = source[1] if source else function.origin
+    columns: dict[str, Any] = {"origin": function.origin, "metadata": function.metadata}
+    columns["line"] = function.place.line
+    origin = new_origin(
+        function.sample,
+        about,
+        response_id=response_id,
+        source_id=source[0] if source else None,
+        **columns,
+    )
+    return [origin, *(new_pair(function.sample, pair) for pair in function.pairs)]
+
+
+def new_pair(sample: New | int, pair: Pair) -> New:
+    """The row of a recorded pair."""
+    return New(
+        io_pairs,
+        {
+            "sample_id": sample,
+            "position": pair.position,
+            "input_digest": pair.input_digest,
+            "seed": None,
+            "execution_id": None,
+            "input": pair.input,
+            "output": pair.output,
+        },
+    )
+
+
+def as_pair(position: int, given: Any, output: Any) -> Pair:
+    """A pair of two values. Raises literals.Refused and TypeError for what is no JSON."""
+    one, two = json_values.found(given), json_values.found(output)
+    return Pair(position, one.text, two.text, digest("input", one.value))
+
+
+def _pairs(listed: Sequence[Any], place: Place) -> Iterator[Pair | Bad]:
+    seen: dict[str, Pair] = {}
+    for position, recorded in enumerate(listed):
+        pair = _pair(position, recorded, place)
+        if isinstance(pair, Pair) and pair.input_digest in seen:
+            first = seen[pair.input_digest]
+            same = "same" if first.output == pair.output else "another"
+            word = "pair_twice" if same == "same" else "two_outputs"
+            detail = f"pair {position} has the input of pair {first.position} and {same} output"
+            yield Bad(word, place, detail)
+        else:
+            if isinstance(pair, Pair):
+                seen[pair.input_digest] = pair
+            yield pair
+
+
+def _pair(position: int, recorded: Any, place: Place) -> Pair | Bad:
+    if not isinstance(recorded, Mapping) or not {"input", "output"} <= recorded.keys():
+        return Bad("bad_pair", place, f"pair {position} has no input and output")
+    given, output = recorded["input"], recorded["output"]
+    try:
+        if isinstance(given, str):
+            given, output = _strict(given), _strict(output)
+        if not isinstance(given, dict):
+            return Bad("bad_pair", place, f"pair {position}: the input is no object of arguments")
+        return as_pair(position, given, output)
+    except (json_values.Refused, TypeError, ValueError, RecursionError) as error:
+        return Bad("pair_not_json", place, f"pair {position} is not JSON: {error}")
+
+
+def _strict(text: Any) -> Any:
+    if not isinstance(text, str):
+        raise ValueError("an input in JSON text has an output in JSON text")
+    return json.loads(text)
+
+
+def _decoded(value: Any) -> Any:
+    """A value, or the JSON that a text of a table (CSV) holds."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return None
+
+
+def _text_or_none(value: Any) -> str | None:
+    return clean(value) if isinstance(value, str) and value.strip() else None

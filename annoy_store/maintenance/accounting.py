@@ -1,0 +1,148 @@
+"""Do the numbers of a store add up? What went in came out, or is somewhere; what was paid is there.
+
+    in      every subject that a stage has looked at has a job of it
+    sums    tokens of tries = tokens of tries that gave an answer + tokens of tries that did not
+    costs   the view of costs counts every try once
+    exports every export has the rows that it says
+
+Each imbalance says how many, one example, and what helps. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, case, exists, func, select, text
+
+from annoy_store.db.tables import attempts, export_rows, exports, jobs, responses
+from annoy_store.queue.enqueue import missed
+from annoy_store.records.policy import load_policy
+from annoy_store.stages import PIPELINE
+
+TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
+
+
+@dataclass(frozen=True)
+class Imbalance:
+    """Numbers that do not add up: what, in which table, how many, for example, and what helps."""
+
+    what: str
+    table: str
+    n: int
+    example: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens of all tries, of those whose answer is there, and of the rest."""
+
+    tried: dict[str, int]
+    answered: dict[str, int]
+    wasted: dict[str, int]
+
+
+def reconcile(connection: Connection) -> list[Imbalance]:
+    """What does not add up; empty when all does."""
+    return [
+        *_missed(connection), *_unpaid_and_lost(connection), *_costs(connection),
+        *_exports(connection),
+    ]  # fmt: skip
+
+
+def _missed(connection: Connection) -> Iterator[Imbalance]:
+    """In = done + rejected + failed + open: no subject that was looked at lacks a job."""
+    policy = load_policy(connection)
+    for stage in PIPELINE:
+        n, example = missed(connection, stage, policy)
+        if n:
+            yield Imbalance(
+                f"{stage.name} passed over rows that it wants", "jobs", n,
+                f"{stage.name} of subject {example}", f"annoy replan {stage.name}",
+            )  # fmt: skip
+
+
+# Tokens --------------------------------------------------------------------------------------
+
+_OK = attempts.c.status == "ok"
+_HERE = exists().where(responses.c.call_id == attempts.c.call_id)
+_GAVE = and_(_OK, _HERE)
+
+
+def tokens(connection: Connection) -> Tokens:
+    """What tries used: in all, for answers that are there, and for nothing."""
+    gave = case((_GAVE, 1), else_=0).label("gave")
+    used = select(gave, *(attempts.c[name] for name in TOKENS)).subquery()
+    sums = [func.coalesce(func.sum(used.c[name]), 0) for name in TOKENS]
+    rows = connection.execute(select(used.c.gave, *sums).group_by(used.c.gave)).all()
+    by = {row[0]: dict(zip(TOKENS, map(int, row[1:]), strict=True)) for row in rows}
+    zero = dict.fromkeys(TOKENS, 0)
+    answered, wasted = by.get(1, zero), by.get(0, zero)
+    tried = connection.execute(
+        select(*(func.coalesce(func.sum(attempts.c[name]), 0) for name in TOKENS))
+    ).one()
+    return Tokens(dict(zip(TOKENS, map(int, tried), strict=True)), answered, wasted)
+
+
+def _unpaid_and_lost(connection: Connection) -> Iterator[Imbalance]:
+    """A try that gave an answer belongs to one response, and each response to one such try."""
+    each = select(attempts.c.call_id).where(_OK).group_by(attempts.c.call_id)
+    twice = each.having(func.count() > 1)
+    done = exists().where(
+        jobs.c.stage == "complete", jobs.c.subject_id == attempts.c.call_id, jobs.c.state == "done"
+    )
+    lost = select(attempts.c.call_id).where(_OK, ~_HERE, done).distinct()
+    unpaid = (
+        select(responses.c.call_id)
+        .where(exists().where(attempts.c.call_id == responses.c.call_id))
+        .where(~exists().where(attempts.c.call_id == responses.c.call_id, _OK))
+    )
+    backup = "rows were changed by hand; go back to a backup"
+    for chosen, what in (
+        (twice, "calls were answered, and paid, more than once"),
+        (lost, "calls were answered and their answer is not there"),
+        (unpaid, "answers have tries and none of them gave an answer"),
+    ):
+        n, example = _counted(connection, chosen)
+        if n:
+            yield Imbalance(what, "attempts", n, f"call {example}", backup)
+    used = tokens(connection)
+    off = [k for k in TOKENS if used.tried[k] != used.answered[k] + used.wasted[k]]
+    if off:
+        yield Imbalance("tokens do not add up", "attempts", len(off), ", ".join(off), backup)
+
+
+def _counted(connection: Connection, chosen: Select[Any]) -> tuple[int, int | None]:
+    found = chosen.subquery()
+    row = connection.execute(select(func.count(), func.min(next(iter(found.c))))).one()
+    return int(row[0]), row[1]
+
+
+def _costs(connection: Connection) -> Iterator[Imbalance]:
+    told = connection.scalar(text("SELECT COALESCE(SUM(attempts), 0) FROM v_cost"))
+    there = connection.scalar(select(func.count()).select_from(attempts))
+    if int(told or 0) != int(there or 0):
+        yield Imbalance(
+            "tries are missing from the costs", "attempts", abs(int(there or 0) - int(told or 0)),
+            f"{there} tries, {told} in v_cost", "rows were deleted by hand; go back to a backup",
+        )  # fmt: skip
+
+
+def _exports(connection: Connection) -> Iterator[Imbalance]:
+    rows = (
+        select(func.count())
+        .where(export_rows.c.export_id == exports.c.id)
+        .correlate(exports)
+        .scalar_subquery()
+    )
+    chosen = select(exports.c.id, exports.c.n_rows, rows.label("there")).subquery()
+    wrong = select(chosen).where(chosen.c.n_rows != chosen.c.there)
+    found = connection.execute(wrong).all()
+    if found:
+        first = found[0]
+        yield Imbalance(
+            "exports do not have the rows they say", "exports", len(found),
+            f"export {first[0]}: {first[2]} of {first[1]}", "export again",
+        )  # fmt: skip

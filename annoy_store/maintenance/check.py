@@ -1,0 +1,237 @@
+"""Is the store in order? Every finding says how many, one example, and what to do about it.
+
+The file itself, the references between tables, the ledger against the data that it stands for, the
+counters against a scan, and the digests against the content that they name. Nothing is changed,
+except by `recount`, which makes the counters anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.exc import DatabaseError
+
+from annoy_store.db.engine import Store
+from annoy_store.db.introspect import referred
+from annoy_store.db.sql import damage
+from annoy_store.db.tables import (
+    batch_items,
+    counters,
+    io_pairs,
+    jobs,
+    metadata,
+    responses,
+    sample_origins,
+    turns,
+    variants,
+    verdicts,
+    workers,
+)
+from annoy_store.maintenance.accounting import reconcile
+from annoy_store.maintenance.digests import DIGESTS, misnamed
+from annoy_store.queue.counters import NOBODY, count, funnel
+from annoy_store.queue.jobs import IN_BATCH
+from annoy_store.queue.workers import ALIVE
+
+_OPEN_UNHELD = ("pending", "deferred", "suspect")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not in order: how often, where for example, and what helps."""
+
+    what: str
+    table: str
+    n: int
+    example: str
+    hint: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+Note = Callable[[str], None]
+
+
+def check(store: Store, note: Note = lambda _: None, *, digests: bool = True) -> list[Finding]:
+    """Look at everything, the rows in one snapshot; `note` is told what is being looked at."""
+    note("the file")
+    if damaged := _damage(store):
+        return [Finding("damaged file", "", len(damaged), damaged[0], _DAMAGED)]
+    found: list[Finding] = []
+    with store.read() as connection:
+        for what, look in (
+            ("references", _references),
+            ("the ledger", _ledger),
+            ("counters", _counters),
+            ("sums", _sums),
+        ):
+            note(what)
+            found += look(connection)
+        for table in DIGESTS if digests else ():
+            note(f"digests of {table.name}")
+            if wrong := misnamed(connection, table):
+                found.append(Finding(_MISNAMED, table.name, len(wrong), f"id {wrong[0]}", _CHANGED))
+    return found
+
+
+_MISNAMED = "content that its digest does not name"
+_CHANGED = "rows were changed by hand; go back to a backup"
+_DAMAGED = "stop all workers, keep the file with its -wal, and go back to the last backup"
+
+
+def _damage(store: Store) -> list[str]:
+    """What is wrong with the file; the rest of a damaged one is not worth asking."""
+    words: list[str] = []
+    try:
+        with store.read() as connection:
+            words = damage(connection)
+    except DatabaseError as error:
+        words = words or [str(error.orig)]
+    return words
+
+
+# References ----------------------------------------------------------------------------------
+
+
+def _references(connection: Connection) -> Iterator[Finding]:
+    """Also those that no foreign key declares."""
+    for table in metadata.sorted_tables:
+        for column in table.c:
+            parent = referred(column)
+            if parent is None:
+                continue
+            other = parent.alias("other")
+            lost = and_(column.is_not(None), ~exists().where(other.c.id == column))
+            yield from _finding(
+                connection, table, lost, f"{column.name} points at no row of {parent.name}",
+                "rows were deleted by hand; bring them back from a backup",
+            )  # fmt: skip
+
+
+def _finding(
+    connection: Connection, table: Table, broken: ColumnElement[bool], what: str, hint: str
+) -> Iterator[Finding]:
+    key = next(iter(table.c))
+    found = connection.execute(select(func.count(), func.min(key)).where(broken)).one()
+    if found[0]:
+        yield Finding(what, table.name, found[0], f"{key.name} {found[1]}", hint)
+
+
+# The ledger ----------------------------------------------------------------------------------
+
+
+def _ledger(connection: Connection) -> Iterator[Finding]:
+    yield from _states(connection)
+    for stage, made in MADE.items():
+        chosen = select(func.count(), func.min(jobs.c.subject_id)).where(
+            jobs.c.stage == stage, jobs.c.state == "done", ~made
+        )
+        n, example = connection.execute(chosen).one()
+        if n:
+            yield Finding(
+                f"{stage} is done and left nothing", "jobs", n, f"{stage} of subject {example}",
+                f"annoy retry {stage} --state done, or go back to a backup",
+            )  # fmt: skip
+
+
+def _states(connection: Connection) -> Iterator[Finding]:
+    holder = exists().where(workers.c.id == jobs.c.worker_id, ALIVE)
+    for broken, what, hint in (
+        (
+            and_(jobs.c.state == "claimed", ~holder),
+            "claimed by nobody who is alive",
+            "nothing to do: the next `annoy run` takes them back",
+        ),
+        (
+            and_(jobs.c.state.in_(_OPEN_UNHELD), jobs.c.worker_id.is_not(None)),
+            "held and not claimed",
+            "annoy retry --state pending",
+        ),
+        (
+            and_(jobs.c.state == "deferred", jobs.c.due_at.is_(None), ~_IN_A_BATCH),
+            "deferred for ever",
+            "no batch holds them: go back to a backup",
+        ),
+        (
+            ~exists().where(variants.c.id == jobs.c.variant_id),
+            "of a variant that is not there",
+            "rows were deleted by hand; bring them back from a backup",
+        ),
+    ):
+        chosen = select(jobs.c.stage, func.count(), func.min(jobs.c.subject_id)).where(broken)
+        for stage, n, example in connection.execute(chosen.group_by(jobs.c.stage)):
+            yield Finding(what, "jobs", n, f"{stage} of subject {example}", hint)
+
+
+_IN_A_BATCH = and_(
+    jobs.c.stage == "complete",
+    jobs.c.reason == IN_BATCH,
+    exists().where(batch_items.c.call_id == jobs.c.subject_id, batch_items.c.open == 1),
+)
+
+
+def _left(table: Table, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists().select_from(table).where(*conditions)
+
+
+_SUBJECT = jobs.c.subject_id
+MADE: dict[str, ColumnElement[bool]] = {
+    "transform": or_(
+        _left(turns, turns.c.source_id == _SUBJECT),
+        _left(sample_origins, sample_origins.c.source_id == _SUBJECT),
+    ),
+    "complete": _left(responses, responses.c.call_id == _SUBJECT),
+    "parse": _left(sample_origins, sample_origins.c.response_id == _SUBJECT),
+    "generate": _left(io_pairs, io_pairs.c.sample_id == _SUBJECT),
+    "predict": _left(turns, turns.c.io_pair_id == _SUBJECT),
+    "verify": _left(verdicts, verdicts.c.response_id == _SUBJECT),
+    "revise": exists().where(
+        verdicts.c.id == _SUBJECT, turns.c.revises_response_id == verdicts.c.response_id
+    ),
+}
+"""What a job of a stage that is done has left behind."""
+
+
+# Counters ------------------------------------------------------------------------------------
+
+
+def scanned(connection: Connection) -> dict[tuple[str, str], int]:
+    """Jobs by (stage, state), counted one by one."""
+    chosen = select(jobs.c.stage, jobs.c.state, func.count()).group_by(jobs.c.stage, jobs.c.state)
+    return {(stage, state): n for stage, state, n in connection.execute(chosen)}
+
+
+def _counters(connection: Connection) -> Iterator[Finding]:
+    truth = scanned(connection)
+    told = {(s, state): n for s, by in funnel(connection).items() for state, n in by.items()}
+    for stage, state in sorted(truth.keys() | told.keys()):
+        have, want = told.get((stage, state), 0), truth.get((stage, state), 0)
+        if have != want:
+            yield Finding(
+                "a counter is wrong", "counters", abs(have - want),
+                f"{stage} {state}: {have}, counted {want}", "annoy check --recount",
+            )  # fmt: skip
+
+
+def _sums(connection: Connection) -> Iterator[Finding]:
+    return (Finding(**asdict(imbalance)) for imbalance in reconcile(connection))
+
+
+def recount(connection: Connection) -> None:
+    """Make the counters anew from the jobs; nobody may be at work."""
+    connection.execute(delete(counters))
+    count(connection, NOBODY, scanned(connection))

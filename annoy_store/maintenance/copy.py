@@ -1,0 +1,136 @@
+"""Moving house: a whole store copied to another database, every table checked by a digest.
+
+Decisions
+- Ids are kept, so lineage, exports and what people wrote down about rows stay true.
+- A copy is made of one snapshot of a store at which nobody works; the target has to be empty.
+- A SQLite target grows under another name and takes its own when it has been checked; a PostgreSQL
+  target that could not be filled is emptied again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Table, delete, func, select
+
+from annoy_store.db.engine import Store, connect
+from annoy_store.db.introspect import pages
+from annoy_store.db.migrate import downgrade, open_store, revision, upgrade
+from annoy_store.db.sql import analyse, insert_new, now, restart_ids
+from annoy_store.db.tables import metadata, workers
+from annoy_store.errors import StoreError
+from annoy_store.maintenance.fingerprint import Fingerprint
+from annoy_store.queue.workers import ALIVE, vanished
+
+Progress = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What a copy brought over: rows and fingerprint by table."""
+
+    rows: dict[str, int]
+    digests: dict[str, str]
+
+
+def copy(source: Store, url: str, progress: Progress = lambda table, rows: None) -> Copied:
+    """Copy everything in `source` to a new or empty store at `url`.
+
+    Raises StoreError when somebody works there, the target is not empty, or the copy differs.
+    """
+    _refuse_company(source)
+    target = connect(url)
+    if target.path is None:
+        return _copy_to_server(source, target, progress)
+    if target.path.exists():
+        raise StoreError(f"{target.path} is there already; name a file that is not")
+    partial = Path(f"{target.path}.partial")
+    _remove(partial)
+    growing = open_store(f"sqlite:///{partial}", create=True)
+    try:
+        done = _fill(source, growing, progress)
+        with growing.writing.connect() as connection:  # all of it into the one file
+            connection.connection.dbapi_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+    except BaseException:
+        growing.close()
+        _remove(partial)
+        raise
+    growing.close()
+    os.replace(partial, target.path)
+    _remove(partial)
+    return done
+
+
+def _copy_to_server(source: Store, target: Store, progress: Progress) -> Copied:
+    try:
+        if revision(target) is not None and _is_used(target):
+            raise StoreError(f"there are rows in {target} already; name an empty database")
+        upgrade(target)
+        try:
+            return _fill(source, target, progress)
+        except BaseException:
+            downgrade(target, "base")
+            raise
+    finally:
+        target.close()
+
+
+def _refuse_company(store: Store) -> None:
+    with store.read() as connection:
+        gone = vanished(connection)
+        alive = select(func.count()).where(
+            ALIVE, workers.c.lease_until > now(connection), workers.c.id.not_in(gone)
+        )
+        if n := connection.scalar(alive):
+            raise StoreError(f"{n} workers are at work on {store}; stop them first")
+
+
+def _is_used(store: Store) -> bool:
+    with store.read() as connection:
+        return any(
+            connection.execute(select(*table.primary_key.columns).limit(2)).all()
+            for table in metadata.sorted_tables
+            if table.name != "teachers"
+        )
+
+
+def _fill(source: Store, target: Store, progress: Progress) -> Copied:
+    sent: dict[str, Fingerprint] = {}
+    with source.read() as connection:
+        for table in metadata.sorted_tables:
+            sent[table.name] = Fingerprint()
+            with target.write() as writing:
+                writing.execute(delete(table))  # what a migration put there comes along anyway
+            for page in pages(connection, table):
+                sent[table.name].add(page)
+                with target.write() as writing:
+                    insert_new(writing, table, page)
+                progress(table.name, sent[table.name].rows)
+    with target.write() as writing:
+        restart_ids(writing, metadata.sorted_tables)
+        analyse(writing, *metadata.sorted_tables)
+    for table in metadata.sorted_tables:
+        if _fingerprint(target, table) != sent[table.name]:
+            raise StoreError(f"the copy of {table.name} differs from the original; nothing is kept")
+    return Copied(
+        {name: each.rows for name, each in sent.items()},
+        {name: each.value for name, each in sent.items()},
+    )
+
+
+def _fingerprint(store: Store, table: Table) -> Fingerprint:
+    found = Fingerprint()
+    with store.read() as connection:
+        for page in pages(connection, table):
+            found.add(page)
+    return found
+
+
+def _remove(partial: Path) -> None:
+    for ending in ("", "-wal", "-shm", ".lock"):
+        with suppress(FileNotFoundError):
+            os.remove(f"{partial}{ending}")

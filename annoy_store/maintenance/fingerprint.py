@@ -1,0 +1,105 @@
+"""What a store holds, by content: so that two stores can be compared whatever their ids are.
+
+A row's content is its columns without its id, without clocks and costs, and with the ids of other
+rows replaced by the digests of those rows. Jobs count by stage, subject, variant and how they
+ended. Equal stores have equal contents, on whichever databases they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table, select
+
+from annoy_store.db.introspect import pages, referred
+from annoy_store.db.tables import NATURAL_KEYS, jobs, metadata, variants
+from annoy_store.hashing import digest
+from annoy_store.interfaces import Stage
+from annoy_store.queue.enqueue import subject_column
+from annoy_store.records.policy import load_policy
+
+COMPARED = (*NATURAL_KEYS, "executions", "attempts")
+CLOCKS = {"created_at", "started_at", "latency_ms", "cpu_ms", "wall_ms", "worker_id", "active"}
+CLOCKS |= {"cached_tokens"}  # what a provider remembered of others' requests
+
+
+def contents(connection: Connection, stages: Sequence[Stage]) -> dict[str, Counter[str]]:
+    """Per table how often each content occurs; the ids of all rows are held meanwhile."""
+    known: dict[str, dict[int, str]] = {}
+    found: dict[str, Counter[str]] = {}
+    for table in metadata.sorted_tables:
+        if table.name in COMPARED:
+            known[table.name] = _digests(connection, table, known)
+            found[table.name] = Counter(known[table.name].values())
+    found["jobs"] = _jobs(connection, stages, known)
+    return found
+
+
+def _digests(
+    connection: Connection, table: Table, known: Mapping[str, Mapping[int, str]]
+) -> dict[int, str]:
+    columns = [c for c in table.c if c.name != "id" and c.name not in CLOCKS]
+    parents = {c.name: referred(c) for c in columns}
+    digests = {}
+    for page in pages(connection, table):
+        for row in page:
+            content = [
+                row[c.name] if (parent := parents[c.name]) is None
+                else known[parent.name].get(row[c.name], row[c.name])
+                for c in columns
+            ]  # fmt: skip
+            digests[row["id"]] = digest(table.name, *content)
+    return digests
+
+
+def _jobs(
+    connection: Connection, stages: Sequence[Stage], known: Mapping[str, Mapping[int, str]]
+) -> Counter[str]:
+    policy = load_policy(connection)
+    subjects = {s.name: known[subject_column(s, policy).table.name] for s in stages}
+    names = dict(connection.execute(select(variants.c.id, variants.c.digest)).all())
+    counts: Counter[str] = Counter()
+    for page in pages(connection, jobs):
+        for row in page:
+            subject = subjects.get(row["stage"], {}).get(row["subject_id"], row["subject_id"])
+            variant = names.get(row["variant_id"])
+            counts[digest("job", row["stage"], subject, variant, row["state"], row["reason"])] += 1
+    return counts
+
+
+def differences(
+    left: Mapping[str, Counter[str]], right: Mapping[str, Counter[str]]
+) -> dict[str, tuple[int, int]]:
+    """Per table how many rows only the one and only the other store has; equal tables are left out."""
+    counts = {
+        name: ((left[name] - right[name]).total(), (right[name] - left[name]).total())
+        for name in left
+    }
+    return {name: pair for name, pair in counts.items() if pair != (0, 0)}
+
+
+class Fingerprint:
+    """A digest of rows as they are, ids included, that does not depend on their order."""
+
+    def __init__(self) -> None:
+        self.rows, self._sum = 0, 0
+
+    def add(self, page: Sequence[Mapping[str, Any]]) -> None:
+        for row in page:
+            text = repr([(key, row[key]) for key in sorted(row)]).encode("utf-8", "surrogatepass")
+            self._sum += int.from_bytes(hashlib.sha256(text).digest()[:16], "big")
+            self.rows += 1
+
+    @property
+    def value(self) -> str:
+        return f"{self._sum % 2**128:032x}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fingerprint) and (self.rows, self.value) == (
+            other.rows, other.value,
+        )  # fmt: skip
+
+    __hash__ = None  # type: ignore[assignment]

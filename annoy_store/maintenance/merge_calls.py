@@ -1,0 +1,74 @@
+"""Two stores may have asked the same: which call of ours a call of theirs becomes.
+
+The calls of one prompt (and pin) stand on a shelf by their sample numbers. An answer of theirs that
+stands there already is the same answer, wherever it stands; one that does not goes to its own
+number if that is free, and else behind the last, as if the prompt had been asked once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from annoy_store.db.sql import among
+from annoy_store.db.tables import calls, responses
+
+Key = tuple[int, int]  # prompt, pinned teacher
+Answer = tuple[Any, ...]
+TOLD_APART = ("teacher_id", "finish_reason", "text", "reasoning")
+
+
+@dataclass
+class Slot:
+    """One sample number of a shelf: its answer, if there is one, and whether it is taken."""
+
+    answer: Answer | None = None
+    matched: bool = False
+
+
+Shelf = dict[int, Slot]
+
+
+def answer_of(row: Mapping[str, Any]) -> Answer:
+    """What makes an answer the same answer."""
+    return tuple(row[name] for name in TOLD_APART)
+
+
+def place(shelf: Shelf, number: int, answer: Answer | None) -> tuple[int, bool]:
+    """Put a call on its shelf; return its number, and whether its answer is new there."""
+    if answer is None:
+        shelf.setdefault(number, Slot())
+        return number, False
+    same = [n for n, slot in sorted(shelf.items()) if slot.answer == answer and not slot.matched]
+    if same:
+        chosen = number if number in same else same[0]
+        shelf[chosen].matched = True
+        return chosen, False
+    is_free = number not in shelf or shelf[number].answer is None
+    chosen = number if is_free else max(shelf) + 1
+    shelf[chosen] = Slot(answer, matched=True)
+    return chosen, True
+
+
+def shelves(
+    connection: Connection, keys: Iterable[Key], matched: set[tuple[Key, int]]
+) -> dict[Key, Shelf]:
+    """What stands on the shelves of some prompts; `matched` were taken by earlier calls."""
+    found: dict[Key, Shelf] = {key: {} for key in keys}
+    chosen = (
+        select(
+            calls.c.prompt_id, calls.c.pinned_teacher_id, calls.c.sample_no, responses.c.id,
+            *(responses.c[name] for name in TOLD_APART),
+        )
+        .outerjoin(responses, responses.c.call_id == calls.c.id)
+        .where(among(connection, calls.c.prompt_id, sorted({key[0] for key in found})))
+    )  # fmt: skip
+    for prompt, pinned, number, response_id, *answer in connection.execute(chosen):
+        key = prompt, pinned
+        if key in found:
+            stands = tuple(answer) if response_id is not None else None
+            found[key][number] = Slot(stands, (key, number) in matched)
+    return found

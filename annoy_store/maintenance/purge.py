@@ -1,0 +1,211 @@
+"""A purge: the texts of what was taken down are blanked, for good.
+
+Decisions
+- Rows, digests, lengths and numbers stay: they are the tombstones, and what others count on.
+- Purged is what falls under purged rules alone. What another source still allows is kept, and so
+  is a prompt, with its answers, that something allowed asks too.
+- Freed pages of a SQLite file are overwritten and its log is emptied. On PostgreSQL old row
+  versions go with the next VACUUM. Copies elsewhere (backups, exports, files of batches at a
+  provider) are not ours to reach; the command says so.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, delete, insert, or_, select, update
+
+from annoy_store.analysis.snapshot.query import folder_of
+from annoy_store.db.engine import Store
+from annoy_store.db.sql import among
+from annoy_store.db.tables import (
+    attempts,
+    calls,
+    executions,
+    io_pairs,
+    jobs,
+    origins,
+    overlaps,
+    prompts,
+    responses,
+    samples,
+    signatures,
+    sources,
+    takedowns,
+    turns,
+    verdicts,
+)
+from annoy_store.db.timestamps import utc_now
+from annoy_store.errors import UsageError
+from annoy_store.ingest.takedowns import (
+    PURGED,
+    refresh_hidden,
+    rules,
+    samples_under,
+    sources_under,
+)
+
+PAGE = 5_000
+STAGES = {
+    "source": ("transform",), "sample": ("generate",), "pair": ("predict",),
+    "call": ("complete",), "response": ("parse", "verify"), "verdict": ("revise",),
+}  # fmt: skip
+
+
+def purge(store: Store, rule_id: int) -> Counter[str]:
+    """Blank the texts of what a rule hides; how many rows of which table. Cannot be undone."""
+    with store.write() as connection:
+        if store.is_sqlite:
+            connection.exec_driver_sql("PRAGMA secure_delete = ON")
+        if not any(rule.id == rule_id and not rule.lifted_at for rule in rules(connection)):
+            raise UsageError(f"takedown {rule_id} is not in force; see: annoy takedown --list")
+        mine = takedowns.c.id == rule_id
+        connection.execute(update(takedowns).where(mine).values(purged_at=utc_now()))
+        blanked = _blank_all(connection)
+        refresh_hidden(connection)
+    if store.is_sqlite:
+        _empty_log(store)
+    shutil.rmtree(folder_of(store), ignore_errors=True)
+    return blanked
+
+
+def _empty_log(store: Store) -> None:
+    with store.writing.connect() as connection:
+        raw: Any = connection.connection.dbapi_connection  # a checkpoint must stand outside BEGIN
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _blank_all(connection: Connection) -> Counter[str]:
+    gone = list(connection.scalars(sources_under(PURGED)))
+    code = list(connection.scalars(samples_under(PURGED)))
+    for kind, table, ids in (("source", sources, gone), ("sample", samples, code)):
+        _bury(connection, kind, table, ids)
+    blanked: Counter[str] = Counter()
+    for page in _pages(gone):
+        blanked += _blank_source(connection, page)
+    for page in _pages(code):
+        blanked += _blank_sample(connection, page)
+    for page in _pages(_prompts_of(connection, gone, code)):
+        blanked += _blank_prompt(connection, page)
+    return +blanked
+
+
+def _bury(connection: Connection, kind: str, table: Table, ids: Sequence[int]) -> None:
+    """Rules by digest: what is purged stays hidden wherever it turns up again."""
+    known = set(
+        connection.scalars(select(takedowns.c.value).where(PURGED, takedowns.c.kind == kind))
+    )
+    now = utc_now()
+    for page in _pages(ids):
+        chosen = select(table.c.digest).where(among(connection, table.c.id, page))
+        rows = [
+            {"kind": kind, "value": named, "why": "purged", "created_at": now, "purged_at": now}
+            for named in connection.scalars(chosen)
+            if named not in known
+        ]
+        if rows:
+            connection.execute(insert(takedowns), rows)
+
+
+def _pages(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (ids[start : start + PAGE] for start in range(0, len(ids), PAGE))
+
+
+def _prompts_of(connection: Connection, gone: Sequence[int], code: Sequence[int]) -> list[int]:
+    """Prompts that were asked about purged sources and samples, and about nothing else."""
+    sources_gone, samples_gone = set(gone), set(code)
+    asked: set[int] = set()
+    about = select(turns.c.prompt_id).outerjoin(io_pairs, io_pairs.c.id == turns.c.io_pair_id)
+    for column, ids in ((turns.c.source_id, gone), (io_pairs.c.sample_id, code)):
+        for page in _pages(ids):
+            asked.update(connection.scalars(about.where(among(connection, column, page))))
+    allowed: set[int] = set()
+    every = about.add_columns(turns.c.source_id, io_pairs.c.sample_id)
+    for page in _pages(sorted(asked)):
+        for prompt, source, sample in connection.execute(
+            every.where(among(connection, turns.c.prompt_id, page))
+        ):
+            if source not in sources_gone and sample not in samples_gone:
+                allowed.add(prompt)
+    return sorted(asked - allowed)
+
+
+# Blanking ------------------------------------------------------------------------------------
+
+
+def _set(
+    connection: Connection, table: Table, where: ColumnElement[bool], values: Mapping[str, Any]
+) -> Counter[str]:
+    changed = connection.execute(update(table).where(where).values(**values)).rowcount
+    return Counter({table.name: changed})
+
+
+def _forget(connection: Connection, kind: str, page: Sequence[int]) -> None:
+    """What jobs said of a subject may quote it."""
+    mine = jobs.c.stage.in_(STAGES[kind]), among(connection, jobs.c.subject_id, page)
+    connection.execute(update(jobs).where(*mine, jobs.c.detail.is_not(None)).values(detail=None))
+
+
+def _derived(connection: Connection, kind: str, page: Sequence[int]) -> None:
+    mine = signatures.c.kind == kind, among(connection, signatures.c.subject_id, page)
+    connection.execute(delete(signatures).where(*mine))
+    shared = overlaps.c.kind == kind, among(connection, overlaps.c.subject_id, page)
+    connection.execute(update(overlaps).where(*shared).values(evidence=""))
+
+
+def _blank_source(connection: Connection, page: Sequence[int]) -> Counter[str]:
+    _forget(connection, "source", page)
+    _derived(connection, "source", page)
+    found_in = among(connection, origins.c.source_id, page)
+    _set(connection, origins, found_in, {"metadata": "{}"})
+    return _set(connection, sources, among(connection, sources.c.id, page), {"content": ""})
+
+
+def _blank_sample(connection: Connection, page: Sequence[int]) -> Counter[str]:
+    _forget(connection, "sample", page)
+    _derived(connection, "sample", page)
+    pairs = list(
+        connection.scalars(
+            select(io_pairs.c.id).where(among(connection, io_pairs.c.sample_id, page))
+        )
+    )
+    for some in _pages(pairs):
+        _forget(connection, "pair", some)
+    blanked = _set(
+        connection, io_pairs, among(connection, io_pairs.c.sample_id, page),
+        {"input": "null", "output": "null"},
+    )  # fmt: skip
+    ran = among(connection, executions.c.sample_id, page)
+    blanked += _set(connection, executions, ran, {"error_message": None, "draws": None})
+    empty = {"problem_statement": "", "io_requirements": "", "refcode": "", "input_generator": None}
+    return blanked + _set(connection, samples, among(connection, samples.c.id, page), empty)
+
+
+def _blank_prompt(connection: Connection, page: Sequence[int]) -> Counter[str]:
+    asked = list(
+        connection.scalars(select(calls.c.id).where(among(connection, calls.c.prompt_id, page)))
+    )
+    blanked = _set(connection, prompts, among(connection, prompts.c.id, page), {"messages": "[]"})
+    for some in _pages(asked):
+        blanked += _blank_calls(connection, some)
+    return blanked
+
+
+def _blank_calls(connection: Connection, page: Sequence[int]) -> Counter[str]:
+    _forget(connection, "call", page)
+    tried = among(connection, attempts.c.call_id, page)
+    _set(connection, attempts, tried, {"error_message": None})
+    mine = among(connection, responses.c.call_id, page)
+    answers = list(connection.scalars(select(responses.c.id).where(mine)))
+    _forget(connection, "response", answers)
+    judged = among(connection, verdicts.c.response_id, answers)
+    said = list(connection.scalars(select(verdicts.c.id).where(judged)))
+    _forget(connection, "verdict", said)
+    blanked = _set(connection, responses, mine, {"text": "", "reasoning": None})
+    blanked += _set(connection, verdicts, judged, {"predicted": None, "got": None, "feedback": ""})
+    ran = or_(among(connection, executions.c.response_id, answers))
+    _set(connection, executions, ran, {"error_message": None, "draws": None})
+    return blanked

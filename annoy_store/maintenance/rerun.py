@@ -1,0 +1,201 @@
+"""Old rows done again under the active variant, and what that changed in verdicts.
+
+Decisions
+- Nothing is replaced: what is done again makes rows of the new variant beside the old ones, and
+  `current` means the active variant's. No model is asked by it; calls that new prompts make wait
+  for a run.
+- Which rows is said in SQL and asked like any other question: reading only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, or_, select
+
+from annoy_store.analysis.sql import asking
+from annoy_store.db.engine import Store
+from annoy_store.db.tables import variants, verdicts
+from annoy_store.errors import UsageError
+from annoy_store.queue.counters import NOBODY
+from annoy_store.queue.enqueue import count_again, replan
+from annoy_store.queue.reassign import rehome
+from annoy_store.queue.variants import draw_up, foreseen_cases
+from annoy_store.records.policy import load_policy
+from annoy_store.stages import PIPELINE, STAGES
+
+ABOUT = {
+    "transform": ("sources", "id"),
+    "parse": ("responses", "id"),
+    "generate": ("samples", "id"),
+    "predict": ("v_current_pairs", "id"),
+    "verify": ("v_answers", "response_id"),
+    "revise": ("v_current_verdicts", "id"),
+}
+
+
+# Again ---------------------------------------------------------------------------------------
+
+
+def subjects(store: Store, stage: str, where: str | None) -> list[int] | None:
+    """The subjects of a stage that a condition chooses; None without one. Raises UsageError."""
+    if where is None:
+        return None
+    table, key = ABOUT[stage]
+    with asking(store, f"SELECT DISTINCT {key} FROM {table} WHERE (\n{where}\n)") as found:
+        return [row[0] for row in found.rows if row[0] is not None]
+
+
+def count_redone(store: Store, stage: str, chosen: Sequence[int] | None = None) -> int:
+    """How many jobs `redo` would enter; writes nothing."""
+    with store.read() as connection:
+        policy = load_policy(connection)
+        cases = foreseen_cases(connection, STAGES[stage], policy)
+        return count_again(connection, STAGES[stage], policy, cases, chosen)
+
+
+def redo(
+    store: Store, stage: str, chosen: Sequence[int] | None = None, limit: int | None = None
+) -> int:
+    """Enter subjects that a stage wants under its active variant again; return how many."""
+    with store.write() as connection:
+        agenda = draw_up(connection, PIPELINE)
+        rehome(connection, agenda, NOBODY)
+        return replan(connection, agenda, STAGES[stage], chosen, limit)
+
+
+# Flips ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A version of the judging: what it depends on, and how many answers it judged."""
+
+    id: int
+    depends: Mapping[str, Any]
+    active: bool
+    verdicts: int
+
+
+@dataclass(frozen=True)
+class Flip:
+    """One answer that two variants judge differently."""
+
+    response_id: int
+    kind: str
+    before: str
+    after: str
+    mismatch_before: str | None
+    mismatch_after: str | None
+    feedback_before: str
+    feedback_after: str
+
+
+def judges(connection: Connection) -> list[Variant]:
+    """The variants that judged anything, the oldest first."""
+    chosen = (
+        select(variants.c.id, variants.c.description, variants.c.active, func.count())
+        .join(verdicts, verdicts.c.variant_id == variants.c.id)
+        .where(variants.c.stage == "verify")
+        .group_by(variants.c.id, variants.c.description, variants.c.active)
+        .order_by(variants.c.id)
+    )
+    return [
+        Variant(key, _depends(words), bool(active), int(n))
+        for key, words, active, n in connection.execute(chosen)
+    ]
+
+
+def _depends(words: str) -> Mapping[str, Any]:
+    try:
+        read = json.loads(words)
+    except ValueError:
+        return {"description": words}
+    return read if isinstance(read, dict) else {"description": words}
+
+
+def pick(
+    known: Sequence[Variant], before: int | None, after: int | None
+) -> tuple[Variant, Variant]:
+    """The two variants to compare: those named, else the active one and the newest other.
+
+    Raises UsageError if there are not two.
+    """
+    by_id = {variant.id: variant for variant in known}
+    for wanted in (before, after):
+        if wanted is not None and wanted not in by_id:
+            there = ", ".join(map(str, by_id)) or "none"
+            raise UsageError(f"no variant {wanted} has judged anything; those that did: {there}")
+    newer = by_id[after] if after is not None else _latest(known)
+    others = [v for v in known if newer is not None and v.id != newer.id]
+    older = by_id[before] if before is not None else (others[-1] if others else None)
+    if newer is None or older is None:
+        raise UsageError(
+            f"{len(known)} variant has judged so far, so there is nothing to compare; change the "
+            "policy or the checker, then: annoy recheck"
+        )
+    return older, newer
+
+
+def _latest(known: Sequence[Variant]) -> Variant | None:
+    active = [variant for variant in known if variant.active]
+    chosen = active or list(known)
+    return chosen[-1] if chosen else None
+
+
+def differences(older: Variant, newer: Variant) -> dict[str, tuple[Any, Any]]:
+    """What two variants depend on differently."""
+    keys = sorted(older.depends.keys() | newer.depends.keys())
+    both = {key: (older.depends.get(key), newer.depends.get(key)) for key in keys}
+    return {key: (one, two) for key, (one, two) in both.items() if one != two}
+
+
+def flips(connection: Connection, before: int, after: int) -> list[Flip]:
+    """The answers whose status or mismatch two variants tell differently."""
+    one, two = verdicts.alias("one"), verdicts.alias("two")
+    same_answer = and_(
+        two.c.response_id == one.c.response_id,
+        two.c.checker == one.c.checker,
+        two.c.variant_id == after,
+    )
+    differ = or_(
+        one.c.status != two.c.status,
+        func.coalesce(one.c.mismatch, "") != func.coalesce(two.c.mismatch, ""),
+    )
+    chosen = (
+        select(
+            one.c.response_id, one.c.checker, one.c.status, two.c.status, one.c.mismatch,
+            two.c.mismatch, one.c.feedback, two.c.feedback,
+        )
+        .select_from(one.join(two, same_answer))
+        .where(one.c.variant_id == before, differ)
+        .order_by(one.c.response_id, one.c.checker)
+    )  # fmt: skip
+    return [Flip(*row) for row in connection.execute(chosen)]
+
+
+def compared(connection: Connection, before: int, after: int) -> int:
+    """How many answers both variants judged."""
+    one, two = verdicts.alias("one"), verdicts.alias("two")
+    both = one.join(
+        two, and_(two.c.response_id == one.c.response_id, two.c.checker == one.c.checker)
+    )
+    chosen = select(func.count()).select_from(both)
+    mine = chosen.where(one.c.variant_id == before, two.c.variant_id == after)
+    return int(connection.scalar(mine) or 0)
+
+
+def summed(found: Sequence[Flip]) -> list[tuple[str, str, int]]:
+    """(before, after, how many), the most frequent first; a mismatch is part of the word."""
+    words = Counter(
+        (_word(f.before, f.mismatch_before), _word(f.after, f.mismatch_after)) for f in found
+    )
+    return [(one, two, n) for (one, two), n in words.most_common()]
+
+
+def _word(status: str, mismatch: str | None) -> str:
+    return f"{status} ({mismatch})" if mismatch else status

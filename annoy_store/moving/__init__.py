@@ -1,1 +1,0 @@
-"""A whole store moved, merged with another, or backed up."""

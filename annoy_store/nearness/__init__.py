@@ -1,1 +1,0 @@
-"""What is nearly the same: clusters of near-duplicates, and overlaps with benchmarks."""

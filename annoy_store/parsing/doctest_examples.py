@@ -1,0 +1,107 @@
+"""What doctests and asserts say of functions, read as literal values; nothing is run."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from annoy_store.parsing import json_values
+
+_EQUAL = {"assertEqual", "assertEquals", "assertAlmostEqual", "assertListEqual", "assertDictEqual"}
+_TRUE = {"assertTrue": True, "assertFalse": False}
+Functions = Mapping[str, ast.FunctionDef]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One literal call of a function and the value it is said to give."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    value: Any
+
+
+def names_of(function: ast.FunctionDef) -> list[str]:
+    """Return the names of the parameters."""
+    return [a.arg for a in (*function.args.args, *function.args.kwonlyargs)]
+
+
+def doctests(functions: Functions) -> Iterator[Example]:
+    """Examples of the docstrings of `functions`."""
+    for function in functions.values():
+        docstring = ast.get_docstring(function) or ""
+        try:
+            found = doctest.DocTestParser().get_examples(docstring) if ">>>" in docstring else []
+        except ValueError:
+            continue
+        for example in found:
+            call = _expression(example.source)
+            value = _expression(example.want)
+            if call is not None and value is not None:
+                yield from _example(call, value, functions)
+
+
+def _expression(text: str) -> ast.expr | None:
+    try:
+        tree = json_values.tree(text.strip(), "eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return tree.body if isinstance(tree, ast.Expression) else None
+
+
+def asserts(tree: ast.AST, functions: Functions) -> Iterator[Example]:
+    """Examples that asserts and unittest's methods claim, anywhere in `tree`, in their order."""
+    for node in _in_order(tree):
+        if isinstance(node, ast.Assert):
+            yield from _claim(node.test, functions)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr in _EQUAL and len(node.args) >= 2:
+                yield from _either(node.args[0], node.args[1], functions)
+            elif node.func.attr in _TRUE and node.args:
+                constant = ast.Constant(_TRUE[node.func.attr])
+                yield from _example(node.args[0], constant, functions)
+
+
+def _in_order(tree: ast.AST) -> Iterator[ast.AST]:
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += reversed(list(ast.iter_child_nodes(node)))
+
+
+def _claim(test: ast.expr, functions: Functions) -> Iterator[Example]:
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        if isinstance(test.ops[0], (ast.Eq, ast.Is)):
+            yield from _either(test.left, test.comparators[0], functions)
+    elif isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        yield from _example(test.operand, ast.Constant(False), functions)
+    elif isinstance(test, ast.Call):
+        yield from _example(test, ast.Constant(True), functions)
+
+
+def _either(left: ast.expr, right: ast.expr, functions: Functions) -> Iterator[Example]:
+    yield from _example(left, right, functions)
+    yield from _example(right, left, functions)
+
+
+def _example(call: ast.expr, value: ast.expr, functions: Functions) -> list[Example]:
+    """The example that a literal call and its literal value are."""
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+        return []
+    function = functions.get(call.func.id)
+    if function is None or any(k.arg is None for k in call.keywords):
+        return []
+    try:
+        given = [ast.literal_eval(argument) for argument in call.args]
+        named = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+        said = ast.literal_eval(value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return []
+    names = names_of(function)
+    if len(given) > len(function.args.args) or not set(named) <= set(names):
+        return []
+    return [Example(function.name, dict(zip(names, given, strict=False)) | named, said)]

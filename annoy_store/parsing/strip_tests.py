@@ -1,0 +1,262 @@
+"""Code without what only tests it, cut at the positions that its syntax tree gives.
+
+Decisions
+- Only whole statements of the module go: asserts, words on the screen, the main block, functions
+  named `test_..` (or `test`), classes of tests. One that binds a name which the rest of the file
+  uses is no test, and stays. A test is taken to leave nothing else behind.
+- The examples of doctests go from every docstring, for they show answers; its prose stays.
+- What is left is parsed again: unless it is, statement for statement, the file without those, it
+  is Damaged and nobody gets it.
+- Lines end where Python ends them (`\\n`, `\\r\\n`, `\\r`) and are written with `\\n`, as Python
+  reads them; form feeds and U+2028 end none.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from annoy_store.parsing import json_values
+
+_TALK = {"print", "unittest.main", "doctest.testmod", "pytest.main"}
+_TEST_NAME = re.compile(r"test(_|$)")
+_JOINT = re.compile(rb"(?:[ \t\f]|\\\n)*;(?:[ \t\f]|\\\n)*")
+_REST = re.compile(rb"[ \t\f]*(?:;[ \t\f]*)?(?:#[^\n]*)?(?=\n|\Z)")
+_DECORATOR = re.compile(rb"(?m)^[ \t\f]*@")
+
+_UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+Edit = tuple[int, int, bytes]  # from, to, what comes there instead
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+class Damaged(Exception):
+    """What is left would be other code than the file without its tests."""
+
+
+def with_plain_lines(code: str) -> str:
+    """Return `code` with `\\n` where Python ends a line."""
+    return code.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def cut(code: str, needed: Collection[str]) -> tuple[str, ast.Module]:
+    """Return code of plain lines without its tests, and its tree; what defines `needed` stays.
+
+    Raises Damaged.
+    """
+    try:
+        tree = json_values.tree(code, "exec")
+        assert isinstance(tree, ast.Module)
+        text, gone = _Text(code), _tests(tree.body, needed)
+        shown = [] if ">>>" not in code else list(_shown(tree.body, gone))
+        edits = [*_statements(text, tree.body, gone), *(_without(text, node) for node in shown)]
+        left = text.edited(edits).strip("\n")
+        _forget(tree, gone, shown)
+        again = json_values.tree(left, "exec")
+        same = ast.dump(again) == ast.dump(tree)
+    except _UNREADABLE as error:
+        raise Damaged(f"it is no Python without its tests: {error}") from None
+    if not same or not isinstance(again, ast.Module):
+        raise Damaged("it is other code without its tests")
+    return left, again
+
+
+# What goes -----------------------------------------------------------------------------------
+
+
+def _tests(body: Sequence[ast.stmt], needed: Collection[str]) -> set[int]:
+    """The places in `body` of what only tests, and binds nothing that the rest names."""
+    tests = {i for i, node in enumerate(body) if _is_test(node)}
+    bound = {i: _bound(body[i]) for i in tests}
+    used = {i: _used(node) for i, node in enumerate(body)}
+    while True:
+        rest = set(needed).union(*(used[i] for i in used if i not in tests))
+        back = {i for i in tests if bound[i] & rest}
+        if not back:
+            return tests
+        tests -= back
+
+
+def _is_test(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Call) and _is_talk(node.value.func)
+    if isinstance(node, ast.If):
+        return _is_main(node)
+    if isinstance(node, ast.ClassDef):
+        return _is_suite(node)
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return bool(_TEST_NAME.match(node.name))
+    return isinstance(node, ast.Assert)
+
+
+def _is_talk(called: ast.expr) -> bool:
+    name = _dotted(called)
+    return name in _TALK or bool(_TEST_NAME.match(name))
+
+
+def _is_main(node: ast.If) -> bool:
+    """`if __name__ == "__main__":`, without an else."""
+    test = node.test
+    if node.orelse or not isinstance(test, ast.Compare) or not isinstance(test.ops[0], ast.Eq):
+        return False
+    sides = {ast.dump(side) for side in (test.left, *test.comparators)}
+    return sides == {ast.dump(ast.Name("__name__", ast.Load())), ast.dump(ast.Constant("__main__"))}
+
+
+def _is_suite(node: ast.ClassDef) -> bool:
+    """A unittest.TestCase, or a class `Test..` with methods `test_..`, as pytest has them."""
+    if any(_dotted(base).endswith("TestCase") for base in node.bases):
+        return True
+    methods = (part.name for part in node.body if isinstance(part, Definition))
+    return node.name.startswith("Test") and any(_TEST_NAME.match(name) for name in methods)
+
+
+def _dotted(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _bound(node: ast.stmt) -> set[str]:
+    if isinstance(node, Definition):
+        return {node.name}
+    if isinstance(node, ast.If):  # a main block is not run where code is imported
+        return set()
+    return {part.target.id for part in ast.walk(node) if isinstance(part, ast.NamedExpr)}
+
+
+def _used(node: ast.stmt) -> set[str]:
+    """Names that a statement reads, also by text, as in `globals()["name"]`."""
+    parts = list(ast.walk(node))
+    names = {part.id for part in parts if isinstance(part, ast.Name)}
+    texts = (part.value for part in parts if isinstance(part, ast.Constant))
+    return names | {text for text in texts if isinstance(text, str) and text.isidentifier()}
+
+
+def _shown(body: Sequence[ast.stmt], gone: Collection[int]) -> Iterator[ast.Constant]:
+    """The docstrings, and other texts that stand alone, with examples in them."""
+    for part in itertools.chain.from_iterable(
+        ast.walk(node) for i, node in enumerate(body) if i not in gone
+    ):
+        if isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant):
+            text = part.value.value
+            if isinstance(text, str) and prose(text) != text:
+                yield part.value
+
+
+def _forget(tree: ast.Module, gone: Collection[int], shown: Iterable[ast.Constant]) -> None:
+    """Make of the file's tree that of the file without its tests."""
+    for node in shown:
+        node.value, node.kind = prose(str(node.value)), None
+    tree.body = [node for i, node in enumerate(tree.body) if i not in gone]
+
+
+# Where it stands -----------------------------------------------------------------------------
+
+
+class _Text:
+    """Code as UTF-8, in which the tree's columns count."""
+
+    def __init__(self, code: str) -> None:
+        self.data = code.encode()
+        self._lines = [0, *(found.end() for found in re.finditer(b"\n", self.data))]
+
+    def start(self, node: ast.stmt | ast.expr) -> int:
+        return self._lines[node.lineno - 1] + node.col_offset
+
+    def end(self, node: ast.stmt | ast.expr) -> int:
+        return self._lines[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0)
+
+    def line(self, at: int) -> int:
+        """Where the line of `at` begins, if nothing but blanks stands before it; else `at`."""
+        begin = self.data.rfind(b"\n", 0, at) + 1
+        return at if self.data[begin:at].strip(b" \t\f") else begin
+
+    def rest(self, at: int) -> int:
+        """Where the line of `at` ends, if nothing but a comment comes in it; else `at`."""
+        found = _REST.match(self.data, at)
+        return found.end() if found else at
+
+    def edited(self, edits: Iterable[Edit]) -> str:
+        parts, at = [], 0
+        for start, end, new in sorted(edits):
+            parts += [self.data[at:start], new]
+            at = end
+        return b"".join([*parts, self.data[at:]]).decode()
+
+
+def _statements(text: _Text, body: Sequence[ast.stmt], gone: Collection[int]) -> Iterator[Edit]:
+    """What takes the statements `gone` out, line by line of those that `;` joins."""
+    spans = _spans(text, body)
+    for run in _runs(text, spans):
+        kept = [i for i in run if i not in gone]
+        end = text.rest(spans[run[-1]][1])
+        if not kept:
+            yield text.line(spans[run[0]][0]), end + (end < len(text.data)), b""
+            continue
+        for i in (i for i in run if i in gone and i < kept[-1]):
+            yield spans[i][0], spans[i + 1][0], b""
+        if run[-1] in gone:
+            yield spans[kept[-1]][1], end, b""
+
+
+def _spans(text: _Text, body: Sequence[ast.stmt]) -> list[tuple[int, int]]:
+    """Start and end of each statement, decorators included."""
+    spans: list[tuple[int, int]] = []
+    for node in body:
+        start = text.start(node)
+        if isinstance(node, Definition) and node.decorator_list:
+            found = _DECORATOR.search(text.data, spans[-1][1] if spans else 0)
+            start = found.end() - 1 if found else start
+        spans.append((start, text.end(node)))
+    return spans
+
+
+def _runs(text: _Text, spans: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """The places of statements, those joined by `;` together."""
+    runs: list[list[int]] = []
+    for i, (start, _) in enumerate(spans):
+        if i and _JOINT.fullmatch(text.data, spans[i - 1][1], start):
+            runs[-1].append(i)
+        else:
+            runs.append([i])
+    return runs
+
+
+def _without(text: _Text, node: ast.Constant) -> Edit:
+    return text.start(node), text.end(node), written(prose(str(node.value))).encode()
+
+
+_EXAMPLE = re.compile(r"(?m)^[ \t]*>>>.*(?:\n(?![ \t]*$).*)*")  # up to a blank line
+
+
+_HEADING = re.compile(
+    r"(?im)^[ \t]*(?:examples?|doctests?|tests?):{0,2}[ \t]*(?:\n[ \t]*[-=~]{3,}[ \t]*)?$"
+)
+
+
+_MANY_BLANKS = re.compile(r"\n(?:[ \t]*\n){2,}")
+
+
+def prose(docstring: str) -> str:
+    """Return a docstring without its examples and the headings above them."""
+    if not _EXAMPLE.search(docstring):
+        return docstring
+    words = _HEADING.sub("", _EXAMPLE.sub("", docstring))
+    words = _MANY_BLANKS.sub("\n\n", words).rstrip()
+    end = re.search(r"\n[ \t]*\Z", docstring)
+    return words + end[0] if words and end else words
+
+
+def written(value: str) -> str:
+    """Return the literal of `value`, as docstrings are written if it can be."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    raw = f'r"""{value}"""' if "\\" in value else f'"""{value}"""'
+    for literal in (raw, f'"""{escaped}"""'):
+        try:
+            if ast.literal_eval(json_values.tree(literal, "eval")) == value:
+                return literal
+        except (SyntaxError, ValueError):
+            continue
+    return repr(value)

@@ -1,0 +1,331 @@
+"""Planning: which jobs there should be, entered where they are missing.
+
+Decisions
+- A stage's SELECT is used restricted to the rows just written, in the transaction that writes
+  them (`plan_new`), and unrestricted behind a watermark, when a run starts and before it ends
+  (`plan_all`). So a stage added later, a raised policy or a row committed late by another
+  transaction is found without anyone remembering, and planning costs only what is new.
+- A subject with a job under any variant is not entered again: an upgrade never spends by itself.
+  `replan` enters all wanted subjects under the active variants, because somebody asked.
+- The watermark's scope is the stage's version and its `reach`: when these change, old rows are
+  looked at again.
+- A watermark never passes a row that may still be committed. PostgreSQL hands out ids before
+  commit, so the highest id of a table counts once every transaction has ended that was writing
+  to it when that id was seen (`horizons`).
+- When a row that was passed becomes wanted by a new row of another table (a turn that comes after
+  its answer), whoever writes that one has the watermark taken back (`look_again`). A planner that
+  read it before does not move it.
+- Statements are built once per stage and policy: building costs more than running them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    literal_column,
+    select,
+    true,
+    update,
+)
+
+from annoy_store.config import Policy
+from annoy_store.db.sql import among, insert_from, listed, put, settled_upto, writers_of
+from annoy_store.db.tables import horizons, jobs, watermarks
+from annoy_store.hashing import digest
+from annoy_store.interfaces import Stage
+from annoy_store.queue.counters import NOBODY, count
+from annoy_store.queue.reassign import rehome, revive_unwanted
+from annoy_store.queue.variants import Agenda, Case
+
+PAGE = 100_000  # watched rows that one transaction of planning looks at
+_Case = tuple[int, tuple[tuple[str, Any], ...]]  # a case that can be a key
+
+
+def plan_new(
+    connection: Connection, agenda: Agenda, touched: Mapping[str, Sequence[int]]
+) -> Counter[str]:
+    """Enter the jobs that the rows just written (ids by table) make, restricted to those rows.
+
+    Returns how many of each stage; the caller counts them with what else it moved.
+    """
+    entered: Counter[str] = Counter()
+    for stage in agenda.stages.values():
+        if ids := touched.get(stage.watches.table.name):
+            wanted = _jobs_of_rows(stage, agenda.policy, _cases(agenda, stage))
+            n = insert_from(connection, jobs, wanted, {"watched": sorted(set(ids))})
+            entered[stage.name] = n
+    return entered
+
+
+def plan_all(connection: Connection, agenda: Agenda, worker_id: int = NOBODY) -> Counter[str]:
+    """Enter every job that is wanted and missing, above each stage's watermark."""
+    entered, more = plan_page(connection, agenda, worker_id)
+    while more:
+        again, more = plan_page(connection, agenda, worker_id)
+        entered += again
+    return entered
+
+
+def plan_page(
+    connection: Connection, agenda: Agenda, worker_id: int = NOBODY, page: int = PAGE
+) -> tuple[Counter[str], bool]:
+    """Do a part of `plan_all`: at most `page` watched rows of each stage; True when more is left."""
+    rehome(connection, agenda, worker_id)
+    entered: Counter[str] = Counter()
+    new: Counter[str] = Counter()
+    more = False
+    for stage in agenda.stages.values():
+        upto = _advance_horizon(connection, stage.watches.table)
+        mark = _watermark(connection, stage, agenda.policy)
+        if mark == 0 and stage.reach:
+            entered[stage.name] += revive_unwanted(connection, stage, worker_id)
+        last = upto - mark <= page
+        wanted = _jobs_between(stage, agenda.policy, _cases(agenda, stage), not last)
+        bounds = {"above": mark} if last else {"above": mark, "to": mark + page}
+        new[stage.name] = insert_from(connection, jobs, wanted, bounds)
+        _move_watermark(connection, stage, agenda.policy, mark, upto if last else mark + page)
+        more = more or not last
+    count(connection, worker_id, {(name, "pending"): n for name, n in new.items()})
+    entered.update(new)
+    return entered, more
+
+
+def count_wanted(connection: Connection, stage: Stage, policy: Policy) -> int:
+    """How many jobs `plan_all` would enter for a stage; writes nothing."""
+    wanted = _missing(stage, policy).where(_above(connection, stage, policy)).subquery()
+    return int(connection.scalar(select(func.count()).select_from(wanted)) or 0)
+
+
+def wanted_by(
+    connection: Connection, stage: Stage, policy: Policy, *columns: ColumnElement[Any]
+) -> dict[tuple[Any, ...], int]:
+    """What `plan_all` would enter for a stage, counted by columns of what it wants."""
+    wants, subject = stage.wants(policy), subject_column(stage, policy)
+    taken = exists().where(jobs.c.stage == stage.name, jobs.c.subject_id == subject)
+    each = (column.label(f"by_{i}") for i, column in enumerate(columns))
+    chosen = wants.with_only_columns(*each, subject.label("n"), maintain_column_froms=True)
+    found = chosen.where(_above(connection, stage, policy), ~taken).distinct().subquery().c
+    keys = [found[f"by_{i}"] for i in range(len(columns))]
+    rows = connection.execute(select(*keys, func.count()).group_by(*keys))
+    return {tuple(row[:-1]): int(row[-1]) for row in rows}
+
+
+def _above(connection: Connection, stage: Stage, policy: Policy) -> ColumnElement[bool]:
+    """What planning has not looked at yet. Where that is all, a range of ids would only keep the
+    database from counting in an index, which is far smaller than a table of texts.
+    """
+    mark = _watermark(connection, stage, policy)
+    return stage.watches > mark if mark else true()
+
+
+def missed(connection: Connection, stage: Stage, policy: Policy) -> tuple[int, int | None]:
+    """How many subjects a stage wants, has passed and has no job of, and one of them."""
+    found = _missing(stage, policy).where(stage.watches <= _watermark(connection, stage, policy))
+    key = found.subquery().c.subject_id
+    n, example = connection.execute(select(func.count(key), func.min(key))).one()
+    return int(n), example
+
+
+def replan(
+    connection: Connection,
+    agenda: Agenda,
+    stage: Stage,
+    subjects: Sequence[int] | None = None,
+    limit: int | None = None,
+) -> int:
+    """Enter wanted subjects (all, or those given) under the active variants, also those done under
+    another; at most `limit`, the first ones first.
+    """
+    wanted = _again(connection, stage, agenda.policy, agenda.cases[stage.name], subjects).limit(
+        limit
+    )
+    entered = insert_from(connection, jobs, wanted)
+    count(connection, NOBODY, {(stage.name, "pending"): entered})
+    return entered
+
+
+def count_again(
+    connection: Connection,
+    stage: Stage,
+    policy: Policy,
+    cases: Sequence[Case],
+    subjects: Sequence[int] | None = None,
+) -> int:
+    """How many jobs `replan` would enter under `cases`; writes nothing.
+
+    A case whose variant is not entered yet has an id that no job has.
+    """
+    wanted = _again(connection, stage, policy, cases, subjects).subquery()
+    return int(connection.scalar(select(func.count()).select_from(wanted)) or 0)
+
+
+def _again(
+    connection: Connection,
+    stage: Stage,
+    policy: Policy,
+    cases: Sequence[Case],
+    subjects: Sequence[int] | None,
+) -> Select[Any]:
+    """The wanted subjects without a job under the active variant that they belong to."""
+    keys = tuple(map(_as_key, cases))
+    wants = stage.wants(policy)
+    subject, variant = _column(wants, "subject_id"), _variant(wants, keys)
+    taken = exists().where(
+        jobs.c.stage == stage.name, jobs.c.subject_id == subject, jobs.c.variant_id == variant
+    )
+    chosen = _as_jobs(stage, policy, keys).where(~taken).order_by(subject)
+    return chosen if subjects is None else chosen.where(among(connection, subject, subjects))
+
+
+# What a stage wants --------------------------------------------------------------------------
+
+
+def subject_column(stage: Stage, policy: Policy) -> ColumnElement[int]:
+    """The column that a stage's SELECT labels `subject_id`."""
+    return _column(stage.wants(policy), "subject_id")
+
+
+def _column(wants: Select[Any], name: str) -> ColumnElement[Any]:
+    column = wants.selected_columns[name]
+    return getattr(column, "element", column)
+
+
+def _missing(stage: Stage, policy: Policy) -> Select[Any]:
+    """The subjects without a job under any variant."""
+    wants = stage.wants(policy)
+    subject = _column(wants, "subject_id")
+    taken = exists().where(jobs.c.stage == stage.name, jobs.c.subject_id == subject)
+    chosen = wants.with_only_columns(subject.label("subject_id"), maintain_column_froms=True)
+    return chosen.where(~taken).distinct()
+
+
+@lru_cache(maxsize=64)
+def _jobs_of_rows(stage: Stage, policy: Policy, cases: tuple[_Case, ...]) -> Select[Any]:
+    """The missing jobs of the watched rows `:watched`."""
+    return _missing_jobs(stage, policy, cases, listed(stage.watches, "watched"))
+
+
+@lru_cache(maxsize=64)
+def _jobs_between(
+    stage: Stage, policy: Policy, cases: tuple[_Case, ...], bounded: bool
+) -> Select[Any]:
+    """The missing jobs of the watched rows above `:above`, if `bounded` up to `:to`."""
+    within = stage.watches > bindparam("above")
+    if bounded:
+        within = and_(within, stage.watches <= bindparam("to"))
+    return _missing_jobs(stage, policy, cases, within)
+
+
+def _missing_jobs(
+    stage: Stage, policy: Policy, cases: tuple[_Case, ...], within: ColumnElement[bool]
+) -> Select[Any]:
+    subject = subject_column(stage, policy)
+    taken = exists().where(jobs.c.stage == stage.name, jobs.c.subject_id == subject)
+    return _as_jobs(stage, policy, cases).where(within, ~taken)
+
+
+def _as_jobs(stage: Stage, policy: Policy, cases: tuple[_Case, ...]) -> Select[Any]:
+    """Every wanted subject as a pending job of the case that it belongs to."""
+    wants = stage.wants(policy)
+    subject, variant = _column(wants, "subject_id"), _variant(wants, cases)
+    columns = (
+        literal(stage.name, Text).label("stage"),
+        subject.label("subject_id"),
+        variant.label("variant_id"),
+        literal("pending", Text).label("state"),
+    )
+    chosen = wants.with_only_columns(*columns, maintain_column_froms=True)
+    return chosen.where(variant.is_not(None)).distinct()
+
+
+def _variant(wants: Select[Any], cases: tuple[_Case, ...]) -> ColumnElement[Any]:
+    """The variant of the case that a subject belongs to; null for a subject of none."""
+    known = [(_narrowing(wants, only), literal(key, BigInteger)) for key, only in cases if only]
+    if known:
+        return case(*known)
+    return literal(cases[0][0], BigInteger) if cases else literal_column("NULL", BigInteger)
+
+
+def _narrowing(wants: Select[Any], only: tuple[tuple[str, Any], ...]) -> ColumnElement[bool]:
+    return and_(*(_column(wants, name) == value for name, value in only))
+
+
+def _cases(agenda: Agenda, stage: Stage) -> tuple[_Case, ...]:
+    return tuple(map(_as_key, agenda.cases[stage.name]))
+
+
+def _as_key(known: Case) -> _Case:
+    return known.variant_id, tuple(sorted(known.only.items()))
+
+
+# How far planning got ------------------------------------------------------------------------
+
+
+def _scope(stage: Stage, policy: Policy) -> str:
+    return digest("scope", stage.version, {key: getattr(policy, key) for key in stage.reach})
+
+
+def _watermark(connection: Connection, stage: Stage, policy: Policy) -> int:
+    chosen = select(watermarks.c.upto).where(
+        watermarks.c.stage == stage.name, watermarks.c.scope == _scope(stage, policy)
+    )
+    return int(connection.scalar(chosen) or 0)
+
+
+def _move_watermark(
+    connection: Connection, stage: Stage, policy: Policy, mark: int, upto: int
+) -> None:
+    if upto <= mark:
+        return
+    row = {"stage": stage.name, "scope": _scope(stage, policy), "upto": upto}
+    if not mark:
+        put(connection, watermarks, row)
+        return
+    same = and_(*(watermarks.c[key] == row[key] for key in ("stage", "scope")))
+    unmoved = and_(same, watermarks.c.upto == mark)
+    connection.execute(update(watermarks).where(unmoved).values(upto=upto))
+
+
+def look_again(connection: Connection, stages: Iterable[Stage], table: Table, first: int) -> None:
+    """Have the stages that watch `table` look once more at its rows from the id `first` on."""
+    watching = [stage.name for stage in stages if stage.watches.table is table]
+    passed = and_(watermarks.c.stage.in_(watching), watermarks.c.upto >= first)
+    connection.execute(update(watermarks).where(passed).values(upto=first - 1))
+
+
+def _advance_horizon(connection: Connection, table: Table) -> int:
+    """Find out, and keep, up to which id every row of `table` is committed for good."""
+    known = connection.execute(select(horizons).where(horizons.c.table_name == table.name)).first()
+    upto, seen, waited = (known.upto, known.seen, known.writers) if known else (0, 0, "")
+    newest = int(connection.scalar(select(func.max(table.c.id))) or 0)
+    writers = writers_of(connection, table)  # after `newest`: who took a lower id is seen here
+    if not writers & set(waited.split()):
+        upto, seen, waited = seen, newest, " ".join(sorted(writers))
+    if not writers:
+        upto = newest
+    row = {"table_name": table.name, "upto": upto, "seen": seen, "writers": waited}
+    if known is None or tuple(row.values()) != tuple(known):
+        put(connection, horizons, row)
+    return int(upto)
+
+
+__all__ = [
+    "count_again", "count_wanted", "look_again", "missed", "plan_all", "plan_new", "plan_page", "replan", "settled_upto", "subject_column",
+    "wanted_by",
+]  # fmt: skip

@@ -1,0 +1,186 @@
+"""The workforce: who works on a store, and what becomes of the jobs of those who died.
+
+Decisions
+- A worker is one row per process incarnation; ids are never used again. Its lease is that row's,
+  not its jobs': one heartbeat serves them all.
+- Dead is a state and not an event: jobs are taken back from every worker that is not alive, so
+  nothing depends on who noticed the death, or when.
+- A process of this host that is gone (by pid and start time) is dead at once, without waiting
+  for its lease.
+- A job may see `MAX_CRASHES` deaths; where a job cannot be the cause (asking lanes), more.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import psutil
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    case,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+
+from annoy_store.db.sql import clock, reserve_ids
+from annoy_store.db.tables import jobs, workers
+from annoy_store.errors import LostClaim
+from annoy_store.queue.counters import count, moved
+from annoy_store.queue.jobs import in_state
+
+MAX_CRASHES = 3
+BYSTANDER_FACTOR = 4
+DECLARED_DEAD = (
+    "this worker was out of touch with the store for longer than its lease: it was declared dead, "
+    "and others do its jobs; nothing is lost, start it again"
+)
+ALIVE = workers.c.alive == literal_column("1")
+_RENEW = (
+    update(workers)
+    .where(workers.c.id == bindparam("of_worker"), ALIVE)
+    .values(lease_until=clock() + bindparam("lease"))
+)
+
+
+@cache
+def this_host() -> str:
+    """A name for the place where a pid means something: host, boot, and namespace of pids."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    namespace = Path("/proc/self/ns/pid")
+    parts = [platform.node()]
+    parts += [boot.read_text().strip()[:8]] if boot.exists() else []
+    parts += [os.readlink(namespace)] if namespace.exists() else []
+    return "/".join(parts)
+
+
+def process_start(pid: int) -> str:
+    """When a process of this host started, as text; empty when there is none, or a zombie.
+
+    On Linux these are ticks since boot, which do not move when the clock is set.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if stat[0] in "ZX" else stat[19]
+    except OSError:
+        return "" if Path("/proc/self/stat").exists() else _process_start_elsewhere(pid)
+
+
+def _process_start_elsewhere(pid: int) -> str:
+    try:
+        process = psutil.Process(pid)
+        return "" if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
+    except psutil.Error:
+        return ""
+
+
+def enlist(connection: Connection, stages: Sequence[str], lease_seconds: float) -> int:
+    """Enter this process as a worker on `stages`; return its id."""
+    (worker_id,) = reserve_ids(connection, workers, 1)
+    connection.execute(
+        insert(workers).values(
+            id=worker_id,
+            host=this_host(),
+            pid=os.getpid(),
+            process_start=process_start(os.getpid()),
+            stages=" ".join(stages),
+            alive=1,
+            lease_until=clock() + lease_seconds,
+            started_at=clock(),
+        )
+    )
+    return worker_id
+
+
+def retire(connection: Connection, worker_id: int) -> None:
+    """A worker leaves in good order."""
+    connection.execute(update(workers).where(workers.c.id == worker_id).values(alive=0))
+
+
+def renew(connection: Connection, worker_id: int, lease_seconds: float) -> None:
+    """Lengthen a worker's lease. Raises LostClaim when it was declared dead."""
+    alive = connection.execute(_RENEW, {"of_worker": worker_id, "lease": lease_seconds})
+    if alive.rowcount != 1:
+        raise LostClaim(DECLARED_DEAD)
+
+
+def vanished(connection: Connection) -> list[int]:
+    """The workers of this host that are thought to be alive while their process is gone."""
+    chosen = select(workers.c.id, workers.c.pid, workers.c.process_start).where(
+        ALIVE, workers.c.host == this_host()
+    )
+    return [i for i, pid, start in connection.execute(chosen) if process_start(pid) != start]
+
+
+def present(connection: Connection) -> list[int]:
+    """The workers that are alive for all that can be known."""
+    holding = select(workers.c.id).where(ALIVE, workers.c.lease_until >= clock())
+    gone = set(vanished(connection))
+    return [i for i in connection.scalars(holding) if i not in gone]
+
+
+def maintain(
+    connection: Connection,
+    worker_id: int,
+    bystanders: Sequence[str] = (),
+    max_crashes: int = MAX_CRASHES,
+) -> None:
+    """Expire the dead, take their jobs back, and make retries that are due pending.
+
+    Jobs of `bystanders`, stages whose work cannot kill its worker, may see more deaths.
+    """
+    dead = or_(workers.c.lease_until < clock(), workers.c.id.in_(vanished(connection)))
+    connection.execute(
+        update(workers).where(ALIVE, workers.c.id != worker_id, dead).values(alive=0)
+    )
+    take_back(connection, worker_id, bystanders, max_crashes)
+    due = connection.execute(
+        update(jobs)
+        .where(in_state("deferred"), jobs.c.due_at <= clock())
+        .values(state=literal_column("'pending'"), due_at=None)
+        .returning(jobs.c.stage)
+    )
+    per_stage = Counter(row.stage for row in due)
+    count(connection, worker_id, moved(per_stage, "deferred", "pending"))
+
+
+def take_back(
+    connection: Connection,
+    worker_id: int,
+    bystanders: Sequence[str] = (),
+    max_crashes: int = MAX_CRASHES,
+) -> None:
+    """Take the claimed jobs of all who are not alive: suspect, or failed after too many deaths."""
+    alive = select(workers.c.id).where(ALIVE)
+    hopeless = jobs.c.crashes + 1 >= _allowed(bystanders, max_crashes)
+    back = connection.execute(
+        update(jobs)
+        .where(in_state("claimed"), jobs.c.worker_id.not_in(alive))
+        .values(
+            state=case((hopeless, "failed"), else_="suspect"),
+            reason=case((hopeless, "worker_died"), else_=None),
+            crashes=jobs.c.crashes + 1,
+            worker_id=None,
+            claimed_at=None,
+        )
+        .returning(jobs.c.stage, jobs.c.state)
+    )
+    deltas: Counter[tuple[str, str]] = Counter()
+    for row in back:
+        deltas[row.stage, row.state] += 1
+        deltas[row.stage, "claimed"] -= 1
+    count(connection, worker_id, deltas)
+
+
+def _allowed(bystanders: Sequence[str], max_crashes: int) -> ColumnElement[int]:
+    more = max_crashes * BYSTANDER_FACTOR
+    return case((jobs.c.stage.in_(list(bystanders)), more), else_=max_crashes)

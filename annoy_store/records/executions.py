@@ -1,0 +1,52 @@
+"""The row of one sandbox run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from annoy_store.config import Policy
+from annoy_store.db.tables import executions
+from annoy_store.hashing import canonical, clean
+from annoy_store.interfaces import Habitat, Limits, New, Ran
+
+
+def limits(policy: Policy) -> Limits:
+    """What one call may use under a policy."""
+    return Limits(
+        cpu_seconds=policy.cpu_seconds,
+        wall_seconds=policy.wall_seconds,
+        memory_mb=policy.memory_mb,
+    )
+
+
+def execution(
+    ran: Ran,
+    habitat: Habitat,
+    purpose: str,
+    *,
+    sample_id: int | None = None,
+    response_id: int | None = None,
+    draws: Mapping[str, Any] | None = None,
+) -> New:
+    """The row of a run on behalf of a sample or a response."""
+    message = ran.error_message
+    return New(
+        executions,
+        {
+            "sample_id": sample_id,
+            "response_id": response_id,
+            "purpose": purpose,
+            "outcome": ran.outcome,
+            "error_type": ran.error_type,
+            "missing_module": ran.missing_module,
+            "phase": ran.phase,
+            "cpu_ms": ran.cpu_ms,
+            "wall_ms": ran.wall_ms,
+            "rung": habitat.rung,
+            "runner_version": habitat.runner_version,
+            "interpreter": habitat.interpreter,
+            "draws": canonical(dict(draws)) if draws is not None else None,
+            "error_message": clean(message) if message is not None else None,
+        },
+    )

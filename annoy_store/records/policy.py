@@ -1,0 +1,63 @@
+"""The policy of a store, as rows: reading it and changing it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+from sqlalchemy import Connection, delete, insert, select
+
+from annoy_store.config import Policy
+from annoy_store.db.tables import policies
+from annoy_store.db.timestamps import utc_now
+from annoy_store.errors import UsageError
+from annoy_store.hashing import canonical
+
+
+def load_policy(connection: Connection) -> Policy:
+    """Return the policy of the store: its rows over the defaults."""
+    rows = connection.execute(select(policies.c.key, policies.c.value))
+    return Policy.model_validate({key: json.loads(value) for key, value in rows})
+
+
+def set_policy(connection: Connection, changes: Mapping[str, str]) -> Policy:
+    """Change policy values given as text; `@FILE` stands for the file's text.
+
+    Raises UsageError for an unknown key or a value that does not fit, and changes nothing then.
+    """
+    new = changed_policy(load_policy(connection), changes)
+    for key in changes:
+        connection.execute(delete(policies).where(policies.c.key == key))
+        value = getattr(new, key)
+        if value != Policy.model_fields[key].default:
+            row = {"key": key, "value": canonical(value), "since": utc_now()}
+            connection.execute(insert(policies).values(row))
+    return new
+
+
+def changed_policy(old: Policy, changes: Mapping[str, str]) -> Policy:
+    """Return a policy with values given as text, as `set_policy` would store it."""
+    merged = old.model_dump() | {key: _read(key, value) for key, value in changes.items()}
+    try:
+        return Policy.model_validate(merged)
+    except ValidationError as error:
+        raise UsageError(_explain(error)) from error
+
+
+def _read(key: str, value: str) -> str:
+    if key not in Policy.model_fields:
+        known = ", ".join(Policy.model_fields)
+        raise UsageError(f"unknown policy {key!r}; known are: {known}")
+    if not value.startswith("@"):
+        return value
+    try:
+        return Path(value[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {value[1:]}: {error}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"policy {'.'.join(str(p) for p in first['loc'])}: {first['msg']}"

@@ -1,0 +1,229 @@
+"""Charts: lying bars, standing bars, lines and heat maps, as pure functions from values to SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from annoy_store.report.svg import (
+    CHAR,
+    WIDTH,
+    box,
+    cut,
+    drawing,
+    element,
+    escape,
+    legend,
+    line,
+    longest,
+    percent,
+    short,
+    ticks,
+    whole,
+    words,
+)
+
+MOST_LABEL = 34
+ROW, BAR = 27.0, 15.0
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One lying bar: parts as (class, value), what it shows at its end and when pointed at."""
+
+    label: str
+    parts: tuple[tuple[str, float], ...]
+    shown: str = ""
+    tip: str = ""
+
+    @property
+    def total(self) -> float:
+        return sum(value for _, value in self.parts)
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One point of a line: a share of `n`, with the interval it surely lies in."""
+
+    share: float
+    n: int
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A small chart of its own beside others: standing bars of `values`, or a line of `dots`."""
+
+    title: str
+    labels: Sequence[str]
+    values: Sequence[float] = ()
+    dots: Sequence[Dot | None] = ()
+    note: str = ""
+    cls: str = "a"
+
+
+def bars(title: str, axis: str, rows: Sequence[Bar], key: Sequence[tuple[str, str]] = ()) -> str:
+    """Draw lying bars on one scale, with a legend if they have parts."""
+    labels = [cut(row.label, MOST_LABEL) for row in rows]
+    left = longest(labels) + 14
+    right = WIDTH - max(64.0, longest(row.shown for row in rows) + 12)
+    top = 24.0 if key else 6.0
+    marks = ticks([row.total for row in rows])
+    scale = (right - left) / marks[-1]
+    foot = top + ROW * len(rows) + 4
+    out = [legend(key, left)] if key else []
+    for mark in marks:
+        x = left + mark * scale
+        out += [line(x, top, x, foot, "grid"), words(x, foot + 15, short(mark), "tick", "middle")]
+    for i, (row, label) in enumerate(zip(rows, labels, strict=True)):
+        out.append(_bar(row, label, left, top + ROW * i, scale))
+    out.append(words(left, foot + 34, axis, "axis"))
+    return drawing(foot + 42, title, *out)
+
+
+def _bar(row: Bar, label: str, left: float, y: float, scale: float) -> str:
+    middle = y + ROW / 2
+    out = [words(left - 10, middle + 4, label, "label", "end")]
+    x = left
+    for cls, value in row.parts:
+        tip = row.tip or f"{row.label}: {whole(value)}"
+        out.append(box(x, middle - BAR / 2, value * scale, BAR, cls, tip, rx=1.5))
+        x += value * scale
+    out.append(words(x + 7, middle + 4, row.shown or whole(row.total), "value"))
+    return element("g", *out)
+
+
+# Small panels --------------------------------------------------------------------------------
+
+PER_ROW, GAP, HEAD, FOOT = 3, 26.0, 42.0, 24.0
+TALL_PLOTS = {1: 170.0, 2: 140.0}
+PLOT = 96.0
+LEFT = 34.0
+
+
+def panels(title: str, axis: str, shown: Sequence[Panel], per_row: int = PER_ROW) -> str:
+    """Draw small charts in rows, each with a scale of its own (lines: all from 0 to 100 %)."""
+    per_row = max(1, min(per_row, len(shown)))
+    width = (WIDTH - GAP * (per_row - 1)) / per_row
+    plot = TALL_PLOTS.get(per_row, PLOT)
+    tall = HEAD + plot + FOOT
+    out = [
+        element("g", _panel(panel, width, plot), transform=f"translate({x:.1f} {y:.1f})")
+        for i, panel in enumerate(shown)
+        for x, y in [((i % per_row) * (width + GAP), (i // per_row) * (tall + 8))]
+    ]
+    foot = -(-len(shown) // per_row) * (tall + 8)
+    return drawing(foot + 18, title, *out, words(LEFT, foot + 8, axis, "axis"))
+
+
+def _panel(panel: Panel, width: float, plot: float) -> str:
+    top = 1.0 if panel.dots else max([*panel.values, 0])
+    marks = [0.0, 0.5, 1.0] if panel.dots else ticks([top], 3)
+    inner = width - LEFT
+    out = [words(LEFT, 13, panel.title, "label strong"), words(LEFT, 28, panel.note, "soft")]
+    for mark in marks:
+        y = HEAD + plot - plot * mark / marks[-1]
+        shown = f"{mark:.0%}" if panel.dots else short(mark)
+        out += [line(LEFT, y, width, y, "grid"), words(LEFT - 6, y + 4, shown, "tick", "end")]
+    step = inner / max(1, len(panel.labels))
+    out += _under(panel.labels, step, HEAD + plot + 16)
+    draw = _line if panel.dots else _standing
+    return "".join([*out, *draw(panel, step, plot, marks[-1])])
+
+
+def _under(labels: Sequence[str], step: float, y: float) -> list[str]:
+    """As many labels under the axis as have room, the first among them."""
+    if not labels:
+        return []
+    room = max(1, int(-(-(longest(labels) + 10) // step)))
+    return [
+        words(LEFT + step * (i + 0.5), y, label, "tick", "middle")
+        for i, label in enumerate(labels)
+        if i % room == 0
+    ]
+
+
+def _standing(panel: Panel, step: float, plot: float, top: float) -> list[str]:
+    wide = min(step * 0.78, 26.0)
+    return [
+        box(LEFT + step * (i + 0.5) - wide / 2, HEAD + plot - tall, wide, tall, panel.cls,
+            f"{label}: {whole(value)}", rx=1.5)
+        for i, (label, value) in enumerate(zip(panel.labels, panel.values, strict=True))
+        for tall in [plot * value / top]
+    ]  # fmt: skip
+
+
+def _line(panel: Panel, step: float, plot: float, _: float) -> list[str]:
+    at = [
+        (LEFT + step * (i + 0.5), HEAD + plot * (1 - dot.share), dot, panel.labels[i])
+        for i, dot in enumerate(panel.dots)
+        if dot
+    ]
+    path = "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y, _dot, _label in at)
+    radius = 3.2 if len(at) < 20 else 1.8
+    out = [element("path", d=path, cls=f"stroke {panel.cls}")] if len(at) > 1 else []
+    for x, _y, dot, _label in at:
+        if dot.low is not None and dot.high is not None:
+            ends = HEAD + plot * (1 - dot.high), HEAD + plot * (1 - dot.low)
+            out.append(line(x, ends[0], x, ends[1], f"whisker {panel.cls}"))
+    for x, y, dot, label in at:
+        tip = element("title", escape(f"{label}: {percent(dot.share)} of {dot.n:,}"))
+        out.append(element("circle", tip, cx=x, cy=y, r=radius, cls=panel.cls))
+    return out
+
+
+# Heat maps -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Heat:
+    """A map of counts: one row and one column per name."""
+
+    title: str
+    rows: Sequence[str]
+    columns: Sequence[str]
+    cells: Sequence[Sequence[int]]
+
+
+CELL, TALL = 84.0, 30.0
+
+
+def heat(title: str, down: str, across: str, maps: Sequence[Heat]) -> str:
+    """Draw maps one under the other; the darkness of a cell is its share of its row."""
+    names = [name for m in maps for name in m.rows]
+    left = longest([*names, f"{down} {across} >>>"]) + 16
+    y, out = 0.0, []
+    for one in maps:
+        out.append(element("g", _heat(one, left, down, across), transform=f"translate(0 {y:.1f})"))
+        y += 62 + TALL * len(one.rows)
+    return drawing(y + 2, title, *out)
+
+
+def _heat(one: Heat, left: float, down: str, across: str) -> str:
+    wide = min(max(CELL, longest(one.columns) + 14), (WIDTH - left) / max(1, len(one.columns)))
+    out = [
+        words(0, 13, one.title, "label strong"),
+        words(left - 10, 34, f"{down} \u2193  {across} \u2192", "axis", "end"),
+    ]
+    for j, name in enumerate(one.columns):
+        shown = cut(name, max(4, int(wide / CHAR)))
+        out.append(words(left + wide * (j + 0.5), 34, shown, "tick", "middle"))
+    for i, (name, cells) in enumerate(zip(one.rows, one.cells, strict=True)):
+        y = 42 + TALL * i
+        out.append(words(left - 10, y + TALL / 2 + 4, name, "label", "end"))
+        total = sum(cells) or 1
+        for j, n in enumerate(cells):
+            tip = f"{name} \u2192 {one.columns[j]}: {n:,} of {total:,} ({percent(n / total)})"
+            out.append(_cell(left + wide * j, y, wide, n, n / total, tip))
+    return "".join(out)
+
+
+def _cell(x: float, y: float, wide: float, n: int, share: float, tip: str) -> str:
+    strength = round(0.1 + 0.85 * share, 3) if n else 0.0
+    out = [box(x + 1, y + 1, wide - 2, TALL - 2, "void", tip, rx=3)]
+    if n:
+        out.append(box(x + 1, y + 1, wide - 2, TALL - 2, "a", tip, rx=3, fill_opacity=strength))
+        cls = "value onheat" if strength > 0.55 else "value"
+        out.append(words(x + wide / 2, y + TALL / 2 + 4, f"{n:,}", cls, "middle"))
+    return "".join(out)

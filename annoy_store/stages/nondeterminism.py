@@ -1,0 +1,77 @@
+"""Which code uses what no seed controls: the clock, identifiers, entropy, unseeded generators.
+
+Decision: a pair of such code is unstable even when two runs agreed, because they may agree by
+chance. Only calls count, not imports. `random` and `numpy.random` themselves are seeded, so runs
+in two worlds tell.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from annoy_store.parsing import json_values
+
+CLOCK = {
+    "time": {"time", "time_ns", "perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns",
+             "process_time", "localtime", "gmtime", "ctime", "strftime"},
+    "datetime": {"now", "utcnow", "today"},
+    "date": {"today"},
+}  # fmt: skip
+ENTROPY = {
+    "uuid": {"uuid1", "uuid4", "uuid6", "uuid7"},
+    "os": {"urandom", "getrandom", "getpid", "times"},
+    "random": {"SystemRandom"},
+}
+
+
+def restless_use(code: str) -> str | None:
+    """Return `clock`, `entropy` or `unseeded` for the first such use in `code`, else None."""
+    try:
+        tree = json_values.tree(code, "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    imported = dict(_imported(tree))
+    uses = (_use(node, imported) for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return next((use for use in uses if use), None)
+
+
+def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Local name -> the dotted name that it was imported from."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield (
+                    name.asname or name.name.split(".")[0],
+                    (name.asname and name.name) or name.name.split(".")[0],
+                )
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for name in node.names:
+                yield name.asname or name.name, f"{node.module}.{name.name}"
+
+
+def _use(call: ast.Call, imported: dict[str, str]) -> str | None:
+    parts = _dotted(call.func)
+    if not parts or parts[0] not in imported:
+        return None
+    path = imported[parts[0]].split(".") + parts[1:]
+    if path[0] == "secrets":
+        return "entropy"
+    owner, name = (path[-2] if len(path) > 1 else ""), path[-1]
+    if name in ENTROPY.get(owner, ()):
+        return "entropy"
+    if name in CLOCK.get(owner, ()) and not (
+        name in {"localtime", "gmtime", "ctime"} and call.args
+    ):
+        return "clock" if name != "strftime" or len(call.args) < 2 else None
+    unseeded = name in {"default_rng", "RandomState", "Random"} and not call.args + call.keywords
+    return "unseeded" if unseeded else None
+
+
+def _dotted(node: ast.expr) -> list[str]:
+    if isinstance(node, ast.Name):
+        return [node.id]
+    if isinstance(node, ast.Attribute):
+        owner = _dotted(node.value)
+        return [*owner, node.attr] if owner else []
+    return []

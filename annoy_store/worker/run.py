@@ -1,0 +1,176 @@
+"""A run as a person starts it: its rounds with a display, signals and prices."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from annoy_store.batch.client import Clerk, clerk_of
+from annoy_store.batch.session import Visit
+from annoy_store.batch.status import waiting
+from annoy_store.config import RunSettings
+from annoy_store.db.engine import Store
+from annoy_store.errors import StopRun, UsageError
+from annoy_store.inference.prices import enter_prices
+from annoy_store.interfaces import Stage
+from annoy_store.stages import PIPELINE, STAGES
+from annoy_store.worker.progress import Progress, by_stage
+from annoy_store.worker.stop_condition import Goal
+from annoy_store.worker.worker import Worker
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a run ended."""
+
+    progress: Progress
+    seconds: float
+    interrupted: bool
+    stopped: str | None = None  # why it ended before all was done
+    goal: str | None = None  # what became of the goal
+    waiting: tuple[str, ...] = ()  # what is out in batches, and the command to come back with
+    troubles: tuple[str, ...] = ()  # what could not be done with a batch, for now
+
+    @property
+    def failed(self) -> int:
+        return self.progress.failed
+
+    def by_stage(self) -> dict[str, dict[str, int]]:
+        return by_stage(self.progress)
+
+
+def run(
+    store: Store,
+    settings: RunSettings,
+    names: Sequence[str] = (),
+    *,
+    limit: int | None = None,
+    watch: bool = False,
+    until_correct: int | None = None,
+    display: Callable[[Progress], None] = lambda _: None,
+    on_signal: Callable[[Callable[[], None]], None] = lambda _: None,
+) -> Done:
+    """Run the named stages (all without names) on a store until nothing is left.
+
+    It ends before that when `until_correct` chains are correct, or when a budget is reached and
+    what is left are calls. Raises UsageError, StopRun, LostClaim.
+    """
+    stages = [stage for stage in PIPELINE if not names or stage.name in names]
+    if unknown := set(names) - set(STAGES):
+        raise UsageError(f"unknown stage {min(unknown)!r}; stages are: {', '.join(STAGES)}")
+    enter_prices(store, settings)
+    goal = Goal(store, until_correct) if until_correct else None
+    if goal and goal.reached:
+        return Done(Progress(), 0.0, False, goal=str(goal))
+    rounds = Rounds(store, settings, stages, limit, goal, display)
+    on_signal(rounds.stop)
+    started = time.monotonic()
+    rounds.go(watch)
+    seconds = time.monotonic() - started
+    if goal:
+        goal.recount()
+    return Done(
+        rounds.progress, seconds, rounds.stopped.is_set(), rounds.spent,
+        str(goal) if goal else None, tuple(rounds.out()), tuple(rounds.troubles),
+    )  # fmt: skip
+
+
+class Rounds:
+    """The rounds of one run."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: RunSettings,
+        stages: Sequence[Stage],
+        limit: int | None,
+        goal: Goal | None,
+        display: Callable[[Progress], None],
+    ) -> None:
+        self._store, self._settings, self._stages = store, settings, stages
+        self._limit, self._goal, self._display = limit, goal, display
+        self.stopped = threading.Event()
+        self.progress = Progress()
+        self.troubles: list[str] = []
+        self.spent: str | None = None
+        self._worker: Worker | None = None
+
+    def stop(self) -> None:
+        """Finish what is in flight, and begin nothing more."""
+        self.stopped.set()
+        if self._worker:
+            self._worker.stop()
+
+    def go(self, watch: bool) -> None:
+        """Work round by round. Raises UsageError, StopRun, LostClaim."""
+        asks = any(stage.lane == "asking" for stage in self._stages)
+        clerk = clerk_of(self._store, self._settings, self.stopped.is_set) if asks else None
+        if clerk is None:
+            return self._work(watch)
+        try:
+            while self._round(clerk, watch) and watch:
+                self._wait(clerk.pause)
+        finally:
+            clerk.close()
+
+    def _round(self, clerk: Clerk, watch: bool) -> bool:
+        """Take in, work, hand in; say whether there is a reason for another round."""
+        self.troubles, self.spent = [], None
+        self._note(clerk.collect(), watch)
+        if not self.stopped.is_set():
+            self._work(watch=False)
+        if self.stopped.is_set() or (self._goal and self._goal.reached):
+            return False
+        left = None if self._limit is None else self._limit - self.progress.handed_in
+        self._note(clerk.hand_in(left), watch)
+        return not self.stopped.is_set() and bool(self.out() or not self.spent)
+
+    def _note(self, visit: Visit, watch: bool) -> None:
+        """Add up what a visit did. Raises StopRun when nobody gets an answer, or nobody is there."""
+        self.progress.ended += visit.ended
+        self.progress.handed_in += visit.sent
+        self.spent = self.spent or visit.spent
+        self.troubles += visit.troubles
+        if visit.stop or (visit.away and not watch):
+            raise StopRun(visit.stop or visit.away or "")
+
+    def _work(self, watch: bool) -> None:
+        """Let a worker do what can be done now."""
+        before = self.progress
+        self._worker = worker = Worker(
+            self._store, self._settings, self._stages, limit=self._limit, watch=watch,
+            on_progress=self._report, before=before,
+        )  # fmt: skip
+        if self.stopped.is_set():
+            worker.stop()
+        worker.run()
+        self.spent = self.spent or worker.hands.spent
+
+    def _report(self, progress: Progress) -> None:
+        assert self._worker
+        progress.notice = _notice(self._worker)
+        self._display(progress)
+        if self._goal and self._goal.look():
+            self._worker.stop()
+
+    def out(self) -> list[str]:
+        """What is out, in words."""
+        with self._store.read() as connection:
+            return waiting(connection)
+
+    def _wait(self, seconds: float) -> None:
+        """Wait until it is worth looking at the batches again, or we are stopped."""
+        self.progress.notice = "; ".join([*self.troubles, *self.out()]) or "nothing is out"
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self.stopped.wait(min(1.0, left)):
+            self._display(self.progress)
+
+
+def _notice(worker: Worker) -> str:
+    """Why the run asks nothing now, if so."""
+    if worker.hands.spent:
+        return worker.hands.spent
+    end = worker.hands.peak_ends()
+    return f"peak hours until {end:%a %H:%M} UTC: nothing is asked" if end else ""

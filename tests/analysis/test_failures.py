@@ -1,0 +1,146 @@
+"""Trouble is counted once per kind, with an example that can be shown and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select
+
+from annoy_store.analysis.failures import SUBJECTS, failures, top
+from annoy_store.analysis.hints import hint, package
+from annoy_store.analysis.lineage import lineage
+from annoy_store.analysis.snapshot.query import asker
+from annoy_store.db.engine import Store
+from annoy_store.db.tables import attempts, executions, jobs, responses
+from annoy_store.interfaces import New
+from annoy_store.parsing import sections
+from annoy_store.stages import STAGES
+from annoy_store.tasks.compare import KINDS
+from tests.support import chains, factories
+
+
+@pytest.fixture(autouse=True)
+def _cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def troubled(store: Store) -> None:
+    chains.fill(store, ("ant", "bee"))
+    with store.write() as connection:
+        for subject, (stage, state, reason, detail) in enumerate(
+            [
+                ("generate", "rejected", "exception:KeyError", "'item_1'"),
+                ("generate", "rejected", "exception:KeyError", "'item_2'"),
+                ("generate", "rejected", "missing_module:bs4", "No module named 'bs4'"),
+                ("parse", "rejected", "section_missing:function", None),
+                ("complete", "failed", "http_500", "Error code: 500 - request req_1a2b3c"),
+                ("complete", "done", None, None),
+            ],
+            1,
+        ):
+            row = {"stage": stage, "subject_id": subject, "variant_id": 1, "state": state}
+            connection.execute(insert(jobs).values(row | {"reason": reason, "detail": detail}))
+        for number in (1, 2):
+            tried = {"call_id": number, "teacher_id": 1, "worker_id": 1, "latency_ms": 1.0,
+                     "started_at": "x", "status": "retry", "error_class": "http_500",
+                     "error_message": f"Error code: 500 - request {number}"}  # fmt: skip
+            connection.execute(insert(attempts).values(tried))
+        factories.write_all(connection, [_wrong(connection)])
+
+
+def _wrong(connection: Any) -> New:
+    """A verdict of another checker's variant would not count; this answer raised when it ran."""
+    answer = connection.scalar(select(responses.c.id).order_by(responses.c.id.desc()).limit(1))
+    ran = {"sample_id": None, "response_id": answer, "purpose": "verify", "outcome": "exception",
+           "error_type": "ZeroDivisionError", "missing_module": None, "phase": "call",
+           "cpu_ms": 1.0, "wall_ms": 1.0, "rung": "strong", "runner_version": "1",
+           "interpreter": "x", "draws": None, "error_message": "division by zero"}  # fmt: skip
+    judged = chains.verdict(connection, answer, "exception", "two")
+    return New(judged.table, {**judged.values, "execution_id": New(executions, ran)})
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_trouble_is_counted_once_per_kind(store: Store, live: bool) -> None:
+    troubled(store)
+    with asker(store, live=live) as ask:
+        found = failures(ask)
+    counted = {(f.stage, f.what, f.reason, f.signature): f.n for f in found}
+    assert counted["generate", "rejected", "exception:KeyError", "<text>"] == 2
+    assert counted["complete", "try", "http_500", "Error code: <n> - request <n>"] == 2
+    assert (
+        counted["complete", "failed", "http_500", "Error code: <n> - request req_<n>a<n>b<n>c"] == 1
+    )
+    raised = "verify", "predict_input", "exception:ZeroDivisionError", "division by zero"
+    assert counted[raised] == 1
+    wrong = sum(n for (stage, _, reason, _), n in counted.items()
+                if stage == "verify" and reason == "wrong")  # fmt: skip
+    with store.read() as connection:
+        told = connection.exec_driver_sql(
+            "SELECT COUNT(*) FROM v_answers WHERE status = 'wrong'"
+        ).scalar()
+    assert wrong == told
+    assert [f.stage for f in found] == sorted((f.stage for f in found), key=list(STAGES).index)
+
+
+def test_every_example_can_be_shown(sqlite_store: Store) -> None:
+    troubled(sqlite_store)
+    with asker(sqlite_store) as ask, sqlite_store.read() as connection:
+        for failure in failures(ask):
+            if failure.example not in ("sample:3", "response:4", "call:5"):
+                assert lineage(connection, failure.example).subject.id
+
+
+def test_a_stage_alone_and_the_largest_of_each(sqlite_store: Store) -> None:
+    troubled(sqlite_store)
+    with asker(sqlite_store) as ask:
+        assert {f.stage for f in failures(ask, "generate")} == {"generate"}
+        assert {f.stage for f in failures(ask, "transform")} == set()
+        shown = top(failures(ask), 1)
+    assert len(shown) == len({f.stage for f in shown}) == 4
+    assert next(f for f in shown if f.stage == "generate").n == 2
+
+
+def test_every_stage_has_a_subject_that_can_be_shown() -> None:
+    assert set(SUBJECTS) == set(STAGES)
+
+
+@pytest.mark.parametrize(
+    ("reason", "stage", "word"),
+    [
+        ("missing_module:bs4", "generate", "pip install beautifulsoup4"),
+        ("missing_module:google.protobuf.text_format", "generate", "pip install protobuf"),
+        ("missing_module", "generate", "v_missing_modules"),
+        ("wrong:rounding", "verify", "annoy policy tolerance"),
+        ("wrong:type", "verify", "template_predict_output"),
+        ("no_answer", "verify", "--max-tokens"),
+        ("missing_module:sympy.core", "generate", "pip install sympy"),
+        ("worker_died", "verify", "annoy retry verify"),
+        ("cpu_timeout", "generate", "annoy replan generate"),
+        ("http_429", "complete", "max-connections"),
+        ("exception:KeyError", "generate", "annoy show"),
+        ("restless:time", "generate", "on purpose"),
+        ("SandboxError", "verify", "annoy doctor"),
+        ("TypeError", "parse", "a fault of ours"),
+    ],
+)
+def test_a_hint_says_what_to_type(reason: str, stage: str, word: str) -> None:
+    assert word in hint(reason, stage)
+
+
+def test_every_reason_of_the_parser_has_a_hint() -> None:
+    texts = ["", "nothing", "## main function\nno fence"]
+    reasons = {f.reason for f in map(sections.sections, texts) if isinstance(f, sections.Fault)}
+    assert reasons
+    assert all(hint(reason, "parse") for reason in reasons)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_mismatch_has_a_hint(kind: str) -> None:
+    assert hint(f"wrong:{kind}", "verify")
+
+
+def test_what_nobody_knows_has_no_hint() -> None:
+    assert hint("a word nobody heard of", "parse") == ""
+    assert package("numpy.linalg") == "numpy"
+    assert package("yaml") == "pyyaml"

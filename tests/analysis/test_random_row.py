@@ -1,0 +1,54 @@
+"""A row by chance is one of the sort that was asked for."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from sqlalchemy import insert, select
+
+from annoy_store.analysis.random_row import pick
+from annoy_store.db.engine import Store
+from annoy_store.db.tables import jobs, sources, verdicts
+from annoy_store.errors import UsageError
+from tests.support import chains, factories
+
+
+def fill(store: Store) -> None:
+    with store.write() as connection:
+        for name, statuses in (("cat", ["correct"]), ("dog", ["wrong", "correct"])):
+            made = chains.sampled(name)
+            pair = chains.pairs_of(made)[0]
+            answers = [(f"{name} {i}", status) for i, status in enumerate(statuses)]
+            factories.write_all(connection, [*made, *chains.chain(connection, pair, answers)])
+        source = connection.scalar(select(sources.c.id).limit(1))
+        row = {"stage": "transform", "subject_id": source, "variant_id": 1, "state": "rejected"}
+        connection.execute(insert(jobs).values(**row, reason="too_long"))
+
+
+def test_a_row_of_the_sort(store: Store) -> None:
+    fill(store)
+    with store.read() as connection:
+        status = {int(v.id): v.status for v in connection.execute(select(verdicts))}
+        for seed in range(12):
+            dice = Random(seed)
+            kind, _, key = pick(connection, "wrong", dice).partition(":")
+            assert (kind, status[int(key)]) == ("verdict", "wrong")
+            assert int(pick(connection, None, dice).partition(":")[2]) in status
+            assert pick(connection, "sample", dice) in {"sample:1", "sample:2"}
+            assert pick(connection, "pair", dice).startswith("io_pair:")
+            assert pick(connection, "too_long", dice) == pick(connection, "rejected", dice)
+            assert pick(connection, "too_long", dice).startswith("source:")
+
+
+def test_every_row_of_the_sort_has_its_chance(store: Store) -> None:
+    fill(store)
+    with store.read() as connection:
+        seen = {pick(connection, "correct", Random(seed)) for seed in range(40)}
+        right = connection.scalars(select(verdicts.c.id).where(verdicts.c.status == "correct"))
+        assert seen == {f"verdict:{key}" for key in right}
+
+
+def test_none_of_the_sort(sqlite_store: Store) -> None:
+    with sqlite_store.read() as connection, pytest.raises(UsageError, match="no row for 'crash'"):
+        pick(connection, "crash", Random(1))

@@ -1,0 +1,338 @@
+"""Batches that end in every way, and runs that are killed at the worst moments.
+
+The provider says what was paid for; the store says what was kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text, update
+
+from annoy_store.batch import jsonl, poll, reserve
+from annoy_store.batch.results import take
+from annoy_store.config import RunSettings
+from annoy_store.db.engine import Store, connect
+from annoy_store.db.insert import write
+from annoy_store.db.tables import batches, jobs, workers
+from annoy_store.errors import LostClaim, StopRun
+from annoy_store.inference.client.batch_api import BatchWire, Remote
+from annoy_store.inference.spend import usage_above
+from annoy_store.maintenance.check import check
+from annoy_store.prompts.template import load
+from annoy_store.queue.jobs import IN_BATCH, requeue
+from annoy_store.records.prompts import ask
+from annoy_store.worker.run import run
+from tests.batch.conftest import ComeBy, out, tries
+from tests.integration.test_interrupted_calls import kept, plan_calls
+from tests.support.provider import Provider
+
+ROOT = Path(__file__).parent.parent.parent
+ENDS: list[dict[str, Any]] = [
+    {"end": "completed", "errors": 0.05},
+    {"end": "expired", "done": 0.6},
+    {"end": "failed"},
+    {"end": "cancelled", "done": 0.3},
+]
+Killed = Callable[..., None]
+
+
+@pytest.fixture
+def killed(provider: Provider) -> Iterator[Killed]:
+    """Kill -9 a run by batch when the provider has fallen silent at a step."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def at(store: Store, step: str, *options: str, key: str = "") -> None:
+        url = store.url.render_as_string(hide_password=False)
+        command = [sys.executable, "-m", "annoy_store", "--store", url, "run", "complete"]
+        command += ["--teacher", "batch", "--base-url", provider.url, "--model", "sim", *options]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "ANNOY_BATCH_LINES": "250"}
+        if key:
+            environment |= {"OPENAI_API_KEY": key}
+        before = provider.counts["stalled"]
+        provider.behave(stall=step)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True,
+        )  # fmt: skip
+        begun.append(process)
+        until = time.monotonic() + 60
+        while provider.counts["stalled"] == before:
+            assert process.poll() is None, process.stdout and process.stdout.read()
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        provider.behave(stall=None)
+
+    yield at
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def test_a_thousand_calls_through_every_end_and_two_kills(
+    store: Store, provider: Provider, killed: Killed, until_done: Callable[..., int]
+) -> None:
+    """Bound and not uploaded, then created and not noted; then completed, expired, failed, cancelled."""
+    n = 1000
+    plan_calls(store, n)
+    provider.behave(batch_ends=[dict(end) for end in ENDS])
+    killed(store, "before POST files")
+    assert [b.state for b in out(store)] == ["bound"]
+    assert not provider.store.batches
+    killed(store, "after POST batches")
+    assert len(provider.store.batches) == 1
+    assert [(b.state, b.remote_id) for b in out(store)] == [("bound", None)]
+    until_done(store, batch_lines=250)
+    end, stats, seen = kept(store), provider.stats(), tries(store)
+    refused = seen["failed", "http_400"]
+    assert 0 < refused < 10
+    assert (end["answers"], end["wrong"]) == (n - refused, [])
+    assert end["jobs"] == {"done": n - refused, "failed": refused}
+    assert stats["paid"] == n - refused
+    assert stats["paid_twice"] == 0
+    assert seen["ok", None] == n - refused
+    assert seen["stopped", "batch_expired"] == 100
+    assert seen["stopped", "batch_cancelled"] == 175
+    assert provider.store.files == {}  # all were deleted when they were taken in
+    assert {b.state for b in out(store)} == {"ended"}
+    assert check(store) == []
+    with store.write() as connection:
+        assert requeue(connection).total() == refused
+    provider.behave(batch_ends=[])
+    until_done(store)
+    assert (kept(store)["answers"], kept(store)["wrong"]) == (n, [])
+
+
+def test_what_it_cost_is_half_the_price(
+    store: Store, provider: Provider, until_done: Callable[..., int]
+) -> None:
+    plan_calls(store, 20)
+    until_done(store)
+    prompt, completion = (provider.counts[f"{k}_tokens"] for k in ("prompt", "completion"))
+    assert (prompt, completion) > (0, 0)
+    half = (prompt * 1.0 + completion * 4.0) / 1e6 / 2
+    with store.read() as connection:
+        usage = usage_above(connection, 0)
+        told = connection.scalar(text("SELECT SUM(cost_usd) FROM v_cost"))
+    assert usage.cost_usd == pytest.approx(half)
+    assert told == pytest.approx(half)
+
+
+def test_a_run_ends_and_says_what_waits(
+    sqlite_store: Store, provider: Provider, come_by: ComeBy
+) -> None:
+    plan_calls(sqlite_store, 3)
+    done = come_by(sqlite_store)
+    assert done.progress.handed_in == 3
+    (words,) = done.waiting
+    assert words.startswith("3 calls wait in batch 1 (validating); come back with: annoy run ")
+    assert f"--teacher batch --model sim --base-url {provider.url}" in words
+
+
+def test_what_is_in_a_batch_is_not_asked_online(
+    store: Store, provider: Provider, come_by: ComeBy, until_done: Callable[..., int]
+) -> None:
+    plan_calls(store, 10)
+    come_by(store, limit=6)
+    online = RunSettings(base_url=provider.url, model="sim")
+    done = run(store, online, ["complete"])
+    assert (done.by_stage(), len(done.waiting)) == ({"complete": {"done": 4}}, 1)
+    until_done(store)
+    end = kept(store)
+    assert (end["answers"], end["wrong"], end["jobs"]) == (10, [], {"done": 10})
+    assert provider.stats()["paid_twice"] == 0
+
+
+def test_an_upload_whose_answer_was_lost_is_sent_again(
+    sqlite_store: Store, provider: Provider, killed: Killed, until_done: Callable[..., int]
+) -> None:
+    plan_calls(sqlite_store, 5)
+    killed(sqlite_store, "after POST files")
+    assert len(provider.store.files) == 1
+    until_done(sqlite_store)
+    assert kept(sqlite_store)["jobs"] == {"done": 5}
+    assert (provider.store.files, provider.stats()["paid_twice"]) == ({}, 0)
+    assert len(provider.store.batches) == 1
+
+
+def test_killed_before_it_tidies_up(
+    store: Store,
+    provider: Provider,
+    come_by: ComeBy,
+    killed: Killed,
+    until_done: Callable[..., int],
+) -> None:
+    """All lines were taken in, the files are still there: nothing is taken in again."""
+    plan_calls(store, 60)
+    provider.behave(batch_ends=[{"end": "completed", "errors": 0.2, "polls": 0}])
+    come_by(store)
+    killed(store, "before DELETE files")
+    assert (kept(store)["answers"], len(provider.store.files)) == (48, 3)
+    until_done(store)
+    end = kept(store)
+    assert end["answers"] + tries(store)["failed", "http_400"] == 60
+    assert (end["wrong"], provider.stats()["paid_twice"], provider.store.files) == ([], 0, {})
+    assert check(store) == []
+
+
+def test_cut_off_in_the_middle_of_a_file(
+    store: Store,
+    provider: Provider,
+    come_by: ComeBy,
+    until_done: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was taken in stays, and is not taken in again."""
+    plan_calls(store, 60)
+    provider.behave(batch_ends=[{"end": "completed", "errors": 0.2, "polls": 0}])
+    come_by(store)
+    monkeypatch.setattr(jsonl, "_PAGE", 10)
+    pages = []
+
+    def dying(*given: Any) -> Any:
+        pages.append(given)
+        if len(pages) == 3:
+            raise SystemExit
+        return take(*given)
+
+    monkeypatch.setattr(poll, "take", dying)
+    with pytest.raises(SystemExit):
+        come_by(store)
+    assert kept(store)["answers"] == 20
+    monkeypatch.setattr(poll, "take", take)
+    until_done(store)
+    end = kept(store)
+    assert end["answers"] + tries(store)["failed", "http_400"] == 60
+    assert tries(store)["ok", None] == end["answers"]
+    assert (end["wrong"], provider.stats()["paid_twice"]) == ([], 0)
+
+
+def test_somebody_thought_dead_cancels_what_he_made(
+    store: Store,
+    provider: Provider,
+    come_by: ComeBy,
+    until_done: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Paused between upload and create, he comes back when another has handed the batch in."""
+    plan_calls(store, 8)
+    create = BatchWire.create
+    monkeypatch.setattr(BatchWire, "forget", lambda *_: None)
+
+    def late(wire: BatchWire, file_id: str, name: str) -> Remote:
+        monkeypatch.setattr(BatchWire, "create", create)
+        with store.write() as connection:
+            connection.execute(update(workers).values(alive=0))
+        come_by(store)
+        return create(wire, file_id, name)
+
+    monkeypatch.setattr(BatchWire, "create", late)
+    with pytest.raises(LostClaim):
+        come_by(store)
+    assert [b.status for b in provider.store.batches.values()] == ["validating", "cancelling"]
+    until_done(store)
+    assert kept(store)["jobs"] == {"done": 8}
+    assert provider.stats()["paid_twice"] == 0
+
+
+def test_a_file_has_bounds_and_one_model(
+    store: Store,
+    provider: Provider,
+    come_by: ComeBy,
+    until_done: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan_calls(store, 12)
+    with store.write() as connection:
+        messages = [{"role": "user", "content": "what comes out"}]
+        write(connection, ask(messages, load("transform"), "predict_output", 1, "x"))
+    monkeypatch.setattr(reserve, "MOST_BYTES", 1_400)
+    come_by(store, transform_model="other")
+    sizes = [len(content) for content in provider.store.contents.values()]
+    models = [
+        {json.loads(line)["body"]["model"] for line in content.splitlines()}
+        for content in provider.store.contents.values()
+    ]
+    assert max(sizes) <= 1_400
+    assert len(sizes) == 3
+    assert sorted(map(len, models)) == [1] * len(sizes)
+    assert {"sim"} in models
+    until_done(store, transform_model="other")
+    assert (kept(store)["jobs"], provider.stats()["paid_twice"]) == ({"done": 13}, 0)
+
+
+def test_two_clerks_at_once(store: Store, provider: Provider, come_by: ComeBy) -> None:
+    """Each hands in what it has bound; each batch is taken in once."""
+    plan_calls(store, 300)
+    url = store.url.render_as_string(hide_password=False)
+
+    def another(_: int) -> None:
+        mine = connect(url)
+        for _ in range(12):
+            if not come_by(mine, batch_lines=50).waiting:
+                break
+        mine.close()
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(another, range(3)))
+    end = kept(store)
+    assert (end["jobs"], end["wrong"]) == ({"done": 300}, [])
+    assert tries(store) == {("ok", None): 300}
+    assert provider.stats()["paid_twice"] == 0
+    assert check(store) == []
+
+
+def test_retry_and_other_states_leave_a_batch_alone(store: Store, come_by: ComeBy) -> None:
+    plan_calls(store, 4)
+    come_by(store)
+    with store.write() as connection:
+        assert requeue(connection).total() == 0
+        rows = connection.execute(jobs.select()).all()
+    assert {(row.state, row.reason, row.due_at) for row in rows} == {("deferred", IN_BATCH, None)}
+    assert check(store) == []
+
+
+def test_no_key_is_kept_or_shown(
+    store: Store, provider: Provider, come_by: ComeBy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "sk-very-secret-0123456789"
+    monkeypatch.setenv("OTHER_API_KEY", "sk-not-the-right-one")
+    provider.behave(key=key)
+    plan_calls(store, 2)
+    with pytest.raises(StopRun) as refused:
+        come_by(store, api_key_env="OTHER_API_KEY")
+    assert "refuses the key in OTHER_API_KEY" in str(refused.value)
+    monkeypatch.setenv("OTHER_API_KEY", key)
+    come_by(store, api_key_env="OTHER_API_KEY")
+    with store.read() as connection:
+        everything = str(
+            [connection.execute(t.select()).all() for t in batches.metadata.sorted_tables]
+        )
+    assert key not in everything
+    assert "sk-" not in everything + str(refused.value)
+
+
+def test_the_file_asks_what_was_planned(
+    sqlite_store: Store, provider: Provider, come_by: ComeBy
+) -> None:
+    plan_calls(sqlite_store, 2)
+    come_by(sqlite_store)
+    (content,) = provider.store.contents.values()
+    asked = [json.loads(line) for line in content.splitlines()]
+    assert [line["method"] + line["url"] for line in asked] == ["POST/v1/chat/completions"] * 2
+    assert {line["body"]["model"] for line in asked} == {"sim"}
+    assert len({line["body"]["seed"] for line in asked}) == 2
+    assert [line["body"]["messages"][0]["content"][:2] for line in asked] == ["0:", "1:"]
+    (batch,) = provider.store.batches.values()
+    assert batch.metadata == {"annoy_batch": asked[0]["custom_id"].split("-")[0]}

@@ -1,0 +1,88 @@
+"""One line of a batch file: what it asks, and what every form of reply means."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from annoy_store.batch.jsonl import question, read_reply
+from annoy_store.inference.client.errors import Fault
+from annoy_store.interfaces import Answer
+
+NAME = "0123456789ab"
+
+
+def completion(**message: Any) -> dict[str, Any]:
+    choice = {
+        "message": {"role": "assistant", "content": "yes", **message},
+        "finish_reason": "stop",
+    }
+    usage = {"prompt_tokens": 7, "completion_tokens": 3}
+    return {"model": "m-2026", "choices": [choice], "usage": usage}
+
+
+def reply(response: Any, error: Any = None, custom_id: str = f"{NAME}-42") -> Any:
+    line = json.dumps({"id": "x", "custom_id": custom_id, "response": response, "error": error})
+    return read_reply(line.encode())
+
+
+def test_a_question_is_one_line_with_the_body_as_it_is() -> None:
+    line = question(NAME, 42, b'{"model":"m","messages":[]}')
+    assert json.loads(line) == {
+        "custom_id": f"{NAME}-42", "method": "POST", "url": "/v1/chat/completions",
+        "body": {"model": "m", "messages": []},
+    }  # fmt: skip
+    assert line.endswith(b"}\n")
+    assert line.count(b"\n") == 1
+
+
+def test_an_answer_with_what_it_used() -> None:
+    got = reply({"status_code": 200, "body": completion(reasoning_content="hm")})
+    assert (got.name, got.call_id, got.served) == (NAME, 42, True)
+    assert got.said == Answer("yes", "stop", "hm", "m-2026")
+    assert (got.tokens.prompt, got.tokens.completion) == (7, 3)
+
+
+@pytest.mark.parametrize(
+    ("response", "error", "kind", "name", "served"),
+    [
+        ({"status_code": 400, "body": {"error": {"message": "bad"}}}, None, "refused", "http_400", True),
+        ({"status_code": 429, "body": {"error": {}}}, None, "limited", "http_429", True),
+        ({"status_code": 503, "body": None}, None, "retry", "http_503", True),
+        ({"status_code": 400, "body": None}, {"code": "content_filter", "message": "no"}, "rejected",
+         "content_filter", True),
+        ({"status_code": 200, "body": completion(content=" ")}, None, "retry", "empty", True),
+        ({"status_code": 200, "body": None}, None, "retry", "bad_body", True),
+        ({"status_code": 200, "body": {"choices": []}}, None, "retry", "no_choices", True),
+        (None, {"code": "batch_expired", "message": "late"}, "retry", "batch_expired", False),
+        (None, {"code": "batch_cancelled", "message": "so"}, "retry", "batch_cancelled", False),
+        (None, {"code": "server error", "message": "so"}, "retry", "server_error", True),
+        (None, None, "retry", "no_response", True),
+    ],
+)  # fmt: skip
+def test_what_is_no_answer(response: Any, error: Any, kind: str, name: str, served: bool) -> None:
+    got = reply(response, error)
+    assert isinstance(got.said, Fault)
+    assert (got.said.kind, got.said.name, got.served) == (kind, name, served)
+
+
+def test_an_empty_answer_was_paid() -> None:
+    got = reply({"status_code": 200, "body": completion(content="")})
+    assert (got.tokens.prompt, got.tokens.completion) == (7, 3)
+
+
+def test_words_of_a_provider_hold_no_key() -> None:
+    body = {"error": {"message": "Incorrect API key provided: sk-abcdef123456."}}
+    got = reply({"status_code": 400, "body": body})
+    assert "abcdef" not in got.said.words
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"{", b"[]", b"7", b'{"custom_id": 7}', b'{"custom_id": "request-1"}',
+     b'{"custom_id": "0123456789ab-x"}', b'{"custom_id": "0123456789ab-1\\n"}', b"<html>"],
+)  # fmt: skip
+def test_what_is_no_line_of_ours(line: bytes) -> None:
+    assert read_reply(line) is None

@@ -1,0 +1,123 @@
+"""Turns of a SQLite file: one at a time, and who waits in vain is told for whom."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from annoy_store.db import file_lock
+from annoy_store.db.file_lock import Turns, holder
+
+HOLD = """
+import os, signal, sys
+from pathlib import Path
+from annoy_store.db.file_lock import Turns
+with Turns(Path(sys.argv[1])).take():
+    print("mine", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "a.db"
+
+
+@pytest.fixture
+def other(file: Path):  # type: ignore[no-untyped-def]
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(file)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "mine\n"
+    with process:
+        yield process
+        process.kill()
+
+
+def test_threads_take_turns(file: Path) -> None:
+    ours, inside, most = Turns(file), [], []
+
+    def work() -> None:
+        for _ in range(50):
+            with ours.take():
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 400
+
+
+def test_a_turn_inside_another_is_an_error(file: Path) -> None:
+    ours = Turns(file)
+    with ours.take(), pytest.raises(RuntimeError, match="wait for itself"), ours.take():
+        pass
+    with ours.take():
+        pass
+
+
+def test_a_process_that_dies_gives_its_turn_up(file: Path, other: subprocess.Popen[str]) -> None:
+    assert holder(Path(f"{file}.lock")) == f"process {other.pid}, which runs"
+    other.kill()
+    other.wait()
+    with Turns(file).take():
+        assert holder(Path(f"{file}.lock")) == "another thread of this process"
+    assert holder(Path(f"{file}.lock")).startswith("a process that this one does not see")
+
+
+def test_who_waits_for_a_stopped_process_is_told_so_once(
+    file: Path,
+    other: subprocess.Popen[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(file_lock, "NOTICE_SECONDS", 0.2)
+    caplog.set_level(logging.WARNING, "annoy_store")
+    os.kill(other.pid, signal.SIGSTOP)
+    ours, done = Turns(file), threading.Event()
+
+    def wait() -> None:
+        with ours.take():
+            done.set()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    until = time.monotonic() + 10
+    while not caplog.messages and time.monotonic() < until:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    [message] = caplog.messages
+    assert message.startswith(f"{file} has been written for ")
+    assert message.endswith(
+        f"process {other.pid}, stopped; continue it with kill -CONT {other.pid}"
+    )
+    assert not done.is_set()
+    os.kill(other.pid, signal.SIGCONT)
+    other.communicate("\n")
+    waiting.join(10)
+    assert done.is_set()
+
+
+def test_a_short_wait_is_told_to_nobody(
+    file: Path, other: subprocess.Popen[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "annoy_store")
+    later = threading.Timer(0.2, other.kill)
+    later.start()
+    with Turns(file).take():
+        assert caplog.messages == []
+    later.join()

@@ -1,0 +1,347 @@
+"""The store as a database: transactions mean what they say, on both databases."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from annoy_store.db import engine
+from annoy_store.db.engine import Store, is_transient, sqlite_module
+from annoy_store.db.insert import write
+from annoy_store.db.migrate import open_store
+from annoy_store.db.sql import add, among, clock, insert_from, insert_new, now, put, reserve_ids
+from annoy_store.db.tables import counters, hidden, jobs, origins, sources, watermarks, workers
+from annoy_store.errors import StoreError, UsageError
+from tests.support.factories import source
+
+
+def rows(*contents: str) -> list[dict[str, Any]]:
+    return [dict(source(content).values) for content in contents]
+
+
+def count(store: Store, table: Any) -> int:
+    with store.read() as connection:
+        return int(connection.scalar(select(func.count()).select_from(table)) or 0)
+
+
+# Opening -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://host/x", "sqlite://", "oracle://x/y"])
+def test_a_url_that_cannot_be_used_says_which_can(url: str) -> None:
+    with pytest.raises(UsageError, match=r"sqlite:///FILE"):
+        engine.connect(url)
+
+
+def test_a_missing_store_is_not_made_by_looking(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="annoy init"):
+        open_store(f"sqlite:///{tmp_path}/none.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_text(
+        "this is not a database, and long enough to be read as one\n" * 40
+    )
+    with pytest.raises(StoreError, match="cannot use the store"):
+        open_store(f"sqlite:///{tmp_path}/x.db")
+
+
+def test_an_unreachable_server_is_one_sentence() -> None:
+    with pytest.raises(StoreError, match="cannot use the store") as caught:
+        open_store("postgresql://someone:secret@127.0.0.1:1/x")
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_sqlite_runs_with_the_settings_that_the_design_counts_on(sqlite_store: Store) -> None:
+    with sqlite_store.write() as connection:
+        found = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "page_size", "busy_timeout")
+        }
+    assert found == {
+        "journal_mode": "wal", "synchronous": 1, "foreign_keys": 1, "page_size": 8192,
+        "busy_timeout": 30000,
+    }  # fmt: skip
+
+
+def test_the_newest_sqlite_library_is_taken() -> None:
+    versions = [sqlite_module().sqlite_version_info, __import__("sqlite3").sqlite_version_info]
+    assert versions[0] == max(versions)
+
+
+# Transactions --------------------------------------------------------------------------------
+
+
+def test_two_reads_in_one_snapshot_agree(store: Store) -> None:
+    with store.read() as connection:
+        before = connection.scalar(select(func.count()).select_from(sources))
+        with store.write() as other:
+            insert_new(other, sources, rows("a"))
+        assert connection.scalar(select(func.count()).select_from(sources)) == before == 0
+    assert count(store, sources) == 1
+
+
+def test_a_write_that_raises_leaves_nothing(store: Store) -> None:
+    def work(connection: Any) -> None:
+        insert_new(connection, sources, rows("a"))
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.transact(work)
+    assert count(store, sources) == 0
+    with store.write() as connection:
+        insert_new(connection, sources, rows("a"))
+    assert count(store, sources) == 1
+
+
+def test_foreign_keys_are_enforced(store: Store) -> None:
+    values = {"digest": "d", "source_id": 99, "origin": "", "repo": "", "path": ""}
+    with pytest.raises(IntegrityError), store.write() as connection:
+        connection.execute(origins.insert().values(**values, licence="", metadata="{}"))
+
+
+def test_a_write_inside_a_write_is_refused_and_not_a_deadlock(sqlite_store: Store) -> None:
+    with sqlite_store.write(), pytest.raises(RuntimeError), sqlite_store.write():
+        pass
+    with sqlite_store.write() as connection:
+        insert_new(connection, sources, rows("a"))
+
+
+def test_writers_of_threads_take_turns(store: Store) -> None:
+    def work(n: int) -> None:
+        for i in range(10):
+            with store.write() as connection:
+                known = connection.scalar(select(func.count()).select_from(sources))
+                insert_new(connection, sources, rows(f"{n} {i} {known}"))
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert count(store, sources) == 40
+
+
+def test_a_writer_waits_for_the_lock_of_another_process(sqlite_store: Store) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, f"{sqlite_store.path}.lock"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert holder.stdout
+    assert holder.stdout.readline() == b"held\n"
+    written = threading.Event()
+
+    def work() -> None:
+        with sqlite_store.write() as connection:
+            insert_new(connection, sources, rows("a"))
+        written.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert not written.wait(0.2)
+    holder.kill()  # the kernel lets go of the lock
+    holder.communicate()
+    assert written.wait(10)
+    thread.join()
+
+
+_HOLDER = """
+import fcntl, os, sys
+descriptor = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.flock(descriptor, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_lock_files_of_ended_threads_are_closed(sqlite_store: Store) -> None:
+    def work() -> None:
+        with sqlite_store.write() as connection:
+            insert_new(connection, sources, rows("a"))
+
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert len(os.listdir("/proc/self/fd")) < before + 10
+
+
+def test_the_wal_stays_small_under_writers(sqlite_store: Store) -> None:
+    for i in range(60):
+        with sqlite_store.write() as connection:
+            insert_new(connection, sources, rows(f"{i} " + "x" * 200_000))
+    wal = Path(f"{sqlite_store.path}-wal").stat().st_size
+    assert wal < 10_000_000  # 12 MB were written through it
+
+
+def test_a_foreign_lock_on_the_file_is_waited_for(sqlite_store: Store) -> None:
+    rude: Any = sqlite_module().connect(
+        str(sqlite_store.path), isolation_level=None, check_same_thread=False
+    )
+    rude.execute("BEGIN IMMEDIATE")
+    timer = threading.Timer(0.3, lambda: rude.execute("COMMIT"))
+    timer.start()
+    with sqlite_store.write() as connection:
+        insert_new(connection, sources, rows("a"))
+    timer.join()
+    rude.close()
+    assert count(sqlite_store, sources) == 1
+
+
+# Trying again --------------------------------------------------------------------------------
+
+
+def test_a_lost_connection_is_made_anew(postgres_store: Store) -> None:
+    tries: list[int] = []
+
+    def work(connection: Any) -> int:
+        tries.append(1)
+        insert_new(connection, sources, rows("a"))
+        if len(tries) == 1:
+            mine = connection.scalar(text("SELECT pg_backend_pid()"))
+            with postgres_store.reading.connect() as other, other.begin():
+                other.execute(text("SELECT pg_terminate_backend(:p)"), {"p": mine})
+            time.sleep(0.05)
+        return int(connection.scalar(select(func.count()).select_from(sources)))
+
+    assert postgres_store.transact(work) == 1
+    assert len(tries) == 2
+
+
+def test_a_deadlock_is_tried_again(postgres_store: Store) -> None:
+    with postgres_store.write() as connection:
+        insert_new(connection, hidden, [{"kind": k, "subject_id": 1} for k in "ab"])
+    barrier = threading.Barrier(2, timeout=20)
+    tries: list[str] = []
+
+    def work(first: str, second: str) -> None:
+        def change(connection: Any) -> None:
+            tries.append(first)
+            lock = "SELECT 1 FROM hidden WHERE kind = :k FOR UPDATE"
+            connection.execute(text(lock), {"k": first})
+            if len(tries) <= 2:
+                barrier.wait()
+            connection.execute(text(lock), {"k": second})
+
+        postgres_store.transact(change)
+
+    threads = [threading.Thread(target=work, args=pair) for pair in ("ab", "ba")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(tries) == 3
+
+
+def test_a_mistake_is_not_tried_again(store: Store) -> None:
+    tries: list[int] = []
+
+    def work(connection: Any) -> None:
+        tries.append(1)
+        connection.execute(text("SELECT nonsense"))
+
+    with pytest.raises(DBAPIError) as caught:
+        store.transact(work)
+    assert tries == [1]
+    assert not is_transient(caught.value)
+
+
+# What differs between the dialects -----------------------------------------------------------
+
+
+def test_insert_new_leaves_alone_what_is_there(store: Store) -> None:
+    with store.write() as connection:
+        insert_new(connection, sources, rows("a", "b"))
+        insert_new(connection, sources, rows("b", "c"))
+        insert_new(connection, sources, [])
+        found = connection.scalars(select(sources.c.content).order_by(sources.c.id)).all()
+    assert found == ["a", "b", "c"]
+
+
+def test_insert_from_says_how_many_are_new(store: Store) -> None:
+    with store.write() as connection:
+        insert_new(connection, sources, rows("a", "b"))
+        chosen = select(sources.c.content.label("kind"), sources.c.id.label("subject_id")).where(
+            sources.c.id > 0
+        )
+        assert insert_from(connection, hidden, chosen) == 2
+        assert insert_from(connection, hidden, chosen) == 0
+
+
+def test_add_sums_and_put_overwrites(store: Store) -> None:
+    row = {"worker_id": 1, "stage": "s", "state": "done", "n": 2}
+    mark = {"stage": "s", "scope": "x", "upto": 7}
+    with store.write() as connection:
+        add(connection, counters, [row, {**row, "state": "failed"}])
+        add(connection, counters, [row])
+        put(connection, watermarks, mark)
+        put(connection, watermarks, {**mark, "upto": 5})
+        sums = dict(connection.execute(select(counters.c.state, counters.c.n)).all())  # type: ignore[arg-type]
+        assert connection.scalar(select(watermarks.c.upto)) == 5
+    assert sums == {"done": 4, "failed": 2}
+
+
+@pytest.mark.parametrize("n", [0, 1, 40_000])
+def test_among_takes_any_number_of_values(store: Store, n: int) -> None:
+    wanted = rows("a", "b", "c")
+    with store.write() as connection:
+        insert_new(connection, sources, wanted)
+        digests = [r["digest"] for r in wanted][: min(n, 2)] + [f"{i}" for i in range(2, n)]
+        chosen = select(func.count()).where(among(connection, sources.c.digest, digests))
+        assert connection.scalar(chosen) == min(n, 2)
+        ids = connection.scalars(select(sources.c.id)).all()
+        chosen = select(func.count()).where(among(connection, sources.c.id, ids))
+        assert connection.scalar(chosen) == 3
+
+
+def test_reserved_ids_are_new_each_time(store: Store) -> None:
+    with store.write() as connection:
+        first = reserve_ids(connection, workers, 3)
+        values = {"host": "h", "pid": 1, "process_start": "", "stages": "", "alive": 1}
+        for key in first:
+            row = {**values, "id": key, "lease_until": 0.0, "started_at": 0.0}
+            connection.execute(workers.insert().values(**row))
+        again = reserve_ids(connection, workers, 2)
+    assert len({*first, *again}) == 5
+    assert min(again) > max(first)
+
+
+def test_the_clock_of_the_database_is_the_time(store: Store) -> None:
+    with store.write() as connection:
+        inside = float(connection.scalar(select(clock())) or 0)
+        assert abs(now(connection) - inside) < 5
+    assert abs(inside - time.time()) < 5
+
+
+def test_text_of_any_kind_comes_back_as_it_went_in(store: Store) -> None:
+    odd = "a\x01\t\r\n\u2028\U0001f40d'\"\\%s :name $1 \ud7ff\uffff"
+    with store.write() as connection:
+        write(connection, [source(odd)])
+        assert connection.scalar(select(sources.c.content)) == odd
+
+
+def test_states_outside_the_list_are_refused(store: Store) -> None:
+    row = {"stage": "s", "subject_id": 1, "variant_id": 1, "state": "lost"}
+    with pytest.raises(IntegrityError), store.write() as connection:
+        insert_new(connection, jobs, [row])
+
+
+def test_flock_is_released_after_an_error(sqlite_store: Store) -> None:
+    with pytest.raises(DBAPIError), sqlite_store.write() as connection:
+        connection.execute(text("SELECT nonsense"))
+    descriptor = os.open(f"{sqlite_store.path}.lock", os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(descriptor)

@@ -1,0 +1,105 @@
+"""Samples that behave alike are found by running them on each other's inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from annoy_store.db.engine import Store
+from annoy_store.db.insert import write
+from annoy_store.db.tables import behaviours, clusters, probes, samples
+from annoy_store.dedup.behaviour import _fingerprint, _parameters, _sketch, compare
+from annoy_store.dedup.clusters import cluster
+from annoy_store.sandbox import LocalSandbox, open_sandbox
+from tests.support import chains
+from tests.support import factories as rows
+
+CODES = {
+    "loop": "def main_solution(n):\n    t = 0\n    for i in range(n + 1):\n        t += i\n    return t\n",
+    "formula": "def main_solution(upto):\n    return upto * (upto + 1) // 2\n",
+    "square": "def main_solution(n):\n    return n * n\n",
+    "nearly": "def main_solution(n):\n    return n * (n + 1) // 2 if n < 50 else 0\n",
+    "text": "def main_solution(s):\n    return s.upper()\n",
+    "constant": "def main_solution(n):\n    return 4\n",
+    "broken": "def main_solution(n):\n    raise ValueError\n",
+}
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[LocalSandbox]:
+    opened = open_sandbox(slots=2, unsafe=True)
+    yield opened
+    opened.close()
+
+
+def add(store: Store, *names: str, inputs: tuple[Any, ...] = (0, 1, 2, 7, 60)) -> None:
+    """Samples with the pairs that their code gives, all stable."""
+    with store.write() as connection:
+        for name in names:
+            scope: dict[str, Any] = {}
+            exec(CODES[name], scope)
+            (parameter,) = _parameters(CODES[name], "main_solution")
+            sample = rows.sample(CODES[name], problem=name)
+            for position, value in enumerate(("a", "b") if name == "text" else inputs):
+                output = 0 if name == "broken" else scope["main_solution"](value)
+                pair = rows.io_pair(sample, {parameter: value}, output, position)
+                write(connection, [chains.checked(connection, pair)])
+
+
+def twins(store: Store) -> dict[str, str]:
+    """Which sample behaves like which older one, by the names in CODES."""
+    with store.read() as connection:
+        named = select(samples.c.id, samples.c.problem_statement)
+        names = {row[0]: row[1] for row in connection.execute(named)}
+        chosen = select(behaviours.c.sample_id, behaviours.c.twin_id)
+        chosen = chosen.where(behaviours.c.twin_id.is_not(None))
+        return {names[row[0]]: names[row[1]] for row in connection.execute(chosen)}
+
+
+def test_other_words_and_the_same_behaviour(store: Store, sandbox: LocalSandbox) -> None:
+    add(store, *CODES)
+    report = compare(store, sandbox)
+    assert (report.samples, report.twins) == (len(CODES), 1)
+    assert twins(store) == {"formula": "loop"}
+    assert cluster(store).clusters == len(CODES) - 1
+    with store.read() as connection:
+        alike = select(samples.c.id).where(samples.c.problem_statement.in_(["formula", "loop"]))
+        chosen = select(clusters.c.cluster).where(clusters.c.subject_id.in_(alike))
+        assert len(set(connection.scalars(chosen))) == 1
+
+
+def test_growth_runs_only_what_is_new(sqlite_store: Store, sandbox: LocalSandbox) -> None:
+    add(sqlite_store, "loop", "square")
+    compare(sqlite_store, sandbox)
+    with sqlite_store.read() as connection:
+        before = connection.execute(select(probes)).all()
+    add(sqlite_store, "formula")
+    assert compare(sqlite_store, sandbox).samples == 1
+    assert compare(sqlite_store, sandbox).samples == 0
+    assert twins(sqlite_store) == {"formula": "loop"}
+    with sqlite_store.read() as connection:
+        assert connection.execute(select(probes)).all() == before
+
+
+def test_suspects_must_agree_on_each_others_inputs(
+    sqlite_store: Store, sandbox: LocalSandbox
+) -> None:
+    add(sqlite_store, "loop", inputs=(1, 2, 3))
+    add(sqlite_store, "nearly", inputs=(1, 2, 3, 60))  # alike below 50, and 60 is its own input
+    compare(sqlite_store, sandbox)
+    assert twins(sqlite_store) == {}
+
+
+def test_shapes_and_fingerprints() -> None:
+    assert _sketch([[1, "a"], 2]) == "list[list[number]]"
+    assert (_sketch(True), _sketch(None), _sketch({}), _sketch("x")) == (
+        "bool", "NoneType", "object", "text"
+    )  # fmt: skip
+    assert _fingerprint(["1", "1", None]) is None
+    assert _fingerprint(["1.0000001", "2"]) == _fingerprint(["1.0", "2"])
+    assert _fingerprint(["1", "2"]) != _fingerprint(["2", "1"])
+    assert _parameters("def f(a, /, b, *, c=1): pass", "f") == ["a", "b", "c"]
+    assert _parameters("def f(", "f") == []

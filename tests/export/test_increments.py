@@ -1,0 +1,277 @@
+"""Exports that add to others: what is new, what is taken back, and what stays."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, insert, select, update
+
+from annoy_store.db.engine import Store
+from annoy_store.db.insert import write
+from annoy_store.db.tables import (
+    export_rows,
+    hidden,
+    io_pairs,
+    jobs,
+    responses,
+    retractions,
+    samples,
+    turns,
+    variants,
+    verdicts,
+)
+from annoy_store.errors import UsageError
+from annoy_store.export.export import export
+from annoy_store.export.filters import Selection
+from annoy_store.export.request import ExportReport, ExportRequest
+from annoy_store.export.splits import Splitting
+from tests.support import chains
+
+
+def add(store: Store, folder: Path, form: str = "codeio", **options: Any) -> ExportReport:
+    return export(store, ExportRequest(form, folder, since="last", **options))
+
+
+def prompts(folder: Path) -> set[str]:
+    lines = (folder / "train.jsonl").read_text("utf-8").splitlines()
+    return {json.loads(line)["prompt"] for line in lines}
+
+
+def taken_back(folder: Path) -> list[dict[str, str]]:
+    with (folder / "retractions.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def judge(store: Store, response_id: int, status: str, version: str) -> None:
+    """Judge an answer again, under another version of the checker."""
+    with store.write() as connection:
+        write(connection, [chains.verdict(connection, response_id, status, version)])
+
+
+def test_an_increment_holds_what_is_new_and_nothing_else(store: Store, tmp_path: Path) -> None:
+    chains.fill(store, ["ant", "bee"])
+    first = export(store, ExportRequest("codeio", tmp_path / "1"))
+    chains.fill(store, ["cow"])
+    second = add(store, tmp_path / "2")
+    third = add(store, tmp_path / "3")
+    assert (first.n_rows, second.n_rows, third.n_rows) == (6, 3, 0)
+    assert all("cow" in prompt for prompt in prompts(tmp_path / "2"))
+    assert (dict(second.removed), second.subjects) == ({"published": 6}, 9)
+    assert third.folder is None
+    assert not (tmp_path / "3").exists()
+    told = json.loads((tmp_path / "2" / "export.json").read_text())
+    assert told["adds_to"] == first.digest
+
+
+def test_increments_together_are_the_whole(sqlite_store: Store, tmp_path: Path) -> None:
+    for n, names in enumerate((["ant"], ["bee", "cow"], ["dog"])):
+        chains.fill(sqlite_store, names)
+        if n:
+            add(sqlite_store, tmp_path / str(n))
+        else:
+            export(sqlite_store, ExportRequest("codeio", tmp_path / "0"))
+    export(sqlite_store, ExportRequest("codeio", tmp_path / "whole"))
+    parts = [prompts(tmp_path / str(n)) for n in range(3)]
+    assert set.union(*parts) == prompts(tmp_path / "whole")
+    assert sum(map(len, parts)) == len(prompts(tmp_path / "whole"))
+
+
+def test_a_chain_that_began_before_and_closed_after_is_new(store: Store, tmp_path: Path) -> None:
+    with store.write() as connection:
+        rows = chains.sampled("ant")
+        late = chains.chain(connection, chains.pairs_of(rows)[0], [("not yet", None)])
+        write(connection, [*rows, *late])
+        waiting = connection.scalar(select(func.max(responses.c.id))) or 0
+    chains.fill(store, ["bee"])  # higher ids, closed already
+    assert export(store, ExportRequest("codeio", tmp_path / "1")).removed == {"open": 1}
+    judge(store, waiting, "correct", "one")
+    second = add(store, tmp_path / "2")
+    assert (second.n_rows, dict(second.retractions)) == (1, {})
+
+
+def test_what_is_judged_again_is_taken_back_and_comes_anew(store: Store, tmp_path: Path) -> None:
+    chains.fill(store, ["ant"])
+    first = export(store, ExportRequest("messages", tmp_path / "1"))
+    with store.read() as connection:
+        good = connection.scalar(select(responses.c.id).where(responses.c.text.startswith("I see")))
+    with store.write() as connection:
+        connection.execute(update(variants).values(active=0).where(variants.c.stage == "verify"))
+    judge(store, good or 0, "wrong", "two")
+    second = add(store, tmp_path / "2", "messages")
+    assert dict(second.retractions) == {"judged_again": 1}
+    (row,) = taken_back(tmp_path / "2")
+    assert (row["export"], row["file"], row["reason"]) == (
+        first.digest, "train.jsonl", "judged_again"
+    )  # fmt: skip
+    line = (tmp_path / "1" / "train.jsonl").read_text().splitlines()[int(row["line"]) - 1]
+    assert "I see" in line
+    assert second.n_rows == 0  # wrong now, and not revised
+    assert add(store, tmp_path / "3", "messages").folder is None  # it is not taken back twice
+
+
+def test_a_changed_verdict_that_is_still_wanted_is_written_anew(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    chains.fill(sqlite_store, ["ant"])
+    export(sqlite_store, ExportRequest("codeio", tmp_path / "1"))
+    with sqlite_store.read() as connection:
+        again = connection.scalar(
+            select(responses.c.id).where(responses.c.text == "{} again")
+        )  # fmt: skip
+    with sqlite_store.write() as connection:
+        connection.execute(
+            update(verdicts).where(verdicts.c.response_id == again).values(status="wrong")
+        )
+        connection.execute(
+            update(variants).values(active=0).where(variants.c.stage == "verify")
+        )  # fmt: skip
+    judge(sqlite_store, again or 0, "correct", "two")
+    second = add(sqlite_store, tmp_path / "2")
+    assert (second.n_rows, dict(second.retractions)) == (1, {"judged_again": 1})
+    assert add(sqlite_store, tmp_path / "3").folder is None
+
+
+def test_what_is_hidden_is_taken_back_and_what_is_lifted_returns(
+    store: Store, tmp_path: Path
+) -> None:
+    chains.fill(store, ["ant", "bee"])
+    export(store, ExportRequest("codeio", tmp_path / "1"))
+    with store.write() as connection:
+        bee = select(samples.c.id).where(samples.c.problem_statement.contains("bee"))
+        row = {"kind": "sample", "subject_id": connection.scalar(bee)}
+        connection.execute(insert(hidden).values(**row))
+    second = add(store, tmp_path / "2")
+    assert (second.n_rows, dict(second.retractions)) == (0, {"taken_down": 3})
+    assert {row["reason"] for row in taken_back(tmp_path / "2")} == {"taken_down"}
+    whole = export(store, ExportRequest("codeio", tmp_path / "whole"))
+    assert (whole.n_rows, whole.removed["taken_down"]) == (3, 3)
+    with store.write() as connection:
+        connection.execute(hidden.delete())
+    third = export(store, ExportRequest("codeio", tmp_path / "3", since=str(second.export_id)))
+    assert (third.n_rows, dict(third.retractions)) == (3, {})
+
+
+def test_limits_hold_over_all_increments(sqlite_store: Store, tmp_path: Path) -> None:
+    chains.fill(sqlite_store, ["ant"])
+    one = Selection(max_per_source=1)
+    first = export(sqlite_store, ExportRequest("codeio", tmp_path / "1", one))
+    chains.fill(sqlite_store, ["ant", "bee"])
+    second = add(sqlite_store, tmp_path / "2", selection=one)
+    assert (first.n_rows, second.n_rows) == (1, 1)
+    assert "bee" in prompts(tmp_path / "2").pop()
+
+
+def test_another_filter_takes_nothing_back(sqlite_store: Store, tmp_path: Path) -> None:
+    chains.fill(sqlite_store, ["ant"])
+    export(sqlite_store, ExportRequest("codeio", tmp_path / "1"))
+    chains.fill(sqlite_store, ["bee"])
+    narrow = Selection(only="revised")
+    second = add(sqlite_store, tmp_path / "2", selection=narrow)
+    assert (second.n_rows, dict(second.retractions)) == (1, {})
+
+
+def test_a_line_keeps_its_splits(sqlite_store: Store, tmp_path: Path) -> None:
+    chains.fill(sqlite_store, [f"animal{i}" for i in range(12)])
+    split = Splitting(0.5, 0.25, 0.25, "salt")
+    first = export(sqlite_store, ExportRequest("codeio", tmp_path / "1", splitting=split))
+    assert set(first.rows) == {"train", "validation", "test"}
+    chains.fill(sqlite_store, [f"animal{i}" for i in range(24)])
+    second = add(sqlite_store, tmp_path / "2")  # split as its parent was
+    assert (second.n_rows, dict(second.retractions)) == (36, {})
+    assert set(second.rows) == {"train", "validation", "test"}
+    with pytest.raises(UsageError, match="was split with the salt 'salt'"):
+        add(sqlite_store, tmp_path / "3", splitting=Splitting(0.5, 0.25, 0.25, "other"))
+
+
+def test_clusters_that_merge_take_back_the_losing_rows(store: Store, tmp_path: Path) -> None:
+    names = [f"animal{i}" for i in range(16)]
+    chains.fill(store, names)
+    split = Splitting(0.5, 0.0, 0.5, "salt")
+    first = export(store, ExportRequest("codeio", tmp_path / "1", splitting=split))
+    codes = {
+        name: [f"def main_solution(x):\n    return '{name}' * x\n"] for name in names
+    }  # fmt: skip
+    where = {
+        name: split_
+        for split_ in ("train", "test")
+        for name in names
+        if f"What does {name} give" in (tmp_path / "1" / f"{split_}.jsonl").read_text()
+    }
+    loser = next(n for n in names if where[n] == "train")
+    winner = next(n for n in names if where[n] == "test")
+    with store.write() as connection:  # the loser's function was found in the winner's file too
+        from annoy_store.db.tables import sample_origins, sources
+
+        sample = connection.scalar(select(samples.c.id).where(samples.c.refcode == codes[loser][0]))
+        source = connection.scalar(
+            select(sources.c.id).where(sources.c.content.startswith(f"# {winner}\n"))
+        )
+        row = {"digest": "bridge", "sample_id": sample, "source_id": source}
+        connection.execute(insert(sample_origins).values(**row))
+    second = add(store, tmp_path / "2")
+    assert (second.n_rows, dict(second.retractions)) == (0, {"set_aside": 3})
+    assert {row["split"] for row in taken_back(tmp_path / "2")} == {"train"}
+    assert "set aside" in second.warnings[0]
+    whole = export(store, ExportRequest("codeio", tmp_path / "3", splitting=split))
+    assert whole.removed["set_aside"] == 3
+    assert whole.n_rows == first.n_rows - 3
+
+
+def test_a_step_that_ended_badly_closes_a_chain(sqlite_store: Store, tmp_path: Path) -> None:
+    with sqlite_store.write() as connection:
+        rows = chains.sampled("ant")
+        tried = chains.chain(connection, chains.pairs_of(rows)[0], [("bad", "wrong")])
+        write(connection, [*rows, *tried])
+        variant = chains.verify_variant(connection)
+    assert export(sqlite_store, ExportRequest("codeio", tmp_path / "1")).removed == {"open": 1}
+    with sqlite_store.write() as connection:
+        verdict = connection.scalar(select(verdicts.c.id))
+        row = {"stage": "revise", "subject_id": verdict, "variant_id": variant}
+        connection.execute(insert(jobs).values(**row, state="rejected", reason="too_long"))
+    assert export(sqlite_store, ExportRequest("codeio", tmp_path / "2")).n_rows == 1
+
+
+def test_closed_is_what_the_view_says(store: Store, tmp_path: Path) -> None:
+    chains.fill(store)
+    with store.write() as connection:
+        rows = chains.sampled("dog")
+        pair, other = chains.pairs_of(rows)
+        rows += chains.chain(connection, pair, [("open", "wrong")])
+        rows += chains.chain(connection, other, [("open", "wrong"), ("not judged", None)])
+        write(connection, rows)
+    report = export(store, ExportRequest("codeio", tmp_path / "out"))
+    with store.read() as connection:
+        told = connection.exec_driver_sql(
+            "SELECT chain_id FROM v_chains WHERE closed = 1 ORDER BY 1"
+        ).all()
+        written = connection.execute(
+            select(export_rows.c.chain_id).order_by(export_rows.c.chain_id)
+        )
+        assert [row[0] for row in told] == list(written.scalars())
+    assert report.removed == {"open": 2}
+
+
+def test_there_must_be_something_to_add_to(sqlite_store: Store, tmp_path: Path) -> None:
+    chains.fill(sqlite_store, ["ant"])
+    with pytest.raises(UsageError, match="there is no export 'last' of codeio to add to"):
+        add(sqlite_store, tmp_path / "1")
+    first = export(sqlite_store, ExportRequest("messages", tmp_path / "2"))
+    with pytest.raises(UsageError, match="is in format messages, not codeio"):
+        export(sqlite_store, ExportRequest("codeio", tmp_path / "3", since=str(first.digest)[:8]))
+
+
+def test_the_ledger_leads_from_a_row_to_its_source(store: Store, tmp_path: Path) -> None:
+    chains.fill(store, ["ant"])
+    export(store, ExportRequest("codeio", tmp_path / "1"))
+    with store.read() as connection:
+        paths = connection.exec_driver_sql(
+            "SELECT DISTINCT l.repo, l.path, l.licence FROM export_rows e "
+            "JOIN v_lineage l ON l.chain_id = e.chain_id"
+        ).all()
+        assert [tuple(row) for row in paths] == [("team/ant", "ant.py", "mit")]
+        assert connection.scalar(select(func.count()).select_from(retractions)) == 0
+        assert connection.scalar(select(func.count()).select_from(turns.join(io_pairs))) == 5

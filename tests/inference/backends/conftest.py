@@ -1,0 +1,16 @@
+"""A provider on loopback for the tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.provider import Provider
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    """A provider that serves until the test ends; `behave` changes it."""
+    with Provider(slow_seconds=0.4).serving() as running:
+        yield running

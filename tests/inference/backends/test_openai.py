@@ -1,0 +1,464 @@
+"""The openai backend against a provider on loopback: answers, faults, and what they cost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from annoy_store.config import RunSettings
+from annoy_store.errors import NotNow, StopRun, UsageError
+from annoy_store.inference.backends import choice, open_backend, open_teacher, teacher_names
+from annoy_store.inference.backends.openai import OpenAITeacher
+from annoy_store.interfaces import Asked, Request, Teacher
+from tests.support.provider import Provider, default_answer
+
+SECRET = "sk-loopback-4f9c1e77a2"
+MIX = {
+    "429": 0.02, "500": 0.02, "reset": 0.02, "reset_body": 0.01, "truncated": 0.01, "html": 0.01,
+    "empty": 0.01, "null": 0.01, "slow": 0.01, "hang": 0.002,
+}  # fmt: skip
+
+
+def request(number: int = 0, text: str = "what is this") -> Request:
+    return Request(number, "transform", [{"role": "user", "content": f"{number}: {text}"}], number)
+
+
+def settings(url: str, **values: Any) -> RunSettings:
+    return RunSettings(**{"model": "sim", "base_url": url, "tries": 2, **values})
+
+
+def open_sim(url: str, **values: Any) -> OpenAITeacher:
+    teacher = open_teacher(settings(url, **values), "transform")
+    assert isinstance(teacher, OpenAITeacher)
+    return teacher
+
+
+async def drive(teacher: Teacher, requests: list[Request], most: int) -> list[Asked]:
+    """Ask as a worker does: as many at a time as the teacher can use."""
+    ended: list[Asked] = []
+    flying: set[asyncio.Task[Asked]] = set()
+    for one in requests:
+        while len(flying) >= min(most, int(teacher.capacity * 1.1) + 1):
+            finished, flying = await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED)
+            ended += [task.result() for task in finished]
+        flying.add(asyncio.create_task(teacher.ask(one)))
+    return ended + list(await asyncio.gather(*flying))
+
+
+def ask_all(url: str, requests: list[Request], **values: Any) -> list[Asked]:
+    async def run() -> list[Asked]:
+        teacher = open_sim(url, **values)
+        try:
+            return await asyncio.gather(*(teacher.ask(r) for r in requests))
+        finally:
+            await teacher.close()
+
+    return asyncio.run(run())
+
+
+def ask(provider: Provider, **values: Any) -> Asked:
+    return ask_all(provider.url, [request()], **values)[0]
+
+
+def statuses(asked: Asked) -> list[str]:
+    return [attempt.status for attempt in asked.attempts]
+
+
+def test_an_answer_comes_with_its_attempt(provider: Provider) -> None:
+    provider.behave(reasoning="reasoning_content")
+    asked = ask(provider)
+    assert asked.verdict == "answered"
+    assert asked.answer is not None
+    assert asked.answer.text == default_answer(request().messages, 200)
+    assert (asked.answer.finish_reason, asked.answer.model) == ("stop", "sim")
+    assert asked.answer.reasoning == "thought about it"
+    (attempt,) = asked.attempts
+    assert (attempt.status, attempt.http_status, attempt.model) == ("ok", 200, "sim")
+    assert (attempt.prompt_tokens, attempt.cached_tokens) == (3, 0)
+    assert (attempt.completion_tokens, attempt.reasoning_tokens) == (54, 4)
+    assert attempt.started_at.endswith("Z")
+    assert attempt.latency_ms > 0
+
+
+def test_what_is_sent(provider: Provider) -> None:
+    provider.keep_bodies = True
+    ask(provider, preset="deepseek", api_key_env="PATH", temperature=None, extra_body={"top_k": 3})
+    assert provider.bodies == [
+        {
+            "model": "sim",
+            "messages": list(request().messages),
+            "max_tokens": 4096,
+            "seed": 0,
+            "thinking": {"type": "disabled"},
+            "top_k": 3,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "status"),
+    [
+        ("500", "http_500", 500),
+        ("503", "http_503", 503),
+        ("529", "http_529", 529),
+        ("408", "http_408", 408),
+        ("409", "http_409", 409),
+        ("425", "http_425", 425),
+        ("reset", "connection", None),
+        ("reset_body", "connection", None),
+        ("truncated", "bad_body", None),
+        ("not_json", "bad_body", None),
+        ("html", "html", None),
+        ("error200", "http_500", 500),
+        ("empty", "empty", None),
+        ("blank", "empty", None),
+        ("null", "empty", None),
+        ("no_choices", "no_choices", None),
+        ("resource", "no_resource", None),
+        ("hang", "deadline", None),
+    ],
+)
+def test_a_fault_burns_a_try(
+    provider: Provider, fault: str, error: str, status: int | None
+) -> None:
+    provider.behave(fault=fault)
+    asked = ask(provider, call_seconds=0.3 if fault == "hang" else 60)
+    assert (asked.verdict, asked.reason) == ("failed", error)
+    assert statuses(asked) == ["retry", "failed"]
+    assert {attempt.error_class for attempt in asked.attempts} == {error}
+    assert {attempt.http_status for attempt in asked.attempts} == {status}
+    assert provider.stats()["counts"]["requests"] == 2
+
+
+@pytest.mark.parametrize("fault", ["400", "413", "422"])
+def test_a_bad_call_fails_at_once_with_the_providers_words(provider: Provider, fault: str) -> None:
+    provider.behave(fault=fault)
+    asked = ask(provider)
+    assert (asked.verdict, asked.reason, asked.detail) == (
+        "failed",
+        f"http_{fault}",
+        f"sim fault {fault}",
+    )
+    assert statuses(asked) == ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"), [("filter", "content_filter"), ("refusal", "refused")]
+)
+def test_an_unwanted_prompt_is_rejected(provider: Provider, fault: str, reason: str) -> None:
+    provider.behave(fault=fault)
+    asked = ask(provider)
+    assert (asked.verdict, asked.reason) == ("rejected", reason)
+    assert asked.attempts[0].completion_tokens
+
+
+@pytest.mark.parametrize(
+    ("fault", "finish"),
+    [("length", "length"), ("odd_finish", "mystery"), ("parts", "stop"), ("blanks", "stop"),
+     ("slow", "stop")],
+)  # fmt: skip
+def test_unusual_answers_are_answers(provider: Provider, fault: str, finish: str) -> None:
+    provider.behave(fault=fault)
+    asked = ask(provider)
+    assert asked.answer is not None
+    assert asked.answer.finish_reason == finish
+    assert default_answer(request().messages, 200).startswith(asked.answer.text)
+
+
+def test_thoughts_are_kept_apart(provider: Provider) -> None:
+    provider.behave(fault="think")
+    asked = ask(provider)
+    assert asked.answer is not None
+    assert asked.answer.text == default_answer(request().messages, 200)
+    assert asked.answer.reasoning == "let me see"
+
+
+@pytest.mark.parametrize("fault", ["slow", "blanks"])
+def test_the_deadline_is_total(provider: Provider, fault: str) -> None:
+    provider.behave(fault=fault, slow_seconds=8.0)
+    asked = ask(provider, call_seconds=0.4, tries=1)
+    assert (asked.verdict, asked.reason) == ("failed", "deadline")
+    assert 350 < asked.attempts[0].latency_ms < 4000
+
+
+@pytest.mark.parametrize("form", ["seconds", "ms", "date", "reset", "none"])
+def test_a_refusal_burns_no_try_and_is_waited_for(provider: Provider, form: str) -> None:
+    asks = 1.0 if form == "date" else 0.3
+    provider.behave(fault="429", retry_after=asks, retry_form=form)
+
+    async def run() -> tuple[Asked, float]:
+        teacher, start = open_sim(provider.url, tries=1), time.monotonic()
+        task = asyncio.create_task(teacher.ask(request()))
+        while not provider.counts["429"]:
+            await asyncio.sleep(0.01)
+        provider.behave(fault=None)
+        asked = await task
+        await teacher.close()
+        return asked, time.monotonic() - start
+
+    asked, seconds = asyncio.run(run())
+    assert asked.verdict == "answered"
+    assert statuses(asked)[-1] == "ok"
+    assert set(statuses(asked)[:-1]) == {"limited"}
+    assert seconds >= {"none": 0.0, "date": 0.0}.get(form, asks)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "words"),
+    [
+        (401, {"code": "invalid_api_key"}, "check the key in SIM_KEY"),
+        (402, {}, "top up"),
+        (403, {}, "SIM_KEY may not use sim"),
+        (429, {"code": "insufficient_quota"}, "quota"),
+        (404, {"code": "model_not_found"}, "--model sim"),
+        (400, {"code": "unsupported_value", "param": "temperature"}, "change the setting"),
+    ],
+)
+def test_what_nobody_gets_stops_the_run(
+    provider: Provider,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    error: dict[str, Any],
+    words: str,
+) -> None:
+    monkeypatch.setenv("SIM_KEY", SECRET)
+    provider.behave(status=status, error=error, latency=0.0)
+    with pytest.raises(StopRun, match=words) as caught:
+        ask_all(
+            provider.url, [request(n) for n in range(40)], api_key_env="SIM_KEY", max_connections=4
+        )
+    assert SECRET not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert provider.stats()["counts"]["requests"] <= 8
+
+
+def test_a_wait_of_hours_stops_the_run(provider: Provider) -> None:
+    provider.behave(fault="429", retry_after=20_000)
+    with pytest.raises(StopRun, match="quota"):
+        ask(provider)
+
+
+def test_a_port_where_nobody_listens_ends_the_run_in_seconds() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+        with pytest.raises(StopRun, match="check --base-url") as caught:
+            ask_all(url, [request(n) for n in range(50)])
+    assert "\n" not in str(caught.value)
+
+
+def test_an_endpoint_that_comes_back_is_waited_for(provider: Provider) -> None:
+    """The calls that found nobody burn no try, even with a single one to burn."""
+
+    async def run(port: int) -> list[Asked]:
+        teacher = open_sim(f"http://127.0.0.1:{port}/v1", tries=1)
+        tasks = [asyncio.create_task(teacher.ask(request(n))) for n in range(10)]
+        await asyncio.sleep(0.8)
+        with Provider().serving(port):
+            asked = await asyncio.gather(*tasks)
+            await teacher.close()
+        return asked
+
+    with socket.socket() as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    asked = asyncio.run(run(port))
+    assert {one.verdict for one in asked} == {"answered"}
+    assert {a.error_class for one in asked for a in one.attempts} == {None, "unreachable"}
+
+
+def test_keys_show_nowhere(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SIM_KEY", SECRET)
+    provider.behave(key="sk-another-one-entirely")
+    caplog.set_level(logging.DEBUG)
+    teacher = open_sim(provider.url, api_key_env="SIM_KEY")
+    shown = [repr(teacher), repr(teacher.identity), str(vars(teacher)["_endpoint"])]
+
+    async def run() -> StopRun:
+        with pytest.raises(StopRun) as caught:
+            await teacher.ask(request())
+        await teacher.close()
+        return caught.value
+
+    error = asyncio.run(run())
+    shown += [repr(error), caplog.text, *(repr(e) for e in (error.__cause__, error.__context__))]
+    assert not any(SECRET in text for text in shown)
+    assert "Incorrect API key provided: ***" in str(error)
+
+
+def test_draining_ends_what_waits_and_keeps_what_flies(provider: Provider) -> None:
+    provider.behave(latency=0.3)
+
+    async def run() -> list[Asked | BaseException]:
+        teacher = open_sim(provider.url, max_connections=5)
+        tasks = [asyncio.create_task(teacher.ask(request(n))) for n in range(20)]
+        await asyncio.sleep(0.15)
+        teacher.drain()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        await teacher.close()
+        return ended
+
+    ended = asyncio.run(run())
+    assert Counter(type(one) for one in ended) == {Asked: 5, NotNow: 15}
+    assert provider.stats()["paid"] == 5
+
+
+def test_the_tries_of_a_drained_call_are_handed_over(provider: Provider) -> None:
+    provider.behave(fault="500")
+
+    async def run() -> NotNow:
+        teacher = open_sim(provider.url, tries=50)
+        task = asyncio.create_task(teacher.ask(request()))
+        while provider.counts["500"] < 2:
+            await asyncio.sleep(0.01)
+        teacher.drain()
+        with pytest.raises(NotNow) as caught:
+            await task
+        await teacher.close()
+        return caught.value
+
+    made = asyncio.run(run()).made
+    assert [attempt.status for attempt in made] == ["retry"] * provider.counts["500"]
+
+
+def test_the_tries_of_a_refused_run_are_handed_over(provider: Provider) -> None:
+    provider.behave(status=402)
+    with pytest.raises(StopRun) as caught:
+        ask(provider)
+    assert [(a.status, a.http_status) for a in caught.value.made] == [("stopped", 402)]
+
+
+def test_a_cancelled_call_leaves_its_place(provider: Provider) -> None:
+    provider.behave(fault="hang")
+
+    async def run() -> str:
+        teacher = open_sim(provider.url, max_connections=1)
+        stuck = asyncio.create_task(teacher.ask(request()))
+        await asyncio.sleep(0.1)
+        provider.behave(fault=None)
+        stuck.cancel()
+        with pytest.raises(asyncio.CancelledError) as gone:
+            await stuck
+        assert [a.status for a in gone.value.args] == ["stopped"]
+        asked = await teacher.ask(request(1))
+        await teacher.close()
+        return asked.verdict
+
+    assert asyncio.run(run()) == "answered"
+
+
+def drive_all(provider: Provider, n: int, most: int, **values: Any) -> list[Asked]:
+    async def run() -> list[Asked]:
+        teacher = open_sim(provider.url, max_connections=most, **values)
+        try:
+            return await drive(teacher, [request(i) for i in range(n)], most)
+        finally:
+            await teacher.close()
+
+    return asyncio.run(run())
+
+
+def test_a_provider_that_takes_200_is_used_to_the_full(provider: Provider) -> None:
+    provider.behave(latency=0.4, jitter=0.3, max_in_flight=200, retry_after=0.2)
+    asked = drive_all(provider, 1000, 1000)
+    stats = provider.stats()
+    assert {one.verdict for one in asked} == {"answered"}
+    assert stats["max_in_flight"] >= 160
+    assert stats["counts"].get("429", 0) < 120
+    assert stats["paid_twice"] == 0
+
+
+def check_mix(provider: Provider, n: int) -> None:
+    """Ask `n` calls under the fault mix; every one is answered with its own answer."""
+    provider.behave(faults=MIX, retry_after=0.05, slow_seconds=0.2, latency=0.01)
+    asked = drive_all(provider, n, 64, tries=8, call_seconds=2.0)
+    texts = {one.answer.text for one in asked if one.answer}
+    assert texts == {default_answer(request(i).messages, 200) for i in range(n)}
+    stats = provider.stats()
+    bad = sum(stats["counts"].get(k, 0) for k in ("reset_body", "truncated", "empty", "null"))
+    print(f"paid twice: {stats['paid_twice']} of {stats['paid']}, {bad} came in a bad body")
+    late = stats["counts"].get("given_up", 0)
+    assert bad <= stats["paid_twice"] <= bad + late
+    used = [a for one in asked for a in one.attempts]
+    assert len(used) == stats["counts"]["requests"]
+
+
+def test_the_fault_mix(provider: Provider) -> None:
+    check_mix(provider, 300)
+
+
+@pytest.mark.slow
+def test_the_fault_mix_at_length(provider: Provider) -> None:
+    check_mix(provider, 5000)
+
+
+def test_names_of_teachers() -> None:
+    assert {"openai", "replay"} <= set(teacher_names())
+    with pytest.raises(UsageError, match="known are: "):
+        open_backend("oracle", RunSettings(), None)
+
+
+def test_transform_prompts_may_go_elsewhere() -> None:
+    both = RunSettings(teacher="replay", transform_teacher="openai", model="a", transform_model="b")
+    assert choice(both, "transform") == ("openai", "b")
+    assert choice(both, "predict_output") == ("replay", "a")
+    assert choice(RunSettings(model="a"), "transform") == ("openai", "a")
+
+
+def siblings(families: int, each: int) -> list[Request]:
+    """Prompts of families that share a long beginning, one family after the other."""
+    return [
+        Request(f * each + i, "predict_output", [{"role": "user", "content": f"{f}" * 2000 + f"{i}"}], i)
+        for f in range(families)
+        for i in range(each)
+    ]  # fmt: skip
+
+
+def test_siblings_find_the_beginning_of_their_prompts_cached(provider: Provider) -> None:
+    provider.behave(latency=0.2)
+    began = time.monotonic()
+    asked = ask_all(provider.url, siblings(8, 6))
+    cached = [a.attempts[0].cached_tokens for a in asked]
+    assert cached == [0, *[448] * 5] * 8
+    assert time.monotonic() - began < 2
+
+
+def test_siblings_wait_for_the_head_start_of_a_long_call_and_no_longer(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("annoy_store.inference.backends.openai.HEAD_START", 0.3)
+    provider.behave(latency=1.0)
+    began = time.monotonic()
+    asked = ask_all(provider.url, siblings(1, 4))
+    assert [a.verdict for a in asked] == ["answered"] * 4
+    assert 1.3 <= time.monotonic() - began < 1.9
+
+
+def test_who_goes_ahead_and_fails_holds_nobody_up(provider: Provider) -> None:
+    provider.behave(fault="400")
+    assert {a.verdict for a in ask_all(provider.url, siblings(1, 4))} == {"failed"}
+
+
+def test_siblings_that_wait_go_back_when_nothing_more_is_asked(provider: Provider) -> None:
+    async def run() -> list[Asked | BaseException]:
+        teacher = open_sim(provider.url)
+        calls = [asyncio.create_task(teacher.ask(r)) for r in siblings(1, 3)]
+        await asyncio.sleep(0.1)
+        teacher.drain()
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        await teacher.close()
+        return ended
+
+    provider.behave(latency=0.5)
+    first, *others = asyncio.run(run())
+    assert isinstance(first, Asked)
+    assert [type(other) for other in others] == [NotNow, NotNow]

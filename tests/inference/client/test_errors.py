@@ -1,0 +1,99 @@
+"""What each answer with an error status means, and what of its words may be shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from annoy_store.inference.client.errors import error_object, of_status, scrub
+
+
+def error(message: str = "no", **more: Any) -> dict[str, Any]:
+    return {"error": {"message": message, "type": None, "param": None, "code": None, **more}}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (429, error(), "limited"),
+        (429, error(code="rate_limit_exceeded"), "limited"),
+        (429, error(code="insufficient_quota"), "stop"),
+        (429, error(type="insufficient_quota"), "stop"),
+        (401, error(code="invalid_api_key"), "stop"),
+        (402, error("Insufficient Balance"), "stop"),
+        (403, error("not your region"), "stop"),
+        (
+            403,
+            error("Your chosen model requires moderation and your input was flagged"),
+            "rejected",
+        ),
+        (404, error(code="model_not_found"), "stop"),
+        (404, error("The model `gpt-9` does not exist."), "stop"),
+        (404, error("model 'llama9' not found, try pulling it first"), "stop"),
+        (404, {"detail": "Not Found"}, "refused"),
+        (400, error("Model Not Exist"), "stop"),
+        (400, error("bad", code="unsupported_parameter", param="temperature"), "stop"),
+        (400, error("bad", code="unsupported_value", param="temperature"), "stop"),
+        (400, error("too long", code="context_length_exceeded"), "refused"),
+        (400, error("'max_tokens' is too large", param="max_tokens"), "refused"),
+        (400, error("Content Exists Risk"), "rejected"),
+        (400, error("no", code="content_filter"), "rejected"),
+        (413, error(), "refused"),
+        (422, error(), "refused"),
+        (418, error(), "refused"),
+        (408, error(), "retry"),
+        (409, error(), "retry"),
+        (425, error(), "retry"),
+        (500, error("The model does not exist today"), "retry"),
+        (502, "<html>bad gateway</html>", "retry"),
+        (503, None, "retry"),
+        (504, error(), "retry"),
+        (520, "", "retry"),
+        (529, error(type="overloaded_error"), "retry"),
+        (500, error(code="insufficient_quota"), "retry"),
+    ],
+)
+def test_classification(status: int, body: object, kind: str) -> None:
+    fault = of_status(status, body, {}, 0.0)
+    assert fault.kind == kind
+    assert fault.status == status
+    assert fault.again == (kind in ("retry", "limited"))
+
+
+def test_the_wait_of_refusals_and_of_tired_servers_is_kept() -> None:
+    assert of_status(429, error(), {"retry-after": "3"}, 0.0).wait == 3
+    assert of_status(503, error(), {"retry-after": "3"}, 0.0).wait == 3
+    assert of_status(400, error(), {"retry-after": "3"}, 0.0).wait is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [None, "", "text", [], 5, {}, {"error": None}, {"error": "words"}, {"error": {"code": 5}},
+     {"message": "flat"}, {"detail": [{"loc": ["body"], "msg": "field required"}]}],
+)  # fmt: skip
+def test_any_body_gives_an_error_with_a_message(body: object) -> None:
+    assert isinstance(error_object(body)["message"], str)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Incorrect API key provided: sk-proj-abcdef123456.",
+        "Authorization: Bearer abcdefgh12345678",
+        "key hf_abcdefgh12345678 was refused",
+        "my-very-own-secret is wrong",
+    ],
+)
+def test_scrubbed_words_hold_no_key(text: str) -> None:
+    clean = scrub(text, "my-very-own-secret")
+    assert "***" in clean
+    for secret in ("abcdef", "my-very-own"):
+        assert secret not in clean
+
+
+def test_scrubbed_words_are_one_short_line() -> None:
+    clean = scrub("a\nb\x00\ud800 " + "word " * 500)
+    assert "\n" not in clean
+    assert len(clean) == 500
+    clean.encode()

@@ -1,0 +1,167 @@
+"""Where settings lead: presets, keys, local servers, and what may be stored of all that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from annoy_store.config import RunSettings
+from annoy_store.errors import UsageError
+from annoy_store.inference.client.providers import Endpoint, is_local, normal_url, resolve
+from annoy_store.inference.client.request import form_of, parameters
+from annoy_store.interfaces import Request
+
+REQUEST = Request(1, "transform", [{"role": "user", "content": "hello"}], seed=2**32 - 1)
+
+
+def endpoint(model: str | None = "m", **values: Any) -> Endpoint:
+    return resolve(RunSettings(**values), model)
+
+
+def sent(model: str = "m", **values: Any) -> dict[str, Any]:
+    settings = RunSettings(**values)
+    return form_of(settings, resolve(settings, model)).body(REQUEST)
+
+
+@pytest.fixture(autouse=True)
+def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-openai-secret")
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-deepseek-secret")
+
+
+@pytest.mark.parametrize(
+    ("values", "url", "key"),
+    [
+        ({}, "https://api.openai.com/v1", "sk-openai-secret"),
+        ({"preset": "openai"}, "https://api.openai.com/v1", "sk-openai-secret"),
+        ({"preset": "deepseek"}, "https://api.deepseek.com", "sk-deepseek-secret"),
+        ({"base_url": "https://api.deepseek.com/v1/"}, "https://api.deepseek.com/v1", "sk-deepseek-secret"),
+        ({"preset": "vllm"}, "http://127.0.0.1:8000/v1", "EMPTY"),
+        ({"preset": "sglang"}, "http://127.0.0.1:30000/v1", "EMPTY"),
+        ({"preset": "ollama"}, "http://127.0.0.1:11434/v1", "EMPTY"),
+        ({"preset": "vllm", "base_url": "https://gpu.example.org/v1"}, "https://gpu.example.org/v1", "EMPTY"),
+        ({"base_url": "http://10.0.0.7:8000/v1"}, "http://10.0.0.7:8000/v1", "EMPTY"),
+        ({"base_url": "https://other.example.org/v1"}, "https://other.example.org/v1", "sk-openai-secret"),
+    ],
+)  # fmt: skip
+def test_places_and_keys(values: dict[str, Any], url: str, key: str) -> None:
+    found = endpoint(**values)
+    assert (found.base_url, found.key) == (url, key)
+
+
+def test_the_environment_names_the_place_unless_settings_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9999/v1/")
+    assert endpoint().base_url == "http://127.0.0.1:9999/v1"
+    assert endpoint(base_url="http://127.0.0.1:8/v1").base_url == "http://127.0.0.1:8/v1"
+    assert endpoint(preset="deepseek").base_url == "https://api.deepseek.com"
+
+
+def test_a_local_server_gets_the_key_that_is_named_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_KEY", "token-7")
+    assert endpoint(preset="vllm", api_key_env="VLLM_KEY").key == "token-7"
+
+
+@pytest.mark.parametrize(
+    ("values", "model", "words"),
+    [
+        ({"preset": "nobody"}, "m", "unknown preset"),
+        ({}, None, "--model"),
+        ({"base_url": "127.0.0.1:8000"}, "m", "no base URL"),
+        ({"base_url": "ftp://host/v1"}, "m", "no base URL"),
+        ({"base_url": "https://me:secret@host.example/v1"}, "m", "more than a place"),
+        ({"base_url": "https://host.example/v1?api-key=secret"}, "m", "more than a place"),
+        ({"api_key_env": "MISSING_KEY"}, "m", "MISSING_KEY"),
+        ({"preset": "vllm", "api_key_env": "MISSING_KEY"}, "m", "MISSING_KEY"),
+        ({"preset": "deepseek"}, "deepseek-chat", "deepseek-flash"),
+        ({"base_url": "https://api.deepseek.com"}, "deepseek-reasoner", "deepseek-v4-pro"),
+    ],
+)
+def test_what_a_person_can_mend(values: dict[str, Any], model: str | None, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        endpoint(model, **values)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(UsageError, match="set OPENAI_API_KEY"):
+        endpoint()
+
+
+def test_the_key_does_not_show() -> None:
+    assert "secret" not in repr(endpoint())
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("http://localhost:1/v1", True),
+        ("http://[::1]:1/v1", True),
+        ("http://192.168.1.5/v1", True),
+        ("http://vllm:8000/v1", True),
+        ("http://box.local/v1", True),
+        ("https://api.openai.com/v1", False),
+        ("http://8.8.8.8/v1", False),
+    ],
+)
+def test_local_places(url: str, local: bool) -> None:
+    assert is_local(url) == local
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://Host.Example/v1/", "https://host.example/v1"),
+        ("https://user:secret@host.example/v1", "https://host.example/v1"),
+        ("https://host.example/v1?api-key=secret#x", "https://host.example/v1"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+    ],
+)
+def test_urls_are_stored_without_credentials(url: str, kept: str) -> None:
+    assert normal_url(url) == kept
+
+
+def test_the_name_of_the_token_limit_is_the_endpoints() -> None:
+    assert sent()["max_completion_tokens"] == 4096
+    assert "max_tokens" not in sent()
+    assert sent(preset="deepseek")["max_tokens"] == 4096
+    assert sent(preset="vllm", max_tokens_field="max_new")["max_new"] == 4096
+    assert "max_tokens" not in sent(preset="vllm", max_tokens=None)
+
+
+def test_thinking_is_switched_explicitly() -> None:
+    assert sent(preset="deepseek")["thinking"] == {"type": "disabled"}
+    on = {"thinking": {"type": "enabled"}}
+    assert sent(preset="deepseek", extra_body=on)["thinking"] == {"type": "enabled"}
+
+
+def test_none_leaves_a_field_out() -> None:
+    body = sent(temperature=None, extra_body={"seed": None, "top_k": 5})
+    assert "temperature" not in body
+    assert "seed" not in body
+    assert body["top_k"] == 5
+    assert "n" not in body
+
+
+def test_seeds_fit_32_signed_bits() -> None:
+    assert 0 <= sent(seed=3)["seed"] < 2**31
+    assert sent(seed=3)["seed"] != sent(seed=4)["seed"]
+
+
+def test_the_identity_holds_what_shapes_the_answer() -> None:
+    values: dict[str, Any] = {"preset": "deepseek", "temperature": 0.2, "top_p": 0.9}
+    settings = RunSettings(**values, extra_body={"stop": ["x"]})
+    assert parameters(settings, resolve(settings, "m")) == {
+        "temperature": 0.2, "top_p": 0.9, "max_tokens": 4096,
+        "thinking": {"type": "disabled"}, "stop": ["x"],
+    }  # fmt: skip
+
+
+def test_servers_that_queue_have_a_fixed_limit() -> None:
+    assert endpoint(preset="vllm").fixed
+    assert not endpoint().fixed
+    assert endpoint(fixed_connections=True).fixed

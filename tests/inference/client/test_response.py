@@ -1,0 +1,204 @@
+"""Bodies of chat completions: what is an answer, what is a fault, and what was thought."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annoy_store.inference.client.errors import Fault
+from annoy_store.inference.client.response import read_answer, split_reasoning
+from annoy_store.inference.client.usage import NO_TOKENS, Tokens, read_tokens
+from annoy_store.interfaces import Answer
+
+
+def body(content: Any = "four", finish: Any = "stop", **message: Any) -> bytes:
+    choice = {"message": {"role": "assistant", "content": content, **message}}
+    usage = {"prompt_tokens": 8, "completion_tokens": 5}
+    completion = {"model": "m", "choices": [{**choice, "finish_reason": finish}], "usage": usage}
+    return json.dumps(completion).encode()
+
+
+def test_a_plain_answer() -> None:
+    answer, tokens = read_answer(body())
+    assert (answer.text, answer.finish_reason, answer.model) == ("four", "stop", "m")
+    assert answer.reasoning is None
+    assert tokens == Tokens(prompt=8, completion=5)
+
+
+@pytest.mark.parametrize("blanks", [b"\n\n\n", b"\r\n  \n", b" "])
+def test_blank_lines_before_the_answer_do_no_harm(blanks: bytes) -> None:
+    assert read_answer(blanks + body())[0].text == "four"
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"", "bad_body"),
+        (b"   ", "bad_body"),
+        (b"[1]", "bad_body"),
+        (b"null", "bad_body"),
+        (b'"text"', "bad_body"),
+        (body()[:-9], "bad_body"),
+        (b"<!DOCTYPE html><html></html>", "html"),
+        (b"\xff\xfe\x00", "bad_body"),
+        (b"{}", "no_choices"),
+        (b'{"choices": null}', "no_choices"),
+        (b'{"choices": []}', "no_choices"),
+        (b'{"choices": [null]}', "no_choices"),
+        (b'{"choices": [{}]}', "no_choices"),
+        (b'{"choices": [{"message": null}]}', "no_choices"),
+        (b'{"error": {"message": "upstream", "code": 502}}', "http_502"),
+        (b'{"error": "upstream"}', "http_500"),
+        (body(None), "empty"),
+        (body(""), "empty"),
+        (body(" \n\t "), "empty"),
+        (body(None, "tool_calls"), "empty"),
+        (body("<think>only thought</think>\n"), "empty"),
+        (body(finish="insufficient_system_resource"), "no_resource"),
+    ],
+)
+def test_what_is_no_answer_is_tried_again(content: bytes, name: str) -> None:
+    with pytest.raises(Fault) as caught:
+        read_answer(content)
+    assert caught.value.name == name
+    assert caught.value.kind == "retry"
+
+
+def test_an_envelope_may_carry_a_refusal_for_everybody() -> None:
+    with pytest.raises(Fault) as caught:
+        read_answer(b'{"error": {"message": "no money", "code": 402}}')
+    assert caught.value.kind == "stop"
+
+
+def test_a_fault_tells_what_was_paid() -> None:
+    with pytest.raises(Fault) as caught:
+        read_answer(body(""))
+    assert caught.value.tokens == Tokens(prompt=8, completion=5)
+    assert caught.value.model == "m"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (body("", "content_filter"), "content_filter"),
+        (body("half a", "content_filter"), "content_filter"),
+        (body(None, refusal="I cannot help with that"), "refused"),
+    ],
+)
+def test_unwanted_prompts_are_rejected(content: bytes, reason: str) -> None:
+    with pytest.raises(Fault) as caught:
+        read_answer(content)
+    assert (caught.value.kind, caught.value.name) == ("rejected", reason)
+
+
+@pytest.mark.parametrize("text", ["half an ans", "", "<think>half a thou"])
+def test_a_truncated_answer_is_kept(text: str) -> None:
+    answer, _ = read_answer(body(text, "length"))
+    assert answer.finish_reason == "length"
+    assert answer.text in (text, "")
+
+
+@pytest.mark.parametrize(
+    ("finish", "kept"), [("mystery", "mystery"), (None, "unknown"), (7, "unknown")]
+)
+def test_an_odd_finish_reason_is_kept(finish: Any, kept: str) -> None:
+    assert read_answer(body(finish=finish))[0].finish_reason == kept
+
+
+def test_parts_are_joined() -> None:
+    parts = [{"type": "text", "text": "fo"}, {"type": "image"}, {"type": "text", "text": "ur"}]
+    assert read_answer(body(parts))[0].text == "four"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"reasoning": "two and two"},
+        {"reasoning_content": "two and two"},
+        {"reasoning_details": [{"type": "reasoning.text", "text": "two and two"}]},
+        {"reasoning_details": [{"type": "reasoning.summary", "summary": "two and two"}]},
+    ],
+)
+def test_reasoning_comes_under_many_names(more: dict[str, Any]) -> None:
+    answer, _ = read_answer(body("four", **more))
+    assert (answer.text, answer.reasoning) == ("four", "two and two")
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "reasoning"),
+    [
+        ("four", "four", None),
+        ("<think>\nhm\n</think>\n\nfour", "four", "hm"),
+        ("  \n<think>hm</think>four", "four", "hm"),
+        ("hm\n</think>\nfour", "four", "hm"),
+        ("<think>never ends", "", "never ends"),
+        ("the tag <think>x</think> is odd", "the tag <think>x</think> is odd", None),
+        ("<think></think>four", "four", ""),
+    ],
+)
+def test_think_blocks(text: str, answer: str, reasoning: str | None) -> None:
+    assert split_reasoning(text) == (answer, reasoning)
+
+
+def test_half_a_surrogate_pair_is_an_answer() -> None:
+    content = body("XY").replace(b"XY", b"a\\ud800b\\u0000c")
+    assert read_answer(content)[0].text == "a\ufffdb\ufffdc"
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        (None, NO_TOKENS),
+        ([], NO_TOKENS),
+        ({"prompt_tokens": "8", "completion_tokens": -1}, NO_TOKENS),
+        ({"prompt_tokens": True}, NO_TOKENS),
+        ({"prompt_tokens": 9, "prompt_cache_hit_tokens": 4}, Tokens(prompt=9, cached=4)),
+        (
+            {
+                "prompt_tokens": 9,
+                "prompt_tokens_details": {"cached_tokens": 3},
+                "prompt_cache_hit_tokens": 4,
+                "completion_tokens": 7,
+                "completion_tokens_details": {"reasoning_tokens": 2},
+            },
+            Tokens(9, 3, 7, 2),
+        ),
+        ({"prompt_tokens_details": None, "completion_tokens_details": 5}, NO_TOKENS),
+    ],
+)
+def test_usage(usage: object, tokens: Tokens) -> None:
+    assert read_tokens(usage) == tokens
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(["choices", "message", "content", "error", "code", "usage", "refusal",
+                         "finish_reason", "model", "text", "reasoning_details"]), inner, max_size=4),
+    max_leaves=20,
+)  # fmt: skip
+
+
+def outcome(content: bytes) -> Answer | Fault:
+    try:
+        return read_answer(content)[0]
+    except Fault as fault:
+        return fault
+
+
+@given(JSON)
+def test_any_json_is_an_answer_or_a_fault(value: Any) -> None:
+    found = outcome(json.dumps(value).encode())
+    if isinstance(found, Fault):
+        assert found.name
+    else:
+        assert found.text.strip() or found.finish_reason == "length"
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_an_answer_or_a_fault(content: bytes) -> None:
+    assert isinstance(outcome(content), Fault)

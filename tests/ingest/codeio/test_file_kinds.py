@@ -1,0 +1,88 @@
+"""What is refused is named: every file, by its place below what was given, with a reason of its own."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+from annoy_store.db.engine import Store
+from tests.support.codeio_rows import RAW, function, lines, take
+
+
+def folder(tmp_path: Path, *names: str) -> Path:
+    for name in names:
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+    return tmp_path / "data"
+
+
+def test_files_of_one_name_are_told_apart(sqlite_store: Store, tmp_path: Path) -> None:
+    data = folder(tmp_path, "train/data.jsonl", "test/data.jsonl")
+    lines(data / "train/data.jsonl", [function(), "{"])
+    lines(data / "test/data.jsonl", [{"content": RAW}, [1], {"content": 3}])
+    done = take(sqlite_store, data)
+    assert done.files == {"train/data.jsonl": "samples", "test/data.jsonl": "raw"}
+    assert done.examples["broken_json"][0].startswith("train/data.jsonl line 2: ")
+    assert done.examples["not_object"][0].startswith("test/data.jsonl line 2: ")
+    assert done.examples["not_text"][0].startswith("test/data.jsonl line 3: ")
+    both = data / "train/data.jsonl", data / "test/data.jsonl"
+    assert list(take(sqlite_store, *both).files) == [str(both[1]), str(both[0])]
+
+
+def test_every_refused_file_is_named_and_twenty_places_of_rows(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    data = folder(tmp_path, "a.json", "deep/b.json")
+    lines(data / "a.json", [{"q": 1}])
+    lines(data / "deep/b.json", [{"q": 1}])
+    lines(data / "c.jsonl", [function(), *([1] * 30)])
+    done = take(sqlite_store, data)
+    assert [e.partition(": ")[0] for e in done.examples["unknown_kind"]] == [
+        "a.json",
+        "deep/b.json",
+    ]
+    assert done.refused["not_object"] == 30
+    told = [e.partition(": ")[0] for e in done.examples["not_object"]]
+    assert told == [f"c.jsonl line {n}" for n in range(2, 22)]
+
+
+def test_empty_and_broken_files_have_reasons_of_their_own(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    data = folder(tmp_path, "x")
+    lines(data / "good.jsonl", [function()])
+    (data / "empty.jsonl").write_bytes(b"")
+    (data / "blank.csv").write_bytes(b"\n")
+    (data / "none.parquet").write_bytes(b"PAR1 and no more")
+    (data / "notgz.jsonl.gz").write_bytes(b"plain text")
+    packed = bytearray(gzip.compress(json.dumps(function()).encode() * 50))
+    packed[30:60] = bytes(30)
+    (data / "torn.jsonl.gz").write_bytes(packed)
+    (data / "text.jsonl").write_text("some words\nand more\n")
+    done = take(sqlite_store, data)
+    empty = [e.partition(": ")[0] for e in done.examples["empty_file"]]
+    assert empty == ["blank.csv", "empty.jsonl"]
+    assert [e.partition(": ")[0] for e in done.errors] == [
+        "none.parquet", "notgz.jsonl.gz", "torn.jsonl.gz"
+    ]  # fmt: skip
+    assert "broken Parquet" in done.errors[0]
+    assert done.examples["broken_json"][0].startswith("text.jsonl line 1: broken JSON")
+    assert "unknown_kind" not in done.refused
+    assert done.rows == {"samples": 1}
+
+
+def test_a_wrong_row_of_raw_code_gets_no_advice_that_there_is_not(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    done = take(sqlite_store, lines(tmp_path / "raw.jsonl", [{"content": RAW}, {"text": RAW}]))
+    assert done.refused == {"wrong_kind": 1}
+    assert "--column" not in done.examples["wrong_kind"][0]
+    assert done.examples["wrong_kind"][0].startswith("raw.jsonl line 2: a row of raw has content")
+
+
+def test_hidden_files_are_left_out_like_hidden_folders(sqlite_store: Store, tmp_path: Path) -> None:
+    data = folder(tmp_path, ".git/x.jsonl")
+    lines(data / "a.jsonl", [function()])
+    lines(data / ".hidden.jsonl", [function("def main_solution(x): return x")])
+    lines(data / ".git/x.jsonl", [function("def main_solution(x): return -x")])
+    assert take(sqlite_store, data).files == {"a.jsonl": "samples"}

@@ -1,0 +1,540 @@
+"""Files of the scripts, taken over: each kind, its lineage, its faults, twice, and what follows."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annoy_store.config import RunSettings
+from annoy_store.db.engine import Store
+from annoy_store.errors import UsageError
+from annoy_store.ingest.codeio.file_kinds import KINDS, kind_of
+from annoy_store.ingest.codeio.questions import given_value, is_given, read_question
+from annoy_store.interfaces import New
+from annoy_store.prompts.template import load
+from annoy_store.worker.run import run
+from tests.stages.conftest import run_stage, sandbox  # noqa: F401
+from tests.support.codeio_rows import (
+    IO,
+    PROBLEM,
+    RAW,
+    SECTIONS,
+    TRIPLE,
+    ask,
+    everything,
+    function,
+    lines,
+    predicted,
+    says,
+    script_prompt,
+    take,
+    user,
+)
+from tests.support.factories import DOUBLE, GENERATOR, asked
+
+# Kinds ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ({"blob_id": "b", "repo_name": "r", "path": "p", "content": "x = 1"}, "raw"),
+        ({"messages": [user("q")], "index": 0, "output": "a", "model": "m"}, "transform"),
+        (function(category=None, meta={"msgidx": 3}), "samples"),
+        (predicted("o", 0, {"x": 1}, None), "predictions"),
+        (predicted("o", 0, {"x": 1}, "a", res={"status": "success"}), "predictions"),
+        (predicted("i", 0, 2, "a", original_id=7), "revisions"),
+        ({"prompt": "q", "turn_1": "a", "feedback_1": "f", "turn_2": None}, "chains"),
+        ({"custom_id": "c", "response": {"body": {}}, "error": None}, "batch-output"),
+        ({"custom_id": "c", "body": {"messages": []}, "method": "POST"}, "batch-input"),
+        ({"messages": [user("q"), says("a")]}, "messages"),
+        ({"question": "q"}, None),
+        (["content"], None),
+    ],
+)
+def test_a_row_tells_its_kind(row: Any, name: str | None) -> None:
+    kind = kind_of(row)
+    assert (kind and kind.name) == name
+
+
+def test_every_kind_can_be_told_from_its_own_needs() -> None:
+    for kind in KINDS.values():
+        told = kind_of(dict.fromkeys(kind.needs, "x"))
+        assert told is not None
+        assert told.needs == kind.needs
+
+
+# Questions -----------------------------------------------------------------------------------
+
+values = st.dictionaries(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=12)
+        | st.floats(allow_nan=False, allow_infinity=False),
+        lambda inner: st.lists(inner, max_size=3),
+        max_leaves=5,
+    ),
+    max_size=4,
+)  # fmt: skip
+
+
+@given(values)
+def test_a_script_question_gives_back_what_went_in(value: dict[str, Any]) -> None:
+    text = json.dumps(value)
+    question = read_question([user(script_prompt("input", value))])
+    assert question is not None
+    assert (question.kind, question.problem, question.io) == ("predict_output", PROBLEM, IO)
+    assert question.code == DOUBLE
+    assert is_given(question, text)
+    found = given_value(question)
+    assert found is not None
+    assert found.value == json.loads(text)
+
+
+def test_an_output_printed_bare_is_a_string() -> None:
+    question = read_question([user(script_prompt("output", "a b, c"))])
+    assert question is not None
+    assert is_given(question, '"a b, c"')
+    found = given_value(question)
+    assert found is not None
+    assert found.value == "a b, c"
+
+
+def test_our_own_questions_are_understood() -> None:
+    words = {"problem": PROBLEM, "io": IO, "code": DOUBLE}
+    for kind, given_, value in (
+        ("predict_output", "input", '{"x":1}'),
+        ("predict_input", "output", "2"),
+    ):
+        question = read_question(load(kind).words(**words, **{given_: value}))
+        assert question is not None
+        assert (question.kind, question.value, question.code) == (kind, value, DOUBLE)
+    raw = read_question(load("transform").words(code=RAW))
+    assert raw is not None
+    assert (raw.kind, raw.code) == ("transform", RAW)
+    assert read_question([user("What is love?")]) is None
+
+
+# Functions -----------------------------------------------------------------------------------
+
+
+def test_functions_come_with_their_pairs_and_places(store: Store, tmp_path: Path) -> None:
+    ios = [
+        {"input": {"x": 1}, "output": 2},
+        {"input": {"x": float("nan")}, "output": 0},
+        {"input": {"x": 1}, "output": 5},
+        {"input": {"x": 10**30}, "output": 2 * 10**30},
+        {"input": [1], "output": 2},
+        {"input": '{"x": 7}', "output": '"text"'},
+    ]
+    done = take(store, lines(tmp_path / "parsed.jsonl", [function(ios=ios, source="edu")]))
+    assert done.refused == {"pair_not_json": 1, "two_outputs": 1, "bad_pair": 1}
+    assert "line 1: pair 1 is not JSON" in done.examples["pair_not_json"][0]
+    pairs = ask(store, "SELECT position, input, output FROM io_pairs ORDER BY position")
+    big = 10**30
+    assert pairs == [
+        (0, '{"x":1}', "2"), (3, f'{{"x":{big}}}', str(2 * big)), (5, '{"x":7}', '"text"'),
+    ]  # fmt: skip
+    assert ask(store, "SELECT origin, response_id, source_id FROM sample_origins") == [
+        ("edu", None, None)
+    ]
+
+
+def test_importing_twice_adds_nothing(store: Store, tmp_path: Path) -> None:
+    folder = everything(tmp_path)
+    first = take(store, folder)
+    assert not first.errors
+    again = take(store, folder)
+    assert not any(again.new.values()), again.new
+    assert again.rows == first.rows
+    assert again.known == again.rows - Counter({"batch-input": 1})
+
+
+def test_a_function_is_found_again_in_the_raw_file_and_the_answer(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    take(sqlite_store, everything(tmp_path))
+    origin = ask(
+        sqlite_store,
+        "SELECT o.repo, r.text, t.model FROM sample_origins s "
+        "JOIN origins o ON o.source_id = s.source_id JOIN responses r ON r.id = s.response_id "
+        "JOIN teachers t ON t.id = r.teacher_id WHERE t.backend = 'imported'",
+    )
+    assert origin == [("team/shop", SECTIONS, "m1")]
+
+
+def test_a_function_without_answers_finds_its_raw_file_by_blob(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    raw = lines(tmp_path / "raw.jsonl", [{"content": RAW, "blob_id": "b1", "repo_name": "r"}])
+    parsed = lines(tmp_path / "parsed.jsonl", [function(meta={"blob_id": "b1", "msgidx": 4})])
+    take(sqlite_store, parsed, raw)
+    assert ask(sqlite_store, "SELECT source_id FROM sample_origins") == [(1,)]
+    assert ask(sqlite_store, "SELECT stage, state, reason FROM jobs") == [
+        ("transform", "done", "imported")
+    ]
+
+
+# Everything in one folder --------------------------------------------------------------------
+
+
+def test_all_kinds_in_one_folder_become_chains(store: Store, tmp_path: Path) -> None:
+    done = take(store, everything(tmp_path))
+    assert done.refused == {}
+    assert done.left == {}
+    assert done.rows == {
+        "raw": 1, "transform": 1, "samples": 1, "predictions": 3, "revisions": 1, "chains": 2,
+        "batch-input": 1, "batch-output": 1, "messages": 1,
+    }  # fmt: skip
+    assert (done.new["samples"], done.new["io_pairs"], done.new["sources"]) == (1, 3, 1)
+    assert (done.new["responses"], done.new["turns"], done.new["verdicts"]) == (7, 7, 4)
+    chains = ask(
+        store,
+        "SELECT a.kind, p.position, a.number, i.status, i.checker FROM v_answers a "
+        "JOIN io_pairs p ON p.id = a.io_pair_id LEFT JOIN verdicts i "
+        "ON i.response_id = a.response_id ORDER BY 1, 2, 3",
+    )
+    assert chains == [
+        ("predict_input", 0, 1, "correct", "imported"),
+        ("predict_input", 1, 1, None, None),
+        ("predict_output", 0, 1, "correct", "imported"),
+        ("predict_output", 1, 1, "wrong", "imported"),
+        ("predict_output", 1, 2, "correct", "imported"),
+        ("predict_output", 2, 1, None, None),
+    ]
+    linked = ask(
+        store,
+        "SELECT f.text FROM turns t JOIN responses f ON f.id = t.chain_response_id "
+        "AND f.id = t.revises_response_id WHERE t.number = 2",
+    )
+    assert linked == [('So {"output": 9}',)]
+
+
+def test_what_files_bring_done_is_not_done_again(store: Store, tmp_path: Path) -> None:
+    take(store, everything(tmp_path))
+    jobs = ask(store, "SELECT stage, state, count(*) FROM jobs GROUP BY 1, 2 ORDER BY 1")
+    assert jobs == [("parse", "done", 1), ("predict", "done", 2), ("transform", "done", 1)]
+    funnel = ask(store, "SELECT stage, state, jobs FROM v_funnel ORDER BY 1")
+    assert [(s, t, int(n)) for s, t, n in funnel] == jobs
+
+
+def test_ours_judge_beside_the_imported_verdicts(
+    sqlite_store: Store, tmp_path: Path, run_stage: Any  # noqa: F811
+) -> None:  # fmt: skip
+    take(sqlite_store, everything(tmp_path))
+    assert [o.state for o in run_stage("generate")] == ["done"]
+    run_stage("verify")
+    ours = ask(
+        sqlite_store,
+        "SELECT i.status, v.status FROM verdicts i JOIN v_current_verdicts v "
+        "ON v.response_id = i.response_id WHERE i.checker = 'imported' ORDER BY i.id",
+    )
+    assert len(ours) == 4
+    assert all(theirs == mine for theirs, mine in ours)
+    assert run_stage("complete") == []
+    assert run_stage("revise") == []
+
+
+# Pairs and execution -------------------------------------------------------------------------
+
+
+def test_imported_pairs_are_run_and_damaged_ones_marked(
+    sqlite_store: Store, tmp_path: Path, run_stage: Any  # noqa: F811
+) -> None:  # fmt: skip
+    mutates = "def main_solution(v):\n    v.append(1)\n    return len(v)"
+    clock = "import random\n\ndef main_solution(x):\n    return x + random.random()"
+    rows = [
+        function(),
+        function(mutates, [{"input": {"v": [0, 1]}, "output": 2}, {"input": {"v": []}, "output": 1}]),
+        function(clock, [{"input": {"x": 1}, "output": 1.5}]),
+        function("import nothere\n" + TRIPLE, [{"input": {"x": 1}, "output": 3}]),
+        function(TRIPLE, []),
+    ]  # fmt: skip
+    take(sqlite_store, lines(tmp_path / "parsed.jsonl", rows))
+    ended = [(o.state, o.reason) for o in run_stage("generate")]
+    assert sorted(ended, key=str) == [
+        ("done", None), ("done", None), ("rejected", "missing_module:nothere"),
+        ("rejected", "no_pairs"), ("rejected", "unstable"),
+    ]  # fmt: skip
+    found = ask(
+        sqlite_store,
+        "SELECT s.refcode, p.position, p.status FROM v_current_pairs p "
+        "JOIN samples s ON s.id = p.sample_id",
+    )
+    assert sorted(found) == sorted([
+        (DOUBLE, 0, "stable"), (DOUBLE, 1, "stable"), (DOUBLE, 2, "stable"),
+        (mutates, 0, "wrong_output"), (mutates, 1, "stable"), (clock, 0, "unstable"),
+        ("import nothere\n" + TRIPLE, 0, "missing_module"),
+    ])  # fmt: skip
+    predicted_ = run_stage("predict")
+    assert len(predicted_) == 4
+    asked_ = ask(sqlite_store, "SELECT count(*) FROM calls")
+    assert asked_ == [(8,)]
+
+
+def test_a_right_answer_makes_the_pair_that_no_file_told(
+    sqlite_store: Store, tmp_path: Path, run_stage: Any  # noqa: F811
+) -> None:  # fmt: skip
+    rows = [
+        {"prompt": script_prompt("input", {"x": 4}), "turn_1": '{"output": 8}',
+         "feedback_1": "Success", "turn_2": None, "feedback_2": None},
+        {"prompt": script_prompt("output", 10), "turn_1": '{"input": {"x": 5}}',
+         "feedback_1": "Feasible input!"},
+        {"prompt": script_prompt("input", {"x": 6}), "turn_1": "no idea",
+         "feedback_1": "Fail to extract an answer", "turn_2": '{"output": 13}',
+         "feedback_2": "[Mismatch] wrong"},
+    ]  # fmt: skip
+    done = take(sqlite_store, lines(tmp_path / "final.jsonl", rows))
+    assert done.left == {"no_pair": 2}
+    assert ask(sqlite_store, "SELECT position, input, output FROM io_pairs ORDER BY 1") == [
+        (0, '{"x":4}', "8"), (1, '{"x":5}', "10"),
+    ]  # fmt: skip
+    statuses = ask(sqlite_store, "SELECT status FROM verdicts ORDER BY id")
+    assert sorted(s for (s,) in statuses) == ["correct", "correct", "no_answer", "wrong"]
+    assert [o.state for o in run_stage("generate")] == ["done"]
+    assert [s for (s,) in ask(sqlite_store, "SELECT status FROM v_current_pairs")] == ["stable"] * 2
+
+
+# Answers and planned calls -------------------------------------------------------------------
+
+
+def test_an_answer_for_a_planned_call_makes_its_job_harmless(
+    sqlite_store: Store, tmp_path: Path, run_stage: Any  # noqa: F811
+) -> None:  # fmt: skip
+    parsed = lines(tmp_path / "parsed.jsonl", [function(ios=[{"input": {"x": 1}, "output": 2}])])
+    take(sqlite_store, parsed)
+    run_stage("generate")
+    run_stage("predict")
+    run_stage("verify")  # plans what is pending
+    pending = "SELECT count(*) FROM jobs WHERE stage = 'complete' AND state = 'pending'"
+    assert ask(sqlite_store, pending) == [(2,)]
+    questions = ask(
+        sqlite_store,
+        "SELECT p.messages FROM prompts p JOIN turns t ON t.prompt_id = p.id "
+        "WHERE t.kind = 'predict_output'",
+    )
+    chat = {"messages": [*json.loads(questions[0][0]), says('{"output": 2}')], "model": "m3"}
+    done = take(sqlite_store, lines(tmp_path / "chat.jsonl", [chat]))
+    assert (done.new["calls"], done.new["turns"], done.new["responses"]) == (0, 0, 1)
+    lines(tmp_path / "recorded.jsonl", [])
+    flags = {"teacher": "replay", "replay": str(tmp_path / "recorded.jsonl")}
+    run(sqlite_store, RunSettings.layered({}, flags), ["complete", "verify"])
+    ended = "SELECT state, reason FROM jobs WHERE stage = 'complete' ORDER BY reason"
+    assert ask(sqlite_store, ended) == [("rejected", "not_recorded"), ("rejected", "not_wanted")]
+    assert ask(sqlite_store, "SELECT status FROM v_current_verdicts") == [("correct",)]
+    assert ask(sqlite_store, "SELECT text FROM responses") == [('{"output": 2}',)]
+
+
+def test_imported_functions_go_on_with_recorded_answers(
+    sqlite_store: Store, tmp_path: Path, data: Path
+) -> None:
+    told = _lines(data / "recorded_predict.jsonl")
+    blobs = {record["blob_id"] for record in told}
+    rows = [r for r in _lines(data / "parsed.jsonl") if r["meta"]["blob_id"] in blobs]
+    take(sqlite_store, lines(tmp_path / "parsed.jsonl", rows))
+    flags = {"teacher": "replay", "replay": str(lines(tmp_path / "recorded.jsonl", []))}
+    run(sqlite_store, RunSettings.layered({}, flags), ["generate", "predict"])
+    asked_now = ask(
+        sqlite_store,
+        "SELECT s.refcode, t.kind, p.input, p.output, q.messages FROM turns t "
+        "JOIN io_pairs p ON p.id = t.io_pair_id JOIN samples s ON s.id = p.sample_id "
+        "JOIN prompts q ON q.id = t.prompt_id",
+    )
+    prompts = {
+        (code, kind.removeprefix("predict_"), *map(json.dumps, map(json.loads, pair))): messages
+        for code, kind, *pair, messages in asked_now
+    }
+    recorded = []
+    for record in told:
+        row = next(r for r in rows if r["meta"]["blob_id"] == record["blob_id"])
+        pair = row["ios"][record["pair"]]
+        texts = json.dumps(pair["input"]), json.dumps(pair["output"])
+        messages = prompts.get((row["refcode"], record["direction"], *texts))
+        if messages:
+            recorded.append({"messages": json.loads(messages), "response": record["response"]})
+    lines(tmp_path / "recorded.jsonl", recorded)
+    done = run(sqlite_store, RunSettings.layered({}, flags))
+    assert done.failed == 0
+    verdicts = dict(
+        ask(sqlite_store, "SELECT status, COUNT(*) FROM v_current_verdicts GROUP BY status")
+    )
+    assert sum(verdicts.values()) == len(recorded) > 30
+    assert verdicts["correct"] > 20
+    assert ask(sqlite_store, "SELECT COUNT(*) FROM turns WHERE number > 1")[0][0] == (
+        sum(verdicts.values()) - verdicts["correct"]
+    )
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_another_answer_to_the_same_prompt_is_the_next_sample(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    rows = [predicted("o", 0, {"x": 1}, f'{{"output": {n}}}') for n in (2, 3, 2)]
+    done = take(sqlite_store, lines(tmp_path / "gens.jsonl", rows))
+    assert (done.new["prompts"], done.new["calls"], done.new["responses"]) == (1, 2, 2)
+    assert done.known["predictions"] == 1
+    assert ask(sqlite_store, "SELECT sample_no, text FROM responses r JOIN calls c ON c.id = call_id ORDER BY 1") == [
+        (0, '{"output": 2}'), (1, '{"output": 3}'),
+    ]  # fmt: skip
+
+
+def test_unanswered_questions_are_left_to_the_stages(sqlite_store: Store, tmp_path: Path) -> None:
+    rows = [predicted("o", 0, {"x": 1}, None), predicted("i", 0, 2, None)]
+    raw = {"messages": [user(f"x\n[Code Start]\n{RAW}\n[Code End]")]}
+    done = take(sqlite_store, lines(tmp_path / "a.jsonl", rows), lines(tmp_path / "b.jsonl", [raw]))
+    assert done.left == {"predict": 2, "transform": 1}
+    assert ask(sqlite_store, "SELECT count(*) FROM calls") == [(0,)]
+    assert ask(sqlite_store, "SELECT content FROM sources") == [(RAW,)]
+
+
+def test_answers_of_unknown_form_are_kept(sqlite_store: Store, tmp_path: Path) -> None:
+    rows = [
+        {"messages": [user("What is love?"), says("A word.")]},
+        {"messages": [user("Rewrite this."), ], "index": 0, "output": SECTIONS, "model": "m"},
+    ]  # fmt: skip
+    done = take(
+        sqlite_store, lines(tmp_path / "a.jsonl", rows[:1]), lines(tmp_path / "b.jsonl", rows[1:])
+    )
+    assert done.left == {"no_question": 1}
+    assert ask(sqlite_store, "SELECT count(*) FROM responses") == [(2,)]
+    assert ask(sqlite_store, "SELECT input_generator, o.origin, o.response_id IS NOT NULL FROM samples s JOIN sample_origins o ON o.sample_id = s.id") == [
+        (GENERATOR.strip(), "b.jsonl", 1)
+    ]  # fmt: skip
+
+
+# Faults --------------------------------------------------------------------------------------
+
+
+def test_every_fault_is_told_with_its_line_and_the_rest_goes_on(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    lines(folder / "parsed.jsonl", [function(), '{"broken": ', [1], {"content": "x = 1"}])
+    lines(folder / "other.json", [{"unknown": 1}])
+    strange = predicted("o", 0, {"x": 1}, "a")
+    strange["messages"] = [user("Guess, without any code, what this gives.")]
+    lines(folder / "gens.jsonl", [strange, {**strange, "messages": "text"}])
+    lines(folder / "out.jsonl", [{"custom_id": "q9", "response": {"body": {}}}])
+    with gzip.open(folder / "torn.jsonl.gz", "wb") as torn:
+        torn.write(
+            "".join(json.dumps(function(DOUBLE + f"# {n}")) + "\n" for n in range(400)).encode()
+        )
+    whole = (folder / "torn.jsonl.gz").read_bytes()
+    (folder / "torn.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    done = take(sqlite_store, folder)
+    assert done.examples["broken_json"][0].startswith("parsed.jsonl line 2: broken JSON")
+    assert done.examples["not_object"] == [
+        "parsed.jsonl line 3: a row is a JSON object, this is list"
+    ]
+    assert "parsed.jsonl line 4: a row of samples has" in done.examples["wrong_kind"][0]
+    assert done.examples["wrong_kind"][0].endswith("it looks like one of raw")
+    assert done.examples["unknown_kind"][0].startswith("other.json: ")
+    assert done.refused["no_partner"] == 2
+    assert done.examples["bad_messages"][0].startswith("gens.jsonl line 2: ")
+    assert done.errors == [e for e in done.errors if e.startswith("torn.jsonl.gz: cannot be read")]
+    assert len(done.errors) == 1
+    assert done.rows["samples"] > 1
+
+
+def test_a_row_number_is_believed_only_where_the_problem_stands_in_the_question(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    parsed = lines(tmp_path / "parsed.jsonl", [function(), function(TRIPLE)])
+    row = {"itemid": 1, "ioid": 0, "io_pred": "o", "output": '{"output": 3}'}
+    known = {**row, "messages": [user(f"My own words.\n{PROBLEM}\nGo on.")]}
+    strange = {**row, "messages": [user("My own words about something else.")]}
+    done = take(sqlite_store, parsed, lines(tmp_path / "gens.jsonl", [known, strange]))
+    assert done.refused == {"no_partner": 1}
+    assert "gens.jsonl line 2: it asks about row 1" in done.examples["no_partner"][0]
+    assert ask(sqlite_store, "SELECT s.refcode, p.position FROM turns t JOIN io_pairs p ON p.id = t.io_pair_id JOIN samples s ON s.id = p.sample_id") == [
+        (TRIPLE, 0)
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_is_refused_at_once(sqlite_store: Store, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        take(sqlite_store, tmp_path / "nothing.jsonl")
+    with pytest.raises(UsageError, match="unknown kind 'x'"):
+        take(sqlite_store, tmp_path, kind="x")
+    with pytest.raises(UsageError, match="no data file"):
+        take(sqlite_store, tmp_path)
+    alone = take(sqlite_store, lines(tmp_path / "a.jsonl", [{"q": 1}]))
+    assert alone.errors
+    assert "name one with --kind" in alone.errors[0]
+
+
+def test_tables_hold_functions_too(sqlite_store: Store, tmp_path: Path) -> None:
+    import csv
+
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    row = function()
+    with (tmp_path / "a.csv").open("w", newline="") as out:
+        writer = csv.DictWriter(out, list(row))
+        writer.writeheader()
+        writer.writerow({**row, "ios": json.dumps(row["ios"])})
+    texts = [
+        {"input": json.dumps(p["input"]), "output": json.dumps(p["output"])} for p in row["ios"]
+    ]
+    pq.write_table(pa.Table.from_pylist([{**row, "ios": texts}]), tmp_path / "b.parquet")
+    done = take(sqlite_store, tmp_path / "a.csv", tmp_path / "b.parquet")
+    assert done.rows == {"samples": 2}
+    assert (done.known["samples"], done.new["samples"], done.new["io_pairs"]) == (1, 1, 3)
+
+
+# Round trip ----------------------------------------------------------------------------------
+
+
+def test_what_holds_comes_back_the_same(
+    sqlite_store: Store, tmp_path: Path, data: Path, run_stage: Any  # noqa: F811
+) -> None:  # fmt: skip
+    from annoy_store.export.export import export
+    from annoy_store.export.request import ExportRequest
+
+    with (data / "parsed.jsonl").open() as file:
+        every = list(map(json.loads, file))
+    kept = [row for row in every if "import " not in row["refcode"].replace("# import", "")][:12]
+    take(sqlite_store, lines(tmp_path / "parsed.jsonl", kept))
+    run_stage("generate")
+    export(sqlite_store, ExportRequest("codeio_raw", tmp_path / "out"))
+    back: dict[str, Any] = {}
+    for file in sorted((tmp_path / "out").rglob("*.jsonl")):
+        rows = map(json.loads, file.read_text().splitlines())
+        back |= {row["refcode"]: row for row in rows}
+    assert len(back) >= 11
+    whole = 0
+    for row in kept:
+        came = back.get(row["refcode"])
+        if came is None:
+            continue
+        ios = [{k: json.loads(v) for k, v in pair.items()} for pair in came["ios"]]
+        assert all(pair in row["ios"] for pair in ios)
+        for key in ("problem_description", "io_requirements", "funcname"):
+            assert came[key] == row[key]
+        whole += ios == row["ios"]
+    assert whole >= 10
+    again = take(sqlite_store, next((tmp_path / "out").rglob("*.jsonl")))
+    assert again.new["io_pairs"] == 0
+    assert again.known == again.rows
+
+
+def test_subjects_of_other_stages_are_untouched(sqlite_store: Store, tmp_path: Path) -> None:
+    from tests.support.factories import write_all
+
+    rows: list[New] = asked(kind="transform")
+    with sqlite_store.write() as connection:
+        write_all(connection, rows)
+    take(sqlite_store, lines(tmp_path / "parsed.jsonl", [function()]))
+    assert ask(sqlite_store, "SELECT count(*) FROM jobs") == [(0,)]

@@ -1,0 +1,194 @@
+"""Functions with tests read as samples, without running a line of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annoy_store.db.engine import Store
+from annoy_store.ingest.doctest.functions import FromTests, Left, as_samples
+from annoy_store.ingest.doctest.importer import ingest_samples
+from annoy_store.ingest.sources import Wish
+from tests.stages.conftest import run_stage, sandbox  # noqa: F401
+from tests.support.factories import write_all
+
+FILE = '''\
+"""Little helpers."""
+import sys
+from functools import reduce
+
+sys.setrecursionlimit(2000)
+
+
+def twice(n: int, by: int = 2) -> int:
+    """Multiply a number.
+
+    Examples:
+        >>> twice(3)
+        6
+        >>> twice(n=4, by=3)
+        12
+        >>> twice(3)
+        6
+        >>> twice(sys.maxsize)
+        1
+    """
+    return n * by
+
+
+def joined(parts):
+    """Put texts together, with a comma."""
+    return reduce(lambda a, b: a + "," + b, parts)
+
+
+def lonely(x):
+    """Has one example only.
+
+    >>> lonely(1)
+    1
+    """
+    return x
+
+
+def wordless(x):
+    return x
+
+
+def many(*x):
+    """Takes anything."""
+    return x
+
+
+def test_joined():
+    assert joined(["a", "b"]) == "a,b"
+    assert "x" == joined(("x",))
+    assert joined([]) is not None
+    assert wordless(1) == 1 and wordless(2) == 2
+    assert many(1) == (1,)
+
+
+assert not joined == 3
+print("loud")
+
+if __name__ == "__main__":
+    print(twice(2))
+'''
+SUITE = '''\
+import unittest
+
+
+def is_even(n):
+    """Tell whether a number is even."""
+    return n % 2 == 0
+
+
+class Even(unittest.TestCase):
+    def test_all(self):
+        self.assertTrue(is_even(2))
+        self.assertFalse(is_even(3))
+        self.assertEqual(is_even(n=10), True)
+'''
+
+
+def taken(code: str) -> list[FromTests]:
+    found = as_samples(code)
+    assert all(isinstance(each, FromTests) for each in found), found
+    return [each for each in found if isinstance(each, FromTests)]
+
+
+def left(code: str) -> list[tuple[str, str]]:
+    return [(each.name, each.reason) for each in as_samples(code) if isinstance(each, Left)]
+
+
+def pairs(tested: FromTests) -> list[tuple[Any, Any]]:
+    return [(json.loads(p.input), json.loads(p.output)) for p in tested.pairs]
+
+
+def test_doctests_and_asserts_become_pairs() -> None:
+    found = {tested.name: tested for tested in taken(FILE)}
+    assert list(found) == ["twice", "joined"]
+    assert pairs(found["twice"]) == [({"n": 3}, 6), ({"n": 4, "by": 3}, 12)]
+    assert pairs(found["joined"]) == [({"parts": ["a", "b"]}, "a,b"), ({"parts": ["x"]}, "x")]
+
+
+def test_the_sample_is_the_file_without_its_tests_and_with_a_main_solution() -> None:
+    values = taken(FILE)[0].sample.values
+    code = values["refcode"]
+    assert "def twice(n: int, by: int=2)" not in code
+    assert code.endswith("def main_solution(n: int, by: int=2):\n    return twice(n=n, by=by)")
+    for gone in ("test_joined", "loud", "__main__", "assert"):
+        assert gone not in code
+    assert "from functools import reduce" in code
+    assert "sys.setrecursionlimit(2000)" in code
+    assert values["problem_statement"] == "Multiply a number."
+    assert "`by` (int), 2 if left out" in values["io_requirements"]
+    assert values["input_generator"] is None
+
+
+def test_unittest_classes_count() -> None:
+    (tested,) = taken(SUITE)
+    assert pairs(tested) == [({"n": 2}, True), ({"n": 3}, False), ({"n": 10}, True)]
+    assert "TestCase" not in tested.sample.values["refcode"]
+
+
+@pytest.mark.parametrize("code", ["", "def f(:", "x = 1", "\0", "def f(x):\n    'a'\n    return x"])
+def test_what_has_no_tested_function_gives_nothing(code: str) -> None:
+    assert as_samples(code) == []
+
+
+def test_nothing_of_the_file_is_run(tmp_path: Path) -> None:
+    trap = tmp_path / "trap"
+    code = f"open({str(trap)!r}, 'w')\n{SUITE}\nopen({str(trap)!r}, 'w')\n"
+    assert len(as_samples(code)) == 1
+    assert not trap.exists()
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_read_without_raising(code: str) -> None:
+    assert as_samples(code) == [] or code
+
+
+@given(st.lists(st.integers() | st.text(max_size=5) | st.lists(st.booleans(), max_size=2),
+                min_size=2, max_size=6, unique_by=repr))  # fmt: skip
+def test_literal_asserts_come_back_as_values(values: list[Any]) -> None:
+    lines = "\n".join(f"assert same({value!r}) == {value!r}" for value in values)
+    found = taken(f'def same(x):\n    """Gives it back."""\n    return x\n\n{lines}\n')
+    by_text = {json.dumps(v) for v in values}
+    assert {json.dumps(p[0]["x"]) for p in pairs(found[0])} == by_text if found else True
+
+
+def test_pairs_are_checked_where_code_may_run(
+    sqlite_store: Store, run_stage: Any  # noqa: F811
+) -> None:  # fmt: skip
+    wrong = SUITE.replace("assertTrue(is_even(2))", "assertTrue(is_even(5))")
+    rows = [row for code in (FILE, wrong) for tested in taken(code) for row in tested.rows()]
+    with sqlite_store.write() as connection:
+        write_all(connection, rows)
+    assert {o.state for o in run_stage("generate")} == {"done"}
+    with sqlite_store.read() as connection:
+        query = "SELECT status, count(*) FROM v_current_pairs GROUP BY 1 ORDER BY 1"
+        found = connection.exec_driver_sql(query).all()
+    assert [tuple(row) for row in found] == [("stable", 6), ("wrong_output", 1)]
+
+
+def test_files_with_tests_come_in_as_samples_and_need_no_transform(
+    store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "a.py").write_text(SUITE)
+    (tmp_path / "b.py").write_text("x = 1\n")
+    for counts in ((1, 0), (0, 1)):
+        tally = ingest_samples(store, [tmp_path], Wish(licence="MIT"))
+        assert (tally.new, tally.known) == counts
+        assert tally.refused == {"no_tests": 1}
+    with store.read() as connection:
+        query = (
+            "SELECT o.path, o.licence, j.stage, j.state FROM sample_origins s "
+            "JOIN origins o ON o.source_id = s.source_id JOIN jobs j ON j.subject_id = s.source_id"
+        )
+        found = [tuple(row) for row in connection.exec_driver_sql(query)]
+    assert found == [("a.py", "MIT", "transform", "done")]

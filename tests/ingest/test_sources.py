@@ -1,0 +1,214 @@
+"""What goes into the store: each content once, each place it came from once, the rest by rule."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import func, select
+
+from annoy_store.db.engine import Store
+from annoy_store.db.tables import origins, sources
+from annoy_store.errors import UsageError
+from annoy_store.hashing import clean, digest
+from annoy_store.ingest import sources as sources_module
+from annoy_store.ingest.sources import Tally, Wish, ahead, ingest, metadata
+from annoy_store.records.policy import set_policy
+
+
+def lines(path: Path, *rows: Any) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def taken(store: Store, path: Path, **wish: Any) -> Tally:
+    return ingest(store, [path], Wish(**wish))
+
+
+def counted(store: Store) -> tuple[int, int]:
+    with store.read() as connection:
+        return tuple(  # type: ignore[return-value]
+            connection.scalar(select(func.count()).select_from(table))
+            for table in (sources, origins)
+        )
+
+
+def test_twice_adds_nothing(store: Store, tmp_path: Path) -> None:
+    path = lines(tmp_path / "x.jsonl", *({"content": f"x = {i}"} for i in range(10)))
+    first, second = taken(store, path), taken(store, path)
+    assert (first.new, first.known, first.new_origins) == (10, 0, 10)
+    assert (second.new, second.known, second.new_origins) == (0, 10, 0)
+    assert counted(store) == (10, 10)
+
+
+def test_one_content_from_two_places_keeps_both(store: Store, tmp_path: Path) -> None:
+    row = {"content": "x = 1", "path": "a.py", "license": "mit"}
+    tally = taken(
+        store,
+        lines(
+            tmp_path / "x.jsonl", {**row, "repo": "a"}, {**row, "repo": "b"}, {**row, "repo": "a"}
+        ),
+    )
+    assert (tally.new, tally.known, tally.new_origins) == (1, 2, 2)
+    assert counted(store) == (1, 2)
+    assert taken(store, tmp_path / "x.jsonl", origin="elsewhere").new_origins == 2
+
+
+def test_a_row_keeps_what_it_says_about_itself(store: Store, tmp_path: Path) -> None:
+    taken(
+        store,
+        lines(
+            tmp_path / "x.jsonl",
+            {"content": "x\r\ny", "repo_name": "o/r", "path": "m/a.rb", "licenses": ["mit", "bsd"],
+             "blob_id": "b", "score": 4.5, "long": "l" * 2000, "none": None, "nan": float("nan")},
+        ),
+        licence="apache-2.0",
+    )  # fmt: skip
+    with store.read() as connection:
+        row = connection.execute(select(sources, origins).join(origins)).one()._mapping
+    assert row["content"] == "x\r\ny"
+    assert row["language"] == "ruby"
+    assert row[sources.c.digest] == digest("source", "ruby", "x\r\ny")
+    assert (row["origin"], row["repo"], row["path"]) == ("x.jsonl", "o/r", "m/a.rb")
+    assert row["licence"] == "mit, bsd"
+    assert row["metadata"] == '{"blob_id":"b","nan":"nan","score":4.5}'
+
+
+def test_the_command_fills_in_where_the_row_is_silent(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "a.py").write_text("a = 1")
+    taken(store, tmp_path / "code", licence="mit", language="Cython")
+    with store.read() as connection:
+        row = connection.execute(select(sources, origins).join(origins)).one()
+    assert (row.language, row.licence, row.origin, row.path) == ("cython", "mit", "code", "a.py")
+
+
+def test_rules_refuse_and_count(store: Store, tmp_path: Path) -> None:
+    with store.write() as connection:
+        set_policy(connection, {"max_source_bytes": "10"})
+    rows = ["good = 1", "", " \n", "é" * 6, None, 7, "x" * 11]
+    tally = taken(store, lines(tmp_path / "x.jsonl", *({"content": row} for row in rows)))
+    assert tally.new == 1
+    assert tally.refused == Counter(too_large=2, empty=2, not_text=2)
+    assert tally.examples["too_large"][0] == "x.jsonl line 4: 12 bytes; max_source_bytes is 10"
+
+
+def test_odd_signs_survive_or_are_replaced(store: Store, tmp_path: Path) -> None:
+    odd = ["a\x00b", "lone \ud800 surrogate", "🎉\u2028\r\n", "\ufeffx"]
+    tally = taken(store, lines(tmp_path / "x.jsonl", *({"content": o, "path": o} for o in odd)))
+    assert (tally.new, tally.refused) == (4, Counter())
+    with store.read() as connection:
+        kept = list(connection.scalars(select(sources.c.content).order_by(sources.c.id)))
+        paths = list(connection.scalars(select(origins.c.path).order_by(origins.c.id)))
+    assert kept == paths == [clean(o) for o in odd]
+
+
+def test_a_limit_counts_rows_that_were_taken(store: Store, tmp_path: Path) -> None:
+    rows = [{"content": c} for c in ("", "a", "", "b", "c", "d")]
+    tally = taken(store, lines(tmp_path / "x.jsonl", *rows), limit=3)
+    assert (tally.new, tally.refused["empty"]) == (3, 2)
+
+
+def test_batches_are_transactions_of_bounded_size(
+    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources_module, "BATCH_ROWS", 4)
+    monkeypatch.setattr(sources_module, "BATCH_CHARS", 100)
+    path = lines(
+        tmp_path / "x.jsonl", *({"content": "x" * (90 if i == 3 else i + 1)} for i in range(10))
+    )
+    seen: list[int] = []
+    ingest(sqlite_store, [path], Wish(), lambda tally: seen.append(tally.taken))
+    assert seen == [4, 8, 10]
+
+
+def test_an_error_in_one_file_keeps_the_rest(sqlite_store: Store, tmp_path: Path) -> None:
+    good = lines(tmp_path / "a.jsonl", {"content": "a"})
+    wrong = lines(tmp_path / "b.jsonl", {"code": "b"})
+    later = lines(tmp_path / "c.jsonl", {"content": "c"})
+    tally = ingest(sqlite_store, [good, wrong, later], Wish())
+    assert (tally.new, tally.refused) == (2, Counter())
+    assert tally.errors == ["b.jsonl: there is no column 'content'; choose one with --column: code"]
+
+
+def test_a_missing_file_stops_before_anything_is_taken(sqlite_store: Store, tmp_path: Path) -> None:
+    good = lines(tmp_path / "a.jsonl", {"content": "a"})
+    with pytest.raises(UsageError, match="no such file"):
+        ingest(sqlite_store, [good, tmp_path / "nowhere"], Wish())
+    assert counted(sqlite_store) == (0, 0)
+
+
+def test_real_files(sqlite_store: Store, data: Path) -> None:
+    tally = taken(sqlite_store, data / "rawcode.jsonl")
+    assert (tally.new + tally.known, tally.refused, tally.errors) == (446, Counter(), [])
+    again = taken(sqlite_store, data / "rawcode.jsonl")
+    assert (again.new, again.known) == (0, 446)
+
+
+def test_the_reader_is_never_far_ahead_of_the_writer(sqlite_store: Store, tmp_path: Path) -> None:
+    """So memory stays flat: no list of all rows is ever made."""
+    path = tmp_path / "x.jsonl"
+    with path.open("w") as out:
+        for i in range(7000):
+            out.write(f'{{"content": "x = {i}"}}\n')
+    open_file = path.open("rb")
+    positions: list[int] = []
+    with pytest.MonkeyPatch.context() as patch, open_file:
+        patch.setattr("annoy_store.ingest.readers._open", lambda *_: open_file)
+        note = lambda _: positions.append(-1 if open_file.closed else open_file.tell())  # noqa: E731
+        ingest(sqlite_store, [path], Wish(), note)
+    assert len(positions) == 4
+    assert positions[0] < path.stat().st_size / 3
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(), json_values, max_size=5))
+def test_metadata_is_canonical_json_whatever_the_row_holds(fields: dict[str, Any]) -> None:
+    text = metadata(fields)
+    assert json.loads(text).keys() <= {clean(key) for key in fields}
+    assert text == metadata(dict(reversed(fields.items())))
+    text.encode()
+
+
+def test_metadata_of_what_json_cannot_hold() -> None:
+    assert metadata({"b": b"\xff", "n": float("inf")}) == '{"b":"b\'\\\\xff\'","n":"inf"}'
+
+
+def test_items_made_ahead_are_the_same_in_order() -> None:
+    assert list(ahead(iter(range(100)))) == list(range(100))
+    assert list(ahead(iter([]))) == []
+
+
+def test_an_error_comes_where_its_item_would_have() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise UsageError("broken")
+
+    made = ahead(items())
+    assert next(made) == 1
+    with pytest.raises(UsageError, match="broken"):
+        next(made)
+
+
+def test_nothing_is_made_far_ahead() -> None:
+    begun: list[int] = []
+    made = ahead(begun.append(i) or i for i in range(10))  # type: ignore[func-returns-value]
+    next(made)
+    time.sleep(0.05)
+    assert len(begun) <= 3
+    made.close()
+    time.sleep(0.05)
+    assert len(begun) <= 4

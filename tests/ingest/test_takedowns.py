@@ -1,0 +1,340 @@
+"""Hidden is what has no allowed origin left, in any order of rules, ingests and lifts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import given as hypothesis_given
+from hypothesis import strategies as st
+from sqlalchemy import Connection, insert, select, text
+
+from annoy_store.db.engine import Store
+from annoy_store.db.tables import (
+    export_rows,
+    exports,
+    hidden,
+    jobs,
+    prompts,
+    responses,
+    samples,
+    sources,
+    takedowns,
+)
+from annoy_store.errors import UsageError
+from annoy_store.ingest.sources import Wish, ingest
+from annoy_store.ingest.takedowns import (
+    holders,
+    lift,
+    named,
+    refresh_hidden,
+    revive,
+    rules,
+    take_down,
+)
+from annoy_store.maintenance.check import check
+from annoy_store.maintenance.purge import purge
+from annoy_store.queue.enqueue import plan_all
+from annoy_store.queue.variants import draw_up
+from annoy_store.stages import PIPELINE
+from tests.support import chains, factories
+
+
+def hid(connection: Connection) -> dict[str, set[int]]:
+    rows = connection.execute(select(hidden.c.kind, hidden.c.subject_id))
+    found: dict[str, set[int]] = {"source": set(), "sample": set()}
+    for kind, key in rows:
+        found[kind].add(key)
+    return found
+
+
+def two_homes(store: Store) -> dict[str, int]:
+    """`one` is found in two repositories, `two` in one of them; each has a sample.
+
+    Returns their ids by content.
+    """
+    with store.write() as connection:
+        one, two = factories.source("one"), factories.source("two")
+        a, b = factories.sample("def main_solution(x):\n    return 1\n"), factories.sample()
+        factories.write_all(
+            connection,
+            [
+                factories.origin(one, "team/red", licence="MIT"),
+                factories.origin(one, "team/blue", licence="gpl"),
+                factories.origin(two, "team/blue", licence="gpl"),
+                factories.new_origin(a, "one", source_id=one),
+                factories.new_origin(b, "two", source_id=two),
+            ],
+        )
+        return dict(map(tuple, connection.execute(select(sources.c.content, sources.c.id))))
+
+
+def test_a_source_stays_as_long_as_one_origin_is_allowed(store: Store) -> None:
+    two_homes(store)
+    with store.write() as connection:
+        change = take_down(connection, "repo", "team/blue", "asked")
+        assert (change.sources, change.samples, change.shown) == (1, 1, 0)
+        assert [len(v) for v in hid(connection).values()] == [1, 1]
+        change = take_down(connection, "licence", "mit", "policy")
+        assert (change.sources, change.samples) == (1, 1)
+        assert [len(v) for v in hid(connection).values()] == [2, 2]
+        assert lift(connection, "licence", "MIT").shown == 2
+        assert lift(connection, "repo", "TEAM/blue").shown == 2
+        assert hid(connection) == {"source": set(), "sample": set()}
+
+
+def test_a_sample_of_two_sources_needs_both_gone(store: Store) -> None:
+    with store.write() as connection:
+        one, two, shared = factories.source("one"), factories.source("two"), factories.sample()
+        rows = [
+            factories.new_origin(shared, name, source_id=of)
+            for name, of in (("1", one), ("2", two))
+        ]
+        factories.write_all(connection, rows)
+        for source, samples_hidden in (("one", 0), ("two", 1)):
+            digest = next(s for s in (one, two) if s.values["content"] == source).values["digest"]
+            assert take_down(connection, "source", digest, "why").samples == samples_hidden
+
+
+def test_an_imported_sample_falls_with_its_file(store: Store) -> None:
+    with store.write() as connection:
+        factories.write_all(
+            connection, [factories.new_origin(factories.sample(), "f", origin="pairs.jsonl")]
+        )
+        assert named(connection, "origin", "pairs.jsonl") == "pairs.jsonl"
+        assert take_down(connection, "origin", "pairs.jsonl", "why").samples == 1
+
+
+def test_what_is_ingested_later_falls_under_the_rules(store: Store) -> None:
+    two_homes(store)
+    with store.write() as connection:
+        take_down(connection, "repo", "team/blue", "asked")
+        factories.write_all(connection, [factories.origin(factories.source("three"), "Team/Blue")])
+        assert refresh_hidden(connection).sources == 1
+        factories.write_all(connection, [factories.origin(factories.source("two"), "team/red")])
+        assert refresh_hidden(connection).shown == 2
+
+
+def test_an_ingest_hides_in_the_transaction_that_writes(store: Store, tmp_path: Path) -> None:
+    ids = two_homes(store)
+    with store.write() as connection:
+        take_down(connection, "repo", "team/blue", "asked")
+    line = '{{"content": "{}", "repo": "{}"}}\n'
+    (tmp_path / "x.jsonl").write_text(
+        line.format("four", "team/blue") + line.format("five", "team/red")
+        + line.format("two", "team/red")
+    )  # fmt: skip
+    ingest(store, [tmp_path / "x.jsonl"], Wish())
+    with store.read() as connection:
+        found = dict(map(tuple, connection.execute(select(sources.c.content, sources.c.id))))
+        assert hid(connection) == {"source": {found["four"]}, "sample": set()}
+        assert found["two"] == ids["two"]
+
+
+def test_rules_are_named_by_what_is_there(store: Store) -> None:
+    two_homes(store)
+    with store.write() as connection:
+        digest = connection.scalar(select(sources.c.digest).where(sources.c.id == 1))
+        assert named(connection, "source", "1") == named(connection, "source", digest) == digest
+        for kind, value in (("source", "99"), ("repo", "team/green"), ("sample", "zz"),
+                            ("licence", "bsd"), ("origin", "nowhere")):  # fmt: skip
+            with pytest.raises(UsageError):
+                named(connection, kind, value)
+        take_down(connection, "source", digest, "why")
+        with pytest.raises(UsageError, match="already"):
+            take_down(connection, "source", digest, "why")
+        with pytest.raises(UsageError, match="not taken down"):
+            lift(connection, "repo", "team/red")
+
+
+def test_lifting_brings_back_the_work(store: Store) -> None:
+    """Both jobs that were turned down meanwhile, and rows that never became a job."""
+    with store.write() as connection:
+        factories.write_all(connection, [factories.origin(factories.source("a"), "team/x")])
+        plan_all(connection, draw_up(connection, PIPELINE))
+        take_down(connection, "repo", "team/x", "asked")
+        factories.write_all(connection, [factories.origin(factories.source("b"), "team/x")])
+        refresh_hidden(connection)
+        plan_all(connection, draw_up(connection, PIPELINE))
+        connection.execute(text("UPDATE jobs SET state = 'rejected', reason = 'not_wanted'"))
+        connection.execute(text("UPDATE counters SET state = 'rejected'"))
+        lift(connection, "repo", "team/x")
+        assert revive(connection, PIPELINE) == 1
+        assert plan_all(connection, draw_up(connection, PIPELINE))["transform"] == 1
+        states = connection.execute(
+            select(jobs.c.subject_id, jobs.c.state).order_by(jobs.c.subject_id)
+        )
+        assert [tuple(row) for row in states] == [(1, "pending"), (2, "pending")]
+
+
+def test_the_exports_that_hold_its_rows_are_named(store: Store) -> None:
+    chains.fill(store, ("ant", "bee"))
+    with store.write() as connection:
+        rows = connection.execute(text("SELECT chain_id, sample_id FROM v_chains ORDER BY 1")).all()
+        for key in (1, 2):
+            values = {"id": key, "digest": f"d{key}", "format": "codeio", "filter": "{}",
+                      "n_rows": 1, "n_retractions": 0, "folder": f"out{key}", "files": "[]",
+                      "seen": "{}", "created_at": "x"}  # fmt: skip
+            connection.execute(insert(exports).values(values))
+        for position, (chain, sample) in enumerate(rows):
+            line = {"position": position, "chain_id": chain, "digest": str(chain)}
+            both = {"export_id": 1, "sample_id": sample}
+            connection.execute(insert(export_rows).values(line | both))
+            if sample == rows[0][1]:
+                connection.execute(insert(export_rows).values(line | {"export_id": 2}))
+        change = take_down(connection, "repo", "team/ant", "asked")
+        ants = sum(sample in hid(connection)["sample"] for _, sample in rows)
+        assert {(e.export_id, e.rows) for e in change.exports} >= {(1, ants)}
+        assert [h.export_id for h in holders(connection)] == sorted(
+            (h.export_id for h in holders(connection)), reverse=True
+        )
+        lift(connection, "repo", "team/ant")
+        assert holders(connection) == []
+
+
+RULES = st.tuples(
+    st.sampled_from(["repo", "licence", "source"]), st.sampled_from(["red", "blue", "0", "1", "2"])
+)
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@hypothesis_given(
+    homes=st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from(["red", "blue"]),
+                  st.sampled_from(["red", "blue"])), min_size=1, max_size=5, unique=True,
+    ),
+    taken=st.lists(RULES, max_size=4, unique=True),
+)  # fmt: skip
+def test_hidden_is_what_the_definition_says(
+    sqlite_store: Store, homes: list[Any], taken: list[Any]
+) -> None:
+    with sqlite_store.writing.connect() as connection:
+        transaction = connection.begin()
+        found = {n: factories.source(f"x{n}") for n in range(3)}
+        rows = [factories.origin(found[n], repo, f"{n}.py", licence) for n, repo, licence in homes]
+        rows += [factories.new_origin(factories.sample(problem=str(n)), str(n), source_id=s)
+                 for n, s in found.items()]  # fmt: skip
+        factories.write_all(connection, [*found.values(), *rows])
+        for kind, value in taken:
+            named_by = found[int(value)].values["digest"] if value.isdecimal() else value
+            row = {"kind": kind, "value": named_by, "why": "x", "created_at": "x"}
+            connection.execute(insert(takedowns).values(row))
+        refresh_hidden(connection)
+        ids = dict(connection.execute(select(sources.c.content, sources.c.id)).all())
+        expected = {ids[f"x{n}"] for n in found if _gone(n, homes, taken)}
+        assert hid(connection)["source"] == expected
+        assert len(hid(connection)["sample"]) == len(expected)
+        transaction.rollback()
+
+
+def _gone(n: int, homes: list[Any], taken: list[Any]) -> bool:
+    mine = [(repo, licence) for m, repo, licence in homes if m == n]
+    left = [h for h in mine if ("repo", h[0]) not in taken and ("licence", h[1]) not in taken]
+    return ("source", str(n)) in taken or (bool(mine) and not left)
+
+
+# Purging -------------------------------------------------------------------------------------
+
+
+def purged(store: Store, repo: str) -> dict[str, int]:
+    with store.write() as connection:
+        take_down(connection, "repo", repo, "asked")
+        rule = rules(connection)[-1]
+    return dict(purge(store, rule.id))
+
+
+def texts(connection: Connection, names: str) -> list[str]:
+    """Every text there is, of every table, that speaks of any of these names."""
+    found = []
+    for table in ("sources", "samples", "prompts", "responses", "io_pairs", "verdicts",
+                  "executions", "origins", "attempts", "jobs"):  # fmt: skip
+        for row in connection.execute(text(f"SELECT * FROM {table}")).mappings():
+            words = " ".join(str(v) for k, v in row.items() if k not in ("repo", "path", "digest"))
+            found += [f"{table} {row}"] * (names in words)
+    return found
+
+
+def test_a_purge_leaves_no_text_and_every_row(store: Store) -> None:
+    chains.fill(store, ("zebra", "bee"))
+    with store.read() as connection:
+        count = "SELECT (SELECT COUNT(*) FROM sources), (SELECT COUNT(*) FROM responses)"
+        before = connection.execute(text(count)).one()
+        assert texts(connection, "zebra")
+        others = texts(connection, "bee")
+    blanked = purged(store, "team/zebra")
+    assert {"sources", "samples", "prompts", "responses", "io_pairs", "verdicts"} <= set(blanked)
+    changed = {found.table for found in check(store) if "digest" in found.what}
+    assert not changed & {"sources", "samples", "origins", "prompts"}
+    with store.read() as connection:
+        assert texts(connection, "zebra") == []
+        assert texts(connection, "bee") == others
+        assert connection.execute(text(count)).one() == before
+        assert connection.scalar(select(sources.c.n_chars).where(sources.c.content == "")) > 0
+
+
+def test_a_file_keeps_nothing_of_what_was_purged(sqlite_store: Store) -> None:
+    secret = "a password that nobody should ever have committed"
+    with sqlite_store.write() as connection:
+        factories.write_all(connection, [factories.origin(factories.source(secret), "team/leak")])
+    purged(sqlite_store, "team/leak")
+    sqlite_store.close()
+    assert sqlite_store.path is not None
+    for path in sqlite_store.path.parent.glob(f"{sqlite_store.path.name}*"):
+        if path.is_file():
+            assert secret.encode() not in path.read_bytes()
+
+
+def test_what_is_purged_stays_hidden_wherever_it_turns_up(store: Store) -> None:
+    chains.fill(store, ("zebra",))
+    purged(store, "team/zebra")
+    chains.fill(store, ("zebra",), repo="team/other")
+    with store.write() as connection:
+        refresh_hidden(connection)
+        assert [len(v) for v in hid(connection).values()] == [1, 1]
+        assert texts(connection, "zebra") == []
+        with pytest.raises(UsageError, match="purged"):
+            lift(connection, "repo", "team/zebra")
+
+
+def test_a_purge_spares_what_another_source_allows(store: Store) -> None:
+    ids = two_homes(store)
+    with store.write() as connection:
+        red = factories.asked("shared?", about="red", source_id=ids["one"])
+        blue = factories.asked("shared?", about="blue", source_id=ids["two"])
+        factories.write_all(connection, [*red, *blue, factories.response(blue[-1], "shared!")])
+    purged(store, "team/blue")
+    with store.read() as connection:
+        assert sorted(connection.scalars(select(sources.c.content))) == ["", "one"]
+        assert connection.scalar(select(responses.c.text)) == "shared!"
+        assert "shared?" in str(connection.scalar(select(prompts.c.messages)))
+        assert sorted(len(c) > 0 for c in connection.scalars(select(samples.c.refcode))) == [
+            False, True,
+        ]  # fmt: skip
+
+
+def test_another_rule_alone_is_not_purged_along(store: Store) -> None:
+    """Hidden by a rule that can be lifted, a text is kept when something else is purged."""
+    ids = two_homes(store)
+    with store.write() as connection:
+        take_down(connection, "licence", "mit", "for now")
+        assert lift(connection, "licence", "mit").shown == 0
+        take_down(connection, "licence", "mit", "for now")
+    purged(store, "team/blue")
+    with store.write() as connection:
+        assert hid(connection)["source"] == set(ids.values())
+        assert sorted(connection.scalars(select(sources.c.content))) == ["", "one"]
+        lift(connection, "licence", "mit")
+        assert hid(connection)["source"] == {ids["two"]}
+
+
+def test_a_purge_of_a_lifted_rule_is_refused(sqlite_store: Store) -> None:
+    two_homes(sqlite_store)
+    with sqlite_store.write() as connection:
+        take_down(connection, "repo", "team/blue", "asked")
+        lift(connection, "repo", "team/blue")
+    with pytest.raises(UsageError, match="not in force"):
+        purge(sqlite_store, 1)

@@ -1,0 +1,115 @@
+"""The report and the pages in a real browser: drawn, quiet, readable by keys, and harmless."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from annoy_store.db.engine import Store
+from annoy_store.report import FIGURES, gather, report
+from tests.support import populated_store
+from tests.support.chromium import Tab
+
+pytestmark = pytest.mark.browser
+DRAWN = "[...document.querySelectorAll('svg.figure')].filter(s => s.getBoundingClientRect().height > 40).length"
+OVERFLOWING = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+CUT_OFF = """[...document.querySelectorAll('svg.figure')].flatMap(svg => {
+    const out = svg.getBoundingClientRect();
+    return [...svg.querySelectorAll('text')].filter(t => {
+        const b = t.getBoundingClientRect();
+        return b.left < out.left - 8 || b.right > out.right + 8;
+    }).map(t => t.textContent);
+}).join('|')"""
+SMALLEST = """Math.min(...[...document.querySelectorAll('svg.figure text')].map(
+    t => parseFloat(getComputedStyle(t).fontSize) * t.getScreenCTM().a))"""
+PAPER = "getComputedStyle(document.body).backgroundColor"
+
+
+@pytest.fixture
+def file(sqlite_store: Store, tmp_path: Path) -> str:
+    """A report on a store with hostile text."""
+    populated_store.fill(sqlite_store, 3)
+    path = tmp_path / "report.html"
+    path.write_text(
+        report(sqlite_store, gather(sqlite_store, "2026-01-01 00:00 UTC", live=True)), "utf-8"
+    )
+    return path.as_uri()
+
+
+def test_the_report_is_drawn_and_quiet(tab: Tab, file: str, tmp_path: Path) -> None:
+    papers = set()
+    for scheme in ("light", "dark"):
+        tab.prefer(scheme)
+        tab.open(file)
+        assert tab.ask(DRAWN) == len(FIGURES)
+        assert tab.ask(OVERFLOWING) == 0
+        assert tab.ask(CUT_OFF) == ""
+        papers.add(tab.ask(PAPER))
+        assert len(tab.screenshot(tmp_path / f"{scheme}.png", whole=True)) > 20_000
+    assert len(papers) == 2
+    assert tab.complaints == []
+    assert {url for url in tab.asked_for if not url.startswith("data:")} == {file}
+
+
+def test_the_report_fits_a_narrow_window(tab: Tab, file: str) -> None:
+    tab.resize(390, 844)
+    tab.open(file)
+    assert tab.ask(OVERFLOWING) == 0
+    assert tab.ask(SMALLEST) >= 8  # pixels: to be read without a glass
+
+
+def test_every_page_is_quiet_and_asks_nobody_else(tab: Tab, address: str) -> None:
+    for path in ("/", "/answers", "/verdicts", "/samples", "/prompts", "/sources", "/failures", "/sql",
+                 "/answers/2", "/samples/1", "/prompts/1", "/sources/1", "/row/call/1",
+                 "/answers?q=%3Cscript%3E", "/sql?q=SELECT+*+FROM+samples"):  # fmt: skip
+        tab.open(address + path)
+        assert tab.ask(OVERFLOWING) == 0, path
+        assert tab.complaints == [], path
+    hosts = {
+        re.sub(r"^(\w+:/*[^/]*).*", r"\1", u) for u in tab.asked_for if not u.startswith("data:")
+    }
+    assert hosts == {address}
+
+
+def test_figures_are_drawn_live(tab: Tab, address: str) -> None:
+    tab.open(f"{address}/figures")
+    tab.wait(lambda: tab.ask(DRAWN) == len(FIGURES))
+    assert tab.complaints == []
+
+
+def test_reading_with_keys(tab: Tab, address: str) -> None:
+    here = "location.pathname + location.search"
+    tab.open(f"{address}/answers?status=wrong")
+    ids = tab.ask("[...document.querySelectorAll('a.row')].map(a => a.textContent)")
+    assert len(ids) >= 3
+    tab.press("j")
+    tab.press("j")
+    tab.press("k")
+    tab.press_and_go("o")
+    assert tab.ask(here) == f"/answers/{ids[0]}?status=wrong"
+    tab.press_and_go("j")
+    assert tab.ask(here) == f"/answers/{ids[1]}?status=wrong"
+    tab.press_and_go("ArrowRight")
+    assert tab.ask(here) == f"/answers/{ids[2]}?status=wrong"
+    tab.press_and_go("ArrowLeft")
+    tab.press_and_go("u")
+    assert tab.ask("document.querySelector('a.row').textContent") == ids[1]
+    tab.press("/")
+    tab.press("j")
+    assert tab.ask("document.activeElement.value") == "j"
+    assert tab.complaints == []
+
+
+def test_turns_stand_side_by_side(tab: Tab, address: str) -> None:
+    tab.open(f"{address}/answers?status=wrong&turn=1")
+    tab.press("j")
+    tab.press_and_go("o")
+    boxes = tab.ask(
+        "[...document.querySelectorAll('section.turn')].map(s => s.getBoundingClientRect())"
+        ".map(b => [b.left, b.top, b.right])"
+    )
+    assert len(boxes) == 2
+    assert boxes[0][1] == boxes[1][1]
+    assert boxes[0][2] <= boxes[1][0]

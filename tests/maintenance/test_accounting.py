@@ -1,0 +1,285 @@
+"""Whatever happens to calls and answers, the numbers add up; and what is broken is found."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, insert, select, text, update
+
+from annoy_store.config import Policy
+from annoy_store.db.engine import Store
+from annoy_store.db.migrate import open_store
+from annoy_store.db.tables import attempts, calls, jobs, pair_checks, responses, verdicts
+from annoy_store.interfaces import Answer, Asked, Attempt, New, Outcome, Request, Tools
+from annoy_store.maintenance.accounting import Imbalance, reconcile, tokens
+from annoy_store.queue import jobs as job_queue
+from annoy_store.queue import workers
+from annoy_store.queue.counters import funnel
+from annoy_store.queue.enqueue import plan_all
+from annoy_store.queue.jobs import Claim, Ended
+from annoy_store.queue.variants import Agenda, draw_up
+from annoy_store.records.prompts import plan_more
+from annoy_store.stages import PIPELINE, complete
+from tests.support import factories as rows
+
+COUNTS = st.one_of(st.none(), st.integers(0, 10_000))
+TRIES = st.lists(
+    st.tuples(st.sampled_from(["retry", "limited", "failed"]), COUNTS, COUNTS), max_size=3
+)
+STAGES = tuple(stage.name for stage in PIPELINE)
+ENDS = st.sampled_from(["answered", "answered", "rejected", "failed", "deferred", "released"])
+STEPS = st.lists(
+    st.tuples(st.sampled_from([*STAGES, "all", "all", "ingest", "more"]), ENDS, TRIES, COUNTS),
+    min_size=1, max_size=15,
+)  # fmt: skip
+FUNCTION = """## Main Function
+```python
+def main_solution(x):
+    return x + {}
+```
+## Input Output Description
+Input: x. Output: int.
+## Input Generator
+```python
+def input_generator():
+    return {{"x": 1}}
+```
+## Problem Statement
+What is the sum?
+"""
+
+
+class Driver:
+    """Moves jobs of the real pipeline by hand, each as told; only the sandbox is not run."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.n = store, 0
+        with store.write() as connection:
+            self.worker = workers.enlist(connection, ["complete"], 600)
+        self.ingest()
+
+    def plan(self) -> Agenda:
+        with self.store.write() as connection:
+            agenda = draw_up(connection, PIPELINE)
+            plan_all(connection, agenda)
+        return agenda
+
+    def ingest(self) -> None:
+        self.n += 1
+        with self.store.write() as connection:
+            rows.write_all(connection, [rows.source(f"print({self.n})")])
+
+    def step(self, what: str, end: str, tried: list[Any], used: int | None) -> None:
+        if what == "ingest":
+            self.ingest()
+        elif what == "more":
+            with self.store.write() as connection:
+                plan_more(connection, ["transform"], 1 + self.n % 3, 0)
+        else:
+            for stage in STAGES if what == "all" else (what,):
+                self.work(stage, end, tried, used)
+
+    def work(self, stage: str, end: str, tried: list[Any], used: int | None) -> None:
+        agenda = self.plan()
+        for variant in agenda.claimable(stage):
+            with self.store.write() as connection:
+                claims = job_queue.claim(connection, self.worker, stage, variant, 2)
+                loaded = job_queue.load(connection, agenda, agenda.stages[stage], claims)
+            ended = [self.end(stage, c, loaded.get(c.subject_id), end, tried, used) for c in claims]
+            with self.store.write() as connection:
+                if end == "released":
+                    job_queue.release(connection, self.worker, claims)
+                else:
+                    job_queue.settle(connection, self.worker, ended, agenda)
+
+    def end(
+        self, stage: str, claim: Claim, row: Any, end: str, tried: list[Any], used: int | None
+    ) -> Ended:
+        if row is None:
+            return Ended(claim, Outcome("rejected", (), "not_wanted"))
+        if end == "deferred":
+            return Ended(claim, Outcome("deferred"), due_in=0.0)
+        if stage == "generate" or (stage == "verify" and row["kind"] == "predict_input"):
+            return Ended(claim, _ran(stage, claim, end, used))
+        if stage == "complete":
+            teacher = Scripted(self.asked(end, tried, used, row["kind"], claim.subject_id))
+            ended = asyncio.run(complete.work(row, _tools(self.worker, teacher)))
+            return Ended(claim, ended)
+        agenda_stage = next(s for s in PIPELINE if s.name == stage)
+        tools = _tools(self.worker, variant=claim.variant_id)
+        return Ended(claim, agenda_stage.work(row, tools))  # type: ignore[arg-type]
+
+    def asked(
+        self, end: str, tried: list[Any], used: int | None, kind: str = "", call: int = 0
+    ) -> Asked:
+        tries = [_attempt(status, given, made) for status, given, made in tried]
+        if end == "answered":
+            tries.append(_attempt("ok", used, used))
+            text = FUNCTION.format(call) if kind == "transform" else f'{{"output": {used or 3}}}'
+            return Asked("answered", tuple(tries), Answer(text if used != 0 else "nothing"))
+        return Asked(end, tuple(tries), reason="http_400")  # type: ignore[arg-type]
+
+
+def _attempt(status: str, given: int | None, made: int | None) -> Attempt:
+    return Attempt(status, "2026-01-01T00:00:00Z", 1.0, prompt_tokens=given, completion_tokens=made)
+
+
+class Scripted:
+    """A teacher that says what it was told to."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+
+    async def ask(self, request: Request) -> Asked:
+        return self.asked
+
+
+def _ran(stage: str, claim: Claim, end: str, used: int | None) -> Outcome:
+    """What the sandbox would have made of it: pairs that hold, a verdict, or a reason."""
+    if end in ("rejected", "failed"):
+        return Outcome(end, (), "exception:ValueError")  # type: ignore[arg-type]
+    if stage == "verify":
+        values = dict.fromkeys(("mismatch", "execution_id", "predicted", "got"))
+        values |= {"response_id": claim.subject_id, "checker": "predict_input", "feedback": "x"}
+        values |= {"status": "correct" if (used or 0) % 2 else "wrong", "created_at": rows.NOW}
+        return Outcome("done", (New(verdicts, values | {"variant_id": claim.variant_id}),))
+    pairs = [
+        rows.io_pair(claim.subject_id, {"x": i}, i + (used or 0), i)  # type: ignore[arg-type]
+        for i in range(2)
+    ]
+    checks = [
+        New(pair_checks, {"io_pair_id": pair, "variant_id": claim.variant_id, "status": "stable",
+                          "execution_id": None, "lines_executed": 3})
+        for pair in pairs
+    ]  # fmt: skip
+    return Outcome("done", (*pairs, *checks))
+
+
+def _tools(worker: int, teacher: Any = None, variant: int = 1) -> Any:
+    return Tools(Policy(), variant, lambda: None, lambda kind, key: (0, teacher), worker)  # type: ignore[arg-type, return-value]
+
+
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("blank") / "store.db"
+    open_store(f"sqlite:///{path}", create=True).close()
+    return path
+
+
+def test_the_driver_reaches_every_stage(blank: Path, tmp_path: Path) -> None:
+    """Without this, the property below might hold of nothing."""
+    shutil.copy(blank, tmp_path / "store.db")
+    store = open_store(f"sqlite:///{tmp_path}/store.db")
+    driver = Driver(store)
+    for used in (2, 2, 2, 2):
+        driver.step("all", "answered", [("retry", 5, None)], used)
+    with store.read() as connection:
+        done = {stage: states.get("done", 0) for stage, states in funnel(connection).items()}
+        assert min(done[stage] for stage in STAGES) > 0, done
+        assert reconcile(connection) == []
+    store.close()
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(STEPS)
+def test_the_numbers_add_up_whatever_happens(blank: Path, tmp_path: Path, steps: list[Any]) -> None:
+    path = tmp_path / "store.db"
+    for old in tmp_path.glob("store.db*"):
+        old.unlink()
+    shutil.copy(blank, path)
+    store = open_store(f"sqlite:///{path}")
+    driver = Driver(store)
+    for step in steps:
+        driver.step(*step)
+    driver.plan()
+    with store.read() as connection:
+        assert reconcile(connection) == []
+        used = tokens(connection)
+        for name in used.tried:
+            assert used.tried[name] == used.answered[name] + used.wasted[name]
+        for stage, states in funnel(connection).items():
+            total = select(text("COUNT(*)")).select_from(jobs).where(jobs.c.stage == stage)
+            assert sum(states.values()) == connection.scalar(total)
+    store.close()
+
+
+# What is broken ------------------------------------------------------------------------------
+
+
+def worked(store: Store) -> None:
+    driver = Driver(store)
+    for n in range(3):
+        driver.step("ingest", "", [], None)
+        driver.step("transform", "answered", [], None)
+        driver.step("complete", "answered", [("retry", 5, None)], n)
+    driver.plan()
+
+
+def only(found: list[Imbalance]) -> Imbalance:
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_a_whole_store_is_in_balance(store: Store) -> None:
+    worked(store)
+    with store.read() as connection:
+        assert reconcile(connection) == []
+        assert tokens(connection).wasted["prompt_tokens"] > 0
+
+
+def test_a_job_that_vanished_is_found(store: Store) -> None:
+    worked(store)
+    with store.write() as connection:
+        connection.execute(delete(jobs).where(jobs.c.stage == "parse", jobs.c.subject_id == 1))
+        found = only(reconcile(connection))
+    assert (found.n, found.hint) == (1, "annoy replan parse")
+
+
+def test_an_answer_paid_twice_is_found(store: Store) -> None:
+    worked(store)
+    with store.write() as connection:
+        row = connection.execute(
+            select(attempts).where(attempts.c.status == "ok").limit(1)
+        ).mappings()
+        again = {k: v for k, v in row.one().items() if k != "id"}
+        connection.execute(insert(attempts).values(again))
+        assert "more than once" in only(reconcile(connection)).what
+
+
+def test_an_answer_that_is_lost_is_found(store: Store) -> None:
+    worked(store)
+    with store.write() as connection:
+        connection.execute(delete(jobs).where(jobs.c.stage == "parse"))
+        last = connection.scalar(select(responses.c.id).order_by(responses.c.id.desc()).limit(1))
+        connection.execute(delete(responses).where(responses.c.id == last))
+        whats = [found.what for found in reconcile(connection)]
+    assert "calls were answered and their answer is not there" in whats
+
+
+def test_an_answer_without_a_try_that_gave_it_is_found(store: Store) -> None:
+    worked(store)
+    with store.write() as connection:
+        some = connection.scalar(select(calls.c.id).limit(1))
+        connection.execute(
+            update(attempts).where(attempts.c.call_id == some).values(status="retry")
+        )
+        assert "none of them gave an answer" in only(reconcile(connection)).what
+
+
+def test_an_export_that_lost_rows_is_found(store: Store) -> None:
+    worked(store)
+    with store.write() as connection:
+        connection.execute(text(
+            "INSERT INTO exports (id, digest, format, filter, n_rows, n_retractions, folder, "
+            "files, seen, created_at) VALUES (1, 'd', 'codeio', '{}', 3, 0, 'x', '[]', '{}', 'x')"
+        ))  # fmt: skip
+        found = only(reconcile(connection))
+    assert found.example == "export 1: 0 of 3"

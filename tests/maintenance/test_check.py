@@ -1,0 +1,172 @@
+"""Check: a store in order has no findings, and each kind of damage is found and named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, text, update
+
+from annoy_store.db.engine import Store
+from annoy_store.db.insert import write
+from annoy_store.db.migrate import open_store
+from annoy_store.db.sql import insert_new
+from annoy_store.db.tables import (
+    counters,
+    io_pairs,
+    jobs,
+    origins,
+    prompts,
+    samples,
+    sources,
+    variants,
+)
+from annoy_store.maintenance.check import check, recount
+from annoy_store.stages import PIPELINE
+from tests.support.factories import asked, io_pair, origin, response, sample, source
+from tests.support.small_pipeline import ToyWorker, add_sources, plan
+
+
+@pytest.fixture
+def worked(store: Store) -> Store:
+    """A store with rows in every table that has digests, and a ledger that was worked off."""
+    add_sources(store, 3)
+    ToyWorker(store).run()
+    with store.write() as connection:
+        write(connection, [origin(source("a"), repo="r"), io_pair(sample(), {"x": 1}, 2)])
+    return store
+
+
+def found(store: Store) -> list[tuple[str, str, int]]:
+    return [(f.what, f.table, f.n) for f in check(store)]
+
+
+def damage(store: Store, statement: Any) -> None:
+    """Change rows as a person with a database shell might."""
+    with store.writing.connect() as connection:
+        if store.is_sqlite:
+            connection.connection.dbapi_connection.execute("PRAGMA foreign_keys = OFF")  # type: ignore[union-attr]
+        else:
+            connection.exec_driver_sql("SET session_replication_role = replica")
+        connection.execute(statement)
+        connection.commit()
+        if store.is_sqlite:
+            connection.connection.dbapi_connection.execute("PRAGMA foreign_keys = ON")  # type: ignore[union-attr]
+        else:
+            connection.exec_driver_sql("SET session_replication_role = DEFAULT")
+            connection.commit()
+
+
+def test_a_store_in_order_has_no_findings(worked: Store) -> None:
+    assert check(worked) == []
+
+
+def test_an_empty_store_is_in_order(store: Store) -> None:
+    assert check(store) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        (sources, {"content": "something else"}),
+        (origins, {"licence": "forged"}),
+        (prompts, {"messages": "[]"}),
+        (samples, {"refcode": "pass"}),
+        (io_pairs, {"input": '{"x":2}'}),
+    ],
+)
+def test_content_that_was_changed_is_found(worked: Store, table: Any, change: Any) -> None:
+    damage(worked, update(table).where(table.c.id == 1).values(change))
+    assert found(worked) == [("content that its digest does not name", table.name, 1)]
+    assert check(worked, digests=False) == []
+
+
+def test_rows_that_were_deleted_are_missed(worked: Store) -> None:
+    damage(worked, delete(prompts).where(prompts.c.id == 1))
+    assert set(found(worked)) == {
+        ("prompt_id points at no row of prompts", "calls", 1),
+        ("prompt_id points at no row of prompts", "turns", 1),
+    }
+
+
+def test_wrong_counters_are_found_and_made_anew(worked: Store) -> None:
+    damage(worked, update(counters).values(n=counters.c.n + 1).where(counters.c.state == "done"))
+    assert {what for what, _, _ in found(worked)} == {"a counter is wrong"}
+    with worked.write() as connection:
+        recount(connection)
+    assert check(worked) == []
+
+
+def test_a_ledger_that_contradicts_itself_is_found(store: Store) -> None:
+    add_sources(store, 4)
+    agenda = plan(store)
+    variant = agenda.claimable("spread")[0]
+    for subject, values in (
+        (1, {"state": "claimed", "worker_id": 99}),
+        (2, {"worker_id": 99}),
+        (3, {"state": "deferred"}),
+        (4, {"variant_id": 777}),
+    ):
+        damage(store, update(jobs).where(jobs.c.subject_id == subject).values(values))
+    with store.write() as connection:
+        recount(connection)
+    assert variant != 777
+    assert [what for what, _, _ in found(store)] == [
+        "claimed by nobody who is alive", "held and not claimed", "deferred for ever",
+        "of a variant that is not there",
+    ]  # fmt: skip
+
+
+def test_a_done_job_that_left_nothing_is_found(store: Store) -> None:
+    of = source("a")
+    turn, call = asked(source_id=of)
+    with store.write() as connection:
+        write(connection, [of, turn, call, response(call, "words")])
+        write_variant = {"stage": "x", "digest": "d", "description": "{}", "active": 1}
+        insert_new(connection, variants, [write_variant])
+        fresh = [
+            {"stage": stage.name, "subject_id": subject, "variant_id": 1, "state": "done"}
+            for stage in PIPELINE
+            for subject in (1, 2)
+        ]
+        insert_new(connection, jobs, fresh)
+        recount(connection)
+    findings = {f.what.split()[0]: (f.n, f.example) for f in check(store)}
+    assert findings.pop("transform") == (1, "transform of subject 2")
+    assert findings.pop("complete") == (1, "complete of subject 2")
+    assert {n for n, _ in findings.values()} == {2}
+    assert sorted(findings) == ["generate", "parse", "predict", "revise", "verify"]
+    assert all(f.hint for f in check(store))
+
+
+def test_a_damaged_file_is_found(sqlite_store: Store, tmp_path: Path) -> None:
+    with sqlite_store.write() as connection:
+        write(connection, [source(f"x = {i}\n" * 200) for i in range(300)])
+    with sqlite_store.writing.connect() as connection:
+        connection.connection.dbapi_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+    path = sqlite_store.path
+    assert path is not None
+    sqlite_store.close()
+    content = bytearray(path.read_bytes())
+    for page in range(len(content) // 8192 - 12, len(content) // 8192 - 4):
+        content[page * 8192 : page * 8192 + 64] = b"\xff" * 64
+    path.write_bytes(content)
+    store = open_store(f"sqlite:///{path}")
+    findings = check(store, digests=False)
+    store.close()
+    assert findings[0].what == "damaged file"
+    assert "backup" in findings[0].hint
+
+
+def test_the_whole_is_one_snapshot(store: Store) -> None:
+    """Rows that come meanwhile do not look like damage."""
+    add_sources(store, 2)
+
+    def meanwhile(what: str) -> None:
+        if what == "references":
+            ToyWorker(store).run()
+
+    assert check(store, meanwhile) == []
+    with store.read() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM samples")) == 6

@@ -1,0 +1,338 @@
+"""Moving house: copies are the same store, merges take over what is new, backups are whole."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given as examples
+from hypothesis import strategies as st
+from sqlalchemy import create_engine, select, text
+from sqlalchemy.engine import make_url
+
+from annoy_store.db.engine import Store, connect
+from annoy_store.db.insert import write
+from annoy_store.db.migrate import open_store
+from annoy_store.db.sql import insert_new
+from annoy_store.db.tables import (
+    attempts,
+    calls,
+    jobs,
+    origins,
+    responses,
+    sample_origins,
+    samples,
+    sources,
+    turns,
+    workers,
+)
+from annoy_store.errors import StoreError, UsageError
+from annoy_store.interfaces import New, Outcome, Row, Tools, done
+from annoy_store.maintenance.backup import backup
+from annoy_store.maintenance.check import check
+from annoy_store.maintenance.copy import copy
+from annoy_store.maintenance.fingerprint import contents, differences
+from annoy_store.maintenance.merge import merge
+from annoy_store.maintenance.merge_calls import Shelf, place
+from annoy_store.queue.workers import enlist
+from tests.support import factories
+from tests.support.small_pipeline import (
+    ANSWER,
+    JUDGE,
+    SPREAD,
+    TOYS,
+    ToyWorker,
+    add_sources,
+    answer,
+    doing,
+)
+
+
+def grow(store: Store, start: int, n: int, word: str = "") -> None:
+    """Sources from `start` on, and all that follows; answers depend on `word`."""
+
+    def say(row: Row, tools: Tools) -> Outcome:
+        response = answer(row, tools).rows[0]
+        spoken = {**response.values, "text": f"{word}{row['messages']}"}
+        tried = {"call_id": row["subject_id"], "teacher_id": 0, "worker_id": tools.worker_id}
+        tried |= {"started_at": f"{word} {row['subject_id']}", "latency_ms": 1.5, "status": "ok"}
+        tried |= dict.fromkeys(("error_class", "http_status", "prompt_tokens", "cached_tokens"))
+        tried |= dict.fromkeys(("completion_tokens", "reasoning_tokens", "model", "error_message"))
+        return done(New(responses, spoken), New(attempts, tried))
+
+    add_sources(store, n, start)
+    with store.write() as connection:
+        write(connection, [factories.origin(factories.source(f"x = {start}\n"), repo=word)])
+    speaking = doing(ANSWER, say, writes=(responses, attempts))
+    ToyWorker(store, [SPREAD, speaking, JUDGE]).run()
+
+
+def held(store: Store) -> dict[str, Counter[str]]:
+    with store.read() as connection:
+        return contents(connection, TOYS)
+
+
+def lineage(store: Store) -> Counter[tuple[str, str, str]]:
+    """From every sample back to its answer and its raw file."""
+    joined = (
+        select(samples.c.digest, responses.c.text, sources.c.content)
+        .join(sample_origins, sample_origins.c.sample_id == samples.c.id)
+        .join(responses, responses.c.id == sample_origins.c.response_id)
+        .join(calls, calls.c.id == responses.c.call_id)
+        .join(turns, turns.c.prompt_id == calls.c.prompt_id)
+        .join(sources, sources.c.id == turns.c.source_id)
+    )
+    with store.read() as connection:
+        return Counter(tuple(row) for row in connection.execute(joined))
+
+
+@pytest.fixture
+def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Store], str]:
+    """The URL of a new place: on the other kind of database."""
+
+    def place_for(store: Store) -> str:
+        if not store.is_sqlite:
+            return f"sqlite:///{tmp_path}/moved.db"
+        server = make_url(request.getfixturevalue("postgres_server"))
+        name = f"moved_{tmp_path.name[-20:].lower().replace('-', '_')}"
+        engine = create_engine(
+            server.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
+        )
+        with engine.connect() as connection:
+            connection.execute(text(f'CREATE DATABASE "{name}"'))
+        engine.dispose()
+        return server.set(database=name).render_as_string(hide_password=False)
+
+    return place_for
+
+
+# Copies --------------------------------------------------------------------------------------
+
+
+def test_a_copy_is_the_same_store_and_goes_on(
+    store: Store, elsewhere: Callable[[Store], str]
+) -> None:
+    grow(store, 0, 5)
+    url = elsewhere(store)
+    copied = copy(store, url)
+    moved = open_store(url)
+    assert copied.rows["sources"] == 5
+    assert copied.rows["jobs"] == 35
+    assert differences(held(store), held(moved)) == {}
+    with store.read() as left, moved.read() as right:
+        chosen = select(responses).order_by(responses.c.id)
+        assert left.execute(chosen).all() == right.execute(chosen).all()
+    grow(moved, 5, 3)  # new ids follow the old ones
+    assert check(moved) == []
+    assert sum(held(moved)["samples"].values()) == 24
+    moved.close()
+
+
+def test_there_and_back_is_where_it_was(
+    sqlite_store: Store, elsewhere: Callable[[Store], str], tmp_path: Path
+) -> None:
+    grow(sqlite_store, 0, 3)
+    url = elsewhere(sqlite_store)
+    there = copy(sqlite_store, url)
+    middle = open_store(url)
+    back = copy(middle, f"sqlite:///{tmp_path}/back.db")
+    middle.close()
+    assert back == there
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith("back")) == ["back.db"]
+
+
+def test_a_copy_needs_an_empty_place(store: Store, elsewhere: Callable[[Store], str]) -> None:
+    grow(store, 0, 1)
+    url = elsewhere(store)
+    copy(store, url)
+    with pytest.raises(StoreError, match="already"):
+        copy(store, url)
+
+
+def test_nobody_may_be_at_work(sqlite_store: Store, tmp_path: Path) -> None:
+    with sqlite_store.write() as connection:
+        enlist(connection, ["spread"], 30.0)
+    with pytest.raises(StoreError, match="1 workers are at work"):
+        copy(sqlite_store, f"sqlite:///{tmp_path}/x.db")
+    with sqlite_store.write() as connection:
+        connection.execute(workers.update().values(alive=0))
+    copy(sqlite_store, f"sqlite:///{tmp_path}/x.db")
+
+
+def test_a_copy_that_fails_leaves_nothing(
+    store: Store, elsewhere: Callable[[Store], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grow(store, 0, 2)
+    url = elsewhere(store)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("annoy_store.maintenance.copy.restart_ids", fail)
+        with pytest.raises(RuntimeError):
+            copy(store, url)
+    target = connect(url)
+    if target.path is not None:
+        assert [p for p in target.path.parent.iterdir() if "moved" in p.name] == []
+    target.close()
+    copy(store, url)
+
+
+def test_a_difference_is_noticed(
+    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grow(sqlite_store, 0, 2)
+
+    def careless(connection: object, table: object, rows: list[dict[str, object]]) -> None:
+        if table is sources:
+            rows = [{**row, "content": str(row["content"]).upper()} for row in rows]
+        insert_new(connection, table, rows)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("annoy_store.maintenance.copy.insert_new", careless)
+    with pytest.raises(StoreError, match="copy of sources differs"):
+        copy(sqlite_store, f"sqlite:///{tmp_path}/x.db")
+    assert not (tmp_path / "x.db").exists()
+
+
+# Merges --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Store:
+    return open_store(f"sqlite:///{tmp_path}/colleague.db", create=True)
+
+
+def test_two_stores_become_one(store: Store, other: Store) -> None:
+    grow(store, 0, 4, "ours")
+    grow(other, 4, 3, "theirs")
+    expected = lineage(store) + lineage(other)
+    merged = merge(store, other, TOYS)
+    assert merged.new["sources"] == 3
+    assert merged.new["attempts"] == 9
+    assert lineage(store) == expected
+    assert check(store) == []
+    progress = ToyWorker(store).run()
+    assert progress.ended == {}  # nothing is done again
+    other.close()
+
+
+def test_merging_again_adds_nothing(store: Store, other: Store) -> None:
+    grow(store, 0, 4, "ours")
+    grow(other, 2, 4, "theirs")
+    merge(store, other, TOYS)
+    before = held(store)
+    again = merge(store, other, TOYS)
+    assert +again.new == {}
+    assert differences(before, held(store)) == {}
+    other.close()
+
+
+def test_another_answer_to_the_same_question_is_another_sample(store: Store, other: Store) -> None:
+    grow(store, 0, 2, "ours")
+    grow(other, 0, 2, "theirs")
+    expected = lineage(store) + lineage(other)
+    merged = merge(store, other, TOYS)
+    assert merged.new["responses"] == 6
+    assert (merged.new["prompts"], merged.known["prompts"]) == (0, 6)
+    assert lineage(store) == expected
+    with store.read() as connection:
+        numbers = Counter(connection.scalars(select(calls.c.sample_no)))
+        places_known = connection.scalars(select(origins.c.repo)).all()
+    assert numbers == {0: 6, 1: 6}
+    assert sorted(places_known) == ["ours", "theirs"]
+    assert check(store) == []
+    other.close()
+
+
+def test_the_same_answer_is_the_same_row(store: Store, other: Store) -> None:
+    grow(store, 0, 2, "both")
+    grow(other, 0, 3, "both")
+    merged = merge(store, other, TOYS)
+    assert (merged.new["responses"], merged.known["responses"]) == (3, 6)
+    other.close()
+
+
+def test_what_is_pending_here_and_done_there_is_done(store: Store, other: Store) -> None:
+    add_sources(store, 2)
+    ToyWorker(store, TOYS, [SPREAD]).run()
+    grow(other, 0, 2)
+    merge(store, other, TOYS)
+    with store.read() as connection:
+        assert set(connection.scalars(select(jobs.c.state))) == {"done"}
+    assert check(store) == []
+    assert ToyWorker(store).run().ended == {}
+    other.close()
+
+
+def test_a_store_is_not_merged_with_itself(sqlite_store: Store) -> None:
+    with pytest.raises(UsageError, match="itself"):
+        merge(sqlite_store, sqlite_store, TOYS)
+
+
+@examples(st.lists(st.lists(st.sampled_from(["a", "b", None]), max_size=4), min_size=1, max_size=4))
+def test_answers_are_kept_once_and_placed_for_ever(stores: list[list[str | None]]) -> None:
+    """Merging any number of stores in any order: every answer as often as it was given most."""
+    shelf: Shelf = {}
+
+    def merged_in(answers: list[str | None]) -> list[bool]:
+        for slot in shelf.values():
+            slot.matched = False
+        return [
+            place(shelf, number, (said,) if said else None)[1]
+            for number, said in enumerate(answers)
+        ]
+
+    for answers in stores:
+        merged_in(answers)
+        assert not any(merged_in(answers))
+    given_most: Counter[str] = Counter()
+    for answers in stores:
+        given_most |= Counter(said for said in answers if said)
+    kept = Counter(slot.answer[0] for slot in shelf.values() if slot.answer)
+    assert kept == given_most
+
+
+# Backups -------------------------------------------------------------------------------------
+
+
+def test_a_backup_is_whole_while_a_worker_runs(sqlite_store: Store, tmp_path: Path) -> None:
+    add_sources(sqlite_store, 60)
+    thread = threading.Thread(target=lambda: ToyWorker(sqlite_store).run())
+    thread.start()
+    sizes = [backup(sqlite_store, tmp_path / f"{i}.db") for i in range(4)]
+    thread.join()
+    assert all(sizes)
+    for i in range(4):
+        saved = open_store(f"sqlite:///{tmp_path}/{i}.db")
+        found = [f for f in check(saved) if f.what != "claimed by nobody who is alive"]
+        assert found == []
+        saved.close()
+
+
+def test_a_backup_can_be_worked_on(sqlite_store: Store, tmp_path: Path) -> None:
+    grow(sqlite_store, 0, 2)
+    backup(sqlite_store, tmp_path / "b.db")
+    saved = open_store(f"sqlite:///{tmp_path}/b.db")
+    assert differences(held(sqlite_store), held(saved)) == {}
+    grow(saved, 2, 1)
+    assert check(saved) == []
+    saved.close()
+
+
+def test_a_backup_overwrites_only_when_told(sqlite_store: Store, tmp_path: Path) -> None:
+    backup(sqlite_store, tmp_path / "b.db")
+    with pytest.raises(UsageError, match="--replace"):
+        backup(sqlite_store, tmp_path / "b.db")
+    backup(sqlite_store, tmp_path / "b.db", replace=True)
+    with pytest.raises(StoreError, match="cannot write"):
+        backup(sqlite_store, tmp_path / "no" / "b.db")
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_postgres_makes_its_own_backups(postgres_store: Store, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="pg_dump"):
+        backup(postgres_store, tmp_path / "b.db")

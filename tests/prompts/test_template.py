@@ -1,0 +1,151 @@
+"""Templates: what goes in comes out again exactly, and mistakes are told."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from annoy_store.errors import UsageError
+from annoy_store.prompts.template import Template, bundled, fenced, load, parts
+
+UNHURRIED = settings(deadline=None)  # how fast a machine is belongs in no test
+
+PREDICT = {
+    "predict_output": "input",
+    "predict_input": "output",
+    "predict_output_code_last": "input",
+    "predict_input_code_last": "output",
+}
+SNIPPETS = (
+    *("```", "````", "```python", "~~~", "`", "## Given Input", "## Problem", "# x"),
+    *("{{code}}", "{{input}}", "}}", "\n", "\r\n", "\r", " ", "\u2028", "\x0c", "def f(): pass"),
+)
+TRICKY = st.lists(st.sampled_from(SNIPPETS) | st.text(max_size=5), max_size=12).map("".join)
+
+
+def predicted(name: str, problem: str, io: str, code: str, value: str) -> list[dict[str, str]]:
+    values = {"problem": problem, "io": io, "code": code, PREDICT[name]: value}
+    return load(name).words(**values)
+
+
+def test_the_bundled_templates() -> None:
+    assert bundled() == sorted(["transform", "revise", *PREDICT])
+    assert load("transform").places == {"code"}
+    assert load("revise").places == {"feedback"}
+    for name, given_part in PREDICT.items():
+        assert load(name).places == {"problem", "io", "code", given_part}
+    assert len({load(name).digest for name in bundled()}) == len(bundled())
+
+
+@pytest.mark.parametrize("name", PREDICT)
+@given(TRICKY, TRICKY, TRICKY, TRICKY)
+@UNHURRIED
+def test_predictions_come_apart_again(
+    name: str, problem: str, io: str, code: str, value: str
+) -> None:
+    [message] = messages = predicted(name, problem, io, code, value)
+    assert message["role"] == "user"
+    assert parts(messages) == {"problem": problem, "io": io, "code": code, PREDICT[name]: value}
+
+
+@given(TRICKY)
+@UNHURRIED
+def test_transforms_come_apart_again(code: str) -> None:
+    assert parts(load("transform").words(code=code)) == {"code": code}
+
+
+@given(TRICKY, st.lists(st.tuples(TRICKY, TRICKY), max_size=3))
+@UNHURRIED
+def test_chains_come_apart_again(code: str, turns: list[tuple[str, str]]) -> None:
+    messages = predicted("predict_output", "p", "io", code, "{}")
+    wanted = parts(messages)
+    for number, (answer, feedback) in enumerate(turns, start=1):
+        messages = [*messages, {"role": "assistant", "content": answer}]
+        messages += load("revise").words(feedback=feedback)
+        wanted |= {f"answer_{number}": answer, f"feedback_{number}": feedback}
+    assert parts(messages) == wanted
+
+
+@given(TRICKY, TRICKY)
+@UNHURRIED
+def test_one_pass_only(left: str, right: str) -> None:
+    template = load("<{{left}}|{{right}}>\n")
+    [message] = template.words(left=left, right=right)
+    assert message["content"] == f"<{left}|{right}>"
+
+
+@given(TRICKY)
+@UNHURRIED
+def test_nothing_inside_closes_a_fence(value: str) -> None:
+    first, *_, last = fenced(value).split("\n")
+    assert first == last
+    assert last not in value
+
+
+def test_values_are_json_and_stand_last() -> None:
+    value = json.dumps({"flag": True, "none": None, "s": "a"})
+    [message] = predicted("predict_output", "p", "i", "c", value)
+    assert message["content"].endswith(f"## Given Input\n\n```json\n{value}\n```")
+
+
+@pytest.mark.parametrize("name", ["predict_output", "predict_input"])
+def test_siblings_share_a_long_beginning(name: str) -> None:
+    code = "x = 1\n" * 100
+    one, other = (predicted(name, "p", "io", code, v)[0]["content"] for v in ("[1]", "[2]"))
+    shared = next(n for n, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
+    assert shared / len(one) > 0.98
+
+
+def test_a_text_is_its_own_template() -> None:
+    template = load("Say\r\n{{code}}\n")
+    assert (template.name, template.body) == ("custom", "Say\n{{code}}")
+    assert load("Say\n{{code}}").digest == template.digest
+    assert load("Tell\n{{code}}").digest != template.digest
+
+
+def test_a_template_may_ask_with_less() -> None:
+    template = load("## Problem\n\n```text\n{{problem}}\n```\n\n{{input}}\n")
+    messages = template.words(problem="p", io="i", code="c", input="7")
+    assert parts(messages) == {"problem": "p"}
+
+
+@pytest.mark.parametrize(
+    ("template", "values", "word"),
+    [
+        ("{{code}}\n{{colour}}", {"code": "x"}, "{{colour}}"),
+        ("{{problem}}\n", {"problem": "p", "input": "1"}, "lacks {{input}}"),
+        ("no place\n", {"code": "x"}, "lacks {{code}}"),
+    ],
+)
+def test_mistakes_in_templates(template: str, values: dict[str, str], word: str) -> None:
+    with pytest.raises(UsageError, match=word.replace("{", r"\{")):
+        load(template).words(**values)
+
+
+@pytest.mark.parametrize("name", ["predict", "../wording", "transform.md", ""])
+def test_unknown_names(name: str) -> None:
+    with pytest.raises(UsageError, match="bundled are predict_input"):
+        load(name)
+
+
+def test_templates_are_frozen() -> None:
+    template = load("revise")
+    assert isinstance(template, Template)
+    with pytest.raises(AttributeError):
+        template.body = "x"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        [{"role": "system", "content": "## Problem\n```\nx\n```"}],
+        [{"role": "user", "content": "## Problem\nno fence"}],
+        [{"role": "user", "content": "## Problem\n## Other\n```\nx\n```"}],
+    ],
+)
+def test_nothing_to_take_out(messages: list[dict[str, str]]) -> None:
+    assert parts(messages) == {}

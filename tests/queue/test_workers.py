@@ -1,0 +1,150 @@
+"""The workforce: who is alive, and what becomes of the jobs of those who are not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from sqlalchemy import select, update
+
+from annoy_store.db.engine import Store
+from annoy_store.db.tables import jobs, workers
+from annoy_store.errors import LostClaim
+from annoy_store.queue import jobs as job_queue
+from annoy_store.queue.counters import funnel
+from annoy_store.queue.jobs import Claim
+from annoy_store.queue.variants import Agenda
+from annoy_store.queue.workers import (
+    enlist,
+    maintain,
+    process_start,
+    renew,
+    retire,
+    this_host,
+    vanished,
+)
+from tests.support.small_pipeline import add_sources, plan
+
+
+def claim(
+    store: Store, agenda: Agenda, worker: int, n: int = 9, stage: str = "spread"
+) -> list[Claim]:
+    with store.write() as connection:
+        return job_queue.claim(connection, worker, stage, agenda.claimable(stage)[0], n)
+
+
+def hire(store: Store, **columns: object) -> int:
+    with store.write() as connection:
+        worker = enlist(connection, ["spread"], 30.0)
+        if columns:
+            connection.execute(update(workers).where(workers.c.id == worker).values(columns))
+    return worker
+
+
+def kept_up(store: Store, worker: int, **options: object) -> dict[str, dict[str, int]]:
+    with store.write() as connection:
+        maintain(connection, worker, **options)  # type: ignore[arg-type]
+        return funnel(connection)
+
+
+def test_a_worker_is_a_row_of_its_own(store: Store) -> None:
+    first, second = hire(store), hire(store)
+    assert first != second
+    with store.read() as connection:
+        row = connection.execute(select(workers).where(workers.c.id == second)).one()
+    assert (row.pid, row.host, row.alive) == (os.getpid(), this_host(), 1)
+    assert row.process_start == process_start(os.getpid()) != ""
+    assert row.lease_until == pytest.approx(row.started_at + 30, abs=1)
+
+
+def test_a_lease_that_ran_out_is_a_death(store: Store) -> None:
+    add_sources(store, 3)
+    agenda = plan(store)
+    silent, other = hire(store), hire(store)
+    claim(store, agenda, silent)
+    assert kept_up(store, other) == {"spread": {"claimed": 3}}
+    hire_elsewhere = update(workers).where(workers.c.id == silent)
+    with store.write() as connection:
+        connection.execute(hire_elsewhere.values(lease_until=1.0))
+    assert kept_up(store, other) == {"spread": {"suspect": 3}}
+    with pytest.raises(LostClaim), store.write() as connection:
+        renew(connection, silent, 30.0)
+
+
+def test_jobs_of_the_dead_are_taken_back_whoever_noticed_the_death(store: Store) -> None:
+    add_sources(store, 2)
+    agenda = plan(store)
+    gone, other = hire(store), hire(store)
+    claim(store, agenda, gone)
+    with store.write() as connection:
+        retire(connection, gone)  # dead already, with jobs in hand: nobody is told
+    assert kept_up(store, other) == {"spread": {"suspect": 2}}
+
+
+def test_a_process_that_is_gone_is_dead_at_once(store: Store) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    worker = hire(store, pid=child.pid, process_start=process_start(child.pid))
+    mine = hire(store)
+    elsewhere = hire(store, pid=child.pid, process_start="1", host="elsewhere")
+    reused = hire(store, process_start="1")
+    with store.read() as connection:
+        assert vanished(connection) == [reused]
+    child.kill()
+    while process_start(child.pid):  # a zombie counts as gone before anyone waits for it
+        pass
+    with store.read() as connection:
+        assert vanished(connection) == [worker, reused]
+    child.communicate()
+    kept_up(store, mine)
+    with store.read() as connection:
+        alive = connection.scalars(select(workers.c.id).where(workers.c.alive == 1)).all()
+    assert sorted(alive) == sorted([mine, elsewhere])
+
+
+def test_a_job_sees_so_many_deaths_and_no_more(store: Store) -> None:
+    add_sources(store, 2)
+    agenda = plan(store)
+    mine = hire(store)
+    variant = agenda.claimable("spread")[0]
+    seen = []
+    for _ in range(3):
+        victim = hire(store)
+        with store.write() as connection:
+            for _ in range(2):
+                job_queue.claim(connection, victim, "spread", variant, 1)
+                job_queue.claim_suspects(connection, victim, "spread", variant, 1)
+            retire(connection, victim)
+        seen.append(kept_up(store, mine, max_crashes=3)["spread"])
+    assert seen == [{"suspect": 2}, {"suspect": 2}, {"failed": 2}]
+    with store.read() as connection:
+        found = connection.execute(select(jobs.c.reason, jobs.c.crashes, jobs.c.worker_id))
+        assert [tuple(row) for row in found] == [("worker_died", 3, None)] * 2
+
+
+def test_bystanders_may_see_more_deaths(store: Store) -> None:
+    add_sources(store, 1)
+    agenda = plan(store)
+    mine, victim = hire(store), hire(store)
+    claim(store, agenda, victim)
+    with store.write() as connection:
+        retire(connection, victim)
+    assert kept_up(store, mine, max_crashes=1, bystanders=["spread"]) == {"spread": {"suspect": 1}}
+
+
+def test_what_is_due_becomes_pending(store: Store) -> None:
+    add_sources(store, 2)
+    agenda = plan(store)
+    worker = hire(store)
+    claim(store, agenda, worker)
+    with store.write() as connection:
+        for due, subject in ((1.0, 1), (9e9, 2)):
+            connection.execute(
+                update(jobs)
+                .where(jobs.c.subject_id == subject)
+                .values(state="deferred", due_at=due, worker_id=None)
+            )
+        maintain(connection, worker)
+        found = connection.execute(select(jobs.c.state, jobs.c.due_at).order_by(jobs.c.subject_id))
+        assert [tuple(row) for row in found] == [("pending", None), ("deferred", 9e9)]

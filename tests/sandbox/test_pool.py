@@ -1,0 +1,266 @@
+"""What `call` gives back: outcomes, phases, snapshots, messages, limits, worlds."""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from annoy_store.interfaces import Limits, Program, Ran
+from annoy_store.sandbox import LocalSandbox, open_sandbox
+
+ECHO = Program("def main_solution(**given):\n    return given\n")
+
+
+def call(
+    sandbox: LocalSandbox,
+    code: str,
+    given: str = "{}",
+    limits: Limits | None = None,
+    world: int = 0,
+) -> Ran:
+    return sandbox.call(Program(code), [given], limits or Limits(), world)[0]
+
+
+def test_results_come_in_the_order_of_the_inputs(each: LocalSandbox, limits: Limits) -> None:
+    program = Program("def main_solution(a, b=2):\n    return [a, b]\n")
+    ran = each.call(program, ['{"a": 1}', '{"c": 1}', "[1]", '{"b": 5, "a": "é"}'], limits)
+    assert [r.outcome for r in ran] == ["ok", "bad_args", "bad_args", "ok"]
+    assert [r.output for r in ran] == ["[1,2]", None, None, '["é",5]']
+    assert ran[3].input == '{"b": 5, "a": "é"}'
+    assert ran[1].phase == ran[2].phase == "call"
+    assert all(r.cpu_ms > 0 for r in (ran[0], ran[1], ran[3]))
+    assert each.call(program, [], limits) == []
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), JSON, max_size=4))
+def test_any_json_passes_through_unchanged(sandbox: LocalSandbox, value: dict[str, object]) -> None:
+    ran = sandbox.call(ECHO, [json.dumps(value)], Limits())[0]
+    assert ran.outcome == "ok"
+    assert ran.output is not None
+    assert json.loads(ran.output) == value
+    assert list(json.loads(ran.output)) == list(value)
+    assert not ran.mutated
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("[1]", "TypeError"),
+        ("null", "TypeError"),
+        ("{", "ValueError"),
+        ('{"a": NaN}', "NaN"),
+        ('{"a": 1e999}', "NaN"),
+        ("[" * 100_000, "RecursionError"),
+        ('{"a": ' + "1" * 5000 + "}", "ValueError"),
+        ('{"a":' * 300 + "1" + "}" * 300, "RecursionError"),
+    ],
+)
+def test_inputs_that_no_call_can_be_made_with(sandbox: LocalSandbox, text: str, kind: str) -> None:
+    ran = sandbox.call(ECHO, [text], Limits())[0]
+    assert (ran.outcome, ran.error_type, ran.phase) == ("bad_args", kind, "call")
+
+
+def test_a_type_error_of_the_code_is_no_bad_argument(sandbox: LocalSandbox) -> None:
+    inside = "def main_solution(a):\n    return a + 'x'\n"
+    assert call(sandbox, inside, '{"a": 1}').outcome == "exception"
+    cached = "import functools\n@functools.lru_cache\ndef main_solution(a):\n    return 1\n"
+    ran = call(sandbox, cached, '{"a": [1]}')
+    assert (ran.outcome, ran.error_type) == ("exception", "TypeError")
+    wrapped = (
+        "import functools\ndef twice(f):\n    @functools.wraps(f)\n"
+        "    def g(*a, **k):\n        return f(*a, **k)\n    return g\n"
+        "@twice\ndef main_solution(a):\n    return 1\n"
+    )
+    assert call(sandbox, wrapped, '{"b": 1}').outcome == "bad_args"
+    assert call(sandbox, wrapped, '{"a": 1}').output == "1"
+
+
+def test_phases_tell_where_it_went_wrong(sandbox: LocalSandbox) -> None:
+    assert call(sandbox, "1 / 0").phase == "load"
+    assert call(sandbox, "def main_solution():\n    1 / 0\n").phase == "call"
+    assert call(sandbox, "def main_solution():\n    return {1}\n").phase == "result"
+    assert call(sandbox, "def main_solution(:\n").phase == "load"
+    assert call(sandbox, "def main_solution():\n    return 1\n").phase is None
+
+
+def test_arguments_that_the_call_changed(sandbox: LocalSandbox) -> None:
+    code = "def main_solution(a):\n    a.append(1)\n    return len(a)\n"
+    ran = call(sandbox, code, '{"a": []}')
+    assert (ran.output, ran.mutated, ran.input) == ("1", True, '{"a": []}')
+    odd = "def main_solution(a):\n    a[0] = {1}\n    return 0\n"
+    assert call(sandbox, odd, '{"a": [1]}').mutated
+    assert not call(
+        sandbox, "def main_solution(a):\n    return sorted(a)\n", '{"a": [2, 1]}'
+    ).mutated
+    same = "def main_solution(a):\n    a[0] = True\n    return 0\n"
+    assert call(sandbox, same, '{"a": [1]}').mutated
+
+
+def test_messages_are_clean_and_short(sandbox: LocalSandbox) -> None:
+    ran = call(sandbox, "def main_solution():\n    raise ValueError('\\0\\ud800' + 'x' * 9999)\n")
+    assert ran.error_message is not None
+    assert ran.error_message.startswith("\ufffd\ufffdx")
+    assert len(ran.error_message) == 500
+
+
+def test_missing_module_needs_a_module_that_is_missing(sandbox: LocalSandbox) -> None:
+    ran = call(sandbox, "from surely.missing import x\n")
+    assert (ran.outcome, ran.missing_module, ran.phase) == ("missing_module", "surely", "load")
+    late = "def main_solution():\n    import surely_missing\n"
+    assert call(sandbox, late).phase == "call"
+    assert call(sandbox, "import json.nothing\n").outcome == "exception"
+    assert call(sandbox, "raise ModuleNotFoundError('mine')\n").outcome == "exception"
+
+
+def test_output_size_is_counted_in_bytes_of_utf8(sandbox: LocalSandbox) -> None:
+    limits = Limits(output_bytes=32)
+    code = "def main_solution(n):\n    return 'é' * n\n"
+    assert call(sandbox, code, '{"n": 15}', limits).output == '"' + "é" * 15 + '"'
+    assert call(sandbox, code, '{"n": 16}', limits).outcome == "output_too_large"
+
+
+def test_every_call_has_a_process_of_its_own(sandbox: LocalSandbox) -> None:
+    code = "n = 0\ndef main_solution():\n    global n\n    n += 1\n    return n\n"
+    ran = sandbox.call(Program(code), ["{}"] * 3, Limits())
+    assert [r.output for r in ran] == ["1", "1", "1"]
+
+
+def test_memory_counts_beyond_the_warm_interpreter(sandbox: LocalSandbox) -> None:
+    code = "def main_solution(mb):\n    return len(bytearray(mb << 20)) >> 20\n"
+    limits = Limits(memory_mb=128)
+    assert call(sandbox, code, '{"mb": 100}', limits).output == "100"
+    assert call(sandbox, code, '{"mb": 200}', limits).outcome == "memory"
+
+
+def test_cpu_time_decides_and_sleepers_are_stopped(each: LocalSandbox) -> None:
+    limits = Limits(cpu_seconds=0.3, wall_seconds=0.6, ceiling_seconds=20)
+    spin = call(each, "def main_solution():\n    while True: pass\n", limits=limits)
+    assert (spin.outcome, spin.cpu_ms >= 300) == ("cpu_timeout", True)
+    sleep = call(each, "import time\ndef main_solution():\n    time.sleep(30)\n", limits=limits)
+    assert (sleep.outcome, sleep.cpu_ms < 30, sleep.wall_ms >= 600) == ("wall_timeout", True, True)
+
+
+def test_one_who_worked_may_be_late(sandbox: LocalSandbox) -> None:
+    limits = Limits(cpu_seconds=0.4, wall_seconds=1.0, ceiling_seconds=20)
+    code = (
+        "import time\ndef main_solution():\n    while time.process_time() < 0.15: pass\n"
+        "    time.sleep(1.1)\n    return 1\n"
+    )
+    ran = call(sandbox, code, limits=limits)
+    assert (ran.outcome, ran.wall_ms > 1000) == ("ok", True)
+
+
+def test_lines_are_counted_up_to_a_bound(each: LocalSandbox) -> None:
+    code = "import json\ndef main_solution(n):\n    s = 0\n    for i in range(n):\n        s += i\n    return s\n"
+    program = Program(code)
+    ran = each.call(program, ['{"n": 1}', '{"n": 10}'], Limits(lines=1000))
+    assert ran[0].lines is not None
+    assert ran[1].lines == ran[0].lines + 18
+    assert each.call(program, ['{"n": 100000}'], Limits(lines=50))[0].lines == 50
+    assert each.call(program, ['{"n": 3}'], Limits())[0].lines is None
+
+
+def test_worlds_differ_in_hash_seed_random_seed_and_clock(sandbox: LocalSandbox) -> None:
+    code = (
+        "import random, datetime, time\n"
+        "def main_solution(what):\n"
+        "    if what == 'hash': return list({'a', 'b', 'c', 'd', 'e', 'f', 'g'})\n"
+        "    if what == 'random': return random.random()\n"
+        "    if what == 'now': return datetime.datetime.now().year\n"
+        "    if what == 'today': return datetime.date.today().year\n"
+        "    if what == 'stamp': return time.strftime('%Y')\n"
+        "    started = time.process_time()\n"
+        "    return round(time.process_time() - started, 2)\n"
+    )
+    questions = ("hash", "random", "now", "today", "stamp")
+    asked = [json.dumps({"what": w}) for w in (*questions, "took")]
+    first, again = (sandbox.call(Program(code), asked, Limits()) for _ in range(2))
+    other = sandbox.call(Program(code), asked, Limits(), world=1)
+    assert [r.output for r in first] == [r.output for r in again]
+    assert all(a.output != b.output for a, b in zip(first, other, strict=True))
+    assert [r.output for r in other] == [
+        r.output for r in sandbox.call(Program(code), asked, Limits(), world=1)
+    ]
+
+
+def test_the_other_clock_keeps_its_word(sandbox: LocalSandbox) -> None:
+    code = (
+        "import datetime, time, pickle, copy\n"
+        "from datetime import datetime as dt, date\n"
+        "def main_solution():\n"
+        "    d = dt(2020, 2, 29, 12, 30)\n"
+        "    assert isinstance(d, date) and isinstance(dt.strptime('2020', '%Y'), dt)\n"
+        "    assert issubclass(dt, date) and type(d) is dt\n"
+        "    assert pickle.loads(pickle.dumps(d)) == d == copy.deepcopy(d)\n"
+        "    assert abs(dt.now().timestamp() - time.time()) < 60\n"
+        "    assert abs(dt.utcnow() - dt.now(datetime.timezone.utc).replace(tzinfo=None)).seconds < 60\n"
+        "    assert time.time_ns() // 10**9 - int(time.time()) in range(-2, 3)\n"
+        "    assert time.localtime(0).tm_year == 1970 and time.ctime(0).endswith('1970')\n"
+        "    assert time.asctime().endswith(str(dt.now().year))\n"
+        "    return [repr(d), str(d), repr(d + datetime.timedelta(1)), (d - dt(2020, 1, 1)).days]\n"
+    )
+    here, there = call(sandbox, code), call(sandbox, code, world=1)
+    assert here.outcome == there.outcome == "ok", there
+    assert here.output == there.output
+
+
+def test_unseeded_programs_start_from_one_state(sandbox: LocalSandbox) -> None:
+    code = "def main_solution():\n    return __import__('ran' + 'dom').random()\n"
+    ran = sandbox.call(Program(code), ["{}"] * 2, Limits())
+    assert ran[0].output == ran[1].output
+    assert call(sandbox, code, world=1).output != ran[0].output
+
+
+def test_numpy_is_seeded_too(sandbox: LocalSandbox) -> None:
+    pytest.importorskip("numpy")
+    code = "import numpy as np\ndef main_solution(a):\n    return float(np.random.rand())\n"
+    ran = sandbox.call(Program(code), ['{"a": 1}', '{"a": 1}', '{"a": 2}'], Limits())
+    assert ran[0].output == ran[1].output != ran[2].output
+    assert call(sandbox, code, '{"a": 1}', world=1).output != ran[0].output
+
+
+def test_many_threads_share_the_slots() -> None:
+    program = Program("def main_solution(n):\n    return n * n\n")
+    with open_sandbox(slots=2, unsafe=True) as sandbox, ThreadPoolExecutor(8) as pool:
+        asked = [[json.dumps({"n": 10 * i + j}) for j in range(5)] for i in range(16)]
+        answers = list(pool.map(lambda texts: sandbox.call(program, texts, Limits()), asked))
+        assert [r.output for ran in answers for r in ran] == [
+            str((10 * i + j) ** 2) for i in range(16) for j in range(5)
+        ]
+        assert len(sandbox.usage()) == 1
+        assert sandbox.slots == 2
+
+
+def test_callers_block_while_all_slots_are_taken(limits: Limits) -> None:
+    slow = Program(
+        "import time\ndef main_solution():\n    time.sleep(0.4)\n    return time.monotonic()\n"
+    )
+    quick = Program("import time\ndef main_solution():\n    return time.monotonic()\n")
+    with open_sandbox(slots=1, unsafe=True) as sandbox:
+        sandbox.call(quick, ["{}"], limits)
+        ends: list[float] = []
+        first = threading.Thread(
+            target=lambda: ends.append(float(sandbox.call(slow, ["{}"], limits)[0].output or 0))
+        )
+        first.start()
+        while not sandbox._busy:
+            pass
+        ran = sandbox.call(quick, ["{}"], replace(limits, lines=10))[0]
+        first.join()
+    assert ran.output is not None
+    assert float(ran.output) > ends[0]

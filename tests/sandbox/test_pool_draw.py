@@ -1,0 +1,109 @@
+"""What `draw` gives back: seeded inputs, taken before the call, and who is at fault."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from annoy_store.interfaces import Limits, Program
+from annoy_store.sandbox import LocalSandbox
+
+CODE = "def main_solution(a):\n    a.append(0)\n    return sorted(a)\n"
+GENERATOR = (
+    "import random\n"
+    "def input_generator():\n"
+    "    return {'a': [random.randint(0, 99) for _ in range(5)]}\n"
+)
+
+
+def test_a_seed_names_an_input(each: LocalSandbox) -> None:
+    program = Program(CODE, generator=GENERATOR)
+    first = each.draw(program, [1, 2, 1], Limits())
+    assert [r.outcome for r in first] == ["ok"] * 3
+    assert first[0].input == first[2].input != first[1].input
+    assert each.draw(program, [2], Limits())[0].output == first[1].output
+
+
+def test_the_input_is_taken_before_the_call(sandbox: LocalSandbox) -> None:
+    ran = sandbox.draw(Program(CODE, generator=GENERATOR), [7], Limits())[0]
+    assert ran.input is not None
+    assert ran.output is not None
+    given = json.loads(ran.input)["a"]
+    assert len(given) == 5
+    assert json.loads(ran.output) == sorted([*given, 0])
+    assert ran.mutated
+    assert sandbox.call(Program(CODE), [ran.input], Limits())[0].output == ran.output
+
+
+def test_a_draw_runs_what_a_call_with_its_input_runs(sandbox: LocalSandbox) -> None:
+    code = "import random\ndef main_solution(a):\n    return [a, random.random()]\n"
+    program = Program(code, generator="def input_generator():\n    return {'a': random.random()}\n")
+    ran = sandbox.draw(program, [5], Limits())[0]
+    assert ran.input is not None
+    assert sandbox.call(program, [ran.input], Limits())[0].output == ran.output
+
+
+def test_what_was_drawn_before_is_not_called(each: LocalSandbox) -> None:
+    """Not even when the order of the keys is another one."""
+    code = "def main_solution(a, b):\n    return a // b\n"
+    generator = "def input_generator():\n    return {'b': 0, 'a': 1}\n"
+    program = Program(code, generator=generator)
+    known = ['{"a":1,"b":0}']
+    again = each.draw(program, [1], Limits(), known)[0]
+    assert (again.outcome, again.input, again.phase) == ("repeated", '{"b":0,"a":1}', "generate")
+    new = each.draw(program, [1], Limits(), ['{"a":1,"b":2}'])[0]
+    assert (new.outcome, new.error_type) == ("exception", "ZeroDivisionError")
+
+
+def test_the_generator_shares_the_namespace_of_the_code(sandbox: LocalSandbox) -> None:
+    code = "SIZE = 3\ndef main_solution(n):\n    return n\n"
+    generator = "def input_generator():\n    return {'n': SIZE}\n"
+    assert sandbox.draw(Program(code, generator=generator), [1], Limits())[0].input == '{"n":3}'
+    own = Program(code + generator)
+    assert sandbox.draw(own, [1], Limits())[0].output == "3"
+
+
+@pytest.mark.parametrize(
+    ("generator", "outcome", "kind"),
+    [
+        ("def input_generator():\n    return [1]\n", "bad_args", "list"),
+        ("def input_generator():\n    return {'a': {1}}\n", "not_json", "set"),
+        ("def input_generator():\n    return {'a': float('nan')}\n", "not_json", "NaN"),
+        ("def input_generator():\n    1 / 0\n", "exception", "ZeroDivisionError"),
+        ("def input_generator(:\n", "exception", "SyntaxError"),
+        ("def another():\n    pass\n", "exception", "NameError"),
+        ("import surely_missing\n", "missing_module", "ModuleNotFoundError"),
+        ("def input_generator():\n    return {'a': 'x' * 10**5}\n", "output_too_large", None),
+        ("def input_generator():\n    raise SystemExit\n", "exit", "SystemExit"),
+    ],
+)
+def test_faults_of_the_generator(
+    sandbox: LocalSandbox, generator: str, outcome: str, kind: str | None
+) -> None:
+    ran = sandbox.draw(Program(CODE, generator=generator), [1], Limits())[0]
+    assert (ran.outcome, ran.error_type, ran.phase) == (outcome, kind, "generate")
+    assert (ran.input, ran.output) == (None, None)
+
+
+def test_faults_of_the_call_keep_the_input(sandbox: LocalSandbox) -> None:
+    generator = "def input_generator():\n    return {'b': 1}\n"
+    ran = sandbox.draw(Program(CODE, generator=generator), [1], Limits())[0]
+    assert (ran.outcome, ran.phase, ran.input) == ("bad_args", "call", '{"b":1}')
+    wrong = "def input_generator():\n    return {'a': 1}\n"
+    ran = sandbox.draw(Program(CODE, generator=wrong), [1], Limits())[0]
+    assert (ran.outcome, ran.phase, ran.input) == ("exception", "call", '{"a":1}')
+
+
+def test_inputs_keep_the_order_of_their_keys_and_lose_surrogates(sandbox: LocalSandbox) -> None:
+    code = "def main_solution(z, a):\n    return [z, a]\n"
+    generator = "def input_generator():\n    return {'z': '\\ud800é', 'a': 1}\n"
+    ran = sandbox.draw(Program(code, generator=generator), [1], Limits())[0]
+    assert (ran.input, ran.output) == ('{"z":"\ufffdé","a":1}', '["\ufffdé",1]')
+
+
+def test_lines_of_the_call_only(sandbox: LocalSandbox) -> None:
+    code = "def main_solution(n):\n    return n\n"
+    generator = "def input_generator():\n    n = 1\n    n = 2\n    n = 3\n    return {'n': n}\n"
+    ran = sandbox.draw(Program(code, generator=generator), [1], Limits(lines=100))[0]
+    assert ran.lines == 1

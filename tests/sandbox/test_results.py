@@ -1,0 +1,99 @@
+"""Replies are judged by the kernel's facts first, and strange reports harm nobody."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annoy_store.interfaces import Limits, Ran
+from annoy_store.sandbox.results import PHASES, SPOKEN, Unfit, judge, parsed, rewritten
+from annoy_store.sandbox.zygote import Reply, Trouble
+
+OUTCOMES = SPOKEN | {"no_result", "cpu_timeout", "wall_timeout", "crash", "bad_frame"}
+HEAD = {"status": 0, "killed": None, "cpu": 0.01, "wall": 0.02, "framed": True, "silent": False}
+GOOD = b'{"outcome": "ok", "phase": "result", "output": "[1]"}'
+
+
+def judged(payload: bytes = GOOD, guarded: bool = True, **head: Any) -> Ran:
+    return judge(Reply({**HEAD, **head}, payload), "{}", Limits(), guarded)
+
+
+@pytest.mark.parametrize(
+    ("head", "outcome"),
+    [
+        ({}, "ok"),
+        ({"killed": "cpu"}, "cpu_timeout"),
+        ({"cpu": 5.0}, "cpu_timeout"),
+        ({"killed": "wall"}, "wall_timeout"),
+        ({"killed": "wall", "cpu": 6.0}, "cpu_timeout"),
+        ({"killed": "flood", "framed": False}, "bad_frame"),
+        ({"killed": "late"}, "ok"),
+        ({"killed": "late", "framed": False, "silent": True, "status": -9}, "no_result"),
+        ({"framed": False, "silent": True}, "no_result"),
+        ({"framed": False}, "bad_frame"),
+        ({"status": -11}, "crash"),
+        ({"status": 1}, "bad_frame"),
+        ({"status": -9, "cpu": 5.1}, "cpu_timeout"),
+    ],
+)
+def test_facts_come_before_words(head: dict[str, Any], outcome: str) -> None:
+    ran = judged(**head)
+    assert ran.outcome == outcome
+    assert (ran.output is None) == (outcome != "ok")
+    assert ran.input == "{}"
+
+
+def test_trouble_is_no_outcome() -> None:
+    with pytest.raises(Trouble, match="not done after 120 s"):
+        judged(killed="ceiling")
+    with pytest.raises(Trouble, match="out of memory"):
+        judged(status=-9)
+    with pytest.raises(Trouble, match="seccomp"):
+        judged(b'{"trouble": "OSError: seccomp refused"}')
+    assert judged(status=-9, guarded=False).error_type == "SIGKILL"
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_judged(payload: bytes) -> None:
+    assert judged(payload).outcome in OUTCOMES
+
+
+WORDS = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"outcome": st.sampled_from(sorted(SPOKEN)) | WORDS, "phase": st.sampled_from(sorted(PHASES)) | WORDS},
+        optional={
+            name: WORDS | st.lists(WORDS, max_size=2) | st.dictionaries(st.text(max_size=3), WORDS, max_size=2)
+            for name in ("output", "type", "message", "module", "input", "mutated", "lines")
+        },
+    )
+)  # fmt: skip
+def test_any_report_is_judged_and_only_json_is_kept(report: dict[str, Any]) -> None:
+    ran = judged(json.dumps(report).encode())
+    assert ran.outcome in OUTCOMES
+    assert isinstance(ran.mutated, bool)
+    assert all(isinstance(x, str | None) for x in (ran.error_type, ran.error_message, ran.phase))
+    if ran.outcome == "ok":
+        assert ran.output is not None
+        assert rewritten(ran.output) == ran.output
+
+
+def test_outputs_are_written_anew() -> None:
+    report = {"outcome": "ok", "phase": "result", "output": '{ "b":1.50, "a":"\\u00e9\\ud800" }'}
+    assert judged(json.dumps(report).encode()).output == '{"b":1.5,"a":"é\ufffd"}'
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", "1e999", "{", "", "[" * 300 + "]" * 300])
+def test_unfit_texts_are_refused(text: str) -> None:
+    with pytest.raises(Unfit):
+        rewritten(text)
+
+
+def test_wide_values_are_not_deep() -> None:
+    assert len(parsed(json.dumps([[]] * 1000))) == 1000

@@ -1,0 +1,223 @@
+"""Zygotes come and go: trouble is tried twice, nothing outlives its host, nothing grows."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from annoy_store.errors import SandboxError
+from annoy_store.interfaces import Limits, Program
+from annoy_store.sandbox import LocalSandbox, open_sandbox
+from annoy_store.sandbox import pool as pool_module
+from annoy_store.sandbox.zygote import Trouble, Zygote
+from tests.sandbox.conftest import opened
+from tests.support import hostile_suite
+
+ONE = Program("def main_solution():\n    return 1\n")
+SLEEP = Program("import time\ndef main_solution():\n    time.sleep(30)\n")
+DEEP = Program("x = " + "-" * 200_000 + "1\ndef main_solution():\n    return 1\n")
+HOST = """
+import sys, threading
+from annoy_store.interfaces import Limits, Program
+from annoy_store.sandbox import open_sandbox
+sandbox = open_sandbox(slots=2, rung=sys.argv[1], unsafe=True)
+spin = Program("def main_solution():\\n    while True: pass\\n")
+sleep = Program("import time\\ndef main_solution():\\n    time.sleep(100)\\n")
+limits = Limits(cpu_seconds=60, wall_seconds=100)
+for program in (spin, sleep):
+    threading.Thread(target=sandbox.call, args=(program, ["{}"], limits)).start()
+while len(sandbox._busy) < 2:
+    pass
+print("ready", flush=True)
+threading.Event().wait()
+"""
+
+
+def only(sandbox: LocalSandbox) -> Zygote:
+    """Return the one idle zygote."""
+    return next(zygote for zygotes in sandbox._idle.values() for zygote in zygotes)
+
+
+def test_a_zygote_that_died_is_replaced() -> None:
+    with open_sandbox(slots=1, unsafe=True) as sandbox:
+        first = only(sandbox)
+        first._process.kill()
+        first._process.wait()
+        assert sandbox.call(ONE, ["{}"] * 3, Limits())[2].output == "1"
+        assert only(sandbox) is not first
+
+
+def test_a_zygote_that_stands_still_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("annoy_store.sandbox.zygote.COMPILE_SECONDS", 0.3)
+    with opened("fallback") as sandbox:
+        os.kill(only(sandbox)._process.pid, signal.SIGSTOP)
+        assert sandbox.call(ONE, ["{}"], Limits())[0].output == "1"
+
+
+def test_a_zygote_retires(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "CALLS_PER_ZYGOTE", 5)
+    with open_sandbox(slots=1, unsafe=True) as sandbox:
+        first = only(sandbox)
+        ran = sandbox.call(ONE, ["{}"] * 12, Limits())
+        assert [r.output for r in ran] == ["1"] * 12
+        assert first._process.poll() is not None
+        assert only(sandbox).calls == 2
+
+
+def test_the_ceiling_is_trouble_and_no_outcome() -> None:
+    with open_sandbox(slots=1, unsafe=True) as sandbox:
+        limits = Limits(cpu_seconds=0.2, wall_seconds=60, ceiling_seconds=0.4)
+        with pytest.raises(SandboxError, match="was not done after"):
+            sandbox.call(SLEEP, ["{}"], limits)
+        assert sandbox.call(ONE, ["{}"], Limits())[0].output == "1"
+
+
+def test_trouble_keeps_the_results_that_are_there() -> None:
+    with open_sandbox(slots=1, unsafe=True) as sandbox:
+        real, seen = Zygote.run, []
+
+        def failing(self: Zygote, *given: object, **more: object):  # type: ignore[no-untyped-def]
+            for number, reply in enumerate(real(self, *given, **more)):  # type: ignore[arg-type]
+                if number == 2 and not seen:
+                    seen.append(number)
+                    raise Trouble("gone")
+                yield reply
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Zygote, "run", failing)
+            code = Program("def main_solution(n):\n    return n\n")
+            ran = sandbox.call(code, [f'{{"n":{n}}}' for n in range(5)], Limits())
+        assert [r.output for r in ran] == ["0", "1", "2", "3", "4"]
+        assert seen == [2]
+
+
+def test_code_that_kills_the_compiler_has_an_outcome_of_its_own() -> None:
+    with open_sandbox(slots=1, unsafe=True) as sandbox:
+        limits = Limits(cpu_seconds=1.0, memory_mb=256)
+        ran = sandbox.call(DEEP, ["{}"], limits)[0]
+        assert ran.outcome in {"exception", "memory", "crash", "cpu_timeout", "ok"}
+        assert sandbox.call(ONE, ["{}"], limits)[0].output == "1"
+
+
+def test_after_close_there_is_an_error_and_no_process() -> None:
+    before = hostile_suite.alive()
+    sandbox = open_sandbox(slots=2, unsafe=True)
+    assert hostile_suite.alive() - before
+    with ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(sandbox.call, SLEEP, ["{}"], Limits())
+        while not sandbox._busy:
+            time.sleep(0.001)
+        sandbox.close()
+        with pytest.raises(SandboxError):
+            under_way.result()
+    with pytest.raises(SandboxError, match="closed"):
+        sandbox.call(ONE, ["{}"], Limits())
+    assert hostile_suite.survivors(before) == set()
+
+
+def test_zygotes_outlive_the_thread_that_asked_for_them() -> None:
+    with open_sandbox(slots=1, unsafe=True) as sandbox:
+        asking = threading.Thread(target=sandbox.call, args=(ONE, ["{}"], Limits(), 1))
+        asking.start()
+        asking.join()
+        zygote = sandbox._idle["plain", 1][0]
+        time.sleep(0.05)
+        assert zygote._process.poll() is None
+        assert sandbox.call(ONE, ["{}"], Limits(), 1)[0].output == "1"
+        assert sandbox._idle["plain", 1] == [zygote]
+
+
+@pytest.mark.parametrize("rung", ["strong", "fallback", "minimum"])
+def test_nothing_outlives_a_host_that_was_killed(rung: str) -> None:
+    opened(rung).close()
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", HOST, rung]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as host:
+        assert host.stdout is not None
+        assert host.stdout.readline() == "ready\n"
+        assert len(hostile_suite.alive(host.pid)) >= 2
+        host.kill()
+        host.wait()
+        assert hostile_suite.survivors(set(), host.pid) == set()
+
+
+def test_some_hundred_checks_leave_no_trace() -> None:
+    grown(400)
+
+
+@pytest.mark.slow
+def test_ten_thousand_checks_leave_no_trace() -> None:
+    grown(10_000)
+
+
+def grown(checks: int) -> None:
+    """Run that many checks and assert that descriptors, processes and memory stay as they are."""
+    with open_sandbox(slots=1, unsafe=True) as sandbox:
+        sandbox.call(ONE, ["{}"] * 200, Limits())
+        before = measured(sandbox)
+        for start in range(0, checks, 200):
+            code = f"# {start}\nkept = [0] * 1000\ndef main_solution():\n    return 1\n"
+            ran = sandbox.call(Program(code), ["{}"] * 200, Limits())
+            assert all(r.outcome == "ok" for r in ran)
+        after = measured(sandbox)
+    assert after["descriptors"] == before["descriptors"]
+    assert after["processes"] == before["processes"]
+    assert after["inside"] == before["inside"]
+    assert after["peak_kb"] - before["peak_kb"] < 2048
+    assert after["host_kb"] - before["host_kb"] < 8192
+
+
+def measured(sandbox: LocalSandbox) -> dict[str, int]:
+    """Count what could grow, on both sides."""
+    usage = sandbox.usage()["plain", 0]
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return {
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "processes": len(hostile_suite.alive()),
+        "inside": usage["descriptors"],
+        "peak_kb": usage["peak_kb"],
+        "host_kb": pages * 4,
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_load_changes_no_outcome() -> None:
+    """The same thousand checks, on this machine as it is and under eight busy processes."""
+    programs = [
+        Program(f"def main_solution(n):\n    return sum(i * {k} for i in range(n))\n")
+        for k in range(97)
+    ]
+    programs += [
+        Program("def main_solution(n):\n    while True: pass\n"),
+        Program("import time\ndef main_solution(n):\n    time.sleep(60)\n"),
+        Program("def main_solution(n):\n    return [0] * 10**10\n"),
+    ]
+    limits = Limits(cpu_seconds=0.5, wall_seconds=4.0, ceiling_seconds=120.0, memory_mb=256)
+    texts = [f'{{"n": {n}}}' for n in range(0, 50_000, 5_000)]
+
+    def outcomes() -> list[list[tuple[str, str | None]]]:
+        with open_sandbox(slots=4, unsafe=True) as sandbox, ThreadPoolExecutor(4) as pool:
+            ran = pool.map(lambda p: sandbox.call(p, texts, limits), programs)
+            return [[(r.outcome, r.output) for r in batch] for batch in ran]
+
+    idle = outcomes()
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(8)]
+    try:
+        assert outcomes() == idle
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert sum(len(batch) for batch in idle) == 1_000
+    assert {outcome for batch in idle for outcome, _ in batch} == {
+        *("ok", "cpu_timeout", "wall_timeout", "memory")
+    }

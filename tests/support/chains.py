@@ -1,0 +1,158 @@
+"""What export tests start from: samples with pairs, and chains of answers that were judged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from annoy_store.db.engine import Store
+from annoy_store.db.insert import write
+from annoy_store.db.tables import (
+    pair_checks,
+    responses,
+    sample_origins,
+    teachers,
+    variants,
+    verdicts,
+)
+from annoy_store.hashing import compact, digest
+from annoy_store.interfaces import New
+from annoy_store.prompts.template import load
+from annoy_store.records.prompts import planned_calls, prompt, turn
+from tests.support import factories
+
+Judged = tuple[str, str | None]  # an answer's text and its verdict; None was not judged
+FEEDBACK = {"correct": "Success.", "wrong": "The output is not the one expected."}
+
+
+def verify_variant(connection: Connection, version: str = "one", active: int = 1) -> int:
+    """The variant under which answers are judged."""
+    named = digest("variant", "verify", version)
+    found = connection.scalar(select(variants.c.id).where(variants.c.digest == named))
+    if found is None:
+        row = {"stage": "verify", "digest": named, "description": version, "active": active}
+        connection.execute(insert(variants).values(row))
+        found = connection.scalar(select(variants.c.id).where(variants.c.digest == named))
+    return int(found or 0)
+
+
+def teacher(connection: Connection, model: str = "tracer") -> int:
+    named = digest("teacher", model)
+    row = {"digest": named, "backend": "tracer", "model": model, "base_url": "", "parameters": "{}"}
+    return write(connection, [New(teachers, row)])["teachers"][0]
+
+
+def sampled(
+    name: str,
+    pairs: int = 2,
+    repo: str | None = None,
+    licence: str = "mit",
+    code: str | None = None,
+) -> list[New]:
+    """A sample with a source, its origin and stable pairs."""
+    refcode = code or f"def main_solution(x):\n    return '{name}' * x\n"
+    source = factories.source(f"# {name}\n" + refcode)
+    sample = factories.sample(refcode, problem=f"What does {name} give?")
+    origin = factories.origin(source, repo or f"team/{name}", f"{name}.py", licence)
+    made = New(sample_origins, _origin_of(sample, source))
+    return [origin, made, *(factories.io_pair(sample, {"x": i}, name * i, i) for i in range(pairs))]
+
+
+def _origin_of(sample: New, source: New) -> dict[str, Any]:
+    named = digest("sample_origin", sample.values["digest"], source.values["digest"])
+    values = {"digest": named, "sample_id": sample, "source_id": source, "response_id": None}
+    return values | {"variant_id": None, "origin": None}
+
+
+def pairs_of(rows: Sequence[New]) -> list[New]:
+    return [row for row in rows if row.table.name == "io_pairs"]
+
+
+def checked(connection: Connection, pair: New, status: str = "stable", lines: int = 7) -> New:
+    """The current check of a pair."""
+    values = {"io_pair_id": pair, "variant_id": generate_variant(connection), "status": status}
+    return New(pair_checks, values | {"execution_id": None, "lines_executed": lines})
+
+
+def generate_variant(connection: Connection) -> int:
+    named = digest("variant", "generate", "one")
+    found = connection.scalar(select(variants.c.id).where(variants.c.digest == named))
+    if found is None:
+        row = {"stage": "generate", "digest": named, "description": "one", "active": 1}
+        connection.execute(insert(variants).values(row))
+        found = connection.scalar(select(variants.c.id).where(variants.c.digest == named))
+    return int(found or 0)
+
+
+def chain(
+    connection: Connection,
+    pair: New,
+    answers: Sequence[Judged],
+    kind: str = "predict_output",
+    sample_no: int = 0,
+    question: str | None = None,
+    model: str = "tracer",
+) -> list[New]:
+    """A first prediction turn about a pair, with its answers, verdicts and revisions."""
+    shown = pair.values["input" if kind == "predict_output" else "output"]
+    sample = pair.values["sample_id"].values
+    words = question or f"{sample['problem_statement']} {kind}: {shown}"
+    messages = [{"role": "user", "content": words}]
+    rows: list[New] = []
+    first: New | None = None
+    before: New | None = None
+    for number, (text, status) in enumerate(answers, 1):
+        asked = prompt(messages, load("transform"))
+        about = compact([sample["digest"], pair.values["input_digest"], sample_no * (number > 1)])
+        why = turn(
+            asked, kind, number, about,
+            io_pair_id=pair, revises_response_id=before, chain_response_id=first,
+        )  # fmt: skip
+        call = planned_calls(asked, sample_no + 1)[sample_no if number == 1 else 0]
+        answer = factories.response(call, text, teacher(connection, model))
+        rows += [why, answer]
+        if status is not None:
+            rows.append(verdict(connection, answer, status))
+        first, before = first or answer, answer
+        said = FEEDBACK.get(status or "wrong", "It failed.")
+        messages = [
+            *messages,
+            {"role": "assistant", "content": text},
+            {"role": "user", "content": f"{said} Do it again."},
+        ]
+    return rows
+
+
+def verdict(connection: Connection, answer: New | int, status: str, version: str = "one") -> New:
+    values = {"response_id": answer, "checker": "prediction", "status": status, "mismatch": None}
+    values |= {"variant_id": verify_variant(connection, version), "execution_id": None}
+    values |= {"created_at": factories.NOW, "predicted": None, "got": None}
+    return New(verdicts, values | {"feedback": FEEDBACK.get(status, "It failed.")})
+
+
+def fill(store: Store, names: Sequence[str] = ("ant", "bee", "cow"), **options: Any) -> None:
+    """Per name a sample with two pairs and, of each: right at once, repaired, wrong twice."""
+    with store.write() as connection:
+        for name in names:
+            fill_one(connection, name, **options)
+
+
+def fill_one(connection: Connection, name: str, **options: Any) -> None:
+    rows = sampled(name, **options)
+    first, second = pairs_of(rows)[:2]
+    rows += [checked(connection, first, lines=3), checked(connection, second, lines=40)]
+    said = json.dumps({"output": name})
+    rows += chain(connection, first, [(f"I see. {said}", "correct")])
+    rows += chain(connection, second, [("no idea", "wrong"), (f"Now. {said}", "correct")])
+    rows += chain(
+        connection, second, [("{}", "wrong"), ("{} again", "wrong")], kind="predict_input"
+    )
+    write(connection, rows)
+
+
+def chain_ids(store: Store) -> list[int]:
+    with store.read() as connection:
+        return list(connection.scalars(select(responses.c.id).order_by(responses.c.id)))

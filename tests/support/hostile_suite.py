@@ -1,0 +1,245 @@
+"""The hostile suite: snippets with what must become of them on each rung, and their victims.
+
+A snippet is a file of `hostile/`; comment lines at its top say what is expected: `# all: ..` on
+the strong and the fallback rung, `# strong: ..` or `# fallback: ..` where they differ, and
+`# minimum: ..` where it can be run at all without walls. `ok 1` wants that output, `exception X`
+that type, `*` any; ` or ` separates what is allowed. `# needs: numpy` names a package.
+
+Run as a program it runs the suite under another uid and prints what happened as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annoy_store.interfaces import Limits, Program, Ran
+from annoy_store.sandbox import LocalSandbox, open_sandbox
+from annoy_store.sandbox.zygote import label
+
+HOSTILE = Path(__file__).parents[1] / "sandbox" / "hostile"
+LIMITS = Limits(cpu_seconds=0.25, wall_seconds=1.2, ceiling_seconds=30.0, memory_mb=256)
+BENIGN = Program("def main_solution(n):\n    return sum(range(n))\n")
+LANES = 4
+CANARY = "CANARY_API_KEY"
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """One hostile program; `expected` maps a rung to what may become of it there."""
+
+    name: str
+    code: str
+    expected: dict[str, tuple[str, ...]]
+    needs: str | None
+
+    def allows(self, rung: str, ran: Ran) -> bool:
+        """Return whether `ran` is one of the outcomes that are expected on `rung`."""
+        return any(_fits(expected, ran) for expected in self.expected[rung])
+
+
+def _fits(expected: str, ran: Ran) -> bool:
+    outcome, _, detail = expected.partition(" ")
+    if ran.outcome != outcome:
+        return False
+    if detail in ("", "*"):
+        return True
+    if outcome == "ok":
+        assert ran.output is not None
+        return bool(json.loads(ran.output) == json.loads(detail))
+    return detail in (ran.error_type, ran.missing_module)
+
+
+def snippets() -> list[Snippet]:
+    """Return every snippet, by name."""
+    return [_read(path) for path in sorted(HOSTILE.glob("*.py"))]
+
+
+def _read(path: Path) -> Snippet:
+    code = path.read_text()
+    said = dict(re.findall(r"^# (all|strong|fallback|minimum|needs): (.+)$", code, re.M))
+    expected = {rung: said.get(rung, said.get("all")) for rung in ("strong", "fallback")}
+    expected["minimum"] = said.get("minimum")
+    ways = {rung: tuple(text.split(" or ")) for rung, text in expected.items() if text}
+    return Snippet(path.stem, code, ways, said.get("needs"))
+
+
+@dataclass
+class Victims:
+    """What lies outside and must stay as it is: files, listeners, this process."""
+
+    folder: Path
+    tcp: socket.socket
+    udp: socket.socket
+    stream: socket.socket
+    datagram: socket.socket
+    abstract: socket.socket
+
+    def fill(self, code: str) -> str:
+        """Return a snippet with the addresses of these victims in it."""
+        values: dict[str, Any] = {
+            "OUTSIDE": self.folder,
+            "HOME": Path.home(),
+            "TCP": self.tcp.getsockname()[1],
+            "UDP": self.udp.getsockname()[1],
+            "UNIX": self.stream.getsockname(),
+            "ABSTRACT": self.abstract.getsockname()[1:].decode(),
+            "PID": os.getpid(),
+            "NUL": "\0",
+            "DEEP": "(" * 5000 + ")" * 5000,
+        }
+        return re.sub(r"@([A-Z]+)@", lambda found: str(values[found[1]]), code)
+
+    def harm(self) -> list[str]:
+        """Return what was done to them."""
+        harm = [
+            f"{name} was reached" for name in self.listeners() if self._reached(getattr(self, name))
+        ]
+        if sorted(os.listdir(self.folder)) != ["secret.txt", "unix", "unix.dgram"]:
+            harm.append(f"files: {sorted(os.listdir(self.folder))}")
+        secret = self.folder / "secret.txt"
+        if secret.read_text() != "TOPSECRET" or secret.stat().st_mode & 0o777 != 0o644:
+            harm.append("the secret was changed")
+        return harm
+
+    @staticmethod
+    def listeners() -> tuple[str, ...]:
+        """Return the names of the sockets that nobody may reach."""
+        return ("tcp", "udp", "stream", "datagram", "abstract")
+
+    @staticmethod
+    def _reached(listener: socket.socket) -> bool:
+        try:
+            if listener.type == socket.SOCK_DGRAM:
+                listener.recv(1)
+            else:
+                listener.accept()[0].close()
+        except BlockingIOError:
+            return False
+        return True
+
+
+@contextmanager
+def victims(folder: Path) -> Iterator[Victims]:
+    """Set up victims in an empty `folder`."""
+    (folder / "secret.txt").write_text("TOPSECRET")
+    (folder / "secret.txt").chmod(0o644)
+    with ExitStack() as stack:
+
+        def bound(family: int, kind: int, address: Any) -> socket.socket:
+            made = stack.enter_context(socket.socket(family, kind))
+            made.bind(address)
+            if kind == socket.SOCK_STREAM:
+                made.listen()
+            made.setblocking(False)
+            return made
+
+        unix, inet = socket.AF_UNIX, socket.AF_INET
+        yield Victims(
+            folder,
+            bound(inet, socket.SOCK_STREAM, ("127.0.0.1", 0)),
+            bound(inet, socket.SOCK_DGRAM, ("127.0.0.1", 0)),
+            bound(unix, socket.SOCK_STREAM, str(folder / "unix")),
+            bound(unix, socket.SOCK_DGRAM, str(folder / "unix.dgram")),
+            bound(unix, socket.SOCK_STREAM, f"\0annoy-{os.getpid()}-{threading.get_ident()}"),
+        )
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What became of one snippet, and of an ordinary check right after it in the same slot."""
+
+    ran: Ran
+    after: Ran
+
+
+def attack(
+    rung: str, folder: Path, python: str | None = None, chosen: Sequence[Snippet] | None = None
+) -> tuple[dict[str, Attack], list[str]]:
+    """Run the snippets that have an expectation on `rung`; return what happened, and the harm."""
+    chosen = [s for s in chosen or snippets() if rung in s.expected]
+    os.environ[CANARY] = "sk-canary"
+    try:
+        with victims(folder) as outside, ExitStack() as stack:
+            lanes = [
+                stack.enter_context(open_sandbox(slots=1, python=python, rung=rung, unsafe=True))
+                for _ in range(LANES)
+            ]
+            found = lanes[0].describe()["packages"]
+            able = [s for s in chosen if s.needs is None or s.needs in found]
+            with ThreadPoolExecutor(LANES) as pool:
+                done = pool.map(
+                    lambda i: _lane(lanes[i], able[i::LANES], outside), range(len(lanes))
+                )
+                attacks = {name: result for lane in done for name, result in lane.items()}
+            return attacks, outside.harm()
+    finally:
+        del os.environ[CANARY]
+
+
+def _lane(sandbox: LocalSandbox, chosen: Sequence[Snippet], outside: Victims) -> dict[str, Attack]:
+    results = {}
+    for snippet in chosen:
+        ran = sandbox.call(Program(outside.fill(snippet.code)), ["{}"], LIMITS)[0]
+        results[snippet.name] = Attack(ran, sandbox.call(BENIGN, ['{"n": 4}'], LIMITS)[0])
+    return results
+
+
+def alive(host: int | None = None) -> set[int]:
+    """Return the processes inside sandboxes that `host` (by default: we) opened, dead or alive."""
+    word = label() if host is None else f"host={host}"
+    found = set()
+    for entry in os.listdir("/proc"):
+        with suppress(OSError):
+            if entry.isdigit() and word in Path("/proc", entry, "cmdline").read_text().split("\0"):
+                found.add(int(entry))
+    return found
+
+
+def survivors(before: set[int], host: int | None = None, seconds: float = 10.0) -> set[int]:
+    """Return the processes, but those of `before`, that are still there after so long at most."""
+    deadline = time.monotonic() + seconds
+    while (left := alive(host) - before) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return left
+
+
+def unexpected(rung: str, attacks: dict[str, Attack]) -> dict[str, str]:
+    """Return what did not go as expected, by snippet."""
+    known = {snippet.name: snippet for snippet in snippets()}
+    wrong = {}
+    for name, result in attacks.items():
+        if not known[name].allows(rung, result.ran):
+            wrong[name] = f"{result.ran} instead of {known[name].expected[rung]}"
+        elif result.after.output != "6":
+            wrong[name] = f"the next check gave {result.after}"
+    return wrong
+
+
+def main() -> None:
+    """Give up root, attack as an ordinary user, print what went wrong as JSON.
+
+    Arguments: uid, rung, interpreter, folder, and the names of some snippets (none: all).
+    """
+    uid, rung, python, folder, names = int(sys.argv[1]), *sys.argv[2:6]
+    os.setgroups([])
+    os.setgid(uid)
+    os.setuid(uid)
+    chosen = [s for s in snippets() if not names or s.name in names.split()]
+    attacks, harm = attack(rung, Path(folder), python, chosen)
+    print(json.dumps({"ran": len(attacks), "wrong": unexpected(rung, attacks), "harm": harm}))
+
+
+if __name__ == "__main__":
+    main()

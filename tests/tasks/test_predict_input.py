@@ -1,0 +1,332 @@
+"""The checkers against real code in the real sandbox."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from annoy_store import tasks
+from annoy_store.config import Policy
+from annoy_store.errors import SandboxError, UsageError
+from annoy_store.interfaces import Habitat, Judgement, Limits, Program, Ran, Sandbox
+from annoy_store.sandbox import open_sandbox
+from annoy_store.tasks import feedback, predict_input, predict_output
+
+UNHURRIED = settings(deadline=None)  # how fast a machine is belongs in no test
+
+STATUSES = {
+    *("correct", "wrong", "no_answer", "bad_args", "exception", "cpu_timeout", "wall_timeout"),
+    *("memory", "crash", "output_too_large", "not_json"),
+}
+POLICY = Policy(cpu_seconds=1.0, wall_seconds=2.0)
+SQUARE = "def main_solution(n):\n    return n * n"
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with open_sandbox(slots=1) as opened:
+        yield opened
+
+
+def no_sandbox() -> Sandbox:
+    raise AssertionError("the output direction opens no sandbox")
+
+
+def judge_output(
+    answer: str, truth: str, policy: Policy = POLICY, finish_reason: str = "stop"
+) -> Judgement:
+    return predict_output.check(
+        answer, finish_reason, "{}", truth, Program(SQUARE), no_sandbox, policy
+    )
+
+
+def judge_input(
+    answer: str, sandbox: Sandbox, code: str = SQUARE, wanted: str = "9", policy: Policy = POLICY
+) -> Judgement:
+    return predict_input.check(
+        answer, "stop", '{"n":-3}', wanted, Program(code), lambda: sandbox, policy
+    )
+
+
+def test_the_stored_input_is_run_too(sandbox: Sandbox) -> None:
+    """Its keys may come in another order, and an imported pair may not hold."""
+    judged = judge_input('{"input": {"n": -3}}', sandbox, wanted="10")
+    assert (judged.status, judged.got) == ("wrong", "9")
+    program = Program("def main_solution(d):\n    return list(d)")
+    pair = ('{"d":{"a":1,"b":2}}', '["a","b"]')
+    turned = '```json\n{"input": {"d": {"b": 2, "a": 1}}}\n```'
+    judged = predict_input.check(turned, "stop", *pair, program, lambda: sandbox, POLICY)
+    assert (judged.status, judged.got) == ("wrong", '["b","a"]')
+
+
+def test_checkers_are_named_after_kinds() -> None:
+    assert tasks.named("predict_output") is predict_output
+    assert tasks.named("predict_input") is predict_input
+    with pytest.raises(UsageError, match="predict_input, predict_output"):
+        tasks.named("predict_trace")
+
+
+def test_the_version_tells_all_that_verdicts_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {tasks.version()}
+    for module in (predict_output, predict_input, tasks.sections, tasks.compare):
+        monkeypatch.setattr(module, "VERSION", 99)
+        versions.add(tasks.version())
+    assert len(versions) == 5
+
+
+# The output direction ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "status", "mismatch"),
+    [
+        ('{"output": [1, 0.5]}', "[1,0.5]", "correct", None),
+        ('{"output": 3}', "3.0", "correct", None),
+        ('{"output": 0.33333}', "0.3333333333", "correct", None),
+        ('{"output": 1}', "true", "wrong", "type"),
+        ('{"output": 10}', "9", "wrong", "off_by_one"),
+        ('{"output": []}', "[1]", "wrong", "empty"),
+        ('{"output": null}', "0", "wrong", "type"),
+        ('{"output": NaN}', "0", "no_answer", None),
+        ("I give up.", "0", "no_answer", None),
+        ('{"input": {"n": 3}}', "0", "no_answer", None),
+    ],
+)
+def test_outputs(answer: str, truth: str, status: str, mismatch: str | None) -> None:
+    judged = judge_output(answer, truth)
+    assert (judged.status, judged.mismatch) == (status, mismatch)
+    assert judged.ran is None
+    assert judged.got is None
+    assert (judged.predicted is None) is (status == "no_answer")
+
+
+def test_the_tolerance_is_the_policys() -> None:
+    strict = Policy(tolerance=1e-9)
+    assert judge_output('{"output": 0.5001}', "0.5").status == "correct"
+    assert judge_output('{"output": 0.5001}', "0.5", strict).status == "wrong"
+    loose = Policy(same_integer_part=False)
+    assert judge_output('{"output": 2.9999}', "3.0", loose).status == "correct"
+
+
+@given(st.integers(1000, 10**9), st.integers(1000, 10**9))
+@UNHURRIED
+def test_feedback_never_tells_the_output(truth: int, predicted: int) -> None:
+    judged = judge_output(json.dumps({"output": predicted}), json.dumps(truth))
+    if truth == predicted:
+        assert judged.feedback == predict_output.RIGHT
+    else:
+        assert str(predicted) in judged.feedback
+        assert str(truth) not in judged.feedback.replace(str(predicted), "")
+
+
+def test_a_cut_answer_is_told_so() -> None:
+    cut = judge_output("First we", "1", finish_reason="length")
+    stopped = judge_output("First we", "1")
+    assert cut.status == stopped.status == "no_answer"
+    assert "cut off" in cut.feedback
+    assert "cut off" not in stopped.feedback
+    assert '{"output": <value>}' in cut.feedback
+
+
+def test_long_values_are_kept_as_json_of_bounded_length() -> None:
+    judged = judge_output(json.dumps({"output": ["a" * 50] * 1000}), "[]")
+    assert judged.predicted is not None
+    assert len(judged.predicted) < feedback.KEPT_CHARS * 2
+    assert json.loads(judged.predicted).endswith("…")
+    assert len(judged.feedback) < 1000
+
+
+# The input direction -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("predicted", ["-3", "3", "3.0"])
+def test_any_input_that_gives_the_output_is_right(sandbox: Sandbox, predicted: str) -> None:
+    judged = judge_input(f'{{"input": {{"n": {predicted}}}}}', sandbox)
+    assert judged.status == "correct"
+    assert judged.feedback == predict_input.RIGHT
+    assert judged.mismatch is None
+    assert judged.ran is not None
+    assert judged.ran.outcome == "ok"
+    assert judged.got is not None
+    assert json.loads(judged.got) == 9
+
+
+def test_both_directions_compare_alike(sandbox: Sandbox) -> None:
+    half = "def main_solution(n):\n    return [n / 2, True]"
+    assert judge_input('{"input": {"n": 1.0002}}', sandbox, half, "[0.5,true]").status == "correct"
+    assert judge_input('{"input": {"n": 1}}', sandbox, half, "[0.5,1]").mismatch == "type"
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "status", "said"),
+    [
+        (SQUARE, '{"n": 4}', "wrong", "returns 16 and not the given output"),
+        (SQUARE, '{"m": 3}', "bad_args", "unexpected keyword argument 'm'"),
+        (SQUARE, "3", "bad_args", "every argument by its name"),
+        (SQUARE, "[3]", "bad_args", "every argument by its name"),
+        (SQUARE, '{"n": "x"}', "exception", "TypeError: can't multiply"),
+        ("def main_solution(n):\n    assert n > 5, 'too few'", '{"n": 3}', "exception", "too few"),
+        ("def main_solution(n):\n    import nowhere_to_be", '{"n": 3}', "exception", "nowhere"),
+        ("def main_solution(n):\n    while True: pass", '{"n": 3}', "cpu_timeout", "than 1 second"),
+        (
+            "import time\ndef main_solution(n):\n    time.sleep(60)",
+            '{"n": 3}',
+            "wall_timeout",
+            "2 seconds",
+        ),
+        ("def main_solution(n):\n    return 'x' * 10**10", '{"n": 3}', "memory", "1024 MB"),
+        ("def main_solution(n):\n    return 'x' * 10**6", '{"n": 3}', "output_too_large", "large"),
+        ("def main_solution(n):\n    return {1, 2}", '{"n": 3}', "not_json", "not JSON"),
+        ("def main_solution(n):\n    return float('nan')", '{"n": 3}', "not_json", "not JSON"),
+        ("import sys\ndef main_solution(n):\n    sys.exit(0)", '{"n": 3}', "crash", "ends without"),
+        ("import os\ndef main_solution(n):\n    os._exit(0)", '{"n": 3}', "crash", "ends without"),
+        (
+            "import os, signal\ndef main_solution(n):\n    os.kill(os.getpid(), signal.SIGSEGV)",
+            '{"n": 3}',
+            "crash",
+            "ends without",
+        ),
+        (
+            "def main_solution(n):\n    raise ValueError(f'bad {object()}')",
+            '{"n": 3}',
+            "exception",
+            "object at 0x…>",
+        ),
+        (
+            "def main_solution(n):\n    raise ValueError('word: ' * 500)",
+            '{"n": 3}',
+            "exception",
+            "ValueError: word: word:",
+        ),
+    ],
+)
+def test_what_can_become_of_an_input(
+    sandbox: Sandbox, code: str, value: str, status: str, said: str
+) -> None:
+    judged = judge_input(f'{{"input": {value}}}', sandbox, code)
+    assert judged.status == status
+    assert said in judged.feedback
+    assert len(judged.feedback) < 1000
+    assert judged.predicted == value.replace(" ", "")
+    assert (judged.ran is None) is (said == "every argument by its name")
+    assert (judged.mismatch is None) is (status != "wrong")
+
+
+def test_an_early_exit_is_no_success(sandbox: Sandbox) -> None:
+    leave = "import sys\ndef main_solution(n):\n    print(9)\n    sys.exit(0)"
+    assert judge_input('{"input": {"n": 3}}', sandbox, leave).status != "correct"
+
+
+def test_the_wrong_input_shows_what_it_gives(sandbox: Sandbox) -> None:
+    judged = judge_input('{"input": {"n": 4}}', sandbox)
+    assert (judged.got, judged.mismatch) == ("16", "value")
+
+
+def test_no_answer_runs_nothing() -> None:
+    judged = predict_input.check("no idea", "stop", "{}", "1", Program(SQUARE), no_sandbox, POLICY)
+    assert judged.status == "no_answer"
+    assert '{"input": {' in judged.feedback
+
+
+def test_a_module_missing_here_is_no_verdict(sandbox: Sandbox) -> None:
+    code = "import nowhere_to_be\n" + SQUARE
+    with pytest.raises(SandboxError, match="nowhere_to_be"):
+        judge_input('{"input": {"n": 3}}', sandbox, code)
+
+
+def test_a_broken_sandbox_is_no_verdict() -> None:
+    closed = open_sandbox(slots=1)
+    closed.close()
+    with pytest.raises(SandboxError):
+        judge_input('{"input": {"n": 3}}', closed)
+
+
+class Reporting:
+    """A sandbox that reports what foreign code could make a real one report."""
+
+    slots = 1
+    habitat = Habitat("minimum", "0", "0", "3")
+
+    def __init__(self, ran: Ran) -> None:
+        self.ran = ran
+
+    def call(
+        self, program: Program, inputs: Sequence[str], limits: Limits, world: int = 0
+    ) -> list[Ran]:
+        return [self.ran for _ in inputs]
+
+    def draw(
+        self, program: Program, seeds: Sequence[int], limits: Limits, known: Sequence[str] = ()
+    ) -> list[Ran]:
+        return [self.ran for _ in seeds]
+
+    def close(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    "output", ["[" * 30_000 + "]" * 30_000, "9" * 10_000, "NaN", "[1e999]", "[1,", ""]
+)
+def test_forged_outputs_are_not_json(output: str) -> None:
+    judged = judge_input('{"input": {"n": 3}}', Reporting(Ran("ok", output=output)))
+    assert judged.status == "not_json"
+    assert judged.got is None
+
+
+OUTCOMES = (
+    *("exception", "bad_args", "missing_module", "exit", "no_result", "cpu_timeout"),
+    *("wall_timeout", "memory", "crash", "output_too_large", "not_json", "bad_frame", "new_one"),
+)
+
+
+@given(
+    st.sampled_from(OUTCOMES),
+    st.none() | st.just("9"),
+    st.sampled_from(["call", "generate", "result", None]),
+    st.none() | st.text(max_size=2000),
+)
+@UNHURRIED
+def test_only_ok_can_be_correct(
+    outcome: str, output: str | None, phase: str | None, message: str | None
+) -> None:
+    ran = Ran(outcome, output=output, error_message=message, phase=phase)
+    judged = judge_input('{"input": {"n": 3}}', Reporting(ran))
+    assert judged.status in STATUSES - {"correct", "wrong", "no_answer"}
+    assert judged.ran == ran
+    assert len(judged.feedback) < 1000
+    judged.feedback.encode()
+
+
+def test_recorded_answers_are_judged(data: Path, sandbox: Sandbox) -> None:
+    pairs = {}
+    for line in (data / "parsed.jsonl").read_text("utf-8").splitlines():
+        sample = json.loads(line)
+        pairs[sample["meta"]["blob_id"]] = sample
+    found: list[tuple[str, str]] = []
+    for line in (data / "recorded_predict.jsonl").read_text("utf-8").splitlines():
+        record = json.loads(line)
+        sample = pairs[record["blob_id"]]
+        if "import sympy" in sample["refcode"] or "import nltk" in sample["refcode"]:
+            continue  # packages that need not be here
+        pair: dict[str, Any] = sample["ios"][record["pair"]]
+        judged = tasks.named(f"predict_{record['direction']}").check(
+            record["response"],
+            "stop",
+            json.dumps(pair["input"]),
+            json.dumps(pair["output"]),
+            Program(sample["refcode"]),
+            lambda: sandbox,
+            Policy(),
+        )
+        assert judged.status in STATUSES - {"no_answer"}
+        assert judged.feedback
+        found.append((record["direction"], judged.status))
+    assert len(found) == 44
+    assert found.count(("output", "correct")) >= 19
+    assert found.count(("input", "correct")) >= 19

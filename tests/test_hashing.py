@@ -1,0 +1,146 @@
+"""Equal content, equal text, equal digest; and nothing that a database would store otherwise."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from annoy_store.hashing import canonical, clean, compact, digest, seed
+
+UNHURRIED = settings(deadline=None)  # how fast a machine is belongs in no test
+
+TEXTS = st.text(st.characters(), max_size=8) | st.sampled_from(
+    ["\x00", "\ud800", "\ue000", "\\u0000"]
+)
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS
+
+
+def trees(texts: st.SearchStrategy[str], leaves: st.SearchStrategy[Any]) -> Any:
+    return st.recursive(
+        leaves,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+        max_leaves=10,
+    )
+
+
+FINITE = LEAVES.filter(lambda leaf: leaf not in (float("inf"), float("-inf")))
+ANY = trees(TEXTS, FINITE)
+SOUND = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=8)
+WELL = trees(SOUND, st.none() | st.booleans() | st.integers() | SOUND)
+
+
+def shuffled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: shuffled(value[key]) for key in reversed(value)}
+    return [shuffled(part) for part in value] if isinstance(value, list) else value
+
+
+@given(TEXTS)
+@UNHURRIED
+def test_clean(text: str) -> None:
+    result = clean(text)
+    result.encode()
+    assert "\x00" not in result
+    assert len(result) == len(text)
+    assert clean(result) == result
+    assert all(a == b or b == "\ufffd" for a, b in zip(text, result, strict=True))
+
+
+@given(WELL)
+@UNHURRIED
+def test_json_texts_say_the_same_value(value: Any) -> None:
+    assert json.loads(compact(value)) == value
+    assert json.loads(canonical(value)) == value
+
+
+@given(WELL)
+@UNHURRIED
+def test_compact_keeps_the_order_of_keys(value: dict[str, Any]) -> None:
+    assert compact(json.loads(compact(value))) == compact(value)
+    if isinstance(value, dict):
+        assert list(json.loads(compact(value))) == list(value)
+
+
+@given(ANY)
+@UNHURRIED
+def test_texts_can_be_stored_and_are_final(value: Any) -> None:
+    for text in (compact(value), canonical(value)):
+        text.encode()
+        json.loads(text)
+        assert "\n" not in text
+        assert clean(text) == text
+    assert canonical(json.loads(canonical(value))) == canonical(value)
+
+
+@given(ANY)
+@UNHURRIED
+def test_order_of_keys_is_no_content(value: Any) -> None:
+    assert canonical(shuffled(value)) == canonical(value)
+    assert digest("x", shuffled(value)) == digest("x", value)
+
+
+@given(ANY, ANY)
+@UNHURRIED
+def test_digests(left: Any, right: Any) -> None:
+    assert re.fullmatch("[0-9a-f]{32}", digest("x", left))
+    assert (digest("x", left) == digest("x", right)) is (canonical(left) == canonical(right))
+    assert digest("x", left) != digest("y", left)
+    assert digest("x", left, right) != digest("x", [left, right])
+    assert 0 <= seed(left, right) < 2**32
+    assert seed(left) == seed(left)
+
+
+@given(TEXTS, TEXTS)
+@UNHURRIED
+def test_what_is_stored_has_the_digest_of_what_came(key: str, text: str) -> None:
+    assert digest("x", {key: [text]}) == digest("x", {clean(key): [clean(text)]})
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"\ud800": 1, "\ue000": 2}, '{"\ue000":2,"\ufffd":1}'),
+        (["\x00", "\\u0000"], '["\ufffd","\\\\u0000"]'),
+        ({"b": [1.0, -0.0], "a": None}, '{"a":null,"b":[1.0,-0.0]}'),
+    ],
+)
+def test_canonical_texts(value: Any, text: str) -> None:
+    assert canonical(value) == text
+
+
+def test_digests_are_for_ever() -> None:
+    assert digest("source", "print(1)\n") == "db56b8a2d01df8a0d12d710dc6ba5ba9"
+    assert seed("a", 1) == 408133536
+
+
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")], [10**5000]])
+@pytest.mark.parametrize("write", [compact, canonical])
+def test_numbers_without_a_json_text(write: Any, value: Any) -> None:
+    with pytest.raises(ValueError, match=r"JSON|digits"):
+        write(value)
+
+
+@pytest.mark.parametrize("value", [{1, 2}, b"x", [object()]])
+def test_what_json_cannot_hold(value: Any) -> None:
+    with pytest.raises(TypeError):
+        compact(value)
+
+
+@given(st.lists(st.text(), max_size=5))
+def test_a_digest_of_texts_is_that_of_their_canonical_form(texts: list[str]) -> None:
+    """Texts take a shorter way to the same name."""
+    long_way = hashlib.sha256(canonical(["kind", *texts]).encode()).hexdigest()[:32]
+    assert digest("kind", *texts) == long_way
+
+
+def test_odd_texts_have_one_name() -> None:
+    odd = ["".join(map(chr, range(0x300))), "\\u0000", "\x00", "\ud800", "\U0010ffff\u2028"]
+    for text in odd:
+        long_way = hashlib.sha256(canonical(["kind", text]).encode()).hexdigest()[:32]
+        assert digest("kind", text) == long_way

@@ -1,0 +1,170 @@
+"""A fleet on Ray: as many runs as groups of cores, one store, and no trust in Ray but to start them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from annoy_store.db.engine import Store
+from annoy_store.db.insert import write
+from annoy_store.db.tables import workers
+from annoy_store.errors import UsageError
+from annoy_store.maintenance.check import check
+from annoy_store.maintenance.fingerprint import differences
+from annoy_store.queue.jobs import in_state
+from annoy_store.queue.workers import ALIVE
+from annoy_store.worker.ray import Group, groups_of, runs_code, url_for
+from tests.integration.test_crash import ROOT, asked_of, held
+from tests.integration.test_pipeline import sources, teach, work
+from tests.support.provider import Provider
+
+
+def test_a_group_is_so_many_cores_of_one_node() -> None:
+    nodes = {"a": 5, "b": 2, "head": 0}
+    assert list(groups_of(nodes, 2, True)) == [Group("a", 2), Group("a", 2), Group("b", 2)]
+    assert list(groups_of(nodes, None, True)) == [Group("a", 5), Group("b", 2)]
+    assert list(groups_of(nodes, 4, False)) == [Group("a", 1)]
+    with pytest.raises(UsageError, match="the largest has 5"):
+        list(groups_of(nodes, 6, True))
+
+
+def test_stages_without_a_sandbox_need_one_group() -> None:
+    assert runs_code([])
+    assert runs_code(["complete", "verify"])
+    assert not runs_code(["complete"])
+
+
+def test_a_file_is_not_for_many_machines(sqlite_store: Store, postgres_store: Store) -> None:
+    here = socket.gethostname()
+    assert url_for(sqlite_store, {here}) == f"sqlite:///{sqlite_store.path}"
+    with pytest.raises(UsageError, match="annoy copy"):
+        url_for(sqlite_store, {here, "elsewhere"})
+    assert url_for(postgres_store, {here, "elsewhere"}).startswith("postgresql")
+
+
+# On a cluster --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """A Ray cluster of one node with two cores, for us alone: its address."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("needs Ray: pip install 'annoy-store[ray]'")
+    with socket.socket() as free, tempfile.TemporaryDirectory(prefix="ray-") as folder:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        words = ["start", "--head", "--block", "--num-cpus=2", f"--port={port}"]
+        words += ["--include-dashboard=false", f"--temp-dir={folder}", "--disable-usage-stats"]
+        program = "from ray.scripts.scripts import main; main()"
+        log = Path(folder, "start.log")
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-c", program, *words], stdout=out, stderr=out, cwd=folder,
+                start_new_session=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )  # fmt: skip
+        try:
+            _wait(lambda: "Ray runtime started" in log.read_text(), 90)
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+
+
+def _wait(happened: Callable[[], object], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.05)
+
+
+def _started(store: Store, provider: Provider, cluster: str) -> subprocess.Popen[str]:
+    url = store.url.render_as_string(hide_password=False)
+    command = [sys.executable, "-m", "annoy_store", "--store", url, "run", "--model", "m"]
+    command += ["--base-url", provider.url, "--slots", "1", "--max-connections", "4"]
+    return subprocess.Popen(
+        [*command, "--ray", cluster], text=True, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def _alive(store: Store) -> dict[int, int]:
+    with store.read() as connection:
+        found = connection.execute(select(workers.c.id, workers.c.pid).where(ALIVE))
+        return {row.id: row.pid for row in found}
+
+
+def _n_claimed(store: Store) -> int:
+    with store.read() as connection:
+        return connection.scalar(select(func.count()).where(in_state("claimed"))) or 0
+
+
+def _fill(store: Store) -> None:
+    with store.write() as connection:
+        write(connection, sources(3, 5, 7, 11))
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("death", [False, True])
+def test_a_fleet_makes_what_one_run_makes(
+    postgres_store: Store, sqlite_store: Store, cluster: str, death: bool
+) -> None:
+    """Also when one of its actors is killed."""
+    with Provider(answers=teach, latency=0.2).serving() as provider:
+        work(sqlite_store, provider, sources(3, 5, 7, 11))
+        before = asked_of(provider)
+        _fill(postgres_store)
+        process = _started(postgres_store, provider, cluster)
+        _wait(lambda: len(_alive(postgres_store)) == 2)
+        if death:
+            _wait(lambda: asked_of(provider) > before + 4)
+            os.kill(max(_alive(postgres_store).values()), signal.SIGKILL)
+        _, words = process.communicate(timeout=90)
+        assert process.returncode == 0, words
+        assert ("a run on the cluster ended" in words) == death
+        assert differences(held(sqlite_store), held(postgres_store)) == {}
+        assert check(postgres_store) == []
+
+
+@pytest.mark.ray
+def test_the_first_signal_drains_the_fleet(postgres_store: Store, cluster: str) -> None:
+    with Provider(answers=teach, latency=0.2).serving() as provider:
+        _fill(postgres_store)
+        process = _started(postgres_store, provider, cluster)
+        _wait(lambda: asked_of(provider) > 4)
+        process.send_signal(signal.SIGINT)
+        _, words = process.communicate(timeout=60)
+        assert process.returncode == 130, words
+        assert (_alive(postgres_store), _n_claimed(postgres_store)) == ({}, 0)
+        assert check(postgres_store) == []
+
+
+@pytest.mark.ray
+def test_a_file_serves_a_cluster_of_this_machine(sqlite_store: Store, cluster: str) -> None:
+    with Provider(answers=teach).serving() as provider:
+        _fill(sqlite_store)
+        process = _started(sqlite_store, provider, cluster)
+        _, words = process.communicate(timeout=60)
+        assert process.returncode == 0, words
+        assert _n_claimed(sqlite_store) == 0
+        assert check(sqlite_store) == []
+
+
+def test_no_cluster_is_said_at_once(sqlite_store: Store) -> None:
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("needs Ray: pip install 'annoy-store[ray]'")
+    process = _started(sqlite_store, Provider(), "127.0.0.1:1")
+    _, words = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert words.startswith("annoy: no Ray cluster at 127.0.0.1:1")

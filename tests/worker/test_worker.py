@@ -1,0 +1,347 @@
+"""The worker: it works until nothing is left, stops when told, and ends what cannot be written."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+from sqlalchemy import event, func, select, text, update
+
+from annoy_store.db.engine import Store
+from annoy_store.db.tables import jobs, prompts, responses, samples, workers
+from annoy_store.errors import LostClaim, SandboxError, StopRun
+from annoy_store.interfaces import New, Outcome, Row, Tools, done
+from annoy_store.queue.counters import funnel
+from annoy_store.worker import job_manager
+from annoy_store.worker.worker import Progress, by_stage
+from tests.support.small_pipeline import (
+    ANSWER,
+    JUDGE,
+    SPREAD,
+    TOYS,
+    ToyWorker,
+    add_sources,
+    answer,
+    doing,
+    plan,
+    spread,
+    unpinned,
+)  # fmt: skip
+
+
+def state(store: Store) -> dict[str, dict[str, int]]:
+    with store.read() as connection:
+        return funnel(connection)
+
+
+def count(store: Store, table: Any) -> int:
+    with store.read() as connection:
+        return int(connection.scalar(select(func.count()).select_from(table)) or 0)
+
+
+def test_what_many_jobs_read_is_known_to_the_planner(postgres_store: Store) -> None:
+    add_sources(postgres_store, job_manager.MANY + 1)
+    with postgres_store.write() as connection:
+        connection.execute(text("ALTER TABLE sources SET (autovacuum_enabled = false)"))
+    known = text("SELECT reltuples FROM pg_class WHERE relname = 'sources'")
+    with postgres_store.read() as connection:
+        assert connection.scalar(known) == -1
+    ToyWorker(postgres_store, [SPREAD]).run()
+    with postgres_store.read() as connection:
+        assert connection.scalar(known) == job_manager.MANY + 1
+
+
+def test_a_run_goes_all_the_way(store: Store) -> None:
+    add_sources(store, 7)
+    progress = ToyWorker(store).run()
+    assert by_stage(progress) == {
+        "answer": {"done": 21}, "judge": {"done": 21}, "spread": {"done": 7},
+    }  # fmt: skip
+    assert progress.entered == {"spread": 7}
+    assert (count(store, prompts), count(store, responses), count(store, samples)) == (21, 21, 21)
+    with store.read() as connection:
+        assert connection.scalars(select(workers.c.alive)).all() == [0]
+
+
+def test_a_second_run_does_nothing(store: Store) -> None:
+    add_sources(store, 2)
+    ToyWorker(store).run()
+    before = state(store)
+    progress = ToyWorker(store).run()
+    assert (progress.ended, progress.entered.total()) == (Counter(), 0)
+    assert state(store) == before
+
+
+def test_stages_are_run_by_name_and_the_rest_waits(store: Store) -> None:
+    add_sources(store, 2)
+    ToyWorker(store, stages=[SPREAD]).run()
+    assert state(store) == {"spread": {"done": 2}, "answer": {"pending": 6}}
+
+
+def test_a_limit_holds_per_stage(store: Store) -> None:
+    add_sources(store, 5)
+    ToyWorker(store, limit=2).run()
+    assert state(store) == {
+        "spread": {"done": 2, "pending": 3}, "answer": {"done": 2, "pending": 4},
+        "judge": {"done": 2},
+    }  # fmt: skip
+
+
+def test_an_error_is_a_failed_job_with_its_words(store: Store) -> None:
+    def work(row: Row, tools: Tools) -> Outcome:
+        if row["subject_id"] % 2:
+            raise ValueError("cannot be")
+        return spread(row, tools)
+
+    add_sources(store, 4)
+    progress = ToyWorker(store, [doing(SPREAD, work), ANSWER, JUDGE]).run()
+    assert progress.reasons["spread", "ValueError"] == progress.failed == 2
+    with store.read() as connection:
+        found = connection.execute(select(jobs.c.detail).where(jobs.c.state == "failed"))
+        assert {row.detail for row in found} == {"cannot be"}
+
+
+def test_rows_that_cannot_be_written_fail_alone(store: Store) -> None:
+    def work(row: Row, tools: Tools) -> Outcome:
+        outcome = answer(row, tools)
+        if row["subject_id"] == 2:
+            values = {**outcome.rows[0].values, "teacher_id": 4711}
+            return done(New(responses, values))
+        if row["subject_id"] == 3:
+            return done(New(samples, {}))
+        return outcome
+
+    add_sources(store, 2)
+    progress = ToyWorker(store, [SPREAD, doing(ANSWER, work), JUDGE]).run()
+    assert progress.ended["answer", "done"] == 4
+    assert progress.reasons == {("answer", "IntegrityError"): 1, ("answer", "TypeError"): 1}
+    assert count(store, responses) == 4
+
+
+def test_sandbox_trouble_is_tried_again_and_then_fails(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("annoy_store.worker.executors.RETRY_SECONDS", 0.001)
+    tries: Counter[int] = Counter()
+
+    def work(row: Row, tools: Tools) -> Outcome:
+        tries[row["subject_id"]] += 1
+        if row["subject_id"] == 1 or tries[row["subject_id"]] == 1:
+            raise SandboxError("the house is on fire")
+        return spread(row, tools)
+
+    add_sources(store, 3)
+    progress = ToyWorker(store, [doing(SPREAD, work), ANSWER, JUDGE]).run()
+    assert tries == {1: 4, 2: 2, 3: 2}
+    assert progress.reasons["spread", "sandbox_error"] >= 1
+    assert state(store)["spread"] == {"done": 2, "failed": 1}
+
+
+def test_a_stop_gives_everything_back(store: Store) -> None:
+    def work(row: Row, tools: Tools) -> Outcome:
+        raise StopRun("no money")
+
+    add_sources(store, 5)
+    with pytest.raises(StopRun, match="no money"):
+        ToyWorker(store, [doing(SPREAD, work)]).run()
+    assert state(store) == {"spread": {"pending": 5}}
+    with store.read() as connection:
+        assert set(connection.scalars(select(jobs.c.attempts))) == {0}
+
+
+def test_a_worker_that_was_declared_dead_stops_and_writes_nothing(store: Store) -> None:
+    def work(row: Row, tools: Tools) -> Outcome:
+        with store.write() as connection:
+            connection.execute(update(workers).values(alive=0))
+        return spread(row, tools)
+
+    add_sources(store, 3)
+    with pytest.raises(LostClaim):
+        ToyWorker(store, [doing(SPREAD, work)]).run()
+    assert count(store, prompts) == 0
+    assert state(store) == {"spread": {"claimed": 3}}
+    progress = ToyWorker(store).run()
+    assert progress.ended["spread", "done"] == 3
+
+
+def test_what_we_do_not_know_that_we_hold_goes_back(store: Store) -> None:
+    """A commit whose answer was lost: the claim is there, but nobody knows of it."""
+
+    def work(row: Row, tools: Tools) -> Outcome:
+        if row["subject_id"] == 1:
+            with store.write() as connection:
+                third = update(jobs).where(jobs.c.subject_id == 3)
+                connection.execute(
+                    third.values(state="claimed", worker_id=tools.worker_id, attempts=1)
+                )
+        return spread(row, tools)
+
+    add_sources(store, 3)
+    plan(store)
+    with store.write() as connection:  # the third is not among the first batch
+        third = update(jobs).where(jobs.c.subject_id == 3)
+        connection.execute(third.values(state="deferred", due_at=1e12))
+    pipeline = [doing(SPREAD, work), ANSWER, JUDGE]
+    assert ToyWorker(store, pipeline).run().ended["spread", "done"] == 3
+
+
+def test_suspects_are_worked_on_alone(store: Store) -> None:
+    together: list[int] = []
+    at_work: set[int] = set()
+    lock = threading.Lock()
+
+    def work(row: Row, tools: Tools) -> Outcome:
+        with lock:
+            at_work.add(row["subject_id"])
+            together.append(len(at_work))
+        time.sleep(0.01)
+        with lock:
+            at_work.discard(row["subject_id"])
+        return spread(row, tools)
+
+    add_sources(store, 6)
+    slow = doing(SPREAD, work, lane="sandbox")
+    plan(store, [slow])
+    with store.write() as connection:
+        connection.execute(update(jobs).values(state="suspect", crashes=1))
+    worker = ToyWorker(store, [slow])
+    assert worker.run().ended == {("spread", "done"): 6}
+    assert set(together) == {1}
+
+
+def test_suspects_do_not_starve_behind_a_busy_lane(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_manager, "SHY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr("annoy_store.worker.worker.UPKEEP_SECONDS", 0.05)
+    order: list[str] = []
+    died = threading.Event()
+
+    async def ask(row: Row, tools: Tools) -> Outcome:
+        await asyncio.sleep(0.002)
+        order.append("asked")
+        if order.count("asked") == 10:
+            died.set()
+        return answer(row, tools)
+
+    def work(row: Row, tools: Tools) -> Outcome:
+        order.append("suspect" if row["subject_id"] == 1 else "fresh")
+        return spread(row, tools)
+
+    pipeline = [doing(SPREAD, work), doing(ANSWER, ask, lane="asking", cases=unpinned), JUDGE]
+    add_sources(store, 60)
+    plan(store, pipeline)
+    with store.write() as connection:
+        mine = update(jobs).where(jobs.c.stage == "spread", jobs.c.subject_id == 1)
+        connection.execute(mine.values(state="deferred", due_at=1e12))
+
+    def later() -> None:
+        died.wait(60)
+        with store.write() as connection:
+            connection.execute(mine.values(state="suspect", due_at=None, crashes=1))
+
+    worker = ToyWorker(store, pipeline)
+    timer = threading.Thread(target=later)
+    timer.start()
+    progress = worker.run()
+    timer.join()
+    assert progress.ended["answer", "done"] == 180
+    assert order.index("suspect") < len(order) - 4
+
+
+def test_the_first_signal_finishes_what_is_in_flight(store: Store) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def work(row: Row, tools: Tools) -> Outcome:
+        began.set()
+        go_on.wait(10)
+        return spread(row, tools)
+
+    add_sources(store, 40)
+    worker = ToyWorker(store, [doing(SPREAD, work, lane="sandbox"), ANSWER, JUDGE])
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    assert began.wait(10)
+    worker.stop()
+    time.sleep(0.1)
+    go_on.set()
+    thread.join(20)
+    found = state(store)["spread"]
+    assert found["done"] >= 2
+    assert found == {"done": found["done"], "pending": 40 - found["done"]}
+
+
+def test_a_run_waits_for_others_and_says_for_whom(store: Store) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def work(row: Row, tools: Tools) -> Outcome:
+        began.set()
+        go_on.wait(10)
+        return spread(row, tools)
+
+    add_sources(store, 1)
+    slowly = doing(SPREAD, work)
+    slow = ToyWorker(store, [slowly, ANSWER, JUDGE], stages=[slowly])
+    thread = threading.Thread(target=slow.run)
+    thread.start()
+    assert began.wait(10)
+    waited: list[dict[tuple[str, int | None], int]] = []
+
+    def note(progress: Progress) -> None:
+        if progress.waiting_for:
+            waited.append(progress.waiting_for)
+            go_on.set()
+
+    progress = ToyWorker(store, on_progress=note).run()
+    thread.join()
+    assert ("claimed", 1) in waited[0]
+    assert progress.ended["judge", "done"] == 3
+
+
+def test_what_comes_later_is_found_by_a_watching_worker(store: Store) -> None:
+    seen = threading.Event()
+
+    def note(progress: Progress) -> None:
+        if progress.ended["judge", "done"] == 3:
+            seen.set()
+
+    worker = ToyWorker(store, watch=True, on_progress=note)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    time.sleep(0.2)
+    add_sources(store, 1)
+    assert seen.wait(20)
+    worker.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_a_round_is_one_transaction(store: Store) -> None:
+    """40 sources and all that follows: some commits, not some per job."""
+    commits: list[int] = []
+    event.listen(store.writing, "commit", lambda _: commits.append(1))
+    add_sources(store, 40)
+    assert ToyWorker(store).run().ended.total() == 280
+    assert len(commits) < 40
+
+
+@pytest.mark.parametrize("lane", ["inline", "sandbox"])
+def test_workers_share_the_work(store: Store, lane: Any) -> None:
+    add_sources(store, 30)
+    pipeline = [doing(stage, stage.work, lane=lane) for stage in TOYS]  # type: ignore[arg-type]
+    totals: list[int] = []
+
+    def one() -> None:
+        totals.append(ToyWorker(store, pipeline).run().ended.total())
+
+    threads = [threading.Thread(target=one) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(totals) == 210
+    assert (count(store, prompts), count(store, samples)) == (90, 90)
