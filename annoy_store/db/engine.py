@@ -31,9 +31,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import BigInteger, Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.ext.compiler import compiles
 
 from annoy_store.db.file_lock import Turns
 from annoy_store.errors import UsageError
@@ -62,6 +63,12 @@ _SERVERS_LINK = {
 }  # fmt: skip
 # serialisation failure, deadlock, server shut down, crashed, or starting; connection trouble
 _TRANSIENT_STATES = ("40001", "40P01", "57P01", "57P02", "57P03", "08")
+
+
+@compiles(BigInteger, "sqlite")
+def _sqlite_integer(*_: Any, **__: Any) -> str:
+    """SQLite makes only a column spelled INTEGER the key of its rows."""
+    return "INTEGER"
 
 
 def sqlite_module() -> ModuleType:

@@ -41,12 +41,6 @@ from annoy_store.db.tables import horizons
 # Expressions ---------------------------------------------------------------------------------
 
 
-@compiles(BigInteger, "sqlite")
-def _sqlite_integer(*_: Any, **__: Any) -> str:
-    """SQLite makes only a column spelled INTEGER the key of its rows."""
-    return "INTEGER"
-
-
 class Listed(TypeDecorator[list[Any]]):
     """Any number of values as one parameter: a JSON text on SQLite, an array on PostgreSQL."""
 

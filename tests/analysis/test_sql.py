@@ -217,7 +217,7 @@ def test_reading_does_not_need_a_writable_folder(sqlite_store: Store, tmp_path: 
     for beside in ("store.db-wal", "store.db-shm"):
         (tmp_path / beside).unlink(missing_ok=True)
     code = (
-        "import os\nfrom annoy_store.db.sql import connect\n"
+        "import os\nfrom annoy_store.db.engine import connect\n"
         "from annoy_store.analysis.sql import asking\nimport sqlalchemy.dialects.sqlite\n"
         "os.setuid(65534)\n"
         f"with asking(connect('sqlite:///{path}'), 'SELECT COUNT(*) FROM sources') as found:\n"

@@ -103,7 +103,7 @@ def test_the_hashes_are_of_the_files(sqlite_store: Store, tmp_path: Path) -> Non
 SMALL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from annoy_store.db.sql import open_store
+from annoy_store.db.migrate import open_store
 from annoy_store.export.export import ExportRequest, export
 from annoy_store.errors import UsageError
 store = open_store(sys.argv[1])
@@ -136,7 +136,7 @@ SLOW = """
 import sys, time
 from pathlib import Path
 from annoy_store.export import export as exporting
-from annoy_store.db.sql import open_store
+from annoy_store.db.migrate import open_store
 from annoy_store.export.export import ExportRequest, export
 streamed = exporting.stream
 def slow(*args):
