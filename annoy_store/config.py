@@ -21,7 +21,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-DEFAULT_SALT = "annoy"  # of the splits, where nobody names another
+DEFAULT_SPLIT_SALT = "annoy"  # of the splits, where nobody names another
 
 
 class Policy(BaseModel):

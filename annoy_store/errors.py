@@ -30,23 +30,23 @@ class StoreError(UsageError):
     """The store cannot be used as it is."""
 
 
-class Undone(AnnoyError):
+class JobReturned(AnnoyError):
     """A job goes back as it was; `made` are the tries, later rows, that are kept all the same."""
 
     def __init__(self, words: str = "", made: tuple[Any, ...] = ()) -> None:
         super().__init__(words)
-        self.made = made
+        self.rows = made
 
 
-class StopRun(Undone):
+class EndpointUnavailable(JobReturned):
     """The run has to end now; unfinished jobs go back as they were."""
 
 
-class NotNow(Undone):
+class CallPostponed(JobReturned):
     """A call is not asked now, and nobody is to blame; its job goes back as it was."""
 
 
-class LostClaim(AnnoyError):
+class LeaseLost(AnnoyError):
     """This worker was declared dead and must stop."""
 
 

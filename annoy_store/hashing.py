@@ -22,22 +22,22 @@ _SORTED = json.JSONEncoder(
 )
 
 
-def clean(text: str) -> str:
+def clean_text(text: str) -> str:
     """Replace NUL and lone surrogates, which no database stores alike, by U+FFFD."""
     if text.isascii() and "\0" not in text:  # by far the most, and much faster to tell
         return text
     return _FORBIDDEN.sub("\ufffd", text)
 
 
-def compact(value: Any) -> str:
+def compact_json(value: Any) -> str:
     """Return `value` as JSON in one line, keys in their order.
 
     Raises ValueError for NaN, infinities and cycles, TypeError for what JSON cannot hold.
     """
-    return clean(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+    return clean_text(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
 
 
-def canonical(value: Any) -> str:
+def canonical_json(value: Any) -> str:
     """Return `value` as JSON in one line with sorted keys: equal values, equal text.
 
     Text in it counts as `clean` stores it, so a value and what is read back are the same one.
@@ -50,7 +50,7 @@ def canonical(value: Any) -> str:
 
 def digest(kind: str, *parts: Any) -> str:
     """Return 32 hex digits that name the content `parts` of a row of `kind`."""
-    data = _texts([kind, *parts]) or canonical([kind, *parts]).encode()
+    data = _texts([kind, *parts]) or canonical_json([kind, *parts]).encode()
     return hashlib.sha256(data).hexdigest()[:32]
 
 
@@ -65,7 +65,7 @@ def _texts(parts: list[Any]) -> bytes | None:
     return None if b"\\u0000" in data else data
 
 
-def seed(*parts: Any) -> int:
+def derive_seed(*parts: Any) -> int:
     """Return a seed below 2**32 that depends on `parts` alone."""
     return int(digest("seed", *parts)[:8], 16)
 
@@ -76,7 +76,7 @@ def _sorted(value: Any) -> str:
 
 def _cleaned(value: Any) -> Any:
     if isinstance(value, dict):
-        return {clean(key): _cleaned(part) for key, part in value.items()}
+        return {clean_text(key): _cleaned(part) for key, part in value.items()}
     if isinstance(value, list):
         return [_cleaned(part) for part in value]
-    return clean(value) if isinstance(value, str) else value
+    return clean_text(value) if isinstance(value, str) else value

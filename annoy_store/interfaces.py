@@ -17,8 +17,8 @@ from sqlalchemy import Column, Connection, Select, Table
 from annoy_store.config import Policy
 
 Row = Mapping[str, Any]
-State = Literal["pending", "claimed", "done", "rejected", "failed", "deferred", "suspect"]
-Lane = Literal["inline", "sandbox", "asking"]
+JobState = Literal["pending", "claimed", "done", "rejected", "failed", "deferred", "suspect"]
+ExecutorName = Literal["inline", "sandbox", "asking"]
 TURN_KINDS = ("transform", "predict_output", "predict_input")
 
 
@@ -26,7 +26,7 @@ TURN_KINDS = ("transform", "predict_output", "predict_input")
 
 
 @dataclass(frozen=True, eq=False)
-class New:
+class NewRow:
     """A row to be written unless its natural key is there; a value may be another New (its id)."""
 
     table: Table
@@ -41,23 +41,23 @@ class Outcome:
     (`syntax_error`, `missing_module:sympy`); `detail` is the sentence that goes with it.
     """
 
-    state: State
-    rows: tuple[New, ...] = ()
+    state: JobState
+    rows: tuple[NewRow, ...] = ()
     reason: str | None = None
     detail: str | None = None
 
 
-def done(*rows: New) -> Outcome:
+def done(*rows: NewRow) -> Outcome:
     """The work is done and made `rows`."""
     return Outcome("done", rows)
 
 
-def rejected(reason: str, *rows: New, detail: str | None = None) -> Outcome:
+def rejected(reason: str, *rows: NewRow, detail: str | None = None) -> Outcome:
     """The subject is at fault, and `reason` names the fault."""
     return Outcome("rejected", rows, reason, detail)
 
 
-def failed(reason: str, *rows: New, detail: str | None = None) -> Outcome:
+def failed(reason: str, *rows: NewRow, detail: str | None = None) -> Outcome:
     """We or the world are at fault and gave up; `annoy retry` takes it up again."""
     return Outcome("failed", rows, reason, detail)
 
@@ -87,7 +87,7 @@ class Program:
 
 
 @dataclass(frozen=True)
-class Ran:
+class ExecutionResult:
     """What became of one call.
 
     `outcome` is `ok` or one of `exception bad_args missing_module exit no_result cpu_timeout
@@ -111,10 +111,10 @@ class Ran:
 
 
 @dataclass(frozen=True)
-class Habitat:
+class SandboxInfo:
     """Where code runs: stored with every execution, so that a result can be told from another's."""
 
-    rung: str  # strong | fallback | minimum
+    isolation: str  # strong | fallback | minimum
     runner_version: str
     interpreter: str  # digest of version and installed packages
     python: str  # e.g. 3.11.7
@@ -125,7 +125,7 @@ class Sandbox(Protocol):
     """Runs untrusted code in other processes. Thread-safe; blocks while all slots are busy."""
 
     @property
-    def habitat(self) -> Habitat: ...
+    def info(self) -> SandboxInfo: ...
 
     @property
     def slots(self) -> int: ...
@@ -135,10 +135,10 @@ class Sandbox(Protocol):
         program: Program,
         inputs: Sequence[str],
         limits: Limits,
-        world: int = 0,
+        environment_seed: int = 0,
         *,
-        together: bool = False,
-    ) -> list[Ran]:
+        share_process: bool = False,
+    ) -> list[ExecutionResult]:
         """Call the entry with each of `inputs` (a JSON object of keyword arguments).
 
         Each call has a process of its own. `together`, those that succeed may share one: cheaper,
@@ -147,8 +147,12 @@ class Sandbox(Protocol):
         """
 
     def draw(
-        self, program: Program, seeds: Sequence[int], limits: Limits, known: Sequence[str] = ()
-    ) -> list[Ran]:
+        self,
+        program: Program,
+        seeds: Sequence[int],
+        limits: Limits,
+        known_inputs: Sequence[str] = (),
+    ) -> list[ExecutionResult]:
         """For each seed, draw an input from the program's generator and call the entry with it.
 
         An input that equals one of `known` (canonical JSON) is not called: it is `repeated`.
@@ -183,7 +187,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Completion:
     """What a teacher said. `finish_reason` `length` marks a truncated answer."""
 
     text: str
@@ -210,15 +214,15 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Asked:
+class CallResult:
     """The end of one call: an answer, or a reason to reject or fail it; and every try it took.
 
     `verdict` is `answered`, `rejected` (the provider refuses this prompt) or `failed` (gave up).
     """
 
-    verdict: Literal["answered", "rejected", "failed"]
+    status: Literal["answered", "rejected", "failed"]
     attempts: tuple[Attempt, ...]
-    answer: Answer | None = None
+    completion: Completion | None = None
     reason: str | None = None  # one word, e.g. content_filter, empty, http_400
     detail: str | None = None
 
@@ -233,7 +237,7 @@ class Teacher(Protocol):
     def capacity(self) -> int:
         """How many calls it is worth having in flight now (the limiter's present limit)."""
 
-    async def ask(self, request: Request) -> Asked:
+    async def ask(self, request: Request) -> CallResult:
         """Answer one call, with retries and pacing of its own.
 
         Raises StopRun when the endpoint refuses everybody (key, money, model unknown) and NotNow
@@ -250,7 +254,7 @@ class Teacher(Protocol):
 
 
 @dataclass(frozen=True)
-class Judgement:
+class CheckResult:
     """A checker's word on one answer. `got` is what the predicted input gives, if it ran."""
 
     status: str
@@ -258,14 +262,14 @@ class Judgement:
     mismatch: str | None = None
     predicted: str | None = None
     got: str | None = None
-    ran: Ran | None = None
+    execution: ExecutionResult | None = None
 
 
 # Stages --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Tools:
+class StageContext:
     """The hands that a stage works with, and the rules that it works by."""
 
     policy: Policy
@@ -287,12 +291,12 @@ class Stage:
     """
 
     name: str
-    wants: Callable[[Policy], Select[Any]]
-    watches: Column[Any]
-    work: Callable[[Row, Tools], Outcome | Awaitable[Outcome]]
+    select: Callable[[Policy], Select[Any]]
+    trigger: Column[Any]
+    run: Callable[[Row, StageContext], Outcome | Awaitable[Outcome]]
     writes: tuple[Table, ...]
-    lane: Lane = "inline"
+    executor: ExecutorName = "inline"
     version: int | str = 1
     depends: tuple[str, ...] = ()
-    reach: tuple[str, ...] = ()
-    cases: Callable[[Connection], list[dict[str, Any]]] | None = None
+    rescan_on: tuple[str, ...] = ()
+    partitions: Callable[[Connection], list[dict[str, Any]]] | None = None

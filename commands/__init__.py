@@ -173,9 +173,13 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
 @click.option("-q", "--quiet", is_flag=True, help="Say less on stderr.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more; show tracebacks (ANNOY_DEBUG=1).")
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
     help="Show the version and exit.",
-)  # fmt: skip
+)
 def annoy(**_: object) -> None:
     """Turn raw code into verified reasoning data, kept in an SQL store.
 

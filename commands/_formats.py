@@ -111,6 +111,9 @@ def distinct(columns: Sequence[str]) -> list[str]:
 
 
 WRITERS: dict[str, Callable[[Sequence[str], Rows], None]] = {
-    "table": write_table, "json": write_json, "jsonl": write_jsonl, "csv": write_csv,
+    "table": write_table,
+    "json": write_json,
+    "jsonl": write_jsonl,
+    "csv": write_csv,
     "markdown": write_markdown,
-}  # fmt: skip
+}

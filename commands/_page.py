@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from annoy_store.analysis.lineage_text import Piece, as_markdown
+from annoy_store.analysis.lineage_text import Section, as_markdown
 
 from ._shared import on_terminal
 from ._text import safe
@@ -32,7 +32,7 @@ _PADDING = re.compile(r" +(?=(?:\x1b\[[\d;]*m)*$)", re.MULTILINE)
 SIGNS = {"row": "# ", "part": "## "}
 
 
-def page(told: Iterable[Piece]) -> None:
+def page(told: Iterable[Section]) -> None:
     """Show pieces of text to a person, or print them as Markdown where nobody looks."""
     if not on_terminal():
         for line in as_markdown(told):
@@ -45,28 +45,34 @@ def page(told: Iterable[Piece]) -> None:
         click.echo_via_pager(coloured(told, shutil.get_terminal_size().columns))
 
 
-def coloured(told: Iterable[Piece], width: int) -> Iterator[str]:
+def coloured(told: Iterable[Section], width: int) -> Iterator[str]:
     """Yield pieces as lines in colours, as wide as the terminal."""
     from rich.console import Console
 
     before = ""
     for piece in told:
         out = Console(
-            file=io.StringIO(), width=width, force_terminal=True, color_system="standard",
-            highlight=False, emoji=False, markup=False, legacy_windows=False,
-        )  # fmt: skip
+            file=io.StringIO(),
+            width=width,
+            force_terminal=True,
+            color_system="standard",
+            highlight=False,
+            emoji=False,
+            markup=False,
+            legacy_windows=False,
+        )
         lead = "\n" if before and piece.role in ("row", "part") and before != piece.role else ""
         before = piece.role
         yield lead + _drawn(out, piece)
 
 
-def _drawn(out: Console, piece: Piece) -> str:
+def _drawn(out: Console, piece: Section) -> str:
     out.print(_shown(piece))
     assert isinstance(out.file, io.StringIO)
     return _PADDING.sub("", out.file.getvalue())
 
 
-def _shown(piece: Piece) -> RenderableType:
+def _shown(piece: Section) -> RenderableType:
     from rich.padding import Padding
     from rich.syntax import Syntax
     from rich.text import Text

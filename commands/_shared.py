@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
     from annoy_store.config import RunSettings
-    from annoy_store.db.engine import Store
+    from annoy_store.db.engine import Database
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 OUR_VARIABLES = {"ANNOY_STORE_URL", "ANNOY_CONFIG", "ANNOY_DEBUG"}
@@ -125,7 +125,7 @@ def _first_fault(error: ValidationError, file: Mapping[str, Any], flags: Mapping
     return f"{place} = {first.get('input')!r}: {first['msg']}"
 
 
-def store_of(ctx: click.Context, *, create: bool = False) -> Store:
+def store_of(ctx: click.Context, *, create: bool = False) -> Database:
     """Open the store that the settings name, and close it when the command ends."""
     from annoy_store.db.migrate import open_store
 
@@ -228,5 +228,5 @@ def _print_plain(
         shown = (
             c.rjust(w) if is_number else c.ljust(w)
             for c, w, is_number in zip(line, widths, right, strict=True)
-        )  # fmt: skip
+        )
         click.echo("  ".join(shown).rstrip())

@@ -26,9 +26,12 @@ KINDS = ("predict_output", "predict_input")
 
 @click.command(help=__doc__)
 @click.option(
-    "--samples", type=click.IntRange(1, 1000), default=1, show_default=True,
+    "--samples",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
     help="Answers per prompt, those planned already included.",
-)  # fmt: skip
+)
 @click.option(
     "--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only turns of this kind."
 )
@@ -45,18 +48,18 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    from annoy_store.records.prompts import plan_more
-    from annoy_store.worker.resources import Hands
+    from annoy_store.records.prompts import plan_more_calls
+    from annoy_store.worker.resources import WorkerResources
 
     settings = load_settings(ctx, **flags)
     store = store_of(ctx)
     pinned = 0
     if pin:
-        hands = Hands(store, settings)
+        hands = WorkerResources(store, settings)
         hands.open_teachers()
         pinned = hands.teacher("predict_output", 0)[0]
     with store.write() as connection:
-        planned = plan_more(connection, kinds or KINDS, samples, pinned)
+        planned = plan_more_calls(connection, kinds or KINDS, samples, pinned)
     if as_json:
         print_json({"planned": planned, "pinned_teacher_id": pinned or None})
         return

@@ -29,9 +29,9 @@ from ._shared import json_option, load_settings, print_json, print_table, say, s
 from .run import bounds_options, settings_options
 
 if TYPE_CHECKING:
-    from annoy_store.batch.rows import Held
+    from annoy_store.batch.rows import BatchRow
     from annoy_store.config import RunSettings
-    from annoy_store.db.engine import Store
+    from annoy_store.db.engine import Database
 
 COLUMNS = (
     "batch",
@@ -57,13 +57,13 @@ def command() -> None:
 @click.pass_context
 def status_(ctx: click.Context, local: bool, as_json: bool) -> None:
     """Show what is out, as the store and the provider have it, and what has ended of late."""
-    from annoy_store.batch.status import all_batches, as_dict, waiting
+    from annoy_store.batch.status import as_dict, list_batches, open_batch_summary
 
     store, settings = store_of(ctx), load_settings(ctx)
     if not local:
         _look(store, settings)
     with store.read() as connection:
-        known, out = all_batches(connection), waiting(connection)
+        known, out = list_batches(connection), open_batch_summary(connection)
     if as_json:
         print_json([as_dict(batch) for batch in known])
         return
@@ -110,18 +110,23 @@ def cancel_(ctx: click.Context, batch: tuple[int, ...], everything: bool, as_jso
 @json_option
 @click.pass_context
 def export_(
-    ctx: click.Context, /, file: Path, limit: int | None, batch: int | None, as_json: bool,
+    ctx: click.Context,
+    /,
+    file: Path,
+    limit: int | None,
+    batch: int | None,
+    as_json: bool,
     **flags: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Write pending calls to FILE, and bind them until their answers are imported."""
-    from annoy_store.batch.files import hand_out, write_again
-    from annoy_store.inference.prices import enter_prices
+    from annoy_store.batch.files import export_again, export_requests
+    from annoy_store.inference.prices import insert_prices
 
     settings, store = load_settings(ctx, **{**flags, "teacher": "batch"}), store_of(ctx)
-    enter_prices(store, settings)
+    insert_prices(store, settings)
     if batch is not None:
-        written = write_again(store, settings, batch, file)
-    elif (found := hand_out(store, settings, file, limit)) is not None:
+        written = export_again(store, settings, batch, file)
+    elif (found := export_requests(store, settings, file, limit)) is not None:
         written = found
     else:
         say(ctx, "nothing is pending for this model: annoy batch status, annoy status")
@@ -136,24 +141,31 @@ def export_(
 
 
 @command.command("import")
-@click.argument("file", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))  # fmt: skip
+@click.argument(
+    "file", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False)
+)
 @click.option("--tries", type=int, help="Counted tries of one call.")
 @json_option
 @click.pass_context
 def import_(ctx: click.Context, file: tuple[Path, ...], tries: int | None, as_json: bool) -> None:
     """Take in what came back: files of answers and of errors, in any order, also twice."""
-    from annoy_store.batch.files import hand_back
+    from annoy_store.batch.files import import_results
 
-    backs, strangers = hand_back(store_of(ctx), load_settings(ctx, tries=tries), file)
+    backs, strangers = import_results(store_of(ctx), load_settings(ctx, tries=tries), file)
     if as_json:
         print_json({"batches": [_back(back) for back in backs], "strangers": strangers})
     elif backs:
         columns = ["batch", "done", "rejected", "failed", "pending again", "known", "no line yet"]
         rows = [
-            [b.batch_id, *(b.ended[s] for s in ("done", "rejected", "failed")), b.again, b.known,
-             b.missing]
+            [
+                b.batch_id,
+                *(b.ended[s] for s in ("done", "rejected", "failed")),
+                b.again,
+                b.known,
+                b.missing,
+            ]
             for b in backs
-        ]  # fmt: skip
+        ]
         print_table(columns, rows)
     if strangers:
         warn(f"{strangers:,} lines are of no batch in this store")
@@ -163,60 +175,70 @@ def import_(ctx: click.Context, file: tuple[Path, ...], tries: int | None, as_js
         if back.stop:
             warn(f"batch {back.batch_id}: nobody gets an answer ({back.stop})")
         if back.missing:
-            say(ctx, f"batch {back.batch_id}: import its other file, or give {back.missing:,} calls "
-                     f"back: annoy batch cancel {back.batch_id}")  # fmt: skip
+            say(
+                ctx,
+                f"batch {back.batch_id}: import its other file, or give {back.missing:,} calls "
+                f"back: annoy batch cancel {back.batch_id}",
+            )
 
 
 def _back(back: Any) -> dict[str, Any]:
     return {**vars(back), "ended": dict(back.ended)}
 
 
-def _row(batch: Held) -> list[Any]:
+def _row(batch: BatchRow) -> list[Any]:
     return [
-        batch.id, batch.state, batch.status, batch.model, batch.n_calls, batch.n_answered,
-        batch.n_failed, batch.created_at[:19], batch.error,
-    ]  # fmt: skip
+        batch.id,
+        batch.state,
+        batch.status,
+        batch.model,
+        batch.n_calls,
+        batch.n_answered,
+        batch.n_failed,
+        batch.created_at[:19],
+        batch.error,
+    ]
 
 
-def _look(store: Store, settings: RunSettings) -> None:
+def _look(store: Database, settings: RunSettings) -> None:
     """Ask the providers how the batches are that they have."""
-    from annoy_store.batch.client import clerk_at
-    from annoy_store.batch.rows import OPEN, held
+    from annoy_store.batch.client import batch_client_at
+    from annoy_store.batch.rows import IS_OPEN, find_batches
 
-    at: dict[str, list[Held]] = defaultdict(list)
+    at: dict[str, list[BatchRow]] = defaultdict(list)
     with store.read() as connection:
-        for batch in held(connection, OPEN):
+        for batch in find_batches(connection, IS_OPEN):
             if batch.state == "sent":
                 at[batch.base_url].append(batch)
     for url, there in at.items():
         try:
-            clerk = clerk_at(store, settings, url)
+            clerk = batch_client_at(store, settings, url)
         except AnnoyError as error:
             warn(f"{url} was not asked: {error}")
             continue
         for batch in there:
-            clerk.look(batch)
+            clerk.refresh_status(batch)
         clerk.close()
 
 
-def _chosen(connection: Any, numbers: tuple[int, ...]) -> list[Held]:
-    from annoy_store.batch.rows import OPEN, held
+def _chosen(connection: Any, numbers: tuple[int, ...]) -> list[BatchRow]:
+    from annoy_store.batch.rows import IS_OPEN, find_batches
 
-    out = {batch.id: batch for batch in held(connection, OPEN)}
+    out = {batch.id: batch for batch in find_batches(connection, IS_OPEN)}
     if missing := [n for n in numbers if n not in out]:
         raise UsageError(f"no batch {missing[0]} is out: annoy batch status")
     return [out[n] for n in numbers] if numbers else list(out.values())
 
 
-def _cancel(store: Store, settings: RunSettings, batch: Held) -> str:
+def _cancel(store: Database, settings: RunSettings, batch: BatchRow) -> str:
     """Cancel one batch where it is; return how it is then."""
-    from annoy_store.batch.client import clerk_at
-    from annoy_store.batch.files import let_go
+    from annoy_store.batch.client import batch_client_at
+    from annoy_store.batch.files import release
 
     if batch.state == "exported" or not (batch.remote_id or batch.input_file):
-        let_go(store, settings, batch)
+        release(store, settings, batch)
         return "let go"
-    clerk = clerk_at(store, settings, batch.base_url)
+    clerk = batch_client_at(store, settings, batch.base_url)
     try:
         return clerk.cancel(batch)
     finally:

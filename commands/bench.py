@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from annoy_store.config import DEFAULT_SALT, RunSettings
+from annoy_store.config import DEFAULT_SPLIT_SALT, RunSettings
 
 from ._shared import (
     json_option,
@@ -46,20 +46,25 @@ def command() -> None:
 @click.option("--split", default="test", show_default=True, help="Split to take, or all.")
 @click.option("--cases", type=click.IntRange(1), default=3, show_default=True, help="Per problem.")
 @click.option(
-    "--salt", default=DEFAULT_SALT, show_default=True, help="Salt of the export's splits."
+    "--salt", default=DEFAULT_SPLIT_SALT, show_default=True, help="Salt of the export's splits."
 )
 @click.option("-n", "--limit", type=click.IntRange(1), help="At most this many problems.")
 @json_option
 @click.pass_context
 def make_(
-    ctx: click.Context, file: Path, split: str, cases: int, salt: str, limit: int | None,
+    ctx: click.Context,
+    file: Path,
+    split: str,
+    cases: int,
+    salt: str,
+    limit: int | None,
     as_json: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Write the questions of a split to FILE."""
-    from annoy_store.benchmark.build import make, write_items
+    from annoy_store.benchmark.build import build_benchmark, write_questions
 
-    items = make(store_of(ctx), split, cases, salt, limit)
-    write_items(file, items)
+    items = build_benchmark(store_of(ctx), split, cases, salt, limit)
+    write_questions(file, items)
     told = {"problems": len({i.problem for i in items}), "questions": len(items)}
     if as_json:
         print_json(told)
@@ -83,21 +88,21 @@ def score_(ctx: click.Context, /, file: Path, answers: Path, as_json: bool, **fl
     Questions that failed, after all their tries, are counted as not right and told as failed; the
     exit code is 3 then. Run it again to ask only those.
     """
-    from annoy_store.benchmark.answers import asker_of, check_asker
-    from annoy_store.benchmark.build import read_items
-    from annoy_store.benchmark.score import summary
+    from annoy_store.benchmark.answers import check_same_model, requested_model_settings
+    from annoy_store.benchmark.build import read_questions
+    from annoy_store.benchmark.score import summarise
 
-    items, kept = read_items(file), _read(ctx, answers) if answers.exists() else []
+    items, kept = read_questions(file), _read(ctx, answers) if answers.exists() else []
     done = {s.id for s in kept}
     todo = [item for item in items if item.id not in done]
     settings = load_settings(ctx, **flags)
     if todo or settings.model or settings.teacher != "openai":
-        check_asker(answers, kept, asker_of(settings))
+        check_same_model(answers, kept, requested_model_settings(settings))
     others = len(done - {item.id for item in items})
     if others:
         say(ctx, f"{others:,} answers in {answers} are to no question of {file} and are left out")
     scored = [*kept, *_ask(ctx, todo, answers, settings)] if todo else kept
-    told = summary(items, scored)
+    told = summarise(items, scored)
     failed = told["all"]["failed"]
     if as_json:
         asked = {"asked": scored[0].asked} if scored else {}
@@ -119,9 +124,9 @@ def score_(ctx: click.Context, /, file: Path, answers: Path, as_json: bool, **fl
 @click.pass_context
 def compare_(ctx: click.Context, first: Path, second: Path, as_json: bool) -> None:
     """Pair two files of judged answers, question by question."""
-    from annoy_store.benchmark.score import compare
+    from annoy_store.benchmark.score import compare_models
 
-    told = compare(_read(ctx, first), _read(ctx, second))
+    told = compare_models(_read(ctx, first), _read(ctx, second))
     if as_json:
         print_json(told)
     else:
@@ -135,10 +140,15 @@ def compare_(ctx: click.Context, first: Path, second: Path, as_json: bool) -> No
 
 def _tell_pairs(told: dict[str, Any], first: str, second: str) -> None:
     rows = [
-        [what, told[what]["of"], *(_percent(told[what][k]) for k in ("first", "second")),
-         _interval(*(told[what][k] for k in ("difference", "low", "high")))]
-        for what in ("examples", "problems") if told[what]["of"]
-    ]  # fmt: skip
+        [
+            what,
+            told[what]["of"],
+            *(_percent(told[what][k]) for k in ("first", "second")),
+            _interval(*(told[what][k] for k in ("difference", "low", "high"))),
+        ]
+        for what in ("examples", "problems")
+        if told[what]["of"]
+    ]
     print_table(["in both", "of", first, second, "difference (95 %)"], rows)
     click.echo(
         f"problems solved only by {first}: {told['only_first']}, only by {second}: "
@@ -152,19 +162,19 @@ def _read(ctx: click.Context, answers: Path) -> list[Any]:
     from annoy_store.benchmark.answers import read_answers
 
     found = read_answers(answers)
-    if found.torn:
+    if found.is_truncated:
         say(ctx, f"the last line of {answers} broke off and is dropped; score asks it again")
     return found.scored
 
 
 def _ask(ctx: click.Context, todo: list[Any], answers: Path, settings: RunSettings) -> list[Any]:
     """Ask, and return the judged answers, which are in the file then."""
-    from annoy_store.benchmark.answers import append, mend
+    from annoy_store.benchmark.answers import append, repair_last_line
     from annoy_store.benchmark.score import ask_all
     from annoy_store.inference.backends import open_backend
 
     teacher = open_backend(settings.teacher, settings, settings.model)
-    mend(answers)
+    repair_last_line(answers)
     seen: list[Any] = []
 
     async def run() -> None:

@@ -35,7 +35,7 @@ def command(ctx: click.Context, behaviour: bool, as_json: bool) -> None:
     with progress(ctx) as show:
         if behaviour:
             told = _compare(ctx, store, show)
-        told = asdict(cluster(store, show, anew=behaviour)) | told
+        told = asdict(cluster(store, show, rebuild=behaviour)) | told
     if as_json:
         print_json(told)
     else:
@@ -43,7 +43,7 @@ def command(ctx: click.Context, behaviour: bool, as_json: bool) -> None:
 
 
 def _compare(ctx: click.Context, store: Any, show: Callable[[str], None]) -> dict[str, int]:
-    from annoy_store.dedup.behaviour import compare
+    from annoy_store.dedup.behaviour import find_twins
     from annoy_store.sandbox import open_sandbox
 
     settings = load_settings(ctx)
@@ -51,7 +51,7 @@ def _compare(ctx: click.Context, store: Any, show: Callable[[str], None]) -> dic
         slots=settings.slots, python=settings.python, unsafe=settings.unsafe_no_sandbox
     )
     try:
-        done = compare(store, sandbox, show)
+        done = find_twins(store, sandbox, show)
     finally:
         sandbox.close()
     return {"compared": done.samples, "twins": done.twins}

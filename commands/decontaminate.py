@@ -36,8 +36,14 @@ def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> None:
         return
     columns = ["benchmark", "items", "without text", "common runs", "common answers", "samples"]
     rows = [
-        [one.benchmark, one.items, one.skipped, one.overlaps.get("13gram", 0),
-         one.overlaps.get("answer", 0), one.samples]
+        [
+            one.benchmark,
+            one.items,
+            one.skipped,
+            one.overlaps.get("13gram", 0),
+            one.overlaps.get("answer", 0),
+            one.samples,
+        ]
         for one in found
-    ]  # fmt: skip
+    ]
     print_table(columns, rows)

@@ -22,12 +22,12 @@ import click
 from sqlalchemy import text
 
 import annoy_store
-from annoy_store.analysis.status import standing
-from annoy_store.db.engine import Store
+from annoy_store.analysis.status import store_status
+from annoy_store.db.engine import Database
 from annoy_store.db.migrate import open_store
 from annoy_store.export.export import export
 from annoy_store.export.request import ExportReport, ExportRequest
-from annoy_store.ingest.sources import Tally, Wish, ingest
+from annoy_store.ingest.sources import IngestOptions, IngestReport, ingest
 from annoy_store.records.policy import set_policy
 from annoy_store.stages import PIPELINE
 from annoy_store.worker.display import Display
@@ -57,7 +57,7 @@ def command(ctx: click.Context, folder: Path, as_json: bool) -> None:
     settings = load_settings(ctx, teacher="tracer", transform_teacher="tracer")
     store = _opened(folder)
     ctx.call_on_close(store.close)
-    tally = ingest(store, [SOURCES], Wish(origin="demo", licence=LICENCE))
+    tally = ingest(store, [SOURCES], IngestOptions(origin="demo", licence=LICENCE))
     say(ctx, f"sources: {tally.new} new, {tally.known} known")
     with Display(quiet=bool(ctx.find_root().params.get("quiet"))) as display:
         done = run(store, settings, display=display)
@@ -69,7 +69,7 @@ def command(ctx: click.Context, folder: Path, as_json: bool) -> None:
     ctx.exit(3 if done.failed else 0)
 
 
-def _opened(folder: Path) -> Store:
+def _opened(folder: Path) -> Database:
     """The store of the demo; a new one waits a second for the endless loop in it, and not five."""
     folder.mkdir(parents=True, exist_ok=True)
     is_new = not (folder / "annoy.db").exists()
@@ -80,7 +80,7 @@ def _opened(folder: Path) -> Store:
     return store
 
 
-def _publish(store: Store, folder: Path, worked: bool) -> ExportReport | None:
+def _publish(store: Database, folder: Path, worked: bool) -> ExportReport | None:
     """Export into a folder of its own, unless all is exported already."""
     before = _exports(folder)
     if before and not worked:
@@ -108,26 +108,31 @@ def _record(files: Sequence[Path]) -> dict[str, Any]:
     return next(iter([*revised, *records]), {})
 
 
-def _failures(store: Store) -> list[Sequence[Any]]:
+def _failures(store: Database) -> list[Sequence[Any]]:
     with store.read() as connection:
         return [tuple(row) for row in connection.execute(text(TOP_FAILURES))]
 
 
 def _as_dict(
-    store: Store, tally: Tally, report: ExportReport | None, folder: Path
+    store: Database, tally: IngestReport, report: ExportReport | None, folder: Path
 ) -> dict[str, Any]:
     files = _files(folder)
     return {
-        "store": str(store), "new_sources": tally.new, "stages": standing(store, PIPELINE).stages,
-        "failures": [dict(zip(("stage", "reason", "jobs"), r, strict=True)) for r in _failures(store)],
-        "exported": report.n_rows if report else 0, "files": [str(file) for file in files],
+        "store": str(store),
+        "new_sources": tally.new,
+        "stages": store_status(store, PIPELINE).stages,
+        "failures": [
+            dict(zip(("stage", "reason", "jobs"), r, strict=True)) for r in _failures(store)
+        ],
+        "exported": report.n_rows if report else 0,
+        "files": [str(file) for file in files],
         "record": _record(files),
-    }  # fmt: skip
+    }
 
 
-def _tell(store: Store, report: ExportReport | None, folder: Path) -> None:
+def _tell(store: Database, report: ExportReport | None, folder: Path) -> None:
     files = _files(folder)
-    print_funnel(standing(store, PIPELINE))
+    print_funnel(store_status(store, PIPELINE))
     click.echo("why rows were turned down:")
     print_table(("stage", "reason", "jobs"), _failures(store))
     click.echo("\none record:")

@@ -111,7 +111,7 @@ def _packages() -> Finding:
 
 
 def _library() -> Finding:
-    words = engine.library()
+    words = engine.sqlite_library()
     old = "older" in words
     return Finding("sqlite", WARNING if old else OK, words, "pip install pysqlite3" if old else "")
 
@@ -135,9 +135,11 @@ def _disk(url: str) -> Finding:
     free = shutil.disk_usage(here).free
     low = free < LOW_DISK
     return Finding(
-        "disk", WARNING if low else OK, f"{free / 1e9:,.1f} GB free in {here}",
+        "disk",
+        WARNING if low else OK,
+        f"{free / 1e9:,.1f} GB free in {here}",
         "a store grows by about 10 kB per source: free some space" if low else "",
-    )  # fmt: skip
+    )
 
 
 def _sandbox(settings: RunSettings, execute: bool) -> Iterator[Finding]:
@@ -145,9 +147,11 @@ def _sandbox(settings: RunSettings, execute: bool) -> Iterator[Finding]:
 
     try:
         sandbox = open_sandbox(
-            slots=settings.slots, python=settings.python, unsafe=settings.unsafe_no_sandbox,
+            slots=settings.slots,
+            python=settings.python,
+            unsafe=settings.unsafe_no_sandbox,
             allow_subprocess=settings.allow_subprocess,
-        )  # fmt: skip
+        )
     except AnnoyError as error:
         yield Finding("sandbox", BROKEN, str(error))
         return
@@ -156,10 +160,13 @@ def _sandbox(settings: RunSettings, execute: bool) -> Iterator[Finding]:
         why = "; ".join(f"{rung}: {reason}" for rung, reason in about["refused"].items())
         strong = about["rung"] == "strong"
         yield Finding(
-            "sandbox", OK if strong else WARNING, f"{about['rung']}, {about['slots']} slots",
+            "sandbox",
+            OK if strong else WARNING,
+            f"{about['rung']}, {about['slots']} slots",
             f"{why}; install bubblewrap (the system's package, or 'annoy-store[sandbox]')"
-            if why and not strong else why,
-        )  # fmt: skip
+            if why and not strong
+            else why,
+        )
         if execute:
             yield _executed(sandbox, about)
     finally:
@@ -170,7 +177,7 @@ def _executed(sandbox: Any, about: dict[str, Any]) -> Finding:
     """Run one small program; the answer of the host tells whether the way in and out works."""
     program = Program("def main_solution(x):\n    return sum(range(x))\n")
     (ran,) = sandbox.call(program, ['{"x": 5}'], Limits())
-    habitat = sandbox.habitat
+    habitat = sandbox.info
     where = f"Python {habitat.python} at {about['python']}, {len(habitat.packages)} packages"
     good = ran.outcome == "ok" and ran.output == "10"
     words = f"{ran.outcome} in {ran.wall_ms:.1f} ms; {where}"
@@ -180,10 +187,10 @@ def _executed(sandbox: Any, about: dict[str, Any]) -> Finding:
 def _endpoint(settings: RunSettings) -> Finding:
     if settings.teacher not in ASKED:
         return Finding("endpoint", OK, f"the {settings.teacher} teacher needs none")
-    from annoy_store.inference.client.providers import resolve
+    from annoy_store.inference.client.providers import resolve_endpoint
 
     try:
-        endpoint = resolve(settings, settings.model or "any")
+        endpoint = resolve_endpoint(settings, settings.model or "any")
     except UsageError as error:
         return Finding("endpoint", WARNING, str(error), "without any key: --teacher tracer")
     try:

@@ -26,25 +26,39 @@ from typing import Any
 
 import click
 
-from annoy_store.config import DEFAULT_SALT
+from annoy_store.config import DEFAULT_SPLIT_SALT
 from annoy_store.errors import UsageError
-from annoy_store.export.format_file import bundled, load_format
+from annoy_store.export.format_file import bundled_formats, load_format
 
 from ._shared import json_option, print_json, print_table, progress, say, store_of, warn
 
 REASONS = {
-    "open": "not finished yet", "no_pair": "no pair that holds", "taken_down": "taken down", "not_correct": "not answered right",
-    "not_revised": "not repaired by a revision", "turns": "--turns", "teacher": "--teacher",
-    "licence": "--licence", "overlap": "--exclude-overlaps", "chars": "--chars",
-    "tokens": "--tokens", "lines": "--lines", "pass_rate": "--pass-rate", "where": "--where",
+    "open": "not finished yet",
+    "no_pair": "no pair that holds",
+    "taken_down": "taken down",
+    "not_correct": "not answered right",
+    "not_revised": "not repaired by a revision",
+    "turns": "--turns",
+    "teacher": "--teacher",
+    "licence": "--licence",
+    "overlap": "--exclude-overlaps",
+    "chars": "--chars",
+    "tokens": "--tokens",
+    "lines": "--lines",
+    "pass_rate": "--pass-rate",
+    "where": "--where",
     "not_clustered": "came while this ran; next time",
-    "set_aside": "near rows of another split", "same_prompt": "another answer to the same prompt",
-    "source_full": "--max-per-source", "unbalanced": "--balance", "not_sampled": "--sample",
-    "unpaired": "no right and wrong answer", "published": "published before",
-}  # fmt: skip
+    "set_aside": "near rows of another split",
+    "same_prompt": "another answer to the same prompt",
+    "source_full": "--max-per-source",
+    "unbalanced": "--balance",
+    "not_sampled": "--sample",
+    "unpaired": "no right and wrong answer",
+    "published": "published before",
+}
 
 
-class Range(click.ParamType[Any]):
+class RangeParam(click.ParamType[Any]):
     """MIN..MAX, either end open."""
 
     name = "range"
@@ -63,7 +77,7 @@ class Range(click.ParamType[Any]):
 
 
 def _help() -> str:
-    lines = [f"  {name:16} {load_format(name).help}" for name in bundled()]
+    lines = [f"  {name:16} {load_format(name).help}" for name in bundled_formats()]
     return "\b\nFormats:\n" + "\n".join(lines)
 
 
@@ -73,7 +87,9 @@ def _listed(_: Any, __: Any, values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _range(name: str, words: str) -> Callable[[Any], Any]:
-    return click.option(name, type=Range(), default=(None, None), metavar="MIN..MAX", help=words)
+    return click.option(
+        name, type=RangeParam(), default=(None, None), metavar="MIN..MAX", help=words
+    )
 
 
 @click.command(help=__doc__, epilog=_help())
@@ -104,9 +120,11 @@ def _range(name: str, words: str) -> Callable[[Any], Any]:
     help="Code under one of these.",
 )
 @click.option(
-    "--judged-by", type=click.IntRange(1), metavar="V",
+    "--judged-by",
+    type=click.IntRange(1),
+    metavar="V",
     help="Verdicts of variant V of verify count; else the present version's.",
-)  # fmt: skip
+)
 @click.option("--where", metavar="SQL", help="Rows for which this is true.")
 @click.option("--exclude-overlaps", is_flag=True, help="Nothing that annoy decontaminate found.")
 @_range("--chars", "Length of the last conversation.")
@@ -126,7 +144,9 @@ def _range(name: str, words: str) -> Callable[[Any], Any]:
 )
 @click.option("--seed", type=int, default=0, help="Another draw.")
 @click.option("--split", metavar="NAME=SHARE,..", help="train, validation and test, by cluster.")
-@click.option("--salt", default=DEFAULT_SALT, show_default=True, help="Another family of splits.")
+@click.option(
+    "--salt", default=DEFAULT_SPLIT_SALT, show_default=True, help="Another family of splits."
+)
 @click.option(
     "--since",
     metavar="EXPORT",
@@ -168,8 +188,8 @@ def command(ctx: click.Context, /, form: str, folder: Path, as_json: bool, **giv
 def _request(form: str, folder: Path, given: dict[str, Any]) -> Any:
     from annoy_store.export.filters import Selection
     from annoy_store.export.request import ExportRequest
-    from annoy_store.export.splits import parse_splitting
-    from annoy_store.export.writer import Packing
+    from annoy_store.export.splits import parse_split_config
+    from annoy_store.export.writer import FileOptions
 
     own = {name: given[name] for name in Selection.__dataclass_fields__ if name in given}
     selection = Selection(**own)
@@ -178,14 +198,20 @@ def _request(form: str, folder: Path, given: dict[str, Any]) -> Any:
     except ValueError:
         raise UsageError(f"--turns must be numbers, not {', '.join(given['turns'])}") from None
     selection = replace(selection, turns=turns, balance=given["balance"] is not None)
-    packing = Packing(
+    packing = FileOptions(
         "parquet" if given["parquet"] else "jsonl", given["compression"], given["shard_rows"]
     )
-    splitting = parse_splitting(given["split"], given["salt"]) if given["split"] else None
+    splitting = parse_split_config(given["split"], given["salt"]) if given["split"] else None
     return ExportRequest(
-        form, folder, selection, packing, splitting, given["since"], given["dry_run"],
+        form,
+        folder,
+        selection,
+        packing,
+        splitting,
+        given["since"],
+        given["dry_run"],
         given["threads"],
-    )  # fmt: skip
+    )
 
 
 def _conclude(ctx: click.Context, report: Any, *, dry_run: bool) -> None:
@@ -200,10 +226,16 @@ def _conclude(ctx: click.Context, report: Any, *, dry_run: bool) -> None:
 
 def _as_json(report: Any) -> dict[str, Any]:
     return {
-        "export": report.export_id, "digest": report.digest, "format": report.format,
+        "export": report.export_id,
+        "digest": report.digest,
+        "format": report.format,
         "folder": None if report.folder is None else str(report.folder),
-        "subjects": report.subjects, "rows": report.n_rows, "splits": dict(report.rows),
-        "left_out": dict(report.removed), "retractions": dict(report.retractions),
-        "known": report.known, "files": [file.as_json() for file in report.files],
+        "subjects": report.subjects,
+        "rows": report.n_rows,
+        "splits": dict(report.rows),
+        "left_out": dict(report.removed),
+        "retractions": dict(report.retractions),
+        "known": report.known,
+        "files": [file.as_json() for file in report.files],
         "warnings": list(report.warnings),
-    }  # fmt: skip
+    }

@@ -33,10 +33,10 @@ COLUMNS = (
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    from annoy_store.export.export_log import published
+    from annoy_store.export.export_log import published_exports
 
     with store_of(ctx).read() as connection:
-        found = published(connection)
+        found = published_exports(connection)
     if as_json:
         print_json(found)
         return

@@ -28,8 +28,17 @@ import click
 
 from ._shared import json_option, print_json, progress, say, store_of, warn
 
-KINDS = ("raw", "transform", "samples", "predictions", "revisions", "chains", "batch-input",
-         "batch-output", "messages")  # fmt: skip
+KINDS = (
+    "raw",
+    "transform",
+    "samples",
+    "predictions",
+    "revisions",
+    "chains",
+    "batch-input",
+    "batch-output",
+    "messages",
+)
 WHOLE_FILES = ("unknown_kind", "empty_file")
 LEFT = {
     "transform": "questions without an answer: annoy run transform words them itself",
@@ -50,7 +59,7 @@ LEFT = {
 @click.pass_context
 def command(ctx: click.Context, paths: tuple[Path, ...], kind: str | None, as_json: bool) -> None:
     from annoy_store.ingest.codeio.importer import import_files
-    from annoy_store.ingest.codeio.report import Imported
+    from annoy_store.ingest.codeio.report import ImportReport
     from annoy_store.ingest.takedowns import refresh_hidden
 
     store = store_of(ctx, create=True)
@@ -61,11 +70,11 @@ def command(ctx: click.Context, paths: tuple[Path, ...], kind: str | None, as_js
     (_print_json if as_json else _tell)(done)
     for error in done.errors:
         warn(error)
-    if done.errors or not done.taken:
+    if done.errors or not done.accepted:
         ctx.exit(1)
     if not as_json and any(done.new.values()):
         say(ctx, "next: annoy run --teacher tracer   (or with a model: annoy run -m MODEL)")
-    assert isinstance(done, Imported)
+    assert isinstance(done, ImportReport)
 
 
 def _print_json(done: object) -> None:
@@ -73,9 +82,9 @@ def _print_json(done: object) -> None:
 
 
 def _tell(done: object) -> None:
-    from annoy_store.ingest.codeio.report import Imported
+    from annoy_store.ingest.codeio.report import ImportReport
 
-    assert isinstance(done, Imported)
+    assert isinstance(done, ImportReport)
     for file, kind in done.files.items():
         click.echo(f"{file}: {kind}")
     click.echo(_sentence(done))
@@ -98,8 +107,8 @@ def _refusal(reason: str, n: int, told: list[str]) -> str:
 
 
 def _sentence(done: object) -> str:
-    from annoy_store.ingest.codeio.report import Imported
+    from annoy_store.ingest.codeio.report import ImportReport
 
-    assert isinstance(done, Imported)
+    assert isinstance(done, ImportReport)
     known, refused = sum(done.known.values()), sum(done.refused.values())
-    return f"{done.taken - known:,} rows new, {known:,} known, {refused:,} refused"
+    return f"{done.accepted - known:,} rows new, {known:,} known, {refused:,} refused"

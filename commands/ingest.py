@@ -27,9 +27,9 @@ from pathlib import Path
 
 import click
 
-from annoy_store.ingest.codeio.link_references import join_raw
+from annoy_store.ingest.codeio.link_references import link_ingested_sources
 from annoy_store.ingest.doctest.importer import ingest_samples
-from annoy_store.ingest.sources import Tally, Wish, ingest
+from annoy_store.ingest.sources import IngestOptions, IngestReport, ingest
 from annoy_store.ingest.takedowns import refresh_hidden
 
 from ._shared import json_option, print_json, progress, say, store_of, warn
@@ -65,39 +65,43 @@ def command(
     as_json: bool,
 ) -> None:
     store = store_of(ctx, create=True)
-    wish = Wish(column, origin, licence, language, globs, limit)
+    wish = IngestOptions(column, origin, licence, language, globs, limit)
     with progress(ctx) as show:
         if kind == "samples":
             tally = ingest_samples(store, paths, wish)
         else:
             tally = ingest(store, paths, wish, lambda tally: show(_sentence(tally)))
-            join_raw(store)
+            link_ingested_sources(store)
     with store.write() as connection:
         refresh_hidden(connection)
     report = print_tally if as_json else _teller(ctx)
     report(tally)
     for error in tally.errors:
         warn(error)
-    if tally.errors or not tally.taken:
+    if tally.errors or not tally.accepted:
         ctx.exit(1)
 
 
-def print_tally(tally: Tally) -> None:
+def print_tally(tally: IngestReport) -> None:
     """Print the counts as one JSON object."""
     print_json(
         {
-            "new": tally.new, "known": tally.known, "new_origins": tally.new_origins,
-            "refused": dict(tally.refused), "examples": tally.examples, "errors": tally.errors,
+            "new": tally.new,
+            "known": tally.known,
+            "new_origins": tally.new_origins,
+            "refused": dict(tally.refused),
+            "examples": tally.examples,
+            "errors": tally.errors,
         }
-    )  # fmt: skip
+    )
 
 
-def _teller(ctx: click.Context) -> Callable[[Tally], None]:
-    def tell(tally: Tally) -> None:
+def _teller(ctx: click.Context) -> Callable[[IngestReport], None]:
+    def tell(tally: IngestReport) -> None:
         click.echo(_sentence(tally))
         for reason, n in tally.refused.most_common():
             warn(f"refused {n:,} as {reason}, e.g. {tally.examples[reason][0]}")
-        if not tally.taken and not tally.errors:
+        if not tally.accepted and not tally.errors:
             warn("nothing was taken in")
         elif tally.new:
             say(ctx, "next: annoy run --teacher tracer   (or with a model: annoy run -m MODEL)")
@@ -105,6 +109,6 @@ def _teller(ctx: click.Context) -> Callable[[Tally], None]:
     return tell
 
 
-def _sentence(tally: Tally) -> str:
+def _sentence(tally: IngestReport) -> str:
     refused = sum(tally.refused.values())
     return f"{tally.new:,} new, {tally.known:,} known, {refused:,} refused"

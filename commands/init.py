@@ -35,7 +35,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         click.echo(_sentence(str(store), before, newest))
 
 
-def _revision(store: engine.Store) -> str | None:
+def _revision(store: engine.Database) -> str | None:
     """The schema that is there; looking must not make a file."""
     if store.path is not None and not store.path.exists():
         return None

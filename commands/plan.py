@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 from annoy_store.analysis.forecast import Forecast, forecast, latest_prices
-from annoy_store.analysis.yields import learn
+from annoy_store.analysis.yields import read_yields
 from annoy_store.config import Policy
 from annoy_store.inference import backends
 from annoy_store.records.policy import changed_policy, load_policy
@@ -51,14 +51,19 @@ def command(
     settings = load_settings(ctx, teacher=teacher, model=model)
     store = store_of(ctx)
     with store.read() as connection:
-        history = learn(connection)
+        history = read_yields(connection)
         before = load_policy(connection)
         after = changed_policy(before, dict(map(pair, changes)))
         known = latest_prices(connection, settings.prices)
         found = forecast(
-            connection, history, before, after,
-            lambda kind: backends.choice(settings, kind), known, dict.fromkeys(replan),
-        )  # fmt: skip
+            connection,
+            history,
+            before,
+            after,
+            lambda kind: backends.backend_and_model(settings, kind),
+            known,
+            dict.fromkeys(replan),
+        )
     if as_json:
         print_json(as_dict(found))
     else:
@@ -79,14 +84,20 @@ def as_dict(found: Forecast) -> dict[str, Any]:
     """A forecast as JSON: null is unknown."""
     return {
         "stages": {
-            name: {"open": dict(of.open), "new": of.new, "again": of.again,
-                   "expected": round(found.expected[name], 1)}
+            name: {
+                "open": dict(of.open),
+                "new": of.new,
+                "again": of.again,
+                "expected": round(found.expected[name], 1),
+            }
             for name, of in found.now.items()
         },
         "asking": [vars(one) for one in found.asking],
-        "calls": round(found.calls, 1), "tokens": found.tokens, "cost_usd": found.usd,
+        "calls": round(found.calls, 1),
+        "tokens": found.tokens,
+        "cost_usd": found.usd,
         "notes": list(found.notes),
-    }  # fmt: skip
+    }
 
 
 def show(ctx: click.Context, found: Forecast) -> None:
@@ -106,11 +117,17 @@ def show(ctx: click.Context, found: Forecast) -> None:
         print_table(
             ("to ask", "turn", "calls", "prompt tokens", "answer tokens", "USD"),
             [
-                (one.kind, one.turn, round(one.calls), _whole(one.prompt_tokens),
-                 _whole(one.completion_tokens), _money(one.usd))
+                (
+                    one.kind,
+                    one.turn,
+                    round(one.calls),
+                    _whole(one.prompt_tokens),
+                    _whole(one.completion_tokens),
+                    _money(one.usd),
+                )
                 for one in found.asking
             ],
-        )  # fmt: skip
+        )
         click.echo(f"\nexpected cost: {_total(found)}")
     for note in found.notes:
         say(ctx, f"note: {note}")

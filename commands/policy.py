@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from annoy_store.config import Policy
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.prompts import template
 from annoy_store.queue.counters import funnel
 from annoy_store.records.policy import load_policy, set_policy
@@ -59,9 +59,11 @@ def _pair(given: str) -> tuple[str, str]:
 def _described(policy: Policy, key: str) -> dict[str, Any]:
     about = Policy.model_fields[key]
     return {
-        "key": key, "value": getattr(policy, key), "default": about.default,
+        "key": key,
+        "value": getattr(policy, key),
+        "default": about.default,
         "meaning": about.description,
-    }  # fmt: skip
+    }
 
 
 def _brief(value: Any) -> Any:
@@ -70,14 +72,14 @@ def _brief(value: Any) -> Any:
     return f"{lines[0]} ... ({len(lines)} lines)" if len(lines) > 1 else value
 
 
-def _change(store: Store, changes: dict[str, str]) -> list[str]:
+def _change(store: Database, changes: dict[str, str]) -> list[str]:
     """Change the policy, all or nothing; say what that affects."""
     with store.write() as connection:
         before = load_policy(connection)
         after = set_policy(connection, changes)
         for key in changes:
             if key.startswith("template_"):
-                template.load(getattr(after, key))
+                template.load_template(getattr(after, key))
         done = funnel(connection)
     changed = {key for key in changes if getattr(before, key) != getattr(after, key)}
     return _effects(changed, done) if changed else ["nothing changed"]
@@ -91,6 +93,6 @@ def _effects(changed: set[str], done: dict[str, dict[str, int]]) -> list[str]:
             way = "recheck" if stage.name == "verify" else f"replan {stage.name}"
             again = f"; annoy {way} does the {n:,} old ones again" if n else ""
             told.append(f"{stage.name}: new rows follow the new {', '.join(keys)}{again}")
-        if keys := sorted(changed & set(stage.reach)):
+        if keys := sorted(changed & set(stage.rescan_on)):
             told.append(f"{stage.name}: the next run looks at old rows again ({', '.join(keys)})")
     return told or ["acts on what comes from now on"]

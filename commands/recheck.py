@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import click
 
-from annoy_store.maintenance.rerun import count_redone, redo, subjects
+from annoy_store.maintenance.rerun import count_rerun, enqueue_rerun, select_subjects
 
 from ._shared import json_option, load_settings, print_json, say, store_of
 from .flips import show_latest
@@ -35,16 +35,22 @@ STAGE = "verify"
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, where: str | None, limit: int | None, now: bool, dry_run: bool,
-    slots: int | None, python: str | None, as_json: bool,
-) -> None:  # fmt: skip
+    ctx: click.Context,
+    where: str | None,
+    limit: int | None,
+    now: bool,
+    dry_run: bool,
+    slots: int | None,
+    python: str | None,
+    as_json: bool,
+) -> None:
     settings, store = load_settings(ctx, slots=slots, python=python), store_of(ctx)
-    chosen = subjects(store, STAGE, where)
+    chosen = select_subjects(store, STAGE, where)
     if dry_run:
-        n = count_redone(store, STAGE, chosen)
+        n = count_rerun(store, STAGE, chosen)
         entered = n if limit is None else min(n, limit)
     else:
-        entered = redo(store, STAGE, chosen, limit)
+        entered = enqueue_rerun(store, STAGE, chosen, limit)
     if now and not dry_run:
         from annoy_store.worker.run import run
 

@@ -20,9 +20,9 @@ from __future__ import annotations
 import click
 
 from annoy_store.analysis.forecast import Forecast, forecast, latest_prices
-from annoy_store.analysis.yields import learn
+from annoy_store.analysis.yields import read_yields
 from annoy_store.inference import backends
-from annoy_store.maintenance.rerun import ABOUT, count_redone, redo, subjects
+from annoy_store.maintenance.rerun import SUBJECT_VIEWS, count_rerun, enqueue_rerun, select_subjects
 from annoy_store.records.policy import load_policy
 
 from ._shared import json_option, load_settings, print_json, say, store_of
@@ -31,7 +31,7 @@ from .plan import show as show_forecast
 
 
 @click.command(help=__doc__)
-@click.argument("stage", type=click.Choice(list(ABOUT)))
+@click.argument("stage", type=click.Choice(list(SUBJECT_VIEWS)))
 @click.option("-n", "--limit", type=click.IntRange(1), help="At most so many, the oldest first.")
 @click.option("--where", metavar="SQL", help="Only those, a condition.")
 @click.option("--dry-run", is_flag=True, help="Say what it would enter and cost; change nothing.")
@@ -40,18 +40,30 @@ from .plan import show as show_forecast
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, stage: str, limit: int | None, where: str | None, dry_run: bool,
-    teacher: str | None, model: str | None, as_json: bool,
-) -> None:  # fmt: skip
+    ctx: click.Context,
+    stage: str,
+    limit: int | None,
+    where: str | None,
+    dry_run: bool,
+    teacher: str | None,
+    model: str | None,
+    as_json: bool,
+) -> None:
     store = store_of(ctx)
-    chosen = subjects(store, stage, where)
-    n = count_redone(store, stage, chosen)
+    chosen = select_subjects(store, stage, where)
+    n = count_rerun(store, stage, chosen)
     n = n if limit is None else min(n, limit)
     found = _forecast(ctx, stage, n, teacher, model)
-    entered = 0 if dry_run else redo(store, stage, chosen, limit)
+    entered = 0 if dry_run else enqueue_rerun(store, stage, chosen, limit)
     if as_json:
-        print_json({"stage": stage, "jobs": n if dry_run else entered, "dry_run": dry_run,
-                    "forecast": as_dict(found)})  # fmt: skip
+        print_json(
+            {
+                "stage": stage,
+                "jobs": n if dry_run else entered,
+                "dry_run": dry_run,
+                "forecast": as_dict(found),
+            }
+        )
         return
     click.echo(
         f"{n if dry_run else entered:,} {stage} jobs {'would be' if dry_run else 'were'} entered"
@@ -67,10 +79,15 @@ def _forecast(
     """What a run would do once `n` jobs of a stage are entered."""
     settings, store = load_settings(ctx, teacher=teacher, model=model), store_of(ctx)
     with store.read() as connection:
-        history = learn(connection)
+        history = read_yields(connection)
         policy = load_policy(connection)
         known = latest_prices(connection, settings.prices)
         return forecast(
-            connection, history, policy, policy,
-            lambda kind: backends.choice(settings, kind), known, {stage: n},
-        )  # fmt: skip
+            connection,
+            history,
+            policy,
+            policy,
+            lambda kind: backends.backend_and_model(settings, kind),
+            known,
+            {stage: n},
+        )

@@ -30,13 +30,19 @@ from ._shared import json_option, print_json, progress, say, store_of
     "file", metavar="[FILE.html]", required=False, type=click.Path(path_type=Path, dir_okay=False)
 )
 @click.option(
-    "--png", "folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
+    "--png",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
     help="Write every figure into DIR as a picture (needs the extra `report`).",
-)  # fmt: skip
+)
 @click.option(
-    "--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True,
+    "--theme",
+    type=click.Choice(["light", "dark"]),
+    default="light",
+    show_default=True,
     help="Colours of the pictures; the page follows its reader.",
-)  # fmt: skip
+)
 @click.option("--live", is_flag=True, help="Ask the store and not its snapshot.")
 @json_option
 @click.pass_context

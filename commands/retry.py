@@ -24,9 +24,14 @@ from ._shared import json_option, print_json, print_table, say, store_of
 @click.command(help=__doc__)
 @click.argument("stage", required=False, type=click.Choice(list(STAGES)))
 @click.option(
-    "--state", "states", multiple=True, type=click.Choice(["failed", "rejected"]),
-    default=["failed"], show_default=True, help="State to take up again; may be repeated.",
-)  # fmt: skip
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(["failed", "rejected"]),
+    default=["failed"],
+    show_default=True,
+    help="State to take up again; may be repeated.",
+)
 @click.option("--like", metavar="TEXT", help="Only those with TEXT in reason or detail.")
 @click.option("-n", "--limit", type=click.IntRange(1), help="At most so many.")
 @click.option("--dry-run", is_flag=True, help="Count them and change nothing.")

@@ -36,18 +36,36 @@ from annoy_store.config import RunSettings
 from ._shared import json_option, load_settings, print_json, print_table, say, store_of, warn
 
 if TYPE_CHECKING:
-    from annoy_store.worker.run import Done
+    from annoy_store.worker.run import RunResult
 
 STAGES = ("transform", "complete", "parse", "generate", "predict", "verify", "revise")
 FLAGS: dict[str, Any] = {
-    "teacher": str, "transform_teacher": str, "preset": str, "model": str, "transform_model": str,
-    "base_url": str, "api_key_env": str, "temperature": str, "top_p": float, "max_tokens": int,
-    "seed": int, "max_connections": int, "requests_per_minute": int, "tokens_per_minute": int,
-    "call_seconds": float, "tries": int, "replay": str, "slots": int, "python": str,
-}  # fmt: skip
+    "teacher": str,
+    "transform_teacher": str,
+    "preset": str,
+    "model": str,
+    "transform_model": str,
+    "base_url": str,
+    "api_key_env": str,
+    "temperature": str,
+    "top_p": float,
+    "max_tokens": int,
+    "seed": int,
+    "max_connections": int,
+    "requests_per_minute": int,
+    "tokens_per_minute": int,
+    "call_seconds": float,
+    "tries": int,
+    "replay": str,
+    "slots": int,
+    "python": str,
+}
 BOUNDS: dict[str, Any] = {
-    "budget_usd": float, "budget_tokens": int, "only_off_peak": bool, "peak_hours": str,
-}  # fmt: skip
+    "budget_usd": float,
+    "budget_tokens": int,
+    "only_off_peak": bool,
+    "peak_hours": str,
+}
 SWITCHES = ("fixed_connections", "unsafe_no_sandbox", "allow_subprocess")
 
 
@@ -119,29 +137,29 @@ def command(
         print_json(_as_dict(done))
     else:
         _print(ctx, done)
-    if done.goal:
-        say(ctx, done.goal)
-    for words in done.troubles:
+    if done.stop_condition:
+        say(ctx, done.stop_condition)
+    for words in done.batch_errors:
         warn(words)
-    for words in done.waiting:
+    for words in done.open_batches:
         say(ctx, words)
     if done.stopped:
         say(ctx, f"{done.stopped}; raise it to go on: nothing that was paid for is lost")
     ctx.exit(130 if done.interrupted else 1 if done.stopped else 3 if done.failed else 0)
 
 
-def _here(limit: int | None) -> Callable[..., Done]:
+def _here(limit: int | None) -> Callable[..., RunResult]:
     from annoy_store.worker.run import run
 
     return partial(run, limit=limit)
 
 
-def _on_ray(ctx: click.Context, address: str, limit: int | None) -> Callable[..., Done]:
+def _on_ray(ctx: click.Context, address: str, limit: int | None) -> Callable[..., RunResult]:
     from annoy_store.worker.ray import run_on_ray
 
     if limit is not None:
         raise click.UsageError("--limit is of one process; with --ray say --until-correct")
-    return partial(run_on_ray, address, say=lambda words: say(ctx, words))
+    return partial(run_on_ray, address, on_message=lambda words: say(ctx, words))
 
 
 def _two(stop: Any) -> None:
@@ -157,18 +175,20 @@ def _two(stop: Any) -> None:
         signal.signal(number, first)
 
 
-def _as_dict(done: Done) -> dict[str, Any]:
+def _as_dict(done: RunResult) -> dict[str, Any]:
     """A run as JSON."""
     return {
-        "ended": done.by_stage(), "handed_in": done.progress.handed_in,
-        "waiting": list(done.waiting), "seconds": round(done.seconds, 3),
-    }  # fmt: skip
+        "ended": done.by_stage(),
+        "handed_in": done.progress.submitted_calls,
+        "waiting": list(done.open_batches),
+        "seconds": round(done.seconds, 3),
+    }
 
 
-def _print(ctx: click.Context, done: Done) -> None:
-    ended, handed_in = done.by_stage(), done.progress.handed_in
+def _print(ctx: click.Context, done: RunResult) -> None:
+    ended, handed_in = done.by_stage(), done.progress.submitted_calls
     if not ended and not handed_in:
-        say(ctx, "nothing to do now" if done.waiting else "nothing to do")
+        say(ctx, "nothing to do now" if done.open_batches else "nothing to do")
         return
     states = ("done", "rejected", "failed", "deferred")
     rows = [

@@ -29,7 +29,7 @@ from annoy_store.analysis.lineage import lineage
 from annoy_store.analysis.lineage_edges import KINDS
 from annoy_store.analysis.lineage_text import as_dict, pieces
 from annoy_store.analysis.random_row import pick
-from annoy_store.export.export_log import line_of_file
+from annoy_store.export.export_log import row_of_file_line
 
 from ._page import page
 from ._shared import json_option, print_json, store_of
@@ -48,7 +48,7 @@ def command(ctx: click.Context, name: str, wanted: str | None, most: int, as_jso
         if name == "random":
             name = pick(connection, wanted, Random())
         elif (file := Path(name.rpartition(":")[0])).suffix and file.is_file():
-            name = f"export_row:{line_of_file(connection, file, name.rpartition(':')[2])}"
+            name = f"export_row:{row_of_file_line(connection, file, name.rpartition(':')[2])}"
         found = lineage(connection, name, most)
     if as_json:
         print_json(as_dict(found))

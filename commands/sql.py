@@ -25,7 +25,7 @@ from pathlib import Path
 import click
 
 from annoy_store.analysis.snapshot import query as snapshot
-from annoy_store.analysis.sql import Described, Value, asking, describe
+from annoy_store.analysis.sql import Described, Value, describe, run_query
 from annoy_store.db.views import VIEWS
 from annoy_store.errors import UsageError
 
@@ -38,9 +38,13 @@ VIEWS_HELP = "\n\n".join(f"\b\n{v.name}: {v.meaning}\n  {v.example}" for v in VI
 @click.command(help=__doc__, epilog=f"Views, each with a question to start with:\n\n{VIEWS_HELP}")
 @click.argument("query", required=False)
 @click.option(
-    "--format", "form", type=click.Choice(list(WRITERS)), default="table", show_default=True,
+    "--format",
+    "form",
+    type=click.Choice(list(WRITERS)),
+    default="table",
+    show_default=True,
     help="How to print the rows.",
-)  # fmt: skip
+)
 @click.option(
     "-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Value of :name in QUERY."
 )
@@ -64,11 +68,11 @@ def command(
         return
     wanted = store, _text(query), dict(map(_param, params)), seconds
     try:
-        with (asking if live else snapshot.query)(*wanted) as found:
+        with (run_query if live else snapshot.query)(*wanted) as found:
             WRITERS[form](found.columns, found.rows)
     except snapshot.OnlyInStore as fault:
         say(ctx, str(fault).partition(";")[0] + "; asking the store itself")
-        with asking(*wanted) as found:
+        with run_query(*wanted) as found:
             WRITERS[form](found.columns, found.rows)
 
 

@@ -20,8 +20,8 @@ from typing import Any
 
 import click
 
-from annoy_store.analysis.status import Standing, standing
-from annoy_store.db.engine import Store
+from annoy_store.analysis.status import StoreStatus, store_status
+from annoy_store.db.engine import Database
 from annoy_store.inference.spend import Usage
 from annoy_store.stages import PIPELINE
 
@@ -40,14 +40,14 @@ def command(ctx: click.Context, watch: bool, every: float, as_json: bool) -> Non
     if watch:
         _watch(store, every, as_json)
     else:
-        _print(standing(store, PIPELINE), as_json)
+        _print(store_status(store, PIPELINE), as_json)
 
 
-def _watch(store: Store, every: float, as_json: bool) -> None:
+def _watch(store: Database, every: float, as_json: bool) -> None:
     usage = Usage()
     before: tuple[float, int] | None = None
     while True:
-        at = standing(store, PIPELINE, usage)
+        at = store_status(store, PIPELINE, usage)
         usage, ended = at.usage, at.total("done", "rejected", "failed")
         if on_terminal() and not as_json:
             click.clear()
@@ -59,7 +59,7 @@ def _watch(store: Store, every: float, as_json: bool) -> None:
         time.sleep(every)
 
 
-def _print(at: Standing, as_json: bool) -> None:
+def _print(at: StoreStatus, as_json: bool) -> None:
     if as_json:
         print_json(at.as_dict())
         return
@@ -76,7 +76,7 @@ def _print(at: Standing, as_json: bool) -> None:
     click.echo(f"next: {at.next_step()}")
 
 
-def print_funnel(at: Standing) -> None:
+def print_funnel(at: StoreStatus) -> None:
     """Print jobs by stage and state, in the order of the pipeline; columns of zeros are left out."""
     columns = ["wanted", *STATES]
     lines = {
@@ -100,15 +100,23 @@ def _yield(states: dict[str, int] | object) -> str:
     return f"{states.get('done', 0) / ended:.1%}" if ended else ""
 
 
-def _print_workers(at: Standing) -> None:
+def _print_workers(at: StoreStatus) -> None:
     if not at.workers:
         return
     columns = ["worker", "host", "pid", "jobs", "ended", "per_minute", "lease_s", "stages"]
     rows = [
-        [w["id"], w["host"], w["pid"], w["jobs"], w["ended"], w["per_minute"],
-         w["lease_s"] if w["alive"] else "gone", " ".join(w["stages"])]
+        [
+            w["id"],
+            w["host"],
+            w["pid"],
+            w["jobs"],
+            w["ended"],
+            w["per_minute"],
+            w["lease_s"] if w["alive"] else "gone",
+            " ".join(w["stages"]),
+        ]
         for w in at.workers
-    ]  # fmt: skip
+    ]
     print_table(columns, rows)
     hosts = at.roster.hosts
     if len(hosts) > 1:
@@ -141,7 +149,7 @@ def _cost(usage: Usage) -> str:
     return f"{usage.known_usd:,.4f} USD"
 
 
-def _hints(at: Standing) -> list[str]:
+def _hints(at: StoreStatus) -> list[str]:
     hints = []
     if failed := at.total("failed"):
         hints.append(f"{failed:,} failed: annoy sql 'SELECT * FROM v_failures', then annoy retry")

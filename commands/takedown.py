@@ -26,17 +26,17 @@ from dataclasses import asdict
 import click
 from sqlalchemy import Connection
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.errors import UsageError
 from annoy_store.ingest.takedowns import (
-    Change,
-    Rule,
-    holders,
+    TakedownResult,
+    TakedownRule,
+    affected_exports,
     lift,
-    named,
-    revive,
-    rules,
+    requeue_hidden,
+    resolve_value,
     take_down,
+    takedown_rules,
 )
 from annoy_store.maintenance.purge import purge
 from annoy_store.stages import PIPELINE
@@ -57,10 +57,18 @@ from ._shared import json_option, print_json, print_table, say, store_of
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, what: str | None, origin: str | None, repo: str | None,
-    licence: str | None, why: str, lifting: bool, purging: bool, yes: bool, listing: bool,
+    ctx: click.Context,
+    what: str | None,
+    origin: str | None,
+    repo: str | None,
+    licence: str | None,
+    why: str,
+    lifting: bool,
+    purging: bool,
+    yes: bool,
+    listing: bool,
     as_json: bool,
-) -> None:  # fmt: skip
+) -> None:
     given = [("origin", origin), ("repo", repo), ("licence", licence), *_subject(what)]
     chosen = [(kind, value) for kind, value in given if value]
     store = store_of(ctx)
@@ -75,13 +83,13 @@ def command(
     elif lifting:
         with store.write() as connection:
             change = lift(connection, kind, _named_rule(connection, kind, value))
-            again = revive(connection, PIPELINE)
+            again = requeue_hidden(connection, PIPELINE)
         _tell_lift(ctx, change, again, as_json)
     else:
         if not why:
             raise click.UsageError("say why, it is kept with the rule: --why TEXT")
         with store.write() as connection:
-            change = take_down(connection, kind, named(connection, kind, value), why)
+            change = take_down(connection, kind, resolve_value(connection, kind, value), why)
         _tell(ctx, change, as_json)
 
 
@@ -93,10 +101,10 @@ def _subject(what: str | None) -> list[tuple[str, str]]:
 
 
 def _named_rule(connection: Connection, kind: str, value: str) -> str:
-    return named(connection, kind, value) if kind in ("source", "sample") else value
+    return resolve_value(connection, kind, value) if kind in ("source", "sample") else value
 
 
-def _tell(ctx: click.Context, change: Change, as_json: bool) -> None:
+def _tell(ctx: click.Context, change: TakedownResult, as_json: bool) -> None:
     if as_json:
         print_json(asdict(change))
         return
@@ -104,14 +112,15 @@ def _tell(ctx: click.Context, change: Change, as_json: bool) -> None:
     if change.exports:
         click.echo("exports that hold rows of it:")
         columns = ("export", "format", "rows", "published", "folder")
-        print_table(columns, [
-            (e.export_id, e.format, e.rows, e.published_at, e.folder) for e in change.exports
-        ])  # fmt: skip
+        print_table(
+            columns,
+            [(e.export_id, e.format, e.rows, e.published_at, e.folder) for e in change.exports],
+        )
         say(ctx, "the next export with --since lists these rows as retractions")
     say(ctx, "undo it with --lift; blank the texts with --purge")
 
 
-def _tell_lift(ctx: click.Context, change: Change, again: int, as_json: bool) -> None:
+def _tell_lift(ctx: click.Context, change: TakedownResult, again: int, as_json: bool) -> None:
     if as_json:
         print_json({"shown": change.shown, "jobs": again})
         return
@@ -120,7 +129,7 @@ def _tell_lift(ctx: click.Context, change: Change, again: int, as_json: bool) ->
 
 
 def _purge(
-    ctx: click.Context, store: Store, kind: str, value: str, why: str, yes: bool, as_json: bool
+    ctx: click.Context, store: Database, kind: str, value: str, why: str, yes: bool, as_json: bool
 ) -> None:
     rule = _rule(store, kind, value, why)
     if not yes:
@@ -134,25 +143,27 @@ def _purge(
     say(ctx, "not reached: backups, exported files, what providers were sent")
 
 
-def _rule(store: Store, kind: str, value: str, why: str) -> Rule:
+def _rule(store: Database, kind: str, value: str, why: str) -> TakedownRule:
     """The rule in force; one is made if there is none and a reason is given."""
     with store.write() as connection:
         value = _named_rule(connection, kind, value)
         found = [
-            r for r in rules(connection) if (r.kind, r.value, r.lifted_at) == (kind, value, None)
+            r
+            for r in takedown_rules(connection)
+            if (r.kind, r.value, r.lifted_at) == (kind, value, None)
         ]
         if not found:
             if not why:
                 raise UsageError(f"{kind} {value} is not taken down yet; say why: --why TEXT")
-            take_down(connection, kind, named(connection, kind, value), why)
-            found = rules(connection)
+            take_down(connection, kind, resolve_value(connection, kind, value), why)
+            found = takedown_rules(connection)
         return found[-1]
 
 
-def _list(store: Store, as_json: bool) -> None:
+def _list(store: Database, as_json: bool) -> None:
     with store.read() as connection:
-        known = rules(connection)
-        held = holders(connection)
+        known = takedown_rules(connection)
+        held = affected_exports(connection)
     if as_json:
         print_json({"rules": [asdict(r) for r in known], "exports": [asdict(h) for h in held]})
         return
@@ -160,10 +171,12 @@ def _list(store: Store, as_json: bool) -> None:
         click.echo("nothing is taken down")
         return
     columns = ("kind", "value", "why", "since", "lifted", "purged")
-    print_table(columns, [
-        (r.kind, r.value, r.why, r.created_at, r.lifted_at, r.purged_at) for r in known
-    ])  # fmt: skip
+    print_table(
+        columns, [(r.kind, r.value, r.why, r.created_at, r.lifted_at, r.purged_at) for r in known]
+    )
     if held:
         click.echo("\nexports that hold rows of what is hidden:")
-        print_table(("export", "format", "rows", "folder"),
-                    [(h.export_id, h.format, h.rows, h.folder) for h in held])  # fmt: skip
+        print_table(
+            ("export", "format", "rows", "folder"),
+            [(h.export_id, h.format, h.rows, h.folder) for h in held],
+        )

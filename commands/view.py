@@ -29,9 +29,11 @@ NEEDED = "annoy view needs three packages: pip install 'annoy-store[view]'"
 @click.option("--port", default=8765, show_default=True, help="Port; 0 takes one that is free.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to answer at.")
 @click.option(
-    "--open/--no-open", "opens", default=None,
+    "--open/--no-open",
+    "opens",
+    default=None,
     help="Open a browser (as a rule: if this is a desktop).",
-)  # fmt: skip
+)
 @click.pass_context
 def command(ctx: click.Context, port: int, host: str, opens: bool | None) -> None:
     try:

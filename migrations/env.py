@@ -11,15 +11,15 @@ import os
 from alembic import context
 from sqlalchemy import Connection, inspect, text
 
-from annoy_store.db.engine import Store, connect
-from annoy_store.db.migrate import newest_revision, schema_change
+from annoy_store.db.engine import Database, connect
+from annoy_store.db.migrate import migration_connection, newest_revision
 from annoy_store.db.tables import metadata
 from annoy_store.db.views import create_views, drop_views
 
 
-def _store() -> Store:
+def _store() -> Database:
     given = context.config.attributes.get("store")
-    if isinstance(given, Store):
+    if isinstance(given, Database):
         return given
     return connect(os.environ.get("ANNOY_STORE_URL", "sqlite:///annoy.db"))
 
@@ -32,7 +32,7 @@ def _drop_old_views(connection: Connection) -> None:
 
 
 def _run() -> None:
-    with schema_change(_store()) as connection:
+    with migration_connection(_store()) as connection:
         context.configure(
             connection=connection,
             target_metadata=metadata,

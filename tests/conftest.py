@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.migrate import open_store
 from tests.support.postgres import Databases, administer, servers_folder
 
@@ -111,7 +111,7 @@ def _databases(postgres_server: str) -> Iterator[Databases]:
 
 
 @pytest.fixture
-def sqlite_store(_sqlite_template: Path, tmp_path: Path) -> Iterator[Store]:
+def sqlite_store(_sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
     """A fresh SQLite store."""
     path = tmp_path / "store.db"
     shutil.copy(_sqlite_template, path)
@@ -121,7 +121,7 @@ def sqlite_store(_sqlite_template: Path, tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def postgres_store(_databases: Databases) -> Iterator[Store]:
+def postgres_store(_databases: Databases) -> Iterator[Database]:
     """A PostgreSQL store that is as good as new."""
     store = _databases.take()
     yield store
@@ -129,6 +129,6 @@ def postgres_store(_databases: Databases) -> Iterator[Store]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest) -> Store:
+def store(request: pytest.FixtureRequest) -> Database:
     """A fresh store, once on each database."""
     return request.getfixturevalue(f"{request.param}_store")  # type: ignore[no-any-return]

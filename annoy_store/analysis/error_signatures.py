@@ -14,9 +14,25 @@ import re
 LONGEST = 160  # characters of a signature
 _READ = 2_000  # characters of a message that are looked at
 _KEPT = {
-    "bool", "bytes", "complex", "dict", "float", "frozenset", "function", "generator", "int",
-    "list", "module", "nonetype", "object", "range", "set", "str", "tuple", "type",
-}  # fmt: skip
+    "bool",
+    "bytes",
+    "complex",
+    "dict",
+    "float",
+    "frozenset",
+    "function",
+    "generator",
+    "int",
+    "list",
+    "module",
+    "nonetype",
+    "object",
+    "range",
+    "set",
+    "str",
+    "tuple",
+    "type",
+}
 _RULES = (
     (re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE), "<url>"),
     (re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.-]+"), "<email>"),

@@ -21,9 +21,14 @@ from annoy_store.stages import PIPELINE
 
 Ask = Callable[[str], Iterable[Sequence[Any]]]
 SUBJECTS = {
-    "transform": "source", "complete": "call", "parse": "response", "generate": "sample",
-    "predict": "io_pair", "verify": "response", "revise": "verdict",
-}  # fmt: skip
+    "transform": "source",
+    "complete": "call",
+    "parse": "response",
+    "generate": "sample",
+    "predict": "io_pair",
+    "verify": "response",
+    "revise": "verdict",
+}
 
 _JOBS = """
     SELECT stage, state, COALESCE(reason, state) AS reason, detail, COUNT(*) AS n,
@@ -109,9 +114,14 @@ def _pairs(ask: Ask) -> list[Failure]:
 
 
 def _failure(
-    stage: str, what: str, reason: str, message: str | None, n: int, example: str,
+    stage: str,
+    what: str,
+    reason: str,
+    message: str | None,
+    n: int,
+    example: str,
     word: str | None = None,
-) -> Failure:  # fmt: skip
+) -> Failure:
     advice = hint(word or reason, stage)
     return Failure(stage, what, reason, signature(message), int(n), example, advice)
 

@@ -19,17 +19,17 @@ from sqlalchemy import Connection, func, select
 from annoy_store.analysis.yields import FREE, PREDICTIONS, History, Share, Spent, Turn
 from annoy_store.config import Policy
 from annoy_store.db.tables import calls, jobs, prices, turns, variants
-from annoy_store.db.views import BATCH_PART
+from annoy_store.db.views import BATCH_PRICE_FACTOR
 from annoy_store.interfaces import Stage
 from annoy_store.queue.counters import funnel
-from annoy_store.queue.enqueue import count_again, count_wanted, wanted_by
+from annoy_store.queue.enqueue import count_enqueue_again, count_wanted, count_wanted_by
 from annoy_store.queue.jobs import in_state
-from annoy_store.queue.variants import foreseen_cases
+from annoy_store.queue.variants import preview_partitions
 from annoy_store.records.queries import first_turn_of
 from annoy_store.stages import PIPELINE, STAGES
 
 JUDGING = "verify"  # judged again, an answer that was wrong before has its revision already
-PART = {"batch": BATCH_PART}
+PART = {"batch": BATCH_PRICE_FACTOR}
 MAKES_THE_SAME = ("parse", "generate")
 OPEN = ("pending", "claimed", "deferred", "suspect")
 Chooser = Callable[[str], tuple[str, str | None]]  # kind of turn -> backend and model that answer
@@ -97,7 +97,7 @@ def stand(
         again = _again(connection, stage, after)
         now[stage.name] = Now(still.get(stage.name, {}), new, again)
     waiting = _open_calls(connection)
-    for (kind, number), n in wanted_by(
+    for (kind, number), n in count_wanted_by(
         connection, STAGES["complete"], after, turns.c.kind, turns.c.number
     ).items():
         waiting[kind, int(number)] += n
@@ -131,9 +131,9 @@ def _open_calls(connection: Connection) -> Counter[Turn]:
 
 def _again(connection: Connection, stage: Stage, after: Policy) -> int:
     """Subjects that were done under another variant only; nothing is ever asked again by this."""
-    if stage.lane == "asking":
+    if stage.executor == "asking":
         return 0
-    cases = foreseen_cases(connection, stage, after)
+    cases = preview_partitions(connection, stage, after)
     known = select(variants.c.id).where(variants.c.stage == stage.name)
     if set(connection.scalars(known)) <= {case.variant_id for case in cases}:
         return 0
@@ -147,7 +147,7 @@ def _again(connection: Connection, stage: Stage, after: Policy) -> int:
         or 0
         for state in OPEN
     )
-    wanted = count_again(connection, stage, after, cases)
+    wanted = count_enqueue_again(connection, stage, after, cases)
     return max(0, wanted - count_wanted(connection, stage, after) - stale)
 
 
@@ -155,9 +155,12 @@ def _again(connection: Connection, stage: Stage, after: Policy) -> int:
 
 
 def flow(
-    start: Mapping[str, float], waiting: Mapping[Turn, float], history: History,
-    policy: Policy, before: Policy,
-) -> tuple[dict[str, float], dict[Turn, float], list[str]]:  # fmt: skip
+    start: Mapping[str, float],
+    waiting: Mapping[Turn, float],
+    history: History,
+    policy: Policy,
+    before: Policy,
+) -> tuple[dict[str, float], dict[Turn, float], list[str]]:
     """The jobs and calls that come of open work, and the steps that nobody has seen yet."""
     jobs_of: dict[str, float] = {stage.name: float(start.get(stage.name, 0)) for stage in PIPELINE}
     asked: dict[Turn, float] = defaultdict(float, {turn: float(n) for turn, n in waiting.items()})

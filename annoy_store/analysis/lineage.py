@@ -25,7 +25,7 @@ from annoy_store.analysis.lineage_edges import (
     UPWARD_ONLY,
     Key,
 )
-from annoy_store.db.sql import among
+from annoy_store.db.sql import in_values
 from annoy_store.db.tables import attempts, export_rows, exports, hidden, jobs, retractions
 from annoy_store.errors import UsageError
 from annoy_store.inference.spend import Usage, usage_of
@@ -82,11 +82,15 @@ def lineage(connection: Connection, name: str, most: int = 20) -> Lineage:
     below = _fetch(connection, links)
     (node,) = _fetch(connection, {subject: None})
     return Lineage(
-        node, tuple(above), tuple(below), left_out,
-        _cost(connection, [*above, node]), _cost(connection, below),
+        node,
+        tuple(above),
+        tuple(below),
+        left_out,
+        _cost(connection, [*above, node]),
+        _cost(connection, below),
         tuple(_exports(connection, [*above, node, *below])),
         _is_hidden(connection, [*above, node]),
-    )  # fmt: skip
+    )
 
 
 def find(connection: Connection, name: str) -> Key:
@@ -184,17 +188,22 @@ def _fetch(connection: Connection, keys: Mapping[Key, Key | None]) -> list[Node]
         if kind == "call":
             tried = _tries(connection, ids)
     return [
-        Node(*key, rows[key], tuple(done.get(key, ())), parent,
-             tuple(tried.get(key[1], ())) if key[0] == "call" else ())
+        Node(
+            *key,
+            rows[key],
+            tuple(done.get(key, ())),
+            parent,
+            tuple(tried.get(key[1], ())) if key[0] == "call" else (),
+        )
         for key, parent in keys.items()
-    ]  # fmt: skip
+    ]
 
 
 def _rows(connection: Connection, kind: str, ids: Iterable[int]) -> dict[Key, Mapping[str, Any]]:
     if kind == CHAIN:
         return {(kind, row_id): {"id": row_id} for row_id in ids}
     table = TABLES[kind]
-    chosen = select(table).where(among(connection, table.c.id, ids))
+    chosen = select(table).where(in_values(connection, table.c.id, ids))
     return {(kind, row["id"]): dict(row) for row in connection.execute(chosen).mappings()}
 
 
@@ -202,16 +211,21 @@ def _jobs(connection: Connection, kind: str, ids: Iterable[int]) -> list[dict[st
     if kind not in STAGES_OF:
         return []
     chosen = select(
-        jobs.c.subject_id, jobs.c.stage, jobs.c.variant_id, jobs.c.state, jobs.c.attempts,
-        jobs.c.reason, jobs.c.detail,
-    ).where(jobs.c.stage.in_(STAGES_OF[kind]), among(connection, jobs.c.subject_id, ids))  # fmt: skip
+        jobs.c.subject_id,
+        jobs.c.stage,
+        jobs.c.variant_id,
+        jobs.c.state,
+        jobs.c.attempts,
+        jobs.c.reason,
+        jobs.c.detail,
+    ).where(jobs.c.stage.in_(STAGES_OF[kind]), in_values(connection, jobs.c.subject_id, ids))
     ordered = chosen.order_by(jobs.c.stage, jobs.c.variant_id)
     return [dict(row) for row in connection.execute(ordered).mappings()]
 
 
 def _tries(connection: Connection, ids: Iterable[int]) -> dict[int, list[Mapping[str, Any]]]:
     """The attempts of calls, in the order of time."""
-    chosen = select(attempts).where(among(connection, attempts.c.call_id, ids))
+    chosen = select(attempts).where(in_values(connection, attempts.c.call_id, ids))
     found: dict[int, list[Mapping[str, Any]]] = {}
     for row in connection.execute(chosen.order_by(attempts.c.id)).mappings():
         found.setdefault(row["call_id"], []).append(dict(row))
@@ -220,7 +234,7 @@ def _tries(connection: Connection, ids: Iterable[int]) -> dict[int, list[Mapping
 
 def _cost(connection: Connection, nodes: Iterable[Node]) -> Usage:
     ids = [node.id for node in nodes if node.kind == "call"]
-    return usage_of(connection, among(connection, attempts.c.call_id, ids)) if ids else Usage()
+    return usage_of(connection, in_values(connection, attempts.c.call_id, ids)) if ids else Usage()
 
 
 def _exports(connection: Connection, nodes: Iterable[Node]) -> list[Mapping[str, Any]]:
@@ -228,13 +242,18 @@ def _exports(connection: Connection, nodes: Iterable[Node]) -> list[Mapping[str,
     ids = [node.id for node in nodes if node.kind == "export_row"]
     back = select(retractions.c.export_id).where(retractions.c.export_row_id == export_rows.c.id)
     chosen = (
-        select(exports.c.id.label("export_id"), exports.c.format, exports.c.folder,
-               export_rows.c.split, (export_rows.c.position + 1).label("row"),
-               back.exists().label("taken_back"))
+        select(
+            exports.c.id.label("export_id"),
+            exports.c.format,
+            exports.c.folder,
+            export_rows.c.split,
+            (export_rows.c.position + 1).label("row"),
+            back.exists().label("taken_back"),
+        )
         .join(exports, exports.c.id == export_rows.c.export_id)
-        .where(exports.c.published_at.is_not(None), among(connection, export_rows.c.id, ids))
+        .where(exports.c.published_at.is_not(None), in_values(connection, export_rows.c.id, ids))
         .order_by(exports.c.id, export_rows.c.position)
-    )  # fmt: skip
+    )
     return [dict(row) for row in connection.execute(chosen).mappings()] if ids else []
 
 
@@ -242,7 +261,7 @@ def _is_hidden(connection: Connection, nodes: Iterable[Node]) -> bool:
     """Whether a row, or a source or sample that it came from, is taken down."""
     for kind in ("source", "sample"):
         ids = [node.id for node in nodes if node.kind == kind]
-        gone = hidden.c.kind == kind, among(connection, hidden.c.subject_id, ids)
+        gone = hidden.c.kind == kind, in_values(connection, hidden.c.subject_id, ids)
         if ids and connection.execute(select(hidden.c.kind).where(*gone)).first():
             return True
     return False

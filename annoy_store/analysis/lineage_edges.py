@@ -30,18 +30,32 @@ from annoy_store.db.tables import (
 )
 
 TABLES: dict[str, Table] = {
-    "origin": origins, "source": sources, "turn": turns, "prompt": prompts, "teacher": teachers,
-    "call": calls, "response": responses, "sample": samples, "execution": executions,
-    "io_pair": io_pairs, "pair_check": pair_checks, "verdict": verdicts, "export": exports,
+    "origin": origins,
+    "source": sources,
+    "turn": turns,
+    "prompt": prompts,
+    "teacher": teachers,
+    "call": calls,
+    "response": responses,
+    "sample": samples,
+    "execution": executions,
+    "io_pair": io_pairs,
+    "pair_check": pair_checks,
+    "verdict": verdicts,
+    "export": exports,
     "export_row": export_rows,
-}  # fmt: skip
+}
 CHAIN = "chain"
 KINDS = (*TABLES, CHAIN)
 ALIASES = {"pair": "io_pair", "check": "pair_check", "exec": "execution"}
 STAGES_OF = {
-    "source": ("transform",), "call": ("complete",), "response": ("parse", "verify"),
-    "sample": ("generate",), "io_pair": ("predict",), "verdict": ("revise",),
-}  # fmt: skip
+    "source": ("transform",),
+    "call": ("complete",),
+    "response": ("parse", "verify"),
+    "sample": ("generate",),
+    "io_pair": ("predict",),
+    "verdict": ("revise",),
+}
 Key = tuple[str, int]
 
 
@@ -85,7 +99,10 @@ EDGES = (
     _edge("source", "turn", turns.c.source_id, turns.c.id),
     _edge("io_pair", "turn", turns.c.io_pair_id, turns.c.id),
     _edge(
-        "verdict", "turn", verdicts.c.id, turns.c.id,
+        "verdict",
+        "turn",
+        verdicts.c.id,
+        turns.c.id,
         verdicts.join(turns, turns.c.revises_response_id == verdicts.c.response_id),
     ),
     _edge("turn", "prompt", turns.c.id, turns.c.prompt_id),
@@ -101,7 +118,7 @@ EDGES = (
     Edge("verdict", CHAIN, _chains(verdicts.c.id, verdicts)),
     _edge(CHAIN, "export_row", export_rows.c.chain_id, export_rows.c.id),
     _edge("sample", "export_row", export_rows.c.sample_id, export_rows.c.id),
-)  # fmt: skip
+)
 UPWARD_ONLY = (
     _edge("teacher", "response", responses.c.teacher_id, responses.c.id),
     _edge("export", "export_row", export_rows.c.export_id, export_rows.c.id),

@@ -24,32 +24,48 @@ from annoy_store.analysis.lineage_summary import summary
 from annoy_store.inference.spend import Usage
 
 LONG = {
-    "source": ("content",), "response": ("reasoning", "text"), "teacher": (),
+    "source": ("content",),
+    "response": ("reasoning", "text"),
+    "teacher": (),
     "sample": ("problem_statement", "io_requirements", "refcode", "input_generator"),
-    "io_pair": ("input", "output"), "verdict": ("predicted", "got", "feedback"),
-    "execution": ("error_message",), "prompt": ("messages",),
-}  # fmt: skip
+    "io_pair": ("input", "output"),
+    "verdict": ("predicted", "got", "feedback"),
+    "execution": ("error_message",),
+    "prompt": ("messages",),
+}
 LANGUAGE = {
-    "refcode": "python", "input_generator": "python", "input": "json", "output": "json",
-    "predicted": "json", "got": "json",
-}  # fmt: skip
+    "refcode": "python",
+    "input_generator": "python",
+    "input": "json",
+    "output": "json",
+    "predicted": "json",
+    "got": "json",
+}
 BARE = {"text", "feedback", "problem_statement", "io_requirements", "reasoning"}
-UNTOLD = {"id", "messages", "template_digest"}
-GIST = {
-    "origin": ("repo", "path"), "source": ("language", "n_chars"), "turn": ("kind", "number"),
-    "prompt": ("template", "n_chars"), "teacher": ("backend", "model"), "call": ("sample_no",),
-    "response": ("finish_reason", "n_chars"), "sample": ("funcname",),
-    "execution": ("purpose", "outcome", "error_type"), "io_pair": ("position", "input", "output"),
-    "pair_check": ("status",), "verdict": ("status", "mismatch"), "export": ("format",),
+HIDDEN_COLUMNS = {"id", "messages", "template_digest"}
+SUMMARY_COLUMNS = {
+    "origin": ("repo", "path"),
+    "source": ("language", "n_chars"),
+    "turn": ("kind", "number"),
+    "prompt": ("template", "n_chars"),
+    "teacher": ("backend", "model"),
+    "call": ("sample_no",),
+    "response": ("finish_reason", "n_chars"),
+    "sample": ("funcname",),
+    "execution": ("purpose", "outcome", "error_type"),
+    "io_pair": ("position", "input", "output"),
+    "pair_check": ("status",),
+    "verdict": ("status", "mismatch"),
+    "export": ("format",),
     "export_row": ("export_id", "split"),
-}  # fmt: skip
+}
 MAX_GIST = 60
 MAX_DIFF = 2_000  # lines that are compared
 CONTEXT = 2  # lines around a difference
 
 
 @dataclass(frozen=True)
-class Piece:
+class Section:
     """A part of what is told: a heading, facts, or a text, as prose or as code in a language."""
 
     role: Literal["row", "part", "facts", "job", "prose", "code", "leaf"]
@@ -57,16 +73,16 @@ class Piece:
     language: str = ""
 
 
-def tell(lineage: Lineage) -> Iterator[str]:
+def render_markdown(lineage: Lineage) -> Iterator[str]:
     """Yield the lines of a lineage as Markdown, the row's own heading marked."""
     return as_markdown(pieces(lineage))
 
 
-def pieces(lineage: Lineage) -> Iterator[Piece]:
+def pieces(lineage: Lineage) -> Iterator[Section]:
     """Yield what there is to tell of a lineage, a summary first."""
-    yield Piece("row", f"{lineage.subject.kind}:{lineage.subject.id}")
+    yield Section("row", f"{lineage.subject.kind}:{lineage.subject.id}")
     for words in summary(lineage):
-        yield Piece("facts", f"- {words}")
+        yield Section("facts", f"- {words}")
     told: list[Sequence[Any]] = []
     revised = _revised(lineage)
     for node in (*lineage.above, lineage.subject):
@@ -75,12 +91,12 @@ def pieces(lineage: Lineage) -> Iterator[Piece]:
         if node.key in revised:
             yield from _difference(node, *revised[node.key])
     if lineage.below:
-        yield Piece("row", "what came of it")
+        yield Section("row", "what came of it")
         for line in _tree(lineage):
-            yield Piece("leaf", line)
+            yield Section("leaf", line)
 
 
-def as_markdown(told: Iterable[Piece]) -> Iterator[str]:
+def as_markdown(told: Iterable[Section]) -> Iterator[str]:
     """Yield lines of Markdown."""
     before = ""
     for piece in told:
@@ -90,7 +106,7 @@ def as_markdown(told: Iterable[Piece]) -> Iterator[str]:
         yield from _lines(piece)
 
 
-def _lines(piece: Piece) -> Iterator[str]:
+def _lines(piece: Section) -> Iterator[str]:
     if piece.role == "code":
         longest = max((len(run) for run in re.findall("`+", piece.text)), default=0)
         fence = "`" * max(3, longest + 1)
@@ -118,39 +134,41 @@ def _revised(lineage: Lineage) -> dict[Key, tuple[int, Node]]:
     return found
 
 
-def _difference(node: Node, number: int, before: Node) -> Iterator[Piece]:
+def _difference(node: Node, number: int, before: Node) -> Iterator[Section]:
     """What changed from one answer to the next, as a diff."""
     old, new = (str(n.row["text"]).splitlines() for n in (before, node))
     if max(len(old), len(new)) > MAX_DIFF:
         return
     names = f"turn {number - 1}, response:{before.id}", f"turn {number}, response:{node.id}"
     lines = [*difflib.unified_diff(old, new, *names, n=CONTEXT, lineterm="")]
-    yield Piece("part", f"difference between turn {number - 1} and turn {number}")
+    yield Section("part", f"difference between turn {number - 1} and turn {number}")
     yield (
-        Piece("code", "\n".join(lines), "diff") if lines else Piece("prose", "none: the same text")
+        Section("code", "\n".join(lines), "diff")
+        if lines
+        else Section("prose", "none: the same text")
     )
 
 
 # Rows ----------------------------------------------------------------------------------------
 
 
-def _tell_node(node: Node, told: list[Sequence[Any]], mark: str = "") -> Iterator[Piece]:
-    yield Piece("row", f"{node.kind} {node.id}{mark}")
+def _tell_node(node: Node, told: list[Sequence[Any]], mark: str = "") -> Iterator[Section]:
+    yield Section("row", f"{node.kind} {node.id}{mark}")
     if facts := [f"{key} {value}" for key, value in _facts(node)]:
-        yield Piece("facts", "; ".join(facts))
+        yield Section("facts", "; ".join(facts))
     for words in (*map(tried, node.tries), *map(_job, node.jobs)):
-        yield Piece("job", words)
+        yield Section("job", words)
     if node.kind == "prompt":
         yield from _messages(node.row["messages"], told)
         return
     for name in LONG.get(node.kind, ()):
         if node.row[name]:
-            yield Piece("part", name.replace("_", " "))
+            yield Section("part", name.replace("_", " "))
             yield _block(str(node.row[name]).strip("\n"), name, node.row)
 
 
 def _facts(node: Node) -> Iterator[tuple[str, Any]]:
-    untold = UNTOLD | set(LONG.get(node.kind, ()))
+    untold = HIDDEN_COLUMNS | set(LONG.get(node.kind, ()))
     for key, value in node.row.items():
         if key not in untold and value not in (None, "", "{}"):
             yield key, f"{value:.6g}" if isinstance(value, float) else value
@@ -172,21 +190,21 @@ def tried(row: Mapping[str, Any]) -> str:
     return f"[try {', '.join(words)}{said}]"
 
 
-def _block(text: str, name: str, row: Mapping[str, Any]) -> Piece:
+def _block(text: str, name: str, row: Mapping[str, Any]) -> Section:
     if name in BARE:
-        return Piece("prose", text, "markdown")
-    return Piece("code", text, LANGUAGE.get(name) or str(row.get("language", "")))
+        return Section("prose", text, "markdown")
+    return Section("code", text, LANGUAGE.get(name) or str(row.get("language", "")))
 
 
-def _messages(text: str, told: list[Sequence[Any]]) -> Iterator[Piece]:
+def _messages(text: str, told: list[Sequence[Any]]) -> Iterator[Section]:
     messages = json.loads(text)
     known = max((_common(messages, earlier) for earlier in told), default=0)
     told.append(messages)
     if known:
-        yield Piece("facts", f"(the first {known} of {len(messages)} messages as above)")
+        yield Section("facts", f"(the first {known} of {len(messages)} messages as above)")
     for message in messages[known:]:
-        yield Piece("part", str(message.get("role", "?")))
-        yield Piece("prose", str(message.get("content", "")).strip("\n"), "markdown")
+        yield Section("part", str(message.get("role", "?")))
+        yield Section("prose", str(message.get("content", "")).strip("\n"), "markdown")
 
 
 def _common(one: Sequence[Any], other: Sequence[Any]) -> int:
@@ -202,7 +220,7 @@ def _tree(lineage: Lineage) -> Iterator[str]:
     depth: dict[Key, int] = {lineage.subject.key: -1}
     for node in lineage.below:
         depth[node.key] = level = depth[node.parent or lineage.subject.key] + 1
-        gist = " ".join(_short(node.row.get(key)) for key in GIST.get(node.kind, ()))
+        gist = " ".join(_short(node.row.get(key)) for key in SUMMARY_COLUMNS.get(node.kind, ()))
         ended = " ".join((*map(tried, node.tries), *map(_job, node.jobs)))
         yield f"{'  ' * level}{node.kind}:{node.id}  {gist}  {ended}".rstrip()
     for kind, n in lineage.left_out.items():

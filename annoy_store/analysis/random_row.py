@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, FromClause, func, literal_column, select
 
 from annoy_store.analysis.lineage_edges import ALIASES, STAGES_OF, TABLES
-from annoy_store.db.tables import VERDICTS, jobs, verdicts
+from annoy_store.db.tables import STATUSES, jobs, verdicts
 from annoy_store.errors import UsageError
 
 ENDED_BADLY = jobs.c.state.in_([literal_column("'rejected'"), literal_column("'failed'")])
@@ -30,7 +30,7 @@ def pick(connection: Connection, wanted: str | None, dice: Random) -> str:
     if kind in TABLES:
         key = _near(connection, TABLES[kind].c.id, TABLES[kind], [], dice)
         found = f"{kind}:{key}" if key is not None else None
-    elif kind in VERDICTS:
+    elif kind in STATUSES:
         found = _judged(connection, verdicts.c.status == kind, dice)
     else:
         found = _turned_down(connection, kind, dice) or _judged(

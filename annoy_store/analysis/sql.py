@@ -24,16 +24,25 @@ from urllib.parse import quote
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, StatementError
 
-from annoy_store.db.engine import Store, sqlite_module
+from annoy_store.db.engine import Database, sqlite_module
 from annoy_store.db.tables import metadata
 from annoy_store.db.views import VIEWS
 from annoy_store.errors import UsageError
 
 Value = str | int | float | None
 READING_PRAGMAS = {
-    "table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo",
-    "foreign_key_list", "compile_options", "page_count", "page_size", "freelist_count",
-}  # fmt: skip
+    "table_info",
+    "table_xinfo",
+    "table_list",
+    "index_list",
+    "index_info",
+    "index_xinfo",
+    "foreign_key_list",
+    "compile_options",
+    "page_count",
+    "page_size",
+    "freelist_count",
+}
 _REACHING = re.compile(
     r"\b(dblink\w*|lo_\w+|pg_(?:terminate_backend|cancel_backend|reload_conf|rotate_logfile|"
     r"read_\w*file|ls_\w+|stat_file|file_\w+|logical_emit_message|create_\w+|switch_wal|promote|"
@@ -43,10 +52,19 @@ _REACHING = re.compile(
     re.IGNORECASE,
 )
 _HARMLESS = [  # of the volatile functions: they give a number or a moment, and do nothing
-    "random", "random_normal", "gen_random_uuid", "uuidv4", "uuidv7", "clock_timestamp",
-    "timeofday", "pg_relation_size", "pg_table_size", "pg_indexes_size", "pg_total_relation_size",
+    "random",
+    "random_normal",
+    "gen_random_uuid",
+    "uuidv4",
+    "uuidv7",
+    "clock_timestamp",
+    "timeofday",
+    "pg_relation_size",
+    "pg_table_size",
+    "pg_indexes_size",
+    "pg_total_relation_size",
     "pg_database_size",
-]  # fmt: skip
+]
 _NAME = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 _STEPS = 10_000  # of the virtual machine between two looks at the clock
 _FETCHED = 1_000
@@ -72,8 +90,8 @@ class Described:
 
 
 @contextmanager
-def asking(
-    store: Store, query: str, values: Mapping[str, Value] | None = None, seconds: float = 600.0
+def run_query(
+    store: Database, query: str, values: Mapping[str, Value] | None = None, seconds: float = 600.0
 ) -> Iterator[Found]:
     """Ask one question; `:name` in it stands for `values[name]`. Rows stream.
 
@@ -87,11 +105,11 @@ def asking(
         yield found
 
 
-def describe(store: Store) -> list[Described]:
+def describe(store: Database) -> list[Described]:
     """Every table and view of the schema, views first: they are what people ask."""
     listed = []
     for view in VIEWS:
-        with asking(store, f"SELECT * FROM {view.name} LIMIT 0") as found:
+        with run_query(store, f"SELECT * FROM {view.name} LIMIT 0") as found:
             columns = found.columns
         listed.append(Described(view.name, "view", view.meaning, columns, view.example))
     for table in metadata.sorted_tables:
@@ -105,7 +123,7 @@ def describe(store: Store) -> list[Described]:
 
 @contextmanager
 def _ask_file(
-    store: Store, query: str, values: dict[str, Value], seconds: float
+    store: Database, query: str, values: dict[str, Value], seconds: float
 ) -> Iterator[Found]:
     module = sqlite_module()
     try:
@@ -172,13 +190,13 @@ def _file_fault(words: str, seconds: float) -> str:
 
 @contextmanager
 def _ask_server(
-    store: Store, query: str, values: dict[str, Value], seconds: float
+    store: Database, query: str, values: dict[str, Value], seconds: float
 ) -> Iterator[Found]:
     if (reaching := _REACHING.search(query)) or re.search(r"\bU&\s*[\"']", query, re.IGNORECASE):
         word = reaching[0] if reaching else "U&"
         raise UsageError(f"only reading is allowed here ({word} is refused)")
     try:
-        with store.reading.connect() as connection, connection.begin():
+        with store.read_engine.connect() as connection, connection.begin():
             _lay_down_rights(connection, seconds)
             _refuse_acting(connection, query)
             streaming = connection.execution_options(stream_results=True, max_row_buffer=_FETCHED)
@@ -239,4 +257,4 @@ def _plain(value: Any) -> Any:
     return value
 
 
-__all__: Sequence[str] = ["Described", "Found", "asking", "describe"]
+__all__: Sequence[str] = ["Described", "Found", "describe", "run_query"]

@@ -17,12 +17,12 @@ from sqlalchemy import (
     select,
 )
 
-from annoy_store.analysis.worker_status import Roster, roster
-from annoy_store.db.engine import Store
+from annoy_store.analysis.worker_status import WorkerStatus, worker_status
+from annoy_store.db.engine import Database
 from annoy_store.db.migrate import revision
 from annoy_store.db.sql import now
 from annoy_store.db.tables import jobs, metadata
-from annoy_store.inference.spend import Usage, usage_above
+from annoy_store.inference.spend import Usage, usage_since
 from annoy_store.interfaces import Stage
 from annoy_store.queue.counters import funnel
 from annoy_store.queue.enqueue import count_wanted
@@ -30,14 +30,26 @@ from annoy_store.queue.jobs import IN_BATCH, in_state
 from annoy_store.records.policy import load_policy
 
 COUNTED = (
-    "sources", "origins", "prompts", "turns", "calls", "attempts", "responses", "samples",
-    "executions", "io_pairs", "pair_checks", "verdicts", "exports", "export_rows",
-)  # fmt: skip
+    "sources",
+    "origins",
+    "prompts",
+    "turns",
+    "calls",
+    "attempts",
+    "responses",
+    "samples",
+    "executions",
+    "io_pairs",
+    "pair_checks",
+    "verdicts",
+    "exports",
+    "export_rows",
+)
 OPEN = ("pending", "claimed", "deferred", "suspect")
 
 
 @dataclass(frozen=True)
-class Standing:
+class StoreStatus:
     """A store at one moment. `wanted` are jobs that the next run would enter."""
 
     store: str
@@ -45,7 +57,7 @@ class Standing:
     tables: Mapping[str, int]
     stages: Mapping[str, Mapping[str, int]]
     wanted: Mapping[str, int]
-    roster: Roster
+    roster: WorkerStatus
     usage: Usage
     next_due: float | None
     in_batches: int = 0  # calls that wait in a batch, at a provider or in a file
@@ -77,17 +89,25 @@ class Standing:
     def as_dict(self) -> dict[str, Any]:
         """The shape of `annoy status --json`."""
         return {
-            "store": self.store, "schema": self.schema, "tables": dict(self.tables),
+            "store": self.store,
+            "schema": self.schema,
+            "tables": dict(self.tables),
             "stages": {name: dict(states) for name, states in self.stages.items()},
-            "tokens": dict(self.usage.tokens), "attempts": self.usage.attempts,
-            "cost_usd": self.usage.cost_usd, "known_cost_usd": self.usage.known_usd,
-            "wanted": dict(self.wanted), **self.roster.as_dict(), "next_due_s": self.next_due,
+            "tokens": dict(self.usage.tokens),
+            "attempts": self.usage.attempts,
+            "cost_usd": self.usage.cost_usd,
+            "known_cost_usd": self.usage.known_usd,
+            "wanted": dict(self.wanted),
+            **self.roster.as_dict(),
+            "next_due_s": self.next_due,
             "in_batches": self.in_batches,
             "next": self.next_step(),
-        }  # fmt: skip
+        }
 
 
-def standing(store: Store, stages: Iterable[Stage], before: Usage | None = None) -> Standing:
+def store_status(
+    store: Database, stages: Iterable[Stage], before: Usage | None = None
+) -> StoreStatus:
     """Look at a store; with `before`, add to that usage only what came since."""
     schema = revision(store)
     listed = list(stages)
@@ -95,14 +115,14 @@ def standing(store: Store, stages: Iterable[Stage], before: Usage | None = None)
         policy = load_policy(connection)
         jobs_now = funnel(connection)
         usage = before or Usage()
-        return Standing(
+        return StoreStatus(
             str(store),
             schema,
             {name: _count(connection, name) for name in COUNTED},
             {stage.name: jobs_now.get(stage.name, {}) for stage in listed},
             {stage.name: count_wanted(connection, stage, policy) for stage in listed},
-            roster(connection),
-            usage + usage_above(connection, usage.upto),
+            worker_status(connection),
+            usage + usage_since(connection, usage.last_attempt_id),
             _next_due(connection),
             _in_batches(connection),
         )

@@ -20,14 +20,14 @@ from sqlalchemy import Connection, Row, func, select
 from annoy_store.db.sql import now
 from annoy_store.db.tables import counters, jobs, workers
 from annoy_store.queue.jobs import in_state
-from annoy_store.queue.workers import ALIVE, vanished
+from annoy_store.queue.workers import IS_ALIVE, dead_local_workers
 
 ENDED = ("done", "rejected", "failed")
 EXAMPLES = 20
 
 
 @dataclass(frozen=True)
-class Roster:
+class WorkerStatus:
     """The workers that have not signed off, and the jobs that want a look. Times in seconds."""
 
     workers: list[dict[str, Any]]
@@ -45,29 +45,37 @@ class Roster:
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "workers": self.workers, "hosts": dict(self.hosts), "per_minute": self.per_minute,
-            "oldest_claim": self.oldest_claim, "n_stuck": self.n_stuck, "stuck": self.stuck,
+            "workers": self.workers,
+            "hosts": dict(self.hosts),
+            "per_minute": self.per_minute,
+            "oldest_claim": self.oldest_claim,
+            "n_stuck": self.n_stuck,
+            "stuck": self.stuck,
             "suspects": self.suspects,
-        }  # fmt: skip
+        }
 
 
-def roster(connection: Connection) -> Roster:
+def worker_status(connection: Connection) -> WorkerStatus:
     """Look at the workforce and at what it holds."""
     at = now(connection)
-    gone = set(vanished(connection))
+    gone = set(dead_local_workers(connection))
     held = _held(connection)
     ended = _ended(connection)
-    chosen = select(workers).where(ALIVE).order_by(workers.c.id)
+    chosen = select(workers).where(IS_ALIVE).order_by(workers.c.id)
     present = [
         _worker(row, at, held[row.id], ended[row.id], row.id not in gone and row.lease_until > at)
         for row in connection.execute(chosen)
     ]
     alive = {w["id"]: w for w in present if w["alive"]}
     n_stuck = sum(n for worker, n in held.items() if worker not in alive)
-    return Roster(
-        present, _hosts(present), _oldest(connection, at), n_stuck,
-        _stuck(connection, at, list(alive)) if n_stuck else [], _suspects(connection),
-    )  # fmt: skip
+    return WorkerStatus(
+        present,
+        _hosts(present),
+        _oldest(connection, at),
+        n_stuck,
+        _stuck(connection, at, list(alive)) if n_stuck else [],
+        _suspects(connection),
+    )
 
 
 def _held(connection: Connection) -> Counter[int]:
@@ -78,7 +86,7 @@ def _held(connection: Connection) -> Counter[int]:
 
 def _ended(connection: Connection) -> Counter[int]:
     """What workers have ended; of those that are gone nothing is kept."""
-    of_living = counters.c.worker_id.in_(select(workers.c.id).where(ALIVE))
+    of_living = counters.c.worker_id.in_(select(workers.c.id).where(IS_ALIVE))
     chosen = select(counters.c.worker_id, func.sum(counters.c.n)).where(
         of_living, counters.c.state.in_(ENDED)
     )
@@ -89,11 +97,17 @@ def _ended(connection: Connection) -> Counter[int]:
 def _worker(row: Row[Any], at: float, n_held: int, n_ended: int, alive: bool) -> dict[str, Any]:
     age = max(at - row.started_at, 0.001)
     return {
-        "id": row.id, "host": row.host.split("/")[0], "pid": row.pid, "alive": alive,
-        "stages": row.stages.split(), "jobs": n_held, "ended": n_ended,
-        "per_minute": round(60 * n_ended / age, 1), "up_s": round(age, 1),
+        "id": row.id,
+        "host": row.host.split("/")[0],
+        "pid": row.pid,
+        "alive": alive,
+        "stages": row.stages.split(),
+        "jobs": n_held,
+        "ended": n_ended,
+        "per_minute": round(60 * n_ended / age, 1),
+        "up_s": round(age, 1),
         "lease_s": round(row.lease_until - at, 1),
-    }  # fmt: skip
+    }
 
 
 def _hosts(present: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -115,9 +129,11 @@ _CLAIM = (jobs.c.stage, jobs.c.subject_id, jobs.c.worker_id, jobs.c.claimed_at)
 def _claim(row: Any, at: float) -> dict[str, Any]:
     since = row.claimed_at
     return {
-        "stage": row.stage, "subject": row.subject_id, "worker": row.worker_id,
+        "stage": row.stage,
+        "subject": row.subject_id,
+        "worker": row.worker_id,
         "for_s": None if since is None else round(max(0.0, at - since), 1),
-    }  # fmt: skip
+    }
 
 
 def _oldest(connection: Connection, at: float) -> dict[str, Any] | None:

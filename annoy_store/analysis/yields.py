@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Table, func, select, text
 
 from annoy_store.config import Policy
 from annoy_store.db.tables import attempts, calls, verdicts
-from annoy_store.db.views import COSTS
+from annoy_store.db.views import TOTAL_COST
 from annoy_store.queue.counters import funnel
 
 SAMPLE, SLICES = 40_000, 40
@@ -101,7 +101,7 @@ def _share(ended: Mapping[str, int]) -> Share:
     return Share(ended.get("done", 0) / total) if total else Share(1.0, False)
 
 
-def learn(connection: Connection) -> History:
+def read_yields(connection: Connection) -> History:
     """Read what a store knows of itself."""
 
     def ask(sql: str) -> Iterable[Any]:
@@ -143,7 +143,7 @@ _JUDGED = """
 _SPENT = f"""
     SELECT t.kind, t.number, b.backend, b.model,
            SUM(CASE WHEN a.status = 'ok' THEN 1 ELSE 0 END), SUM(a.prompt_tokens),
-           SUM(a.cached_tokens), SUM(a.completion_tokens), {COSTS}
+           SUM(a.cached_tokens), SUM(a.completion_tokens), {TOTAL_COST}
     FROM attempts a JOIN calls c ON c.id = a.call_id
     JOIN turns t ON t.id = (SELECT MIN(x.id) FROM turns x WHERE x.prompt_id = c.prompt_id)
     JOIN teachers b ON b.id = a.teacher_id

@@ -16,26 +16,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from annoy_store.batch import reserve
-from annoy_store.batch.jsonl import Reply, replies
-from annoy_store.batch.reserve import Filling
-from annoy_store.batch.results import Taken, finish, take
-from annoy_store.batch.rows import OPEN, Held, Office, held, open_calls, take_hold
+from annoy_store.batch.jsonl import ResultLine, result_pages
+from annoy_store.batch.reserve import BatchDraft
+from annoy_store.batch.results import ImportedPage, finish_batch, import_results_page
+from annoy_store.batch.rows import (
+    IS_OPEN,
+    BatchContext,
+    BatchRow,
+    acquire_batch,
+    find_batches,
+    open_calls,
+)
 from annoy_store.batch.session import (
     Teachers,
-    answered_by,
     batch_teachers,
-    budgets_of,
-    office_of,
+    open_budgets,
+    open_context,
+    partition_filter,
 )
 from annoy_store.config import RunSettings
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import batches
 from annoy_store.errors import UsageError
-from annoy_store.inference.budgets import told_reached
+from annoy_store.inference.budgets import budget_reached_message
 
 
 @dataclass(frozen=True)
-class HandedOut:
+class ExportedRequests:
     """What a file holds: lines of a batch, its size in bytes; a budget that allowed no more."""
 
     batch_id: int
@@ -45,7 +52,7 @@ class HandedOut:
 
 
 @dataclass
-class HandedBack:
+class ImportedResults:
     """What came of the lines for one batch, and how many of its calls have none yet."""
 
     batch_id: int
@@ -60,56 +67,66 @@ class HandedBack:
 # Out -----------------------------------------------------------------------------------------
 
 
-def hand_out(
-    store: Store, settings: RunSettings, path: Path, most: int | None = None
-) -> HandedOut | None:
+def export_requests(
+    store: Database, settings: RunSettings, path: Path, most: int | None = None
+) -> ExportedRequests | None:
     """Bind pending calls and write their questions to `path`; None if nothing is pending.
 
     Raises UsageError if that file is there or cannot be written.
     """
-    _check(path)
+    _check_target(path)
     teachers = batch_teachers(store, settings)
-    caps = budgets_of(store, settings, teachers)
-    with office_of(store, settings) as office:
+    caps = open_budgets(store, settings, teachers)
+    with open_context(store, settings) as office:
         for teacher_id, teacher in teachers.items():
-            variants = reserve.variants_of(office, answered_by(settings, teachers, teacher_id))
+            variants = reserve.answerable_variants(
+                office, partition_filter(settings, teachers, teacher_id)
+            )
             lines = min(most or settings.batch_lines, settings.batch_lines)
-            filling = reserve.bind(
+            filling = reserve.reserve_calls(
                 office,
-                Filling(teacher_id, teacher, "exported", variants, caps, lines, reserve.new_name()),
+                BatchDraft(
+                    teacher_id, teacher, "exported", variants, caps, lines, reserve.new_batch_name()
+                ),
                 lambda: False,
             )
             spent = (
-                told_reached(filling.reached, caps[filling.reached]) if filling.reached else None
+                budget_reached_message(filling.exhausted_budget, caps[filling.exhausted_budget])
+                if filling.exhausted_budget
+                else None
             )
             if filling.batch_id:
                 n = _write(office, filling.batch_id, teachers, path)
-                return HandedOut(filling.batch_id, n, path.stat().st_size, spent)
+                return ExportedRequests(filling.batch_id, n, path.stat().st_size, spent)
             if spent:
                 raise UsageError(f"{spent}; raise it to go on: nothing was written")
     return None
 
 
-def write_again(store: Store, settings: RunSettings, batch_id: int, path: Path) -> HandedOut:
+def export_again(
+    store: Database, settings: RunSettings, batch_id: int, path: Path
+) -> ExportedRequests:
     """Write the file of an exported batch once more. Raises UsageError."""
-    _check(path)
+    _check_target(path)
     teachers = batch_teachers(store, settings)
-    with office_of(store, settings) as office:
+    with open_context(store, settings) as office:
         n = _write(office, batch_id, teachers, path)
-    return HandedOut(batch_id, n, path.stat().st_size)
+    return ExportedRequests(batch_id, n, path.stat().st_size)
 
 
-def _check(path: Path) -> None:
+def _check_target(path: Path) -> None:
     if path.exists():
         raise UsageError(f"{path} is there already: give another name, or move it away")
     if not path.resolve().parent.is_dir():
         raise UsageError(f"{path.resolve().parent} is not there: make that folder first")
 
 
-def _write(office: Office, batch_id: int, teachers: Teachers, path: Path) -> int:
+def _write(office: BatchContext, batch_id: int, teachers: Teachers, path: Path) -> int:
     """Write the file of a batch: it has its name when it is whole."""
     with office.store.read() as connection:
-        known = held(connection, OPEN, batches.c.id == batch_id, batches.c.state == "exported")
+        known = find_batches(
+            connection, IS_OPEN, batches.c.id == batch_id, batches.c.state == "exported"
+        )
     if not known:
         raise UsageError(f"batch {batch_id} is no batch that was exported: annoy batch status")
     (batch,) = known
@@ -120,7 +137,7 @@ def _write(office: Office, batch_id: int, teachers: Teachers, path: Path) -> int
         )
     part = path.with_name(path.name + ".part")
     try:
-        n = reserve.write_questions(office, batch, teachers[batch.teacher_id], part)
+        n = reserve.write_requests(office, batch, teachers[batch.teacher_id], part)
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
@@ -136,78 +153,80 @@ def _write(office: Office, batch_id: int, teachers: Teachers, path: Path) -> int
 # Back ----------------------------------------------------------------------------------------
 
 
-def hand_back(
-    store: Store, settings: RunSettings, paths: Sequence[Path]
-) -> tuple[list[HandedBack], int]:
+def import_results(
+    store: Database, settings: RunSettings, paths: Sequence[Path]
+) -> tuple[list[ImportedResults], int]:
     """Take in the answers in files; return what came of it by batch, and lines of no batch here.
 
     Raises UsageError for a file that cannot be read.
     """
-    told: dict[str, HandedBack] = {}
-    known: dict[str, Held | None] = {}
+    told: dict[str, ImportedResults] = {}
+    known: dict[str, BatchRow | None] = {}
     strangers = 0
-    with office_of(store, settings) as office:
+    with open_context(store, settings) as office:
         for path in paths:
             try:
-                for page in replies(path):
-                    strangers += _take_page(office, page, known, told)
+                for page in result_pages(path):
+                    strangers += _import_page(office, page, known, told)
             except OSError as error:
                 raise UsageError(f"cannot read {path}: {error.strerror}") from None
         for name, back in told.items():
-            _end_if_all_is_there(office, known[name], back)
+            _finish_if_complete(office, known[name], back)
     return list(told.values()), strangers
 
 
-def _take_page(
-    office: Office,
-    page: Sequence[Reply],
-    known: dict[str, Held | None],
-    told: dict[str, HandedBack],
+def _import_page(
+    office: BatchContext,
+    page: Sequence[ResultLine],
+    known: dict[str, BatchRow | None],
+    told: dict[str, ImportedResults],
 ) -> int:
     """Take in a page of lines, batch by batch; return how many are of no batch that is here."""
     strangers = 0
-    for name in dict.fromkeys(reply.name for reply in page):
-        mine = [reply for reply in page if reply.name == name]
+    for name in dict.fromkeys(reply.batch_name for reply in page):
+        mine = [reply for reply in page if reply.batch_name == name]
         if name not in known:
-            known[name] = _named(office, name)
+            known[name] = _find_by_name(office, name)
         batch = known[name]
         if batch is None:
             strangers += len(mine)
             continue
-        back = told.setdefault(name, HandedBack(batch.id))
-        _add(back, take(office, batch, mine), len(mine))
+        back = told.setdefault(name, ImportedResults(batch.id))
+        _add_page(back, import_results_page(office, batch, mine), len(mine))
     return strangers
 
 
-def _named(office: Office, name: str) -> Held | None:
+def _find_by_name(office: BatchContext, name: str) -> BatchRow | None:
     with office.store.read() as connection:
-        return next(iter(held(connection, batches.c.name == name)), None)
+        return next(iter(find_batches(connection, batches.c.name == name)), None)
 
 
-def _add(back: HandedBack, taken: Taken, lines: int) -> None:
-    back.ended += taken.ended
-    back.again += taken.ended["pending"]
+def _add_page(back: ImportedResults, taken: ImportedPage, lines: int) -> None:
+    back.ended += taken.job_states
+    back.again += taken.job_states["pending"]
     back.lines += taken.lines
     back.known += lines - taken.lines
-    back.stop = back.stop or taken.stop
+    back.stop = back.stop or taken.stop_reason
 
 
-def _end_if_all_is_there(office: Office, batch: Held | None, back: HandedBack) -> None:
+def _finish_if_complete(
+    office: BatchContext, batch: BatchRow | None, back: ImportedResults
+) -> None:
     """End a batch of which every call has its line; count those that have none."""
     if batch is None:
         return
     with office.store.read() as connection:
-        back.missing = len(open_calls(connection, batch.id, most=reserve.MOST_LINES))
+        back.missing = len(open_calls(connection, batch.id, most=reserve.MAX_LINES))
     if batch.state == "exported" and not back.missing:
-        finish(office, batch)
+        finish_batch(office, batch)
 
 
 # Letting go ----------------------------------------------------------------------------------
 
 
-def let_go(store: Store, settings: RunSettings, batch: Held) -> None:
+def release(store: Database, settings: RunSettings, batch: BatchRow) -> None:
     """Give the calls of a batch that is at no provider back. Raises UsageError if it is in use."""
-    with office_of(store, settings) as office:
-        if not office.transact(lambda c: take_hold(c, batch.id, office.worker_id)):
+    with open_context(store, settings) as office:
+        if not office.transact(lambda c: acquire_batch(c, batch.id, office.worker_id)):
             raise UsageError(f"batch {batch.id} is being dealt with by another run: wait for it")
-        finish(office, batch, error="let go")
+        finish_batch(office, batch, error="let go")

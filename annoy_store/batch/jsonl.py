@@ -17,38 +17,38 @@ from typing import Any
 
 import orjson
 
-from annoy_store.inference.client.batch_types import URL
-from annoy_store.inference.client.errors import Fault, error_object, of_status, scrub
-from annoy_store.inference.client.response import of_completion
-from annoy_store.inference.client.usage import NO_TOKENS, Tokens
-from annoy_store.interfaces import Answer
+from annoy_store.inference.client.batch_types import COMPLETIONS_PATH
+from annoy_store.inference.client.errors import CallError, error_from_status, error_object, redact
+from annoy_store.inference.client.response import parse_completion
+from annoy_store.inference.client.usage import NO_USAGE, TokenUsage
+from annoy_store.interfaces import Completion
 
-UNSERVED = ("batch_expired", "batch_cancelled")
+UNPROCESSED_CODES = ("batch_expired", "batch_cancelled")
 _CUSTOM_ID = re.compile(r"([0-9a-f]{12})-([0-9]{1,18})")
 _PAGE = 500
 
 
 @dataclass(frozen=True)
-class Reply:
+class ResultLine:
     """What came back for a call of the batch `name`: an answer, or a fault.
 
     `served` is False when nobody worked on it.
     """
 
-    name: str
+    batch_name: str
     call_id: int
-    said: Answer | Fault
-    tokens: Tokens = NO_TOKENS
-    served: bool = True
+    result: Completion | CallError
+    usage: TokenUsage = NO_USAGE
+    is_processed: bool = True
 
 
-def question(name: str, call_id: int, body: bytes) -> bytes:
+def request_line(name: str, call_id: int, body: bytes) -> bytes:
     """Return the line that asks `body` for a call."""
-    opening = f'{{"custom_id":"{name}-{call_id}","method":"POST","url":"{URL}","body":'
+    opening = f'{{"custom_id":"{name}-{call_id}","method":"POST","url":"{COMPLETIONS_PATH}","body":'
     return opening.encode() + body + b"}\n"
 
 
-def read_reply(line: bytes) -> Reply | None:
+def parse_result_line(line: bytes) -> ResultLine | None:
     """Return what a line says; None if it is none of ours."""
     try:
         record = orjson.loads(line)
@@ -58,20 +58,20 @@ def read_reply(line: bytes) -> Reply | None:
     if named is None:
         return None
     try:
-        answer, tokens = _answer(record)
-    except Fault as fault:
-        fault.words = scrub(fault.words)
-        served = fault.name not in UNSERVED
-        return Reply(named[1], int(named[2]), fault, fault.tokens, served)
-    return Reply(named[1], int(named[2]), answer, tokens)
+        answer, tokens = _parse_record(record)
+    except CallError as fault:
+        fault.message = redact(fault.message)
+        served = fault.name not in UNPROCESSED_CODES
+        return ResultLine(named[1], int(named[2]), fault, fault.usage, served)
+    return ResultLine(named[1], int(named[2]), answer, tokens)
 
 
-def replies(path: Path) -> Iterator[list[Reply]]:
+def result_pages(path: Path) -> Iterator[list[ResultLine]]:
     """Read the replies in a file, some hundred at a time."""
-    page: list[Reply] = []
+    page: list[ResultLine] = []
     with path.open("rb") as file:
         for line in file:
-            if (reply := read_reply(line)) is not None:
+            if (reply := parse_result_line(line)) is not None:
                 page.append(reply)
             if len(page) == _PAGE:
                 yield page
@@ -84,20 +84,20 @@ def _is_object(value: object) -> bool:
     return isinstance(value, Mapping)
 
 
-def _answer(record: Mapping[str, Any]) -> tuple[Answer, Tokens]:
+def _parse_record(record: Mapping[str, Any]) -> tuple[Completion, TokenUsage]:
     """Return the answer in a line. Raises Fault."""
     response = record.get("response")
     if not isinstance(response, Mapping):
         error = error_object(record.get("error"))
-        raise Fault("retry", _word(error.get("code")), error["message"])
+        raise CallError("retry", _reason(error.get("code")), error["message"])
     status, body = response.get("status_code", 200), response.get("body")
     if isinstance(status, int) and status >= 300:
-        raise of_status(status, body or record.get("error"), {}, 0.0)
+        raise error_from_status(status, body or record.get("error"), {}, 0.0)
     if not isinstance(body, Mapping):
-        raise Fault("retry", "bad_body", f"not an object: {str(body)[:120]}")
-    return of_completion(body)
+        raise CallError("retry", "bad_body", f"not an object: {str(body)[:120]}")
+    return parse_completion(body)
 
 
-def _word(code: object) -> str:
+def _reason(code: object) -> str:
     """Return a code as the one word that a reason is."""
     return re.sub(r"\W+", "_", str(code))[:60] if code else "no_response"

@@ -19,34 +19,34 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
 
-from annoy_store.batch.jsonl import question
+from annoy_store.batch.jsonl import request_line
 from annoy_store.batch.rows import (
-    Held,
-    Office,
-    among_calls,
+    BatchContext,
+    BatchRow,
     close_items,
-    held,
-    pages_of_calls,
+    find_batches,
+    open_call_pages,
+    rows_of_calls,
 )
 from annoy_store.db.tables import batch_items, batches, budgets
 from annoy_store.db.timestamps import utc_now
 from annoy_store.inference.backends.batch import BatchTeacher
-from annoy_store.inference.budgeted_backend import most_prompt_tokens
-from annoy_store.inference.budgets import batch_price, book, room
+from annoy_store.inference.budgeted_backend import max_prompt_tokens
+from annoy_store.inference.budgets import adjust_budget, batch_price, remaining_budget
 from annoy_store.interfaces import Outcome, Row, rejected
 from annoy_store.queue import jobs
-from annoy_store.queue.jobs import IN_BATCH, Claim, Ended
-from annoy_store.stages.complete import STAGE, request_of
+from annoy_store.queue.jobs import IN_BATCH, Claim, JobResult
+from annoy_store.stages.complete import STAGE, build_request
 
-MOST_LINES = 50_000
-MOST_BYTES = 200_000_000
+MAX_LINES = 50_000
+MAX_BYTES = 200_000_000
 PAGE = 1_000
 NOT_WANTED = rejected("not_wanted")
 WAITING = Outcome("deferred", (), IN_BATCH)
 
 
 @dataclass(frozen=True)
-class Filling:
+class BatchDraft:
     """What one batch is filled from and with, and what it has by now."""
 
     teacher_id: int
@@ -54,64 +54,68 @@ class Filling:
     state: str
     variants: Sequence[int]
     caps: Mapping[str, float]
-    most_lines: int
+    max_lines: int
     name: str
     batch_id: int = 0
-    lines: int = 0
-    size: int = 0
-    full: bool = False
-    reached: str | None = None  # the budget that allows no more
+    n_lines: int = 0
+    n_bytes: int = 0
+    is_full: bool = False
+    exhausted_budget: str | None = None  # the budget that allows no more
 
 
 @dataclass(frozen=True)
-class _Line:
+class _DraftLine:
     claim: Claim
     size: int
     tokens: int
 
 
-def new_name() -> str:
+def new_batch_name() -> str:
     """Name a batch as no other batch of any store is."""
     return secrets.token_hex(6)
 
 
-def variants_of(office: Office, answers: Callable[[Mapping[str, object]], bool]) -> list[int]:
+def answerable_variants(
+    office: BatchContext, answers: Callable[[Mapping[str, object]], bool]
+) -> list[int]:
     """The variants of calls whose case a teacher answers."""
-    return [c.variant_id for c in office.agenda.cases[STAGE.name] if answers(c.only)]
+    return [c.variant_id for c in office.plan.partitions[STAGE.name] if answers(c.columns)]
 
 
-def bind(office: Office, filling: Filling, stopped: Callable[[], bool]) -> Filling:
+def reserve_calls(
+    office: BatchContext, filling: BatchDraft, stopped: Callable[[], bool]
+) -> BatchDraft:
     """Bind pending calls until the batch is full, nothing is left, or we are stopped."""
-    while not filling.full and not stopped():
-        filling = office.transact(partial(_fill, office=office, filling=filling))
+    while not filling.is_full and not stopped():
+        filling = office.transact(partial(_reserve_page, office=office, filling=filling))
     return filling
 
 
-def _fill(connection: Connection, office: Office, filling: Filling) -> Filling:
+def _reserve_page(connection: Connection, office: BatchContext, filling: BatchDraft) -> BatchDraft:
     """Bind one page of calls, all in one transaction."""
-    asked = min(PAGE, filling.most_lines - filling.lines)
+    asked = min(PAGE, filling.max_lines - filling.n_lines)
     claims = _claim(connection, office.worker_id, filling.variants, asked)
-    rows = jobs.load(connection, office.agenda, STAGE, claims)
+    rows = jobs.load_rows(connection, office.plan, STAGE, claims)
     gone = [c for c in claims if c.subject_id not in rows]
-    twins = _elsewhere(connection, [c.subject_id for c in claims])
+    twins = _in_open_batches(connection, [c.subject_id for c in claims])
     there = [c for c in claims if c.subject_id in rows and c.subject_id not in twins]
-    lines = [_measured(c, rows[c.subject_id], filling) for c in there]
-    fits, reached = _fitting(connection, office, filling, lines)
+    lines = [_draft_line(c, rows[c.subject_id], filling) for c in there]
+    fits, reached = _n_fitting(connection, office, filling, lines)
     bound, back = lines[:fits], lines[fits:]
     jobs.release(connection, office.worker_id, [line.claim for line in back])
-    ended = [Ended(c, NOT_WANTED) for c in gone]
+    ended = [JobResult(c, NOT_WANTED) for c in gone]
     waiting = [line.claim for line in bound] + [c for c in claims if c.subject_id in twins]
-    ended += [Ended(c, WAITING, None) for c in waiting]
-    jobs.settle(connection, office.worker_id, ended, office.agenda)
-    batch_id = _enter(connection, office, filling, bound) if bound else filling.batch_id
-    lines_now = filling.lines + len(bound)
-    return Filling(
+    ended += [JobResult(c, WAITING, None) for c in waiting]
+    jobs.settle(connection, office.worker_id, ended, office.plan)
+    batch_id = _insert_items(connection, office, filling, bound) if bound else filling.batch_id
+    lines_now = filling.n_lines + len(bound)
+    return BatchDraft(
         **{
             **vars(filling),
             "batch_id": batch_id,
             "lines": lines_now,
-            "size": filling.size + sum(line.size for line in bound),
-            "full": bool(back) or len(claims) < asked or lines_now >= filling.most_lines,
+            "size": filling.n_bytes + sum(line.size for line in bound),
+            "full": bool(back) or len(claims) < asked or lines_now >= filling.max_lines,
             "reached": reached,
         }
     )
@@ -128,37 +132,39 @@ def _claim(
     return claims
 
 
-def _elsewhere(connection: Connection, calls: Sequence[int]) -> set[int]:
+def _in_open_batches(connection: Connection, calls: Sequence[int]) -> set[int]:
     """The calls that are in a batch already: planned twice, they wait for one answer."""
     chosen = select(batch_items.c.call_id).where(batch_items.c.open == 1)
-    return {row.call_id for row in among_calls(chosen, connection, calls)}
+    return {row.call_id for row in rows_of_calls(chosen, connection, calls)}
 
 
-def _measured(claim: Claim, row: Row, filling: Filling) -> _Line:
-    request = request_of(row)
-    line = question(filling.name, request.call_id, filling.teacher.encoded(request))
-    return _Line(claim, len(line), most_prompt_tokens(request))
+def _draft_line(claim: Claim, row: Row, filling: BatchDraft) -> _DraftLine:
+    request = build_request(row)
+    line = request_line(filling.name, request.call_id, filling.teacher.encode(request))
+    return _DraftLine(claim, len(line), max_prompt_tokens(request))
 
 
-def _fitting(
-    connection: Connection, office: Office, filling: Filling, lines: Sequence[_Line]
+def _n_fitting(
+    connection: Connection, office: BatchContext, filling: BatchDraft, lines: Sequence[_DraftLine]
 ) -> tuple[int, str | None]:
     """How many of the lines the file and the budgets have room for, and which budget has not."""
     sizes = accumulate(line.size for line in lines)
-    fits, reached = sum(filling.size + size <= MOST_BYTES for size in sizes), None
+    fits, reached = sum(filling.n_bytes + size <= MAX_BYTES for size in sizes), None
     for name in filling.caps:
         price = batch_price(connection, name, filling.teacher.identity.model)
-        left = room(connection, name)
-        costs = accumulate(price.of(line.tokens, 0, office.max_tokens) for line in lines)
+        left = remaining_budget(connection, name)
+        costs = accumulate(price.cost(line.tokens, 0, office.max_tokens) for line in lines)
         paid = sum(cost <= left for cost in costs)
         if paid < fits:
             fits, reached = paid, name
     return fits, reached
 
 
-def _enter(connection: Connection, office: Office, filling: Filling, bound: Sequence[_Line]) -> int:
+def _insert_items(
+    connection: Connection, office: BatchContext, filling: BatchDraft, bound: Sequence[_DraftLine]
+) -> int:
     """Write which calls a batch has, and set aside what they may cost."""
-    batch_id = filling.batch_id or _new(connection, office, filling)
+    batch_id = filling.batch_id or _insert_batch(connection, office, filling)
     prompt = sum(line.tokens for line in bound)
     completion = office.max_tokens * len(bound)
     connection.execute(
@@ -174,49 +180,54 @@ def _enter(connection: Connection, office: Office, filling: Filling, bound: Sequ
     connection.execute(insert(batch_items), items)
     for name in connection.scalars(select(budgets.c.name)).all():
         price = batch_price(connection, name, filling.teacher.identity.model)
-        book(connection, name, aside=price.of(prompt, 0, completion))
+        adjust_budget(connection, name, reserved=price.cost(prompt, 0, completion))
     return batch_id
 
 
-def _new(connection: Connection, office: Office, filling: Filling) -> int:
+def _insert_batch(connection: Connection, office: BatchContext, filling: BatchDraft) -> int:
     row = {
-        "name": filling.name, "teacher_id": filling.teacher_id, "worker_id": office.worker_id,
-        "state": filling.state, "created_at": utc_now(),
-    }  # fmt: skip
+        "name": filling.name,
+        "teacher_id": filling.teacher_id,
+        "worker_id": office.worker_id,
+        "state": filling.state,
+        "created_at": utc_now(),
+    }
     connection.execute(insert(batches).values(**row))
-    (batch,) = held(connection, batches.c.name == filling.name)
+    (batch,) = find_batches(connection, batches.c.name == filling.name)
     return batch.id
 
 
 # The file ------------------------------------------------------------------------------------
 
 
-def write_questions(office: Office, batch: Held, teacher: BatchTeacher, path: Path) -> int:
+def write_requests(office: BatchContext, batch: BatchRow, teacher: BatchTeacher, path: Path) -> int:
     """Write the file of a batch; return how many lines it has.
 
     A call that is not wanted any more (its source was taken down) leaves the batch.
     """
     n = 0
     with path.open("wb") as file:
-        for line in _questions(office, batch, teacher):
+        for line in _request_lines(office, batch, teacher):
             file.write(line)
             n += 1
     return n
 
 
-def _questions(office: Office, batch: Held, teacher: BatchTeacher) -> Iterator[bytes]:
-    for calls in pages_of_calls(office.store, batch.id):
+def _request_lines(office: BatchContext, batch: BatchRow, teacher: BatchTeacher) -> Iterator[bytes]:
+    for calls in open_call_pages(office.store, batch.id):
         with office.store.read() as connection:
-            rows = jobs.rows_of(connection, office.agenda, STAGE, calls)
+            rows = jobs.select_rows(connection, office.plan, STAGE, calls)
         if gone := [call for call in calls if call not in rows]:
-            office.transact(partial(_leave, office=office, batch=batch, calls=gone))
+            office.transact(partial(_drop_calls, office=office, batch=batch, calls=gone))
         for call in calls:
             if call in rows:
-                yield question(batch.name, call, teacher.encoded(request_of(rows[call])))
+                yield request_line(batch.name, call, teacher.encode(build_request(rows[call])))
 
 
-def _leave(connection: Connection, office: Office, batch: Held, calls: Sequence[int]) -> None:
+def _drop_calls(
+    connection: Connection, office: BatchContext, batch: BatchRow, calls: Sequence[int]
+) -> None:
     claims = jobs.claim_batched(connection, office.worker_id, STAGE.name, calls)
-    ended = [Ended(claim, NOT_WANTED) for claim in claims]
-    jobs.settle(connection, office.worker_id, ended, office.agenda)
+    ended = [JobResult(claim, NOT_WANTED) for claim in claims]
+    jobs.settle(connection, office.worker_id, ended, office.plan)
     close_items(connection, batch.id, calls)

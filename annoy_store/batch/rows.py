@@ -8,22 +8,22 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, literal_column, select, update
 
-from annoy_store.db.engine import Store
-from annoy_store.db.sql import clock, listed
+from annoy_store.db.engine import Database
+from annoy_store.db.sql import clock, in_parameter
 from annoy_store.db.tables import batch_items, batches, budgets, teachers
 from annoy_store.db.timestamps import utc_now
-from annoy_store.inference.budgets import batch_price, book
+from annoy_store.inference.budgets import adjust_budget, batch_price
 from annoy_store.queue.lease import Lease
-from annoy_store.queue.variants import Agenda
-from annoy_store.queue.workers import present
+from annoy_store.queue.variants import StagePlan
+from annoy_store.queue.workers import live_workers
 
-OPEN = batches.c.state != literal_column("'ended'")
+IS_OPEN = batches.c.state != literal_column("'ended'")
 PAGE = 2_000
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Held:
+class BatchRow:
     """A batch as the store has it."""
 
     id: int
@@ -49,24 +49,24 @@ class Held:
     error: str | None
 
 
-def file_name(batch: Held) -> str:
+def input_file_name(batch: BatchRow) -> str:
     """How the file of a batch is called at the provider."""
     return f"annoy-{batch.name}.jsonl"
 
 
 _COLUMNS = [
     teachers.c[name] if name in ("model", "base_url") else batches.c[name]
-    for name in Held.__dataclass_fields__
+    for name in BatchRow.__dataclass_fields__
 ]
 
 
 @dataclass(frozen=True)
-class Office:
+class BatchContext:
     """Where one visit works: the store, a place in the workforce, and what rules there."""
 
-    store: Store
+    store: Database
     lease: Lease
-    agenda: Agenda
+    plan: StagePlan
     tries: int
     max_tokens: int
 
@@ -84,13 +84,15 @@ class Office:
         return self.store.transact(renewed)
 
 
-def held(connection: Connection, *where: ColumnElement[bool]) -> list[Held]:
+def find_batches(connection: Connection, *where: ColumnElement[bool]) -> list[BatchRow]:
     """The batches where all of that holds, oldest first."""
     chosen = select(*_COLUMNS).join(teachers, teachers.c.id == batches.c.teacher_id)
-    return [Held(*row) for row in connection.execute(chosen.where(*where).order_by(batches.c.id))]
+    return [
+        BatchRow(*row) for row in connection.execute(chosen.where(*where).order_by(batches.c.id))
+    ]
 
 
-def change(
+def update_batch(
     connection: Connection, batch_id: int, *where: ColumnElement[bool], **values: Any
 ) -> bool:
     """Change a batch, if all of that still holds; say whether it did."""
@@ -98,11 +100,11 @@ def change(
     return connection.execute(update(batches).where(mine, *where).values(**values)).rowcount == 1
 
 
-def take_hold(connection: Connection, batch_id: int, worker_id: int) -> bool:
+def acquire_batch(connection: Connection, batch_id: int, worker_id: int) -> bool:
     """Take a batch into our hands unless somebody who is at work has it; say whether we have it."""
-    others = [w for w in present(connection) if w != worker_id]
+    others = [w for w in live_workers(connection) if w != worker_id]
     free = batches.c.worker_id.is_(None) | batches.c.worker_id.not_in(others)
-    return change(connection, batch_id, OPEN, free, worker_id=worker_id)
+    return update_batch(connection, batch_id, IS_OPEN, free, worker_id=worker_id)
 
 
 def open_calls(
@@ -115,7 +117,7 @@ def open_calls(
     return list(connection.scalars(chosen.order_by(batch_items.c.call_id).limit(most)))
 
 
-def pages_of_calls(store: Store, batch_id: int) -> Iterator[list[int]]:
+def open_call_pages(store: Database, batch_id: int) -> Iterator[list[int]]:
     """All calls that a batch still has to answer, page by page, each read by itself."""
     after = 0
     while True:
@@ -127,9 +129,9 @@ def pages_of_calls(store: Store, batch_id: int) -> Iterator[list[int]]:
         after = page[-1]
 
 
-def among_calls(chosen: Select[Any], connection: Connection, calls: Sequence[int]) -> list[Any]:
+def rows_of_calls(chosen: Select[Any], connection: Connection, calls: Sequence[int]) -> list[Any]:
     """The rows of a SELECT over items that are of some calls."""
-    narrowed = chosen.where(listed(batch_items.c.call_id, "of_calls"))
+    narrowed = chosen.where(in_parameter(batch_items.c.call_id, "of_calls"))
     return list(connection.execute(narrowed, {"of_calls": list(calls)}))
 
 
@@ -138,24 +140,24 @@ def close_items(connection: Connection, batch_id: int, calls: Sequence[int]) -> 
     connection.execute(
         update(batch_items)
         .where(batch_items.c.batch_id == bindparam("of_batch"))
-        .where(listed(batch_items.c.call_id, "of_calls"))
+        .where(in_parameter(batch_items.c.call_id, "of_calls"))
         .values(open=0),
         {"of_batch": batch_id, "of_calls": list(calls)},
     )
 
 
-def end(connection: Connection, batch: Held, **values: Any) -> None:
+def end_batch(connection: Connection, batch: BatchRow, **values: Any) -> None:
     """A batch is over: what was set aside for it is free again."""
-    if not change(
-        connection, batch.id, OPEN, state="ended", due_at=None, polled_at=utc_now(), **values
+    if not update_batch(
+        connection, batch.id, IS_OPEN, state="ended", due_at=None, polled_at=utc_now(), **values
     ):
         return
     for name in connection.scalars(select(budgets.c.name)).all():
         price = batch_price(connection, name, batch.model)
-        worst = price.of(batch.prompt_tokens, 0, batch.completion_tokens)
-        book(connection, name, aside=-worst)
+        worst = price.cost(batch.prompt_tokens, 0, batch.completion_tokens)
+        adjust_budget(connection, name, reserved=-worst)
 
 
-def due_now() -> ColumnElement[bool]:
+def is_due() -> ColumnElement[bool]:
     """True of batches that need not wait any longer."""
     return batches.c.due_at.is_(None) | (batches.c.due_at <= clock())

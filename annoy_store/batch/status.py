@@ -9,23 +9,23 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from annoy_store.batch.rows import OPEN, Held, held
+from annoy_store.batch.rows import IS_OPEN, BatchRow, find_batches
 from annoy_store.db.tables import batches
 
 
-def all_batches(connection: Connection, ended: int = 20) -> list[Held]:
+def list_batches(connection: Connection, ended: int = 20) -> list[BatchRow]:
     """Batches that are out, and the last ones that have ended; newest first."""
-    out = held(connection, OPEN)
-    past = held(connection, batches.c.state == "ended")
+    out = find_batches(connection, IS_OPEN)
+    past = find_batches(connection, batches.c.state == "ended")
     return sorted([*out, *past[-ended:]], key=lambda b: -b.id)
 
 
-def as_dict(batch: Held) -> dict[str, Any]:
+def as_dict(batch: BatchRow) -> dict[str, Any]:
     """A batch as JSON."""
     return asdict(batch)
 
 
-def come_back(batch: Held) -> str:
+def resume_command(batch: BatchRow) -> str:
     """The command that takes in what a batch has answered."""
     if batch.state == "exported":
         return "annoy batch import FILE"
@@ -33,22 +33,22 @@ def come_back(batch: Held) -> str:
     return f"annoy run --teacher batch --model {shlex.quote(batch.model)}{url}"
 
 
-def waiting(connection: Connection) -> list[str]:
+def open_batch_summary(connection: Connection) -> list[str]:
     """What is out, one line for each command to come back with."""
-    groups: dict[str, list[Held]] = defaultdict(list)
-    for batch in held(connection, OPEN):
-        groups[come_back(batch)].append(batch)
+    groups: dict[str, list[BatchRow]] = defaultdict(list)
+    for batch in find_batches(connection, IS_OPEN):
+        groups[resume_command(batch)].append(batch)
     return [
-        f"{sum(_left(b) for b in out):,} calls wait in {_batches(out)}; come back with: {command}"
+        f"{sum(_n_open_calls(b) for b in out):,} calls wait in {_batch_names(out)}; come back with: {command}"
         for command, out in groups.items()
     ]
 
 
-def _left(batch: Held) -> int:
+def _n_open_calls(batch: BatchRow) -> int:
     return batch.n_calls - batch.n_answered - batch.n_failed
 
 
-def _batches(out: list[Held]) -> str:
+def _batch_names(out: list[BatchRow]) -> str:
     if len(out) == 1:
         return f"batch {out[0].id} ({out[0].status or out[0].state})"
     return f"{len(out)} batches"

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from annoy_store.config import RunSettings
 from annoy_store.errors import UsageError
-from annoy_store.hashing import canonical, compact
+from annoy_store.hashing import canonical_json, compact_json
 from annoy_store.inference.backends import open_backend
 from annoy_store.interfaces import TeacherIdentity
 
@@ -29,7 +29,7 @@ _Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredAnswer:
     """One judged answer to the case of a problem of so many `cases`.
 
     `asked` is the model and what shapes its answers, `model` the name that it gave itself.
@@ -49,37 +49,37 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Answers:
+class AnswerFile:
     """What a file holds, the first answer to each question; `torn`: its last line broke off."""
 
-    scored: list[Scored]
-    torn: bool = False
+    scored: list[ScoredAnswer]
+    is_truncated: bool = False
 
 
-_SCORED = TypeAdapter(Scored)
+_SCORED = TypeAdapter(ScoredAnswer)
 
 
-def read_answers(path: Path) -> Answers:
+def read_answers(path: Path) -> AnswerFile:
     """Read judged answers. Raises UsageError for a line that is none, and for two models in one."""
     lines = read_lines(path)
     torn = _is_torn(lines[-1])
     numbered = enumerate(lines[:-1] if torn else lines, 1)
     hint = "take that line out, and its question is asked again"
-    scored = [as_row(_SCORED, path, n, line, hint) for n, line in numbered if line.strip()]
-    askers = {canonical(s.asked): s.asked for s in scored}
+    scored = [parse_line(_SCORED, path, n, line, hint) for n, line in numbered if line.strip()]
+    askers = {canonical_json(s.asked): s.asked for s in scored}
     if len(askers) > 1:
-        who = " and of ".join(map(worded, list(askers.values())[:2]))
+        who = " and of ".join(map(describe_model, list(askers.values())[:2]))
         raise UsageError(f"{path} holds answers of {who}; keep the answers of each in its own file")
-    return Answers(list({s.id: s for s in reversed(scored)}.values())[::-1], torn)
+    return AnswerFile(list({s.id: s for s in reversed(scored)}.values())[::-1], torn)
 
 
-def append(path: Path, scored: Scored) -> None:
+def append(path: Path, scored: ScoredAnswer) -> None:
     """Add a judged answer to its file, so that a broken run keeps what was paid for."""
     with path.open("a", encoding="utf-8") as out:
-        out.write(compact(asdict(scored)) + "\n")
+        out.write(compact_json(asdict(scored)) + "\n")
 
 
-def mend(path: Path) -> None:
+def repair_last_line(path: Path) -> None:
     """Make the file one that can be added to: its last line whole, or gone if it broke off."""
     if not path.exists():
         return
@@ -95,31 +95,33 @@ def mend(path: Path) -> None:
 # Who was asked -------------------------------------------------------------------------------
 
 
-def asker(identity: TeacherIdentity) -> dict[str, Any]:
+def model_settings(identity: TeacherIdentity) -> dict[str, Any]:
     """Return the model and what shapes its answers."""
     return {"model": identity.model, **identity.parameters}
 
 
-def asker_of(settings: RunSettings) -> dict[str, Any]:
+def requested_model_settings(settings: RunSettings) -> dict[str, Any]:
     """Return who would be asked under `settings`; no key is needed for that.
 
     Raises UsageError for what is missing.
     """
     same = "batch" if settings.teacher == "openai" else settings.teacher  # worded alike, keyless
-    return asker(open_backend(same, settings, settings.model).identity)
+    return model_settings(open_backend(same, settings, settings.model).identity)
 
 
-def check_asker(path: Path, scored: Iterable[Scored], asked: dict[str, Any]) -> None:
+def check_same_model(path: Path, scored: Iterable[ScoredAnswer], asked: dict[str, Any]) -> None:
     """Raise UsageError if the answers in the file at `path` are not those of `asked`."""
-    other = next((s.asked for s in scored if canonical(s.asked) != canonical(asked)), None)
+    other = next(
+        (s.asked for s in scored if canonical_json(s.asked) != canonical_json(asked)), None
+    )
     if other is not None:
         raise UsageError(
-            f"{path} holds answers of {worded(other)}, and this asks {worded(asked)}; name another "
+            f"{path} holds answers of {describe_model(other)}, and this asks {describe_model(asked)}; name another "
             "file for these answers, or the model and settings that the file is of"
         )
 
 
-def worded(asked: dict[str, Any]) -> str:
+def describe_model(asked: dict[str, Any]) -> str:
     """Return who was asked in words: `my-model (max_tokens=4096, temperature=0.7)`."""
     rest = ", ".join(f"{k}={v}" for k, v in sorted(asked.items()) if k != "model")
     return f"{asked.get('model')} ({rest})" if rest else str(asked.get("model"))
@@ -136,7 +138,7 @@ def read_lines(path: Path) -> list[bytes]:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
 
 
-def as_row(kind: TypeAdapter[_Row], path: Path, number: int, line: bytes, hint: str) -> _Row:
+def parse_line(kind: TypeAdapter[_Row], path: Path, number: int, line: bytes, hint: str) -> _Row:
     """Return what a line of JSON says. Raises UsageError, with what to do about it."""
     try:
         return kind.validate_json(line)

@@ -20,15 +20,15 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, TypeAdapter
 from sqlalchemy import BigInteger, Connection, Select, Text, column, select, table
 
-from annoy_store.benchmark.answers import Difficulty, as_row, read_lines
-from annoy_store.config import DEFAULT_SALT
-from annoy_store.db.engine import Store
+from annoy_store.benchmark.answers import Difficulty, parse_line, read_lines
+from annoy_store.config import DEFAULT_SPLIT_SALT
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import samples, splits
 from annoy_store.errors import UsageError
-from annoy_store.hashing import compact, digest
-from annoy_store.prompts.template import load
+from annoy_store.hashing import compact_json, digest
+from annoy_store.prompts.template import load_template
 
-BANDS: tuple[tuple[int, Difficulty], ...] = (
+DIFFICULTY_BANDS: tuple[tuple[int, Difficulty], ...] = (
     (50, "easy"),
     (500, "medium"),
 )  # fewer executed lines than this
@@ -63,10 +63,15 @@ Work out the answer to the problem for the input at the end of this message, wit
 """
 
 _pairs = table(
-    "v_current_pairs", column("sample_id", BigInteger), column("position", BigInteger),
-    column("input_digest", Text), column("lines_executed", BigInteger), column("status", Text),
-    column("input", Text), column("output", Text),
-)  # fmt: skip
+    "v_current_pairs",
+    column("sample_id", BigInteger),
+    column("position", BigInteger),
+    column("input_digest", Text),
+    column("lines_executed", BigInteger),
+    column("status", Text),
+    column("input", Text),
+    column("output", Text),
+)
 
 
 def _json(text: str) -> str:
@@ -75,7 +80,7 @@ def _json(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Item:
+class BenchmarkQuestion:
     """One question: a case of a problem of so many, its messages, and the right output (JSON)."""
 
     id: str
@@ -87,35 +92,40 @@ class Item:
     output: Annotated[str, AfterValidator(_json)]
 
 
-_ITEM = TypeAdapter(Item)
+_ITEM = TypeAdapter(BenchmarkQuestion)
 
 
 # Making --------------------------------------------------------------------------------------
 
 
-def make(
-    store: Store,
+def build_benchmark(
+    store: Database,
     split: str = "test",
     cases: int = 3,
-    salt: str = DEFAULT_SALT,
+    salt: str = DEFAULT_SPLIT_SALT,
     limit: int | None = None,
-) -> list[Item]:
+) -> list[BenchmarkQuestion]:
     """Return the questions of every sample of `split` that has `cases` stable pairs.
 
     `split` may be `all`. Raises UsageError if there is none.
     """
-    template = load(TEMPLATE)
+    template = load_template(TEMPLATE)
     with store.read() as connection:
         found = _problems(connection, split, salt, cases)
         others = [] if found else _salts(connection, split, salt)
     items = [
-        Item(
-            digest("bench", name, pair["input_digest"]), name, number, len(pairs), difficulty(pairs),
-            template.words(problem=problem, io=io, input=pair["input"]), pair["output"],
+        BenchmarkQuestion(
+            digest("bench", name, pair["input_digest"]),
+            name,
+            number,
+            len(pairs),
+            difficulty(pairs),
+            template.render(problem=problem, io=io, input=pair["input"]),
+            pair["output"],
         )
         for name, problem, io, pairs in found[:limit]
         for number, pair in enumerate(pairs)
-    ]  # fmt: skip
+    ]
     if not items:
         known = f"other exports were split with --salt {' or '.join(others)}; " if others else ""
         raise UsageError(
@@ -130,7 +140,7 @@ def difficulty(pairs: Sequence[Mapping[str, Any]]) -> Difficulty:
     lines = [pair["lines_executed"] for pair in pairs if pair["lines_executed"] is not None]
     if not lines:
         return "unknown"
-    return next((name for bound, name in BANDS if max(lines) < bound), "hard")
+    return next((name for bound, name in DIFFICULTY_BANDS if max(lines) < bound), "hard")
 
 
 def _problems(
@@ -162,15 +172,15 @@ def _salts(connection: Connection, split: str, but: str) -> list[str]:
     return sorted(map(shlex.quote, connection.scalars(chosen)))
 
 
-def write_items(path: Path, items: Iterable[Item]) -> None:
+def write_questions(path: Path, items: Iterable[BenchmarkQuestion]) -> None:
     """Write questions as JSON lines."""
     with path.open("w", encoding="utf-8") as out:
-        out.writelines(compact(asdict(item)) + "\n" for item in items)
+        out.writelines(compact_json(asdict(item)) + "\n" for item in items)
 
 
-def read_items(path: Path) -> list[Item]:
+def read_questions(path: Path) -> list[BenchmarkQuestion]:
     """Read questions, each once. Raises UsageError naming the line that is none."""
     hint = "make the file again with annoy bench make"
     numbered = enumerate(read_lines(path), 1)
-    items = [as_row(_ITEM, path, n, line, hint) for n, line in numbered if line.strip()]
+    items = [parse_line(_ITEM, path, n, line, hint) for n, line in numbered if line.strip()]
     return list({item.id: item for item in items}.values())

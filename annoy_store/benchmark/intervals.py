@@ -17,7 +17,7 @@ from fractions import Fraction
 Z95 = 1.959964
 
 
-def wilson(right: float, of: float) -> tuple[float, float]:
+def wilson_interval(right: float, of: float) -> tuple[float, float]:
     """The 95 % score interval of a share (Wilson 1927); 0 to 1 for nothing."""
     if not of:
         return 0.0, 1.0
@@ -27,7 +27,7 @@ def wilson(right: float, of: float) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def clustered(counts: Sequence[tuple[int, int]]) -> tuple[float, float]:
+def clustered_interval(counts: Sequence[tuple[int, int]]) -> tuple[float, float]:
     """The 95 % interval of sum(right) / sum(of) over problems with (right, of) cases each.
 
     Wilson's with the effective sample size (Kish 1965; Dean and Pagano 2015, Journal of Survey
@@ -38,10 +38,10 @@ def clustered(counts: Sequence[tuple[int, int]]) -> tuple[float, float]:
         return 0.0, 1.0
     share = sum(right for right, _ in counts) / of
     n = _effective(counts, share * (1 - share))
-    return wilson(share * n, n)
+    return wilson_interval(share * n, n)
 
 
-def difference(counts: Sequence[tuple[int, int, int]]) -> tuple[float, float]:
+def difference_interval(counts: Sequence[tuple[int, int, int]]) -> tuple[float, float]:
     """The 95 % interval of (sum(b) - sum(a)) / sum(of) over problems with (a, b, of) cases each.
 
     `a` are right only in the first of two paired answers, `b` only in the second. The adjusted
@@ -59,7 +59,7 @@ def difference(counts: Sequence[tuple[int, int, int]]) -> tuple[float, float]:
     return max(-1.0, middle - half), min(1.0, middle + half)
 
 
-def mcnemar(only_first: int, only_second: int) -> float:
+def mcnemar_p_value(only_first: int, only_second: int) -> float:
     """The two-sided p of McNemar's test as an exact sign test over the pairs that differ."""
     n, fewer = only_first + only_second, min(only_first, only_second)
     tail = sum(math.comb(n, k) for k in range(fewer + 1))

@@ -20,12 +20,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from annoy_store.benchmark.answers import Scored, Status, asker
-from annoy_store.benchmark.build import Item
-from annoy_store.benchmark.intervals import clustered, difference, mcnemar, wilson
+from annoy_store.benchmark.answers import ScoredAnswer, Status, model_settings
+from annoy_store.benchmark.build import BenchmarkQuestion
+from annoy_store.benchmark.intervals import (
+    clustered_interval,
+    difference_interval,
+    mcnemar_p_value,
+    wilson_interval,
+)
 from annoy_store.errors import UsageError
-from annoy_store.hashing import seed
-from annoy_store.interfaces import Answer, Request, Teacher
+from annoy_store.hashing import derive_seed
+from annoy_store.interfaces import Completion, Request, Teacher
 from annoy_store.parsing import final_answer
 from annoy_store.tasks import compare as comparison
 
@@ -36,10 +41,10 @@ _Rights = tuple[bool, bool]  # of the first and of the second, for one case or p
 
 
 async def ask_all(
-    items: Sequence[Item],
+    items: Sequence[BenchmarkQuestion],
     teacher: Teacher,
     most: int,
-    keep: Callable[[Scored], None],
+    keep: Callable[[ScoredAnswer], None],
 ) -> Counter[str]:
     """Ask every question, up to `most` at once; `keep` gets each judged answer.
 
@@ -47,19 +52,19 @@ async def ask_all(
     Raises StopRun.
     """
     ended: Counter[str] = Counter()
-    asks, waiting = asker(teacher.identity), iter(enumerate(items))
+    asks, waiting = model_settings(teacher.identity), iter(enumerate(items))
 
     async def work() -> None:
         for number, item in waiting:
             asked = await teacher.ask(
-                Request(number, "predict_output", item.messages, seed("bench", item.id))
+                Request(number, "predict_output", item.messages, derive_seed("bench", item.id))
             )
-            ended[asked.verdict] += 1
-            if asked.verdict == "answered" and asked.answer is not None:
-                keep(judge(item, asked.answer, asks))
-            elif asked.verdict == "rejected":
+            ended[asked.status] += 1
+            if asked.status == "answered" and asked.completion is not None:
+                keep(score_answer(item, asked.completion, asks))
+            elif asked.status == "rejected":
                 why = asked.reason or "rejected"
-                keep(_scored(item, asks, "rejected", Answer("", why), None))
+                keep(_scored(item, asks, "rejected", Completion("", why), None))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(max(1, min(most, teacher.capacity, len(items)))):
@@ -67,9 +72,11 @@ async def ask_all(
     return ended
 
 
-def judge(item: Item, answer: Answer, asked: Mapping[str, Any]) -> Scored:
+def score_answer(
+    item: BenchmarkQuestion, answer: Completion, asked: Mapping[str, Any]
+) -> ScoredAnswer:
     """Judge an answer of `asked` by the rule of the pipeline."""
-    found = final_answer.final_answer(answer.text, "output")
+    found = final_answer.find_final_answer(answer.text, "output")
     if found is None:
         return _scored(item, asked, "no_answer", answer, None)
     right = comparison.same(json.loads(item.output), found.value)
@@ -77,18 +84,24 @@ def judge(item: Item, answer: Answer, asked: Mapping[str, Any]) -> Scored:
 
 
 def _scored(
-    item: Item, asked: Mapping[str, Any], status: Status, answer: Answer, predicted: str | None
-) -> Scored:
+    item: BenchmarkQuestion,
+    asked: Mapping[str, Any],
+    status: Status,
+    answer: Completion,
+    predicted: str | None,
+) -> ScoredAnswer:
     about = item.id, item.problem, item.case, item.cases, item.difficulty
     model = answer.model or str(asked["model"])
-    return Scored(*about, status, dict(asked), model, answer.finish_reason, predicted, answer.text)
+    return ScoredAnswer(
+        *about, status, dict(asked), model, answer.finish_reason, predicted, answer.text
+    )
 
 
 # Telling -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Share:
+class ShareInterval:
     """So many of so many, with the ends of its 95 % interval."""
 
     right: int
@@ -101,7 +114,9 @@ class Share:
         return self.right / self.of if self.of else 0.0
 
 
-def summary(items: Sequence[Item], scored: Iterable[Scored]) -> dict[str, dict[str, Any]]:
+def summarise(
+    items: Sequence[BenchmarkQuestion], scored: Iterable[ScoredAnswer]
+) -> dict[str, dict[str, Any]]:
     """Return by difficulty, and under `all`: shares of examples and problems, and two counts.
 
     `no_answer` are answers that say none, `failed` questions of `items` that have no answer.
@@ -118,7 +133,9 @@ def _band(name: str) -> int:
     return ["easy", "medium", "hard", "unknown"].index(name)
 
 
-def _summary(items: Sequence[Item], answers: Mapping[str, Scored]) -> dict[str, Any]:
+def _summary(
+    items: Sequence[BenchmarkQuestion], answers: Mapping[str, ScoredAnswer]
+) -> dict[str, Any]:
     rights: dict[str, list[bool]] = defaultdict(list)
     for item in items:
         rights[item.problem].append(_is_right(answers.get(item.id)))
@@ -126,18 +143,18 @@ def _summary(items: Sequence[Item], answers: Mapping[str, Scored]) -> dict[str, 
     solved = sum(all(each) for each in rights.values())
     given = [answers[item.id].status for item in items if item.id in answers]
     return {
-        "examples": Share(given.count("correct"), len(items), *clustered(counts)),
-        "problems": Share(solved, len(rights), *wilson(solved, len(rights))),
+        "examples": ShareInterval(given.count("correct"), len(items), *clustered_interval(counts)),
+        "problems": ShareInterval(solved, len(rights), *wilson_interval(solved, len(rights))),
         "no_answer": sum(status in ("no_answer", "rejected") for status in given),
         "failed": len(items) - len(given),
     }
 
 
-def _is_right(answer: Scored | None) -> bool:
+def _is_right(answer: ScoredAnswer | None) -> bool:
     return answer is not None and answer.status == "correct"
 
 
-def compare(first: Iterable[Scored], second: Iterable[Scored]) -> dict[str, Any]:
+def compare_models(first: Iterable[ScoredAnswer], second: Iterable[ScoredAnswer]) -> dict[str, Any]:
     """Pair two files of answers by question.
 
     Returns the shares of each, the difference of the second to the first with its interval, for
@@ -160,7 +177,7 @@ def compare(first: Iterable[Scored], second: Iterable[Scored]) -> dict[str, Any]
         "problems": _paired([[pair] for pair in whole]),
         "only_first": only_first,
         "only_second": only_second,
-        "p": mcnemar(only_first, only_second),
+        "p": mcnemar_p_value(only_first, only_second),
         "left_out": len(one) + len(two) - 2 * len(shared),
         "problems_left_out": len(of) - len(whole),
     }
@@ -176,7 +193,7 @@ def _paired(problems: Sequence[Sequence[_Rights]]) -> dict[str, float | None]:
     if not pairs:
         return {"of": 0} | dict.fromkeys(("first", "second", "difference", "low", "high"))
     first, second = (sum(pair[k] for pair in pairs) / len(pairs) for k in (0, 1))
-    low, high = difference(
+    low, high = difference_interval(
         [(p.count((True, False)), p.count((False, True)), len(p)) for p in problems]
     )
     told = {"first": first, "second": second, "difference": second - first}

@@ -19,11 +19,11 @@ import pyarrow as pa
 from sqlalchemy import Connection, Double, LargeBinary, Select, Text
 from sqlalchemy.types import TypeEngine
 
-ROWS_AT_ONCE = 4096
+BATCH_ROWS = 4096
 
 
 @contextmanager
-def open_duck(
+def open_duckdb(
     spill: Path, *, threads: int = 1, memory: str = "250MB"
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a DuckDB in memory that spills into the folder `spill`; close it at the end."""
@@ -42,7 +42,7 @@ def open_duck(
         duck.close()
 
 
-def pour(
+def load_table(
     duck: duckdb.DuckDBPyConnection,
     table: str,
     connection: Connection,
@@ -51,17 +51,17 @@ def pour(
     """Make `table` in DuckDB from the rows of `statements` (of equal columns), in constant memory."""
     schema = pa.schema([(c.name, _arrow(c.type)) for c in statements[0].selected_columns])
     batches = (batch for s in statements for batch in _stream(connection, s, schema))
-    with source(duck, "incoming", schema, batches):
+    with registered_stream(duck, "incoming", schema, batches):
         duck.execute(f"CREATE TABLE {table} AS SELECT * FROM incoming")
 
 
 def _stream(
     connection: Connection, statement: Select[Any], schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
-    options = {"stream_results": True, "max_row_buffer": ROWS_AT_ONCE}
+    options = {"stream_results": True, "max_row_buffer": BATCH_ROWS}
     with connection.execute(statement, execution_options=options) as result:
-        for rows in result.partitions(ROWS_AT_ONCE):
-            yield columns_of(rows, schema)
+        for rows in result.partitions(BATCH_ROWS):
+            yield record_batch(rows, schema)
 
 
 def arrow_table(duck: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
@@ -70,18 +70,18 @@ def arrow_table(duck: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
     return result.to_arrow_table()
 
 
-def ids_of(duck: duckdb.DuckDBPyConnection, query: str) -> list[int]:
+def id_column(duck: duckdb.DuckDBPyConnection, query: str) -> list[int]:
     """Return the first column of `query` as numbers, nulls left out."""
     return [int(i) for i in arrow_table(duck, query).column(0).drop_null().to_pylist()]
 
 
-def pages(ids: Sequence[int], size: int = 5000) -> Iterator[Sequence[int]]:
+def chunks(ids: Sequence[int], size: int = 5000) -> Iterator[Sequence[int]]:
     """Cut `ids` into pieces; no ids are one empty piece, so that a table comes out of them."""
     for start in range(0, max(1, len(ids)), size):
         yield ids[start : start + size]
 
 
-def columns_of(rows: Iterable[Any], schema: pa.Schema) -> pa.RecordBatch:
+def record_batch(rows: Iterable[Any], schema: pa.Schema) -> pa.RecordBatch:
     """Return rows (tuples in the order of `schema`) as one Arrow batch."""
     columns = zip(*rows, strict=True)
     arrays = [pa.array(c, type=f.type) for c, f in zip(columns, schema, strict=True)]
@@ -89,7 +89,7 @@ def columns_of(rows: Iterable[Any], schema: pa.Schema) -> pa.RecordBatch:
 
 
 @contextmanager
-def no_collection() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Pause the search for cycles while millions of tuples come and go, none of them in one."""
     was_on = gc.isenabled()
     gc.disable()
@@ -101,7 +101,7 @@ def no_collection() -> Iterator[None]:
 
 
 @contextmanager
-def source(
+def registered_stream(
     duck: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[None]:
     """Let DuckDB read `batches` once under `name`; an error in them comes out as itself."""

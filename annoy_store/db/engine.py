@@ -36,13 +36,13 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 
-from annoy_store.db.file_lock import Turns
+from annoy_store.db.file_lock import FileLock
 from annoy_store.errors import UsageError
 
 T = TypeVar("T")
 
 SAFE_SQLITE = (3, 51, 3)
-PATIENCE_SECONDS = 60.0
+RETRY_SECONDS = 60.0
 _PLANNER = ("bitmapscan", "seqscan", "sort", "hashjoin", "mergejoin")
 _PRAGMAS = (
     "busy_timeout = 30000",
@@ -53,14 +53,19 @@ _PRAGMAS = (
     "cache_size = -65536",
     "temp_store = MEMORY",
 )
-_LINK = {
-    "connect_timeout": "10", "keepalives_idle": "5", "keepalives_interval": "2",
-    "keepalives_count": "3", "tcp_user_timeout": "10000",
-}  # fmt: skip
-_SERVERS_LINK = {
-    "tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "2",
+_CLIENT_OPTIONS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+_SERVER_SETTINGS = {
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "2",
     "tcp_user_timeout": "20000",
-}  # fmt: skip
+}
 # serialisation failure, deadlock, server shut down, crashed, or starting; connection trouble
 _TRANSIENT_STATES = ("40001", "40P01", "57P01", "57P02", "57P03", "08")
 
@@ -83,13 +88,13 @@ def sqlite_module() -> ModuleType:
 
 
 @dataclass(frozen=True)
-class Store:
+class Database:
     """An open store. `read()` gives a snapshot, `write()` a transaction that may write."""
 
     url: URL
-    reading: Engine
-    writing: Engine
-    _turns: Turns | None = field(default=None, repr=False)
+    read_engine: Engine
+    write_engine: Engine
+    _file_lock: FileLock | None = field(default=None, repr=False)
 
     @property
     def is_sqlite(self) -> bool:
@@ -106,38 +111,40 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent snapshot; keep it short, a SQLite reader holds up the checkpoint."""
-        with self.reading.connect() as connection, connection.begin():
+        with self.read_engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One write transaction, committed at the end, rolled back on any error."""
-        with self.turn(), self.writing.begin() as connection:
+        with self.write_lock(), self.write_engine.begin() as connection:
             yield connection
 
-    def transact(self, work: Callable[[Connection], T], patience: float = PATIENCE_SECONDS) -> T:
+    def transact(
+        self, work: Callable[[Connection], T], timeout_seconds: float = RETRY_SECONDS
+    ) -> T:
         """Return what `work` returns for a write transaction, begun again when it is lost.
 
         `work` may run several times, and a commit whose answer was lost may have happened.
         """
-        return persist(lambda: self._transact_once(work), patience)
+        return retry_transient(lambda: self._transact_once(work), timeout_seconds)
 
     def _transact_once(self, work: Callable[[Connection], T]) -> T:
         with self.write() as connection:
             return work(connection)
 
-    def turn(self) -> AbstractContextManager[None]:
+    def write_lock(self) -> AbstractContextManager[None]:
         """Wait for this thread's turn to write a SQLite file; PostgreSQL needs none."""
-        return self._turns.take() if self._turns else nullcontext()
+        return self._file_lock.acquire() if self._file_lock else nullcontext()
 
     def close(self) -> None:
-        self.reading.dispose()
-        self.writing.dispose()
+        self.read_engine.dispose()
+        self.write_engine.dispose()
 
 
-def persist(work: Callable[[], T], patience: float = PATIENCE_SECONDS) -> T:
+def retry_transient(work: Callable[[], T], timeout_seconds: float = RETRY_SECONDS) -> T:
     """Return what `work` returns, trying again while its database is away or in its way."""
-    until, pause = time.monotonic() + patience, 0.02
+    until, pause = time.monotonic() + timeout_seconds, 0.02
     while True:
         try:
             return work()
@@ -163,7 +170,7 @@ def is_transient(error: BaseException) -> bool:
 # Reaching a database -------------------------------------------------------------------------
 
 
-def connect(url: str) -> Store:
+def connect(url: str) -> Database:
     """Return the store at `url` without looking at it. Raises UsageError for a URL we cannot use."""
     try:
         parsed = make_url(url)
@@ -181,11 +188,11 @@ def connect(url: str) -> Store:
     )
 
 
-def _connect_sqlite(url: URL) -> Store:
+def _connect_sqlite(url: URL) -> Database:
     if not url.database or url.database == ":memory:":
         raise UsageError("a store is a file: say sqlite:///FILE")
     reading, writing = _sqlite_engine(url, "BEGIN"), _sqlite_engine(url, "BEGIN IMMEDIATE")
-    return Store(url, reading, writing, Turns(Path(url.database)))
+    return Database(url, reading, writing, FileLock(Path(url.database)))
 
 
 def _sqlite_engine(url: URL, begin: str) -> Engine:
@@ -204,34 +211,38 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     cursor.close()
 
 
-def _connect_postgres(url: URL) -> Store:
+def _connect_postgres(url: URL) -> Database:
     url = url.set(drivername="postgresql+psycopg")
     planner = {f"enable_{word}": "off" for word in _PLANNER}
     try:
         reading = create_engine(
-            url, isolation_level="REPEATABLE READ", pool_pre_ping=True,
-            connect_args=_link(url, _SERVERS_LINK),
-        )  # fmt: skip
+            url,
+            isolation_level="REPEATABLE READ",
+            pool_pre_ping=True,
+            connect_args=_connect_args(url, _SERVER_SETTINGS),
+        )
         writing = create_engine(
-            url, isolation_level="READ COMMITTED", connect_args=_link(url, _SERVERS_LINK | planner)
+            url,
+            isolation_level="READ COMMITTED",
+            connect_args=_connect_args(url, _SERVER_SETTINGS | planner),
         )
     except ImportError as error:
         raise UsageError(
             "PostgreSQL needs a driver: pip install 'annoy-store[postgres]'"
         ) from error
-    return Store(url, reading, writing)
+    return Database(url, reading, writing)
 
 
-def _link(url: URL, session: Mapping[str, str]) -> dict[str, str]:
+def _connect_args(url: URL, session: Mapping[str, str]) -> dict[str, str]:
     """How to connect, and what the session begins with; what the URL says comes last and wins."""
-    ours = {name: value for name, value in _LINK.items() if name not in url.query}
+    ours = {name: value for name, value in _CLIENT_OPTIONS.items() if name not in url.query}
     settings = [f"-c {name}={value}" for name, value in session.items()]
     given = url.query.get("options", ())
     settings += [given] if isinstance(given, str) else given
     return {**ours, "options": " ".join(settings)}
 
 
-def library() -> str:
+def sqlite_library() -> str:
     """The SQLite library in use and whether it is safe, for `annoy doctor`."""
     module = sqlite_module()
     version = module.sqlite_version

@@ -19,13 +19,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-NOTICE_SECONDS, AGAIN_SECONDS = 10.0, 60.0
-STATES = {"T": "stopped; continue it with kill -CONT {pid}", "t": "held by a debugger"}
+WARN_AFTER_SECONDS, WARN_EVERY_SECONDS = 10.0, 60.0
+PROCESS_STATES = {"T": "stopped; continue it with kill -CONT {pid}", "t": "held by a debugger"}
 
 _log = logging.getLogger("annoy_store")
 
 
-class Turns:
+class FileLock:
     """The turns of one SQLite file, as the threads of this process take them."""
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +36,7 @@ class Turns:
         self._starting = threading.Lock()
 
     @contextmanager
-    def take(self) -> Iterator[None]:
+    def acquire(self) -> Iterator[None]:
         """Wait for the turn of this thread, and give it up at the end."""
         if getattr(self._local, "writing", False):
             raise RuntimeError("a write transaction inside another would wait for itself")
@@ -78,18 +78,20 @@ class Turns:
                 self._watcher.start()
 
     def _tell_who_waits(self) -> None:
-        told = -AGAIN_SECONDS
+        told = -WARN_EVERY_SECONDS
         idle_since = time.monotonic()
-        while (now := time.monotonic()) - idle_since < AGAIN_SECONDS:
+        while (now := time.monotonic()) - idle_since < WARN_EVERY_SECONDS:
             waits = [now - since for since in list(self._waiting.values())]
             idle_since = now if waits else idle_since
-            if max(waits, default=0.0) >= NOTICE_SECONDS and now - told >= AGAIN_SECONDS:
+            if max(waits, default=0.0) >= WARN_AFTER_SECONDS and now - told >= WARN_EVERY_SECONDS:
                 told = now
                 _log.warning(
                     "%s has been written for %.0f s by %s",
-                    str(self._path).removesuffix(".lock"), max(waits), holder(self._path),
-                )  # fmt: skip
-            time.sleep(NOTICE_SECONDS / 5)
+                    str(self._path).removesuffix(".lock"),
+                    max(waits),
+                    lock_holder(self._path),
+                )
+            time.sleep(WARN_AFTER_SECONDS / 5)
 
 
 class _LockFile:
@@ -104,7 +106,7 @@ class _LockFile:
             os.close(self.descriptor)
 
 
-def holder(path: Path) -> str:
+def lock_holder(path: Path) -> str:
     """Say which process holds the lock on a file and what it does, as far as the system tells."""
     pid = _holding_pid(path)
     if pid is None:
@@ -115,7 +117,7 @@ def holder(path: Path) -> str:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return f"process {pid}"
-    return f"process {pid}, " + STATES.get(state, "which runs").format(pid=pid)
+    return f"process {pid}, " + PROCESS_STATES.get(state, "which runs").format(pid=pid)
 
 
 def _holding_pid(path: Path) -> int | None:
@@ -126,7 +128,10 @@ def _holding_pid(path: Path) -> int | None:
         return None
     device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
     held = [line.split()[4:6] for line in lines if line.split()[1] == "FLOCK"]
-    pids = [(place.startswith(device), int(pid)) for pid, place in held
-            if place.rpartition(":")[2] == str(found.st_ino)]  # fmt: skip
+    pids = [
+        (place.startswith(device), int(pid))
+        for pid, place in held
+        if place.rpartition(":")[2] == str(found.st_ino)
+    ]
     # Some file systems tell `stat` another device. Pid 0 is a process outside of this container.
     return max(pids, default=(False, 0))[1] or None

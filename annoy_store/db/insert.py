@@ -13,51 +13,51 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, insert, select
 
-from annoy_store.db.sql import among, insert_new, reserve_ids
+from annoy_store.db.sql import in_values, insert_new, reserve_ids
 from annoy_store.db.tables import NATURAL_KEYS, metadata
-from annoy_store.hashing import clean
-from annoy_store.interfaces import New
+from annoy_store.hashing import clean_text
+from annoy_store.interfaces import NewRow
 
 Key = tuple[Any, ...]
-ORDER = tuple(metadata.sorted_tables)  # parents first
+TABLE_ORDER = tuple(metadata.sorted_tables)  # parents first
 
 
-def write(connection: Connection, rows: Iterable[New]) -> dict[str, list[int]]:
+def insert_rows(connection: Connection, rows: Iterable[NewRow]) -> dict[str, list[int]]:
     """Write `rows` and the rows they refer to; return per table the ids of all of them."""
-    by_table: dict[Table, list[New]] = defaultdict(list)
+    by_table: dict[Table, list[NewRow]] = defaultdict(list)
     ids: dict[int, int] = {}
     for row in _with_references(rows):
         by_table[row.table].append(row)
     touched = {}
-    for table in ORDER if by_table else ():
+    for table in TABLE_ORDER if by_table else ():
         if news := by_table.get(table):
             values = [_resolve(new, ids) for new in news]
-            written = write_table(connection, table, values)
+            written = insert_into_table(connection, table, values)
             ids.update((id(new), key) for new, key in zip(news, written, strict=True))
             touched[table.name] = written
     return touched
 
 
-def _with_references(rows: Iterable[New]) -> list[New]:
+def _with_references(rows: Iterable[NewRow]) -> list[NewRow]:
     """All rows to be written, every object once, references included."""
-    seen: dict[int, New] = {}
+    seen: dict[int, NewRow] = {}
     waiting = list(rows)
     while waiting:
         row = waiting.pop()
         if id(row) not in seen:
             seen[id(row)] = row
-            waiting.extend(value for value in row.values.values() if isinstance(value, New))
+            waiting.extend(value for value in row.values.values() if isinstance(value, NewRow))
     return list(seen.values())[::-1]
 
 
-def _resolve(row: New, ids: Mapping[int, int]) -> dict[str, Any]:
+def _resolve(row: NewRow, ids: Mapping[int, int]) -> dict[str, Any]:
     return {
-        k: ids[id(v)] if isinstance(v, New) else clean(v) if type(v) is str else v
+        k: ids[id(v)] if isinstance(v, NewRow) else clean_text(v) if type(v) is str else v
         for k, v in row.values.items()
     }
 
 
-def write_table(
+def insert_into_table(
     connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
 ) -> list[int]:
     """Write rows of one table whose references are ids; return their ids, in their order."""
@@ -86,6 +86,6 @@ def _ids(
     columns = [table.c[name] for name in names]
     firsts = {key[0] for key in keys}
     found = connection.execute(
-        select(table.c.id, *columns).where(among(connection, columns[0], sorted(firsts)))
+        select(table.c.id, *columns).where(in_values(connection, columns[0], sorted(firsts)))
     )
     return {tuple(row[1:]): row[0] for row in found}

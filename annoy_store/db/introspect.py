@@ -9,23 +9,25 @@ from sqlalchemy import Column, Connection, Table, select
 
 from annoy_store.db.tables import sample_origins, variants
 
-PAGE = 2_000
+PAGE_ROWS = 2_000
 
 
 _UNDECLARED = {sample_origins.c.variant_id: variants}  # a reference without a foreign key
 
 
-def referred(column: Column[Any]) -> Table | None:
+def referenced_table(column: Column[Any]) -> Table | None:
     """The table whose id a column holds."""
     for key in column.foreign_keys:
         return key.column.table
     return _UNDECLARED.get(column)
 
 
-def pages(connection: Connection, table: Table) -> Iterator[list[dict[str, Any]]]:
+def row_pages(connection: Connection, table: Table) -> Iterator[list[dict[str, Any]]]:
     """The rows of a table in the order of their keys, some at a time, as one snapshot has them."""
     order = list(table.primary_key.columns) or list(table.c)
     streamed = connection.execution_options(stream_results=True)
-    found = streamed.execute(select(table).order_by(*order), execution_options={"yield_per": PAGE})
-    for page in found.mappings().partitions(PAGE):
+    found = streamed.execute(
+        select(table).order_by(*order), execution_options={"yield_per": PAGE_ROWS}
+    )
+    for page in found.mappings().partitions(PAGE_ROWS):
         yield [dict(row) for row in page]

@@ -21,10 +21,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
-from annoy_store.db.engine import Store, connect
+from annoy_store.db.engine import Database, connect
 from annoy_store.errors import StoreError
 
-_MIGRATING = 7305110  # the advisory lock of migrators on PostgreSQL
+_MIGRATION_LOCK = 7305110  # the advisory lock of migrators on PostgreSQL
 
 
 def migrations_folder() -> Path:
@@ -40,7 +40,7 @@ def newest_revision() -> str:
     return names[-1].split("_")[0]
 
 
-def revision(store: Store) -> str | None:
+def revision(store: Database) -> str | None:
     """The revision of a store; None when it has no schema of ours."""
     with store.read() as connection:
         if not inspect(connection).has_table("alembic_version"):
@@ -50,17 +50,17 @@ def revision(store: Store) -> str | None:
         )
 
 
-def upgrade(store: Store, target: str = "head") -> None:
+def upgrade(store: Database, target: str = "head") -> None:
     """Bring the schema of a store to `target`, in one transaction per migration."""
     _alembic(store, "upgrade", target)
 
 
-def downgrade(store: Store, target: str) -> None:
+def downgrade(store: Database, target: str) -> None:
     """Take the schema of a store back to `target`."""
     _alembic(store, "downgrade", target)
 
 
-def _alembic(store: Store, command: str, target: str) -> None:
+def _alembic(store: Database, command: str, target: str) -> None:
     from alembic import command as alembic_commands
     from alembic.config import Config
 
@@ -72,18 +72,18 @@ def _alembic(store: Store, command: str, target: str) -> None:
     try:
         getattr(alembic_commands, command)(config, target)
     except DBAPIError as error:
-        raise unusable(store, error) from error
+        raise store_error(store, error) from error
 
 
 @contextmanager
-def schema_change(store: Store) -> Iterator[Connection]:
+def migration_connection(store: Database) -> Iterator[Connection]:
     """A connection for migrations: one migrator at a time, foreign keys checked at the end."""
-    with store.turn(), store.writing.connect() as connection:
+    with store.write_lock(), store.write_engine.connect() as connection:
         raw: Any = connection.connection.dbapi_connection  # a PRAGMA must stand outside BEGIN
         if store.is_sqlite:
             raw.execute("PRAGMA foreign_keys = OFF")
         else:
-            connection.exec_driver_sql(f"SELECT pg_advisory_lock({_MIGRATING})")
+            connection.exec_driver_sql(f"SELECT pg_advisory_lock({_MIGRATION_LOCK})")
             connection.commit()
         try:
             yield connection
@@ -95,7 +95,7 @@ def schema_change(store: Store) -> Iterator[Connection]:
             if store.is_sqlite:
                 raw.execute("PRAGMA foreign_keys = ON")
             else:
-                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_MIGRATING})")
+                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_MIGRATION_LOCK})")
                 connection.commit()
 
 
@@ -105,7 +105,7 @@ def _check_foreign_keys(connection: Connection) -> None:
         raise StoreError(f"the migration left a broken reference in table {broken[0]}")
 
 
-def check_schema(store: Store) -> None:
+def check_schema(store: Database) -> None:
     """Raise StoreError with the way out when a store's revision is not ours."""
     have, want = revision(store), newest_revision()
     if have == want:
@@ -123,13 +123,13 @@ def check_schema(store: Store) -> None:
     )
 
 
-def unusable(store: Store, error: DBAPIError) -> StoreError:
+def store_error(store: Database, error: DBAPIError) -> StoreError:
     """The error in one line, for a person."""
     words = str(error.orig).strip().splitlines() or ["unknown error"]
     return StoreError(f"cannot use the store at {store}: {words[0]}")
 
 
-def open_store(url: str, *, create: bool = False) -> Store:
+def open_store(url: str, *, create: bool = False) -> Database:
     """Open the store at `url`; with `create`, make a SQLite store that is not there yet.
 
     Raises StoreError when it is missing, cannot be reached, or has another schema than ours.
@@ -145,6 +145,6 @@ def open_store(url: str, *, create: bool = False) -> Store:
     except BaseException as error:
         store.close()
         if isinstance(error, DBAPIError):
-            raise unusable(store, error) from error
+            raise store_error(store, error) from error
         raise
     return store

@@ -41,7 +41,7 @@ from annoy_store.db.tables import horizons
 # Expressions ---------------------------------------------------------------------------------
 
 
-class Listed(TypeDecorator[list[Any]]):
+class ListParameter(TypeDecorator[list[Any]]):
     """Any number of values as one parameter: a JSON text on SQLite, an array on PostgreSQL."""
 
     impl = Text
@@ -58,43 +58,45 @@ class Listed(TypeDecorator[list[Any]]):
         return orjson.dumps(value).decode() if dialect.name == "sqlite" else value
 
 
-class _Among(FunctionElement[Any]):
+class _InValues(FunctionElement[Any]):
     """Column and values. It has no Boolean type, or SQLite would be told `(..) = 1`."""
 
     inherit_cache = True
 
 
-@compiles(_Among, "sqlite")
-def _sqlite_among(element: _Among, compiler: Any, **options: Any) -> str:
+@compiles(_InValues, "sqlite")
+def _sqlite_among(element: _InValues, compiler: Any, **options: Any) -> str:
     column, values = (compiler.process(part, **options) for part in element.clauses)
     is_list = isinstance(list(element.clauses)[1], BindParameter)
     return f"{column} IN " + (f"(SELECT value FROM json_each({values}))" if is_list else values)
 
 
-@compiles(_Among, "postgresql")
-def _postgresql_among(element: _Among, compiler: Any, **options: Any) -> str:
+@compiles(_InValues, "postgresql")
+def _postgresql_among(element: _InValues, compiler: Any, **options: Any) -> str:
     column, values = (compiler.process(part, **options) for part in element.clauses)
     is_list = isinstance(list(element.clauses)[1], BindParameter)
     return f"{column} = ANY " + (f"({values})" if is_list else f"(ARRAY {values})")
 
 
-def among(_: Connection, column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
+def in_values(
+    _: Connection, column: ColumnElement[Any], values: Iterable[Any]
+) -> ColumnElement[bool]:
     """`column IN values` for any number of values, as one parameter."""
-    return _Among(column, bindparam(None, list(values), type_=Listed(column.type)))
+    return _InValues(column, bindparam(None, list(values), type_=ListParameter(column.type)))
 
 
-def listed(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+def in_parameter(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     """`column IN :name`, where the parameter is a list of any length."""
-    return _Among(column, bindparam(name, type_=Listed(column.type)))
+    return _InValues(column, bindparam(name, type_=ListParameter(column.type)))
 
 
-def chosen_by(column: ColumnElement[Any], chosen: Select[Any]) -> ColumnElement[bool]:
+def in_subquery(column: ColumnElement[Any], chosen: Select[Any]) -> ColumnElement[bool]:
     """`column IN chosen`, where `chosen` (with LIMIT, with locks) runs exactly once, and first.
 
     PostgreSQL may run a plain subquery again for every row it joins, and lock more rows than the
     limit; an array is made once, and leaves no plan but to look its members up.
     """
-    return _Among(column, chosen.scalar_subquery())
+    return _InValues(column, chosen.scalar_subquery())
 
 
 class _Unindexed(FunctionElement[Any]):
@@ -233,7 +235,7 @@ def insert_from(
 
 
 @lru_cache(maxsize=64)
-def _adding(dialect: str, table: Table, name: str) -> Any:
+def _increment_statement(dialect: str, table: Table, name: str) -> Any:
     statement = _insert(dialect, table)
     return statement.on_conflict_do_update(
         index_elements=list(table.primary_key.columns),
@@ -241,14 +243,14 @@ def _adding(dialect: str, table: Table, name: str) -> Any:
     )
 
 
-def add(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+def increment(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert `rows`, or add their last column to that of the row with the same key."""
     if rows:
         name = list(rows[0])[-1]
-        connection.execute(_adding(connection.dialect.name, table, name), list(rows))
+        connection.execute(_increment_statement(connection.dialect.name, table, name), list(rows))
 
 
-def put(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
+def upsert(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
     """Insert `row`, or set the columns that are no key in the row with the same key."""
     statement = _insert(connection.dialect.name, table)
     keys = list(table.primary_key.columns)
@@ -277,7 +279,7 @@ def restart_ids(connection: Connection, tables: Iterable[Table]) -> None:
             connection.execute(select(func.setval(sequence, highest.scalar_subquery(), False)))
 
 
-def writers_of(connection: Connection, table: Table) -> set[str]:
+def open_writers(connection: Connection, table: Table) -> set[str]:
     """The other transactions that may have rows of `table` that nobody else sees yet.
 
     SQLite has one writer. On PostgreSQL who inserts holds a lock on the table from before the
@@ -293,7 +295,7 @@ def writers_of(connection: Connection, table: Table) -> set[str]:
     return set(connection.scalars(statement, {"t": table.name}))
 
 
-def settled_upto(connection: Connection, column: Column[Any]) -> int:
+def committed_upto(connection: Connection, column: Column[Any]) -> int:
     """An id up to which every row of the column's table is committed for good.
 
     SQLite has one writer, so that is the highest id. PostgreSQL hands out ids before commit; there
@@ -305,7 +307,7 @@ def settled_upto(connection: Connection, column: Column[Any]) -> int:
     return int(connection.scalar(known) or 0)
 
 
-def damage(connection: Connection) -> list[str]:
+def integrity_errors(connection: Connection) -> list[str]:
     """What is wrong with a SQLite file; PostgreSQL looks after its own."""
     if not _is_sqlite(connection):
         return []

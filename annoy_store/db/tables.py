@@ -44,7 +44,7 @@ metadata = MetaData(
     }
 )
 
-VERDICTS = [
+STATUSES = [
     "correct",
     "wrong",
     "no_answer",
@@ -107,257 +107,486 @@ def _digest() -> Column[str]:
 # Data ----------------------------------------------------------------------------------------
 
 sources = Table(
-    "sources", metadata, _id(), _digest(), _text("language"), _number("n_chars"),
-    _text("created_at"), _text("content"),
+    "sources",
+    metadata,
+    _id(),
+    _digest(),
+    _text("language"),
+    _number("n_chars"),
+    _text("created_at"),
+    _text("content"),
     comment="one raw code file; equal content is one row",
-)  # fmt: skip
+)
 origins = Table(
-    "origins", metadata, _id(), _digest(), _ref("sources"), _text("origin"), _text("repo"),
-    _text("path"), _text("licence"), _text("metadata"),
-    Index("ix_origins_repo", "repo"), Index("ix_origins_licence", "licence"),
+    "origins",
+    metadata,
+    _id(),
+    _digest(),
+    _ref("sources"),
+    _text("origin"),
+    _text("repo"),
+    _text("path"),
+    _text("licence"),
+    _text("metadata"),
+    Index("ix_origins_repo", "repo"),
+    Index("ix_origins_licence", "licence"),
     comment="where a source was found; a source may have several",
-)  # fmt: skip
+)
 prompts = Table(
-    "prompts", metadata, _id(), _digest(), _text("template"), _text("template_digest"),
-    _number("n_chars"), _text("messages"),
+    "prompts",
+    metadata,
+    _id(),
+    _digest(),
+    _text("template"),
+    _text("template_digest"),
+    _number("n_chars"),
+    _text("messages"),
     comment="the messages sent to a model; equal messages are one row",
-)  # fmt: skip
+)
 teachers = Table(
-    "teachers", metadata, _id(), _digest(), _text("backend"), _text("model"), _text("base_url"),
+    "teachers",
+    metadata,
+    _id(),
+    _digest(),
+    _text("backend"),
+    _text("model"),
+    _text("base_url"),
     _text("parameters"),
     comment="a model with its sampling parameters and endpoint; row 0 is any",
-)  # fmt: skip
+)
 calls = Table(
-    "calls", metadata, _id(), _ref("prompts", index=False), Column("sample_no", Integer, nullable=False),
+    "calls",
+    metadata,
+    _id(),
+    _ref("prompts", index=False),
+    Column("sample_no", Integer, nullable=False),
     _ref("teachers", "pinned_teacher_id", index=False),
     UniqueConstraint("prompt_id", "sample_no", "pinned_teacher_id"),
     _partial("ix_calls_pinned", "pinned_teacher_id", where="pinned_teacher_id > 0"),
     comment="one planned answer to a prompt",
-)  # fmt: skip
+)
 responses = Table(
-    "responses", metadata, _id(), _ref("calls", index=False), _ref("teachers"),
-    _text("finish_reason"), _number("n_chars"), _text("created_at"), _text("text"),
-    _text("reasoning", nullable=True), UniqueConstraint("call_id"),
+    "responses",
+    metadata,
+    _id(),
+    _ref("calls", index=False),
+    _ref("teachers"),
+    _text("finish_reason"),
+    _number("n_chars"),
+    _text("created_at"),
+    _text("text"),
+    _text("reasoning", nullable=True),
+    UniqueConstraint("call_id"),
     comment="the answer that a call got",
-)  # fmt: skip
+)
 samples = Table(
-    "samples", metadata, _id(), _digest(), _text("funcname"), _text("problem_statement"),
-    _text("io_requirements"), _text("refcode"), _text("input_generator", nullable=True),
+    "samples",
+    metadata,
+    _id(),
+    _digest(),
+    _text("funcname"),
+    _text("problem_statement"),
+    _text("io_requirements"),
+    _text("refcode"),
+    _text("input_generator", nullable=True),
     comment="a unified function with its input generator and problem statement",
-)  # fmt: skip
+)
 sample_origins = Table(
-    "sample_origins", metadata, _id(), _digest(), _ref("samples"),
-    _ref("responses", nullable=True), _ref("sources", nullable=True),
-    _number("variant_id", nullable=True), _text("origin", nullable=True),
-    _number("line", nullable=True), _text("metadata", nullable=True),
+    "sample_origins",
+    metadata,
+    _id(),
+    _digest(),
+    _ref("samples"),
+    _ref("responses", nullable=True),
+    _ref("sources", nullable=True),
+    _number("variant_id", nullable=True),
+    _text("origin", nullable=True),
+    _number("line", nullable=True),
+    _text("metadata", nullable=True),
     comment="where a sample came from: a response and its source, or an imported file",
-)  # fmt: skip
+)
 executions = Table(
-    "executions", metadata, _id(), _ref("samples", nullable=True),
-    _ref("responses", nullable=True), _text("purpose"), _text("outcome"),
-    _text("error_type", nullable=True), _text("missing_module", nullable=True),
-    _text("phase", nullable=True), Column("cpu_ms", Double, nullable=False),
-    Column("wall_ms", Double, nullable=False), _text("rung"), _text("runner_version"),
-    _text("interpreter"), _text("draws", nullable=True), _text("error_message", nullable=True),
+    "executions",
+    metadata,
+    _id(),
+    _ref("samples", nullable=True),
+    _ref("responses", nullable=True),
+    _text("purpose"),
+    _text("outcome"),
+    _text("error_type", nullable=True),
+    _text("missing_module", nullable=True),
+    _text("phase", nullable=True),
+    Column("cpu_ms", Double, nullable=False),
+    Column("wall_ms", Double, nullable=False),
+    _text("rung"),
+    _text("runner_version"),
+    _text("interpreter"),
+    _text("draws", nullable=True),
+    _text("error_message", nullable=True),
     CheckConstraint("purpose IN ('generate', 'verify', 'check')", name="purpose"),
     comment="one sandbox run on behalf of a sample or a response",
-)  # fmt: skip
+)
 io_pairs = Table(
-    "io_pairs", metadata, _id(), _ref("samples", index=False), Column("position", Integer, nullable=False),
-    _text("input_digest"), _number("seed", nullable=True),
-    _ref("executions", nullable=True, index=False), _text("input"), _text("output"),
+    "io_pairs",
+    metadata,
+    _id(),
+    _ref("samples", index=False),
+    Column("position", Integer, nullable=False),
+    _text("input_digest"),
+    _number("seed", nullable=True),
+    _ref("executions", nullable=True, index=False),
+    _text("input"),
+    _text("output"),
     UniqueConstraint("sample_id", "input_digest"),
     comment="one input and the output that the sample's code gives for it",
-)  # fmt: skip
+)
 turns = Table(
-    "turns", metadata, _id(), _digest(), _ref("prompts"), _text("kind"),
-    Column("number", SmallInteger, nullable=False), _ref("sources", nullable=True),
-    _ref("io_pairs", nullable=True), _ref("responses", "revises_response_id", nullable=True),
+    "turns",
+    metadata,
+    _id(),
+    _digest(),
+    _ref("prompts"),
+    _text("kind"),
+    Column("number", SmallInteger, nullable=False),
+    _ref("sources", nullable=True),
+    _ref("io_pairs", nullable=True),
+    _ref("responses", "revises_response_id", nullable=True),
     _ref("responses", "chain_response_id", nullable=True),
     CheckConstraint("kind IN ('transform', 'predict_output', 'predict_input')", name="kind"),
     CheckConstraint("number >= 1", name="number"),
     comment="why a prompt is asked; chain_response_id is the first answer of its chain",
-)  # fmt: skip
+)
 verdicts = Table(
-    "verdicts", metadata, _id(), _ref("responses", index=False), _text("checker"),
-    _ref("variants", index=False), _text("status"), _text("mismatch", nullable=True),
-    _ref("executions", nullable=True, index=False), _text("created_at"),
-    _text("predicted", nullable=True), _text("got", nullable=True), _text("feedback"),
+    "verdicts",
+    metadata,
+    _id(),
+    _ref("responses", index=False),
+    _text("checker"),
+    _ref("variants", index=False),
+    _text("status"),
+    _text("mismatch", nullable=True),
+    _ref("executions", nullable=True, index=False),
+    _text("created_at"),
+    _text("predicted", nullable=True),
+    _text("got", nullable=True),
+    _text("feedback"),
     UniqueConstraint("response_id", "checker", "variant_id"),
-    CheckConstraint("status IN ({})".format(", ".join(f"'{v}'" for v in VERDICTS)), name="status"),
+    CheckConstraint("status IN ({})".format(", ".join(f"'{v}'" for v in STATUSES)), name="status"),
     comment="a checker's judgement of one response",
-)  # fmt: skip
+)
 pair_checks = Table(
-    "pair_checks", metadata, _id(), _ref("io_pairs", index=False), _ref("variants", index=False),
-    _text("status"), _ref("executions", nullable=True, index=False),
+    "pair_checks",
+    metadata,
+    _id(),
+    _ref("io_pairs", index=False),
+    _ref("variants", index=False),
+    _text("status"),
+    _ref("executions", nullable=True, index=False),
     _number("lines_executed", nullable=True),
     UniqueConstraint("io_pair_id", "variant_id"),
     comment="whether a pair holds when it is run again in another world",
-)  # fmt: skip
+)
 attempts = Table(
-    "attempts", metadata, _id(), _ref("calls"), _ref("teachers", index=False),
-    _number("worker_id"), _text("started_at"), Column("latency_ms", Double, nullable=False),
-    _text("status"), _text("error_class", nullable=True), _number("http_status", nullable=True),
-    _number("prompt_tokens", nullable=True), _number("cached_tokens", nullable=True),
-    _number("completion_tokens", nullable=True), _number("reasoning_tokens", nullable=True),
-    _text("model", nullable=True), _text("error_message", nullable=True),
+    "attempts",
+    metadata,
+    _id(),
+    _ref("calls"),
+    _ref("teachers", index=False),
+    _number("worker_id"),
+    _text("started_at"),
+    Column("latency_ms", Double, nullable=False),
+    _text("status"),
+    _text("error_class", nullable=True),
+    _number("http_status", nullable=True),
+    _number("prompt_tokens", nullable=True),
+    _number("cached_tokens", nullable=True),
+    _number("completion_tokens", nullable=True),
+    _number("reasoning_tokens", nullable=True),
+    _text("model", nullable=True),
+    _text("error_message", nullable=True),
     comment="one try of a call, with what it used",
-)  # fmt: skip
+)
 prices = Table(
-    "prices", metadata, _text("model", primary_key=True), _text("from_time", primary_key=True),
-    Column("input", Double, nullable=False), Column("cached", Double, nullable=False),
+    "prices",
+    metadata,
+    _text("model", primary_key=True),
+    _text("from_time", primary_key=True),
+    Column("input", Double, nullable=False),
+    Column("cached", Double, nullable=False),
     Column("output", Double, nullable=False),
     comment="USD per million tokens, from a time on",
-)  # fmt: skip
+)
 
 # Control -------------------------------------------------------------------------------------
 
 policies = Table(
-    "policies", metadata, _text("key", primary_key=True), _text("value"), _text("since"),
+    "policies",
+    metadata,
+    _text("key", primary_key=True),
+    _text("value"),
+    _text("since"),
     comment="settings that define data and differ from their defaults",
-)  # fmt: skip
+)
 variants = Table(
-    "variants", metadata, _id(), _text("stage"), _text("digest"), _text("description"),
-    Column("active", SmallInteger, nullable=False), UniqueConstraint("stage", "digest"),
+    "variants",
+    metadata,
+    _id(),
+    _text("stage"),
+    _text("digest"),
+    _text("description"),
+    Column("active", SmallInteger, nullable=False),
+    UniqueConstraint("stage", "digest"),
     comment="one version of a stage's code with the policy values it depends on",
-)  # fmt: skip
+)
 jobs = Table(
-    "jobs", metadata, _text("stage", primary_key=True), _number("subject_id", primary_key=True),
+    "jobs",
+    metadata,
+    _text("stage", primary_key=True),
+    _number("subject_id", primary_key=True),
     _number("variant_id", primary_key=True),
     _text("state", server_default="pending"),
     Column("priority", SmallInteger, nullable=False, server_default="0"),
     Column("attempts", SmallInteger, nullable=False, server_default="0"),
     Column("crashes", SmallInteger, nullable=False, server_default="0"),
-    _number("worker_id", nullable=True), Column("due_at", Double),
-    Column("claimed_at", Double), _text("reason", nullable=True), _text("detail", nullable=True),
+    _number("worker_id", nullable=True),
+    Column("due_at", Double),
+    Column("claimed_at", Double),
+    _text("reason", nullable=True),
+    _text("detail", nullable=True),
     CheckConstraint("state IN ({})".format(", ".join(f"'{s}'" for s in JOB_STATES)), name="state"),
-    _partial("ix_jobs_pending", "stage", "variant_id", "priority", "subject_id",
-             where="state = 'pending'"),
+    _partial(
+        "ix_jobs_pending",
+        "stage",
+        "variant_id",
+        "priority",
+        "subject_id",
+        where="state = 'pending'",
+    ),
     _partial("ix_jobs_claimed", "worker_id", where="state = 'claimed'"),
     _partial("ix_jobs_deferred", "due_at", where="state = 'deferred'"),
     _partial("ix_jobs_suspect", "stage", "variant_id", "subject_id", where="state = 'suspect'"),
     _partial("ix_jobs_ended_badly", "stage", "reason", where="state IN ('rejected', 'failed')"),
     comment="the ledger: one unit of work of one stage",
     **JOB_OPTIONS,
-)  # fmt: skip
+)
 workers = Table(
-    "workers", metadata, _id(), _text("host"), _number("pid"), _text("process_start"),
-    _text("stages"), Column("alive", SmallInteger, nullable=False),
-    Column("lease_until", Double, nullable=False), Column("started_at", Double, nullable=False),
+    "workers",
+    metadata,
+    _id(),
+    _text("host"),
+    _number("pid"),
+    _text("process_start"),
+    _text("stages"),
+    Column("alive", SmallInteger, nullable=False),
+    Column("lease_until", Double, nullable=False),
+    Column("started_at", Double, nullable=False),
     _partial("ix_workers_alive", "lease_until", where="alive = 1"),
     comment="one process incarnation that claims jobs",
-)  # fmt: skip
+)
 counters = Table(
-    "counters", metadata, _number("worker_id", primary_key=True),
-    _text("stage", primary_key=True), _text("state", primary_key=True), _number("n"),
+    "counters",
+    metadata,
+    _number("worker_id", primary_key=True),
+    _text("stage", primary_key=True),
+    _text("state", primary_key=True),
+    _number("n"),
     comment="jobs entered into minus moved out of each state, per worker: their sum is the funnel",
-)  # fmt: skip
+)
 watermarks = Table(
-    "watermarks", metadata, _text("stage", primary_key=True), _text("scope", primary_key=True),
+    "watermarks",
+    metadata,
+    _text("stage", primary_key=True),
+    _text("scope", primary_key=True),
     _number("upto"),
     comment="up to which watched id all jobs of a stage were entered under one scope",
-)  # fmt: skip
+)
 horizons = Table(
-    "horizons", metadata, _text("table_name", primary_key=True), _number("upto"), _number("seen"),
+    "horizons",
+    metadata,
+    _text("table_name", primary_key=True),
+    _number("upto"),
+    _number("seen"),
     _text("writers"),
     comment="up to which id all rows of a table are committed; the same of seen when writers end",
-)  # fmt: skip
+)
 takedowns = Table(
-    "takedowns", metadata, _id(), _text("kind"), _text("value"), _text("why"),
-    _text("created_at"), _text("lifted_at", nullable=True), _text("purged_at", nullable=True),
+    "takedowns",
+    metadata,
+    _id(),
+    _text("kind"),
+    _text("value"),
+    _text("why"),
+    _text("created_at"),
+    _text("lifted_at", nullable=True),
+    _text("purged_at", nullable=True),
     comment="a rule that hides origins",
-)  # fmt: skip
+)
 hidden = Table(
-    "hidden", metadata, _text("kind", primary_key=True), _number("subject_id", primary_key=True),
+    "hidden",
+    metadata,
+    _text("kind", primary_key=True),
+    _number("subject_id", primary_key=True),
     comment="sources and samples with no allowed origin left",
-)  # fmt: skip
+)
 clusters = Table(
-    "clusters", metadata, _text("kind", primary_key=True), _number("subject_id", primary_key=True),
-    _text("cluster"), Index("ix_clusters_cluster", "cluster"),
+    "clusters",
+    metadata,
+    _text("kind", primary_key=True),
+    _number("subject_id", primary_key=True),
+    _text("cluster"),
+    Index("ix_clusters_cluster", "cluster"),
     comment="near-duplicate cluster of a source or sample, named by its smallest digest",
-)  # fmt: skip
+)
 splits = Table(
-    "splits", metadata, _text("salt", primary_key=True),
-    _number("sample_id", primary_key=True), _text("split"), _number("bucket"), _text("cluster"),
+    "splits",
+    metadata,
+    _text("salt", primary_key=True),
+    _number("sample_id", primary_key=True),
+    _text("split"),
+    _number("bucket"),
+    _text("cluster"),
     _text("created_at"),
     CheckConstraint("split IN ('train', 'validation', 'test', 'aside')", name="split"),
     comment="the split that a sample was given with its cluster, for ever",
-)  # fmt: skip
+)
 exports = Table(
-    "exports", metadata, _id(), _digest(), _ref("exports", "parent_id", nullable=True),
-    _text("format"), _text("split", nullable=True), _text("filter"), _number("n_rows"),
-    _number("n_retractions"), _text("folder"), _text("files"), _text("seen"), _text("created_at"),
+    "exports",
+    metadata,
+    _id(),
+    _digest(),
+    _ref("exports", "parent_id", nullable=True),
+    _text("format"),
+    _text("split", nullable=True),
+    _text("filter"),
+    _number("n_rows"),
+    _number("n_retractions"),
+    _text("folder"),
+    _text("files"),
+    _text("seen"),
+    _text("created_at"),
     _text("published_at", nullable=True),
     comment="what was published; parent_id is the export that this one adds to",
-)  # fmt: skip
+)
 export_rows = Table(
-    "export_rows", metadata, _id(), _ref("exports", index=False), _number("position"),
-    _number("chain_id", nullable=True), _number("sample_id", nullable=True),
-    _text("split", nullable=True), _text("digest"), UniqueConstraint("export_id", "position"),
+    "export_rows",
+    metadata,
+    _id(),
+    _ref("exports", index=False),
+    _number("position"),
+    _number("chain_id", nullable=True),
+    _number("sample_id", nullable=True),
+    _text("split", nullable=True),
+    _text("digest"),
+    UniqueConstraint("export_id", "position"),
     Index("ix_export_rows_chain_id", "chain_id", "export_id"),
     _partial("ix_export_rows_sample_id", "sample_id", "export_id", where="sample_id IS NOT NULL"),
     comment="which chain (or sample) went into which export, and the digest of its state then",
-)  # fmt: skip
+)
 batches = Table(
-    "batches", metadata, _id(), _text("name"), _ref("teachers"), _number("worker_id", nullable=True),
-    _text("state"), _text("status", nullable=True), _text("remote_id", nullable=True),
-    _text("input_file", nullable=True), _text("output_file", nullable=True),
-    _text("error_file", nullable=True), _number("n_calls", server_default="0"),
-    _number("n_answered", server_default="0"), _number("n_failed", server_default="0"),
-    _number("prompt_tokens", server_default="0"), _number("completion_tokens", server_default="0"),
+    "batches",
+    metadata,
+    _id(),
+    _text("name"),
+    _ref("teachers"),
+    _number("worker_id", nullable=True),
+    _text("state"),
+    _text("status", nullable=True),
+    _text("remote_id", nullable=True),
+    _text("input_file", nullable=True),
+    _text("output_file", nullable=True),
+    _text("error_file", nullable=True),
+    _number("n_calls", server_default="0"),
+    _number("n_answered", server_default="0"),
+    _number("n_failed", server_default="0"),
+    _number("prompt_tokens", server_default="0"),
+    _number("completion_tokens", server_default="0"),
     Column("refusals", SmallInteger, nullable=False, server_default="0"),
-    Column("due_at", Double), _text("created_at"), _text("polled_at", nullable=True),
-    _text("error", nullable=True), UniqueConstraint("name"),
+    Column("due_at", Double),
+    _text("created_at"),
+    _text("polled_at", nullable=True),
+    _text("error", nullable=True),
+    UniqueConstraint("name"),
     CheckConstraint("state IN ('bound', 'exported', 'sent', 'ended')", name="state"),
     _partial("ix_batches_open", "state", where="state <> 'ended'"),
     comment="calls handed to a provider or a file together; tokens are the most they can use",
-)  # fmt: skip
+)
 batch_items = Table(
-    "batch_items", metadata, _ref("batches", "batch_id"), _number("call_id"),
+    "batch_items",
+    metadata,
+    _ref("batches", "batch_id"),
+    _number("call_id"),
     Column("open", SmallInteger, nullable=False),
     Column("read", SmallInteger, nullable=False, server_default="0"),
     Column("tries", SmallInteger, nullable=False, server_default="0"),
     UniqueConstraint("call_id", "batch_id"),
     _partial("uq_batch_items_open", "call_id", where="open = 1", unique=True),
     comment="which calls a batch holds; a call is open in one batch at most",
-)  # fmt: skip
+)
 budgets = Table(
-    "budgets", metadata, _text("name", primary_key=True), Column("cap", Double, nullable=False),
-    Column("reserved", Double, nullable=False), Column("used", Double, nullable=False),
+    "budgets",
+    metadata,
+    _text("name", primary_key=True),
+    Column("cap", Double, nullable=False),
+    Column("reserved", Double, nullable=False),
+    Column("used", Double, nullable=False),
     Column("window_start", Double, nullable=False),
     comment="limits that all workers share: money, tokens, requests per minute",
-)  # fmt: skip
+)
 
 # Exports and splits --------------------------------------------------------------------------
 
 retractions = Table(
-    "retractions", metadata, _ref("exports", index=False, primary_key=True),
-    _ref("export_rows", primary_key=True), _text("reason"),
+    "retractions",
+    metadata,
+    _ref("exports", index=False, primary_key=True),
+    _ref("export_rows", primary_key=True),
+    _text("reason"),
     comment="rows published earlier that an export takes back",
-)  # fmt: skip
+)
 signatures = Table(
-    "signatures", metadata, _text("kind", primary_key=True),
-    _number("subject_id", primary_key=True), _text("version", primary_key=True),
-    _number("n_shingles"), Column("signature", LargeBinary, nullable=False),
+    "signatures",
+    metadata,
+    _text("kind", primary_key=True),
+    _number("subject_id", primary_key=True),
+    _text("version", primary_key=True),
+    _number("n_shingles"),
+    Column("signature", LargeBinary, nullable=False),
     comment="MinHash of the text of a source or a sample",
-)  # fmt: skip
+)
 overlaps = Table(
-    "overlaps", metadata, _id(), _text("kind"), _number("subject_id"), _text("benchmark"),
-    _text("item"), _text("method"), _text("created_at"), _text("evidence"),
+    "overlaps",
+    metadata,
+    _id(),
+    _text("kind"),
+    _number("subject_id"),
+    _text("benchmark"),
+    _text("item"),
+    _text("method"),
+    _text("created_at"),
+    _text("evidence"),
     UniqueConstraint("kind", "subject_id", "benchmark", "item", "method"),
     comment="what a source or sample shares with a benchmark, with the evidence",
-)  # fmt: skip
+)
 
 probes = Table(
-    "probes", metadata, _text("shape", primary_key=True), _text("inputs"), _text("created_at"),
+    "probes",
+    metadata,
+    _text("shape", primary_key=True),
+    _text("inputs"),
+    _text("created_at"),
     comment="inputs on which samples of one shape of parameters are compared, chosen once",
-)  # fmt: skip
+)
 behaviours = Table(
-    "behaviours", metadata, _number("sample_id", primary_key=True),
-    _text("version", primary_key=True), _text("shape"), _text("fingerprint", nullable=True),
-    _number("twin_id", nullable=True), Index("ix_behaviours_fingerprint", "fingerprint"),
+    "behaviours",
+    metadata,
+    _number("sample_id", primary_key=True),
+    _text("version", primary_key=True),
+    _text("shape"),
+    _text("fingerprint", nullable=True),
+    _number("twin_id", nullable=True),
+    Index("ix_behaviours_fingerprint", "fingerprint"),
     comment="what a sample gives on the probes, and an older sample that behaves like it",
-)  # fmt: skip
+)
 
 NATURAL_KEYS: dict[str, tuple[str, ...]] = {
     "sources": ("digest",),

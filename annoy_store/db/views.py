@@ -22,15 +22,15 @@ class View:
     sql: str
 
 
-BATCH_PART = 0.5  # of the price: what providers bill for an answer by batch
+BATCH_PRICE_FACTOR = 0.5  # of the price: what providers bill for an answer by batch
 # What an attempt cost: tracer and replay nothing, by batch half. Where a, b and p are the attempt,
 # its teacher and the price of that time; null where an answer has no price.
-COST = f"""CASE WHEN b.backend IN ('tracer', 'replay') THEN 0.0 ELSE
+ATTEMPT_COST = f"""CASE WHEN b.backend IN ('tracer', 'replay') THEN 0.0 ELSE
     ((a.prompt_tokens - COALESCE(a.cached_tokens, 0)) * p.input
      + COALESCE(a.cached_tokens, 0) * p.cached + a.completion_tokens * p.output) / 1000000.0
-    * CASE WHEN b.backend = 'batch' THEN {BATCH_PART} ELSE 1.0 END END"""
-COSTS = f"""CASE WHEN SUM(CASE WHEN a.status = 'ok' AND {COST} IS NULL THEN 1 ELSE 0 END) = 0
-    THEN COALESCE(SUM({COST}), 0.0) END"""
+    * CASE WHEN b.backend = 'batch' THEN {BATCH_PRICE_FACTOR} ELSE 1.0 END END"""
+TOTAL_COST = f"""CASE WHEN SUM(CASE WHEN a.status = 'ok' AND {ATTEMPT_COST} IS NULL THEN 1 ELSE 0 END) = 0
+    THEN COALESCE(SUM({ATTEMPT_COST}), 0.0) END"""
 
 VIEWS = (
     View(
@@ -154,7 +154,7 @@ VIEWS = (
                SUM(a.prompt_tokens) AS prompt_tokens, SUM(a.cached_tokens) AS cached_tokens,
                SUM(a.completion_tokens) AS completion_tokens,
                SUM(a.reasoning_tokens) AS reasoning_tokens,
-               {COSTS} AS cost_usd
+               {TOTAL_COST} AS cost_usd
         FROM attempts a JOIN calls c ON c.id = a.call_id
         JOIN turns t ON t.id = (SELECT MIN(x.id) FROM turns x WHERE x.prompt_id = c.prompt_id)
         JOIN teachers b ON b.id = a.teacher_id

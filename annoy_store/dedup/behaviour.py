@@ -19,11 +19,11 @@ from typing import Any
 
 from sqlalchemy import Connection, exists, select
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.sql import insert_new
 from annoy_store.db.tables import behaviours, probes, samples
 from annoy_store.db.timestamps import utc_now
-from annoy_store.hashing import compact, digest
+from annoy_store.hashing import compact_json, digest
 from annoy_store.interfaces import Limits, Program, Sandbox
 from annoy_store.records.queries import stable_pairs
 from annoy_store.tasks.compare import same
@@ -35,7 +35,7 @@ _AT_ONCE = 100
 
 
 @dataclass(frozen=True)
-class Compared:
+class TwinReport:
     """How many samples were run on probes, and how many of them have a twin."""
 
     samples: int
@@ -53,18 +53,18 @@ class _Sample:
 
     @property
     def shape(self) -> str:
-        return ",".join(_sketch(value) for value in self.pairs[0][0]) if self.pairs else ""
+        return ",".join(_value_type(value) for value in self.pairs[0][0]) if self.pairs else ""
 
     def run(self, sandbox: Sandbox, inputs: Sequence[list[Any]]) -> list[str | None]:
         """The outputs for positional `inputs` as JSON; None where it failed."""
-        named = [compact(dict(zip(self.names, values, strict=True))) for values in inputs]
+        named = [compact_json(dict(zip(self.names, values, strict=True))) for values in inputs]
         ran = sandbox.call(self.program, named, _LIMITS)
         return [one.output if one.outcome == "ok" else None for one in ran]
 
 
-def compare(
-    store: Store, sandbox: Sandbox, say: Callable[[str], None] = lambda words: None
-) -> Compared:
+def find_twins(
+    store: Database, sandbox: Sandbox, say: Callable[[str], None] = lambda words: None
+) -> TwinReport:
     """Run every sample that was not compared yet, and enter which older one it behaves like."""
     total, twins = 0, 0
     while page := _page(store):
@@ -74,10 +74,10 @@ def compare(
                 insert_new(connection, behaviours, [row])
             total, twins = total + 1, twins + (row["twin_id"] is not None)
             say(f"compared {total} samples, {twins} behave like another")
-    return Compared(total, twins)
+    return TwinReport(total, twins)
 
 
-def _page(store: Store) -> list[_Sample]:
+def _page(store: Database) -> list[_Sample]:
     compared = exists().where(
         behaviours.c.sample_id == samples.c.id, behaviours.c.version == VERSION
     )
@@ -120,9 +120,9 @@ def _parameters(code: str, funcname: str) -> list[str]:
     return []
 
 
-def _sketch(value: Any) -> str:
+def _value_type(value: Any) -> str:
     if isinstance(value, list):
-        return f"list[{_sketch(value[0]) if value else ''}]"
+        return f"list[{_value_type(value[0]) if value else ''}]"
     if isinstance(value, bool) or value is None:
         return type(value).__name__
     return {int: "number", float: "number", str: "text"}.get(type(value), "object")
@@ -131,7 +131,7 @@ def _sketch(value: Any) -> str:
 # One sample ----------------------------------------------------------------------------------
 
 
-def _compare_one(store: Store, sandbox: Sandbox, sample: _Sample) -> dict[str, Any]:
+def _compare_one(store: Database, sandbox: Sandbox, sample: _Sample) -> dict[str, Any]:
     row = {"sample_id": sample.id, "version": VERSION, "shape": sample.shape}
     row |= {"fingerprint": None, "twin_id": None}
     if not sample.shape:
@@ -146,7 +146,7 @@ def _compare_one(store: Store, sandbox: Sandbox, sample: _Sample) -> dict[str, A
     return row
 
 
-def _probes(store: Store, sample: _Sample) -> list[list[Any]]:
+def _probes(store: Database, sample: _Sample) -> list[list[Any]]:
     """The probes of the sample's shape; the first samples of a shape give two inputs each."""
     with store.write() as connection:
         query = select(probes.c.inputs).where(probes.c.shape == sample.shape)
@@ -154,7 +154,7 @@ def _probes(store: Store, sample: _Sample) -> list[list[Any]]:
         inputs: list[list[Any]] = json.loads(found) if found else []
         if found is None:
             inputs = _first_inputs(connection, sample)
-            row = {"shape": sample.shape, "inputs": compact(inputs), "created_at": utc_now()}
+            row = {"shape": sample.shape, "inputs": compact_json(inputs), "created_at": utc_now()}
             insert_new(connection, probes, [row])
     return inputs
 
@@ -174,7 +174,7 @@ def _first_inputs(connection: Connection, sample: _Sample) -> list[list[Any]]:
 def _fingerprint(outputs: Sequence[str | None]) -> str | None:
     """What the outputs are, floats to six digits; None if they tell too little."""
     told = [None if text is None else _rounded(json.loads(text)) for text in outputs]
-    distinct = {compact(value) for value in told if value is not None}
+    distinct = {compact_json(value) for value in told if value is not None}
     return digest("behaviour", told) if len(distinct) > 1 else None
 
 
@@ -188,7 +188,7 @@ def _rounded(value: Any) -> Any:
     return value
 
 
-def _suspects(store: Store, shape: str, mark: str) -> Iterator[_Sample]:
+def _suspects(store: Database, shape: str, mark: str) -> Iterator[_Sample]:
     """Older samples that gave the same on the probes; of twins only the oldest."""
     alike: Mapping[str, Any] = {"version": VERSION, "shape": shape, "fingerprint": mark}
     chosen = select(behaviours.c.sample_id).filter_by(**alike)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from annoy_store.dedup.shingles import words_of
+from annoy_store.dedup.shingles import split_words
 from annoy_store.errors import UsageError
-from annoy_store.hashing import canonical
+from annoy_store.hashing import canonical_json
 
 _INPUTS = ("input", "inputs", "test_input", "args")
 _OUTPUTS = ("output", "answer", "expected_output", "ground_truth", "test_output")
@@ -19,12 +19,12 @@ _IDS = ("id", "task_id", "question_id", "problem_id", "name")
 
 
 @dataclass(frozen=True)
-class Item:
+class BenchmarkItem:
     """One task of a benchmark: its words, and its input and output as canonical JSON."""
 
     name: str
     words: tuple[str, ...]
-    given: str | None
+    input: str | None
     output: str | None
 
 
@@ -33,7 +33,7 @@ class Benchmark:
     """The items of one file, ready to be looked up."""
 
     name: str
-    items: list[Item] = field(default_factory=list)
+    items: list[BenchmarkItem] = field(default_factory=list)
 
 
 def read_benchmark(path: Path) -> tuple[Benchmark, int]:
@@ -53,7 +53,7 @@ def read_benchmark(path: Path) -> tuple[Benchmark, int]:
     return benchmark, skipped
 
 
-def _item(path: Path, number: int, line: str) -> Item:
+def _item(path: Path, number: int, line: str) -> BenchmarkItem:
     try:
         told = json.loads(line)
     except ValueError as error:
@@ -61,7 +61,9 @@ def _item(path: Path, number: int, line: str) -> Item:
     values = told if isinstance(told, dict) else {"text": told}
     name = next((str(values[key]) for key in _IDS if key in values), str(number))
     text = " ".join(_texts(values))
-    return Item(name, tuple(words_of(text)), _value(values, _INPUTS), _value(values, _OUTPUTS))
+    return BenchmarkItem(
+        name, tuple(split_words(text)), _value(values, _INPUTS), _value(values, _OUTPUTS)
+    )
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -89,27 +91,27 @@ def _canonical(value: Any) -> str:
         with suppress(ValueError):
             value = json.loads(value)
     try:
-        return canonical(value)
+        return canonical_json(value)
     except (ValueError, RecursionError):
         return str(value)
 
 
 def canonical_text(text: str) -> str:
     try:
-        return canonical(json.loads(text))
+        return canonical_json(json.loads(text))
     except ValueError:
         return text
 
 
-def ways_of(given: str) -> set[str]:
+def equivalent_inputs(given: str) -> set[str]:
     """How a benchmark may write an input: by name, as a list, or the one value alone."""
     try:
         value = json.loads(given)
     except ValueError:
         return {given}
-    ways = {canonical(value)}
+    ways = {canonical_json(value)}
     if isinstance(value, dict):
-        ways.add(canonical(list(value.values())))
+        ways.add(canonical_json(list(value.values())))
         if len(value) == 1:
-            ways.add(canonical(next(iter(value.values()))))
+            ways.add(canonical_json(next(iter(value.values()))))
     return ways

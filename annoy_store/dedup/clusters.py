@@ -19,8 +19,8 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, delete, func, select
 
-from annoy_store.db.engine import Store
-from annoy_store.db.sql import among, insert_new, put
+from annoy_store.db.engine import Database
+from annoy_store.db.sql import in_values, insert_new, upsert
 from annoy_store.db.tables import (
     behaviours,
     clusters,
@@ -28,16 +28,22 @@ from annoy_store.db.tables import (
     signatures,
     watermarks,
 )
-from annoy_store.dedup.minhash import THRESHOLD, VERSION, Forest, join_near, matrix
+from annoy_store.dedup.minhash import (
+    THRESHOLD,
+    VERSION,
+    UnionFind,
+    signature_matrix,
+    union_near_duplicates,
+)
 from annoy_store.dedup.shingles import jaccard, shingles
-from annoy_store.dedup.signatures import TEXTS, sign
+from annoy_store.dedup.signatures import TEXT_COLUMNS, compute_signatures
 from annoy_store.errors import UsageError
 
 _WRITTEN_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
-class Clustering:
+class ClusterReport:
     """What clustering found: `signed` are new signatures, `changed` rows of `clusters` written."""
 
     subjects: int
@@ -48,17 +54,17 @@ class Clustering:
 
 
 def cluster(
-    store: Store, say: Callable[[str], None] = lambda words: None, *, anew: bool = False
-) -> Clustering:
+    store: Database, say: Callable[[str], None] = lambda words: None, *, rebuild: bool = False
+) -> ClusterReport:
     """Bring `signatures` and `clusters` up to date; `anew` joins even if nothing came.
 
     Raises UsageError without numpy.
     """
     _need_numpy()
-    signed = sum(sign(store, kind, say) for kind in TEXTS)
+    signed = sum(compute_signatures(store, kind, say) for kind in TEXT_COLUMNS)
     with store.read() as connection:
         newest = _newest_origin(connection)
-        if not signed and not anew and _known(connection, newest):
+        if not signed and not rebuild and _known(connection, newest):
             return _summary(connection, signed, 0)
         say("joining")
         changes = list(_changes(connection))
@@ -67,7 +73,7 @@ def cluster(
             with store.write() as connection:
                 change.write(connection, slice(start, start + _WRITTEN_AT_ONCE))
     with store.write() as connection:
-        put(connection, watermarks, {"stage": "cluster", "scope": VERSION, "upto": newest})
+        upsert(connection, watermarks, {"stage": "cluster", "scope": VERSION, "upto": newest})
     with store.read() as connection:
         return _summary(connection, signed, sum(len(change.ids) for change in changes))
 
@@ -93,14 +99,14 @@ def _known(connection: Connection, newest: int) -> bool:
     return connection.scalar(upto) == newest
 
 
-def _summary(connection: Connection, signed: int, changed: int) -> Clustering:
+def _summary(connection: Connection, signed: int, changed: int) -> ClusterReport:
     sizes = (
         select(func.count(clusters.c.subject_id).label("n")).group_by(clusters.c.cluster).subquery()
     )
     row = connection.execute(
         select(func.count(sizes.c.n), func.coalesce(func.sum(sizes.c.n), 0), func.max(sizes.c.n))
     ).one()
-    return Clustering(int(row[1]), signed, int(row[0]), int(row[2] or 0), changed)
+    return ClusterReport(int(row[1]), signed, int(row[0]), int(row[2] or 0), changed)
 
 
 # Joining -------------------------------------------------------------------------------------
@@ -121,14 +127,14 @@ class _Signed:
     rows: Any
 
 
-def _changes(connection: Connection) -> Iterator[Changed]:
+def _changes(connection: Connection) -> Iterator[ChangedClusters]:
     """What is new in `clusters`, kind by kind."""
     import numpy as np
 
     kinds: list[_Signed] = []
-    for kind in TEXTS:
+    for kind in TEXT_COLUMNS:
         kinds.append(_load(connection, kind, sum(len(k.ids) for k in kinds)))
-    forest = Forest(sum(len(k.ids) for k in kinds))
+    forest = UnionFind(sum(len(k.ids) for k in kinds))
     for signed in kinds:
         _join_kind(connection, signed, forest)
     of_kind = {k.kind: k for k in kinds}
@@ -139,14 +145,14 @@ def _changes(connection: Connection) -> Iterator[Changed]:
     names = _smallest(np.concatenate([k.digests for k in kinds]), np.array(forest.roots()))
     for signed in kinds:
         own = names[signed.place : signed.place + len(signed.ids)]
-        other = own != names_of(connection, signed.kind, signed.ids)
-        yield Changed(signed.kind, signed.ids[other], own[other])
+        other = own != stored_cluster_names(connection, signed.kind, signed.ids)
+        yield ChangedClusters(signed.kind, signed.ids[other], own[other])
 
 
 def _load(connection: Connection, kind: str, place: int) -> _Signed:
     import numpy as np
 
-    table = TEXTS[kind].table
+    table = TEXT_COLUMNS[kind].table
     chosen = (
         select(table.c.id, table.c.digest, signatures.c.n_shingles, signatures.c.signature)
         .join(signatures, signatures.c.subject_id == table.c.id)
@@ -162,13 +168,17 @@ def _load(connection: Connection, kind: str, place: int) -> _Signed:
         rows += b"".join(row[3] for row in page if row[2] > 0)
     places = np.flatnonzero(np.concatenate([*filled, np.empty(0, bool)]))
     return _Signed(
-        kind, place, np.concatenate([*ids, np.empty(0, np.int64)]),
-        np.concatenate([*digests, np.empty(0, "S32")]), places, matrix(rows),
-    )  # fmt: skip
+        kind,
+        place,
+        np.concatenate([*ids, np.empty(0, np.int64)]),
+        np.concatenate([*digests, np.empty(0, "S32")]),
+        places,
+        signature_matrix(rows),
+    )
 
 
-def _join_kind(connection: Connection, signed: _Signed, forest: Forest) -> None:
-    text = TEXTS[signed.kind]
+def _join_kind(connection: Connection, signed: _Signed, forest: UnionFind) -> None:
+    text = TEXT_COLUMNS[signed.kind]
     key = text.table.c.id
     places = (signed.filled + signed.place).tolist()
 
@@ -181,14 +191,14 @@ def _join_kind(connection: Connection, signed: _Signed, forest: Forest) -> None:
         return jaccard(marks(a), marks(b)) >= THRESHOLD
 
     if len(places) > 1:
-        join_near(signed.rows, places, forest, nearer)
+        union_near_duplicates(signed.rows, places, forest, nearer)
 
 
 def _join_pairs(
     connection: Connection,
     columns: tuple[Column[Any], Column[Any]],
     kinds: tuple[_Signed, _Signed],
-    forest: Forest,
+    forest: UnionFind,
 ) -> None:
     """Join what a table says belongs together: two columns of ids."""
     import numpy as np
@@ -200,7 +210,7 @@ def _join_pairs(
         ends = [_places(kind, ids).tolist() for kind, ids in zip(kinds, given, strict=True)]
         for a, b in zip(*ends, strict=True):
             if a >= 0 and b >= 0:
-                forest.join(a, b)
+                forest.union(a, b)
 
 
 def _places(signed: _Signed, ids: Any) -> Any:
@@ -226,7 +236,7 @@ def _smallest(digests: Any, roots: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Changed:
+class ChangedClusters:
     """Subjects of a kind whose cluster is new or another than before: ids, and names in bytes."""
 
     kind: str
@@ -236,7 +246,7 @@ class Changed:
     def write(self, connection: Connection, piece: slice) -> None:
         """Put a piece of them into the table."""
         ids = self.ids[piece].tolist()
-        own = clusters.c.kind == self.kind, among(connection, clusters.c.subject_id, ids)
+        own = clusters.c.kind == self.kind, in_values(connection, clusters.c.subject_id, ids)
         connection.execute(delete(clusters).where(*own))
         rows = [
             {"kind": self.kind, "subject_id": i, "cluster": name.decode()}
@@ -245,7 +255,7 @@ class Changed:
         insert_new(connection, clusters, rows)
 
 
-def names_of(connection: Connection, kind: str, ids: Any) -> Any:
+def stored_cluster_names(connection: Connection, kind: str, ids: Any) -> Any:
     """The clusters that subjects, in ascending order, have in the table; empty where none."""
     import numpy as np
 

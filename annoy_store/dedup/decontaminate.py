@@ -20,28 +20,28 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.sql import insert_new
 from annoy_store.db.tables import io_pairs, overlaps, samples, sources
 from annoy_store.db.timestamps import utc_now
 from annoy_store.dedup.benchmark_items import (
     Benchmark,
-    Item,
+    BenchmarkItem,
     canonical_text,
+    equivalent_inputs,
     read_benchmark,
-    ways_of,
 )
-from annoy_store.dedup.shingles import runs, word_hashes, words_of
+from annoy_store.dedup.shingles import ngram_hashes, split_words, word_hashes
 from annoy_store.errors import UsageError
 from annoy_store.hashing import digest
 
-RUN = 13
+NGRAM_WORDS = 13
 _ENOUGH = 24
 _AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
-class Found:
+class OverlapReport:
     """What one benchmark has in common with the store: subjects and items by method."""
 
     benchmark: str
@@ -52,8 +52,8 @@ class Found:
 
 
 def decontaminate(
-    store: Store, files: Sequence[Path], say: Callable[[str], None] = lambda words: None
-) -> list[Found]:
+    store: Database, files: Sequence[Path], say: Callable[[str], None] = lambda words: None
+) -> list[OverlapReport]:
     """Enter what the store shares with each benchmark file. Raises UsageError for a bad file."""
     benchmarks = [read_benchmark(path) for path in files]
     _need_numpy()
@@ -83,16 +83,16 @@ def _need_numpy() -> None:
 # Words in common -----------------------------------------------------------------------------
 
 
-Runs = tuple[Any, Any, Any]  # hashes, sorted; the item and the place of each
+NgramIndex = tuple[Any, Any, Any]  # hashes, sorted; the item and the place of each
 
 
-def _runs_of(benchmark: Benchmark) -> Runs:
+def _runs_of(benchmark: Benchmark) -> NgramIndex:
     import numpy as np
 
     hashes, items, places = [], [], []
     for number, item in enumerate(benchmark.items):
-        if len(item.words) >= RUN:
-            own = runs(word_hashes(list(item.words)), RUN)
+        if len(item.words) >= NGRAM_WORDS:
+            own = ngram_hashes(word_hashes(list(item.words)), NGRAM_WORDS)
             hashes.append(own)
             items.append(np.full(len(own), number))
             places.append(np.arange(len(own)))
@@ -104,28 +104,28 @@ def _runs_of(benchmark: Benchmark) -> Runs:
 
 
 def _common_runs(
-    kind: str, page: Sequence[Any], benchmark: Benchmark, index: Runs
+    kind: str, page: Sequence[Any], benchmark: Benchmark, index: NgramIndex
 ) -> Iterator[dict[str, Any]]:
     """One row per subject and item that have a run of words in common."""
     for subject_id, *texts in page:
-        words = words_of("\n".join(texts))
+        words = split_words("\n".join(texts))
         seen: set[int] = set()
         for place, number in _hits(words, index):
             item = benchmark.items[number]
-            run = tuple(words[place : place + RUN])
+            run = tuple(words[place : place + NGRAM_WORDS])
             if number not in seen and _holds(item.words, run):
                 seen.add(number)
-                yield _row(kind, subject_id, benchmark, item, f"{RUN}gram", " ".join(run))
+                yield _row(kind, subject_id, benchmark, item, f"{NGRAM_WORDS}gram", " ".join(run))
 
 
-def _hits(words: list[str], index: Runs) -> Iterator[tuple[int, int]]:
+def _hits(words: list[str], index: NgramIndex) -> Iterator[tuple[int, int]]:
     """Places in `words` whose run has the hash of an item's run, with that item."""
     import numpy as np
 
     hashes, items, _ = index
-    if len(words) < RUN or not len(hashes):
+    if len(words) < NGRAM_WORDS or not len(hashes):
         return
-    own = runs(word_hashes(words), RUN)
+    own = ngram_hashes(word_hashes(words), NGRAM_WORDS)
     low, high = np.searchsorted(hashes, own, "left"), np.searchsorted(hashes, own, "right")
     for place in np.flatnonzero(high > low).tolist():
         for at in range(low[place], high[place]):
@@ -133,17 +133,17 @@ def _hits(words: list[str], index: Runs) -> Iterator[tuple[int, int]]:
 
 
 def _holds(words: tuple[str, ...], run: tuple[str, ...]) -> bool:
-    return any(words[i : i + RUN] == run for i in range(len(words) - RUN + 1))
+    return any(words[i : i + NGRAM_WORDS] == run for i in range(len(words) - NGRAM_WORDS + 1))
 
 
 # Answers in common ---------------------------------------------------------------------------
 
 
-def _common_answers(store: Store, benchmark: Benchmark) -> Iterator[dict[str, Any]]:
+def _common_answers(store: Database, benchmark: Benchmark) -> Iterator[dict[str, Any]]:
     """One row per sample and item whose output, and input if it has one, are the same values."""
-    wanted: dict[str, list[Item]] = {}
+    wanted: dict[str, list[BenchmarkItem]] = {}
     for item in benchmark.items:
-        if item.output is not None and (item.given is not None or len(item.output) >= _ENOUGH):
+        if item.output is not None and (item.input is not None or len(item.output) >= _ENOUGH):
             wanted.setdefault(item.output, []).append(item)
     if not wanted:
         return
@@ -151,7 +151,7 @@ def _common_answers(store: Store, benchmark: Benchmark) -> Iterator[dict[str, An
         for _, sample_id, given, output in page:
             said = canonical_text(output)
             for item in wanted.get(said, ()):
-                if item.given is None or item.given in ways_of(given):
+                if item.input is None or item.input in equivalent_inputs(given):
                     shown = f"{given} -> {output}"
                     yield _row("sample", sample_id, benchmark, item, "answer", shown)
 
@@ -166,7 +166,7 @@ _TEXTS: dict[str, Select[Any]] = {
 _PAIRS = select(io_pairs.c.id, io_pairs.c.sample_id, io_pairs.c.input, io_pairs.c.output)
 
 
-def _pages(store: Store, chosen: Select[Any]) -> Iterator[Sequence[Any]]:
+def _pages(store: Database, chosen: Select[Any]) -> Iterator[Sequence[Any]]:
     """The rows of a table in pages by its id, which `chosen` selects first; reads are short."""
     key = chosen.selected_columns[0]
     last = 0
@@ -181,22 +181,32 @@ def _pages(store: Store, chosen: Select[Any]) -> Iterator[Sequence[Any]]:
 
 
 def _row(
-    kind: str, subject_id: int, benchmark: Benchmark, item: Item, method: str, evidence: str
+    kind: str,
+    subject_id: int,
+    benchmark: Benchmark,
+    item: BenchmarkItem,
+    method: str,
+    evidence: str,
 ) -> dict[str, Any]:
     return {
-        "kind": kind, "subject_id": subject_id, "benchmark": benchmark.name, "item": item.name,
-        "method": method, "created_at": utc_now(), "evidence": evidence[:1000],
-    }  # fmt: skip
+        "kind": kind,
+        "subject_id": subject_id,
+        "benchmark": benchmark.name,
+        "item": item.name,
+        "method": method,
+        "created_at": utc_now(),
+        "evidence": evidence[:1000],
+    }
 
 
-def _enter(store: Store, rows: Sequence[dict[str, Any]]) -> None:
+def _enter(store: Database, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
         unique = {digest("overlap", *map(str, list(row.values())[:5])): row for row in rows}
         with store.write() as connection:
             insert_new(connection, overlaps, list(unique.values()))
 
 
-def _summary(connection: Connection, benchmark: Benchmark, skipped: int) -> Found:
+def _summary(connection: Connection, benchmark: Benchmark, skipped: int) -> OverlapReport:
     own = overlaps.c.benchmark == benchmark.name
     counted = connection.execute(
         select(overlaps.c.method, func.count(overlaps.c.id)).where(own).group_by(overlaps.c.method)
@@ -205,7 +215,7 @@ def _summary(connection: Connection, benchmark: Benchmark, skipped: int) -> Foun
         own, overlaps.c.kind == "sample"
     )
     by_method = {str(method): int(n) for method, n in counted}
-    return Found(
+    return OverlapReport(
         benchmark.name,
         len(benchmark.items),
         skipped,

@@ -23,7 +23,7 @@ _PERMUTATIONS, _ROWS = 128, 4
 _SURE, _NEVER = 0.8, 0.5
 _WHOLE_GROUP = 12  # in larger groups each is compared with the first and the one before
 
-Nearer = Callable[[int, int], bool]
+IsNear = Callable[[int, int], bool]
 
 
 @lru_cache(maxsize=1)
@@ -49,51 +49,51 @@ def signature(code: str, *, renamed: bool = False) -> tuple[int, bytes]:
     return len(marks), least.astype(np.uint16).tobytes()
 
 
-def matrix(signatures: bytes | bytearray) -> Any:
+def signature_matrix(signatures: bytes | bytearray) -> Any:
     """Return signatures, one after the other, as rows of numbers; nothing is copied."""
     import numpy as np
 
     return np.frombuffer(signatures, np.uint16).reshape(-1, _PERMUTATIONS)
 
 
-def estimate(rows: Any, a: Any, b: Any) -> Any:
+def estimate_jaccard(rows: Any, a: Any, b: Any) -> Any:
     """Return the estimated Jaccard index of the rows `a` with the rows `b`."""
     return (rows[a] == rows[b]).mean(axis=1)
 
 
-class Forest:
+class UnionFind:
     """Union-find over numbers from 0; the smallest number of a tree is its root."""
 
     def __init__(self, size: int) -> None:
         self._parent = list(range(size))
 
-    def root(self, i: int) -> int:
+    def find(self, i: int) -> int:
         parent = self._parent
         while parent[i] != i:
             parent[i] = parent[parent[i]]
             i = parent[i]
         return i
 
-    def join(self, a: int, b: int) -> None:
-        a, b = self.root(a), self.root(b)
+    def union(self, a: int, b: int) -> None:
+        a, b = self.find(a), self.find(b)
         self._parent[max(a, b)] = min(a, b)
 
     def roots(self) -> list[int]:
-        return [self.root(i) for i in range(len(self._parent))]
+        return [self.find(i) for i in range(len(self._parent))]
 
 
-def join_near(rows: Any, places: list[int], forest: Forest, nearer: Nearer) -> None:
+def union_near_duplicates(rows: Any, places: list[int], forest: UnionFind, nearer: IsNear) -> None:
     """Join in `forest` the rows that are near; row i stands at `places[i]` there.
 
     `nearer(a, b)` decides for two row numbers whose signatures leave doubt.
     """
     for a, b in _meetings(rows):
-        alike = estimate(rows, a, b)
+        alike = estimate_jaccard(rows, a, b)
         for i, j, share in zip(a.tolist(), b.tolist(), alike.tolist(), strict=True):
-            if share < _NEVER or forest.root(places[i]) == forest.root(places[j]):
+            if share < _NEVER or forest.find(places[i]) == forest.find(places[j]):
                 continue
             if share >= _SURE or nearer(i, j):
-                forest.join(places[i], places[j])
+                forest.union(places[i], places[j])
 
 
 def _meetings(rows: Any, at_once: int = 1 << 16) -> Iterator[tuple[Any, Any]]:

@@ -70,10 +70,10 @@ def code_tokens(code: str, *, renamed: bool = False) -> Any:
     memory = _RENAMED if renamed else _PLAIN
     hashes = np.fromiter(map(memory.__getitem__, _CODE.findall(code)), np.int64)
     counting = hashes[hashes != _NOTHING].astype(np.uint64)
-    return counting if len(counting) or not len(hashes) else word_hashes(words_of(code))
+    return counting if len(counting) or not len(hashes) else word_hashes(split_words(code))
 
 
-def words_of(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """Return the words of a text in lower case: no punctuation, digits or blanks."""
     return _WORD.findall(text.lower())
 
@@ -85,7 +85,7 @@ def word_hashes(words: list[str]) -> Any:
     return np.fromiter(map(_PLAIN.__getitem__, words), np.int64).astype(np.uint64)
 
 
-def runs(tokens: Any, length: int) -> Any:
+def ngram_hashes(tokens: Any, length: int) -> Any:
     """Return a 64-bit hash of every run of `length` tokens; a shorter text is one run, or none."""
     import numpy as np
 
@@ -106,7 +106,7 @@ def shingles(code: str, *, renamed: bool = False, length: int = 5) -> Any:
     """Return the distinct runs of tokens of a piece of code, sorted."""
     import numpy as np
 
-    return np.unique(runs(code_tokens(code, renamed=renamed), length))
+    return np.unique(ngram_hashes(code_tokens(code, renamed=renamed), length))
 
 
 def jaccard(a: Any, b: Any) -> float:

@@ -7,16 +7,16 @@ from typing import Any
 
 from sqlalchemy import Column, select
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.sql import insert_new
 from annoy_store.db.tables import samples, signatures, sources
 from annoy_store.dedup.minhash import VERSION, signature
 
-TEXTS: dict[str, Column[Any]] = {"source": sources.c.content, "sample": samples.c.refcode}
+TEXT_COLUMNS: dict[str, Column[Any]] = {"source": sources.c.content, "sample": samples.c.refcode}
 _AT_ONCE = 500
 
 
-def sign(store: Store, kind: str, say: Callable[[str], None]) -> int:
+def compute_signatures(store: Database, kind: str, say: Callable[[str], None]) -> int:
     """Sign what has no signature of this version; return how many that were."""
     last, signed = 0, 0
     while True:
@@ -28,9 +28,14 @@ def sign(store: Store, kind: str, say: Callable[[str], None]) -> int:
         for subject_id, text in found:
             n_shingles, made = signature(text)
             rows.append(
-                {"kind": kind, "subject_id": subject_id, "version": VERSION,
-                 "n_shingles": n_shingles, "signature": made}
-            )  # fmt: skip
+                {
+                    "kind": kind,
+                    "subject_id": subject_id,
+                    "version": VERSION,
+                    "n_shingles": n_shingles,
+                    "signature": made,
+                }
+            )
         with store.write() as connection:
             insert_new(connection, signatures, rows)
         last, signed = found[-1][0], signed + len(rows)
@@ -38,7 +43,7 @@ def sign(store: Store, kind: str, say: Callable[[str], None]) -> int:
 
 
 def _unsigned(kind: str, after: int) -> Any:
-    text = TEXTS[kind]
+    text = TEXT_COLUMNS[kind]
     key = text.table.c.id
     signed = (
         select(signatures.c.subject_id)

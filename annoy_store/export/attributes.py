@@ -28,8 +28,8 @@ from sqlalchemy import (
     table,
 )
 
-from annoy_store.db.duckdb_session import ids_of, pages, pour
-from annoy_store.db.sql import among
+from annoy_store.db.duckdb_session import chunks, id_column, load_table
+from annoy_store.db.sql import in_values
 from annoy_store.db.tables import (
     calls,
     clusters,
@@ -58,25 +58,32 @@ class Attribute:
     statement: Statement
     columns: str
     join: str
-    shape: str = ""
+    aggregation: str = ""
 
 
 _current_pairs = table(
-    "v_current_pairs", column("id", BigInteger), column("status", Text),
-    column("sample_id", BigInteger), column("input_digest", Text),
-    column("lines_executed", BigInteger), column("position", BigInteger),
-)  # fmt: skip
+    "v_current_pairs",
+    column("id", BigInteger),
+    column("status", Text),
+    column("sample_id", BigInteger),
+    column("input_digest", Text),
+    column("lines_executed", BigInteger),
+    column("position", BigInteger),
+)
 _pass_rates = table(
-    "v_pass_rate", column("prompt_id", BigInteger), column("io_pair_id", BigInteger),
-    column("answers", BigInteger), column("rate", Double),
-)  # fmt: skip
+    "v_pass_rate",
+    column("prompt_id", BigInteger),
+    column("io_pair_id", BigInteger),
+    column("answers", BigInteger),
+    column("rate", Double),
+)
 
 
 def _by(key: ColumnElement[int], *columns: ColumnElement[Any]) -> Statement:
     """Columns of one table, found by its column `key`."""
 
     def statement(connection: Connection, ids: Sequence[int]) -> Select[Any]:
-        return select(key, *columns).where(among(connection, key, ids))
+        return select(key, *columns).where(in_values(connection, key, ids))
 
     return statement
 
@@ -96,17 +103,23 @@ def _origin(connection: Connection, ids: Sequence[int]) -> Select[Any]:
     joined = sample_origins.outerjoin(sources, sources.c.id == sample_origins.c.source_id)
     return (
         select(
-            sample_origins.c.sample_id, sample_origins.c.source_id, origins.c.id.label("origin_id"),
-            origins.c.digest, sources.c.language, origins.c.repo, origins.c.path,
-            origins.c.licence, func.coalesce(origins.c.origin, sample_origins.c.origin).label("origin"),
+            sample_origins.c.sample_id,
+            sample_origins.c.source_id,
+            origins.c.id.label("origin_id"),
+            origins.c.digest,
+            sources.c.language,
+            origins.c.repo,
+            origins.c.path,
+            origins.c.licence,
+            func.coalesce(origins.c.origin, sample_origins.c.origin).label("origin"),
             sample_origins.c.digest.label("named"),
             case((sample_origins.c.metadata.is_not(None), sample_origins.c.id)).label("tells"),
         )
         .select_from(
             joined.outerjoin(origins, and_(origins.c.source_id == sources.c.id, ~_taken_down()))
         )
-        .where(among(connection, sample_origins.c.sample_id, ids))
-    )  # fmt: skip
+        .where(in_values(connection, sample_origins.c.sample_id, ids))
+    )
 
 
 def _taken_down() -> ColumnElement[bool]:
@@ -124,7 +137,7 @@ def _chars(connection: Connection, ids: Sequence[int]) -> Select[Any]:
     return (
         select(responses.c.id, (responses.c.n_chars + prompts.c.n_chars).label("n_chars"))
         .select_from(joined.join(prompts, prompts.c.id == calls.c.prompt_id))
-        .where(among(connection, responses.c.id, ids))
+        .where(in_values(connection, responses.c.id, ids))
     )
 
 
@@ -146,30 +159,42 @@ def _overlap(connection: Connection, ids: Sequence[int]) -> Select[Any]:
 
 def _cluster(connection: Connection, ids: Sequence[int]) -> Select[Any]:
     chosen = select(clusters.c.subject_id, clusters.c.cluster).where(clusters.c.kind == "sample")
-    return chosen.where(among(connection, clusters.c.subject_id, ids))
+    return chosen.where(in_values(connection, clusters.c.subject_id, ids))
 
 
 def _held(connection: Connection, ids: Sequence[int]) -> Select[Any]:
     chosen = select(_current_pairs.c.sample_id, _current_pairs.c.input_digest)
     stable = _current_pairs.c.status == "stable"
-    return chosen.where(among(connection, _current_pairs.c.sample_id, ids), stable)
+    return chosen.where(in_values(connection, _current_pairs.c.sample_id, ids), stable)
 
 
 ATTRIBUTES = {
     "teacher": Attribute(
-        ("backend", "model"), "teacher_id", _teacher, "teacher.backend, teacher.model",
+        ("backend", "model"),
+        "teacher_id",
+        _teacher,
+        "teacher.backend, teacher.model",
         "LEFT JOIN a_teacher teacher ON teacher.id = s.teacher_id",
     ),
     "pair": Attribute(
-        ("lines_executed",), "io_pair_id", _pair, "pair.lines_executed",
+        ("lines_executed",),
+        "io_pair_id",
+        _pair,
+        "pair.lines_executed",
         "LEFT JOIN a_pair pair ON pair.id = s.io_pair_id",
     ),
     "position": Attribute(
-        ("position",), "io_pair_id", _pair_place, "place_.position",
+        ("position",),
+        "io_pair_id",
+        _pair_place,
+        "place_.position",
         "LEFT JOIN a_position place_ ON place_.id = s.io_pair_id",
     ),
     "held": Attribute(
-        ("held",), "sample_id", _held, "held.held",
+        ("held",),
+        "sample_id",
+        _held,
+        "held.held",
         "LEFT JOIN a_held held ON held.sample_id = s.sample_id",
         # Which pairs held in the snapshot: their texts are read after it.
         """
@@ -178,13 +203,26 @@ ATTRIBUTES = {
         """,
     ),
     "sample": Attribute(
-        ("sample", "funcname"), "sample_id", _sample, "sample.digest AS sample, sample.funcname",
+        ("sample", "funcname"),
+        "sample_id",
+        _sample,
+        "sample.digest AS sample, sample.funcname",
         "LEFT JOIN a_sample sample ON sample.id = s.sample_id",
     ),
     "origin": Attribute(
-        ("source_id", "origin_id", "origin", "repo", "path", "licence", "licences", "language",
-         "sample_origin_id"),
-        "sample_id", _origin,
+        (
+            "source_id",
+            "origin_id",
+            "origin",
+            "repo",
+            "path",
+            "licence",
+            "licences",
+            "language",
+            "sample_origin_id",
+        ),
+        "sample_id",
+        _origin,
         "origin.* EXCLUDE (sample_id)",
         "LEFT JOIN a_origin origin ON origin.sample_id = s.sample_id",
         # The first origin by digest speaks for the others, one without a raw file last of all;
@@ -199,39 +237,58 @@ ATTRIBUTES = {
         """,
     ),
     "finish": Attribute(
-        ("finish_reason",), "last_response_id", _finish, "finish.finish_reason",
+        ("finish_reason",),
+        "last_response_id",
+        _finish,
+        "finish.finish_reason",
         "LEFT JOIN a_finish finish ON finish.id = s.last_response_id",
     ),
     "chars": Attribute(
-        ("n_chars",), "last_response_id", _chars, "chars.n_chars",
+        ("n_chars",),
+        "last_response_id",
+        _chars,
+        "chars.n_chars",
         "LEFT JOIN a_chars chars ON chars.id = s.last_response_id",
     ),
     "pass_rate": Attribute(
-        ("pass_rate", "answers"), "prompt_id", _pass_rate, "rate.rate AS pass_rate, rate.answers",
+        ("pass_rate", "answers"),
+        "prompt_id",
+        _pass_rate,
+        "rate.rate AS pass_rate, rate.answers",
         "LEFT JOIN a_pass_rate rate ON rate.prompt_id = s.prompt_id "
         "AND rate.io_pair_id = s.io_pair_id",
     ),
     "hidden": Attribute(
-        (), "", _hidden, "s.sample_id IN (SELECT subject_id FROM a_hidden) AS hidden", "",
+        (),
+        "",
+        _hidden,
+        "s.sample_id IN (SELECT subject_id FROM a_hidden) AS hidden",
+        "",
     ),
     "overlap": Attribute(
-        ("overlapping",), "", _overlap,
-        "s.sample_id IN (SELECT sample_id FROM a_overlap) AS overlapping", "",
+        ("overlapping",),
+        "",
+        _overlap,
+        "s.sample_id IN (SELECT sample_id FROM a_overlap) AS overlapping",
+        "",
     ),
     "cluster": Attribute(
-        ("cluster",), "sample_id", _cluster, "cluster.cluster",
+        ("cluster",),
+        "sample_id",
+        _cluster,
+        "cluster.cluster",
         "LEFT JOIN a_cluster cluster ON cluster.subject_id = s.sample_id",
     ),
-}  # fmt: skip
+}
 
 
-def mentioned(sql: str) -> tuple[str, ...]:
+def referenced_attributes(sql: str) -> tuple[str, ...]:
     """Return the attributes whose columns `sql` names; one too many does no harm."""
     words = set(re.findall(r"\w+", sql.lower()))
     return tuple(name for name, about in ATTRIBUTES.items() if words & set(about.names))
 
 
-def fetch(
+def fetch_attributes(
     duck: duckdb.DuckDBPyConnection, connection: Connection, names: Iterable[str]
 ) -> set[str]:
     """Fetch attributes of the subjects that are still in; return their names."""
@@ -239,9 +296,11 @@ def fetch(
     for name in names:
         about = ATTRIBUTES[name]
         wanted = f"SELECT DISTINCT {about.key} FROM subjects WHERE removed IS NULL"
-        ids = ids_of(duck, wanted) if about.key else []
-        pour(duck, "fetched", connection, *(about.statement(connection, p) for p in pages(ids)))
-        shape = about.shape or "SELECT DISTINCT * FROM fetched"
+        ids = id_column(duck, wanted) if about.key else []
+        load_table(
+            duck, "fetched", connection, *(about.statement(connection, p) for p in chunks(ids))
+        )
+        shape = about.aggregation or "SELECT DISTINCT * FROM fetched"
         duck.execute(f"CREATE TABLE a_{name} AS {shape}")
         duck.execute("DROP TABLE fetched")
         fetched.add(name)

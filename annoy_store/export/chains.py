@@ -23,7 +23,7 @@ from sqlalchemy import (
     select,
 )
 
-from annoy_store.db.duckdb_session import pour
+from annoy_store.db.duckdb_session import load_table
 from annoy_store.db.tables import (
     calls,
     io_pairs,
@@ -36,11 +36,11 @@ from annoy_store.db.tables import (
 )
 from annoy_store.errors import UsageError
 
-Within = Callable[[ColumnElement[int]], ColumnElement[bool]]
+ChainCondition = Callable[[ColumnElement[int]], ColumnElement[bool]]
 _ENDED_BADLY = jobs.c.state.in_(["rejected", "failed"])
 
 
-def first_answers(within: Within | None = None) -> Select[Any]:
+def first_answers(within: ChainCondition | None = None) -> Select[Any]:
     """Every answer to a first prediction turn with its verdicts; `within` narrows its id."""
     chosen = (
         select(
@@ -67,7 +67,7 @@ def first_answers(within: Within | None = None) -> Select[Any]:
     return chosen if within is None else chosen.where(within(responses.c.id))
 
 
-def later_answers(within: Within | None = None) -> Select[Any]:
+def later_answers(within: ChainCondition | None = None) -> Select[Any]:
     """Every revision that was asked for, with its answers and verdicts where there are any."""
     chosen = (
         select(
@@ -94,19 +94,23 @@ def _verdict() -> list[ColumnElement[Any]]:
     return [verdicts.c.id.label("verdict_id"), verdicts.c.status, verdicts.c.variant_id]
 
 
-def ended() -> Select[Any]:
+def ended_jobs() -> Select[Any]:
     """What gave up or was refused, so that a chain goes no further: revisions, verdicts, turns."""
     stuck = jobs.c.stage.in_(["revise", "verify", "complete"])
-    return select(jobs.c.stage, jobs.c.subject_id, calls.c.prompt_id).select_from(
-        jobs.outerjoin(calls, (jobs.c.stage == "complete") & (calls.c.id == jobs.c.subject_id))
-    ).where(stuck, _ENDED_BADLY)  # fmt: skip
+    return (
+        select(jobs.c.stage, jobs.c.subject_id, calls.c.prompt_id)
+        .select_from(
+            jobs.outerjoin(calls, (jobs.c.stage == "complete") & (calls.c.id == jobs.c.subject_id))
+        )
+        .where(stuck, _ENDED_BADLY)
+    )
 
 
-def gather(
+def load_chains(
     duck: duckdb.DuckDBPyConnection,
     connection: Connection,
     max_turns: int,
-    within: Within | None = None,
+    within: ChainCondition | None = None,
     judged_by: int | None = None,
 ) -> int:
     """Make the table `subjects` in DuckDB, a row per first answer; return the most turns of one.
@@ -115,13 +119,15 @@ def gather(
     prompt_id (first), last_prompt_id, last_response_id, turns, last_status, closed,
     response_N_id, verdict_N_id, status_N, removed (null as yet), place (its order), state.
     """
-    pour(duck, "variants", connection, select(variants.c.id, variants.c.stage, variants.c.active))
+    load_table(
+        duck, "variants", connection, select(variants.c.id, variants.c.stage, variants.c.active)
+    )
     if judged_by is not None:
         _put_first(duck, judged_by)
-    pour(duck, "teachers", connection, select(teachers.c.id, teachers.c.digest))
-    pour(duck, "ended", connection, ended())
-    pour(duck, "firsts", connection, first_answers(within))
-    pour(duck, "laters", connection, later_answers(within))
+    load_table(duck, "teachers", connection, select(teachers.c.id, teachers.c.digest))
+    load_table(duck, "ended", connection, ended_jobs())
+    load_table(duck, "firsts", connection, first_answers(within))
+    load_table(duck, "laters", connection, later_answers(within))
     _judged(duck, "firsts", "chain_id", "digest, ")
     most = _later_turns(duck)
     duck.execute(_chains(most, max_turns))

@@ -18,10 +18,16 @@ from typing import Any
 import pyarrow as pa
 
 from annoy_store.export.format_file import Format
-from annoy_store.export.writer import Packing, Written
+from annoy_store.export.writer import FileOptions, WrittenFile
 
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
-          (10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"))  # fmt: skip
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+    (100_000_000, "10M<n<100M"),
+)
 
 
 _ABOUT = """\
@@ -39,24 +45,24 @@ _LOADING = """\
 
 
 @dataclass(frozen=True)
-class Told:
+class CardData:
     """All that the files beside the data tell of an export."""
 
     form: Format
-    packing: Packing
-    makes: pa.Schema
-    files: Sequence[Written]
-    export: Mapping[str, Any]
-    facts: Mapping[str, Any]
+    file_options: FileOptions
+    schema: pa.Schema
+    files: Sequence[WrittenFile]
+    manifest: Mapping[str, Any]
+    statistics: Mapping[str, Any]
 
 
-def write_cards(making: Path, told: Told) -> None:
+def write_metadata_files(making: Path, told: CardData) -> None:
     """Write the card and the two descriptions into the folder."""
-    _write(making / "export.json", json.dumps(told.export, indent=2, ensure_ascii=False) + "\n")
-    entries = dataset_info(told.form, told.packing, told.files)
+    _write(making / "export.json", json.dumps(told.manifest, indent=2, ensure_ascii=False) + "\n")
+    entries = dataset_info(told.form, told.file_options, told.files)
     if entries:
         _write(making / "dataset_info.json", json.dumps(entries, indent=2) + "\n")
-    _write(making / "README.md", card(told))
+    _write(making / "README.md", render_card(told))
 
 
 def _write(path: Path, text: str) -> None:
@@ -64,7 +70,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def dataset_info(
-    form: Format, packing: Packing, files: Sequence[Written]
+    form: Format, packing: FileOptions, files: Sequence[WrittenFile]
 ) -> dict[str, dict[str, Any]]:
     """One LLaMA-Factory data set per split; none where its loader has no words for the format.
 
@@ -91,18 +97,18 @@ def write_retractions(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 # README.md -----------------------------------------------------------------------------------
 
 
-def card(told: Told) -> str:
+def render_card(told: CardData) -> str:
     """The dataset card: YAML front matter for loaders, then what people want to know."""
     return f"---\n{_front_matter(told)}---\n\n{_body(told)}"
 
 
-def _front_matter(told: Told) -> str:
+def _front_matter(told: CardData) -> str:
     splits: dict[str, list[str]] = {}
     for file in told.files:
         splits.setdefault(file.split, []).append(file.name)
     rows = sum(file.rows for file in told.files)
     size = next((word for limit, word in _SIZES if rows < limit), "n>100M")
-    licences = [name for name in told.facts["licences"] if name != "unknown"]
+    licences = [name for name in told.statistics["licences"] if name != "unknown"]
     values: dict[str, Any] = {
         "pretty_name": f"annoy {told.form.name}",
         "license": licences[0] if len(licences) == 1 else "other",
@@ -116,14 +122,14 @@ def _front_matter(told: Told) -> str:
             }
         ],
         "dataset_info": {
-            "features": features(told.makes),
+            "features": features(told.schema),
             "splits": [_split_info(split, told.files) for split in splits],
         },
     }
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items())
 
 
-def _split_info(split: str, files: Sequence[Written]) -> dict[str, Any]:
+def _split_info(split: str, files: Sequence[WrittenFile]) -> dict[str, Any]:
     own = [file for file in files if file.split == split]
     size = sum(file.bytes for file in own)
     return {"name": split, "num_bytes": size, "num_examples": sum(file.rows for file in own)}
@@ -151,18 +157,21 @@ def _scalar(kind: pa.DataType) -> str:
     return {"double": "float64", "float": "float32"}.get(str(kind), str(kind))
 
 
-def _body(told: Told) -> str:
-    facts = told.facts
+def _body(told: CardData) -> str:
+    facts = told.statistics
     parts = [
         f"# {told.form.name}\n\n{told.form.help}\n",
         _ABOUT,
         _rows(facts),
-        _taken_back(told.export),
+        _taken_back(told.manifest),
         *(
             _table(title, (key, "rows"), list(facts[key].items()))
             for title, key in (
-                ("Licences", "licences"), ("Questions", "kinds"), ("Turns", "turns"),
-                ("Last verdicts", "statuses"), ("Teachers", "teachers"),
+                ("Licences", "licences"),
+                ("Questions", "kinds"),
+                ("Turns", "turns"),
+                ("Last verdicts", "statuses"),
+                ("Teachers", "teachers"),
             )
             if key in facts
         ),
@@ -170,12 +179,17 @@ def _body(told: Told) -> str:
         _LOADING,
         _table("Checkers", ("version",), [(word,) for word in facts.get("checkers", [])]),
         _table("Funnel of the store", ("stage", "state", "jobs"), _funnel(facts["funnel"])),
-        _table("What was left out", ("reason", "subjects"), list(told.export["left_out"].items())),
-        _table("Files", ("file", "rows", "bytes", "sha256"),
-               [(f.name, f.rows, f.bytes, f.sha256) for f in told.files]),
-        f"Asked for: `{json.dumps(told.export['asked'], ensure_ascii=False)}`\n",
-        f"annoy-store {told.export['annoy_store']}, schema {told.export['schema']}\n",
-    ]  # fmt: skip
+        _table(
+            "What was left out", ("reason", "subjects"), list(told.manifest["left_out"].items())
+        ),
+        _table(
+            "Files",
+            ("file", "rows", "bytes", "sha256"),
+            [(f.name, f.rows, f.bytes, f.sha256) for f in told.files],
+        ),
+        f"Asked for: `{json.dumps(told.manifest['asked'], ensure_ascii=False)}`\n",
+        f"annoy-store {told.manifest['annoy_store']}, schema {told.manifest['schema']}\n",
+    ]
     return "\n".join(part for part in parts if part)
 
 

@@ -20,18 +20,18 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Select, delete, func, insert, not_, select, update
 
-from annoy_store.db.engine import Store
-from annoy_store.db.sql import among, insert_new
+from annoy_store.db.engine import Database
+from annoy_store.db.sql import in_values, insert_new
 from annoy_store.db.tables import export_rows, exports, retractions
 from annoy_store.db.timestamps import utc_now
 from annoy_store.errors import UsageError
 
 ROWS_AT_ONCE = 50_000
-LedgerRow = tuple[int | None, int | None, str | None, str]  # chain, sample, split, state
+LoggedRow = tuple[int | None, int | None, str | None, str]  # chain, sample, split, state
 
 
 @dataclass(frozen=True)
-class Edition:
+class ExportRow:
     """An export as it goes into the ledger, its rows apart."""
 
     digest: str
@@ -50,7 +50,7 @@ class Edition:
         return {n: getattr(self, n) for n in names} | {"created_at": utc_now()}
 
 
-def find(connection: Connection, word: str, form: str) -> int:
+def find_export(connection: Connection, word: str, form: str) -> int:
     """Return the id of the export that `word` means: `last` (of the format), an id or a digest.
 
     Raises UsageError when there is none.
@@ -70,14 +70,14 @@ def find(connection: Connection, word: str, form: str) -> int:
     return int(found.id)
 
 
-def splitting_of(connection: Connection, export_id: int) -> tuple[str, str] | None:
+def split_of_export(connection: Connection, export_id: int) -> tuple[str, str] | None:
     """Return the shares and the salt by which an export was split, if it was."""
     told = select(exports.c.split, exports.c.filter).where(exports.c.id == export_id)
     row = connection.execute(told).one()
     return None if row.split is None else (row.split, orjson.loads(row.filter)["salt"])
 
 
-def line_of(connection: Connection, export_id: int) -> list[int]:
+def export_and_ancestors(connection: Connection, export_id: int) -> list[int]:
     """Return an export and all that it adds to, newest first."""
     line: list[int] = []
     current: int | None = export_id
@@ -96,41 +96,57 @@ def published_rows(connection: Connection, line: Sequence[int]) -> Select[Any]:
         .exists()
     )
     return select(
-        export_rows.c.id.label("row_id"), export_rows.c.chain_id, export_rows.c.sample_id,
-        export_rows.c.split, export_rows.c.digest,
-    ).where(export_rows.c.export_id.in_(line), not_(taken))  # fmt: skip
+        export_rows.c.id.label("row_id"),
+        export_rows.c.chain_id,
+        export_rows.c.sample_id,
+        export_rows.c.split,
+        export_rows.c.digest,
+    ).where(export_rows.c.export_id.in_(line), not_(taken))
 
 
-def digest_of(connection: Connection, export_id: int) -> str:
+def export_digest(connection: Connection, export_id: int) -> str:
     """Return the digest of an export that is there."""
     return str(
         connection.execute(select(exports.c.digest).where(exports.c.id == export_id)).scalar_one()
     )
 
 
-def describe(connection: Connection, taken_back: Sequence[tuple[int, str]]) -> list[dict[str, Any]]:
+def locate_rows(
+    connection: Connection, taken_back: Sequence[tuple[int, str]]
+) -> list[dict[str, Any]]:
     """Say of export rows where they stand: export, split, file, line (from 1), and why they go."""
     reasons = dict(taken_back)
     chosen = (
-        select(export_rows.c.id, export_rows.c.position, export_rows.c.split, export_rows.c.digest,
-               exports.c.digest.label("export"), exports.c.files)
+        select(
+            export_rows.c.id,
+            export_rows.c.position,
+            export_rows.c.split,
+            export_rows.c.digest,
+            exports.c.digest.label("export"),
+            exports.c.files,
+        )
         .join(exports, exports.c.id == export_rows.c.export_id)
-        .where(among(connection, export_rows.c.id, reasons))
-    )  # fmt: skip
+        .where(in_values(connection, export_rows.c.id, reasons))
+    )
     said = []
     files: dict[str, list[dict[str, Any]]] = {}
     for row in connection.execute(chosen):
         listed = files.setdefault(row.export, orjson.loads(row.files))
         at = next(f for f in listed if f["first"] <= row.position < f["first"] + f["rows"])
         said.append(
-            {"export": row.export, "split": row.split, "file": at["name"],
-             "line": row.position - at["first"] + 1, "digest": row.digest,
-             "reason": reasons[row.id]}
-        )  # fmt: skip
+            {
+                "export": row.export,
+                "split": row.split,
+                "file": at["name"],
+                "line": row.position - at["first"] + 1,
+                "digest": row.digest,
+                "reason": reasons[row.id],
+            }
+        )
     return sorted(said, key=lambda one: (one["export"], one["file"], one["line"]))
 
 
-def line_of_file(connection: Connection, file: Path, line: str) -> int:
+def row_of_file_line(connection: Connection, file: Path, line: str) -> int:
     """Return the export row that a line (from 1) of an exported file holds.
 
     Raises UsageError when the file is not of an export of this store, or has no such line.
@@ -153,13 +169,13 @@ def line_of_file(connection: Connection, file: Path, line: str) -> int:
     return int(found)
 
 
-def held(connection: Connection, line: Sequence[int]) -> int:
+def count_published_rows(connection: Connection, line: Sequence[int]) -> int:
     """Return how many rows a line of exports holds that it did not take back."""
     total = func.coalesce(func.sum(exports.c.n_rows - exports.c.n_retractions), 0)
     return int(connection.scalar(select(total).where(exports.c.id.in_(line))) or 0)
 
 
-def known(store: Store, digest: str) -> int | None:
+def find_published(store: Database, digest: str) -> int | None:
     """Return the id of the published export with this digest, if there is one."""
     with store.read() as connection:
         found = connection.scalar(
@@ -170,10 +186,10 @@ def known(store: Store, digest: str) -> int | None:
         return None if found is None else int(found)
 
 
-def enter(
-    store: Store,
-    edition: Edition,
-    rows: Iterable[LedgerRow],
+def record_export(
+    store: Database,
+    edition: ExportRow,
+    rows: Iterable[LoggedRow],
     taken_back: Sequence[tuple[int, str]],
     publish: Callable[[], None],
 ) -> int:
@@ -193,7 +209,7 @@ def enter(
     return export_id
 
 
-def _begin(store: Store, edition: Edition) -> int:
+def _begin(store: Database, edition: ExportRow) -> int:
     """Enter the export itself; one of the same digest that was never published begins anew."""
     with store.write() as connection:
         same = select(exports.c.id).where(exports.c.digest == edition.digest)
@@ -210,7 +226,7 @@ def _begin(store: Store, edition: Edition) -> int:
 _COLUMNS = ("export_id", "position", "chain_id", "sample_id", "split", "digest")
 
 
-def _insert(connection: Connection, export_id: int, first: int, piece: Sequence[LedgerRow]) -> None:
+def _insert(connection: Connection, export_id: int, first: int, piece: Sequence[LoggedRow]) -> None:
     """Insert rows; as plain tuples where the driver takes them, which is twice as fast."""
     rows = [(export_id, first + i, *row) for i, row in enumerate(piece)]
     statement = insert(export_rows).compile(dialect=connection.dialect, column_keys=_COLUMNS)
@@ -231,7 +247,7 @@ def _pieces(rows: Iterable[Any]) -> Iterator[list[Any]]:
         yield piece
 
 
-def published(connection: Connection) -> list[dict[str, Any]]:
+def published_exports(connection: Connection) -> list[dict[str, Any]]:
     """Return every published export, newest first, its JSON read."""
     chosen = select(exports).where(exports.c.published_at.is_not(None))
     rows = connection.execute(chosen.order_by(exports.c.id.desc())).mappings()

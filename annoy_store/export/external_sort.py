@@ -19,7 +19,7 @@ _AT_ONCE = 512
 _PLACE = "place"
 
 
-class Ordering:
+class ExternalSort:
     """The records of a stream with columns `schema`, in the file `stream`, which is theirs alone.
 
     `held` is how many there are by now.
@@ -29,11 +29,11 @@ class Ordering:
         self._stream = stream
         self._schema = schema.append(pa.field(_PLACE, pa.int64()))
         self._end = 0
-        self.held = 0
+        self.n_records = 0
         self._pieces: dict[int, list[tuple[int, int]]] = {}
         self._last: tuple[int, Any] = (-1, None)
 
-    def put(self, places: Sequence[int], page: pa.RecordBatch) -> None:
+    def add(self, places: Sequence[int], page: pa.RecordBatch) -> None:
         """Keep a page of records, given with their places in ascending order."""
         columns = [*page.columns, pa.array(places, pa.int64())]
         page = pa.RecordBatch.from_arrays(columns, schema=self._schema)
@@ -43,14 +43,14 @@ class Ordering:
             end = bisect_left(places, (number + 1) * BUNDLE, first)
             self._write(number, page.slice(first, end - first))
             first = end
-        self.held += len(places)
+        self.n_records += len(places)
 
     def _write(self, number: int, piece: pa.RecordBatch) -> None:
         size = self._stream.write(piece.serialize())
         self._pieces.setdefault(number, []).append((self._end, size))
         self._end += size
 
-    def take(self, first: int, rows: int) -> Iterator[pa.RecordBatch]:
+    def read(self, first: int, rows: int) -> Iterator[pa.RecordBatch]:
         """Yield the records of the places from `first` on, `rows` of them, in order."""
         last = first + rows
         for number in range(first // BUNDLE, -(-last // BUNDLE)):

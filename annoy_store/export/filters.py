@@ -20,11 +20,11 @@ import duckdb
 from sqlalchemy import Connection
 
 from annoy_store.errors import UsageError
-from annoy_store.export.attributes import ATTRIBUTES, fetch, mentioned
-from annoy_store.export.format_file import ONLY, Format
+from annoy_store.export.attributes import ATTRIBUTES, fetch_attributes, referenced_attributes
+from annoy_store.export.format_file import ANSWER_FILTERS, Format
 
-Range = tuple[float | None, float | None]
-ANY: Range = (None, None)
+Bounds = tuple[float | None, float | None]
+UNBOUNDED: Bounds = (None, None)
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Selection:
     licences: tuple[str, ...] = ()
     where: str | None = None
     exclude_overlaps: bool = False
-    chars: Range = ANY
-    lines: Range = ANY
-    pass_rate: Range = ANY
-    tokens: Range = ANY
+    chars: Bounds = UNBOUNDED
+    lines: Bounds = UNBOUNDED
+    pass_rate: Bounds = UNBOUNDED
+    tokens: Bounds = UNBOUNDED
     tokenizer: Path | None = None
     one_per_prompt: bool = False
     max_per_source: int | None = None
@@ -55,57 +55,59 @@ class Selection:
     seed: int = 0
 
     @property
-    def compares(self) -> bool:
+    def has_group_filters(self) -> bool:
         """True when a subject's fate depends on others."""
         return bool(self.one_per_prompt or self.max_per_source or self.balance or self.sample)
 
 
 @dataclass(frozen=True)
-class Rule:
+class RowFilter:
     """Keeps the subjects for which `keeps` (SQL over `candidates`) is true."""
 
     reason: str
-    keeps: str
-    needs: tuple[str, ...] = ()
+    condition: str
+    attributes: tuple[str, ...] = ()
 
 
-def rules(form: Format, selection: Selection, *, split: bool) -> list[Rule]:
+def build_filters(form: Format, selection: Selection, *, split: bool) -> list[RowFilter]:
     """Return the rules that look at one subject at a time. Raises UsageError."""
     unripe = "no_pair" if form.record == "sample" else "open"
-    chosen = [Rule(unripe, "closed"), Rule("taken_down", "NOT hidden", ("hidden",))]
+    chosen = [RowFilter(unripe, "closed"), RowFilter("taken_down", "NOT hidden", ("hidden",))]
     if form.record == "sample":
         _refuse_answers(form, selection)
     else:
         chosen += _about_answers(form, selection)
     if selection.licences:
         words = _words(licence.lower() for licence in selection.licences)
-        chosen.append(Rule("licence", f"list_has_any(licences, [{words}])", ("origin",)))
+        chosen.append(RowFilter("licence", f"list_has_any(licences, [{words}])", ("origin",)))
     if selection.exclude_overlaps:
-        chosen.append(Rule("overlap", "NOT overlapping", ("overlap",)))
+        chosen.append(RowFilter("overlap", "NOT overlapping", ("overlap",)))
     chosen += _within("lines_executed", "lines", selection.lines, "pair")
     if selection.where:
-        chosen.append(Rule("where", f"({selection.where}\n)", mentioned(selection.where)))
+        chosen.append(
+            RowFilter("where", f"({selection.where}\n)", referenced_attributes(selection.where))
+        )
     if split:
-        chosen.append(Rule("not_clustered", "split IS NOT NULL"))
-        chosen.append(Rule("set_aside", "split <> 'aside'"))
+        chosen.append(RowFilter("not_clustered", "split IS NOT NULL"))
+        chosen.append(RowFilter("set_aside", "split <> 'aside'"))
     return chosen
 
 
-def _about_answers(form: Format, selection: Selection) -> list[Rule]:
+def _about_answers(form: Format, selection: Selection) -> list[RowFilter]:
     only = selection.only or form.only
-    if only not in ONLY:
-        raise UsageError(f"--only is {only!r}, but must be one of {', '.join(ONLY)}")
+    if only not in ANSWER_FILTERS:
+        raise UsageError(f"--only is {only!r}, but must be one of {', '.join(ANSWER_FILTERS)}")
     chosen = []
     if only == "correct":
-        chosen.append(Rule("not_correct", "last_status = 'correct'"))
+        chosen.append(RowFilter("not_correct", "last_status = 'correct'"))
     if only == "revised":
-        chosen.append(Rule("not_revised", "last_status = 'correct' AND turns > 1"))
+        chosen.append(RowFilter("not_revised", "last_status = 'correct' AND turns > 1"))
     if selection.turns:
-        chosen.append(Rule("turns", f"turns IN ({', '.join(map(str, selection.turns))})"))
+        chosen.append(RowFilter("turns", f"turns IN ({', '.join(map(str, selection.turns))})"))
     if selection.teachers:
         models = _words(selection.teachers)
         chosen.append(
-            Rule("teacher", f"model IN ({models}) OR backend IN ({models})", ("teacher",))
+            RowFilter("teacher", f"model IN ({models}) OR backend IN ({models})", ("teacher",))
         )
     chosen += _within("n_chars", "chars", selection.chars, "chars")
     return chosen + _within("pass_rate", "pass_rate", selection.pass_rate, "pass_rate")
@@ -113,11 +115,16 @@ def _about_answers(form: Format, selection: Selection) -> list[Rule]:
 
 def _refuse_answers(form: Format, selection: Selection) -> None:
     given = {
-        "--only": selection.only, "--turns": selection.turns, "--teacher": selection.teachers,
-        "--pass-rate": selection.pass_rate != ANY, "--chars": selection.chars != ANY,
-        "--tokens": selection.tokens != ANY, "--balance": selection.balance,
-        "--one-per-prompt": selection.one_per_prompt, "--judged-by": selection.judged_by,
-    }  # fmt: skip
+        "--only": selection.only,
+        "--turns": selection.turns,
+        "--teacher": selection.teachers,
+        "--pass-rate": selection.pass_rate != UNBOUNDED,
+        "--chars": selection.chars != UNBOUNDED,
+        "--tokens": selection.tokens != UNBOUNDED,
+        "--balance": selection.balance,
+        "--one-per-prompt": selection.one_per_prompt,
+        "--judged-by": selection.judged_by,
+    }
     for flag, value in given.items():
         if value:
             raise UsageError(
@@ -125,11 +132,13 @@ def _refuse_answers(form: Format, selection: Selection) -> None:
             )
 
 
-def _within(column: str, reason: str, bounds: Range, *needs: str) -> list[Rule]:
-    return [] if bounds == ANY else [Rule(reason, between(column, bounds), needs)]
+def _within(column: str, reason: str, bounds: Bounds, *needs: str) -> list[RowFilter]:
+    return (
+        [] if bounds == UNBOUNDED else [RowFilter(reason, bounds_condition(column, bounds), needs)]
+    )
 
 
-def between(column: str, bounds: Range) -> str:
+def bounds_condition(column: str, bounds: Bounds) -> str:
     """SQL that is true for a value within `bounds`, ends included."""
     low, high = bounds
     tests = [f"{column} >= {low}"] if low is not None else []
@@ -144,10 +153,10 @@ def _words(words: Iterable[str]) -> str:
 # Applying them -------------------------------------------------------------------------------
 
 
-def apply(
+def apply_filters(
     duck: duckdb.DuckDBPyConnection,
     connection: Connection,
-    chosen: Sequence[Rule],
+    chosen: Sequence[RowFilter],
     have: set[str],
 ) -> set[str]:
     """Mark in `subjects.removed` what each rule turns down; return the attributes at hand then.
@@ -155,10 +164,12 @@ def apply(
     Raises UsageError for wrong SQL of the user's.
     """
     for rule in chosen:
-        have = have | fetch(duck, connection, [n for n in rule.needs if n not in have])
-        view(duck, have)
+        have = have | fetch_attributes(
+            duck, connection, [n for n in rule.attributes if n not in have]
+        )
+        create_candidates_view(duck, have)
         try:
-            keep(duck, rule.reason, rule.keeps)
+            remove_unless(duck, rule.reason, rule.condition)
         except duckdb.Error as error:
             if rule.reason != "where":
                 raise
@@ -166,7 +177,7 @@ def apply(
     return have
 
 
-def view(duck: duckdb.DuckDBPyConnection, have: set[str]) -> None:
+def create_candidates_view(duck: duckdb.DuckDBPyConnection, have: set[str]) -> None:
     """Make `candidates`: the subjects still in, with the attributes at hand."""
     joins = " ".join(ATTRIBUTES[name].join for name in sorted(have))
     columns = ", ".join(["s.*", *(ATTRIBUTES[name].columns for name in sorted(have))])
@@ -176,7 +187,7 @@ def view(duck: duckdb.DuckDBPyConnection, have: set[str]) -> None:
     )
 
 
-def keep(duck: duckdb.DuckDBPyConnection, reason: str, condition: str) -> None:
+def remove_unless(duck: duckdb.DuckDBPyConnection, reason: str, condition: str) -> None:
     """Turn down what is still in and does not meet `condition`."""
     duck.execute(
         f"UPDATE subjects SET removed = ? WHERE removed IS NULL AND subject_id NOT IN "
@@ -186,7 +197,7 @@ def keep(duck: duckdb.DuckDBPyConnection, reason: str, condition: str) -> None:
 
 
 def _explain(duck: duckdb.DuckDBPyConnection, error: duckdb.Error) -> str:
-    view(duck, set())
+    create_candidates_view(duck, set())
     own = [row[0] for row in duck.execute("DESCRIBE candidates").fetchall()]
     named = [name for attribute in ATTRIBUTES.values() for name in attribute.names]
     words = str(error).splitlines()[0]

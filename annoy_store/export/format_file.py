@@ -25,8 +25,8 @@ from typing import Any
 from annoy_store.errors import UsageError
 
 FOLDER = Path(__file__).with_name("formats")
-RECORDS = ("chain", "prompt", "preference", "sample")
-ONLY = ("correct", "revised", "all")
+RECORD_KINDS = ("chain", "prompt", "preference", "sample")
+ANSWER_FILTERS = ("correct", "revised", "all")
 _DIRECTIVE = re.compile(r"(record|only|trainer): *(.+)")
 
 
@@ -42,7 +42,7 @@ class Format:
     trainer: Mapping[str, Any] = field(default_factory=dict)
 
 
-def bundled() -> list[str]:
+def bundled_formats() -> list[str]:
     """Return the names of the formats that come with the package."""
     return sorted(path.stem for path in FOLDER.glob("*.sql"))
 
@@ -54,9 +54,9 @@ def load_format(name: str) -> Format:
     """
     own = Path(name)
     path = own if own.suffix == ".sql" else FOLDER / f"{name}.sql"
-    if own.suffix != ".sql" and name not in bundled():
+    if own.suffix != ".sql" and name not in bundled_formats():
         raise UsageError(
-            f"unknown format {name!r}; known are: {', '.join(bundled())}, or the path of a .sql file"
+            f"unknown format {name!r}; known are: {', '.join(bundled_formats())}, or the path of a .sql file"
         )
     try:
         return parse_format(path.stem, path.read_text(encoding="utf-8"))
@@ -73,8 +73,8 @@ def parse_format(name: str, sql: str) -> Format:
     found = [match for line in lines if (match := _DIRECTIVE.fullmatch(line))]
     words = " ".join(line for line in lines if line and not _DIRECTIVE.fullmatch(line))
     given = {match[1]: match[2] for match in found}
-    record = _one_of(name, "record", given.get("record", "chain"), RECORDS)
-    only = _one_of(name, "only", given.get("only", "correct"), ONLY)
+    record = _one_of(name, "record", given.get("record", "chain"), RECORD_KINDS)
+    only = _one_of(name, "only", given.get("only", "correct"), ANSWER_FILTERS)
     if len(comments) == len(told):
         raise UsageError(f"format {name} is empty; it must be one SELECT over `records`")
     return Format(name, words, body, record, only, _trainer(name, given.get("trainer", "{}")))

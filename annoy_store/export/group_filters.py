@@ -12,12 +12,14 @@ from annoy_store.export.filters import Selection
 from annoy_store.export.format_file import Format
 
 
-def needs(selection: Selection) -> list[str]:
+def required_attributes(selection: Selection) -> list[str]:
     """The attributes that these rules look at."""
     return ["origin"] if selection.max_per_source else []
 
 
-def apply(duck: duckdb.DuckDBPyConnection, form: Format, selection: Selection) -> None:
+def apply_group_filters(
+    duck: duckdb.DuckDBPyConnection, form: Format, selection: Selection
+) -> None:
     """Turn down, in `subjects`, what has no place beside the others; reads `candidates`."""
     order = f"published DESC, md5_number('{int(selection.seed)}/' || place)"
     if form.record == "preference":

@@ -20,8 +20,8 @@ import duckdb
 import orjson
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, or_, select
 
-from annoy_store.db.duckdb_session import pages, pour
-from annoy_store.db.sql import among, settled_upto
+from annoy_store.db.duckdb_session import chunks, load_table
+from annoy_store.db.sql import committed_upto, in_values
 from annoy_store.db.tables import (
     calls,
     export_rows,
@@ -37,28 +37,28 @@ from annoy_store.db.tables import (
     variants,
     verdicts,
 )
-from annoy_store.export.chains import Within
+from annoy_store.export.chains import ChainCondition
 from annoy_store.export.export_log import published_rows
 from annoy_store.export.format_file import Format
 
 
 @dataclass(frozen=True)
-class Line:
+class ParentExports:
     """The exports that a new one adds to (newest first; none: a first one).
 
     `doubtful` are the chains to look at again; None means all of them.
     """
 
     ids: Sequence[int] = ()
-    doubtful: Sequence[int] | None = None
+    changed_chains: Sequence[int] | None = None
 
     @property
-    def lean(self) -> bool:
-        return bool(self.ids) and self.doubtful is not None
+    def is_partial(self) -> bool:
+        return bool(self.ids) and self.changed_chains is not None
 
-    def within(self, connection: Connection) -> Within | None:
+    def chain_condition(self, connection: Connection) -> ChainCondition | None:
         """What to gather: everything, or what is absent or in doubt."""
-        if not self.lean:
+        if not self.is_partial:
             return None
 
         def narrow(chain_id: ColumnElement[int]) -> ColumnElement[bool]:
@@ -66,33 +66,33 @@ class Line:
                 export_rows.c.chain_id == chain_id, export_rows.c.export_id.in_(self.ids)
             )
             absent = not_(held.correlate_except(export_rows).exists())
-            if not self.doubtful:
+            if not self.changed_chains:
                 return absent
-            return or_(absent, among(connection, chain_id, self.doubtful))
+            return or_(absent, in_values(connection, chain_id, self.changed_chains))
 
         return narrow
 
 
-def seen(connection: Connection) -> str:
+def verdict_watermark(connection: Connection) -> str:
     """How far verdicts are known now, and which checkers are active, as JSON."""
     active = select(variants.c.digest).where(variants.c.stage == "verify", variants.c.active == 1)
     checkers = sorted(connection.scalars(active))
-    upto = settled_upto(connection, verdicts.c.id)
+    upto = committed_upto(connection, verdicts.c.id)
     return orjson.dumps({"verdict": upto, "checkers": checkers}).decode()
 
 
-def line_to_add_to(
+def load_parents(
     connection: Connection, form: Format, ids: Sequence[int], *, compares: bool, overlap: bool
-) -> Line:
+) -> ParentExports:
     """Return the line of exports `ids`, with what must be looked at again."""
     if not ids or compares or form.record != "chain":
-        return Line(ids)
+        return ParentExports(ids)
     parent = connection.execute(
         select(exports.c.seen, exports.c.created_at).where(exports.c.id == ids[0])
     ).one()
-    then, now = orjson.loads(parent.seen), orjson.loads(seen(connection))
+    then, now = orjson.loads(parent.seen), orjson.loads(verdict_watermark(connection))
     if then["checkers"] != now["checkers"]:
-        return Line(ids)
+        return ParentExports(ids)
     causes = [
         _judged_since(then["verdict"]),
         _taken_back(ids),
@@ -102,7 +102,7 @@ def line_to_add_to(
     if overlap:
         causes += [_of_samples(s) for s in _overlapping()]
     found = {i for cause in causes for i in connection.scalars(cause) if i is not None}
-    return Line(ids, sorted(found))
+    return ParentExports(ids, sorted(found))
 
 
 def _judged_since(verdict_id: int) -> Select[Any]:
@@ -153,7 +153,7 @@ def mark_published(
     duck: duckdb.DuckDBPyConnection,
     connection: Connection,
     form: Format,
-    line: Line,
+    line: ParentExports,
     *,
     overlap: bool,
 ) -> list[tuple[int, str]]:
@@ -166,11 +166,12 @@ def mark_published(
     rows = published_rows(connection, line.ids)
     key = "sample_id" if form.record == "sample" else "chain_id"
     some = [rows]
-    if line.doubtful is not None:
+    if line.changed_chains is not None:
         some = [
-            rows.where(among(connection, export_rows.c.chain_id, p)) for p in pages(line.doubtful)
+            rows.where(in_values(connection, export_rows.c.chain_id, p))
+            for p in chunks(line.changed_chains)
         ]
-    pour(duck, "held", connection, *some)
+    load_table(duck, "held", connection, *some)
     overlaps_now = "c.overlapping" if overlap else "false"
     duck.execute(f"""
     CREATE TABLE judged AS

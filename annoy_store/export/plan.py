@@ -15,17 +15,22 @@ import duckdb
 import pyarrow as pa
 from sqlalchemy import Connection, select
 
-from annoy_store.db.duckdb_session import arrow_table, open_duck
-from annoy_store.db.engine import Store
+from annoy_store.db.duckdb_session import arrow_table, open_duckdb
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import hidden
 from annoy_store.export import export_log, filters, group_filters, splits, token_counts
-from annoy_store.export.attributes import fetch, mentioned
-from annoy_store.export.chains import gather
+from annoy_store.export.attributes import fetch_attributes, referenced_attributes
+from annoy_store.export.chains import load_chains
 from annoy_store.export.format_file import Format
-from annoy_store.export.increments import Line, line_to_add_to, mark_published, seen
-from annoy_store.export.record_schema import Shape, plan_columns, shape_of
-from annoy_store.export.samples import gather_samples
-from annoy_store.export.statistics import facts
+from annoy_store.export.increments import (
+    ParentExports,
+    load_parents,
+    mark_published,
+    verdict_watermark,
+)
+from annoy_store.export.record_schema import FormatBinding, bind_format, plan_columns
+from annoy_store.export.samples import load_samples
+from annoy_store.export.statistics import compute_statistics
 from annoy_store.records.policy import load_policy
 
 if TYPE_CHECKING:
@@ -35,31 +40,33 @@ _SPLIT_ORDER = "CASE split WHEN 'train' THEN 0 WHEN 'validation' THEN 1 ELSE 2 E
 
 
 @dataclass(frozen=True)
-class Choice:
+class ExportPlan:
     """What goes into an export: the ordered plan, how it came about, and what is taken back.
 
     `removed` counts the subjects that each rule turned down; `retractions` are (export row,
     reason); `facts` are what the card tells; `hidden` the samples that were taken down then.
     """
 
-    plan: pa.Table
-    shape: Shape
+    records: pa.Table
+    binding: FormatBinding
     subjects: int
     removed: Mapping[str, int]
     retractions: Sequence[tuple[int, str]]
-    line: Sequence[int]
-    seen: str
-    hidden: frozenset[int]
-    facts: Mapping[str, Any]
+    parents: Sequence[int]
+    verdict_watermark: str
+    taken_down: frozenset[int]
+    statistics: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
 
 
-def choose(store: Store, form: Format, request: ExportRequest, folder: Path | None) -> Choice:
+def build_plan(
+    store: Database, form: Format, request: ExportRequest, folder: Path | None
+) -> ExportPlan:
     """Return what the export of `request` holds; `folder` may be spilled into. Raises UsageError."""
-    assigned = splits.prepare(store, request.splitting, dry_run=request.dry_run)
+    assigned = splits.prepare_splits(store, request.split_config, dry_run=request.dry_run)
     with (
         tempfile.TemporaryDirectory(dir=folder, prefix=".spill-") as spill,
-        open_duck(Path(spill), threads=request.threads) as duck,
+        open_duckdb(Path(spill), threads=request.threads) as duck,
         store.read() as connection,
     ):
         return _choose(duck, connection, form, request, assigned)
@@ -70,69 +77,80 @@ def _choose(
     connection: Connection,
     form: Format,
     request: ExportRequest,
-    assigned: splits.Assigned,
-) -> Choice:
+    assigned: splits.SplitAssignment,
+) -> ExportPlan:
     selection, line = request.selection, _line(connection, form, request)
     most = _gather(duck, connection, form, line, selection.judged_by)
-    splits.mark(duck, request.splitting, assigned)
-    have = fetch(duck, connection, ["hidden", *(["overlap"] * selection.exclude_overlaps)])
-    filters.view(duck, have)
-    taken_back = mark_published(
-        duck, connection, form, line, overlap=selection.exclude_overlaps
-    )  # fmt: skip
-    rules = filters.rules(form, selection, split=request.splitting is not None)
-    have = filters.apply(duck, connection, rules, have)
-    token_counts.apply(duck, connection, selection)
-    have = have | fetch(
-        duck, connection, [n for n in group_filters.needs(selection) if n not in have]
+    splits.set_subject_splits(duck, request.split_config, assigned)
+    have = fetch_attributes(
+        duck, connection, ["hidden", *(["overlap"] * selection.exclude_overlaps)]
     )
-    filters.view(duck, have)
-    group_filters.apply(duck, form, selection)
+    filters.create_candidates_view(duck, have)
+    taken_back = mark_published(duck, connection, form, line, overlap=selection.exclude_overlaps)
+    rules = filters.build_filters(form, selection, split=request.split_config is not None)
+    have = filters.apply_filters(duck, connection, rules, have)
+    token_counts.apply_token_filter(duck, connection, selection)
+    have = have | fetch_attributes(
+        duck, connection, [n for n in group_filters.required_attributes(selection) if n not in have]
+    )
+    filters.create_candidates_view(duck, have)
+    group_filters.apply_group_filters(duck, form, selection)
     duck.execute("UPDATE subjects SET removed = 'published' WHERE published")
-    shape = shape_of(form, most)
+    shape = bind_format(form, most)
     told = ["origin", "cluster", *(["teacher"] * (form.record != "sample"))]
-    wanted = {*told, *mentioned(" ".join(plan_columns(shape)))}
-    filters.view(duck, have | fetch(duck, connection, sorted(wanted - have)))
+    wanted = {*told, *referenced_attributes(" ".join(plan_columns(shape)))}
+    filters.create_candidates_view(
+        duck, have | fetch_attributes(duck, connection, sorted(wanted - have))
+    )
     removed, total = _removed(duck), _total(duck)
     if line.ids:  # a lean look sees few of the published; say how many there are
-        held = export_log.held(connection, line.ids) - len(taken_back)
+        held = export_log.count_published_rows(connection, line.ids) - len(taken_back)
         total += held - removed.pop("published", 0)
         removed |= {"published": held} if held else {}
-    return Choice(
-        _plan(duck, form, shape), shape, total, removed, taken_back, line.ids,
-        seen(connection), hidden_samples(connection), facts(duck, connection, form),
+    return ExportPlan(
+        _plan(duck, form, shape),
+        shape,
+        total,
+        removed,
+        taken_back,
+        line.ids,
+        verdict_watermark(connection),
+        taken_down_samples(connection),
+        compute_statistics(duck, connection, form),
         assigned.warnings,
-    )  # fmt: skip
+    )
 
 
-def hidden_samples(connection: Connection) -> frozenset[int]:
+def taken_down_samples(connection: Connection) -> frozenset[int]:
     """The samples that are taken down now."""
     return frozenset(
         connection.scalars(select(hidden.c.subject_id).where(hidden.c.kind == "sample"))
     )
 
 
-def _line(connection: Connection, form: Format, request: ExportRequest) -> Line:
+def _line(connection: Connection, form: Format, request: ExportRequest) -> ParentExports:
     if request.since is None:
-        return Line()
-    ids = export_log.line_of(connection, export_log.find(connection, request.since, form.name))
-    compares, overlap = request.selection.compares, request.selection.exclude_overlaps
-    return line_to_add_to(connection, form, ids, compares=compares, overlap=overlap)
+        return ParentExports()
+    ids = export_log.export_and_ancestors(
+        connection, export_log.find_export(connection, request.since, form.name)
+    )
+    compares, overlap = request.selection.has_group_filters, request.selection.exclude_overlaps
+    return load_parents(connection, form, ids, compares=compares, overlap=overlap)
 
 
 def _gather(
     duck: duckdb.DuckDBPyConnection,
     connection: Connection,
     form: Format,
-    line: Line,
+    line: ParentExports,
     judged_by: int | None,
 ) -> int:
     if form.record == "sample":
-        gather_samples(duck, connection)
+        load_samples(duck, connection)
         most = 2
     else:
         turns = load_policy(connection).max_turns
-        most = gather(duck, connection, turns, line.within(connection), judged_by)
+        most = load_chains(duck, connection, turns, line.chain_condition(connection), judged_by)
     duck.execute("""
     ALTER TABLE subjects ADD COLUMN split VARCHAR DEFAULT 'train';
     ALTER TABLE subjects ADD COLUMN published BOOLEAN DEFAULT false;
@@ -151,7 +169,7 @@ def _removed(duck: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return dict(duck.execute(query).fetchall())
 
 
-def _plan(duck: duckdb.DuckDBPyConnection, form: Format, shape: Shape) -> pa.Table:
+def _plan(duck: duckdb.DuckDBPyConnection, form: Format, shape: FormatBinding) -> pa.Table:
     """The ordered subjects, with the ids and words that their records are made of."""
     own = ["subject_id", "split", "state"]
     columns = [*own, *(name for name in plan_columns(shape) if name not in own)]

@@ -20,17 +20,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Column, Connection, Select, select
 
-from annoy_store.db.engine import Store
-from annoy_store.db.sql import listed
+from annoy_store.db.engine import Database
+from annoy_store.db.sql import in_parameter
 from annoy_store.errors import UsageError
-from annoy_store.export.record_schema import PAIR, Field, Shape, fields, plan_columns, stream_schema
+from annoy_store.export.record_schema import (
+    PAIR_TYPE,
+    FormatBinding,
+    StoredColumn,
+    plan_columns,
+    stored_columns,
+    stream_schema,
+)
 from annoy_store.records.queries import stable_pairs
 
 _FEWEST, _MOST, _BYTES = 512, 8192, 24 << 20  # of one page
 
 
-def stream(
-    store: Store, plan: pa.Table, shape: Shape
+def stream_records(
+    store: Database, plan: pa.Table, shape: FormatBinding
 ) -> Iterator[tuple[list[int], pa.RecordBatch]]:
     """Yield pages of records with their places in `plan`, in the order of the tables.
 
@@ -44,7 +51,7 @@ def stream(
         places = order.slice(start, size)
         places = places.take(pc.sort_indices(places))
         with store.read() as connection:
-            page = _batch(connection, plan.take(places), schema, shape.most)
+            page = _batch(connection, plan.take(places), schema, shape.n_turns)
         yield places.to_pylist(), page
         start += page.num_rows
         size = _next_size(page)
@@ -57,7 +64,7 @@ def _next_size(page: pa.RecordBatch) -> int:
 
 
 def _batch(connection: Connection, page: pa.Table, schema: pa.Schema, most: int) -> pa.RecordBatch:
-    known = fields(most)
+    known = stored_columns(most)
     wanted = {name: known[name] for name in schema.names if name in known}
     keys = {key: page.column(key).to_pylist() for key in {f.key for f in wanted.values()}}
     texts = _texts(connection, wanted, keys)
@@ -83,7 +90,7 @@ def _look_up(texts: Mapping[int, Any], ids: list[int | None]) -> list[Any]:
 
 
 def _texts(
-    connection: Connection, wanted: Mapping[str, Field], keys: Mapping[str, list[int | None]]
+    connection: Connection, wanted: Mapping[str, StoredColumn], keys: Mapping[str, list[int | None]]
 ) -> dict[Column[Any], dict[int, Any]]:
     """For each wanted column of the store, its values by id: one query per column."""
     ids: dict[Column[Any], list[int]] = {}
@@ -101,7 +108,7 @@ def _texts(
 @lru_cache(maxsize=64)
 def _by_id(column: Column[Any]) -> Select[Any]:
     key = column.table.c.id
-    return select(key, column).where(listed(key, "ids"))
+    return select(key, column).where(in_parameter(key, "ids"))
 
 
 def _pairs(
@@ -116,7 +123,7 @@ def _pairs(
         digests[sample_id].append(named)
     if [_together(digests[i]) for i in sample_ids] != list(held):
         raise UsageError("pairs were checked again during the export; run it again")
-    return pa.array([found[i] for i in sample_ids], type=pa.list_(PAIR))
+    return pa.array([found[i] for i in sample_ids], type=pa.list_(PAIR_TYPE))
 
 
 def _together(digests: list[str]) -> str | None:

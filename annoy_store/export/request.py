@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from annoy_store.export.filters import Selection
-from annoy_store.export.splits import Splitting
+from annoy_store.export.splits import SplitConfig
 from annoy_store.export.writer import (
-    Packing,
-    Written,
+    FileOptions,
+    WrittenFile,
 )
 
 
@@ -24,8 +24,8 @@ class ExportRequest:
     format: str
     folder: Path
     selection: Selection = field(default_factory=Selection)
-    packing: Packing = field(default_factory=Packing)
-    splitting: Splitting | None = None
+    file_options: FileOptions = field(default_factory=FileOptions)
+    split_config: SplitConfig | None = None
     since: str | None = None
     dry_run: bool = False
     threads: int = 1
@@ -44,11 +44,11 @@ class ExportReport:
     removed: Mapping[str, int]
     rows: Mapping[str, int]
     retractions: Mapping[str, int]
-    files: tuple[Written, ...] = ()
+    files: tuple[WrittenFile, ...] = ()
     folder: Path | None = None
     export_id: int | None = None
     digest: str | None = None
-    known: bool = False
+    already_published: bool = False
     warnings: tuple[str, ...] = ()
 
     @property

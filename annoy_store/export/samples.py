@@ -5,23 +5,23 @@ from __future__ import annotations
 import duckdb
 from sqlalchemy import Connection, func, select
 
-from annoy_store.db.duckdb_session import pour
+from annoy_store.db.duckdb_session import load_table
 from annoy_store.db.tables import sample_origins, samples
 from annoy_store.records.queries import _current_pairs
 
 
-def gather_samples(duck: duckdb.DuckDBPyConnection, connection: Connection) -> None:
+def load_samples(duck: duckdb.DuckDBPyConnection, connection: Connection) -> None:
     """Make the table `subjects` in DuckDB, a row per sample; closed when it has a stable pair.
 
     Imported samples come first, by their line in the file, then all others by their digest.
     """
     pairs = _current_pairs.c
-    pour(duck, "samples", connection, select(samples.c.id, samples.c.digest))
+    load_table(duck, "samples", connection, select(samples.c.id, samples.c.digest))
     held = select(pairs.sample_id, pairs.input_digest).where(pairs.status == "stable")
-    pour(duck, "pairs", connection, held)
+    load_table(duck, "pairs", connection, held)
     line, its = sample_origins.c.line, sample_origins.c.sample_id
     first = select(its, func.min(line).label("line")).where(line.is_not(None)).group_by(its)
-    pour(duck, "lines", connection, first)
+    load_table(duck, "lines", connection, first)
     duck.execute("""
     CREATE TABLE subjects AS
     WITH held AS (SELECT sample_id, string_agg(input_digest, ',' ORDER BY input_digest) AS inputs

@@ -22,33 +22,33 @@ import duckdb
 import pyarrow as pa
 from sqlalchemy import Connection, delete, exists, select
 
-from annoy_store.config import DEFAULT_SALT
-from annoy_store.db.engine import Store
-from annoy_store.db.sql import among, insert_new
+from annoy_store.config import DEFAULT_SPLIT_SALT
+from annoy_store.db.engine import Database
+from annoy_store.db.sql import in_values, insert_new
 from annoy_store.db.tables import clusters, samples, splits
 from annoy_store.db.timestamps import utc_now
 from annoy_store.dedup.clusters import cluster
 from annoy_store.errors import UsageError
 
 SPLITS = ("train", "validation", "test")
-ASIDE = "aside"
+EXCLUDED = "aside"
 _TURN = 1 << 32
 _WRITTEN_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
-class Splitting:
+class SplitConfig:
     """Shares of the splits, and the salt that makes one family of splits."""
 
     train: float = 1.0
     validation: float = 0.0
     test: float = 0.0
-    salt: str = DEFAULT_SALT
+    salt: str = DEFAULT_SPLIT_SALT
 
     def __str__(self) -> str:
         return f"train={self.train:g},validation={self.validation:g},test={self.test:g}"
 
-    def of(self, bucket: int) -> str:
+    def split_at(self, bucket: int) -> str:
         """Return the split at a place, given in units of 2**-32."""
         if bucket < self.test * _TURN:
             return "test"
@@ -56,7 +56,7 @@ class Splitting:
 
 
 @dataclass(frozen=True)
-class Given:
+class AssignedSplit:
     """The split that a sample was given, the place that it came from, and its cluster then."""
 
     split: str
@@ -65,14 +65,14 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Assigned:
+class SplitAssignment:
     """What every clustered sample is given, and what a person should know about it."""
 
     splits: Mapping[int, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
-def parse_splitting(text: str, salt: str) -> Splitting:
+def parse_split_config(text: str, salt: str) -> SplitConfig:
     """Return the splitting that `train=.9,validation=.05,test=.05` means. Raises UsageError."""
     wrong = f"not a split: {text!r}; say for example train=.9,validation=.05,test=.05"
     shares: dict[str, float] = {}
@@ -89,56 +89,61 @@ def parse_splitting(text: str, salt: str) -> Splitting:
         raise UsageError(wrong)
     if abs(sum(shares.values()) - 1) > 1e-9:
         raise UsageError(f"the shares of {text!r} add up to {sum(shares.values()):g}, not to 1")
-    return Splitting(**{name: shares.get(name, 0.0) for name in SPLITS}, salt=salt)
+    return SplitConfig(**{name: shares.get(name, 0.0) for name in SPLITS}, salt=salt)
 
 
 # Deciding ------------------------------------------------------------------------------------
 
 
-def bucket_of(salt: str, name: str) -> int:
+def hash_bucket(salt: str, name: str) -> int:
     """Return the place of a cluster under a salt, in units of 2**-32."""
     return int(hashlib.md5(f"{salt}:{name}".encode()).hexdigest()[:8], 16)
 
 
-def decide(
-    members: Mapping[str, Iterable[int]], remembered: Mapping[int, Given], splitting: Splitting
-) -> dict[int, Given]:
+def assign_splits(
+    members: Mapping[str, Iterable[int]],
+    remembered: Mapping[int, AssignedSplit],
+    splitting: SplitConfig,
+) -> dict[int, AssignedSplit]:
     """Return what every sample is given; `members` are the samples of each cluster."""
-    decided: dict[int, Given] = {}
+    decided: dict[int, AssignedSplit] = {}
     for name, ids in members.items():
         decided.update(_decide_one(name, list(ids), remembered, splitting))
     return decided
 
 
 def _decide_one(
-    name: str, ids: list[int], remembered: Mapping[int, Given], splitting: Splitting
-) -> Iterator[tuple[int, Given]]:
+    name: str, ids: list[int], remembered: Mapping[int, AssignedSplit], splitting: SplitConfig
+) -> Iterator[tuple[int, AssignedSplit]]:
     before = [remembered[i] for i in ids if i in remembered]
     split, bucket = _of_cluster(name, before, splitting)
     for i in ids:
         given = remembered.get(i)
         if given is None:
-            yield i, Given(split, bucket, name)
-        elif given.split in (split, ASIDE):
+            yield i, AssignedSplit(split, bucket, name)
+        elif given.split in (split, EXCLUDED):
             yield i, given
-        elif {one.split for one in before} - {ASIDE} == {"train"}:
-            yield i, Given(split, given.bucket, name)  # the shares changed
+        elif {one.split for one in before} - {EXCLUDED} == {"train"}:
+            yield i, AssignedSplit(split, given.bucket, name)  # the shares changed
         else:
-            yield i, Given(ASIDE, given.bucket, name)  # clusters merged, and this one lost
+            yield (
+                i,
+                AssignedSplit(EXCLUDED, given.bucket, name),
+            )  # clusters merged, and this one lost
 
 
-def _of_cluster(name: str, before: list[Given], splitting: Splitting) -> tuple[str, int]:
+def _of_cluster(name: str, before: list[AssignedSplit], splitting: SplitConfig) -> tuple[str, int]:
     """The split of a cluster with the members `before` that were given one."""
     if not before:
-        bucket = bucket_of(splitting.salt, name)
-        return splitting.of(bucket), bucket
-    known = {given.split for given in before} - {ASIDE}
+        bucket = hash_bucket(splitting.salt, name)
+        return splitting.split_at(bucket), bucket
+    known = {given.split for given in before} - {EXCLUDED}
     for winner in ("test", "validation"):
         if winner in known:
             return winner, min(g.bucket for g in before if g.split == winner)
     if not known:
-        return ASIDE, before[0].bucket
-    now = {splitting.of(g.bucket): g.bucket for g in before if g.split == "train"}
+        return EXCLUDED, before[0].bucket
+    now = {splitting.split_at(g.bucket): g.bucket for g in before if g.split == "train"}
     winner = next(split for split in ("test", "validation", "train") if split in now)
     return winner, now[winner]
 
@@ -146,16 +151,18 @@ def _of_cluster(name: str, before: list[Given], splitting: Splitting) -> tuple[s
 # In the store --------------------------------------------------------------------------------
 
 
-def prepare(store: Store, splitting: Splitting | None, *, dry_run: bool) -> Assigned:
+def prepare_splits(
+    store: Database, splitting: SplitConfig | None, *, dry_run: bool
+) -> SplitAssignment:
     """Cluster what is new, and give every sample its split; a dry run remembers nothing."""
     if splitting is None:
-        return Assigned()
+        return SplitAssignment()
     if not dry_run:
         cluster(store)
     with store.read() as connection:
         remembered = _remembered(connection, splitting.salt)
         alone = _unclustered(connection) if dry_run else {}
-        decided = decide(_members(connection) | alone, remembered, splitting)
+        decided = assign_splits(_members(connection) | alone, remembered, splitting)
     changes = {i: given for i, given in decided.items() if remembered.get(i) != given}
     if not dry_run:
         _remember(store, splitting.salt, changes)
@@ -164,13 +171,13 @@ def prepare(store: Store, splitting: Splitting | None, *, dry_run: bool) -> Assi
         warnings += (
             f"{len(alone)} samples are counted as if nothing were near them: annoy cluster",
         )
-    return Assigned({i: given.split for i, given in decided.items()}, warnings)
+    return SplitAssignment({i: given.split for i, given in decided.items()}, warnings)
 
 
-def _remembered(connection: Connection, salt: str) -> dict[int, Given]:
+def _remembered(connection: Connection, salt: str) -> dict[int, AssignedSplit]:
     columns = splits.c.sample_id, splits.c.split, splits.c.bucket, splits.c.cluster
     rows = connection.execute(select(*columns).where(splits.c.salt == salt))
-    return {row[0]: Given(*row[1:]) for row in rows}
+    return {row[0]: AssignedSplit(*row[1:]) for row in rows}
 
 
 def _members(connection: Connection) -> dict[str, list[int]]:
@@ -188,34 +195,44 @@ def _unclustered(connection: Connection) -> dict[str, list[int]]:
     return {name: [sample_id] for name, sample_id in rows}
 
 
-def _remember(store: Store, salt: str, changes: Mapping[int, Given]) -> None:
+def _remember(store: Database, salt: str, changes: Mapping[int, AssignedSplit]) -> None:
     listed = list(changes.items())
     for start in range(0, len(listed), _WRITTEN_AT_ONCE):
         piece = listed[start : start + _WRITTEN_AT_ONCE]
         now = utc_now()
         rows = [
-            {"salt": salt, "sample_id": i, "split": given.split, "bucket": given.bucket,
-             "cluster": given.cluster, "created_at": now}
+            {
+                "salt": salt,
+                "sample_id": i,
+                "split": given.split,
+                "bucket": given.bucket,
+                "cluster": given.cluster,
+                "created_at": now,
+            }
             for i, given in piece
-        ]  # fmt: skip
+        ]
         with store.write() as connection:
-            ids = among(connection, splits.c.sample_id, [i for i, _ in piece])
+            ids = in_values(connection, splits.c.sample_id, [i for i, _ in piece])
             connection.execute(delete(splits).where(splits.c.salt == salt, ids))
             insert_new(connection, splits, rows)
 
 
-def _warnings(remembered: Mapping[int, Given], changes: Mapping[int, Given]) -> Iterator[str]:
+def _warnings(
+    remembered: Mapping[int, AssignedSplit], changes: Mapping[int, AssignedSplit]
+) -> Iterator[str]:
     moves = Counter(
         (remembered[i].split, given.split) for i, given in changes.items() if i in remembered
     )
     for (before, after), n in sorted(moves.items()):
-        if after == ASIDE:
+        if after == EXCLUDED:
             yield f"{n} samples of {before} were set aside: they are near others of another split"
         elif before != after:
             yield f"{n} samples went from {before} to {after}, because the shares changed"
 
 
-def mark(duck: duckdb.DuckDBPyConnection, splitting: Splitting | None, assigned: Assigned) -> None:
+def set_subject_splits(
+    duck: duckdb.DuckDBPyConnection, splitting: SplitConfig | None, assigned: SplitAssignment
+) -> None:
     """Write into `subjects.split` what was decided; null where nothing was."""
     if splitting is None:
         return

@@ -16,7 +16,9 @@ from annoy_store.export.format_file import Format
 from annoy_store.export.splits import SPLITS
 
 
-def facts(duck: duckdb.DuckDBPyConnection, connection: Connection, form: Format) -> dict[str, Any]:
+def compute_statistics(
+    duck: duckdb.DuckDBPyConnection, connection: Connection, form: Format
+) -> dict[str, Any]:
     """Return what is to be told of `candidates`. Raises AnnoyError if a cluster is in two splits."""
     told: dict[str, Any] = {
         "rows": _in_order(_counts(duck, "split")),

@@ -15,17 +15,19 @@ import pyarrow as pa
 from sqlalchemy import Connection, select
 
 from annoy_store.db.duckdb_session import arrow_table
-from annoy_store.db.sql import among
+from annoy_store.db.sql import in_values
 from annoy_store.db.tables import prompts, responses
 from annoy_store.errors import UsageError
-from annoy_store.export.filters import ANY, Selection, between, keep
+from annoy_store.export.filters import UNBOUNDED, Selection, bounds_condition, remove_unless
 
 _AT_ONCE = 500
 
 
-def apply(duck: duckdb.DuckDBPyConnection, connection: Connection, selection: Selection) -> None:
+def apply_token_filter(
+    duck: duckdb.DuckDBPyConnection, connection: Connection, selection: Selection
+) -> None:
     """Turn down the chains whose last conversation is too short or too long. Raises UsageError."""
-    if selection.tokens == ANY:
+    if selection.tokens == UNBOUNDED:
         return
     tokenizer = _tokenizer(selection)
     query = "SELECT subject_id, last_prompt_id, last_response_id FROM candidates"
@@ -34,8 +36,8 @@ def apply(duck: duckdb.DuckDBPyConnection, connection: Connection, selection: Se
     ids, lengths = zip(*counted, strict=True) if counted else ((), ())
     columns = {"subject_id": pa.array(ids, pa.int64()), "n": pa.array(lengths, pa.int64())}
     duck.register("lengths", pa.table(columns))
-    fitting = f"SELECT subject_id FROM lengths WHERE {between('n', selection.tokens)}"
-    keep(duck, "tokens", f"subject_id IN ({fitting})")
+    fitting = f"SELECT subject_id FROM lengths WHERE {bounds_condition('n', selection.tokens)}"
+    remove_unless(duck, "tokens", f"subject_id IN ({fitting})")
     duck.unregister("lengths")
 
 
@@ -62,9 +64,9 @@ def _count(
 ) -> Iterator[tuple[int, int]]:
     ids, prompt_ids, response_ids = zip(*page, strict=True)
     asked = select(prompts.c.id, prompts.c.messages)
-    asked = asked.where(among(connection, prompts.c.id, sorted(set(prompt_ids))))
+    asked = asked.where(in_values(connection, prompts.c.id, sorted(set(prompt_ids))))
     said = select(responses.c.id, responses.c.text)
-    said = said.where(among(connection, responses.c.id, sorted(set(response_ids))))
+    said = said.where(in_values(connection, responses.c.id, sorted(set(response_ids))))
     messages = {row[0]: orjson.loads(row[1]) for row in connection.execute(asked)}
     answers = {row[0]: row[1] for row in connection.execute(said)}
     texts = [

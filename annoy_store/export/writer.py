@@ -26,10 +26,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from annoy_store.db.duckdb_session import source
+from annoy_store.db.duckdb_session import registered_stream
 from annoy_store.errors import UsageError
 from annoy_store.export.format_file import Format
-from annoy_store.export.record_schema import Shape, records_view, stream_schema
+from annoy_store.export.record_schema import FormatBinding, records_view, stream_schema
 
 CONTAINERS = ("jsonl", "parquet")
 COMPRESSIONS = {None: "", "gzip": ".gz", "zstd": ".zst"}
@@ -37,7 +37,7 @@ _CHUNK = 1 << 18
 
 
 @dataclass(frozen=True)
-class Packing:
+class FileOptions:
     """How records become files. Parquet is compressed inside (zstd unless told otherwise)."""
 
     container: str = "jsonl"
@@ -58,7 +58,7 @@ class Packing:
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenFile:
     """One file: `first` is the position of its first record in the whole export."""
 
     name: str
@@ -72,7 +72,7 @@ class Written:
         return asdict(self)
 
 
-def check_packing(packing: Packing) -> None:
+def check_file_options(packing: FileOptions) -> None:
     """Raise UsageError for a packing that cannot be."""
     if packing.container not in CONTAINERS:
         raise UsageError(f"unknown container {packing.container!r}; known are: jsonl, parquet")
@@ -94,7 +94,7 @@ def check_folder(folder: Path) -> None:
 
 
 @contextmanager
-def in_the_making(folder: Path) -> Iterator[Path]:
+def staging_folder(folder: Path) -> Iterator[Path]:
     """Give a folder beside `folder` to fill; it is gone at the end unless `publish` renamed it."""
     check_folder(folder)
     name = f".{folder.resolve().name}.partial-{os.getpid()}-{secrets.token_hex(4)}"
@@ -135,7 +135,7 @@ def _lock(descriptor: int) -> bool:
     return False
 
 
-def publish(making: Path, folder: Path) -> None:
+def publish_folder(making: Path, folder: Path) -> None:
     """Make everything in `making` durable and give it its final name."""
     for path in sorted(making.rglob("*")):
         _sync(path)
@@ -162,20 +162,20 @@ def _short(error: Exception) -> str:
 # The files -----------------------------------------------------------------------------------
 
 
-Take = Callable[[int, int], Iterator[pa.RecordBatch]]  # the first record, and how many
+ReadRecords = Callable[[int, int], Iterator[pa.RecordBatch]]  # the first record, and how many
 
 
 def write_split(
     duck: duckdb.DuckDBPyConnection,
     form: Format,
-    shape: Shape,
-    packing: Packing,
+    shape: FormatBinding,
+    packing: FileOptions,
     making: Path,
     split: str,
     first: int,
     rows: int,
-    take: Take,
-) -> list[Written]:
+    take: ReadRecords,
+) -> list[WrittenFile]:
     """Write the records from `first` on as the files of one split, and check what was written."""
     size = packing.shard_rows or rows
     starts = range(first, first + rows, size)
@@ -183,13 +183,13 @@ def write_split(
     for number, start in enumerate(starts):
         name, held = _name(split, packing, number, len(starts)), min(size, first + rows - start)
         (making / name).parent.mkdir(exist_ok=True)
-        with source(duck, "stream", stream_schema(shape), take(start, held)):
+        with registered_stream(duck, "stream", stream_schema(shape), take(start, held)):
             _copy(duck, form, shape, packing, making / name, held)
         files.append(_checked(making, name, split, start, held, packing))
     return files
 
 
-def _name(split: str, packing: Packing, number: int, count: int) -> str:
+def _name(split: str, packing: FileOptions, number: int, count: int) -> str:
     if packing.shard_rows is None:
         return f"{split}{packing.suffix}"
     return f"{split}/{split}-{number:05d}-of-{count:05d}{packing.suffix}"
@@ -198,12 +198,12 @@ def _name(split: str, packing: Packing, number: int, count: int) -> str:
 def _copy(
     duck: duckdb.DuckDBPyConnection,
     form: Format,
-    shape: Shape,
-    packing: Packing,
+    shape: FormatBinding,
+    packing: FileOptions,
     path: Path,
     rows: int,
 ) -> None:
-    duck.execute(records_view(stream_schema(shape).names, shape.most))
+    duck.execute(records_view(stream_schema(shape).names, shape.n_turns))
     target = str(path).replace("'", "''")
     statement = f"COPY ({form.sql}\n) TO '{target}' ({packing.copy_options})"
     try:
@@ -218,8 +218,8 @@ def _copy(
 
 
 def _checked(
-    making: Path, name: str, split: str, first: int, rows: int, packing: Packing
-) -> Written:
+    making: Path, name: str, split: str, first: int, rows: int, packing: FileOptions
+) -> WrittenFile:
     """Hash a file; of plain JSON lines also see that there are as many as records, none empty."""
     digest, lines, size, ended = hashlib.sha256(), 0, 0, True
     plain = packing.suffix == ".jsonl"
@@ -232,7 +232,7 @@ def _checked(
                 ended = chunk.endswith(b"\n")
     if plain and lines != rows:
         raise UsageError(f"{name} has {lines} lines for {rows} records; nothing was kept")
-    return Written(name, split, first, rows, size, digest.hexdigest())
+    return WrittenFile(name, split, first, rows, size, digest.hexdigest())
 
 
 def _count_lines(chunk: bytes, name: str, *, after_end: bool) -> int:

@@ -11,28 +11,28 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from annoy_store.config import RunSettings
-from annoy_store.db.engine import Store
-from annoy_store.errors import Undone
-from annoy_store.inference.budgets import Purse
-from annoy_store.inference.prices import PER_TOKEN, Price, price_of
+from annoy_store.db.engine import Database
+from annoy_store.errors import JobReturned
+from annoy_store.inference.budgets import BudgetShare
+from annoy_store.inference.prices import PER_TOKEN, Price, required_price
 from annoy_store.inference.spend import FREE_BACKENDS
-from annoy_store.interfaces import Asked, Attempt, Request, Teacher, TeacherIdentity
-from annoy_store.records.prompts import n_chars
+from annoy_store.interfaces import Attempt, CallResult, Request, Teacher, TeacherIdentity
+from annoy_store.records.prompts import count_chars
 
 _CHARS_PER_TOKEN = 3  # code has few; an estimate of the worst case must not be low
-LONGEST_ANSWER = 16_384  # where the settings set no limit
+DEFAULT_MAX_TOKENS = 16_384  # where the settings set no limit
 
 
-def most_prompt_tokens(request: Request) -> int:
+def max_prompt_tokens(request: Request) -> int:
     """Return how many tokens a prompt has at most."""
-    return n_chars(request.messages) // _CHARS_PER_TOKEN + 1
+    return count_chars(request.messages) // _CHARS_PER_TOKEN + 1
 
 
 @dataclass(frozen=True)
-class Meter:
+class BudgetMeter:
     """How calls count against one purse: per token, or by their price."""
 
-    purse: Purse
+    share: BudgetShare
     price: Price
 
     def used(self, attempts: Iterable[Attempt], asked: float) -> float:
@@ -40,21 +40,23 @@ class Meter:
         untold = any(a.status == "ok" and a.completion_tokens is None for a in attempts)
         return asked if untold else sum(map(self._of, attempts))
 
-    def worst(self, request: Request, longest: int) -> float:
+    def max_cost(self, request: Request, longest: int) -> float:
         """Return the most that a try of `request` can use."""
-        return self.price.of(most_prompt_tokens(request), 0, longest)
+        return self.price.cost(max_prompt_tokens(request), 0, longest)
 
     def _of(self, attempt: Attempt) -> float:
         prompt, cached = attempt.prompt_tokens or 0, attempt.cached_tokens or 0
-        return self.price.of(prompt, cached, attempt.completion_tokens or 0)
+        return self.price.cost(prompt, cached, attempt.completion_tokens or 0)
 
 
-class Thrifty:
+class BudgetedTeacher:
     """A teacher that asks only what the budgets still allow."""
 
-    def __init__(self, teacher: Teacher, meters: Sequence[Meter], longest: int | None) -> None:
+    def __init__(
+        self, teacher: Teacher, meters: Sequence[BudgetMeter], longest: int | None
+    ) -> None:
         self._teacher, self._meters = teacher, meters
-        self._longest = longest or LONGEST_ANSWER
+        self._longest = longest or DEFAULT_MAX_TOKENS
 
     @property
     def identity(self) -> TeacherIdentity:
@@ -64,46 +66,46 @@ class Thrifty:
     def capacity(self) -> int:
         return self._teacher.capacity
 
-    async def ask(self, request: Request) -> Asked:
+    async def ask(self, request: Request) -> CallResult:
         """Answer one call, as `Teacher.ask` says. Raises NotNow when a budget is reached."""
-        aside: list[tuple[Meter, float]] = []
+        aside: list[tuple[BudgetMeter, float]] = []
         tried: tuple[Attempt, ...] = ()
         try:
             for meter in self._meters:
-                worst = meter.worst(request, self._longest)
-                await meter.purse.take(worst)
+                worst = meter.max_cost(request, self._longest)
+                await meter.share.reserve(worst)
                 aside.append((meter, worst))
             asked = await self._teacher.ask(request)
             tried = asked.attempts
-        except Undone as undone:
-            tried = undone.made
+        except JobReturned as undone:
+            tried = undone.rows
             raise
         except asyncio.CancelledError as gone:
             tried = gone.args
             raise
         finally:
             for meter, worst in aside:
-                meter.purse.settle(worst, meter.used(tried, worst))
+                meter.share.settle(worst, meter.used(tried, worst))
         return asked
 
     def drain(self) -> None:
         for meter in self._meters:
-            meter.purse.drain()
+            meter.share.drain()
         self._teacher.drain()
 
     async def close(self) -> None:
         await self._teacher.close()
 
 
-def thrifty(
-    store: Store, teacher: Teacher, purses: Sequence[Purse], settings: RunSettings
+def with_budgets(
+    store: Database, teacher: Teacher, purses: Sequence[BudgetShare], settings: RunSettings
 ) -> Teacher:
     """Return `teacher` minding `purses`. Raises UsageError if its price is unknown."""
     who = teacher.identity
     if not purses or who.backend in FREE_BACKENDS:
         return teacher
     meters = [
-        Meter(purse, price_of(store, who.model) if purse.name == "usd" else PER_TOKEN)
+        BudgetMeter(purse, required_price(store, who.model) if purse.name == "usd" else PER_TOKEN)
         for purse in purses
     ]
-    return Thrifty(teacher, meters, settings.max_tokens)
+    return BudgetedTeacher(teacher, meters, settings.max_tokens)

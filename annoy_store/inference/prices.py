@@ -19,18 +19,18 @@ from typing import Any
 from sqlalchemy import Connection, Select, select
 
 from annoy_store.config import RunSettings
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.sql import insert_new
 from annoy_store.db.tables import prices
 from annoy_store.db.timestamps import utc_now
 from annoy_store.errors import UsageError
-from annoy_store.inference.backends import choice
-from annoy_store.inference.client.providers import is_local, place
+from annoy_store.inference.backends import backend_and_model
+from annoy_store.inference.client.providers import is_local, resolve_base_url
 from annoy_store.inference.spend import FREE_BACKENDS
 from annoy_store.interfaces import TURN_KINDS
 
 _MILLION = 1_000_000.0
-_ALWAYS = "1970-01-01T00:00:00.000Z"
+_EPOCH = "1970-01-01T00:00:00.000Z"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Price:
     cached: float
     output: float
 
-    def of(self, prompt: int, cached: int, completion: int) -> float:
+    def cost(self, prompt: int, cached: int, completion: int) -> float:
         """Return what so many tokens cost; the cached ones are among those of the prompt."""
         fresh = (prompt - cached) * self.input
         return (fresh + cached * self.cached + completion * self.output) / _MILLION
@@ -50,26 +50,28 @@ class Price:
 PER_TOKEN = Price(_MILLION, _MILLION, _MILLION)  # counts tokens instead of money
 
 
-def enter_prices(store: Store, settings: RunSettings) -> None:
+def insert_prices(store: Database, settings: RunSettings) -> None:
     """Enter the prices of the settings, and published ones of models that have none."""
-    known = {model: _of_settings(price) for model, price in settings.prices.items()}
+    known = {model: _price_from_settings(price) for model, price in settings.prices.items()}
     with store.write() as connection:
         for model in _unpriced(connection, settings, known):
-            if price := published(model, place(settings)[1]):
+            if price := published_price(model, resolve_base_url(settings)[1]):
                 known[model] = price
         for model, price in known.items():
-            _enter(connection, model, price)
+            _insert_if_changed(connection, model, price)
 
 
 def _unpriced(connection: Connection, settings: RunSettings, known: Container[str]) -> list[str]:
     """Return the models at public endpoints that nobody gave a price."""
-    chosen = {choice(settings, kind) for kind in TURN_KINDS}
+    chosen = {backend_and_model(settings, kind) for kind in TURN_KINDS}
     models = {m for backend, m in chosen if m and backend not in FREE_BACKENDS}
-    new = [m for m in models if m not in known and not connection.execute(_latest(m)).first()]
-    return [] if not new or is_local(place(settings)[1]) else new
+    new = [
+        m for m in models if m not in known and not connection.execute(_select_latest(m)).first()
+    ]
+    return [] if not new or is_local(resolve_base_url(settings)[1]) else new
 
 
-def price_of(store: Store, model: str) -> Price:
+def required_price(store: Database, model: str) -> Price:
     """Return the latest price of a model. Raises UsageError if none is known."""
     with store.read() as connection:
         price = latest_price(connection, model)
@@ -83,11 +85,11 @@ def price_of(store: Store, model: str) -> Price:
 
 def latest_price(connection: Connection, model: str) -> Price | None:
     """Return the latest price of a model; None if none is known."""
-    row = connection.execute(_latest(model)).first()
+    row = connection.execute(_select_latest(model)).first()
     return None if row is None else Price(*row)
 
 
-def published(model: str, base_url: str) -> Price | None:
+def published_price(model: str, base_url: str) -> Price | None:
     """Return the price that `genai-prices` knows for a model at a provider, if it is there."""
     try:
         from genai_prices import Usage, calc_price
@@ -102,16 +104,16 @@ def published(model: str, base_url: str) -> Price | None:
             ).model_price
         except (LookupError, ValueError):
             return None
-        known.append(_of_package(found))
+        known.append(_price_from_package(found))
     return max((p for p in known if p), key=astuple, default=None)
 
 
-def _of_settings(price: Mapping[str, float]) -> Price:
+def _price_from_settings(price: Mapping[str, float]) -> Price:
     fresh = float(price.get("input", 0.0))
     return Price(fresh, float(price.get("cached", fresh)), float(price.get("output", fresh)))
 
 
-def _of_package(price: Any) -> Price | None:
+def _price_from_package(price: Any) -> Price | None:
     """Read a price of the package; of one in tiers the lowest, for our prompts are short."""
     fresh, cached, output = (
         _base(getattr(price, name, None))
@@ -126,16 +128,16 @@ def _base(price: Any) -> float | None:
     return None if price is None else float(getattr(price, "base", price))
 
 
-def _latest(model: str) -> Select[Any]:
+def _select_latest(model: str) -> Select[Any]:
     columns = prices.c.input, prices.c.cached, prices.c.output
     mine = select(*columns).where(prices.c.model == model)
     return mine.order_by(prices.c.from_time.desc()).limit(1)
 
 
-def _enter(connection: Connection, model: str, price: Price) -> None:
+def _insert_if_changed(connection: Connection, model: str, price: Price) -> None:
     """Enter a price unless it is the latest; the first of a model holds for all times."""
-    latest = connection.execute(_latest(model)).first()
+    latest = connection.execute(_select_latest(model)).first()
     if latest is None or tuple(latest) != astuple(price):
-        since = _ALWAYS if latest is None else utc_now()
+        since = _EPOCH if latest is None else utc_now()
         row = {"model": model, "from_time": since, **vars(price)}
         insert_new(connection, prices, [row])  # another run may enter it, too

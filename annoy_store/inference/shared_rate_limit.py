@@ -16,56 +16,56 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Double, bindparam, case, update
 from sqlalchemy.exc import DBAPIError
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.sql import clock, insert_new
 from annoy_store.db.tables import budgets
-from annoy_store.errors import NotNow
-from annoy_store.inference.client.rate_limit import BURST_SECONDS, Stretch
+from annoy_store.errors import CallPostponed
+from annoy_store.inference.client.rate_limit import BURST_SECONDS, Reservation
 from annoy_store.interfaces import TeacherIdentity
 
-_FARTHEST = 3600.0
+_MAX_AHEAD_SECONDS = 3600.0
 _END, _EARLIEST = budgets.c.window_start, clock() - BURST_SECONDS
-_BOOK = (
+_RESERVE = (
     update(budgets)
     .where(budgets.c.name == bindparam("of_name"))
     .values(
         cap=bindparam("per_minute", type_=Double),
         used=budgets.c.used + bindparam("units", type_=Double),
         window_start=bindparam("seconds", type_=Double)
-        + case((_END.between(_EARLIEST, clock() + _FARTHEST), _END), else_=_EARLIEST),
+        + case((_END.between(_EARLIEST, clock() + _MAX_AHEAD_SECONDS), _END), else_=_EARLIEST),
     )
     .returning((_END - clock()).label("ahead"))
 )
 
 
-class SharedTimeline:
+class SharedRateLimit:
     """The budgets of one endpoint and model, kept in the store."""
 
-    def __init__(self, store: Store, who: TeacherIdentity) -> None:
+    def __init__(self, store: Database, who: TeacherIdentity) -> None:
         self._store = store
-        self._place = f"{who.model} at {who.base_url}"
+        self._endpoint = f"{who.model} at {who.base_url}"
 
-    async def book(self, wanted: Sequence[Stretch]) -> list[float]:
+    async def reserve(self, wanted: Sequence[Reservation]) -> list[float]:
         """Give away the next stretch of each; return in how many seconds they begin (or began).
 
         Raises NotNow while the store is away.
         """
         try:
-            return await asyncio.to_thread(self._store.transact, lambda c: self._book(c, wanted))
+            return await asyncio.to_thread(self._store.transact, lambda c: self._reserve(c, wanted))
         except DBAPIError as error:
-            raise NotNow("the store cannot be reached") from error
+            raise CallPostponed("the store cannot be reached") from error
 
-    def _book(self, connection: Connection, wanted: Sequence[Stretch]) -> list[float]:
-        return [self._booked(connection, stretch) - stretch.seconds for stretch in wanted]
+    def _reserve(self, connection: Connection, wanted: Sequence[Reservation]) -> list[float]:
+        return [self._reserve_one(connection, stretch) - stretch.seconds for stretch in wanted]
 
-    def _booked(self, connection: Connection, stretch: Stretch) -> float:
+    def _reserve_one(self, connection: Connection, stretch: Reservation) -> float:
         """Move the end of a budget; return how many seconds ahead it is then."""
-        name = f"{stretch.what} per minute: {self._place}"
+        name = f"{stretch.unit} per minute: {self._endpoint}"
         values = {"of_name": name, "per_minute": stretch.per_minute}
-        values |= {"units": stretch.units, "seconds": stretch.seconds}
-        ahead = connection.scalar(_BOOK, values)
+        values |= {"units": stretch.amount, "seconds": stretch.seconds}
+        ahead = connection.scalar(_RESERVE, values)
         if ahead is None:
             row = {"name": name, "cap": stretch.per_minute, "reserved": 0.0, "used": 0.0}
             insert_new(connection, budgets, [{**row, "window_start": 0.0}])
-            ahead = connection.scalar(_BOOK, values)
+            ahead = connection.scalar(_RESERVE, values)
         return float(ahead or 0.0)

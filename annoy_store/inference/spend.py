@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from annoy_store.db.tables import attempts, prices, teachers
-from annoy_store.db.views import BATCH_PART
+from annoy_store.db.views import BATCH_PRICE_FACTOR
 
 FREE_BACKENDS = ("tracer", "replay")
 
@@ -36,7 +36,7 @@ TOKENS = ("prompt", "cached", "completion", "reasoning")
 class Usage:
     """Tokens and money of the attempts with an id up to `upto`; `unpriced` answers cost unknown."""
 
-    upto: int = 0
+    last_attempt_id: int = 0
     attempts: int = 0
     tokens: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(TOKENS, 0))
     known_usd: float = 0.0
@@ -49,14 +49,20 @@ class Usage:
     def __add__(self, more: Usage) -> Usage:
         tokens = {name: self.tokens[name] + more.tokens[name] for name in TOKENS}
         return Usage(
-            max(self.upto, more.upto), self.attempts + more.attempts, tokens,
-            self.known_usd + more.known_usd, self.unpriced + more.unpriced,
-        )  # fmt: skip
+            max(self.last_attempt_id, more.last_attempt_id),
+            self.attempts + more.attempts,
+            tokens,
+            self.known_usd + more.known_usd,
+            self.unpriced + more.unpriced,
+        )
 
 
-def usage_above(connection: Connection, mark: int) -> Usage:
+def usage_since(connection: Connection, attempt_id: int) -> Usage:
     """What the attempts with an id above `mark` used, at the prices of their time."""
-    return replace(found := usage_of(connection, attempts.c.id > mark), upto=found.upto or mark)
+    return replace(
+        found := usage_of(connection, attempts.c.id > attempt_id),
+        last_attempt_id=found.last_attempt_id or attempt_id,
+    )
 
 
 def usage_of(connection: Connection, where: ColumnElement[bool]) -> Usage:
@@ -64,12 +70,19 @@ def usage_of(connection: Connection, where: ColumnElement[bool]) -> Usage:
     cost = _cost(connection)
     unpriced = and_(attempts.c.status == "ok", cost.is_(null()))
     sums = [func.sum(attempts.c[f"{name}_tokens"]).label(name) for name in TOKENS]
-    row = connection.execute(
-        select(
-            func.max(attempts.c.id).label("upto"), func.count().label("n"), *sums,
-            func.sum(cost).label("usd"), func.sum(case((unpriced, 1), else_=0)).label("unpriced"),
-        ).where(where)
-    ).one()._mapping  # fmt: skip
+    row = (
+        connection.execute(
+            select(
+                func.max(attempts.c.id).label("upto"),
+                func.count().label("n"),
+                *sums,
+                func.sum(cost).label("usd"),
+                func.sum(case((unpriced, 1), else_=0)).label("unpriced"),
+            ).where(where)
+        )
+        .one()
+        ._mapping
+    )
     tokens = {name: int(row[name] or 0) for name in TOKENS}
     return Usage(
         row["upto"] or 0, row["n"], tokens, float(row["usd"] or 0), int(row["unpriced"] or 0)
@@ -94,7 +107,7 @@ def _cost(connection: Connection) -> ColumnElement[Any]:
 
 
 def _priced(price: Row[Any]) -> ColumnElement[Any]:
-    part = (BATCH_PART if price.backend == "batch" else 1.0) / 1e6
+    part = (BATCH_PRICE_FACTOR if price.backend == "batch" else 1.0) / 1e6
     cached = func.coalesce(attempts.c.cached_tokens, 0)
     return (
         (attempts.c.prompt_tokens - cached) * literal(price.input * part, Double)

@@ -24,21 +24,21 @@ from typing import IO, Any, NamedTuple
 
 from annoy_store.errors import UsageError
 from annoy_store.ingest.record_files import (
+    COMPRESSIONS,
     FORMATS,
-    MAX_VALUE,
-    PACKINGS,
-    TRUNCATED,
-    Bad,
-    Item,
-    Place,
+    MAX_VALUE_BYTES,
+    READ_ERRORS,
+    Location,
+    RecordOrRefusal,
+    Refusal,
     json_lines,
 )
 
-PATIENCE = 1_000  # rows without the wanted column before the file is given up
+MAX_ROWS_WITHOUT_COLUMN = 1_000  # rows without the wanted column before the file is given up
 DEFAULT_GLOB = "*.py"
 STDIN = Path("-")
 SKIPPED_FOLDERS = {"__pycache__", "node_modules"}
-ABOUT = {
+ATTRIBUTE_FIELDS = {
     "path": ("path", "file_path", "filepath", "filename", "max_stars_repo_path"),
     "repo": ("repo", "repo_name", "repository", "repository_name", "max_stars_repo_name"),
     "licence": ("licence", "license", "licenses", "detected_licenses", "max_stars_repo_licenses"),
@@ -46,25 +46,25 @@ ABOUT = {
 }
 
 
-class Raw(NamedTuple):
+class RawRow(NamedTuple):
     """One row: its content, what it says about itself under our names, and the rest."""
 
     content: Any
-    place: Place
-    about: Mapping[str, Any] = MappingProxyType({})
-    rest: Mapping[str, Any] = MappingProxyType({})
+    location: Location
+    attributes: Mapping[str, Any] = MappingProxyType({})
+    other_fields: Mapping[str, Any] = MappingProxyType({})
 
-    def told(self, key: str) -> str:
+    def attribute(self, key: str) -> str:
         """What the row says about `key`, or nothing."""
-        value = self.about.get(key)
+        value = self.attributes.get(key)
         if isinstance(value, list):
             return ", ".join(str(v) for v in value)
         return "" if value is None else str(value)
 
 
-def read(
-    path: Path, column: str = "content", globs: tuple[str, ...] = (), largest: int = MAX_VALUE
-) -> Iterator[Raw | Bad]:
+def read_raw(
+    path: Path, column: str = "content", globs: tuple[str, ...] = (), largest: int = MAX_VALUE_BYTES
+) -> Iterator[RawRow | Refusal]:
     """Yield every row of a file, or of the files of a folder whose names match a glob.
 
     `largest` is the size in bytes above which a code file is refused without reading it.
@@ -84,7 +84,7 @@ def read(
 
 def _read_folder(
     folder: Path, column: str, globs: tuple[str, ...], largest: int
-) -> Iterator[Raw | Bad]:
+) -> Iterator[RawRow | Refusal]:
     others: Counter[str] = Counter()
     matched = False
     for path in _walk(folder):
@@ -98,7 +98,7 @@ def _read_folder(
         there = ", ".join(f"{n} {suffix}" for suffix, n in others.most_common(5)) or "nothing"
         wanted = " or ".join(globs)
         detail = f"no file matches {wanted} (there is {there}); choose with --glob"
-        yield Bad("no_match", Place(str(folder)), detail, fatal=True)
+        yield Refusal("no_match", Location(str(folder)), detail, fatal=True)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -113,7 +113,7 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _read_file(path: Path, name: str, column: str, largest: int) -> Iterator[Raw | Bad]:
+def _read_file(path: Path, name: str, column: str, largest: int) -> Iterator[RawRow | Refusal]:
     packing, kind = _kind(name)
     try:
         with _open(path, packing) as stream:
@@ -121,80 +121,80 @@ def _read_file(path: Path, name: str, column: str, largest: int) -> Iterator[Raw
                 yield from _rows(FORMATS[kind](stream, name), column, name)
             else:
                 yield _code(stream, name, largest)
-    except TRUNCATED as error:
+    except READ_ERRORS as error:
         detail = f"cannot be read to its end: {error or type(error).__name__}"
-        yield Bad("broken_file", Place(name), detail, fatal=True)
+        yield Refusal("broken_file", Location(name), detail, fatal=True)
 
 
 def _kind(name: str) -> tuple[str, str]:
     """(packing, format) by the endings of a name, each empty when it is none of ours."""
     parts = name.lower().rsplit("/", 1)[-1].split(".")
-    packing = parts.pop() if parts[-1] in PACKINGS else ""
+    packing = parts.pop() if parts[-1] in COMPRESSIONS else ""
     return packing, parts[-1] if len(parts) > 1 else ""
 
 
 def _open(path: Path, packing: str) -> IO[bytes]:
-    opened: IO[bytes] = PACKINGS[packing](path) if packing else path.open("rb")
+    opened: IO[bytes] = COMPRESSIONS[packing](path) if packing else path.open("rb")
     return opened
 
 
-def _code(stream: IO[bytes], name: str, largest: int) -> Raw | Bad:
+def _code(stream: IO[bytes], name: str, largest: int) -> RawRow | Refusal:
     """A whole file as one source; a BOM belongs to the encoding and not to the code."""
-    place = Place(name)
+    place = Location(name)
     data = stream.read(largest + 4)
     if len(data) > largest + 3:
-        return Bad("too_large", place, f"more than max_source_bytes ({largest:,})")
+        return Refusal("too_large", place, f"more than max_source_bytes ({largest:,})")
     if b"\0" in data:
-        return Bad("binary", place, "it is binary, not text")
+        return Refusal("binary", place, "it is binary, not text")
     try:
-        return Raw(data.decode("utf-8-sig"), place, {"path": name})
+        return RawRow(data.decode("utf-8-sig"), place, {"path": name})
     except UnicodeDecodeError as error:
-        return Bad("not_utf8", place, f"not UTF-8 at byte {error.start}")
+        return Refusal("not_utf8", place, f"not UTF-8 at byte {error.start}")
 
 
 # Rows ----------------------------------------------------------------------------------------
 
 
-def _rows(items: Iterable[Item], column: str, name: str) -> Iterator[Raw | Bad]:
+def _rows(items: Iterable[RecordOrRefusal], column: str, name: str) -> Iterator[RawRow | Refusal]:
     """Rows as Raw; a file in which no row has the wanted column is given up with what it has."""
-    held: list[Bad] = []  # rows without the column, until one with it shows that they are odd
+    held: list[Refusal] = []  # rows without the column, until one with it shows that they are odd
     found, empty = False, True
     for item in items:
-        row = item if isinstance(item, Bad) else raw_row(*item, column)
+        row = item if isinstance(item, Refusal) else raw_row(*item, column)
         empty = False
-        if isinstance(row, Raw):
+        if isinstance(row, RawRow):
             found = True
             yield from held
             held.clear()
         elif row.reason == "no_column" and not found:
             held.append(row)
-            if len(held) == PATIENCE:
+            if len(held) == MAX_ROWS_WITHOUT_COLUMN:
                 break
             continue
         yield row
     if held:
-        yield replace(held[0], place=Place(name), fatal=True)
+        yield replace(held[0], location=Location(name), fatal=True)
     elif empty:
-        yield Bad("empty", Place(name), "there is nothing in it")
+        yield Refusal("empty", Location(name), "there is nothing in it")
 
 
-def raw_row(place: Place, row: Any, column: str) -> Raw | Bad:
+def raw_row(place: Location, row: Any, column: str) -> RawRow | Refusal:
     """What a row holds and says about itself, or why it is no raw code."""
     if not isinstance(row, dict):
-        return Bad("not_object", place, f"a row is a JSON object, this is {type(row).__name__}")
+        return Refusal("not_object", place, f"a row is a JSON object, this is {type(row).__name__}")
     if column not in row:
         there = ", ".join(map(str, row)) or "none"
         detail = f"there is no column {column!r}; choose one with --column: {there}"
-        return Bad("no_column", place, detail)
+        return Refusal("no_column", place, detail)
     told, rest = _told_by(tuple(row), column)
     content = row[column]
     if isinstance(content, bytes):
         try:
             content = content.decode()
         except UnicodeDecodeError as error:
-            return Bad("not_utf8", place, f"not UTF-8 at byte {error.start}")
+            return Refusal("not_utf8", place, f"not UTF-8 at byte {error.start}")
     about = {key: row[name] for key, name in told}
-    return Raw(content, place, about, {name: row[name] for name in rest})
+    return RawRow(content, place, about, {name: row[name] for name in rest})
 
 
 @lru_cache(maxsize=64)
@@ -204,7 +204,7 @@ def _told_by(
     """Which columns of a row say what about it, and which are the rest; rows repeat their keys."""
     told = {
         key: next((n for n in known if n in names and n != column), "")
-        for key, known in ABOUT.items()
+        for key, known in ATTRIBUTE_FIELDS.items()
     }
     rest = (name for name in names if name != column and name not in told.values())
     return tuple((key, name) for key, name in told.items() if name), tuple(rest)

@@ -27,19 +27,19 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
-from annoy_store.hashing import clean
+from annoy_store.hashing import clean_text
 
-MAX_VALUE = 64 * 1024 * 1024
+MAX_VALUE_BYTES = 64 * 1024 * 1024
 CHUNK = 1024 * 1024
 PARQUET_ROWS = 256
-EXAMPLES = 20  # places that are told per reason
+MAX_EXAMPLES = 20  # places that are told per reason
 MAX_INTEGER = 2.0**63
-TRUNCATED = (EOFError, OSError, zlib.error, lzma.LZMAError)
+READ_ERRORS = (EOFError, OSError, zlib.error, lzma.LZMAError)
 _BETWEEN = re.compile(r"[\s,\ufeff]*")
 _WRONG_BYTE = re.compile("[\udc80-\udcff]")
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Where a row stands; `line` counts from 1 (the row's number in Parquet), 0 is the file."""
 
     file: str
@@ -50,19 +50,19 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Bad:
+class Refusal:
     """A row that is refused: a word to count by, and a sentence. `fatal` ends its file."""
 
     reason: str
-    place: Place
+    location: Location
     detail: str
     fatal: bool = False
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.detail}"
+        return f"{self.location}: {self.detail}"
 
 
-Item = tuple[Place, Any] | Bad
+RecordOrRefusal = tuple[Location, Any] | Refusal
 
 
 @dataclass
@@ -73,25 +73,27 @@ class Refusals:
     examples: dict[str, list[str]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
-    def refuse(self, bad: Bad) -> None:
+    def refuse(self, bad: Refusal) -> None:
         """Count one, as a file that was given up if it is fatal."""
-        sentence = clean(str(bad))
+        sentence = clean_text(str(bad))
         if bad.fatal:
             self.errors.append(sentence)
             return
         self.refused[bad.reason] += 1
         told = self.examples.setdefault(bad.reason, [])
-        if len(told) < EXAMPLES:
+        if len(told) < MAX_EXAMPLES:
             told.append(sentence)
 
 
-def json_lines(stream: IO[bytes], name: str) -> Iterator[Item]:
+def json_lines(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
     number = 0
-    while line := stream.readline(MAX_VALUE):
+    while line := stream.readline(MAX_VALUE_BYTES):
         number += 1
-        place = Place(name, number)
-        if len(line) == MAX_VALUE and not line.endswith(b"\n"):
-            yield Bad("line_too_long", place, f"the line is longer than {MAX_VALUE:,} bytes")
+        place = Location(name, number)
+        if len(line) == MAX_VALUE_BYTES and not line.endswith(b"\n"):
+            yield Refusal(
+                "line_too_long", place, f"the line is longer than {MAX_VALUE_BYTES:,} bytes"
+            )
             _skip_line(stream)
         elif line.strip():
             yield _json_line(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, place)
@@ -102,13 +104,13 @@ def _skip_line(stream: IO[bytes]) -> None:
         pass
 
 
-def _json_line(line: bytes, place: Place) -> Item:
+def _json_line(line: bytes, place: Location) -> RecordOrRefusal:
     try:
         return place, _loads(line)
     except UnicodeDecodeError as error:
-        return Bad("not_utf8", place, f"not UTF-8 at byte {error.start}")
+        return Refusal("not_utf8", place, f"not UTF-8 at byte {error.start}")
     except (ValueError, RecursionError) as error:
-        return Bad("broken_json", place, f"broken JSON: {error}")
+        return Refusal("broken_json", place, f"broken JSON: {error}")
 
 
 def _loads(line: bytes) -> Any:
@@ -141,7 +143,7 @@ def _text(stream: IO[bytes], encoding: str, newline: str | None = None) -> Itera
         text.detach()
 
 
-def _json(stream: IO[bytes], name: str) -> Iterator[Item]:
+def _json(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
     """The elements of an array, or JSON values one after another, in memory one at a time."""
     with _text(stream, "utf-8") as reader:
         text, line, at = reader.read(CHUNK), 1, 0
@@ -158,18 +160,22 @@ def _json(stream: IO[bytes], name: str) -> Iterator[Item]:
                 return
             value, end = _decoded(text, at)
             if end is None or end == len(text):  # it may go on in what was not read yet
-                more = reader.read(max(CHUNK, len(text) - at)) if len(text) - at < MAX_VALUE else ""
+                more = (
+                    reader.read(max(CHUNK, len(text) - at))
+                    if len(text) - at < MAX_VALUE_BYTES
+                    else ""
+                )
                 if more:
                     text, at = text[at:] + more, 0
                     continue
             if end is None:
                 if at < len(text) or is_array:
                     detail = "broken JSON: a value is not complete or not closed"
-                    yield Bad("broken_file", Place(name, line), detail, fatal=True)
+                    yield Refusal("broken_file", Location(name, line), detail, fatal=True)
                 return
-            place = Place(name, line)
+            place = Location(name, line)
             wrong = _WRONG_BYTE.search(text, at, end)
-            yield Bad("not_utf8", place, "not UTF-8") if wrong else (place, value)
+            yield Refusal("not_utf8", place, "not UTF-8") if wrong else (place, value)
             line += text.count("\n", at, end)
             at = end
 
@@ -186,26 +192,26 @@ def _decoded(text: str, at: int) -> tuple[Any, int | None]:
         return None, None
 
 
-def _csv(stream: IO[bytes], name: str, delimiter: str = ",") -> Iterator[Item]:
-    csv.field_size_limit(MAX_VALUE)
+def _csv(stream: IO[bytes], name: str, delimiter: str = ",") -> Iterator[RecordOrRefusal]:
+    csv.field_size_limit(MAX_VALUE_BYTES)
     with _text(stream, "utf-8-sig", newline="") as text:
         reader = csv.DictReader(text, delimiter=delimiter)
         try:
             for row in reader:
-                place = Place(name, reader.line_num)
+                place = Location(name, reader.line_num)
                 row.pop(None, None)
                 wrong = any(v and _WRONG_BYTE.search(v) for v in row.values())
-                yield Bad("not_utf8", place, "not UTF-8") if wrong else (place, row)
+                yield Refusal("not_utf8", place, "not UTF-8") if wrong else (place, row)
         except csv.Error as error:
-            place = Place(name, reader.line_num)
-            yield Bad("broken_file", place, f"broken CSV: {error}", fatal=True)
+            place = Location(name, reader.line_num)
+            yield Refusal("broken_file", place, f"broken CSV: {error}", fatal=True)
 
 
-def _tsv(stream: IO[bytes], name: str) -> Iterator[Item]:
+def _tsv(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
     return _csv(stream, name, "\t")
 
 
-def _parquet(stream: IO[bytes], name: str) -> Iterator[Item]:
+def _parquet(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
     import pyarrow
     from pyarrow.parquet import ParquetFile
 
@@ -215,17 +221,17 @@ def _parquet(stream: IO[bytes], name: str) -> Iterator[Item]:
             for batch in file.iter_batches(PARQUET_ROWS):
                 for i in range(batch.num_rows):
                     number += 1
-                    yield _parquet_row(batch.slice(i, 1), Place(name, number))
+                    yield _parquet_row(batch.slice(i, 1), Location(name, number))
     except pyarrow.ArrowException as error:
         detail = f"broken Parquet: {error}"
-        yield Bad("broken_file", Place(name, number), detail, fatal=True)
+        yield Refusal("broken_file", Location(name, number), detail, fatal=True)
 
 
-def _parquet_row(row: Any, place: Place) -> Item:
+def _parquet_row(row: Any, place: Location) -> RecordOrRefusal:
     try:
         return place, row.to_pylist()[0]
     except UnicodeDecodeError as error:
-        return Bad("not_utf8", place, f"not UTF-8 at byte {error.start}")
+        return Refusal("not_utf8", place, f"not UTF-8 at byte {error.start}")
 
 
 @contextmanager
@@ -240,10 +246,16 @@ def _seekable(stream: IO[bytes]) -> Iterator[IO[bytes]]:
         yield whole
 
 
-FORMATS: dict[str, Callable[[IO[bytes], str], Iterator[Item]]] = {
-    "jsonl": json_lines, "ndjson": json_lines, "jsonlines": json_lines, "json": _json,
-    "csv": _csv, "tsv": _tsv, "parquet": _parquet, "pq": _parquet,
-}  # fmt: skip
+FORMATS: dict[str, Callable[[IO[bytes], str], Iterator[RecordOrRefusal]]] = {
+    "jsonl": json_lines,
+    "ndjson": json_lines,
+    "jsonlines": json_lines,
+    "json": _json,
+    "csv": _csv,
+    "tsv": _tsv,
+    "parquet": _parquet,
+    "pq": _parquet,
+}
 
 
 def _open_zst(path: Path) -> IO[bytes]:
@@ -254,6 +266,9 @@ def _open_zst(path: Path) -> IO[bytes]:
     )
 
 
-PACKINGS: dict[str, Callable[[Path], Any]] = {
-    "gz": gzip.open, "bz2": bz2.open, "xz": lzma.open, "zst": _open_zst,
-}  # fmt: skip
+COMPRESSIONS: dict[str, Callable[[Path], Any]] = {
+    "gz": gzip.open,
+    "bz2": bz2.open,
+    "xz": lzma.open,
+    "zst": _open_zst,
+}

@@ -23,13 +23,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Table, select
 
-from annoy_store.db.engine import Store
-from annoy_store.db.sql import among, analyse, insert_new, reserve_ids
+from annoy_store.db.engine import Database
+from annoy_store.db.sql import analyse, in_values, insert_new, reserve_ids
 from annoy_store.db.tables import origins, sources
 from annoy_store.db.timestamps import utc_now
-from annoy_store.hashing import canonical, clean, digest
-from annoy_store.ingest.readers import STDIN, Raw, read
-from annoy_store.ingest.record_files import Bad, Refusals
+from annoy_store.hashing import canonical_json, clean_text, digest
+from annoy_store.ingest.readers import STDIN, RawRow, read_raw
+from annoy_store.ingest.record_files import Refusal, Refusals
 from annoy_store.ingest.takedowns import hide_ingested
 from annoy_store.records.policy import load_policy
 
@@ -37,17 +37,37 @@ BATCH_ROWS = 2_000
 BATCH_CHARS = 8_000_000
 MAX_FIELD = 1_000
 LANGUAGES = {
-    "py": "python", "pyw": "python", "ipynb": "jupyter", "js": "javascript", "ts": "typescript",
-    "rb": "ruby", "rs": "rust", "go": "go", "java": "java", "c": "c", "h": "c", "cc": "c++",
-    "cpp": "c++", "hpp": "c++", "cs": "c#", "jl": "julia", "r": "r", "sh": "shell",
-    "kt": "kotlin", "scala": "scala", "php": "php", "pl": "perl", "lua": "lua", "hs": "haskell",
-}  # fmt: skip
+    "py": "python",
+    "pyw": "python",
+    "ipynb": "jupyter",
+    "js": "javascript",
+    "ts": "typescript",
+    "rb": "ruby",
+    "rs": "rust",
+    "go": "go",
+    "java": "java",
+    "c": "c",
+    "h": "c",
+    "cc": "c++",
+    "cpp": "c++",
+    "hpp": "c++",
+    "cs": "c#",
+    "jl": "julia",
+    "r": "r",
+    "sh": "shell",
+    "kt": "kotlin",
+    "scala": "scala",
+    "php": "php",
+    "pl": "perl",
+    "lua": "lua",
+    "hs": "haskell",
+}
 DEFAULT_LANGUAGE = "python"
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Wish:
+class IngestOptions:
     """What the command says about all that it ingests."""
 
     column: str = "content"
@@ -59,7 +79,7 @@ class Wish:
 
 
 @dataclass
-class Tally(Refusals):
+class IngestReport(Refusals):
     """What became of the rows so far."""
 
     new: int = 0
@@ -67,11 +87,11 @@ class Tally(Refusals):
     new_origins: int = 0
 
     @property
-    def taken(self) -> int:
+    def accepted(self) -> int:
         return self.new + self.known
 
 
-class _Pair(NamedTuple):
+class _SourceWithOrigin(NamedTuple):
     """A source and the origin that goes with it, both without ids."""
 
     source: Mapping[str, Any]
@@ -79,35 +99,35 @@ class _Pair(NamedTuple):
 
 
 def ingest(
-    store: Store,
+    store: Database,
     paths: Iterable[Path],
-    wish: Wish,
-    progress: Callable[[Tally], None] = lambda tally: None,
-) -> Tally:
+    wish: IngestOptions,
+    progress: Callable[[IngestReport], None] = lambda tally: None,
+) -> IngestReport:
     """Take the files at `paths` into the store; what is there already is left alone.
 
     Raises UsageError when there is nothing at one of the paths, before anything is taken.
     """
     with store.read() as connection:
         largest = load_policy(connection).max_source_bytes
-    readers = [(_name(p, wish), read(p, wish.column, wish.globs, largest)) for p in paths]
+    readers = [(_name(p, wish), read_raw(p, wish.column, wish.globs, largest)) for p in paths]
     items = ((origin, item) for origin, reader in readers for item in reader)
     return ingest_rows(store, items, wish, progress)
 
 
 def ingest_rows(
-    store: Store,
-    items: Iterable[tuple[str, Raw | Bad]],
-    wish: Wish,
-    progress: Callable[[Tally], None] = lambda tally: None,
-) -> Tally:
+    store: Database,
+    items: Iterable[tuple[str, RawRow | Refusal]],
+    wish: IngestOptions,
+    progress: Callable[[IngestReport], None] = lambda tally: None,
+) -> IngestReport:
     """The same for rows that were read already, each with the name of its origin."""
-    tally = Tally()
+    tally = IngestReport()
     with store.read() as connection:
         largest = load_policy(connection).max_source_bytes
     judged = _judge(items, wish, largest, utc_now(), tally)
     batches = _batches(judged, wish.limit)
-    for batch in batches if store.is_sqlite else ahead(batches):
+    for batch in batches if store.is_sqlite else read_ahead(batches):
         with store.write() as connection:
             _write(connection, batch, tally)
         progress(tally)
@@ -117,49 +137,61 @@ def ingest_rows(
     return tally
 
 
-def _name(path: Path, wish: Wish) -> str:
+def _name(path: Path, wish: IngestOptions) -> str:
     """The origin of all that is at `path`, the same wherever the machine keeps it."""
     return wish.origin or ("stdin" if path == STDIN else path.resolve().name)
 
 
 def _judge(
-    items: Iterable[tuple[str, Raw | Bad]], wish: Wish, largest: int, now: str, tally: Tally
-) -> Iterator[_Pair]:
+    items: Iterable[tuple[str, RawRow | Refusal]],
+    wish: IngestOptions,
+    largest: int,
+    now: str,
+    tally: IngestReport,
+) -> Iterator[_SourceWithOrigin]:
     for origin, item in items:
-        bad = item if isinstance(item, Bad) else _fault(item, largest)
+        bad = item if isinstance(item, Refusal) else _fault(item, largest)
         if bad is not None:
             tally.refuse(bad)
-        elif isinstance(item, Raw):
+        elif isinstance(item, RawRow):
             yield _as_rows(item, origin, wish, now)
 
 
-def _fault(raw: Raw, largest: int) -> Bad | None:
+def _fault(raw: RawRow, largest: int) -> Refusal | None:
     """The rule that a row breaks, if any."""
     content = raw.content
     if not isinstance(content, str):
-        return Bad("not_text", raw.place, f"the content is {type(content).__name__}")
+        return Refusal("not_text", raw.location, f"the content is {type(content).__name__}")
     if not content.strip():
-        return Bad("empty", raw.place, "there is nothing in it")
+        return Refusal("empty", raw.location, "there is nothing in it")
     size = len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))
     if size > largest:
-        return Bad("too_large", raw.place, f"{size:,} bytes; max_source_bytes is {largest:,}")
+        return Refusal(
+            "too_large", raw.location, f"{size:,} bytes; max_source_bytes is {largest:,}"
+        )
     return None
 
 
-def _as_rows(raw: Raw, origin: str, wish: Wish, now: str) -> _Pair:
-    content = clean(str(raw.content))
-    path = clean(raw.told("path"))
-    language = wish.language or raw.told("language") or _language_of(path)
-    name = digest("source", clean(language).lower(), content)
+def _as_rows(raw: RawRow, origin: str, wish: IngestOptions, now: str) -> _SourceWithOrigin:
+    content = clean_text(str(raw.content))
+    path = clean_text(raw.attribute("path"))
+    language = wish.language or raw.attribute("language") or _language_of(path)
+    name = digest("source", clean_text(language).lower(), content)
     source = {
-        "digest": name, "language": clean(language).lower(), "n_chars": len(content),
-        "created_at": now, "content": content,
-    }  # fmt: skip
+        "digest": name,
+        "language": clean_text(language).lower(),
+        "n_chars": len(content),
+        "created_at": now,
+        "content": content,
+    }
     where = {
-        "origin": clean(origin), "repo": clean(raw.told("repo")), "path": path,
-        "licence": clean(raw.told("licence")) or wish.licence, "metadata": metadata(raw.rest),
-    }  # fmt: skip
-    return _Pair(source, {"digest": digest("origin", name, *where.values()), **where})
+        "origin": clean_text(origin),
+        "repo": clean_text(raw.attribute("repo")),
+        "path": path,
+        "licence": clean_text(raw.attribute("licence")) or wish.licence,
+        "metadata": metadata_json(raw.other_fields),
+    }
+    return _SourceWithOrigin(source, {"digest": digest("origin", name, *where.values()), **where})
 
 
 def _language_of(path: str) -> str:
@@ -167,11 +199,11 @@ def _language_of(path: str) -> str:
     return LANGUAGES.get(suffix, suffix) or DEFAULT_LANGUAGE
 
 
-def metadata(fields: Mapping[str, Any]) -> str:
+def metadata_json(fields: Mapping[str, Any]) -> str:
     """Return `fields` as canonical JSON, without those that are long or null."""
     if None not in fields.values():
         try:
-            whole = canonical(fields)
+            whole = canonical_json(fields)
         except (TypeError, ValueError, RecursionError):
             whole = ""
         if 0 < len(whole) <= MAX_FIELD:
@@ -181,20 +213,22 @@ def metadata(fields: Mapping[str, Any]) -> str:
         text = _json(value)
         if value is not None and len(text) <= MAX_FIELD:
             kept[key] = text
-    inner = ",".join(f"{canonical(key)}:{kept[key]}" for key in sorted(kept))
+    inner = ",".join(f"{canonical_json(key)}:{kept[key]}" for key in sorted(kept))
     return f"{{{inner}}}"
 
 
 def _json(value: Any) -> str:
     """A value as canonical JSON; what JSON cannot hold (NaN, dates, bytes) as its text."""
     try:
-        return canonical(value)
+        return canonical_json(value)
     except (TypeError, ValueError, RecursionError):
-        return canonical(str(value))
+        return canonical_json(str(value))
 
 
-def _batches(pairs: Iterable[_Pair], limit: int | None) -> Iterator[list[_Pair]]:
-    batch: list[_Pair] = []
+def _batches(
+    pairs: Iterable[_SourceWithOrigin], limit: int | None
+) -> Iterator[list[_SourceWithOrigin]]:
+    batch: list[_SourceWithOrigin] = []
     chars = 0
     for n, pair in enumerate(pairs, 1):
         batch.append(pair)
@@ -208,7 +242,7 @@ def _batches(pairs: Iterable[_Pair], limit: int | None) -> Iterator[list[_Pair]]
         yield batch
 
 
-def ahead(items: Iterator[T]) -> Iterator[T]:
+def read_ahead(items: Iterator[T]) -> Iterator[T]:
     """The same items, the next one made in another thread while the caller works on the last.
 
     An error of theirs comes where its item would have. The thread dies with the process.
@@ -239,7 +273,7 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
         raise found[1]
 
 
-def _write(connection: Connection, batch: list[_Pair], tally: Tally) -> None:
+def _write(connection: Connection, batch: list[_SourceWithOrigin], tally: IngestReport) -> None:
     found = {pair.source["digest"]: pair.source for pair in batch}
     ids = _ids(connection, sources, found)
     fresh = [key for key in found if key not in ids]
@@ -257,5 +291,7 @@ def _write(connection: Connection, batch: list[_Pair], tally: Tally) -> None:
 
 
 def _ids(connection: Connection, table: Table, digests: Iterable[str]) -> dict[str, int]:
-    chosen = select(table.c.digest, table.c.id).where(among(connection, table.c.digest, digests))
+    chosen = select(table.c.digest, table.c.id).where(
+        in_values(connection, table.c.digest, digests)
+    )
     return {row.digest: row.id for row in connection.execute(chosen)}

@@ -35,7 +35,7 @@ from sqlalchemy import (
     update,
 )
 
-from annoy_store.db.sql import among, insert_from
+from annoy_store.db.sql import in_values, insert_from
 from annoy_store.db.tables import (
     calls,
     export_rows,
@@ -54,15 +54,15 @@ from annoy_store.db.tables import (
 from annoy_store.db.timestamps import utc_now
 from annoy_store.errors import UsageError
 from annoy_store.interfaces import Stage
-from annoy_store.queue.counters import NOBODY
-from annoy_store.queue.reassign import revive_unwanted
+from annoy_store.queue.counters import NO_WORKER
+from annoy_store.queue.reassign import requeue_unwanted
 
 KINDS = ("source", "sample", "origin", "repo", "licence")
 COLUMNS = {"origin": origins.c.origin, "repo": origins.c.repo, "licence": origins.c.licence}
 
 
 @dataclass(frozen=True)
-class Rule:
+class TakedownRule:
     """One takedown; it acts as long as it is not lifted."""
 
     id: int
@@ -75,7 +75,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Holder:
+class AffectedExport:
     """An export that holds rows of what is hidden."""
 
     export_id: int
@@ -86,25 +86,27 @@ class Holder:
 
 
 @dataclass(frozen=True)
-class Change:
+class TakedownResult:
     """What a takedown or a lift did: sources and samples newly hidden, and shown again."""
 
     sources: int
     samples: int
     shown: int
-    exports: tuple[Holder, ...]
+    exports: tuple[AffectedExport, ...]
 
 
 # Rules ---------------------------------------------------------------------------------------
 
 
-def rules(connection: Connection) -> list[Rule]:
+def takedown_rules(connection: Connection) -> list[TakedownRule]:
     """All rules, the oldest first."""
-    columns = [takedowns.c[name] for name in Rule.__dataclass_fields__]
-    return [Rule(*row) for row in connection.execute(select(*columns).order_by(takedowns.c.id))]
+    columns = [takedowns.c[name] for name in TakedownRule.__dataclass_fields__]
+    return [
+        TakedownRule(*row) for row in connection.execute(select(*columns).order_by(takedowns.c.id))
+    ]
 
 
-def named(connection: Connection, kind: str, value: str) -> str:
+def resolve_value(connection: Connection, kind: str, value: str) -> str:
     """The value that a rule keeps: of a source or sample, given by id or digest, its digest.
 
     Raises UsageError when there is none such, and never was.
@@ -112,8 +114,10 @@ def named(connection: Connection, kind: str, value: str) -> str:
     if kind not in ("source", "sample"):
         known = select(func.count()).where(_same(COLUMNS[kind], literal(value)))
         if not connection.scalar(known) and not (kind == "origin" and _imported(connection, value)):
-            raise UsageError(f"nothing here has the {kind} {value!r}; see: annoy sql 'SELECT "
-                             f"DISTINCT {kind} FROM origins'")  # fmt: skip
+            raise UsageError(
+                f"nothing here has the {kind} {value!r}; see: annoy sql 'SELECT "
+                f"DISTINCT {kind} FROM origins'"
+            )
         return value
     table = sources if kind == "source" else samples
     mine = table.c.id == int(value) if value.isdecimal() else table.c.digest.startswith(value)
@@ -132,7 +136,7 @@ def _same(column: ColumnElement[Any], value: ColumnElement[Any]) -> ColumnElemen
     return func.lower(column) == func.lower(value)
 
 
-def take_down(connection: Connection, kind: str, value: str, why: str) -> Change:
+def take_down(connection: Connection, kind: str, value: str, why: str) -> TakedownResult:
     """Enter a rule and hide what falls under it."""
     if _active(connection, kind, value):
         raise UsageError(f"{kind} {value!r} is taken down already")
@@ -141,7 +145,7 @@ def take_down(connection: Connection, kind: str, value: str, why: str) -> Change
     return refresh_hidden(connection)
 
 
-def lift(connection: Connection, kind: str, value: str) -> Change:
+def lift(connection: Connection, kind: str, value: str) -> TakedownResult:
     """Lift a rule and bring back what it hid. Raises UsageError for one that was purged."""
     found = _active(connection, kind, value)
     if not found:
@@ -155,47 +159,50 @@ def lift(connection: Connection, kind: str, value: str) -> Change:
     return change
 
 
-def revive(connection: Connection, stages: Sequence[Stage]) -> int:
+def requeue_hidden(connection: Connection, stages: Sequence[Stage]) -> int:
     """Take up again the jobs that were turned down because they were hidden; return how many."""
-    return sum(revive_unwanted(connection, stage, NOBODY) for stage in stages)
+    return sum(requeue_unwanted(connection, stage, NO_WORKER) for stage in stages)
 
 
-def _active(connection: Connection, kind: str, value: str) -> list[Rule]:
+def _active(connection: Connection, kind: str, value: str) -> list[TakedownRule]:
     return [
-        rule for rule in rules(connection)
+        rule
+        for rule in takedown_rules(connection)
         if rule.kind == kind and rule.value.casefold() == value.casefold() and not rule.lifted_at
-    ]  # fmt: skip
+    ]
 
 
 # Hiding --------------------------------------------------------------------------------------
 
 
-def refresh_hidden(connection: Connection) -> Change:
+def refresh_hidden(connection: Connection) -> TakedownResult:
     """Hide what has no allowed origin left, show what has one again.
 
     The exports named are those that hold rows of what is newly hidden.
     """
     if not connection.scalar(select(exists().where(IN_FORCE))):
         shown = connection.execute(delete(hidden)).rowcount
-        return Change(0, 0, shown, ())
+        return TakedownResult(0, 0, shown, ())
     before = _ids(connection, "source"), _ids(connection, "sample")
-    shown = _hide(connection, "source", sources_under(IN_FORCE))
-    shown += _hide(connection, "sample", samples_under(IN_FORCE))
+    shown = _hide(connection, "source", sources_under_rules(IN_FORCE))
+    shown += _hide(connection, "sample", samples_under_rules(IN_FORCE))
     new = _ids(connection, "source") - before[0], _ids(connection, "sample") - before[1]
-    return Change(len(new[0]), len(new[1]), shown, tuple(holders(connection, new[1])))
+    return TakedownResult(
+        len(new[0]), len(new[1]), shown, tuple(affected_exports(connection, new[1]))
+    )
 
 
 def hide_ingested(connection: Connection, source_ids: Sequence[int]) -> None:
     """The same for sources just written, in the transaction that writes them."""
     if not connection.scalar(select(exists().where(IN_FORCE))):
         return
-    mine = among(connection, sources.c.id, source_ids)
+    mine = in_values(connection, sources.c.id, source_ids)
     made = select(sample_origins.c.sample_id).where(
-        among(connection, sample_origins.c.source_id, source_ids)
+        in_values(connection, sample_origins.c.source_id, source_ids)
     )
     for kind, chosen, touched in (
-        ("source", sources_under(IN_FORCE).where(mine), select(sources.c.id).where(mine)),
-        ("sample", samples_under(IN_FORCE).where(samples.c.id.in_(made)), made),
+        ("source", sources_under_rules(IN_FORCE).where(mine), select(sources.c.id).where(mine)),
+        ("sample", samples_under_rules(IN_FORCE).where(samples.c.id.in_(made)), made),
     ):
         _hide(connection, kind, chosen, hidden.c.subject_id.in_(touched))
 
@@ -204,7 +211,7 @@ IN_FORCE = takedowns.c.lifted_at.is_(None)
 PURGED = and_(IN_FORCE, takedowns.c.purged_at.is_not(None))
 
 
-def sources_under(force: ColumnElement[bool]) -> Select[Any]:
+def sources_under_rules(force: ColumnElement[bool]) -> Select[Any]:
     """Sources that rules with `force` name, and those that have origins, none of them allowed."""
     found = exists().where(origins.c.source_id == sources.c.id)
     allowed = exists().where(
@@ -216,12 +223,12 @@ def sources_under(force: ColumnElement[bool]) -> Select[Any]:
     )
 
 
-def samples_under(force: ColumnElement[bool]) -> Select[Any]:
+def samples_under_rules(force: ColumnElement[bool]) -> Select[Any]:
     """Samples that such rules name, and those that come from somewhere and nowhere allowed."""
     mine = sample_origins.c.sample_id == samples.c.id
     of_source = and_(
         sample_origins.c.source_id.is_not(None),
-        sample_origins.c.source_id.not_in(sources_under(force)),
+        sample_origins.c.source_id.not_in(sources_under_rules(force)),
     )
     unruled = or_(
         sample_origins.c.origin.is_(None), ~_ruled(force, "origin", sample_origins.c.origin)
@@ -267,7 +274,7 @@ def _ids(connection: Connection, kind: str) -> set[int]:
     return set(connection.scalars(select(hidden.c.subject_id).where(hidden.c.kind == kind)))
 
 
-def holders(connection: Connection, only: set[int] | None = None) -> list[Holder]:
+def affected_exports(connection: Connection, only: set[int] | None = None) -> list[AffectedExport]:
     """The exports that hold rows of hidden samples (or of `only` those), the newest first."""
     mine = hidden.c.kind == "sample"
     by_chain = (
@@ -292,7 +299,7 @@ def holders(connection: Connection, only: set[int] | None = None) -> list[Holder
             counted.setdefault(export, set()).add(row)
     known = select(exports.c.id, exports.c.format, exports.c.folder, exports.c.published_at)
     return [
-        Holder(key, form, folder, at, len(counted[key]))
+        AffectedExport(key, form, folder, at, len(counted[key]))
         for key, form, folder, at in connection.execute(known.order_by(exports.c.id.desc()))
         if key in counted
     ]

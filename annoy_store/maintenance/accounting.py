@@ -17,11 +17,11 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, case, exists, func, select, text
 
 from annoy_store.db.tables import attempts, export_rows, exports, jobs, responses
-from annoy_store.queue.enqueue import missed
+from annoy_store.queue.enqueue import count_missed
 from annoy_store.records.policy import load_policy
 from annoy_store.stages import PIPELINE
 
-TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
+TOKEN_COLUMNS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Imbalance:
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokenTotals:
     """Tokens of all tries, of those whose answer is there, and of the rest."""
 
     tried: dict[str, int]
@@ -47,21 +47,26 @@ class Tokens:
 def reconcile(connection: Connection) -> list[Imbalance]:
     """What does not add up; empty when all does."""
     return [
-        *_missed(connection), *_unpaid_and_lost(connection), *_costs(connection),
+        *_missed(connection),
+        *_unpaid_and_lost(connection),
+        *_costs(connection),
         *_exports(connection),
-    ]  # fmt: skip
+    ]
 
 
 def _missed(connection: Connection) -> Iterator[Imbalance]:
     """In = done + rejected + failed + open: no subject that was looked at lacks a job."""
     policy = load_policy(connection)
     for stage in PIPELINE:
-        n, example = missed(connection, stage, policy)
+        n, example = count_missed(connection, stage, policy)
         if n:
             yield Imbalance(
-                f"{stage.name} passed over rows that it wants", "jobs", n,
-                f"{stage.name} of subject {example}", f"annoy replan {stage.name}",
-            )  # fmt: skip
+                f"{stage.name} passed over rows that it wants",
+                "jobs",
+                n,
+                f"{stage.name} of subject {example}",
+                f"annoy replan {stage.name}",
+            )
 
 
 # Tokens --------------------------------------------------------------------------------------
@@ -71,19 +76,19 @@ _HERE = exists().where(responses.c.call_id == attempts.c.call_id)
 _GAVE = and_(_OK, _HERE)
 
 
-def tokens(connection: Connection) -> Tokens:
+def token_totals(connection: Connection) -> TokenTotals:
     """What tries used: in all, for answers that are there, and for nothing."""
     gave = case((_GAVE, 1), else_=0).label("gave")
-    used = select(gave, *(attempts.c[name] for name in TOKENS)).subquery()
-    sums = [func.coalesce(func.sum(used.c[name]), 0) for name in TOKENS]
+    used = select(gave, *(attempts.c[name] for name in TOKEN_COLUMNS)).subquery()
+    sums = [func.coalesce(func.sum(used.c[name]), 0) for name in TOKEN_COLUMNS]
     rows = connection.execute(select(used.c.gave, *sums).group_by(used.c.gave)).all()
-    by = {row[0]: dict(zip(TOKENS, map(int, row[1:]), strict=True)) for row in rows}
-    zero = dict.fromkeys(TOKENS, 0)
+    by = {row[0]: dict(zip(TOKEN_COLUMNS, map(int, row[1:]), strict=True)) for row in rows}
+    zero = dict.fromkeys(TOKEN_COLUMNS, 0)
     answered, wasted = by.get(1, zero), by.get(0, zero)
     tried = connection.execute(
-        select(*(func.coalesce(func.sum(attempts.c[name]), 0) for name in TOKENS))
+        select(*(func.coalesce(func.sum(attempts.c[name]), 0) for name in TOKEN_COLUMNS))
     ).one()
-    return Tokens(dict(zip(TOKENS, map(int, tried), strict=True)), answered, wasted)
+    return TokenTotals(dict(zip(TOKEN_COLUMNS, map(int, tried), strict=True)), answered, wasted)
 
 
 def _unpaid_and_lost(connection: Connection) -> Iterator[Imbalance]:
@@ -108,8 +113,8 @@ def _unpaid_and_lost(connection: Connection) -> Iterator[Imbalance]:
         n, example = _counted(connection, chosen)
         if n:
             yield Imbalance(what, "attempts", n, f"call {example}", backup)
-    used = tokens(connection)
-    off = [k for k in TOKENS if used.tried[k] != used.answered[k] + used.wasted[k]]
+    used = token_totals(connection)
+    off = [k for k in TOKEN_COLUMNS if used.tried[k] != used.answered[k] + used.wasted[k]]
     if off:
         yield Imbalance("tokens do not add up", "attempts", len(off), ", ".join(off), backup)
 
@@ -125,9 +130,12 @@ def _costs(connection: Connection) -> Iterator[Imbalance]:
     there = connection.scalar(select(func.count()).select_from(attempts))
     if int(told or 0) != int(there or 0):
         yield Imbalance(
-            "tries are missing from the costs", "attempts", abs(int(there or 0) - int(told or 0)),
-            f"{there} tries, {told} in v_cost", "rows were deleted by hand; go back to a backup",
-        )  # fmt: skip
+            "tries are missing from the costs",
+            "attempts",
+            abs(int(there or 0) - int(told or 0)),
+            f"{there} tries, {told} in v_cost",
+            "rows were deleted by hand; go back to a backup",
+        )
 
 
 def _exports(connection: Connection) -> Iterator[Imbalance]:
@@ -143,6 +151,9 @@ def _exports(connection: Connection) -> Iterator[Imbalance]:
     if found:
         first = found[0]
         yield Imbalance(
-            "exports do not have the rows they say", "exports", len(found),
-            f"export {first[0]}: {first[2]} of {first[1]}", "export again",
-        )  # fmt: skip
+            "exports do not have the rows they say",
+            "exports",
+            len(found),
+            f"export {first[0]}: {first[2]} of {first[1]}",
+            "export again",
+        )

@@ -11,11 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from annoy_store.db.engine import Store, sqlite_module
+from annoy_store.db.engine import Database, sqlite_module
 from annoy_store.errors import StoreError, UsageError
 
 
-def backup(store: Store, file: Path, *, replace: bool = False) -> int:
+def backup(store: Database, file: Path, *, replace: bool = False) -> int:
     """Write a copy of a store to `file`; return its size in bytes.
 
     Raises UsageError for a store that is no file, or a file that is there (unless `replace`).
@@ -42,7 +42,7 @@ def backup(store: Store, file: Path, *, replace: bool = False) -> int:
     return file.stat().st_size
 
 
-def _vacuum_into(store: Store, partial: Path) -> None:
+def _vacuum_into(store: Database, partial: Path) -> None:
     module = sqlite_module()
     connection: Any = module.connect(str(store.path), isolation_level=None)
     try:

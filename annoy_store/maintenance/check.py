@@ -24,9 +24,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DatabaseError
 
-from annoy_store.db.engine import Store
-from annoy_store.db.introspect import referred
-from annoy_store.db.sql import damage
+from annoy_store.db.engine import Database
+from annoy_store.db.introspect import referenced_table
+from annoy_store.db.sql import integrity_errors
 from annoy_store.db.tables import (
     batch_items,
     counters,
@@ -41,16 +41,16 @@ from annoy_store.db.tables import (
     workers,
 )
 from annoy_store.maintenance.accounting import reconcile
-from annoy_store.maintenance.digests import DIGESTS, misnamed
-from annoy_store.queue.counters import NOBODY, count, funnel
+from annoy_store.maintenance.digests import DIGEST_FUNCTIONS, rows_with_wrong_digest
+from annoy_store.queue.counters import NO_WORKER, add_to_counters, funnel
 from annoy_store.queue.jobs import IN_BATCH
-from annoy_store.queue.workers import ALIVE
+from annoy_store.queue.workers import IS_ALIVE
 
 _OPEN_UNHELD = ("pending", "deferred", "suspect")
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckFinding:
     """Something that is not in order: how often, where for example, and what helps."""
 
     what: str
@@ -66,12 +66,14 @@ class Finding:
 Note = Callable[[str], None]
 
 
-def check(store: Store, note: Note = lambda _: None, *, digests: bool = True) -> list[Finding]:
+def check(
+    store: Database, note: Note = lambda _: None, *, digests: bool = True
+) -> list[CheckFinding]:
     """Look at everything, the rows in one snapshot; `note` is told what is being looked at."""
     note("the file")
     if damaged := _damage(store):
-        return [Finding("damaged file", "", len(damaged), damaged[0], _DAMAGED)]
-    found: list[Finding] = []
+        return [CheckFinding("damaged file", "", len(damaged), damaged[0], _DAMAGED)]
+    found: list[CheckFinding] = []
     with store.read() as connection:
         for what, look in (
             ("references", _references),
@@ -81,10 +83,12 @@ def check(store: Store, note: Note = lambda _: None, *, digests: bool = True) ->
         ):
             note(what)
             found += look(connection)
-        for table in DIGESTS if digests else ():
+        for table in DIGEST_FUNCTIONS if digests else ():
             note(f"digests of {table.name}")
-            if wrong := misnamed(connection, table):
-                found.append(Finding(_MISNAMED, table.name, len(wrong), f"id {wrong[0]}", _CHANGED))
+            if wrong := rows_with_wrong_digest(connection, table):
+                found.append(
+                    CheckFinding(_MISNAMED, table.name, len(wrong), f"id {wrong[0]}", _CHANGED)
+                )
     return found
 
 
@@ -93,12 +97,12 @@ _CHANGED = "rows were changed by hand; go back to a backup"
 _DAMAGED = "stop all workers, keep the file with its -wal, and go back to the last backup"
 
 
-def _damage(store: Store) -> list[str]:
+def _damage(store: Database) -> list[str]:
     """What is wrong with the file; the rest of a damaged one is not worth asking."""
     words: list[str] = []
     try:
         with store.read() as connection:
-            words = damage(connection)
+            words = integrity_errors(connection)
     except DatabaseError as error:
         words = words or [str(error.orig)]
     return words
@@ -107,49 +111,55 @@ def _damage(store: Store) -> list[str]:
 # References ----------------------------------------------------------------------------------
 
 
-def _references(connection: Connection) -> Iterator[Finding]:
+def _references(connection: Connection) -> Iterator[CheckFinding]:
     """Also those that no foreign key declares."""
     for table in metadata.sorted_tables:
         for column in table.c:
-            parent = referred(column)
+            parent = referenced_table(column)
             if parent is None:
                 continue
             other = parent.alias("other")
             lost = and_(column.is_not(None), ~exists().where(other.c.id == column))
             yield from _finding(
-                connection, table, lost, f"{column.name} points at no row of {parent.name}",
+                connection,
+                table,
+                lost,
+                f"{column.name} points at no row of {parent.name}",
                 "rows were deleted by hand; bring them back from a backup",
-            )  # fmt: skip
+            )
 
 
 def _finding(
     connection: Connection, table: Table, broken: ColumnElement[bool], what: str, hint: str
-) -> Iterator[Finding]:
+) -> Iterator[CheckFinding]:
     key = next(iter(table.c))
     found = connection.execute(select(func.count(), func.min(key)).where(broken)).one()
     if found[0]:
-        yield Finding(what, table.name, found[0], f"{key.name} {found[1]}", hint)
+        yield CheckFinding(what, table.name, found[0], f"{key.name} {found[1]}", hint)
 
 
 # The ledger ----------------------------------------------------------------------------------
 
 
-def _ledger(connection: Connection) -> Iterator[Finding]:
+def _ledger(connection: Connection) -> Iterator[CheckFinding]:
     yield from _states(connection)
-    for stage, made in MADE.items():
+    for stage, made in RESULT_EXISTS.items():
         chosen = select(func.count(), func.min(jobs.c.subject_id)).where(
             jobs.c.stage == stage, jobs.c.state == "done", ~made
         )
         n, example = connection.execute(chosen).one()
         if n:
-            yield Finding(
-                f"{stage} is done and left nothing", "jobs", n, f"{stage} of subject {example}",
+            yield CheckFinding(
+                f"{stage} is done and left nothing",
+                "jobs",
+                n,
+                f"{stage} of subject {example}",
                 f"annoy retry {stage} --state done, or go back to a backup",
-            )  # fmt: skip
+            )
 
 
-def _states(connection: Connection) -> Iterator[Finding]:
-    holder = exists().where(workers.c.id == jobs.c.worker_id, ALIVE)
+def _states(connection: Connection) -> Iterator[CheckFinding]:
+    holder = exists().where(workers.c.id == jobs.c.worker_id, IS_ALIVE)
     for broken, what, hint in (
         (
             and_(jobs.c.state == "claimed", ~holder),
@@ -174,7 +184,7 @@ def _states(connection: Connection) -> Iterator[Finding]:
     ):
         chosen = select(jobs.c.stage, func.count(), func.min(jobs.c.subject_id)).where(broken)
         for stage, n, example in connection.execute(chosen.group_by(jobs.c.stage)):
-            yield Finding(what, "jobs", n, f"{stage} of subject {example}", hint)
+            yield CheckFinding(what, "jobs", n, f"{stage} of subject {example}", hint)
 
 
 _IN_A_BATCH = and_(
@@ -189,7 +199,7 @@ def _left(table: Table, *conditions: ColumnElement[bool]) -> ColumnElement[bool]
 
 
 _SUBJECT = jobs.c.subject_id
-MADE: dict[str, ColumnElement[bool]] = {
+RESULT_EXISTS: dict[str, ColumnElement[bool]] = {
     "transform": or_(
         _left(turns, turns.c.source_id == _SUBJECT),
         _left(sample_origins, sample_origins.c.source_id == _SUBJECT),
@@ -209,29 +219,32 @@ MADE: dict[str, ColumnElement[bool]] = {
 # Counters ------------------------------------------------------------------------------------
 
 
-def scanned(connection: Connection) -> dict[tuple[str, str], int]:
+def count_jobs(connection: Connection) -> dict[tuple[str, str], int]:
     """Jobs by (stage, state), counted one by one."""
     chosen = select(jobs.c.stage, jobs.c.state, func.count()).group_by(jobs.c.stage, jobs.c.state)
     return {(stage, state): n for stage, state, n in connection.execute(chosen)}
 
 
-def _counters(connection: Connection) -> Iterator[Finding]:
-    truth = scanned(connection)
+def _counters(connection: Connection) -> Iterator[CheckFinding]:
+    truth = count_jobs(connection)
     told = {(s, state): n for s, by in funnel(connection).items() for state, n in by.items()}
     for stage, state in sorted(truth.keys() | told.keys()):
         have, want = told.get((stage, state), 0), truth.get((stage, state), 0)
         if have != want:
-            yield Finding(
-                "a counter is wrong", "counters", abs(have - want),
-                f"{stage} {state}: {have}, counted {want}", "annoy check --recount",
-            )  # fmt: skip
+            yield CheckFinding(
+                "a counter is wrong",
+                "counters",
+                abs(have - want),
+                f"{stage} {state}: {have}, counted {want}",
+                "annoy check --recount",
+            )
 
 
-def _sums(connection: Connection) -> Iterator[Finding]:
-    return (Finding(**asdict(imbalance)) for imbalance in reconcile(connection))
+def _sums(connection: Connection) -> Iterator[CheckFinding]:
+    return (CheckFinding(**asdict(imbalance)) for imbalance in reconcile(connection))
 
 
 def recount(connection: Connection) -> None:
     """Make the counters anew from the jobs; nobody may be at work."""
     connection.execute(delete(counters))
-    count(connection, NOBODY, scanned(connection))
+    add_to_counters(connection, NO_WORKER, count_jobs(connection))

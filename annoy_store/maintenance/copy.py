@@ -17,27 +17,27 @@ from pathlib import Path
 
 from sqlalchemy import Table, delete, func, select
 
-from annoy_store.db.engine import Store, connect
-from annoy_store.db.introspect import pages
+from annoy_store.db.engine import Database, connect
+from annoy_store.db.introspect import row_pages
 from annoy_store.db.migrate import downgrade, open_store, revision, upgrade
 from annoy_store.db.sql import analyse, insert_new, now, restart_ids
 from annoy_store.db.tables import metadata, workers
 from annoy_store.errors import StoreError
 from annoy_store.maintenance.fingerprint import Fingerprint
-from annoy_store.queue.workers import ALIVE, vanished
+from annoy_store.queue.workers import IS_ALIVE, dead_local_workers
 
 Progress = Callable[[str, int], None]
 
 
 @dataclass(frozen=True)
-class Copied:
+class CopyReport:
     """What a copy brought over: rows and fingerprint by table."""
 
     rows: dict[str, int]
     digests: dict[str, str]
 
 
-def copy(source: Store, url: str, progress: Progress = lambda table, rows: None) -> Copied:
+def copy(source: Database, url: str, progress: Progress = lambda table, rows: None) -> CopyReport:
     """Copy everything in `source` to a new or empty store at `url`.
 
     Raises StoreError when somebody works there, the target is not empty, or the copy differs.
@@ -53,7 +53,7 @@ def copy(source: Store, url: str, progress: Progress = lambda table, rows: None)
     growing = open_store(f"sqlite:///{partial}", create=True)
     try:
         done = _fill(source, growing, progress)
-        with growing.writing.connect() as connection:  # all of it into the one file
+        with growing.write_engine.connect() as connection:  # all of it into the one file
             connection.connection.dbapi_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
     except BaseException:
         growing.close()
@@ -65,7 +65,7 @@ def copy(source: Store, url: str, progress: Progress = lambda table, rows: None)
     return done
 
 
-def _copy_to_server(source: Store, target: Store, progress: Progress) -> Copied:
+def _copy_to_server(source: Database, target: Database, progress: Progress) -> CopyReport:
     try:
         if revision(target) is not None and _is_used(target):
             raise StoreError(f"there are rows in {target} already; name an empty database")
@@ -79,17 +79,17 @@ def _copy_to_server(source: Store, target: Store, progress: Progress) -> Copied:
         target.close()
 
 
-def _refuse_company(store: Store) -> None:
+def _refuse_company(store: Database) -> None:
     with store.read() as connection:
-        gone = vanished(connection)
+        gone = dead_local_workers(connection)
         alive = select(func.count()).where(
-            ALIVE, workers.c.lease_until > now(connection), workers.c.id.not_in(gone)
+            IS_ALIVE, workers.c.lease_until > now(connection), workers.c.id.not_in(gone)
         )
         if n := connection.scalar(alive):
             raise StoreError(f"{n} workers are at work on {store}; stop them first")
 
 
-def _is_used(store: Store) -> bool:
+def _is_used(store: Database) -> bool:
     with store.read() as connection:
         return any(
             connection.execute(select(*table.primary_key.columns).limit(2)).all()
@@ -98,14 +98,14 @@ def _is_used(store: Store) -> bool:
         )
 
 
-def _fill(source: Store, target: Store, progress: Progress) -> Copied:
+def _fill(source: Database, target: Database, progress: Progress) -> CopyReport:
     sent: dict[str, Fingerprint] = {}
     with source.read() as connection:
         for table in metadata.sorted_tables:
             sent[table.name] = Fingerprint()
             with target.write() as writing:
                 writing.execute(delete(table))  # what a migration put there comes along anyway
-            for page in pages(connection, table):
+            for page in row_pages(connection, table):
                 sent[table.name].add(page)
                 with target.write() as writing:
                     insert_new(writing, table, page)
@@ -116,16 +116,16 @@ def _fill(source: Store, target: Store, progress: Progress) -> Copied:
     for table in metadata.sorted_tables:
         if _fingerprint(target, table) != sent[table.name]:
             raise StoreError(f"the copy of {table.name} differs from the original; nothing is kept")
-    return Copied(
+    return CopyReport(
         {name: each.rows for name, each in sent.items()},
         {name: each.value for name, each in sent.items()},
     )
 
 
-def _fingerprint(store: Store, table: Table) -> Fingerprint:
+def _fingerprint(store: Database, table: Table) -> Fingerprint:
     found = Fingerprint()
     with store.read() as connection:
-        for page in pages(connection, table):
+        for page in row_pages(connection, table):
             found.add(page)
     return found
 

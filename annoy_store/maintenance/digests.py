@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from annoy_store.db.introspect import pages
+from annoy_store.db.introspect import row_pages
 from annoy_store.db.tables import io_pairs, origins, prompts, samples, sources, takedowns, teachers
 from annoy_store.hashing import digest
 from annoy_store.records.teachers import teacher_digest
@@ -41,7 +41,7 @@ def _name_teacher(row: Mapping[str, Any], _: str) -> str:
     return teacher_digest(row["backend"], row["model"], row["base_url"], parameters)
 
 
-DIGESTS: dict[Table, Callable[[Mapping[str, Any], str], str]] = {
+DIGEST_FUNCTIONS: dict[Table, Callable[[Mapping[str, Any], str], str]] = {
     sources: _name_source,
     origins: _name_origin,
     prompts: _name_prompt,
@@ -60,10 +60,10 @@ def _is_tombstone(row: Mapping[str, Any], parent: str, purged: set[str]) -> bool
     return named or row.get("messages") == "[]" or row.get("input") == "null"
 
 
-def misnamed(connection: Connection, table: Table) -> list[int]:
+def rows_with_wrong_digest(connection: Connection, table: Table) -> list[int]:
     """The ids of rows whose content has another digest; tombstones are left out."""
     column = "input_digest" if table is io_pairs else "digest"
-    name = DIGESTS[table]
+    name = DIGEST_FUNCTIONS[table]
     parents: dict[int, str] = {}
     buried = select(takedowns.c.value).where(takedowns.c.purged_at.is_not(None))
     purged = set(connection.scalars(buried))
@@ -72,7 +72,7 @@ def misnamed(connection: Connection, table: Table) -> list[int]:
         parents = {row.id: row.digest for row in found}
     return [
         row["id"]
-        for page in pages(connection, table)
+        for page in row_pages(connection, table)
         for row in page
         if not (table is teachers and row["id"] == 0)
         and row[column] != name(row, parents.get(row.get("source_id", 0), ""))

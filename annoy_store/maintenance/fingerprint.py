@@ -14,24 +14,32 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from annoy_store.db.introspect import pages, referred
+from annoy_store.db.introspect import referenced_table, row_pages
 from annoy_store.db.tables import NATURAL_KEYS, jobs, metadata, variants
 from annoy_store.hashing import digest
 from annoy_store.interfaces import Stage
 from annoy_store.queue.enqueue import subject_column
 from annoy_store.records.policy import load_policy
 
-COMPARED = (*NATURAL_KEYS, "executions", "attempts")
-CLOCKS = {"created_at", "started_at", "latency_ms", "cpu_ms", "wall_ms", "worker_id", "active"}
-CLOCKS |= {"cached_tokens"}  # what a provider remembered of others' requests
+COMPARED_TABLES = (*NATURAL_KEYS, "executions", "attempts")
+IGNORED_COLUMNS = {
+    "created_at",
+    "started_at",
+    "latency_ms",
+    "cpu_ms",
+    "wall_ms",
+    "worker_id",
+    "active",
+}
+IGNORED_COLUMNS |= {"cached_tokens"}  # what a provider remembered of others' requests
 
 
-def contents(connection: Connection, stages: Sequence[Stage]) -> dict[str, Counter[str]]:
+def content_digests(connection: Connection, stages: Sequence[Stage]) -> dict[str, Counter[str]]:
     """Per table how often each content occurs; the ids of all rows are held meanwhile."""
     known: dict[str, dict[int, str]] = {}
     found: dict[str, Counter[str]] = {}
     for table in metadata.sorted_tables:
-        if table.name in COMPARED:
+        if table.name in COMPARED_TABLES:
             known[table.name] = _digests(connection, table, known)
             found[table.name] = Counter(known[table.name].values())
     found["jobs"] = _jobs(connection, stages, known)
@@ -41,16 +49,17 @@ def contents(connection: Connection, stages: Sequence[Stage]) -> dict[str, Count
 def _digests(
     connection: Connection, table: Table, known: Mapping[str, Mapping[int, str]]
 ) -> dict[int, str]:
-    columns = [c for c in table.c if c.name != "id" and c.name not in CLOCKS]
-    parents = {c.name: referred(c) for c in columns}
+    columns = [c for c in table.c if c.name != "id" and c.name not in IGNORED_COLUMNS]
+    parents = {c.name: referenced_table(c) for c in columns}
     digests = {}
-    for page in pages(connection, table):
+    for page in row_pages(connection, table):
         for row in page:
             content = [
-                row[c.name] if (parent := parents[c.name]) is None
+                row[c.name]
+                if (parent := parents[c.name]) is None
                 else known[parent.name].get(row[c.name], row[c.name])
                 for c in columns
-            ]  # fmt: skip
+            ]
             digests[row["id"]] = digest(table.name, *content)
     return digests
 
@@ -62,7 +71,7 @@ def _jobs(
     subjects = {s.name: known[subject_column(s, policy).table.name] for s in stages}
     names = dict(connection.execute(select(variants.c.id, variants.c.digest)).all())
     counts: Counter[str] = Counter()
-    for page in pages(connection, jobs):
+    for page in row_pages(connection, jobs):
         for row in page:
             subject = subjects.get(row["stage"], {}).get(row["subject_id"], row["subject_id"])
             variant = names.get(row["variant_id"])
@@ -70,7 +79,7 @@ def _jobs(
     return counts
 
 
-def differences(
+def content_differences(
     left: Mapping[str, Counter[str]], right: Mapping[str, Counter[str]]
 ) -> dict[str, tuple[int, int]]:
     """Per table how many rows only the one and only the other store has; equal tables are left out."""
@@ -99,7 +108,8 @@ class Fingerprint:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Fingerprint) and (self.rows, self.value) == (
-            other.rows, other.value,
-        )  # fmt: skip
+            other.rows,
+            other.value,
+        )
 
     __hash__ = None  # type: ignore[assignment]

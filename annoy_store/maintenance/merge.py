@@ -21,10 +21,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, func, or_, select, update
 
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write_table
-from annoy_store.db.introspect import pages, referred
-from annoy_store.db.sql import among, insert_new
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_into_table
+from annoy_store.db.introspect import referenced_table, row_pages
+from annoy_store.db.sql import in_values, insert_new
 from annoy_store.db.tables import (
     NATURAL_KEYS,
     attempts,
@@ -38,8 +38,8 @@ from annoy_store.db.tables import (
 )
 from annoy_store.errors import UsageError
 from annoy_store.interfaces import Stage
-from annoy_store.maintenance.merge_calls import Key, answer_of, place, shelves
-from annoy_store.queue.counters import NOBODY, count
+from annoy_store.maintenance.merge_calls import Key, answer_identity, load_calls, place_call
+from annoy_store.queue.counters import NO_WORKER, add_to_counters
 from annoy_store.queue.enqueue import subject_column
 from annoy_store.records.policy import load_policy
 
@@ -51,7 +51,7 @@ _OWNERS = {executions: ("sample_id", "response_id"), attempts: ("call_id",)}
 
 
 @dataclass
-class Merged:
+class MergeReport:
     """How many rows of each table came over, and how many were here already."""
 
     new: Counter[str] = field(default_factory=Counter)
@@ -59,8 +59,8 @@ class Merged:
 
 
 def merge(
-    ours: Store, other: Store, stages: Sequence[Stage], note: Note = lambda table, rows: None
-) -> Merged:
+    ours: Database, other: Database, stages: Sequence[Stage], note: Note = lambda table, rows: None
+) -> MergeReport:
     """Take over what `other` has and `ours` has not. Raises UsageError for a store and itself."""
     if str(ours) == str(other):
         raise UsageError("this is the store itself; name another one")
@@ -79,19 +79,19 @@ def merge(
 class _Merging:
     """One merge under way: which of their ids are which of ours."""
 
-    def __init__(self, ours: Store, reading: Connection, note: Note) -> None:
+    def __init__(self, ours: Database, reading: Connection, note: Note) -> None:
         self._ours, self._reading, self._note = ours, reading, note
         self._ids: dict[Table, array[int]] = {}
         self._matched: dict[Table, set[int]] = defaultdict(set)
         self._placed: set[tuple[Key, int]] = set()
-        self.merged = Merged()
+        self.merged = MergeReport()
 
     # Rows --------------------------------------------------------------------------------
 
     def take(self, table: Table) -> None:
         """Take the rows of a table; their references are taken already."""
         self._begin(table)
-        for page in pages(self._reading, table):
+        for page in row_pages(self._reading, table):
             rows = [self._moved(table, row) for row in page]
             self._ours.transact(lambda c, p=page, r=rows: self._write(c, table, p, r))  # type: ignore[misc]
             self._note(table.name, self.merged.new[table.name])
@@ -104,16 +104,16 @@ class _Merging:
         """A row of theirs with our ids in it, and without its own."""
         moved = {key: value for key, value in row.items() if key != "id"}
         for name in moved:
-            parent = referred(table.c[name])
+            parent = referenced_table(table.c[name])
             if parent is not None and moved[name] is not None:
                 moved[name] = self._ids[parent][moved[name]]
         if table is attempts:
-            moved["worker_id"] = NOBODY
+            moved["worker_id"] = NO_WORKER
         return moved | ({"active": 0} if "active" in moved else {})
 
     def _write(self, connection: Connection, table: Table, page: Rows, rows: Rows) -> None:
         before = connection.scalar(select(func.count()).select_from(table)) or 0
-        write = self._append if table in _OWNERS else write_table
+        write = self._append if table in _OWNERS else insert_into_table
         written = write(connection, table, rows)
         after = connection.scalar(select(func.count()).select_from(table)) or 0
         for row, key in zip(page, written, strict=True):
@@ -128,7 +128,9 @@ class _Merging:
         """Write rows of a table without a natural key, unless an equal one is not yet matched."""
         names = list(rows[0])
         owned = [
-            among(connection, table.c[name], sorted({r[name] for r in rows if r[name] is not None}))
+            in_values(
+                connection, table.c[name], sorted({r[name] for r in rows if r[name] is not None})
+            )
             for name in _OWNERS[table]
         ]
         chosen = select(table.c.id, *(table.c[name] for name in names)).where(or_(*owned))
@@ -138,7 +140,7 @@ class _Merging:
                 free[tuple(values)].append(key)
         found = [self._match(free.get(tuple(row[n] for n in names))) for row in rows]
         fresh = [row for row, key in zip(rows, found, strict=True) if key is None]
-        added = iter(write_table(connection, table, fresh) if fresh else [])
+        added = iter(insert_into_table(connection, table, fresh) if fresh else [])
         ids = [key if key is not None else next(added) for key in found]
         self._matched[table].update(ids)
         return ids
@@ -153,9 +155,9 @@ class _Merging:
         """Take calls with their answers, each to a call of ours."""
         self._begin(calls)
         self._begin(responses)
-        for page in pages(self._reading, calls):
+        for page in row_pages(self._reading, calls):
             ids = [row["id"] for row in page]
-            chosen = select(responses).where(among(self._reading, responses.c.call_id, ids))
+            chosen = select(responses).where(in_values(self._reading, responses.c.call_id, ids))
             answers = {r["call_id"]: dict(r) for r in self._reading.execute(chosen).mappings()}
             self._ours.transact(lambda c, p=page, a=answers: self._write_calls(c, p, a))  # type: ignore[misc]
             self._note("calls", self.merged.new["calls"])
@@ -165,7 +167,7 @@ class _Merging:
     ) -> None:
         moved = [self._moved(calls, row) for row in page]
         keys = [(row["prompt_id"], row["pinned_teacher_id"]) for row in moved]
-        found = shelves(connection, keys, self._placed)
+        found = load_calls(connection, keys, self._placed)
         stood = {(key, number) for key, shelf in found.items() for number in shelf}
         theirs = [
             self._moved(responses, answers[row["id"]]) if row["id"] in answers else None
@@ -173,10 +175,10 @@ class _Merging:
         ]
         fresh = []
         for row, key, content in zip(moved, keys, theirs, strict=True):
-            answer = answer_of(content) if content else None
-            row["sample_no"], is_new = place(found[key], row["sample_no"], answer)
+            answer = answer_identity(content) if content else None
+            row["sample_no"], is_new = place_call(found[key], row["sample_no"], answer)
             fresh.append(is_new)
-        ids = write_table(connection, calls, moved)
+        ids = insert_into_table(connection, calls, moved)
         written = [
             {**content, "call_id": key}
             for key, content, is_new in zip(ids, theirs, fresh, strict=True)
@@ -201,7 +203,7 @@ class _Merging:
         answers: Mapping[int, Mapping[str, Any]],
     ) -> None:
         chosen = select(responses.c.call_id, responses.c.id).where(
-            among(connection, responses.c.call_id, sorted(set(ids)))
+            in_values(connection, responses.c.call_id, sorted(set(ids)))
         )
         known = {row.call_id: row.id for row in connection.execute(chosen)}
         for row, key in zip(page, ids, strict=True):
@@ -219,15 +221,17 @@ class _Merging:
         """What ended there has ended here, unless somebody here has it in hand."""
         policy = load_policy(self._reading)
         subjects = {s.name: self._ids[subject_column(s, policy).table] for s in stages}
-        for page in pages(self._reading, jobs):
+        for page in row_pages(self._reading, jobs):
             rows = [
                 {
-                    **row, "subject_id": subjects[row["stage"]][row["subject_id"]],
-                    "variant_id": self._ids[variants][row["variant_id"]], "worker_id": None,
+                    **row,
+                    "subject_id": subjects[row["stage"]][row["subject_id"]],
+                    "variant_id": self._ids[variants][row["variant_id"]],
+                    "worker_id": None,
                 }
                 for row in page
                 if row["state"] in ENDED and row["stage"] in subjects
-            ]  # fmt: skip
+            ]
             if rows:
                 self._ours.transact(lambda c, r=rows: self._write_jobs(c, r))  # type: ignore[misc]
             self._note("jobs", self.merged.new["jobs"])
@@ -250,7 +254,7 @@ class _Merging:
             )
             deltas[stage, here[_job(row)]] -= 1
             deltas[stage, row["state"]] += 1
-        count(connection, NOBODY, deltas)
+        add_to_counters(connection, NO_WORKER, deltas)
         self._tally(jobs, len(fresh) + len(ended), len(rows) - len(fresh) - len(ended))
 
 
@@ -264,7 +268,7 @@ def _here(connection: Connection, rows: Rows) -> dict[tuple[str, int, int], str]
     for stage in sorted({row["stage"] for row in rows}):
         subjects = sorted({row["subject_id"] for row in rows if row["stage"] == stage})
         chosen = select(jobs.c.stage, jobs.c.subject_id, jobs.c.variant_id, jobs.c.state).where(
-            jobs.c.stage == stage, among(connection, jobs.c.subject_id, subjects)
+            jobs.c.stage == stage, in_values(connection, jobs.c.subject_id, subjects)
         )
         for *key, state in connection.execute(chosen.with_for_update()):
             found[tuple(key)] = state

@@ -13,34 +13,36 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from annoy_store.db.sql import among
+from annoy_store.db.sql import in_values
 from annoy_store.db.tables import calls, responses
 
 Key = tuple[int, int]  # prompt, pinned teacher
-Answer = tuple[Any, ...]
-TOLD_APART = ("teacher_id", "finish_reason", "text", "reasoning")
+AnswerIdentity = tuple[Any, ...]
+ANSWER_COLUMNS = ("teacher_id", "finish_reason", "text", "reasoning")
 
 
 @dataclass
-class Slot:
+class StoredCall:
     """One sample number of a shelf: its answer, if there is one, and whether it is taken."""
 
-    answer: Answer | None = None
+    answer: AnswerIdentity | None = None
     matched: bool = False
 
 
-Shelf = dict[int, Slot]
+CallsByNumber = dict[int, StoredCall]
 
 
-def answer_of(row: Mapping[str, Any]) -> Answer:
+def answer_identity(row: Mapping[str, Any]) -> AnswerIdentity:
     """What makes an answer the same answer."""
-    return tuple(row[name] for name in TOLD_APART)
+    return tuple(row[name] for name in ANSWER_COLUMNS)
 
 
-def place(shelf: Shelf, number: int, answer: Answer | None) -> tuple[int, bool]:
+def place_call(
+    shelf: CallsByNumber, number: int, answer: AnswerIdentity | None
+) -> tuple[int, bool]:
     """Put a call on its shelf; return its number, and whether its answer is new there."""
     if answer is None:
-        shelf.setdefault(number, Slot())
+        shelf.setdefault(number, StoredCall())
         return number, False
     same = [n for n, slot in sorted(shelf.items()) if slot.answer == answer and not slot.matched]
     if same:
@@ -49,26 +51,29 @@ def place(shelf: Shelf, number: int, answer: Answer | None) -> tuple[int, bool]:
         return chosen, False
     is_free = number not in shelf or shelf[number].answer is None
     chosen = number if is_free else max(shelf) + 1
-    shelf[chosen] = Slot(answer, matched=True)
+    shelf[chosen] = StoredCall(answer, matched=True)
     return chosen, True
 
 
-def shelves(
+def load_calls(
     connection: Connection, keys: Iterable[Key], matched: set[tuple[Key, int]]
-) -> dict[Key, Shelf]:
+) -> dict[Key, CallsByNumber]:
     """What stands on the shelves of some prompts; `matched` were taken by earlier calls."""
-    found: dict[Key, Shelf] = {key: {} for key in keys}
+    found: dict[Key, CallsByNumber] = {key: {} for key in keys}
     chosen = (
         select(
-            calls.c.prompt_id, calls.c.pinned_teacher_id, calls.c.sample_no, responses.c.id,
-            *(responses.c[name] for name in TOLD_APART),
+            calls.c.prompt_id,
+            calls.c.pinned_teacher_id,
+            calls.c.sample_no,
+            responses.c.id,
+            *(responses.c[name] for name in ANSWER_COLUMNS),
         )
         .outerjoin(responses, responses.c.call_id == calls.c.id)
-        .where(among(connection, calls.c.prompt_id, sorted({key[0] for key in found})))
-    )  # fmt: skip
+        .where(in_values(connection, calls.c.prompt_id, sorted({key[0] for key in found})))
+    )
     for prompt, pinned, number, response_id, *answer in connection.execute(chosen):
         key = prompt, pinned
         if key in found:
             stands = tuple(answer) if response_id is not None else None
-            found[key][number] = Slot(stands, (key, number) in matched)
+            found[key][number] = StoredCall(stands, (key, number) in matched)
     return found

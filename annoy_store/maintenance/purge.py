@@ -19,8 +19,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, delete, insert, or_, select, update
 
 from annoy_store.analysis.snapshot.query import folder_of
-from annoy_store.db.engine import Store
-from annoy_store.db.sql import among
+from annoy_store.db.engine import Database
+from annoy_store.db.sql import in_values
 from annoy_store.db.tables import (
     attempts,
     calls,
@@ -43,24 +43,30 @@ from annoy_store.errors import UsageError
 from annoy_store.ingest.takedowns import (
     PURGED,
     refresh_hidden,
-    rules,
-    samples_under,
-    sources_under,
+    samples_under_rules,
+    sources_under_rules,
+    takedown_rules,
 )
 
 PAGE = 5_000
-STAGES = {
-    "source": ("transform",), "sample": ("generate",), "pair": ("predict",),
-    "call": ("complete",), "response": ("parse", "verify"), "verdict": ("revise",),
-}  # fmt: skip
+STAGES_BY_SUBJECT = {
+    "source": ("transform",),
+    "sample": ("generate",),
+    "pair": ("predict",),
+    "call": ("complete",),
+    "response": ("parse", "verify"),
+    "verdict": ("revise",),
+}
 
 
-def purge(store: Store, rule_id: int) -> Counter[str]:
+def purge(store: Database, rule_id: int) -> Counter[str]:
     """Blank the texts of what a rule hides; how many rows of which table. Cannot be undone."""
     with store.write() as connection:
         if store.is_sqlite:
             connection.exec_driver_sql("PRAGMA secure_delete = ON")
-        if not any(rule.id == rule_id and not rule.lifted_at for rule in rules(connection)):
+        if not any(
+            rule.id == rule_id and not rule.lifted_at for rule in takedown_rules(connection)
+        ):
             raise UsageError(f"takedown {rule_id} is not in force; see: annoy takedown --list")
         mine = takedowns.c.id == rule_id
         connection.execute(update(takedowns).where(mine).values(purged_at=utc_now()))
@@ -72,15 +78,15 @@ def purge(store: Store, rule_id: int) -> Counter[str]:
     return blanked
 
 
-def _empty_log(store: Store) -> None:
-    with store.writing.connect() as connection:
+def _empty_log(store: Database) -> None:
+    with store.write_engine.connect() as connection:
         raw: Any = connection.connection.dbapi_connection  # a checkpoint must stand outside BEGIN
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _blank_all(connection: Connection) -> Counter[str]:
-    gone = list(connection.scalars(sources_under(PURGED)))
-    code = list(connection.scalars(samples_under(PURGED)))
+    gone = list(connection.scalars(sources_under_rules(PURGED)))
+    code = list(connection.scalars(samples_under_rules(PURGED)))
     for kind, table, ids in (("source", sources, gone), ("sample", samples, code)):
         _bury(connection, kind, table, ids)
     blanked: Counter[str] = Counter()
@@ -100,7 +106,7 @@ def _bury(connection: Connection, kind: str, table: Table, ids: Sequence[int]) -
     )
     now = utc_now()
     for page in _pages(ids):
-        chosen = select(table.c.digest).where(among(connection, table.c.id, page))
+        chosen = select(table.c.digest).where(in_values(connection, table.c.id, page))
         rows = [
             {"kind": kind, "value": named, "why": "purged", "created_at": now, "purged_at": now}
             for named in connection.scalars(chosen)
@@ -121,12 +127,12 @@ def _prompts_of(connection: Connection, gone: Sequence[int], code: Sequence[int]
     about = select(turns.c.prompt_id).outerjoin(io_pairs, io_pairs.c.id == turns.c.io_pair_id)
     for column, ids in ((turns.c.source_id, gone), (io_pairs.c.sample_id, code)):
         for page in _pages(ids):
-            asked.update(connection.scalars(about.where(among(connection, column, page))))
+            asked.update(connection.scalars(about.where(in_values(connection, column, page))))
     allowed: set[int] = set()
     every = about.add_columns(turns.c.source_id, io_pairs.c.sample_id)
     for page in _pages(sorted(asked)):
         for prompt, source, sample in connection.execute(
-            every.where(among(connection, turns.c.prompt_id, page))
+            every.where(in_values(connection, turns.c.prompt_id, page))
         ):
             if source not in sources_gone and sample not in samples_gone:
                 allowed.add(prompt)
@@ -145,23 +151,23 @@ def _set(
 
 def _forget(connection: Connection, kind: str, page: Sequence[int]) -> None:
     """What jobs said of a subject may quote it."""
-    mine = jobs.c.stage.in_(STAGES[kind]), among(connection, jobs.c.subject_id, page)
+    mine = jobs.c.stage.in_(STAGES_BY_SUBJECT[kind]), in_values(connection, jobs.c.subject_id, page)
     connection.execute(update(jobs).where(*mine, jobs.c.detail.is_not(None)).values(detail=None))
 
 
 def _derived(connection: Connection, kind: str, page: Sequence[int]) -> None:
-    mine = signatures.c.kind == kind, among(connection, signatures.c.subject_id, page)
+    mine = signatures.c.kind == kind, in_values(connection, signatures.c.subject_id, page)
     connection.execute(delete(signatures).where(*mine))
-    shared = overlaps.c.kind == kind, among(connection, overlaps.c.subject_id, page)
+    shared = overlaps.c.kind == kind, in_values(connection, overlaps.c.subject_id, page)
     connection.execute(update(overlaps).where(*shared).values(evidence=""))
 
 
 def _blank_source(connection: Connection, page: Sequence[int]) -> Counter[str]:
     _forget(connection, "source", page)
     _derived(connection, "source", page)
-    found_in = among(connection, origins.c.source_id, page)
+    found_in = in_values(connection, origins.c.source_id, page)
     _set(connection, origins, found_in, {"metadata": "{}"})
-    return _set(connection, sources, among(connection, sources.c.id, page), {"content": ""})
+    return _set(connection, sources, in_values(connection, sources.c.id, page), {"content": ""})
 
 
 def _blank_sample(connection: Connection, page: Sequence[int]) -> Counter[str]:
@@ -169,26 +175,30 @@ def _blank_sample(connection: Connection, page: Sequence[int]) -> Counter[str]:
     _derived(connection, "sample", page)
     pairs = list(
         connection.scalars(
-            select(io_pairs.c.id).where(among(connection, io_pairs.c.sample_id, page))
+            select(io_pairs.c.id).where(in_values(connection, io_pairs.c.sample_id, page))
         )
     )
     for some in _pages(pairs):
         _forget(connection, "pair", some)
     blanked = _set(
-        connection, io_pairs, among(connection, io_pairs.c.sample_id, page),
+        connection,
+        io_pairs,
+        in_values(connection, io_pairs.c.sample_id, page),
         {"input": "null", "output": "null"},
-    )  # fmt: skip
-    ran = among(connection, executions.c.sample_id, page)
+    )
+    ran = in_values(connection, executions.c.sample_id, page)
     blanked += _set(connection, executions, ran, {"error_message": None, "draws": None})
     empty = {"problem_statement": "", "io_requirements": "", "refcode": "", "input_generator": None}
-    return blanked + _set(connection, samples, among(connection, samples.c.id, page), empty)
+    return blanked + _set(connection, samples, in_values(connection, samples.c.id, page), empty)
 
 
 def _blank_prompt(connection: Connection, page: Sequence[int]) -> Counter[str]:
     asked = list(
-        connection.scalars(select(calls.c.id).where(among(connection, calls.c.prompt_id, page)))
+        connection.scalars(select(calls.c.id).where(in_values(connection, calls.c.prompt_id, page)))
     )
-    blanked = _set(connection, prompts, among(connection, prompts.c.id, page), {"messages": "[]"})
+    blanked = _set(
+        connection, prompts, in_values(connection, prompts.c.id, page), {"messages": "[]"}
+    )
     for some in _pages(asked):
         blanked += _blank_calls(connection, some)
     return blanked
@@ -196,16 +206,16 @@ def _blank_prompt(connection: Connection, page: Sequence[int]) -> Counter[str]:
 
 def _blank_calls(connection: Connection, page: Sequence[int]) -> Counter[str]:
     _forget(connection, "call", page)
-    tried = among(connection, attempts.c.call_id, page)
+    tried = in_values(connection, attempts.c.call_id, page)
     _set(connection, attempts, tried, {"error_message": None})
-    mine = among(connection, responses.c.call_id, page)
+    mine = in_values(connection, responses.c.call_id, page)
     answers = list(connection.scalars(select(responses.c.id).where(mine)))
     _forget(connection, "response", answers)
-    judged = among(connection, verdicts.c.response_id, answers)
+    judged = in_values(connection, verdicts.c.response_id, answers)
     said = list(connection.scalars(select(verdicts.c.id).where(judged)))
     _forget(connection, "verdict", said)
     blanked = _set(connection, responses, mine, {"text": "", "reasoning": None})
     blanked += _set(connection, verdicts, judged, {"predicted": None, "got": None, "feedback": ""})
-    ran = or_(among(connection, executions.c.response_id, answers))
+    ran = or_(in_values(connection, executions.c.response_id, answers))
     _set(connection, executions, ran, {"error_message": None, "draws": None})
     return blanked

@@ -17,18 +17,18 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, or_, select
 
-from annoy_store.analysis.sql import asking
-from annoy_store.db.engine import Store
+from annoy_store.analysis.sql import run_query
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import variants, verdicts
 from annoy_store.errors import UsageError
-from annoy_store.queue.counters import NOBODY
-from annoy_store.queue.enqueue import count_again, replan
-from annoy_store.queue.reassign import rehome
-from annoy_store.queue.variants import draw_up, foreseen_cases
+from annoy_store.queue.counters import NO_WORKER
+from annoy_store.queue.enqueue import count_enqueue_again, enqueue_again
+from annoy_store.queue.reassign import move_to_active_variant
+from annoy_store.queue.variants import load_plan, preview_partitions
 from annoy_store.records.policy import load_policy
 from annoy_store.stages import PIPELINE, STAGES
 
-ABOUT = {
+SUBJECT_VIEWS = {
     "transform": ("sources", "id"),
     "parse": ("responses", "id"),
     "generate": ("samples", "id"),
@@ -41,38 +41,38 @@ ABOUT = {
 # Again ---------------------------------------------------------------------------------------
 
 
-def subjects(store: Store, stage: str, where: str | None) -> list[int] | None:
+def select_subjects(store: Database, stage: str, where: str | None) -> list[int] | None:
     """The subjects of a stage that a condition chooses; None without one. Raises UsageError."""
     if where is None:
         return None
-    table, key = ABOUT[stage]
-    with asking(store, f"SELECT DISTINCT {key} FROM {table} WHERE (\n{where}\n)") as found:
+    table, key = SUBJECT_VIEWS[stage]
+    with run_query(store, f"SELECT DISTINCT {key} FROM {table} WHERE (\n{where}\n)") as found:
         return [row[0] for row in found.rows if row[0] is not None]
 
 
-def count_redone(store: Store, stage: str, chosen: Sequence[int] | None = None) -> int:
+def count_rerun(store: Database, stage: str, chosen: Sequence[int] | None = None) -> int:
     """How many jobs `redo` would enter; writes nothing."""
     with store.read() as connection:
         policy = load_policy(connection)
-        cases = foreseen_cases(connection, STAGES[stage], policy)
-        return count_again(connection, STAGES[stage], policy, cases, chosen)
+        cases = preview_partitions(connection, STAGES[stage], policy)
+        return count_enqueue_again(connection, STAGES[stage], policy, cases, chosen)
 
 
-def redo(
-    store: Store, stage: str, chosen: Sequence[int] | None = None, limit: int | None = None
+def enqueue_rerun(
+    store: Database, stage: str, chosen: Sequence[int] | None = None, limit: int | None = None
 ) -> int:
     """Enter subjects that a stage wants under its active variant again; return how many."""
     with store.write() as connection:
-        agenda = draw_up(connection, PIPELINE)
-        rehome(connection, agenda, NOBODY)
-        return replan(connection, agenda, STAGES[stage], chosen, limit)
+        agenda = load_plan(connection, PIPELINE)
+        move_to_active_variant(connection, agenda, NO_WORKER)
+        return enqueue_again(connection, agenda, STAGES[stage], chosen, limit)
 
 
 # Flips ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Variant:
+class CheckerVariant:
     """A version of the judging: what it depends on, and how many answers it judged."""
 
     id: int
@@ -82,7 +82,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Flip:
+class VerdictChange:
     """One answer that two variants judge differently."""
 
     response_id: int
@@ -95,7 +95,7 @@ class Flip:
     feedback_after: str
 
 
-def judges(connection: Connection) -> list[Variant]:
+def checker_variants(connection: Connection) -> list[CheckerVariant]:
     """The variants that judged anything, the oldest first."""
     chosen = (
         select(variants.c.id, variants.c.description, variants.c.active, func.count())
@@ -105,7 +105,7 @@ def judges(connection: Connection) -> list[Variant]:
         .order_by(variants.c.id)
     )
     return [
-        Variant(key, _depends(words), bool(active), int(n))
+        CheckerVariant(key, _depends(words), bool(active), int(n))
         for key, words, active, n in connection.execute(chosen)
     ]
 
@@ -118,9 +118,9 @@ def _depends(words: str) -> Mapping[str, Any]:
     return read if isinstance(read, dict) else {"description": words}
 
 
-def pick(
-    known: Sequence[Variant], before: int | None, after: int | None
-) -> tuple[Variant, Variant]:
+def choose_variants(
+    known: Sequence[CheckerVariant], before: int | None, after: int | None
+) -> tuple[CheckerVariant, CheckerVariant]:
     """The two variants to compare: those named, else the active one and the newest other.
 
     Raises UsageError if there are not two.
@@ -141,20 +141,20 @@ def pick(
     return older, newer
 
 
-def _latest(known: Sequence[Variant]) -> Variant | None:
+def _latest(known: Sequence[CheckerVariant]) -> CheckerVariant | None:
     active = [variant for variant in known if variant.active]
     chosen = active or list(known)
     return chosen[-1] if chosen else None
 
 
-def differences(older: Variant, newer: Variant) -> dict[str, tuple[Any, Any]]:
+def variant_differences(older: CheckerVariant, newer: CheckerVariant) -> dict[str, tuple[Any, Any]]:
     """What two variants depend on differently."""
     keys = sorted(older.depends.keys() | newer.depends.keys())
     both = {key: (older.depends.get(key), newer.depends.get(key)) for key in keys}
     return {key: (one, two) for key, (one, two) in both.items() if one != two}
 
 
-def flips(connection: Connection, before: int, after: int) -> list[Flip]:
+def verdict_changes(connection: Connection, before: int, after: int) -> list[VerdictChange]:
     """The answers whose status or mismatch two variants tell differently."""
     one, two = verdicts.alias("one"), verdicts.alias("two")
     same_answer = and_(
@@ -168,17 +168,23 @@ def flips(connection: Connection, before: int, after: int) -> list[Flip]:
     )
     chosen = (
         select(
-            one.c.response_id, one.c.checker, one.c.status, two.c.status, one.c.mismatch,
-            two.c.mismatch, one.c.feedback, two.c.feedback,
+            one.c.response_id,
+            one.c.checker,
+            one.c.status,
+            two.c.status,
+            one.c.mismatch,
+            two.c.mismatch,
+            one.c.feedback,
+            two.c.feedback,
         )
         .select_from(one.join(two, same_answer))
         .where(one.c.variant_id == before, differ)
         .order_by(one.c.response_id, one.c.checker)
-    )  # fmt: skip
-    return [Flip(*row) for row in connection.execute(chosen)]
+    )
+    return [VerdictChange(*row) for row in connection.execute(chosen)]
 
 
-def compared(connection: Connection, before: int, after: int) -> int:
+def count_compared(connection: Connection, before: int, after: int) -> int:
     """How many answers both variants judged."""
     one, two = verdicts.alias("one"), verdicts.alias("two")
     both = one.join(
@@ -189,7 +195,7 @@ def compared(connection: Connection, before: int, after: int) -> int:
     return int(connection.scalar(mine) or 0)
 
 
-def summed(found: Sequence[Flip]) -> list[tuple[str, str, int]]:
+def summarise_changes(found: Sequence[VerdictChange]) -> list[tuple[str, str, int]]:
     """(before, after, how many), the most frequent first; a mismatch is part of the word."""
     words = Counter(
         (_word(f.before, f.mismatch_before), _word(f.after, f.mismatch_after)) for f in found

@@ -16,7 +16,7 @@ Functions = Mapping[str, ast.FunctionDef]
 
 
 @dataclass(frozen=True)
-class Example:
+class CallExample:
     """One literal call of a function and the value it is said to give."""
 
     name: str
@@ -24,12 +24,12 @@ class Example:
     value: Any
 
 
-def names_of(function: ast.FunctionDef) -> list[str]:
+def parameter_names(function: ast.FunctionDef) -> list[str]:
     """Return the names of the parameters."""
     return [a.arg for a in (*function.args.args, *function.args.kwonlyargs)]
 
 
-def doctests(functions: Functions) -> Iterator[Example]:
+def doctest_examples(functions: Functions) -> Iterator[CallExample]:
     """Examples of the docstrings of `functions`."""
     for function in functions.values():
         docstring = ast.get_docstring(function) or ""
@@ -46,13 +46,13 @@ def doctests(functions: Functions) -> Iterator[Example]:
 
 def _expression(text: str) -> ast.expr | None:
     try:
-        tree = json_values.tree(text.strip(), "eval")
+        tree = json_values.parse_python(text.strip(), "eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     return tree.body if isinstance(tree, ast.Expression) else None
 
 
-def asserts(tree: ast.AST, functions: Functions) -> Iterator[Example]:
+def assert_examples(tree: ast.AST, functions: Functions) -> Iterator[CallExample]:
     """Examples that asserts and unittest's methods claim, anywhere in `tree`, in their order."""
     for node in _in_order(tree):
         if isinstance(node, ast.Assert):
@@ -73,7 +73,7 @@ def _in_order(tree: ast.AST) -> Iterator[ast.AST]:
         waiting += reversed(list(ast.iter_child_nodes(node)))
 
 
-def _claim(test: ast.expr, functions: Functions) -> Iterator[Example]:
+def _claim(test: ast.expr, functions: Functions) -> Iterator[CallExample]:
     if isinstance(test, ast.Compare) and len(test.ops) == 1:
         if isinstance(test.ops[0], (ast.Eq, ast.Is)):
             yield from _either(test.left, test.comparators[0], functions)
@@ -83,12 +83,12 @@ def _claim(test: ast.expr, functions: Functions) -> Iterator[Example]:
         yield from _example(test, ast.Constant(True), functions)
 
 
-def _either(left: ast.expr, right: ast.expr, functions: Functions) -> Iterator[Example]:
+def _either(left: ast.expr, right: ast.expr, functions: Functions) -> Iterator[CallExample]:
     yield from _example(left, right, functions)
     yield from _example(right, left, functions)
 
 
-def _example(call: ast.expr, value: ast.expr, functions: Functions) -> list[Example]:
+def _example(call: ast.expr, value: ast.expr, functions: Functions) -> list[CallExample]:
     """The example that a literal call and its literal value are."""
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
         return []
@@ -101,7 +101,7 @@ def _example(call: ast.expr, value: ast.expr, functions: Functions) -> list[Exam
         said = ast.literal_eval(value)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return []
-    names = names_of(function)
+    names = parameter_names(function)
     if len(given) > len(function.args.args) or not set(named) <= set(names):
         return []
-    return [Example(function.name, dict(zip(names, given, strict=False)) | named, said)]
+    return [CallExample(function.name, dict(zip(names, given, strict=False)) | named, said)]

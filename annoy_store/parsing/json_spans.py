@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 
-STRING = r""""(?:[^"\\\n]++|\\.)*+"|'(?:[^'\\\n]++|\\.)*+'"""
+STRING_PATTERN = r""""(?:[^"\\\n]++|\\.)*+"|'(?:[^'\\\n]++|\\.)*+'"""
 
 _MARK = re.compile(r"[{}\[\]\"'\\\n]")
 _COLON = re.compile(r"\s{0,99}+:")
 
 
-class Braces:
+class ObjectSpans:
     """The objects of a text: where each `{` closes, and which ones hold the key directly."""
 
     def __init__(self, text: str, key: str) -> None:

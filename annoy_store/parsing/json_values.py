@@ -16,61 +16,61 @@ import warnings
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
-from annoy_store.hashing import compact
-from annoy_store.parsing.json_spans import STRING
+from annoy_store.hashing import compact_json
+from annoy_store.parsing.json_spans import STRING_PATTERN
 
-DEEPEST = 64  # levels of containers in a value
-MOST_LITERAL_CHARS = 65_536
-MOST_DIGITS = 4_300
+MAX_DEPTH = 64  # levels of containers in a value
+MAX_LITERAL_CHARS = 65_536
+MAX_DIGITS = 4_300
 
 _UNREADABLE = (ValueError, TypeError, SyntaxError, MemoryError, OverflowError)
-_WORD = re.compile(STRING + r"|[^\W\d]\w*")
+_WORD = re.compile(STRING_PATTERN + r"|[^\W\d]\w*")
 _WORDS = {"true": "True", "false": "False", "null": "None"}
 _NON_FINITE = {"nan", "inf", "infinity"}
 
 
-class Refused(Exception):
+class UnsupportedValue(Exception):
     """There is a value, and by rule it counts as none."""
 
 
 @dataclass(frozen=True)
-class Found:
+class JsonValue:
     """A JSON value, and its text in one line."""
 
     value: Any
     text: str
 
 
-def read(text: str) -> Found | None:
+def parse_value(text: str) -> JsonValue | None:
     """Return the value that `text` spells, None if it spells none. Raises Refused."""
     try:
-        return found(_value(text))
+        return to_json_value(_value(text))
     except RecursionError:
-        raise Refused("too deep") from None
+        raise UnsupportedValue("too deep") from None
     except _UNREADABLE:
         return None
 
 
-def found(value: Any) -> Found:
+def to_json_value(value: Any) -> JsonValue:
     """Return `value` as JSON has it. Raises Refused, and TypeError for what JSON cannot hold."""
-    if too_deep(value):
-        raise Refused("too deep")
+    if is_too_deep(value):
+        raise UnsupportedValue("too deep")
     try:
-        text = compact(value)
-        return Found(json.loads(text), text)
+        text = compact_json(value)
+        return JsonValue(json.loads(text), text)
     except ValueError:
-        raise Refused("no JSON number") from None
+        raise UnsupportedValue("no JSON number") from None
 
 
-def too_deep(value: Any) -> bool:
+def is_too_deep(value: Any) -> bool:
     """Tell whether `value` has more than `DEEPEST` levels of containers above a leaf."""
     level = [value]
-    for _ in range(DEEPEST + 1):
-        level = [member for part in level for member in members(part)]
+    for _ in range(MAX_DEPTH + 1):
+        level = [member for part in level for member in children(part)]
     return bool(level)
 
 
-def members(part: Any) -> list[Any]:
+def children(part: Any) -> list[Any]:
     """Return the values right inside of a container; a leaf has none."""
     if isinstance(part, dict):
         return list(part.values())
@@ -80,7 +80,7 @@ def members(part: Any) -> list[Any]:
 _one_at_a_time = threading.Lock()  # catch_warnings changes what all threads see
 
 
-def tree(code: str, mode: Literal["exec", "eval"]) -> ast.AST:
+def parse_python(code: str, mode: Literal["exec", "eval"]) -> ast.AST:
     """Parse Python without a word about doubtful escapes, whatever the warning filters say."""
     with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -97,11 +97,11 @@ def _value(text: str) -> Any:
 
 
 def _refuse(token: str) -> NoReturn:
-    raise Refused(token)
+    raise UnsupportedValue(token)
 
 
 def _integer(digits: str) -> int:
-    return int(digits) if len(digits) <= MOST_DIGITS else _refuse(digits[:9])
+    return int(digits) if len(digits) <= MAX_DIGITS else _refuse(digits[:9])
 
 
 def _finite(digits: str) -> float:
@@ -111,9 +111,9 @@ def _finite(digits: str) -> float:
 
 def _literal(text: str) -> Any:
     """Read a Python literal, in which JSON's words count too."""
-    if len(text) > MOST_LITERAL_CHARS:
+    if len(text) > MAX_LITERAL_CHARS:
         raise ValueError("too long for a literal")
-    return ast.literal_eval(tree(_WORD.sub(_pythonic, text.strip()), "eval"))
+    return ast.literal_eval(parse_python(_WORD.sub(_pythonic, text.strip()), "eval"))
 
 
 def _pythonic(token: re.Match[str]) -> str:
@@ -124,5 +124,5 @@ def _pythonic(token: re.Match[str]) -> str:
         except ValueError:
             return word
     if word.lower() in _NON_FINITE:
-        raise Refused(word)
+        raise UnsupportedValue(word)
     return _WORDS.get(word, word)

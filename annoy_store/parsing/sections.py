@@ -16,12 +16,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from annoy_store.hashing import clean
+from annoy_store.hashing import clean_text
 from annoy_store.parsing import json_values
 
 VERSION = 1  # part of the variant of `parse` and of the checkers: raise it when results change
 
-MOST_CODE_CHARS = 131_072
+MAX_CODE_CHARS = 131_072
 
 SECTIONS = ("main_function", "input_output_description", "input_generator", "problem_statement")
 _HEADINGS = {
@@ -50,7 +50,7 @@ class ParsedSample:
 
 
 @dataclass(frozen=True)
-class Fault:
+class ParseFailure:
     """Why a text holds no sample: one word, where it was found, and maybe more to read."""
 
     reason: str
@@ -70,7 +70,7 @@ class _Heading:
     name: str | None
 
 
-def sections(text: str) -> ParsedSample | Fault:
+def parse_sections(text: str) -> ParsedSample | ParseFailure:
     """Return the sample that a transform answer describes, or the first fault found.
 
     Reasons: `empty`, `no_function` (the teacher says that no function suits), and with the name of
@@ -78,17 +78,17 @@ def sections(text: str) -> ParsedSample | Fault:
     `name_missing:`.
     """
     if not text.strip():
-        return Fault("empty")
-    lines = clean(text).replace("\r\n", "\n").split("\n")
+        return ParseFailure("empty")
+    lines = clean_text(text).replace("\r\n", "\n").split("\n")
     bodies = _bodies(lines)
     main = _code(bodies, "main_function", "main_solution")
-    if isinstance(main, Fault) and main.reason.startswith(("section_missing", "no_fence")):
-        return Fault("no_function") if _NOTHING_SUITS.search("\n".join(lines)) else main
+    if isinstance(main, ParseFailure) and main.reason.startswith(("section_missing", "no_fence")):
+        return ParseFailure("no_function") if _NOTHING_SUITS.search("\n".join(lines)) else main
     io = _prose(bodies, "input_output_description")
     generator = _code(bodies, "input_generator", "input_generator")
     problem = _prose(bodies, "problem_statement")
     for part in (main, io, generator, problem):
-        if isinstance(part, Fault):
+        if isinstance(part, ParseFailure):
             return part
     return ParsedSample(str(main), str(io), str(generator), str(problem))
 
@@ -153,13 +153,13 @@ def _upto(ends: dict[int, int], level: int) -> list[int]:
     return [line for rank, line in ends.items() if rank <= level]
 
 
-def _prose(bodies: dict[str, list[list[str]]], name: str) -> str | Fault:
+def _prose(bodies: dict[str, list[list[str]]], name: str) -> str | ParseFailure:
     """Return the last text under the heading `name` that is not blank."""
     for body in bodies.get(name, ()):
         text = "\n".join(_unfenced(body)).strip()
         if text:
             return text
-    return Fault(f"section_missing:{name}")
+    return ParseFailure(f"section_missing:{name}")
 
 
 def _unfenced(body: list[str]) -> list[str]:
@@ -173,13 +173,13 @@ def _unfenced(body: list[str]) -> list[str]:
     return body[: marks[-1]] if len(marks) % 2 and marks[-1] == kept[-1] else body
 
 
-def _code(bodies: dict[str, list[list[str]]], name: str, function: str) -> str | Fault:
+def _code(bodies: dict[str, list[list[str]]], name: str, function: str) -> str | ParseFailure:
     """Return the fenced code under the heading `name`; it is Python and defines `function`."""
     if name not in bodies:
-        return Fault(f"section_missing:{name}")
+        return ParseFailure(f"section_missing:{name}")
     blocks = [block for body in bodies[name] for block in _blocks(body) if block.strip()]
     if not blocks:
-        return Fault(f"no_fence:{name}")
+        return ParseFailure(f"no_fence:{name}")
     code = next((block for block in blocks if f"def {function}" in block), blocks[0])
     return _fault(name, code, function) or code
 
@@ -202,16 +202,16 @@ def _blocks(body: Sequence[str]) -> Iterator[str]:
         yield "\n".join(held).strip("\n")
 
 
-def _fault(name: str, code: str, function: str) -> Fault | None:
-    if len(code) > MOST_CODE_CHARS:
-        return Fault(f"too_long:{name}", f"{len(code)} characters")
+def _fault(name: str, code: str, function: str) -> ParseFailure | None:
+    if len(code) > MAX_CODE_CHARS:
+        return ParseFailure(f"too_long:{name}", f"{len(code)} characters")
     try:
-        tree = json_values.tree(code, "exec")
+        tree = json_values.parse_python(code, "exec")
     except SyntaxError as error:
-        return Fault(f"syntax_error:{name}", f"{error.msg} (line {error.lineno})"[:200])
+        return ParseFailure(f"syntax_error:{name}", f"{error.msg} (line {error.lineno})"[:200])
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
-        return Fault(f"syntax_error:{name}", f"{type(error).__name__}: {error}"[:200])
-    return None if _defines(tree, function) else Fault(f"name_missing:{function}")
+        return ParseFailure(f"syntax_error:{name}", f"{type(error).__name__}: {error}"[:200])
+    return None if _defines(tree, function) else ParseFailure(f"name_missing:{function}")
 
 
 def _defines(tree: ast.AST, function: str) -> bool:

@@ -31,34 +31,34 @@ Edit = tuple[int, int, bytes]  # from, to, what comes there instead
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
-class Damaged(Exception):
+class TestsNotSeparable(Exception):
     """What is left would be other code than the file without its tests."""
 
 
-def with_plain_lines(code: str) -> str:
+def normalise_newlines(code: str) -> str:
     """Return `code` with `\\n` where Python ends a line."""
     return code.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def cut(code: str, needed: Collection[str]) -> tuple[str, ast.Module]:
+def strip_tests(code: str, needed: Collection[str]) -> tuple[str, ast.Module]:
     """Return code of plain lines without its tests, and its tree; what defines `needed` stays.
 
     Raises Damaged.
     """
     try:
-        tree = json_values.tree(code, "exec")
+        tree = json_values.parse_python(code, "exec")
         assert isinstance(tree, ast.Module)
         text, gone = _Text(code), _tests(tree.body, needed)
         shown = [] if ">>>" not in code else list(_shown(tree.body, gone))
         edits = [*_statements(text, tree.body, gone), *(_without(text, node) for node in shown)]
         left = text.edited(edits).strip("\n")
         _forget(tree, gone, shown)
-        again = json_values.tree(left, "exec")
+        again = json_values.parse_python(left, "exec")
         same = ast.dump(again) == ast.dump(tree)
     except _UNREADABLE as error:
-        raise Damaged(f"it is no Python without its tests: {error}") from None
+        raise TestsNotSeparable(f"it is no Python without its tests: {error}") from None
     if not same or not isinstance(again, ast.Module):
-        raise Damaged("it is other code without its tests")
+        raise TestsNotSeparable("it is other code without its tests")
     return left, again
 
 
@@ -141,14 +141,14 @@ def _shown(body: Sequence[ast.stmt], gone: Collection[int]) -> Iterator[ast.Cons
     ):
         if isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant):
             text = part.value.value
-            if isinstance(text, str) and prose(text) != text:
+            if isinstance(text, str) and without_examples(text) != text:
                 yield part.value
 
 
 def _forget(tree: ast.Module, gone: Collection[int], shown: Iterable[ast.Constant]) -> None:
     """Make of the file's tree that of the file without its tests."""
     for node in shown:
-        node.value, node.kind = prose(str(node.value)), None
+        node.value, node.kind = without_examples(str(node.value)), None
     tree.body = [node for i, node in enumerate(tree.body) if i not in gone]
 
 
@@ -225,7 +225,11 @@ def _runs(text: _Text, spans: Sequence[tuple[int, int]]) -> list[list[int]]:
 
 
 def _without(text: _Text, node: ast.Constant) -> Edit:
-    return text.start(node), text.end(node), written(prose(str(node.value))).encode()
+    return (
+        text.start(node),
+        text.end(node),
+        string_literal(without_examples(str(node.value))).encode(),
+    )
 
 
 _EXAMPLE = re.compile(r"(?m)^[ \t]*>>>.*(?:\n(?![ \t]*$).*)*")  # up to a blank line
@@ -239,7 +243,7 @@ _HEADING = re.compile(
 _MANY_BLANKS = re.compile(r"\n(?:[ \t]*\n){2,}")
 
 
-def prose(docstring: str) -> str:
+def without_examples(docstring: str) -> str:
     """Return a docstring without its examples and the headings above them."""
     if not _EXAMPLE.search(docstring):
         return docstring
@@ -249,13 +253,13 @@ def prose(docstring: str) -> str:
     return words + end[0] if words and end else words
 
 
-def written(value: str) -> str:
+def string_literal(value: str) -> str:
     """Return the literal of `value`, as docstrings are written if it can be."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     raw = f'r"""{value}"""' if "\\" in value else f'"""{value}"""'
     for literal in (raw, f'"""{escaped}"""'):
         try:
-            if ast.literal_eval(json_values.tree(literal, "eval")) == value:
+            if ast.literal_eval(json_values.parse_python(literal, "eval")) == value:
                 return literal
         except (SyntaxError, ValueError):
             continue

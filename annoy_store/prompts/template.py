@@ -28,7 +28,7 @@ HEADINGS = {
     "Given Output": "output",
     "Feedback": "feedback",
 }
-MAY_BE_LEFT_OUT = frozenset({"problem", "io", "code"})  # to ask with less, as ablations do
+OPTIONAL_VALUES = frozenset({"problem", "io", "code"})  # to ask with less, as ablations do
 
 _PLACE = re.compile(
     r"^(?P<fence>`{3,})(?P<language>[a-z]*)\n\{\{(?P<fenced>\w+)\}\}\n(?P=fence)$"
@@ -47,47 +47,47 @@ class Template:
     body: str
 
     @functools.cached_property
-    def places(self) -> frozenset[str]:
+    def placeholders(self) -> frozenset[str]:
         """The names of the values that it takes."""
         return frozenset(m["fenced"] or m["bare"] for m in _PLACE.finditer(self.body))
 
-    def words(self, **values: str) -> list[dict[str, str]]:
+    def render(self, **values: str) -> list[dict[str, str]]:
         """Return the messages to send.
 
         Raises UsageError for a place without a value, and for a value without a place unless it is
         one of `MAY_BE_LEFT_OUT` and another value has one.
         """
-        if unknown := self.places - values.keys():
+        if unknown := self.placeholders - values.keys():
             raise UsageError(f"template {self.name} has {_list(unknown)}; use {_list(values)}")
-        unused = values.keys() - self.places
-        if unused - MAY_BE_LEFT_OUT or not self.places:
+        unused = values.keys() - self.placeholders
+        if unused - OPTIONAL_VALUES or not self.placeholders:
             raise UsageError(f"template {self.name} lacks {_list(unused)}; add it")
         content = _PLACE.sub(lambda place: _filled(place, values), self.body)
         return [{"role": "user", "content": content}]
 
 
 @functools.cache
-def load(name_or_text: str) -> Template:
+def load_template(name_or_text: str) -> Template:
     """Return the bundled template of this name; what has a line break is itself the template.
 
     Raises UsageError if there is no such template.
     """
     if "\n" in name_or_text:
         return _template("custom", name_or_text)
-    if name_or_text not in bundled():
+    if name_or_text not in bundled_templates():
         raise UsageError(
-            f"no template {name_or_text!r}; bundled are {', '.join(bundled())}, or give @FILE"
+            f"no template {name_or_text!r}; bundled are {', '.join(bundled_templates())}, or give @FILE"
         )
     return _template(name_or_text, _folder().joinpath(f"{name_or_text}.md").read_text("utf-8"))
 
 
-def bundled() -> list[str]:
+def bundled_templates() -> list[str]:
     """Return the names of the templates that come with this package."""
     names = (entry.name for entry in _folder().iterdir())
     return sorted(name.removesuffix(".md") for name in names if name.endswith(".md"))
 
 
-def parts(messages: Sequence[Mapping[str, str]]) -> dict[str, str]:
+def extract_values(messages: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """Return what went into the messages of a chain, exactly as it was.
 
     Keys: `code problem io input output`, as far as they were asked with, from the first message;
@@ -106,7 +106,7 @@ def parts(messages: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return found
 
 
-def fenced(value: str, language: str = "") -> str:
+def fenced_block(value: str, language: str = "") -> str:
     """Return `value` in a fence that nothing in it can close."""
     longest = max(map(len, re.findall("`+", value)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -124,7 +124,7 @@ def _folder() -> importlib.resources.abc.Traversable:
 
 def _filled(place: re.Match[str], values: Mapping[str, str]) -> str:
     if place["fenced"]:
-        return fenced(values[place["fenced"]], place["language"])
+        return fenced_block(values[place["fenced"]], place["language"])
     return values[place["bare"]]
 
 

@@ -11,24 +11,24 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, and_, delete, func, select
 
-from annoy_store.db.sql import add
+from annoy_store.db.sql import increment
 from annoy_store.db.tables import counters, workers
 
-NOBODY = 0  # the worker that commands count under
+NO_WORKER = 0  # the worker that commands count under
 Deltas = Mapping[tuple[str, str], int]
 
 
-def count(connection: Connection, worker_id: int, deltas: Deltas) -> None:
+def add_to_counters(connection: Connection, worker_id: int, deltas: Deltas) -> None:
     """Add `deltas` of jobs by (stage, state) to a worker's counters."""
     rows = [
         {"worker_id": worker_id, "stage": stage, "state": state, "n": n}
         for (stage, state), n in sorted(deltas.items())
         if n
     ]
-    add(connection, counters, rows)
+    increment(connection, counters, rows)
 
 
-def moved(stages: Mapping[str, int], before: str, after: str) -> dict[tuple[str, str], int]:
+def state_change(stages: Mapping[str, int], before: str, after: str) -> dict[tuple[str, str], int]:
     """The differences when `n` jobs of each stage go from one state to another."""
     out = {(stage, before): -n for stage, n in stages.items()}
     return out | {(stage, after): n for stage, n in stages.items()}
@@ -53,11 +53,11 @@ def fold_counters(connection: Connection) -> None:
     What is added is what this transaction deleted: two that fold at once add nothing twice.
     """
     alive = select(workers.c.id).where(workers.c.alive == 1)
-    gone = and_(counters.c.worker_id != NOBODY, counters.c.worker_id.not_in(alive))
+    gone = and_(counters.c.worker_id != NO_WORKER, counters.c.worker_id.not_in(alive))
     deleted = connection.execute(
         delete(counters).where(gone).returning(counters.c.stage, counters.c.state, counters.c.n)
     )
     sums: Counter[tuple[str, str]] = Counter()
     for stage, state, n in deleted:
         sums[stage, state] += n
-    count(connection, NOBODY, sums)
+    add_to_counters(connection, NO_WORKER, sums)

@@ -45,20 +45,27 @@ from sqlalchemy import (
 )
 
 from annoy_store.config import Policy
-from annoy_store.db.sql import among, insert_from, listed, put, settled_upto, writers_of
+from annoy_store.db.sql import (
+    committed_upto,
+    in_parameter,
+    in_values,
+    insert_from,
+    open_writers,
+    upsert,
+)
 from annoy_store.db.tables import horizons, jobs, watermarks
 from annoy_store.hashing import digest
 from annoy_store.interfaces import Stage
-from annoy_store.queue.counters import NOBODY, count
-from annoy_store.queue.reassign import rehome, revive_unwanted
-from annoy_store.queue.variants import Agenda, Case
+from annoy_store.queue.counters import NO_WORKER, add_to_counters
+from annoy_store.queue.reassign import move_to_active_variant, requeue_unwanted
+from annoy_store.queue.variants import Partition, StagePlan
 
-PAGE = 100_000  # watched rows that one transaction of planning looks at
-_Case = tuple[int, tuple[tuple[str, Any], ...]]  # a case that can be a key
+PAGE_ROWS = 100_000  # watched rows that one transaction of planning looks at
+_PartitionKey = tuple[int, tuple[tuple[str, Any], ...]]  # a case that can be a key
 
 
-def plan_new(
-    connection: Connection, agenda: Agenda, touched: Mapping[str, Sequence[int]]
+def enqueue_new(
+    connection: Connection, agenda: StagePlan, touched: Mapping[str, Sequence[int]]
 ) -> Counter[str]:
     """Enter the jobs that the rows just written (ids by table) make, restricted to those rows.
 
@@ -66,85 +73,89 @@ def plan_new(
     """
     entered: Counter[str] = Counter()
     for stage in agenda.stages.values():
-        if ids := touched.get(stage.watches.table.name):
-            wanted = _jobs_of_rows(stage, agenda.policy, _cases(agenda, stage))
+        if ids := touched.get(stage.trigger.table.name):
+            wanted = _jobs_of_rows(stage, agenda.policy, _partition_keys(agenda, stage))
             n = insert_from(connection, jobs, wanted, {"watched": sorted(set(ids))})
             entered[stage.name] = n
     return entered
 
 
-def plan_all(connection: Connection, agenda: Agenda, worker_id: int = NOBODY) -> Counter[str]:
+def enqueue_all(
+    connection: Connection, agenda: StagePlan, worker_id: int = NO_WORKER
+) -> Counter[str]:
     """Enter every job that is wanted and missing, above each stage's watermark."""
-    entered, more = plan_page(connection, agenda, worker_id)
+    entered, more = enqueue_page(connection, agenda, worker_id)
     while more:
-        again, more = plan_page(connection, agenda, worker_id)
+        again, more = enqueue_page(connection, agenda, worker_id)
         entered += again
     return entered
 
 
-def plan_page(
-    connection: Connection, agenda: Agenda, worker_id: int = NOBODY, page: int = PAGE
+def enqueue_page(
+    connection: Connection, agenda: StagePlan, worker_id: int = NO_WORKER, page: int = PAGE_ROWS
 ) -> tuple[Counter[str], bool]:
     """Do a part of `plan_all`: at most `page` watched rows of each stage; True when more is left."""
-    rehome(connection, agenda, worker_id)
+    move_to_active_variant(connection, agenda, worker_id)
     entered: Counter[str] = Counter()
     new: Counter[str] = Counter()
     more = False
     for stage in agenda.stages.values():
-        upto = _advance_horizon(connection, stage.watches.table)
+        upto = _advance_horizon(connection, stage.trigger.table)
         mark = _watermark(connection, stage, agenda.policy)
-        if mark == 0 and stage.reach:
-            entered[stage.name] += revive_unwanted(connection, stage, worker_id)
+        if mark == 0 and stage.rescan_on:
+            entered[stage.name] += requeue_unwanted(connection, stage, worker_id)
         last = upto - mark <= page
-        wanted = _jobs_between(stage, agenda.policy, _cases(agenda, stage), not last)
+        wanted = _jobs_between(stage, agenda.policy, _partition_keys(agenda, stage), not last)
         bounds = {"above": mark} if last else {"above": mark, "to": mark + page}
         new[stage.name] = insert_from(connection, jobs, wanted, bounds)
         _move_watermark(connection, stage, agenda.policy, mark, upto if last else mark + page)
         more = more or not last
-    count(connection, worker_id, {(name, "pending"): n for name, n in new.items()})
+    add_to_counters(connection, worker_id, {(name, "pending"): n for name, n in new.items()})
     entered.update(new)
     return entered, more
 
 
 def count_wanted(connection: Connection, stage: Stage, policy: Policy) -> int:
     """How many jobs `plan_all` would enter for a stage; writes nothing."""
-    wanted = _missing(stage, policy).where(_above(connection, stage, policy)).subquery()
+    wanted = _missing(stage, policy).where(_above_watermark(connection, stage, policy)).subquery()
     return int(connection.scalar(select(func.count()).select_from(wanted)) or 0)
 
 
-def wanted_by(
+def count_wanted_by(
     connection: Connection, stage: Stage, policy: Policy, *columns: ColumnElement[Any]
 ) -> dict[tuple[Any, ...], int]:
     """What `plan_all` would enter for a stage, counted by columns of what it wants."""
-    wants, subject = stage.wants(policy), subject_column(stage, policy)
+    wants, subject = stage.select(policy), subject_column(stage, policy)
     taken = exists().where(jobs.c.stage == stage.name, jobs.c.subject_id == subject)
     each = (column.label(f"by_{i}") for i, column in enumerate(columns))
     chosen = wants.with_only_columns(*each, subject.label("n"), maintain_column_froms=True)
-    found = chosen.where(_above(connection, stage, policy), ~taken).distinct().subquery().c
+    found = (
+        chosen.where(_above_watermark(connection, stage, policy), ~taken).distinct().subquery().c
+    )
     keys = [found[f"by_{i}"] for i in range(len(columns))]
     rows = connection.execute(select(*keys, func.count()).group_by(*keys))
     return {tuple(row[:-1]): int(row[-1]) for row in rows}
 
 
-def _above(connection: Connection, stage: Stage, policy: Policy) -> ColumnElement[bool]:
+def _above_watermark(connection: Connection, stage: Stage, policy: Policy) -> ColumnElement[bool]:
     """What planning has not looked at yet. Where that is all, a range of ids would only keep the
     database from counting in an index, which is far smaller than a table of texts.
     """
     mark = _watermark(connection, stage, policy)
-    return stage.watches > mark if mark else true()
+    return stage.trigger > mark if mark else true()
 
 
-def missed(connection: Connection, stage: Stage, policy: Policy) -> tuple[int, int | None]:
+def count_missed(connection: Connection, stage: Stage, policy: Policy) -> tuple[int, int | None]:
     """How many subjects a stage wants, has passed and has no job of, and one of them."""
-    found = _missing(stage, policy).where(stage.watches <= _watermark(connection, stage, policy))
+    found = _missing(stage, policy).where(stage.trigger <= _watermark(connection, stage, policy))
     key = found.subquery().c.subject_id
     n, example = connection.execute(select(func.count(key), func.min(key))).one()
     return int(n), example
 
 
-def replan(
+def enqueue_again(
     connection: Connection,
-    agenda: Agenda,
+    agenda: StagePlan,
     stage: Stage,
     subjects: Sequence[int] | None = None,
     limit: int | None = None,
@@ -152,45 +163,45 @@ def replan(
     """Enter wanted subjects (all, or those given) under the active variants, also those done under
     another; at most `limit`, the first ones first.
     """
-    wanted = _again(connection, stage, agenda.policy, agenda.cases[stage.name], subjects).limit(
-        limit
-    )
+    wanted = _wanted_again(
+        connection, stage, agenda.policy, agenda.partitions[stage.name], subjects
+    ).limit(limit)
     entered = insert_from(connection, jobs, wanted)
-    count(connection, NOBODY, {(stage.name, "pending"): entered})
+    add_to_counters(connection, NO_WORKER, {(stage.name, "pending"): entered})
     return entered
 
 
-def count_again(
+def count_enqueue_again(
     connection: Connection,
     stage: Stage,
     policy: Policy,
-    cases: Sequence[Case],
+    cases: Sequence[Partition],
     subjects: Sequence[int] | None = None,
 ) -> int:
     """How many jobs `replan` would enter under `cases`; writes nothing.
 
     A case whose variant is not entered yet has an id that no job has.
     """
-    wanted = _again(connection, stage, policy, cases, subjects).subquery()
+    wanted = _wanted_again(connection, stage, policy, cases, subjects).subquery()
     return int(connection.scalar(select(func.count()).select_from(wanted)) or 0)
 
 
-def _again(
+def _wanted_again(
     connection: Connection,
     stage: Stage,
     policy: Policy,
-    cases: Sequence[Case],
+    cases: Sequence[Partition],
     subjects: Sequence[int] | None,
 ) -> Select[Any]:
     """The wanted subjects without a job under the active variant that they belong to."""
-    keys = tuple(map(_as_key, cases))
-    wants = stage.wants(policy)
+    keys = tuple(map(_partition_key, cases))
+    wants = stage.select(policy)
     subject, variant = _column(wants, "subject_id"), _variant(wants, keys)
     taken = exists().where(
         jobs.c.stage == stage.name, jobs.c.subject_id == subject, jobs.c.variant_id == variant
     )
     chosen = _as_jobs(stage, policy, keys).where(~taken).order_by(subject)
-    return chosen if subjects is None else chosen.where(among(connection, subject, subjects))
+    return chosen if subjects is None else chosen.where(in_values(connection, subject, subjects))
 
 
 # What a stage wants --------------------------------------------------------------------------
@@ -198,7 +209,7 @@ def _again(
 
 def subject_column(stage: Stage, policy: Policy) -> ColumnElement[int]:
     """The column that a stage's SELECT labels `subject_id`."""
-    return _column(stage.wants(policy), "subject_id")
+    return _column(stage.select(policy), "subject_id")
 
 
 def _column(wants: Select[Any], name: str) -> ColumnElement[Any]:
@@ -208,7 +219,7 @@ def _column(wants: Select[Any], name: str) -> ColumnElement[Any]:
 
 def _missing(stage: Stage, policy: Policy) -> Select[Any]:
     """The subjects without a job under any variant."""
-    wants = stage.wants(policy)
+    wants = stage.select(policy)
     subject = _column(wants, "subject_id")
     taken = exists().where(jobs.c.stage == stage.name, jobs.c.subject_id == subject)
     chosen = wants.with_only_columns(subject.label("subject_id"), maintain_column_froms=True)
@@ -216,33 +227,33 @@ def _missing(stage: Stage, policy: Policy) -> Select[Any]:
 
 
 @lru_cache(maxsize=64)
-def _jobs_of_rows(stage: Stage, policy: Policy, cases: tuple[_Case, ...]) -> Select[Any]:
+def _jobs_of_rows(stage: Stage, policy: Policy, cases: tuple[_PartitionKey, ...]) -> Select[Any]:
     """The missing jobs of the watched rows `:watched`."""
-    return _missing_jobs(stage, policy, cases, listed(stage.watches, "watched"))
+    return _missing_jobs(stage, policy, cases, in_parameter(stage.trigger, "watched"))
 
 
 @lru_cache(maxsize=64)
 def _jobs_between(
-    stage: Stage, policy: Policy, cases: tuple[_Case, ...], bounded: bool
+    stage: Stage, policy: Policy, cases: tuple[_PartitionKey, ...], bounded: bool
 ) -> Select[Any]:
     """The missing jobs of the watched rows above `:above`, if `bounded` up to `:to`."""
-    within = stage.watches > bindparam("above")
+    within = stage.trigger > bindparam("above")
     if bounded:
-        within = and_(within, stage.watches <= bindparam("to"))
+        within = and_(within, stage.trigger <= bindparam("to"))
     return _missing_jobs(stage, policy, cases, within)
 
 
 def _missing_jobs(
-    stage: Stage, policy: Policy, cases: tuple[_Case, ...], within: ColumnElement[bool]
+    stage: Stage, policy: Policy, cases: tuple[_PartitionKey, ...], within: ColumnElement[bool]
 ) -> Select[Any]:
     subject = subject_column(stage, policy)
     taken = exists().where(jobs.c.stage == stage.name, jobs.c.subject_id == subject)
     return _as_jobs(stage, policy, cases).where(within, ~taken)
 
 
-def _as_jobs(stage: Stage, policy: Policy, cases: tuple[_Case, ...]) -> Select[Any]:
+def _as_jobs(stage: Stage, policy: Policy, cases: tuple[_PartitionKey, ...]) -> Select[Any]:
     """Every wanted subject as a pending job of the case that it belongs to."""
-    wants = stage.wants(policy)
+    wants = stage.select(policy)
     subject, variant = _column(wants, "subject_id"), _variant(wants, cases)
     columns = (
         literal(stage.name, Text).label("stage"),
@@ -254,31 +265,35 @@ def _as_jobs(stage: Stage, policy: Policy, cases: tuple[_Case, ...]) -> Select[A
     return chosen.where(variant.is_not(None)).distinct()
 
 
-def _variant(wants: Select[Any], cases: tuple[_Case, ...]) -> ColumnElement[Any]:
+def _variant(wants: Select[Any], cases: tuple[_PartitionKey, ...]) -> ColumnElement[Any]:
     """The variant of the case that a subject belongs to; null for a subject of none."""
-    known = [(_narrowing(wants, only), literal(key, BigInteger)) for key, only in cases if only]
+    known = [
+        (_partition_condition(wants, only), literal(key, BigInteger)) for key, only in cases if only
+    ]
     if known:
         return case(*known)
     return literal(cases[0][0], BigInteger) if cases else literal_column("NULL", BigInteger)
 
 
-def _narrowing(wants: Select[Any], only: tuple[tuple[str, Any], ...]) -> ColumnElement[bool]:
+def _partition_condition(
+    wants: Select[Any], only: tuple[tuple[str, Any], ...]
+) -> ColumnElement[bool]:
     return and_(*(_column(wants, name) == value for name, value in only))
 
 
-def _cases(agenda: Agenda, stage: Stage) -> tuple[_Case, ...]:
-    return tuple(map(_as_key, agenda.cases[stage.name]))
+def _partition_keys(agenda: StagePlan, stage: Stage) -> tuple[_PartitionKey, ...]:
+    return tuple(map(_partition_key, agenda.partitions[stage.name]))
 
 
-def _as_key(known: Case) -> _Case:
-    return known.variant_id, tuple(sorted(known.only.items()))
+def _partition_key(known: Partition) -> _PartitionKey:
+    return known.variant_id, tuple(sorted(known.columns.items()))
 
 
 # How far planning got ------------------------------------------------------------------------
 
 
 def _scope(stage: Stage, policy: Policy) -> str:
-    return digest("scope", stage.version, {key: getattr(policy, key) for key in stage.reach})
+    return digest("scope", stage.version, {key: getattr(policy, key) for key in stage.rescan_on})
 
 
 def _watermark(connection: Connection, stage: Stage, policy: Policy) -> int:
@@ -295,16 +310,18 @@ def _move_watermark(
         return
     row = {"stage": stage.name, "scope": _scope(stage, policy), "upto": upto}
     if not mark:
-        put(connection, watermarks, row)
+        upsert(connection, watermarks, row)
         return
     same = and_(*(watermarks.c[key] == row[key] for key in ("stage", "scope")))
     unmoved = and_(same, watermarks.c.upto == mark)
     connection.execute(update(watermarks).where(unmoved).values(upto=upto))
 
 
-def look_again(connection: Connection, stages: Iterable[Stage], table: Table, first: int) -> None:
+def rewind_watermark(
+    connection: Connection, stages: Iterable[Stage], table: Table, first: int
+) -> None:
     """Have the stages that watch `table` look once more at its rows from the id `first` on."""
-    watching = [stage.name for stage in stages if stage.watches.table is table]
+    watching = [stage.name for stage in stages if stage.trigger.table is table]
     passed = and_(watermarks.c.stage.in_(watching), watermarks.c.upto >= first)
     connection.execute(update(watermarks).where(passed).values(upto=first - 1))
 
@@ -314,18 +331,27 @@ def _advance_horizon(connection: Connection, table: Table) -> int:
     known = connection.execute(select(horizons).where(horizons.c.table_name == table.name)).first()
     upto, seen, waited = (known.upto, known.seen, known.writers) if known else (0, 0, "")
     newest = int(connection.scalar(select(func.max(table.c.id))) or 0)
-    writers = writers_of(connection, table)  # after `newest`: who took a lower id is seen here
+    writers = open_writers(connection, table)  # after `newest`: who took a lower id is seen here
     if not writers & set(waited.split()):
         upto, seen, waited = seen, newest, " ".join(sorted(writers))
     if not writers:
         upto = newest
     row = {"table_name": table.name, "upto": upto, "seen": seen, "writers": waited}
     if known is None or tuple(row.values()) != tuple(known):
-        put(connection, horizons, row)
+        upsert(connection, horizons, row)
     return int(upto)
 
 
 __all__ = [
-    "count_again", "count_wanted", "look_again", "missed", "plan_all", "plan_new", "plan_page", "replan", "settled_upto", "subject_column",
-    "wanted_by",
-]  # fmt: skip
+    "committed_upto",
+    "count_enqueue_again",
+    "count_missed",
+    "count_wanted",
+    "count_wanted_by",
+    "enqueue_again",
+    "enqueue_all",
+    "enqueue_new",
+    "enqueue_page",
+    "rewind_watermark",
+    "subject_column",
+]

@@ -36,13 +36,13 @@ from sqlalchemy import (
 )
 
 from annoy_store.config import Policy
-from annoy_store.db.insert import write
-from annoy_store.db.sql import chosen_by, clock, listed, unindexed
+from annoy_store.db.insert import insert_rows
+from annoy_store.db.sql import clock, in_parameter, in_subquery, unindexed
 from annoy_store.db.tables import jobs
 from annoy_store.interfaces import Outcome, Stage
-from annoy_store.queue.counters import NOBODY, Deltas, count, moved
-from annoy_store.queue.enqueue import plan_new, subject_column
-from annoy_store.queue.variants import Agenda
+from annoy_store.queue.counters import NO_WORKER, Deltas, add_to_counters, state_change
+from annoy_store.queue.enqueue import enqueue_new, subject_column
+from annoy_store.queue.variants import StagePlan
 
 
 def in_state(state: str) -> ColumnElement[bool]:
@@ -56,18 +56,20 @@ Tally = Counter[tuple[str, str]]
 
 def _count(connection: Connection, worker_id: int, deltas: Deltas, tally: Tally | None) -> None:
     if tally is None:
-        count(connection, worker_id, deltas)
+        add_to_counters(connection, worker_id, deltas)
     else:
         tally.update(deltas)
 
 
-START = (-32768, -1)  # before every (priority, subject)
+CURSOR_START = (-32768, -1)  # before every (priority, subject)
 IN_BATCH = "in_batch"  # reason of deferred calls that a provider, and no worker, has in hand
 OPEN_STATES = ("pending", "claimed", "deferred", "suspect")
-_CASE = and_(jobs.c.stage == bindparam("of_stage"), jobs.c.variant_id == bindparam("of_variant"))
-_LISTED = and_(_CASE, listed(jobs.c.subject_id, "of_subjects"))
-_HELD = and_(
-    _LISTED,
+_PARTITION = and_(
+    jobs.c.stage == bindparam("of_stage"), jobs.c.variant_id == bindparam("of_variant")
+)
+_SUBJECTS = and_(_PARTITION, in_parameter(jobs.c.subject_id, "of_subjects"))
+_OWNED = and_(
+    _SUBJECTS,
     jobs.c.attempts == bindparam("of_attempts"),
     unindexed(jobs.c.worker_id) == bindparam("of_worker"),
     unindexed(jobs.c.state) == literal_column("'claimed'"),
@@ -90,7 +92,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Ended:
+class JobResult:
     """A claimed job and how it ended; a deferred one is due in `due_in` seconds, or never (None)."""
 
     claim: Claim
@@ -99,11 +101,11 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Settled:
+class SettleResult:
     """The ends that were accepted, and how many jobs of each stage followed from them."""
 
-    accepted: list[Ended] = field(default_factory=list)
-    entered: Counter[str] = field(default_factory=Counter)
+    accepted: list[JobResult] = field(default_factory=list)
+    enqueued: Counter[str] = field(default_factory=Counter)
 
     @property
     def claims(self) -> list[Claim]:
@@ -113,17 +115,19 @@ class Settled:
 # Claiming ------------------------------------------------------------------------------------
 
 
-def _take(state: str, order: Sequence[ColumnElement[Any]], *where: ColumnElement[bool]) -> Any:
+def _claim_statement(
+    state: str, order: Sequence[ColumnElement[Any]], *where: ColumnElement[bool]
+) -> Any:
     chosen = (
         select(jobs.c.subject_id)
-        .where(_CASE, in_state(state), *where)
+        .where(_PARTITION, in_state(state), *where)
         .order_by(*order)
         .limit(bindparam("at_most"))
         .with_for_update(skip_locked=True)
     )
     return (
         update(jobs)
-        .where(_CASE, chosen_by(jobs.c.subject_id, chosen))
+        .where(_PARTITION, in_subquery(jobs.c.subject_id, chosen))
         .values(
             state=literal_column("'claimed'"),
             worker_id=bindparam("by_worker"),
@@ -134,10 +138,12 @@ def _take(state: str, order: Sequence[ColumnElement[Any]], *where: ColumnElement
     )
 
 
-_PLACE = (jobs.c.priority, jobs.c.subject_id)
-_BEHIND = tuple_(*_PLACE) > tuple_(bindparam("after_priority"), bindparam("after_subject"))
-_TAKE_PENDING = _take("pending", _PLACE, _BEHIND)
-_TAKE_SUSPECTS = _take("suspect", (jobs.c.subject_id,))
+_CURSOR_COLUMNS = (jobs.c.priority, jobs.c.subject_id)
+_AFTER_CURSOR = tuple_(*_CURSOR_COLUMNS) > tuple_(
+    bindparam("after_priority"), bindparam("after_subject")
+)
+_CLAIM_PENDING = _claim_statement("pending", _CURSOR_COLUMNS, _AFTER_CURSOR)
+_CLAIM_SUSPECTS = _claim_statement("suspect", (jobs.c.subject_id,))
 
 
 def claim(
@@ -146,13 +152,13 @@ def claim(
     stage: str,
     variant_id: int,
     limit: int,
-    after: tuple[int, int] = START,
+    after: tuple[int, int] = CURSOR_START,
     tally: Tally | None = None,
 ) -> list[Claim]:
     """Take up to `limit` pending jobs behind the cursor `after` = (priority, subject)."""
     place = {"of_stage": stage, "of_variant": variant_id, "at_most": limit, "by_worker": worker_id}
     place |= {"after_priority": after[0], "after_subject": after[1]}
-    return _claimed(connection, _TAKE_PENDING, place, "pending", tally)
+    return _claimed(connection, _CLAIM_PENDING, place, "pending", tally)
 
 
 def claim_suspects(
@@ -165,14 +171,14 @@ def claim_suspects(
 ) -> list[Claim]:
     """Take up to `limit` jobs whose last holder died."""
     place = {"of_stage": stage, "of_variant": variant_id, "at_most": limit, "by_worker": worker_id}
-    return _claimed(connection, _TAKE_SUSPECTS, place, "suspect", tally)
+    return _claimed(connection, _CLAIM_SUSPECTS, place, "suspect", tally)
 
 
-_TAKE_BATCHED = (
+_CLAIM_BATCHED = (
     update(jobs)
     .where(
         jobs.c.stage == bindparam("of_stage"),
-        listed(jobs.c.subject_id, "of_subjects"),
+        in_parameter(jobs.c.subject_id, "of_subjects"),
         or_(
             unindexed(jobs.c.state) == literal_column("'pending'"),
             and_(
@@ -198,10 +204,12 @@ def claim_batched(
 ) -> list[Claim]:
     """Take the jobs of subjects that were in a batch, also those made pending meanwhile."""
     where = {"of_stage": stage, "of_subjects": list(subjects), "by_worker": worker_id}
-    taken = connection.execute(_TAKE_BATCHED, where).all()
+    taken = connection.execute(_CLAIM_BATCHED, where).all()
     deferred = sum(row.reason == IN_BATCH for row in taken)
-    count(connection, worker_id, moved({stage: deferred}, "deferred", "claimed"))
-    count(connection, worker_id, moved({stage: len(taken) - deferred}, "pending", "claimed"))
+    add_to_counters(connection, worker_id, state_change({stage: deferred}, "deferred", "claimed"))
+    add_to_counters(
+        connection, worker_id, state_change({stage: len(taken) - deferred}, "pending", "claimed")
+    )
     return [Claim(stage, r.subject_id, r.variant_id, r.attempts, r.priority) for r in taken]
 
 
@@ -214,39 +222,43 @@ def _claimed(
 ) -> list[Claim]:
     stage, variant_id = place["of_stage"], place["of_variant"]
     taken = connection.execute(statement, place).all()
-    _count(connection, place["by_worker"], moved({stage: len(taken)}, state, "claimed"), tally)
+    _count(
+        connection, place["by_worker"], state_change({stage: len(taken)}, state, "claimed"), tally
+    )
     claims = [Claim(stage, row[0], variant_id, row[1], row[2]) for row in taken]
     return sorted(claims, key=lambda c: (c.priority, c.subject_id))
 
 
-def load(
-    connection: Connection, agenda: Agenda, stage: Stage, claims: Sequence[Claim]
+def load_rows(
+    connection: Connection, agenda: StagePlan, stage: Stage, claims: Sequence[Claim]
 ) -> dict[int, Mapping[str, Any]]:
     """Return by subject what the stage reads; a subject that is no longer wanted is missing."""
-    return rows_of(connection, agenda, stage, [c.subject_id for c in claims])
+    return select_rows(connection, agenda, stage, [c.subject_id for c in claims])
 
 
-def rows_of(
-    connection: Connection, agenda: Agenda, stage: Stage, subjects: Sequence[int]
+def select_rows(
+    connection: Connection, agenda: StagePlan, stage: Stage, subjects: Sequence[int]
 ) -> dict[int, Mapping[str, Any]]:
     """Return by subject what the stage reads of those it wants, claimed or not."""
-    found = connection.execute(_loading(stage, agenda.policy), {"of_subjects": list(subjects)})
+    found = connection.execute(
+        _load_statement(stage, agenda.policy), {"of_subjects": list(subjects)}
+    )
     names = tuple(found.keys())
     rows = (dict(zip(names, row, strict=True)) for row in found)
     return {row["subject_id"]: row for row in rows}
 
 
 @lru_cache(maxsize=64)
-def _loading(stage: Stage, policy: Policy) -> Select[Any]:
-    return stage.wants(policy).where(listed(subject_column(stage, policy), "of_subjects"))
+def _load_statement(stage: Stage, policy: Policy) -> Select[Any]:
+    return stage.select(policy).where(in_parameter(subject_column(stage, policy), "of_subjects"))
 
 
 # Settling ------------------------------------------------------------------------------------
 
 
-_END = (
+_FINISH = (
     update(jobs)
-    .where(_HELD)
+    .where(_OWNED)
     .values(
         state=bindparam("as_state"),
         worker_id=None,
@@ -257,9 +269,9 @@ _END = (
     )
     .returning(jobs.c.subject_id)
 )
-_EXPLAIN = (
+_SET_REASON = (
     update(jobs)
-    .where(_CASE, jobs.c.subject_id == bindparam("of_subject"))
+    .where(_PARTITION, jobs.c.subject_id == bindparam("of_subject"))
     .values(
         reason=bindparam("because"),
         detail=bindparam("in_words", type_=Text),
@@ -268,7 +280,7 @@ _EXPLAIN = (
 )
 _RELEASE = (
     update(jobs)
-    .where(_HELD)
+    .where(_OWNED)
     .values(
         state=literal_column("'pending'"),
         worker_id=None,
@@ -281,38 +293,40 @@ _RELEASE = (
 def settle(
     connection: Connection,
     worker_id: int,
-    ended: Sequence[Ended],
-    agenda: Agenda,
+    ended: Sequence[JobResult],
+    agenda: StagePlan,
     tally: Tally | None = None,
-) -> Settled:
+) -> SettleResult:
     """End jobs: fence, write what they made, enter the jobs that follow."""
     for e in ended:
         _check_writes(agenda.stages[e.claim.stage], e.outcome)
-    accepted = _fence(connection, worker_id, ended)
-    touched = write(connection, (row for e in accepted for row in e.outcome.rows))
-    entered = plan_new(connection, agenda, touched)
+    accepted = _finish_owned(connection, worker_id, ended)
+    touched = insert_rows(connection, (row for e in accepted for row in e.outcome.rows))
+    entered = enqueue_new(connection, agenda, touched)
     deltas: Counter[tuple[str, str]] = Counter({(s, "pending"): n for s, n in entered.items()})
     for e in accepted:
         deltas[e.claim.stage, "claimed"] -= 1
         deltas[e.claim.stage, e.outcome.state] += 1
     _count(connection, worker_id, deltas, tally)
-    return Settled(accepted, entered)
+    return SettleResult(accepted, entered)
 
 
-def _fence(connection: Connection, worker_id: int, ended: Sequence[Ended]) -> list[Ended]:
+def _finish_owned(
+    connection: Connection, worker_id: int, ended: Sequence[JobResult]
+) -> list[JobResult]:
     """End the jobs that still carry our fence; the others are somebody else's by now."""
-    by_state: dict[str, list[Ended]] = defaultdict(list)
+    by_state: dict[str, list[JobResult]] = defaultdict(list)
     for e in ended:
         by_state[e.outcome.state].append(e)
-    accepted: list[Ended] = []
+    accepted: list[JobResult] = []
     for state, alike in by_state.items():
         held: set[Claim] = set()
         for fence, claims in _by_fence(worker_id, [e.claim for e in alike]):
-            found = connection.execute(_END, {**fence, "as_state": state})
+            found = connection.execute(_FINISH, {**fence, "as_state": state})
             left = {row.subject_id for row in found}
             held.update(c for c in claims if c.subject_id in left)
         accepted += [e for e in alike if e.claim in held]
-    _explain(connection, accepted)
+    _set_reasons(connection, accepted)
     return accepted
 
 
@@ -325,25 +339,33 @@ def _by_fence(
         groups[c.stage, c.variant_id, c.attempts].append(c)
     for (stage, variant_id, attempts), alike in groups.items():
         subjects = sorted(c.subject_id for c in alike)
-        yield {
-            "of_stage": stage, "of_variant": variant_id, "of_attempts": attempts,
-            "of_worker": worker_id, "of_subjects": subjects,
-        }, alike  # fmt: skip
+        yield (
+            {
+                "of_stage": stage,
+                "of_variant": variant_id,
+                "of_attempts": attempts,
+                "of_worker": worker_id,
+                "of_subjects": subjects,
+            },
+            alike,
+        )
 
 
-def _explain(connection: Connection, ended: Iterable[Ended]) -> None:
+def _set_reasons(connection: Connection, ended: Iterable[JobResult]) -> None:
     rows = [
         {
-            "of_stage": e.claim.stage, "of_variant": e.claim.variant_id,
-            "of_subject": e.claim.subject_id, "because": e.outcome.reason,
+            "of_stage": e.claim.stage,
+            "of_variant": e.claim.variant_id,
+            "of_subject": e.claim.subject_id,
+            "because": e.outcome.reason,
             "in_words": e.outcome.detail,
             "wait": e.due_in if e.outcome.state == "deferred" else None,
         }
         for e in ended
         if e.outcome.reason or e.outcome.detail or e.outcome.state == "deferred"
-    ]  # fmt: skip
+    ]
     if rows:
-        connection.execute(_EXPLAIN, rows)
+        connection.execute(_SET_REASON, rows)
 
 
 def _check_writes(stage: Stage, outcome: Outcome) -> None:
@@ -357,10 +379,10 @@ def release(connection: Connection, worker_id: int, claims: Sequence[Claim]) -> 
     back: Counter[str] = Counter()
     for fence, alike in _by_fence(worker_id, claims):
         back[alike[0].stage] += connection.execute(_RELEASE, fence).rowcount
-    count(connection, worker_id, moved(back, "claimed", "pending"))
+    add_to_counters(connection, worker_id, state_change(back, "claimed", "pending"))
 
 
-def forgotten(connection: Connection, worker_id: int) -> list[Claim]:
+def unacknowledged_claims(connection: Connection, worker_id: int) -> list[Claim]:
     """What a worker holds by the ledger: after a commit whose answer was lost it may not know."""
     chosen = select(
         jobs.c.stage, jobs.c.subject_id, jobs.c.variant_id, jobs.c.attempts, jobs.c.priority
@@ -371,7 +393,7 @@ def forgotten(connection: Connection, worker_id: int) -> list[Claim]:
 # Questions and commands ----------------------------------------------------------------------
 
 
-def open_jobs(
+def count_open_jobs(
     connection: Connection, claimable: Iterable[tuple[str, int]]
 ) -> dict[tuple[str, int | None], int]:
     """Jobs that are not ended among (stage, variant): by state and holder, counted up to 1000.
@@ -388,7 +410,7 @@ def open_jobs(
     return dict(found)
 
 
-def suspicious(connection: Connection) -> set[tuple[str, int]]:
+def variants_with_suspects(connection: Connection) -> set[tuple[str, int]]:
     """The (stage, variant) that have jobs whose last holder died."""
     chosen = select(jobs.c.stage, jobs.c.variant_id).where(in_state("suspect")).distinct()
     return {(row.stage, row.variant_id) for row in connection.execute(chosen)}
@@ -427,12 +449,17 @@ def requeue(
 
 _REQUEUE = (
     update(jobs)
-    .where(_LISTED)
+    .where(_SUBJECTS)
     .values(
-        state=literal_column("'pending'"), worker_id=None, reason=None, detail=None, due_at=None,
-        attempts=0, crashes=0,
+        state=literal_column("'pending'"),
+        worker_id=None,
+        reason=None,
+        detail=None,
+        due_at=None,
+        attempts=0,
+        crashes=0,
     )
-)  # fmt: skip
+)
 
 
 def _make_pending(connection: Connection, rows: Sequence[Any]) -> None:
@@ -447,4 +474,4 @@ def _make_pending(connection: Connection, rows: Sequence[Any]) -> None:
         for start in range(0, len(listed_ids), 5000):
             page = listed_ids[start : start + 5000]
             connection.execute(_REQUEUE, {**place, "of_subjects": page})
-    count(connection, NOBODY, deltas)
+    add_to_counters(connection, NO_WORKER, deltas)

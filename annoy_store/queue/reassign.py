@@ -19,36 +19,38 @@ from sqlalchemy import Connection, exists, literal_column, select, update
 
 from annoy_store.db.tables import jobs, variants
 from annoy_store.interfaces import Stage
-from annoy_store.queue.counters import count, moved
-from annoy_store.queue.variants import Agenda
+from annoy_store.queue.counters import add_to_counters, state_change
+from annoy_store.queue.variants import StagePlan
 
 OPEN = ("pending", "deferred", "suspect")
 
 
-def rehome(connection: Connection, agenda: Agenda, worker_id: int) -> int:
+def move_to_active_variant(connection: Connection, agenda: StagePlan, worker_id: int) -> int:
     """Bring open jobs of inactive variants to the active ones; return how many."""
     brought = 0
     for stage in agenda.stages.values():
-        for home, stale in _homes(connection, agenda, stage).items():
+        for home, stale in _successors(connection, agenda, stage).items():
             for state in OPEN:
-                brought += _bring(connection, stage.name, state, home, stale, worker_id)
+                brought += _move_jobs(connection, stage.name, state, home, stale, worker_id)
     return brought
 
 
-def revive_unwanted(connection: Connection, stage: Stage, worker_id: int) -> int:
+def requeue_unwanted(connection: Connection, stage: Stage, worker_id: int) -> int:
     """Make the jobs of a stage pending that were not wanted when they were claimed."""
     again = connection.execute(
         update(jobs)
         .where(jobs.c.stage == stage.name, _is("rejected"), jobs.c.reason == "not_wanted")
         .values(state=literal_column("'pending'"), reason=None, detail=None, attempts=0)
     ).rowcount
-    count(connection, worker_id, moved({stage.name: again}, "rejected", "pending"))
+    add_to_counters(connection, worker_id, state_change({stage.name: again}, "rejected", "pending"))
     return again
 
 
-def _homes(connection: Connection, agenda: Agenda, stage: Stage) -> Mapping[int, Sequence[int]]:
+def _successors(
+    connection: Connection, agenda: StagePlan, stage: Stage
+) -> Mapping[int, Sequence[int]]:
     """Active variant -> the inactive ones whose jobs it takes."""
-    active = agenda.cases[stage.name]
+    active = agenda.partitions[stage.name]
     rows = connection.execute(
         select(variants.c.id, variants.c.description).where(
             variants.c.stage == stage.name,
@@ -59,13 +61,13 @@ def _homes(connection: Connection, agenda: Agenda, stage: Stage) -> Mapping[int,
     for key, description in rows:
         described = json.loads(description)
         for case in active:
-            if all(described.get(name) == value for name, value in case.only.items()):
+            if all(described.get(name) == value for name, value in case.columns.items()):
                 homes[case.variant_id].append(key)
                 break
     return homes
 
 
-def _bring(
+def _move_jobs(
     connection: Connection,
     stage: str,
     state: str,
@@ -86,7 +88,7 @@ def _bring(
         "due_at": None,
     }
     over = connection.execute(update(jobs).where(*waiting, twin).values(ended)).rowcount
-    count(connection, worker_id, moved({stage: over}, state, "done"))
+    add_to_counters(connection, worker_id, state_change({stage: over}, state, "done"))
     return connection.execute(update(jobs).where(*waiting).values(variant_id=home)).rowcount
 
 

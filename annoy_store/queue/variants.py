@@ -15,27 +15,27 @@ from sqlalchemy import Connection, select, update
 from annoy_store.config import Policy
 from annoy_store.db.sql import insert_new
 from annoy_store.db.tables import variants
-from annoy_store.hashing import canonical, digest
+from annoy_store.hashing import canonical_json, digest
 from annoy_store.interfaces import Stage
 from annoy_store.prompts import template
 from annoy_store.records.policy import load_policy
 
 
 @dataclass(frozen=True)
-class Case:
+class Partition:
     """One claimable kind of a stage's jobs: its variant, and what `wants` is narrowed to."""
 
     variant_id: int
-    only: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
-def foreseen_cases(connection: Connection, stage: Stage, policy: Policy) -> list[Case]:
+def preview_partitions(connection: Connection, stage: Stage, policy: Policy) -> list[Partition]:
     """The cases that a stage would have under a policy; a variant that is new has an id below 0."""
     known, wanted = _wanted_variants(connection, stage, policy)
     chosen = select(variants.c.digest, variants.c.id).where(variants.c.stage == stage.name)
     have = {row.digest: row.id for row in connection.execute(chosen)}
     return [
-        Case(have.get(w["digest"], -1 - i), only)
+        Partition(have.get(w["digest"], -1 - i), only)
         for i, (w, only) in enumerate(zip(wanted, known, strict=True))
     ]
 
@@ -43,12 +43,12 @@ def foreseen_cases(connection: Connection, stage: Stage, policy: Policy) -> list
 def _wanted_variants(
     connection: Connection, stage: Stage, policy: Policy
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    known = stage.cases(connection) if stage.cases else [{}]
-    values = {key: _weight(policy, key) for key in stage.depends}
+    known = stage.partitions(connection) if stage.partitions else [{}]
+    values = {key: _policy_value(policy, key) for key in stage.depends}
     return known, [_variant(stage, values, only) for only in known]
 
 
-def ensure_cases(connection: Connection, stage: Stage, policy: Policy) -> list[Case]:
+def ensure_partitions(connection: Connection, stage: Stage, policy: Policy) -> list[Partition]:
     """Return the cases of a stage under a policy, entering and activating their variants."""
     known, wanted = _wanted_variants(connection, stage, policy)
     rows = connection.execute(
@@ -61,14 +61,14 @@ def ensure_cases(connection: Connection, stage: Stage, policy: Policy) -> list[C
         active for _, active in have.values()
     ):
         _activate(connection, stage, wanted)
-        return ensure_cases(connection, stage, policy)
-    return [Case(have[w["digest"]][0], only) for w, only in zip(wanted, known, strict=True)]
+        return ensure_partitions(connection, stage, policy)
+    return [Partition(have[w["digest"]][0], only) for w, only in zip(wanted, known, strict=True)]
 
 
-def _weight(policy: Policy, key: str) -> Any:
+def _policy_value(policy: Policy, key: str) -> Any:
     """What a policy adds to a variant: its value, of a template the digest of its text."""
     value = getattr(policy, key)
-    return template.load(value).digest if key.startswith("template_") else value
+    return template.load_template(value).digest if key.startswith("template_") else value
 
 
 def _variant(stage: Stage, values: Mapping[str, Any], only: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _variant(stage: Stage, values: Mapping[str, Any], only: Mapping[str, Any]) -
     return {
         "stage": stage.name,
         "digest": digest("variant", stage.name, described),
-        "description": canonical(described),
+        "description": canonical_json(described),
         "active": 0,
     }
 
@@ -93,21 +93,21 @@ def _activate(connection: Connection, stage: Stage, wanted: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Agenda:
+class StagePlan:
     """What the ledger works by: the stages, the policy of the store, and the stages' cases."""
 
     stages: Mapping[str, Stage]
     policy: Policy
-    cases: Mapping[str, list[Case]]
+    partitions: Mapping[str, list[Partition]]
 
-    def claimable(self, name: str) -> list[int]:
+    def variant_ids(self, name: str) -> list[int]:
         """The variants of a stage."""
-        return [case.variant_id for case in self.cases[name]]
+        return [case.variant_id for case in self.partitions[name]]
 
 
-def draw_up(connection: Connection, stages: Iterable[Stage]) -> Agenda:
+def load_plan(connection: Connection, stages: Iterable[Stage]) -> StagePlan:
     """Draw up the agenda of a store, entering the variants that are new."""
     policy = load_policy(connection)
     named = {stage.name: stage for stage in stages}
-    cases = {name: ensure_cases(connection, stage, policy) for name, stage in named.items()}
-    return Agenda(named, policy, cases)
+    cases = {name: ensure_partitions(connection, stage, policy) for name, stage in named.items()}
+    return StagePlan(named, policy, cases)

@@ -34,20 +34,20 @@ from sqlalchemy import (
 
 from annoy_store.db.sql import clock, reserve_ids
 from annoy_store.db.tables import jobs, workers
-from annoy_store.errors import LostClaim
-from annoy_store.queue.counters import count, moved
+from annoy_store.errors import LeaseLost
+from annoy_store.queue.counters import add_to_counters, state_change
 from annoy_store.queue.jobs import in_state
 
 MAX_CRASHES = 3
-BYSTANDER_FACTOR = 4
-DECLARED_DEAD = (
+CRASH_SAFE_FACTOR = 4
+LEASE_LOST_MESSAGE = (
     "this worker was out of touch with the store for longer than its lease: it was declared dead, "
     "and others do its jobs; nothing is lost, start it again"
 )
-ALIVE = workers.c.alive == literal_column("1")
+IS_ALIVE = workers.c.alive == literal_column("1")
 _RENEW = (
     update(workers)
-    .where(workers.c.id == bindparam("of_worker"), ALIVE)
+    .where(workers.c.id == bindparam("of_worker"), IS_ALIVE)
     .values(lease_until=clock() + bindparam("lease"))
 )
 
@@ -83,7 +83,7 @@ def _process_start_elsewhere(pid: int) -> str:
         return ""
 
 
-def enlist(connection: Connection, stages: Sequence[str], lease_seconds: float) -> int:
+def register_worker(connection: Connection, stages: Sequence[str], lease_seconds: float) -> int:
     """Enter this process as a worker on `stages`; return its id."""
     (worker_id,) = reserve_ids(connection, workers, 1)
     connection.execute(
@@ -101,48 +101,48 @@ def enlist(connection: Connection, stages: Sequence[str], lease_seconds: float) 
     return worker_id
 
 
-def retire(connection: Connection, worker_id: int) -> None:
+def unregister_worker(connection: Connection, worker_id: int) -> None:
     """A worker leaves in good order."""
     connection.execute(update(workers).where(workers.c.id == worker_id).values(alive=0))
 
 
-def renew(connection: Connection, worker_id: int, lease_seconds: float) -> None:
+def renew_lease(connection: Connection, worker_id: int, lease_seconds: float) -> None:
     """Lengthen a worker's lease. Raises LostClaim when it was declared dead."""
     alive = connection.execute(_RENEW, {"of_worker": worker_id, "lease": lease_seconds})
     if alive.rowcount != 1:
-        raise LostClaim(DECLARED_DEAD)
+        raise LeaseLost(LEASE_LOST_MESSAGE)
 
 
-def vanished(connection: Connection) -> list[int]:
+def dead_local_workers(connection: Connection) -> list[int]:
     """The workers of this host that are thought to be alive while their process is gone."""
     chosen = select(workers.c.id, workers.c.pid, workers.c.process_start).where(
-        ALIVE, workers.c.host == this_host()
+        IS_ALIVE, workers.c.host == this_host()
     )
     return [i for i, pid, start in connection.execute(chosen) if process_start(pid) != start]
 
 
-def present(connection: Connection) -> list[int]:
+def live_workers(connection: Connection) -> list[int]:
     """The workers that are alive for all that can be known."""
-    holding = select(workers.c.id).where(ALIVE, workers.c.lease_until >= clock())
-    gone = set(vanished(connection))
+    holding = select(workers.c.id).where(IS_ALIVE, workers.c.lease_until >= clock())
+    gone = set(dead_local_workers(connection))
     return [i for i in connection.scalars(holding) if i not in gone]
 
 
-def maintain(
+def reap(
     connection: Connection,
     worker_id: int,
-    bystanders: Sequence[str] = (),
+    crash_safe_stages: Sequence[str] = (),
     max_crashes: int = MAX_CRASHES,
 ) -> None:
     """Expire the dead, take their jobs back, and make retries that are due pending.
 
     Jobs of `bystanders`, stages whose work cannot kill its worker, may see more deaths.
     """
-    dead = or_(workers.c.lease_until < clock(), workers.c.id.in_(vanished(connection)))
+    dead = or_(workers.c.lease_until < clock(), workers.c.id.in_(dead_local_workers(connection)))
     connection.execute(
-        update(workers).where(ALIVE, workers.c.id != worker_id, dead).values(alive=0)
+        update(workers).where(IS_ALIVE, workers.c.id != worker_id, dead).values(alive=0)
     )
-    take_back(connection, worker_id, bystanders, max_crashes)
+    reclaim_jobs(connection, worker_id, crash_safe_stages, max_crashes)
     due = connection.execute(
         update(jobs)
         .where(in_state("deferred"), jobs.c.due_at <= clock())
@@ -150,18 +150,18 @@ def maintain(
         .returning(jobs.c.stage)
     )
     per_stage = Counter(row.stage for row in due)
-    count(connection, worker_id, moved(per_stage, "deferred", "pending"))
+    add_to_counters(connection, worker_id, state_change(per_stage, "deferred", "pending"))
 
 
-def take_back(
+def reclaim_jobs(
     connection: Connection,
     worker_id: int,
-    bystanders: Sequence[str] = (),
+    crash_safe_stages: Sequence[str] = (),
     max_crashes: int = MAX_CRASHES,
 ) -> None:
     """Take the claimed jobs of all who are not alive: suspect, or failed after too many deaths."""
-    alive = select(workers.c.id).where(ALIVE)
-    hopeless = jobs.c.crashes + 1 >= _allowed(bystanders, max_crashes)
+    alive = select(workers.c.id).where(IS_ALIVE)
+    hopeless = jobs.c.crashes + 1 >= _allowed_crashes(crash_safe_stages, max_crashes)
     back = connection.execute(
         update(jobs)
         .where(in_state("claimed"), jobs.c.worker_id.not_in(alive))
@@ -178,9 +178,9 @@ def take_back(
     for row in back:
         deltas[row.stage, row.state] += 1
         deltas[row.stage, "claimed"] -= 1
-    count(connection, worker_id, deltas)
+    add_to_counters(connection, worker_id, deltas)
 
 
-def _allowed(bystanders: Sequence[str], max_crashes: int) -> ColumnElement[int]:
-    more = max_crashes * BYSTANDER_FACTOR
+def _allowed_crashes(bystanders: Sequence[str], max_crashes: int) -> ColumnElement[int]:
+    more = max_crashes * CRASH_SAFE_FACTOR
     return case((jobs.c.stage.in_(list(bystanders)), more), else_=max_crashes)

@@ -7,11 +7,11 @@ from typing import Any
 
 from annoy_store.config import Policy
 from annoy_store.db.tables import executions
-from annoy_store.hashing import canonical, clean
-from annoy_store.interfaces import Habitat, Limits, New, Ran
+from annoy_store.hashing import canonical_json, clean_text
+from annoy_store.interfaces import ExecutionResult, Limits, NewRow, SandboxInfo
 
 
-def limits(policy: Policy) -> Limits:
+def call_limits(policy: Policy) -> Limits:
     """What one call may use under a policy."""
     return Limits(
         cpu_seconds=policy.cpu_seconds,
@@ -20,18 +20,18 @@ def limits(policy: Policy) -> Limits:
     )
 
 
-def execution(
-    ran: Ran,
-    habitat: Habitat,
+def new_execution(
+    ran: ExecutionResult,
+    habitat: SandboxInfo,
     purpose: str,
     *,
     sample_id: int | None = None,
     response_id: int | None = None,
     draws: Mapping[str, Any] | None = None,
-) -> New:
+) -> NewRow:
     """The row of a run on behalf of a sample or a response."""
     message = ran.error_message
-    return New(
+    return NewRow(
         executions,
         {
             "sample_id": sample_id,
@@ -43,10 +43,10 @@ def execution(
             "phase": ran.phase,
             "cpu_ms": ran.cpu_ms,
             "wall_ms": ran.wall_ms,
-            "rung": habitat.rung,
+            "rung": habitat.isolation,
             "runner_version": habitat.runner_version,
             "interpreter": habitat.interpreter,
-            "draws": canonical(dict(draws)) if draws is not None else None,
-            "error_message": clean(message) if message is not None else None,
+            "draws": canonical_json(dict(draws)) if draws is not None else None,
+            "error_message": clean_text(message) if message is not None else None,
         },
     )

@@ -13,7 +13,7 @@ from annoy_store.config import Policy
 from annoy_store.db.tables import policies
 from annoy_store.db.timestamps import utc_now
 from annoy_store.errors import UsageError
-from annoy_store.hashing import canonical
+from annoy_store.hashing import canonical_json
 
 
 def load_policy(connection: Connection) -> Policy:
@@ -32,21 +32,21 @@ def set_policy(connection: Connection, changes: Mapping[str, str]) -> Policy:
         connection.execute(delete(policies).where(policies.c.key == key))
         value = getattr(new, key)
         if value != Policy.model_fields[key].default:
-            row = {"key": key, "value": canonical(value), "since": utc_now()}
+            row = {"key": key, "value": canonical_json(value), "since": utc_now()}
             connection.execute(insert(policies).values(row))
     return new
 
 
 def changed_policy(old: Policy, changes: Mapping[str, str]) -> Policy:
     """Return a policy with values given as text, as `set_policy` would store it."""
-    merged = old.model_dump() | {key: _read(key, value) for key, value in changes.items()}
+    merged = old.model_dump() | {key: _parse_value(key, value) for key, value in changes.items()}
     try:
         return Policy.model_validate(merged)
     except ValidationError as error:
-        raise UsageError(_explain(error)) from error
+        raise UsageError(_first_error(error)) from error
 
 
-def _read(key: str, value: str) -> str:
+def _parse_value(key: str, value: str) -> str:
     if key not in Policy.model_fields:
         known = ", ".join(Policy.model_fields)
         raise UsageError(f"unknown policy {key!r}; known are: {known}")
@@ -58,6 +58,6 @@ def _read(key: str, value: str) -> str:
         raise UsageError(f"cannot read {value[1:]}: {error}") from error
 
 
-def _explain(error: ValidationError) -> str:
+def _first_error(error: ValidationError) -> str:
     first = error.errors()[0]
     return f"policy {'.'.join(str(p) for p in first['loc'])}: {first['msg']}"

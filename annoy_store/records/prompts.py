@@ -13,60 +13,65 @@ from sqlalchemy import Connection, literal, select
 
 from annoy_store.db.sql import insert_from
 from annoy_store.db.tables import calls, prompts, turns
-from annoy_store.hashing import compact, digest
-from annoy_store.interfaces import New
+from annoy_store.hashing import compact_json, digest
+from annoy_store.interfaces import NewRow
 from annoy_store.prompts.template import Template
 
 Messages = Sequence[Mapping[str, str]]
 
 
-def n_chars(messages: Messages) -> int:
+def count_chars(messages: Messages) -> int:
     """How long a prompt is, in characters."""
     return sum(len(message["content"]) for message in messages)
 
 
-def prompt(messages: Messages, template: Template) -> New:
+def new_prompt(messages: Messages, template: Template) -> NewRow:
     """The prompt that these messages are."""
-    return New(
+    return NewRow(
         prompts,
         {
             "digest": digest("prompt", list(messages)),
             "template": template.name,
             "template_digest": template.digest,
-            "n_chars": n_chars(messages),
-            "messages": compact(list(messages)),
+            "n_chars": count_chars(messages),
+            "messages": compact_json(list(messages)),
         },
     )
 
 
-def turn(asked: New, kind: str, number: int, about: str, **subject: Any) -> New:
+def new_turn(asked: NewRow, kind: str, number: int, about: str, **subject: Any) -> NewRow:
     """Why a prompt is asked: `about` is the digest of its subject, `subject` the columns."""
     values = {"source_id": None, "io_pair_id": None, "revises_response_id": None}
     values |= {"chain_response_id": None} | subject
     named = digest("turn", asked.values["digest"], kind, number, about)
-    return New(
+    return NewRow(
         turns, {"digest": named, "prompt_id": asked, "kind": kind, "number": number} | values
     )
 
 
-def planned_calls(asked: New, how_many: int, pinned_teacher_id: int = 0) -> list[New]:
+def new_calls(asked: NewRow, how_many: int, pinned_teacher_id: int = 0) -> list[NewRow]:
     """The calls for `how_many` answers to a prompt, from any teacher unless pinned."""
     return [
-        New(calls, {"prompt_id": asked, "sample_no": i, "pinned_teacher_id": pinned_teacher_id})
+        NewRow(calls, {"prompt_id": asked, "sample_no": i, "pinned_teacher_id": pinned_teacher_id})
         for i in range(how_many)
     ]
 
 
-def ask(
-    messages: Messages, template: Template, kind: str, number: int, about: str,
-    how_many: int = 1, **subject: Any,
-) -> list[New]:  # fmt: skip
+def prompt_rows(
+    messages: Messages,
+    template: Template,
+    kind: str,
+    number: int,
+    about: str,
+    how_many: int = 1,
+    **subject: Any,
+) -> list[NewRow]:
     """All rows of one more thing asked."""
-    asked = prompt(messages, template)
-    return [turn(asked, kind, number, about, **subject), *planned_calls(asked, how_many)]
+    asked = new_prompt(messages, template)
+    return [new_turn(asked, kind, number, about, **subject), *new_calls(asked, how_many)]
 
 
-def plan_more(
+def plan_more_calls(
     connection: Connection, kinds: Sequence[str], how_many: int, pinned_teacher_id: int = 0
 ) -> dict[str, int]:
     """Plan answers 0 .. `how_many` - 1 to every prompt of a first turn; return the new by kind.
@@ -85,9 +90,10 @@ def plan_more(
             insert_from(
                 connection,
                 calls,
-                select(wanted.c.prompt_id, literal(i).label("sample_no"), wanted.c.pinned_teacher_id)
-                .where(wanted.c.prompt_id.is_not(None)),
+                select(
+                    wanted.c.prompt_id, literal(i).label("sample_no"), wanted.c.pinned_teacher_id
+                ).where(wanted.c.prompt_id.is_not(None)),
             )
             for i in range(how_many)
-        )  # fmt: skip
+        )
     return planned

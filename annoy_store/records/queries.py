@@ -20,7 +20,7 @@ from sqlalchemy import (
     table,
 )
 
-from annoy_store.db.sql import among
+from annoy_store.db.sql import in_values
 from annoy_store.db.tables import (
     calls,
     hidden,
@@ -69,10 +69,14 @@ def current_check() -> ScalarSelect[Any]:
 
 
 _current_pairs = table(
-    "v_current_pairs", column("sample_id", BigInteger), column("position", BigInteger),
-    column("input_digest", Text), column("status", Text), column("input", Text),
+    "v_current_pairs",
+    column("sample_id", BigInteger),
+    column("position", BigInteger),
+    column("input_digest", Text),
+    column("status", Text),
+    column("input", Text),
     column("output", Text),
-)  # fmt: skip
+)
 
 
 def stable_pairs(connection: Connection, sample_ids: Sequence[int]) -> Select[int, str, str, str]:
@@ -80,6 +84,6 @@ def stable_pairs(connection: Connection, sample_ids: Sequence[int]) -> Select[in
     pairs = _current_pairs.c
     return (
         select(pairs.sample_id, pairs.input, pairs.output, pairs.input_digest)
-        .where(among(connection, pairs.sample_id, sample_ids), pairs.status == "stable")
+        .where(in_values(connection, pairs.sample_id, sample_ids), pairs.status == "stable")
         .order_by(pairs.sample_id, pairs.position, pairs.input_digest)
     )

@@ -6,23 +6,27 @@ from typing import Any
 
 from annoy_store.db.tables import sample_origins, samples
 from annoy_store.hashing import digest
-from annoy_store.interfaces import New
+from annoy_store.interfaces import NewRow
 
 FUNCNAME = "main_solution"
 
 
-NOWHERE: dict[str, Any] = {
-    "response_id": None, "source_id": None, "variant_id": None, "origin": None, "line": None,
+NO_ORIGIN: dict[str, Any] = {
+    "response_id": None,
+    "source_id": None,
+    "variant_id": None,
+    "origin": None,
+    "line": None,
     "metadata": None,
-}  # fmt: skip
+}
 
 
 def new_sample(
     refcode: str, funcname: str, problem: str, io_requirements: str, generator: str | None
-) -> New:
+) -> NewRow:
     """The row of a sample; equal content is one row, whoever wrote it."""
     content = (refcode, funcname, problem, io_requirements, generator)
-    return New(
+    return NewRow(
         samples,
         {
             "digest": digest("sample", *content),
@@ -35,10 +39,10 @@ def new_sample(
     )
 
 
-def new_origin(sample: New, about: str, **columns: Any) -> New:
+def new_origin(sample: NewRow, about: str, **columns: Any) -> NewRow:
     """Where a sample came from; `about` is the digest of its source, or an origin's name."""
     named = origin_digest(sample.values["digest"], about)
-    return New(sample_origins, {"digest": named, "sample_id": sample} | NOWHERE | columns)
+    return NewRow(sample_origins, {"digest": named, "sample_id": sample} | NO_ORIGIN | columns)
 
 
 def origin_digest(sample: str, about: str) -> str:

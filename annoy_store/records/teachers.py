@@ -7,29 +7,32 @@ from typing import Any, cast
 
 from sqlalchemy import select
 
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import teachers
-from annoy_store.hashing import canonical, digest
-from annoy_store.interfaces import New, Teacher
+from annoy_store.hashing import canonical_json, digest
+from annoy_store.interfaces import NewRow, Teacher
 
-BATCH = "batch"  # the backend whose calls are handed in, and not waited for
+BATCH_BACKEND = "batch"  # the backend whose calls are handed in, and not waited for
 
 
-def enter_teacher(store: Store, teacher: Teacher) -> int:
+def register_teacher(store: Database, teacher: Teacher) -> int:
     """Enter a teacher in the store, unless it is there, and return its id."""
     who = teacher.identity
     named = teacher_digest(who.backend, who.model, who.base_url, who.parameters)
     row = {
-        "digest": named, "backend": who.backend, "model": who.model,
-        "base_url": who.base_url, "parameters": canonical(dict(who.parameters)),
-    }  # fmt: skip
+        "digest": named,
+        "backend": who.backend,
+        "model": who.model,
+        "base_url": who.base_url,
+        "parameters": canonical_json(dict(who.parameters)),
+    }
     with store.write() as connection:
-        write(connection, [New(teachers, row)])
+        insert_rows(connection, [NewRow(teachers, row)])
         key = connection.scalar(select(teachers.c.id).where(teachers.c.digest == named))
     return cast(int, key)
 
 
 def teacher_digest(backend: str, model: str, base_url: str, parameters: Mapping[str, Any]) -> str:
     """The identity of a teacher as a digest."""
-    return digest("teacher", backend, model, base_url, canonical(dict(parameters)))
+    return digest("teacher", backend, model, base_url, canonical_json(dict(parameters)))

@@ -10,11 +10,19 @@ Decisions
 
 from __future__ import annotations
 
-from annoy_store.report.figure import Drawn, Figure, Ref
+from annoy_store.report.figure import Figure, Ref, RenderedFigure
 from annoy_store.report.figures import FIGURES, draw_all
 from annoy_store.report.png import write_pictures
 from annoy_store.report.report import Gathered, gather, report
 
 __all__ = [
-    "FIGURES", "Drawn", "Figure", "Gathered", "Ref", "draw_all", "gather", "report", "write_pictures",
-]  # fmt: skip
+    "FIGURES",
+    "Figure",
+    "Gathered",
+    "Ref",
+    "RenderedFigure",
+    "draw_all",
+    "gather",
+    "report",
+    "write_pictures",
+]

@@ -5,17 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from annoy_store.benchmark.intervals import wilson
-from annoy_store.report.charts import Bar, Dot, Heat, Panel, bars, heat, panels
-from annoy_store.report.figure import KINDS, Ask, Drawn, Figure, Ref, Rows, bucketed, ranges, sums
+from annoy_store.benchmark.intervals import wilson_interval
+from annoy_store.report.charts import Bar, Dot, Heat, Panel, heat, horizontal_bars, panels
+from annoy_store.report.figure import (
+    KINDS,
+    Ask,
+    Figure,
+    Ref,
+    RenderedFigure,
+    Rows,
+    bucketed,
+    ranges,
+    sums,
+)
 from annoy_store.report.svg import percent, short, whole
 
 PREDICTIONS = ("predict_output", "predict_input")
 COLOURS = {"transform": "e", "predict_output": "a", "predict_input": "c"}
 STATUSES = (
-    "correct", "wrong", "no_answer", "bad_args", "exception", "cpu_timeout", "wall_timeout",
-    "memory", "crash", "output_too_large", "not_json",
-)  # fmt: skip
+    "correct",
+    "wrong",
+    "no_answer",
+    "bad_args",
+    "exception",
+    "cpu_timeout",
+    "wall_timeout",
+    "memory",
+    "crash",
+    "output_too_large",
+    "not_json",
+)
 WAITING = "not judged yet"
 NONE_JUDGED = "No answer was judged yet."
 
@@ -27,7 +46,7 @@ _WRONG = """
 """
 
 
-def _draw_wrong(rows: Rows) -> Drawn:
+def _draw_wrong(rows: Rows) -> RenderedFigure:
     title = "How answers are wrong"
     by: dict[str, dict[str, int]] = {}
     for kind, status, mismatch, n, _ in rows:
@@ -39,11 +58,16 @@ def _draw_wrong(rows: Rows) -> Drawn:
     ]
     key = [(COLOURS[kind], KINDS[kind]) for kind in PREDICTIONS]
     table = [(KINDS.get(k, k), s, m, n, Ref("response", int(i))) for k, s, m, n, i in rows]
-    return Drawn(
-        "wrong", title, "What the checker found, in all turns. A wrong value is told by where it "
-        "differs from the right one.", bars(title, "answers", shown, key) if shown else "",
-        ("question", "status", "mismatch", "answers", "example"), table, "No answer is wrong.",
-    )  # fmt: skip
+    return RenderedFigure(
+        "wrong",
+        title,
+        "What the checker found, in all turns. A wrong value is told by where it "
+        "differs from the right one.",
+        horizontal_bars(title, "answers", shown, key) if shown else "",
+        ("question", "status", "mismatch", "answers", "example"),
+        table,
+        "No answer is wrong.",
+    )
 
 
 WRONG = Figure("wrong", lambda ask: ask(_WRONG), _draw_wrong)
@@ -51,24 +75,32 @@ WRONG = Figure("wrong", lambda ask: ask(_WRONG), _draw_wrong)
 # From turn 1 to turn 2 -----------------------------------------------------------------------
 
 
-def _draw_transitions(rows: Rows) -> Drawn:
+def _draw_transitions(rows: Rows) -> RenderedFigure:
     wrong = [r for r in rows if r[1] != "correct"]
     maps = [_map(kind, [r for r in wrong if r[0] == kind]) for kind in PREDICTIONS]
     title = "From turn 1 to turn 2"
     shown = [m for m in maps if m.rows]
     total = sums(rows, 1, 3)
     table = [
-        (KINDS.get(kind, kind), one, two or ("" if one == "correct" else WAITING), n,
-         percent(n / total[one]))
+        (
+            KINDS.get(kind, kind),
+            one,
+            two or ("" if one == "correct" else WAITING),
+            n,
+            percent(n / total[one]),
+        )
         for kind, one, two, n in sorted(rows, key=lambda r: (str(r[0]), -r[3]))
-    ]  # fmt: skip
-    return Drawn(
-        "transitions", title, "What became of answers that were not correct, after feedback. "
+    ]
+    return RenderedFigure(
+        "transitions",
+        title,
+        "What became of answers that were not correct, after feedback. "
         "A darker cell is a larger share of its row.",
         heat(title, "turn 1", "turn 2", shown) if shown else "",
-        ("question", "turn 1", "turn 2", "chains", "share of turn 1"), table,
+        ("question", "turn 1", "turn 2", "chains", "share of turn 1"),
+        table,
         "No wrong answer was revised yet.",
-    )  # fmt: skip
+    )
 
 
 def _map(kind: str, rows: Rows) -> Heat:
@@ -99,7 +131,7 @@ _DIFFICULTY = f"""
 """
 
 
-def _draw_difficulty(rows: Rows) -> Drawn:
+def _draw_difficulty(rows: Rows) -> RenderedFigure:
     title = "Correct answers by difficulty"
     names = ranges(LINES)
     seen = sorted({int(bucket) for _, bucket, _, _ in rows})
@@ -110,17 +142,21 @@ def _draw_difficulty(rows: Rows) -> Drawn:
         (KINDS.get(kind, kind), names[int(b)], n, good, percent(good / n))
         for kind, b, n, good in rows
     ]
-    return Drawn(
-        "difficulty", title, "First answers, by how many lines the code executes for the pair. "
+    return RenderedFigure(
+        "difficulty",
+        title,
+        "First answers, by how many lines the code executes for the pair. "
         "The strokes are 95 % intervals: where they are long, there are few answers.",
         panels(title, "lines executed", shown, 2) if shown else "",
-        ("question", "lines executed", "answers", "correct", "share"), table, NONE_JUDGED,
-    )  # fmt: skip
+        ("question", "lines executed", "answers", "correct", "share"),
+        table,
+        NONE_JUDGED,
+    )
 
 
 def _rates(kind: str, labels: list[str], of: Mapping[Any, tuple[int, int]]) -> Panel:
     found = [of.get((kind, label)) for label in labels]
-    dots = [Dot(f[1] / f[0], f[0], *wilson(f[1], f[0])) if f else None for f in found]
+    dots = [Dot(f[1] / f[0], f[0], *wilson_interval(f[1], f[0])) if f else None for f in found]
     n, good = (sum(f[i] for f in found if f) for i in (0, 1))
     note = f"{percent(good / n)} of {n:,}"
     return Panel(KINDS[kind], labels, dots=dots, note=note, cls=COLOURS[kind])
@@ -144,7 +180,7 @@ def _ask_cost(ask: Ask) -> tuple[Rows, Rows]:
     return ask(_SPENT), ask(_RIGHT)
 
 
-def _draw_cost(asked: tuple[Rows, Rows]) -> Drawn:
+def _draw_cost(asked: tuple[Rows, Rows]) -> RenderedFigure:
     spent, right = asked
     correct = {(kind, model): int(n) for kind, model, n in right}
     table = [_cost_row(row, correct.get((row[0], row[1]), 0)) for row in spent]
@@ -152,12 +188,26 @@ def _draw_cost(asked: tuple[Rows, Rows]) -> Drawn:
     counted = [row for row in spent if correct.get((row[0], row[1])) and (row[4] or row[5])]
     asked_for = [row for row in spent if correct.get((row[0], row[1]))]
     svg = _token_bars(title, counted, correct) if counted else _try_bars(title, asked_for, correct)
-    return Drawn(
-        "cost", title, "All tries of both turns, wrong and failed ones too, for one correct answer. "
-        "Money is known where the model has a price.", svg if asked_for else "",
-        ("question", "model", "tries", "correct", "tries each", "prompt tokens each",
-         "completion tokens each", "USD each", "USD in all"), table, NONE_JUDGED,
-    )  # fmt: skip
+    return RenderedFigure(
+        "cost",
+        title,
+        "All tries of both turns, wrong and failed ones too, for one correct answer. "
+        "Money is known where the model has a price.",
+        svg if asked_for else "",
+        (
+            "question",
+            "model",
+            "tries",
+            "correct",
+            "tries each",
+            "prompt tokens each",
+            "completion tokens each",
+            "USD each",
+            "USD in all",
+        ),
+        table,
+        NONE_JUDGED,
+    )
 
 
 def _cost_row(row: tuple[Any, ...], n: int) -> tuple[Any, ...]:
@@ -178,17 +228,22 @@ def _token_bars(title: str, rows: Rows, correct: Mapping[Any, int]) -> str:
         shown.append(
             Bar(f"{KINDS[kind]}, {model}", parts, f"{sum(p for _, p in parts):,.0f}{money}")
         )
-    return bars(title, "tokens per correct answer", shown, [("e", "prompt"), ("a", "completion")])
+    return horizontal_bars(
+        title, "tokens per correct answer", shown, [("e", "prompt"), ("a", "completion")]
+    )
 
 
 def _try_bars(title: str, rows: Rows, correct: Mapping[Any, int]) -> str:
     """For teachers that count no tokens."""
     shown = [
-        Bar(f"{KINDS[kind]}, {model}", ((COLOURS[kind], tries / correct[kind, model]),),
-            f"{whole(tries / correct[kind, model])} tries")
+        Bar(
+            f"{KINDS[kind]}, {model}",
+            ((COLOURS[kind], tries / correct[kind, model]),),
+            f"{whole(tries / correct[kind, model])} tries",
+        )
         for kind, model, tries, *_ in rows
-    ]  # fmt: skip
-    return bars(title, "tries per correct answer (no tokens were counted)", shown)
+    ]
+    return horizontal_bars(title, "tries per correct answer (no tokens were counted)", shown)
 
 
 COST = Figure("cost", _ask_cost, _draw_cost)
@@ -204,7 +259,7 @@ _LENGTHS = f"""
 """
 
 
-def _draw_lengths(rows: Rows) -> Drawn:
+def _draw_lengths(rows: Rows) -> RenderedFigure:
     title = "How long prompts are"
     names = ranges(SIZES, short)
     seen = [int(bucket) for _, bucket, _, _ in rows]
@@ -214,14 +269,25 @@ def _draw_lengths(rows: Rows) -> Drawn:
         of = {int(b): int(n) for k, b, n, _ in rows if k == kind}
         if of:
             top = max(int(most) for k, _, _, most in rows if k == kind)
-            shown.append(Panel(name, [names[i] for i in span], [of.get(i, 0) for i in span],
-                               note=f"{sum(of.values()):,}, the longest {top:,}", cls=COLOURS[kind]))  # fmt: skip
+            shown.append(
+                Panel(
+                    name,
+                    [names[i] for i in span],
+                    [of.get(i, 0) for i in span],
+                    note=f"{sum(of.values()):,}, the longest {top:,}",
+                    cls=COLOURS[kind],
+                )
+            )
     table = [(KINDS.get(k, k), names[int(b)], n, most) for k, b, n, most in rows]
-    return Drawn(
-        "lengths", title, "Prompts of all turns by their length in characters.",
+    return RenderedFigure(
+        "lengths",
+        title,
+        "Prompts of all turns by their length in characters.",
         panels(title, "characters", shown) if shown else "",
-        ("question", "characters", "prompts", "longest"), table, "No prompt was worded yet.",
-    )  # fmt: skip
+        ("question", "characters", "prompts", "longest"),
+        table,
+        "No prompt was worded yet.",
+    )
 
 
 LENGTHS = Figure("lengths", lambda ask: ask(_LENGTHS), _draw_lengths)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from annoy_store.report.svg import (
     CHAR,
     WIDTH,
-    box,
     cut,
     drawing,
     element,
@@ -17,10 +16,11 @@ from annoy_store.report.svg import (
     line,
     longest,
     percent,
+    rect,
     short,
+    text,
     ticks,
     whole,
-    words,
 )
 
 MOST_LABEL = 34
@@ -63,7 +63,9 @@ class Panel:
     cls: str = "a"
 
 
-def bars(title: str, axis: str, rows: Sequence[Bar], key: Sequence[tuple[str, str]] = ()) -> str:
+def horizontal_bars(
+    title: str, axis: str, rows: Sequence[Bar], key: Sequence[tuple[str, str]] = ()
+) -> str:
     """Draw lying bars on one scale, with a legend if they have parts."""
     labels = [cut(row.label, MOST_LABEL) for row in rows]
     left = longest(labels) + 14
@@ -75,22 +77,22 @@ def bars(title: str, axis: str, rows: Sequence[Bar], key: Sequence[tuple[str, st
     out = [legend(key, left)] if key else []
     for mark in marks:
         x = left + mark * scale
-        out += [line(x, top, x, foot, "grid"), words(x, foot + 15, short(mark), "tick", "middle")]
+        out += [line(x, top, x, foot, "grid"), text(x, foot + 15, short(mark), "tick", "middle")]
     for i, (row, label) in enumerate(zip(rows, labels, strict=True)):
         out.append(_bar(row, label, left, top + ROW * i, scale))
-    out.append(words(left, foot + 34, axis, "axis"))
+    out.append(text(left, foot + 34, axis, "axis"))
     return drawing(foot + 42, title, *out)
 
 
 def _bar(row: Bar, label: str, left: float, y: float, scale: float) -> str:
     middle = y + ROW / 2
-    out = [words(left - 10, middle + 4, label, "label", "end")]
+    out = [text(left - 10, middle + 4, label, "label", "end")]
     x = left
     for cls, value in row.parts:
         tip = row.tip or f"{row.label}: {whole(value)}"
-        out.append(box(x, middle - BAR / 2, value * scale, BAR, cls, tip, rx=1.5))
+        out.append(rect(x, middle - BAR / 2, value * scale, BAR, cls, tip, rx=1.5))
         x += value * scale
-    out.append(words(x + 7, middle + 4, row.shown or whole(row.total), "value"))
+    out.append(text(x + 7, middle + 4, row.shown or whole(row.total), "value"))
     return element("g", *out)
 
 
@@ -114,21 +116,21 @@ def panels(title: str, axis: str, shown: Sequence[Panel], per_row: int = PER_ROW
         for x, y in [((i % per_row) * (width + GAP), (i // per_row) * (tall + 8))]
     ]
     foot = -(-len(shown) // per_row) * (tall + 8)
-    return drawing(foot + 18, title, *out, words(LEFT, foot + 8, axis, "axis"))
+    return drawing(foot + 18, title, *out, text(LEFT, foot + 8, axis, "axis"))
 
 
 def _panel(panel: Panel, width: float, plot: float) -> str:
     top = 1.0 if panel.dots else max([*panel.values, 0])
     marks = [0.0, 0.5, 1.0] if panel.dots else ticks([top], 3)
     inner = width - LEFT
-    out = [words(LEFT, 13, panel.title, "label strong"), words(LEFT, 28, panel.note, "soft")]
+    out = [text(LEFT, 13, panel.title, "label strong"), text(LEFT, 28, panel.note, "soft")]
     for mark in marks:
         y = HEAD + plot - plot * mark / marks[-1]
         shown = f"{mark:.0%}" if panel.dots else short(mark)
-        out += [line(LEFT, y, width, y, "grid"), words(LEFT - 6, y + 4, shown, "tick", "end")]
+        out += [line(LEFT, y, width, y, "grid"), text(LEFT - 6, y + 4, shown, "tick", "end")]
     step = inner / max(1, len(panel.labels))
     out += _under(panel.labels, step, HEAD + plot + 16)
-    draw = _line if panel.dots else _standing
+    draw = _line if panel.dots else _vertical_bars
     return "".join([*out, *draw(panel, step, plot, marks[-1])])
 
 
@@ -138,20 +140,27 @@ def _under(labels: Sequence[str], step: float, y: float) -> list[str]:
         return []
     room = max(1, int(-(-(longest(labels) + 10) // step)))
     return [
-        words(LEFT + step * (i + 0.5), y, label, "tick", "middle")
+        text(LEFT + step * (i + 0.5), y, label, "tick", "middle")
         for i, label in enumerate(labels)
         if i % room == 0
     ]
 
 
-def _standing(panel: Panel, step: float, plot: float, top: float) -> list[str]:
+def _vertical_bars(panel: Panel, step: float, plot: float, top: float) -> list[str]:
     wide = min(step * 0.78, 26.0)
     return [
-        box(LEFT + step * (i + 0.5) - wide / 2, HEAD + plot - tall, wide, tall, panel.cls,
-            f"{label}: {whole(value)}", rx=1.5)
+        rect(
+            LEFT + step * (i + 0.5) - wide / 2,
+            HEAD + plot - tall,
+            wide,
+            tall,
+            panel.cls,
+            f"{label}: {whole(value)}",
+            rx=1.5,
+        )
         for i, (label, value) in enumerate(zip(panel.labels, panel.values, strict=True))
         for tall in [plot * value / top]
-    ]  # fmt: skip
+    ]
 
 
 def _line(panel: Panel, step: float, plot: float, _: float) -> list[str]:
@@ -203,15 +212,15 @@ def heat(title: str, down: str, across: str, maps: Sequence[Heat]) -> str:
 def _heat(one: Heat, left: float, down: str, across: str) -> str:
     wide = min(max(CELL, longest(one.columns) + 14), (WIDTH - left) / max(1, len(one.columns)))
     out = [
-        words(0, 13, one.title, "label strong"),
-        words(left - 10, 34, f"{down} \u2193  {across} \u2192", "axis", "end"),
+        text(0, 13, one.title, "label strong"),
+        text(left - 10, 34, f"{down} \u2193  {across} \u2192", "axis", "end"),
     ]
     for j, name in enumerate(one.columns):
         shown = cut(name, max(4, int(wide / CHAR)))
-        out.append(words(left + wide * (j + 0.5), 34, shown, "tick", "middle"))
+        out.append(text(left + wide * (j + 0.5), 34, shown, "tick", "middle"))
     for i, (name, cells) in enumerate(zip(one.rows, one.cells, strict=True)):
         y = 42 + TALL * i
-        out.append(words(left - 10, y + TALL / 2 + 4, name, "label", "end"))
+        out.append(text(left - 10, y + TALL / 2 + 4, name, "label", "end"))
         total = sum(cells) or 1
         for j, n in enumerate(cells):
             tip = f"{name} \u2192 {one.columns[j]}: {n:,} of {total:,} ({percent(n / total)})"
@@ -221,9 +230,9 @@ def _heat(one: Heat, left: float, down: str, across: str) -> str:
 
 def _cell(x: float, y: float, wide: float, n: int, share: float, tip: str) -> str:
     strength = round(0.1 + 0.85 * share, 3) if n else 0.0
-    out = [box(x + 1, y + 1, wide - 2, TALL - 2, "void", tip, rx=3)]
+    out = [rect(x + 1, y + 1, wide - 2, TALL - 2, "void", tip, rx=3)]
     if n:
-        out.append(box(x + 1, y + 1, wide - 2, TALL - 2, "a", tip, rx=3, fill_opacity=strength))
+        out.append(rect(x + 1, y + 1, wide - 2, TALL - 2, "a", tip, rx=3, fill_opacity=strength))
         cls = "value onheat" if strength > 0.55 else "value"
-        out.append(words(x + wide / 2, y + TALL / 2 + 4, f"{n:,}", cls, "middle"))
+        out.append(text(x + wide / 2, y + TALL / 2 + 4, f"{n:,}", cls, "middle"))
     return "".join(out)

@@ -9,17 +9,21 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from annoy_store.analysis.lineage import Lineage, Node, lineage
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import hidden
 from annoy_store.errors import UsageError
-from annoy_store.report.figure import Drawn, Ref
+from annoy_store.report.figure import Ref, RenderedFigure
 
 MOST = 48
 MOST_CHARS = 4_000
 TEXTS = {
-    "source": ("content",), "response": ("text",), "sample": ("refcode", "input_generator"),
-    "io_pair": ("input", "output"), "verdict": ("feedback",), "prompt": ("messages",),
-}  # fmt: skip
+    "source": ("content",),
+    "response": ("text",),
+    "sample": ("refcode", "input_generator"),
+    "io_pair": ("input", "output"),
+    "verdict": ("feedback",),
+    "prompt": ("messages",),
+}
 GIVES_TEXT = {"call": "prompt"}  # a row without a text of its own is told by what is above it
 
 
@@ -32,7 +36,7 @@ class Example:
     text: str
 
 
-def examples(store: Store, drawn: Iterable[Drawn]) -> list[Example]:
+def examples(store: Database, drawn: Iterable[RenderedFigure]) -> list[Example]:
     """Return the rows that the tables of some figures point at, each once, in their order."""
     refs = dict.fromkeys(
         cell for one in drawn for row in one.rows for cell in row if isinstance(cell, Ref)
@@ -40,7 +44,7 @@ def examples(store: Store, drawn: Iterable[Drawn]) -> list[Example]:
     return [example for ref in list(refs)[:MOST] for example in _example(store, ref)]
 
 
-def _example(store: Store, ref: Ref) -> Sequence[Example]:
+def _example(store: Database, ref: Ref) -> Sequence[Example]:
     """The row, or nothing if it is gone; the text of what was taken down is withheld."""
     with store.read() as connection:
         try:

@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 from annoy_store.analysis.snapshot.query import ask, opened
-from annoy_store.analysis.sql import Found, asking
-from annoy_store.db.engine import Store
+from annoy_store.analysis.sql import Found, run_query
+from annoy_store.db.engine import Database
 
 Rows = list[tuple[Any, ...]]
 Ask = Callable[[str], Rows]
@@ -31,7 +31,7 @@ Cell = str | int | float | None | Ref
 
 
 @dataclass(frozen=True)
-class Drawn:
+class RenderedFigure:
     """A figure as it is shown: SVG ('' when there is nothing to draw) and the table behind it."""
 
     key: str
@@ -49,17 +49,17 @@ class Figure:
 
     key: str
     ask: Callable[[Ask], Any]
-    draw: Callable[[Any], Drawn]
+    draw: Callable[[Any], RenderedFigure]
 
 
 @contextmanager
-def asker(store: Store, *, live: bool = False) -> Iterator[Ask]:
+def asker(store: Database, *, live: bool = False) -> Iterator[Ask]:
     """Give a function that answers SQL: from the snapshot, brought up to date, or from the store.
 
     Raises UsageError when no snapshot can be kept where it belongs.
     """
     if live:
-        yield lambda sql: _rows(asking(store, sql))
+        yield lambda sql: _rows(run_query(store, sql))
         return
     with opened(store) as duck:
         yield lambda sql: _rows(ask(duck, sql))

@@ -14,7 +14,7 @@ from importlib.resources import files
 from string import Template
 
 from annoy_store.report.example_rows import Example
-from annoy_store.report.figure import Cell, Drawn, Ref
+from annoy_store.report.figure import Cell, Ref, RenderedFigure
 from annoy_store.report.svg import element, escape, whole
 
 Link = Callable[[Ref], str | None]
@@ -22,7 +22,11 @@ Tile = tuple[str, str]
 
 
 def page(
-    store: str, at: str, tiles: Sequence[Tile], drawn: Sequence[Drawn], shown: Sequence[Example]
+    store: str,
+    at: str,
+    tiles: Sequence[Tile],
+    drawn: Sequence[RenderedFigure],
+    shown: Sequence[Example],
 ) -> str:
     """Return the whole report on a store as one self-contained page."""
     known = {example.ref for example in shown}
@@ -41,7 +45,7 @@ def page(
     )
 
 
-def contents(drawn: Sequence[Drawn]) -> str:
+def contents(drawn: Sequence[RenderedFigure]) -> str:
     return " ".join(element("a", escape(one.title), href=f"#{one.key}") for one in drawn)
 
 
@@ -54,7 +58,7 @@ def tiles_of(tiles: Sequence[Tile]) -> str:
     return element("dl", *inside, cls="tiles")
 
 
-def section(one: Drawn, link: Link) -> str:
+def section(one: RenderedFigure, link: Link) -> str:
     """Return one figure with its title, its meaning and the table behind it."""
     nothing = element("p", escape(one.nothing), cls="nothing")
     body = element("div", one.svg, cls="plot") if one.svg else nothing
@@ -111,9 +115,13 @@ def _example(example: Example) -> str:
     heading = element("h2", escape(example.ref))
     about = element("p", escape(example.about), cls="meaning") if example.about else ""
     return element(
-        "section", heading, about, element("pre", escape(example.text)), cls="example",
+        "section",
+        heading,
+        about,
+        element("pre", escape(example.text)),
+        cls="example",
         id=anchor(example.ref),
-    )  # fmt: skip
+    )
 
 
 @cache

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from annoy_store.report.charts import Bar, Dot, Panel, bars, panels
-from annoy_store.report.figure import Ask, Cell, Drawn, Figure, Ref, Rows
+from annoy_store.report.charts import Bar, Dot, Panel, horizontal_bars, panels
+from annoy_store.report.figure import Ask, Cell, Figure, Ref, RenderedFigure, Rows
 from annoy_store.report.svg import percent
 
 STAGES = ("transform", "complete", "parse", "generate", "predict", "verify", "revise")
 SUBJECT = {
-    "transform": "source", "complete": "call", "parse": "response", "generate": "sample",
-    "predict": "io_pair", "verify": "response", "revise": "verdict",
-}  # fmt: skip
+    "transform": "source",
+    "complete": "call",
+    "parse": "response",
+    "generate": "sample",
+    "predict": "io_pair",
+    "verify": "response",
+    "revise": "verdict",
+}
 STATES = (("done", "a"), ("rejected", "b"), ("failed", "d"), ("open", "e"))
 MOST_BUCKETS = 48
 PREFIXES = (19, 18, 16, 15, 13, 10, 7)  # of a time as text: second, .. hour, day, month
@@ -23,7 +28,7 @@ _ENDED = "IN ('done', 'rejected', 'failed')"
 # The funnel ----------------------------------------------------------------------------------
 
 
-def _draw_funnel(rows: Rows) -> Drawn:
+def _draw_funnel(rows: Rows) -> RenderedFigure:
     by: dict[str, dict[str, int]] = {}
     for stage, state, n in rows:
         of = by.setdefault(stage, {})
@@ -35,13 +40,21 @@ def _draw_funnel(rows: Rows) -> Drawn:
     ]
     shown = [_funnel_bar(stage, by[stage]) for stage in stages]
     title = "Jobs by stage"
-    svg = bars(title, "jobs", shown, [(cls, name) for name, cls in STATES]) if shown else ""
-    return Drawn(
-        "funnel", title, "What every stage did with the rows that reached it. The number at the "
-        "end is its yield: done of all that ended.", svg,
-        ("stage", *(name for name, _ in STATES), "yield"), table,
+    svg = (
+        horizontal_bars(title, "jobs", shown, [(cls, name) for name, cls in STATES])
+        if shown
+        else ""
+    )
+    return RenderedFigure(
+        "funnel",
+        title,
+        "What every stage did with the rows that reached it. The number at the "
+        "end is its yield: done of all that ended.",
+        svg,
+        ("stage", *(name for name, _ in STATES), "yield"),
+        table,
         "No job was entered yet: annoy ingest PATH, then annoy run.",
-    )  # fmt: skip
+    )
 
 
 def _yield(of: dict[str, int]) -> str:
@@ -61,10 +74,12 @@ FUNNEL = Figure("funnel", lambda ask: ask("SELECT stage, state, jobs FROM v_funn
 # Yields over time ----------------------------------------------------------------------------
 
 LINES = {
-    "complete": "tries answered", "parse": "answers that are samples",
-    "generate": "samples with pairs", "turn 1": "first answers correct",
+    "complete": "tries answered",
+    "parse": "answers that are samples",
+    "generate": "samples with pairs",
+    "turn 1": "first answers correct",
     "turn 2": "second answers correct",
-}  # fmt: skip
+}
 
 
 def _ask_yield(ask: Ask) -> tuple[int, Rows]:
@@ -112,7 +127,7 @@ def _yield_sql(width: int) -> str:
     """
 
 
-def _draw_yield(asked: tuple[int, Rows]) -> Drawn:
+def _draw_yield(asked: tuple[int, Rows]) -> RenderedFigure:
     width, found = asked
     rows = sorted((LINES.get(name, name), at, int(n), int(good)) for name, at, n, good in found)
     times = sorted({at for _, at, _, _ in rows})
@@ -122,13 +137,16 @@ def _draw_yield(asked: tuple[int, Rows]) -> Drawn:
     ]
     title = "Yield over time"
     axis = f"time (UTC), {_between(times, width)}"
-    return Drawn(
-        "yield", title, "The share that went well, by the time the model answered. A line that "
-        "falls says when something changed.", panels(title, axis, shown) if shown else "",
+    return RenderedFigure(
+        "yield",
+        title,
+        "The share that went well, by the time the model answered. A line that "
+        "falls says when something changed.",
+        panels(title, axis, shown) if shown else "",
         ("what", "time", "rows", "good", "share"),
         [(name, at, n, good, percent(good / n)) for name, at, n, good in rows],
         "No model was asked yet: annoy run.",
-    )  # fmt: skip
+    )
 
 
 def _yield_panel(name: str, times: list[str], of: dict[Any, tuple[int, int]]) -> Panel:
@@ -169,24 +187,31 @@ _FAILURES = """
 """
 
 
-def _draw_failures(rows: Rows) -> Drawn:
+def _draw_failures(rows: Rows) -> RenderedFigure:
     title = "Why rows were turned down"
     shown = [
-        Bar(f"{stage}: {reason or state}", (("b" if state == "rejected" else "d", float(n)),),
-            f"{n:,}", f"{stage} {state}, {reason}: {n:,}")
+        Bar(
+            f"{stage}: {reason or state}",
+            (("b" if state == "rejected" else "d", float(n)),),
+            f"{n:,}",
+            f"{stage} {state}, {reason}: {n:,}",
+        )
         for stage, state, reason, n, _, _ in rows
-    ]  # fmt: skip
+    ]
     table = [
         (stage, state, reason, n, Ref(SUBJECT.get(stage, "source"), int(example)), detail)
         for stage, state, reason, n, example, detail in rows
     ]
     key = [("b", "rejected: the row is at fault"), ("d", "failed: annoy retry takes it up again")]
-    return Drawn(
-        "failures", title, "The most frequent reasons, with an example of each in the table.",
-        bars(title, "jobs", shown, key) if shown else "",
-        ("stage", "state", "reason", "jobs", "example", "detail of an example"), table,
+    return RenderedFigure(
+        "failures",
+        title,
+        "The most frequent reasons, with an example of each in the table.",
+        horizontal_bars(title, "jobs", shown, key) if shown else "",
+        ("stage", "state", "reason", "jobs", "example", "detail of an example"),
+        table,
         "Nothing was turned down.",
-    )  # fmt: skip
+    )
 
 
 FAILURES = Figure("failures", lambda ask: ask(_FAILURES), _draw_failures)

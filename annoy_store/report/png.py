@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from annoy_store.errors import UsageError
-from annoy_store.report.figure import Drawn
+from annoy_store.report.figure import RenderedFigure
 from annoy_store.report.html_page import style_sheet
 
 FONT = "Source Sans Pro"
@@ -22,7 +22,9 @@ MARGIN = 20
 NEEDED = "pictures need two packages: pip install 'annoy-store[report]'"
 
 
-def write_pictures(folder: Path, drawn: Sequence[Drawn], theme: str = "light") -> list[Path]:
+def write_pictures(
+    folder: Path, drawn: Sequence[RenderedFigure], theme: str = "light"
+) -> list[Path]:
     """Write every figure that has a drawing as `<key>.png`; return the files.
 
     Raises UsageError when the packages for it are not installed.
@@ -49,9 +51,15 @@ def picture(svg: str, theme: str = "light") -> bytes:
         raise UsageError(NEEDED) from None
     colours = _colours(theme)
     return resvg_py.svg_to_bytes(
-        svg_string=_framed(svg), style_sheet=_plain_style(colours), background=colours["paper"],
-        skip_system_fonts=True, font_files=fonts, font_family=FONT, sans_serif_family=FONT, zoom=ZOOM,
-    )  # fmt: skip
+        svg_string=_framed(svg),
+        style_sheet=_plain_style(colours),
+        background=colours["paper"],
+        skip_system_fonts=True,
+        font_files=fonts,
+        font_family=FONT,
+        sans_serif_family=FONT,
+        zoom=ZOOM,
+    )
 
 
 def _framed(svg: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.report.example_rows import Example, examples
-from annoy_store.report.figure import Ask, Drawn, asker
+from annoy_store.report.figure import Ask, RenderedFigure, asker
 from annoy_store.report.figures import draw_all
 from annoy_store.report.html_page import Tile, page
 from annoy_store.report.svg import percent
@@ -31,7 +31,7 @@ class Gathered:
     store: str
     at: str
     tiles: Sequence[Tile]
-    drawn: Sequence[Drawn]
+    drawn: Sequence[RenderedFigure]
 
     def as_page(self, shown: Sequence[Example]) -> str:
         """The report as one file of HTML, with the rows `shown` on it."""
@@ -39,7 +39,7 @@ class Gathered:
 
 
 def gather(
-    store: Store, at: str, *, live: bool = False, tell: Callable[[str], None] = lambda key: None
+    store: Database, at: str, *, live: bool = False, tell: Callable[[str], None] = lambda key: None
 ) -> Gathered:
     """Ask everything and draw it; `tell` hears which figure is next.
 
@@ -50,7 +50,7 @@ def gather(
         return Gathered(str(store), at, _tiles(ask), draw_all(ask, tell))
 
 
-def report(store: Store, gathered: Gathered) -> str:
+def report(store: Database, gathered: Gathered) -> str:
     """Return a report as one page, with the text of every row that it points at."""
     return gathered.as_page(examples(store, gathered.drawn))
 
@@ -60,10 +60,13 @@ def _tiles(ask: Ask) -> list[Tile]:
     ((chains, right),) = ask(_QUESTIONS)
     ((usd, unknown),) = ask(_MONEY)
     tiles = [
-        ("sources", f"{sources:,}"), ("samples", f"{samples:,}"), ("I/O pairs", f"{pairs:,}"),
-        ("answers", f"{answers:,}"), ("questions", f"{chains:,}"),
+        ("sources", f"{sources:,}"),
+        ("samples", f"{samples:,}"),
+        ("I/O pairs", f"{pairs:,}"),
+        ("answers", f"{answers:,}"),
+        ("questions", f"{chains:,}"),
         ("solved", percent((right or 0) / chains) if chains else "\u2013"),
-    ]  # fmt: skip
+    ]
     return [*tiles, ("spent", _money(usd, unknown))] if usd is not None else tiles
 
 

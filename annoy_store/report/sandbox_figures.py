@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from annoy_store.analysis.hints import package
-from annoy_store.report.charts import Bar, bars
-from annoy_store.report.figure import Drawn, Figure, Ref, Rows
+from annoy_store.report.charts import Bar, horizontal_bars
+from annoy_store.report.figure import Figure, Ref, RenderedFigure, Rows
 
 # Missing modules -----------------------------------------------------------------------------
 
@@ -14,17 +14,20 @@ _MISSING = """
 """
 
 
-def _draw_missing(rows: Rows) -> Drawn:
+def _draw_missing(rows: Rows) -> RenderedFigure:
     title = "Missing modules"
     shown = [Bar(module, (("b", float(n)),)) for module, n in rows]
-    return Drawn(
-        "missing", title, "Packages that samples import and the interpreter of the sandbox lacks. "
+    return RenderedFigure(
+        "missing",
+        title,
+        "Packages that samples import and the interpreter of the sandbox lacks. "
         "Installing the first brings back the most: then annoy retry generate --state rejected "
         "--like missing_module.",
-        bars(title, "samples", shown) if shown else "",
+        horizontal_bars(title, "samples", shown) if shown else "",
         ("module", "samples", "to install"),
-        [(module, n, f"pip install {package(module)}") for module, n in rows], "No sample misses a module.",
-    )  # fmt: skip
+        [(module, n, f"pip install {package(module)}") for module, n in rows],
+        "No sample misses a module.",
+    )
 
 
 MISSING = Figure("missing", lambda ask: ask(_MISSING), _draw_missing)
@@ -47,23 +50,31 @@ def _file_name(path: str | None) -> str:
     return (path or "").rstrip("/").rpartition("/")[2] or "sample"
 
 
-def _draw_slowest(rows: Rows) -> Drawn:
+def _draw_slowest(rows: Rows) -> RenderedFigure:
     title = "Slowest samples"
     shown = [
-        Bar(f"{_file_name(path)} #{sample}", (("c", wall / 1000),), f"{wall / 1000:,.2f} s",
-            f"sample:{sample}: {wall / 1000:,.2f} s, of it {cpu / 1000:,.2f} s CPU, in {runs} runs")
+        Bar(
+            f"{_file_name(path)} #{sample}",
+            (("c", wall / 1000),),
+            f"{wall / 1000:,.2f} s",
+            f"sample:{sample}: {wall / 1000:,.2f} s, of it {cpu / 1000:,.2f} s CPU, in {runs} runs",
+        )
         for sample, cpu, wall, runs, _, path in rows
-    ]  # fmt: skip
+    ]
     table = [
         (Ref("sample", int(sample)), round(wall / 1000, 3), round(cpu / 1000, 3), runs, repo, path)
         for sample, cpu, wall, runs, repo, path in rows
     ]
-    return Drawn(
-        "slowest", title, "The samples that kept the sandbox busy the longest while their pairs "
-        "were made and checked.", bars(title, "seconds in the sandbox", shown) if shown else "",
-        ("sample", "seconds", "CPU seconds", "runs", "repository", "path"), table,
+    return RenderedFigure(
+        "slowest",
+        title,
+        "The samples that kept the sandbox busy the longest while their pairs "
+        "were made and checked.",
+        horizontal_bars(title, "seconds in the sandbox", shown) if shown else "",
+        ("sample", "seconds", "CPU seconds", "runs", "repository", "path"),
+        table,
         "No sample was run yet.",
-    )  # fmt: skip
+    )
 
 
 SLOWEST = Figure("slowest", lambda ask: ask(_SLOWEST), _draw_slowest)

@@ -43,7 +43,7 @@ def _said(value: object) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else escape(value)
 
 
-def words(
+def text(
     x: float, y: float, text: object, cls: str = "", anchor: str = "start", **more: object
 ) -> str:
     """Return text at a place."""
@@ -54,7 +54,7 @@ def line(x1: float, y1: float, x2: float, y2: float, cls: str) -> str:
     return element("line", x1=x1, y1=y1, x2=x2, y2=y2, cls=cls)
 
 
-def box(
+def rect(
     x: float, y: float, width: float, height: float, cls: str, tip: str = "", **more: object
 ) -> str:
     """Return a rectangle that tells `tip` when pointed at."""
@@ -67,9 +67,14 @@ def drawing(height: float, title: str, *inside: str) -> str:
     """Return a whole drawing, as wide as the page lets it be."""
     label = element("title", escape(title))
     return element(
-        "svg", label, *inside, xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {WIDTH:g} {height:g}", role="img", cls="figure",
-    )  # fmt: skip
+        "svg",
+        label,
+        *inside,
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {WIDTH:g} {height:g}",
+        role="img",
+        cls="figure",
+    )
 
 
 def legend(entries: Sequence[tuple[str, str]], x: float, y: float = 12.0) -> str:
@@ -78,7 +83,7 @@ def legend(entries: Sequence[tuple[str, str]], x: float, y: float = 12.0) -> str
     x = max(0.0, min(x, WIDTH - sum(steps)))
     out = []
     for (cls, name), step in zip(entries, steps, strict=True):
-        out += [box(x, y - 9, 10, 10, cls, rx=2), words(x + 15, y, name, "soft")]
+        out += [rect(x, y - 9, 10, 10, cls, rx=2), text(x + 15, y, name, "soft")]
         x += step
     return "".join(out)
 

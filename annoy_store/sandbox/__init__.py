@@ -11,11 +11,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from annoy_store.errors import UsageError
-from annoy_store.sandbox.interpreter import probe
-from annoy_store.sandbox.isolation import NAMES, climb
-from annoy_store.sandbox.pool import LocalSandbox, all_cores
-from annoy_store.sandbox.preload import preload
-from annoy_store.sandbox.zygote import Rung, Zygote
+from annoy_store.sandbox.interpreter import inspect_interpreter
+from annoy_store.sandbox.isolation import ISOLATION_LEVELS, strongest_isolation
+from annoy_store.sandbox.pool import LocalSandbox, available_cores
+from annoy_store.sandbox.preload import modules_to_preload
+from annoy_store.sandbox.zygote import IsolationLevel, ZygoteProcess
 
 __all__ = ["LocalSandbox", "open_sandbox"]
 
@@ -26,7 +26,7 @@ def open_sandbox(
     python: str | None = None,
     unsafe: bool = False,
     allow_subprocess: bool = False,
-    rung: str | None = None,
+    isolation: str | None = None,
 ) -> LocalSandbox:
     """Open a sandbox with `slots` (default: cores) on the strongest rung that holds here.
 
@@ -34,22 +34,24 @@ def open_sandbox(
     that has resource limits only. `allow_subprocess` lets code start processes, on the strong
     rung only. `rung` forces one rung. Raises UsageError when none holds.
     """
-    if rung is not None and rung not in NAMES:
-        raise UsageError(f"there is no rung {rung!r}; the rungs are {', '.join(NAMES)}")
-    interpreter = probe(python)
+    if isolation is not None and isolation not in ISOLATION_LEVELS:
+        raise UsageError(
+            f"there is no rung {isolation!r}; the rungs are {', '.join(ISOLATION_LEVELS)}"
+        )
+    interpreter = inspect_interpreter(python)
     spawner = ThreadPoolExecutor(1, "annoy-spawn")
-    names = preload("plain", interpreter.installed)
+    names = modules_to_preload("plain", interpreter.installed)
 
-    def start(rung: Rung) -> Zygote:
-        return Zygote(rung, interpreter, names, 0, spawner)
+    def start(rung: IsolationLevel) -> ZygoteProcess:
+        return ZygoteProcess(rung, interpreter, names, 0, spawner)
 
     try:
-        found, zygote, refused = climb(
-            interpreter, start, unsafe=unsafe, subprocesses=allow_subprocess, only=rung
+        found, zygote, refused = strongest_isolation(
+            interpreter, start, unsafe=unsafe, subprocesses=allow_subprocess, only=isolation
         )
     except BaseException:
         spawner.shutdown()
         raise
-    sandbox = LocalSandbox(found, interpreter, slots or all_cores(), spawner, refused)
-    sandbox.adopt(zygote)
+    sandbox = LocalSandbox(found, interpreter, slots or available_cores(), spawner, refused)
+    sandbox.add_zygote(zygote)
     return sandbox

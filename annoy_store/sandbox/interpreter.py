@@ -21,15 +21,15 @@ from pathlib import Path
 
 from annoy_store.errors import UsageError
 from annoy_store.hashing import digest
-from annoy_store.interfaces import Habitat
-from annoy_store.sandbox.preload import CANDIDATES
+from annoy_store.interfaces import SandboxInfo
+from annoy_store.sandbox.preload import HEAVY_PACKAGES
 
 RUNNER = Path(__file__).with_name("runner.py")
-SYSTEM = (
+SYSTEM_PATHS = (
     *("/usr", "/bin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store"),
     *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives"),
 )
-OLDEST = (3, 8)
+MIN_PYTHON = (3, 8)
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Interpreter:
     packages: Mapping[str, str]
     installed: tuple[str, ...]
 
-    def habitat(self, rung: str) -> Habitat:
+    def sandbox_info(self, rung: str) -> SandboxInfo:
         """Return what is stored with every execution under this interpreter on `rung`."""
         about = [self.implementation, self.version, self.machine, dict(self.packages)]
-        return Habitat(
+        return SandboxInfo(
             rung, runner_version(), digest("interpreter", about), self.version, self.packages
         )
 
@@ -57,7 +57,7 @@ def runner_version() -> str:
     return hashlib.sha256(RUNNER.read_bytes()).hexdigest()[:12]
 
 
-def environment(world: int = 0) -> dict[str, str]:
+def environment_variables(environment_seed: int = 0) -> dict[str, str]:
     """Return the whole environment of a zygote; nothing of ours gets in but the library path."""
     threads = ("OPENBLAS", "OMP", "MKL", "NUMEXPR", "VECLIB_MAXIMUM", "BLIS", "RAYON")
     fixed = {
@@ -69,7 +69,7 @@ def environment(world: int = 0) -> dict[str, str]:
         "MALLOC_ARENA_MAX": "2",
         "MPLBACKEND": "Agg",
         "PYTHONUTF8": "1",
-        "PYTHONHASHSEED": str((1 + 4241 * world) % 2**32),
+        "PYTHONHASHSEED": str((1 + 4241 * environment_seed) % 2**32),
     }
     fixed.update({f"{name}_NUM_THREADS": "1" for name in threads})
     if "LD_LIBRARY_PATH" in os.environ:
@@ -77,13 +77,17 @@ def environment(world: int = 0) -> dict[str, str]:
     return fixed
 
 
-def probe(python: str | None = None) -> Interpreter:
+def inspect_interpreter(python: str | None = None) -> Interpreter:
     """Ask an interpreter (by default our own) about itself. Raises UsageError."""
     path = python or sys.executable
-    command = [path, "-s", "-B", str(RUNNER), "probe", *CANDIDATES]
+    command = [path, "-s", "-B", str(RUNNER), "probe", *HEAVY_PACKAGES]
     try:
         answer = subprocess.run(
-            command, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=120
+            command,
+            env=environment_variables(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=120,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UsageError(f"{path} does not run: {error}. Name another with --python.") from error
@@ -106,14 +110,14 @@ def _described(path: str, about: dict[str, object]) -> Interpreter:
         packages=dict(about["packages"]),  # type: ignore[call-overload]
         installed=tuple(about["found"]),  # type: ignore[arg-type]
     )
-    if tuple(map(int, interpreter.version.split(".")[:2])) < OLDEST:
+    if tuple(map(int, interpreter.version.split(".")[:2])) < MIN_PYTHON:
         raise UsageError(f"{path} is Python {interpreter.version}; 3.8 is the oldest that works.")
     return interpreter
 
 
-def readable(interpreter: Interpreter) -> list[str]:
+def readable_paths(interpreter: Interpreter) -> list[str]:
     """Return the folders and files that have to be read inside: system first, none twice."""
-    wanted = [path for path in SYSTEM if os.path.exists(path)]
+    wanted = [path for path in SYSTEM_PATHS if os.path.exists(path)]
     for path in (*interpreter.prefixes, *_links(interpreter.path)):
         for form in (path, os.path.realpath(path)):
             if form != "/" and not any(_below(form, folder) for folder in wanted):

@@ -26,16 +26,21 @@ from importlib import import_module
 
 from annoy_store.errors import UsageError
 from annoy_store.interfaces import Limits, Program
-from annoy_store.sandbox.interpreter import RUNNER, Interpreter, environment, readable
-from annoy_store.sandbox.results import judge
-from annoy_store.sandbox.zygote import Order, Rung, Trouble, Zygote
+from annoy_store.sandbox.interpreter import (
+    RUNNER,
+    Interpreter,
+    environment_variables,
+    readable_paths,
+)
+from annoy_store.sandbox.results import to_result
+from annoy_store.sandbox.zygote import IsolationLevel, SandboxRequest, ZygoteError, ZygoteProcess
 
-NAMES = ("strong", "fallback", "minimum")
-SCRATCH_BYTES = 16 << 20
-INSIDE = "/runner.py"
-Start = Callable[[Rung], Zygote]
+ISOLATION_LEVELS = ("strong", "fallback", "minimum")
+TMPFS_BYTES = 16 << 20
+RUNNER_MOUNT = "/runner.py"
+StartZygote = Callable[[IsolationLevel], ZygoteProcess]
 
-INTRUDER = """
+SELF_TEST = """
 import os, signal, socket
 
 def main_solution(canary, port, pid):
@@ -61,7 +66,7 @@ def main_solution(canary, port, pid):
 """
 
 
-def bubblewraps() -> list[str]:
+def bubblewrap_binaries() -> list[str]:
     """Return the bubblewrap binaries to try, the system's first."""
     found = [shutil.which("bwrap", path=os.defpath), shutil.which("bwrap")]
     with suppress(ImportError, RuntimeError):
@@ -69,7 +74,7 @@ def bubblewraps() -> list[str]:
     return list({os.path.realpath(path): path for path in found if path}.values())
 
 
-def strong(binary: str, interpreter: Interpreter, subprocesses: bool) -> Rung:
+def bubblewrap_level(binary: str, interpreter: Interpreter, subprocesses: bool) -> IsolationLevel:
     """Return the rung that runs under this bubblewrap."""
     known = subprocess.run([binary, "--help"], capture_output=True, text=True, timeout=30).stdout
     command = [binary, "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
@@ -80,10 +85,10 @@ def strong(binary: str, interpreter: Interpreter, subprocesses: bool) -> Rung:
     if "--size" in known and "--perms" in known:
         scratch = ("/tmp", "/dev/shm")
         for folder in scratch:
-            command += ["--perms", "1777", "--size", str(SCRATCH_BYTES), "--tmpfs", folder]
+            command += ["--perms", "1777", "--size", str(TMPFS_BYTES), "--tmpfs", folder]
     else:
         command += ["--dir", "/tmp"]
-    paths = readable(interpreter)
+    paths = readable_paths(interpreter)
     leading = _leading(paths, scratch)
     for folder in leading:
         command += ["--tmpfs", folder]
@@ -91,7 +96,7 @@ def strong(binary: str, interpreter: Interpreter, subprocesses: bool) -> Rung:
     for folder in leading:
         command += ["--remount-ro", folder]
     command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"]
-    return Rung("strong", tuple(command), INSIDE, scratch, subprocesses)
+    return IsolationLevel("strong", tuple(command), RUNNER_MOUNT, scratch, subprocesses)
 
 
 def _leading(paths: list[str], scratch: tuple[str, ...]) -> list[str]:
@@ -104,7 +109,7 @@ def _leading(paths: list[str], scratch: tuple[str, ...]) -> list[str]:
 
 
 def _mounts(paths: list[str]) -> list[str]:
-    arguments = ["--ro-bind", str(RUNNER), INSIDE]
+    arguments = ["--ro-bind", str(RUNNER), RUNNER_MOUNT]
     for path in sorted(paths, key=lambda path: path.count("/")):
         if os.path.islink(path):
             arguments += ["--symlink", os.readlink(path), path]
@@ -113,41 +118,43 @@ def _mounts(paths: list[str]) -> list[str]:
     return arguments
 
 
-def candidates(interpreter: Interpreter, subprocesses: bool) -> Iterator[Rung | str]:
+def candidate_levels(
+    interpreter: Interpreter, subprocesses: bool
+) -> Iterator[IsolationLevel | str]:
     """Yield the rungs to try, strongest first; a text says why one cannot be tried."""
-    binaries = bubblewraps()
+    binaries = bubblewrap_binaries()
     if not binaries:
         yield "bubblewrap is not installed"
     for binary in binaries:
         try:
-            yield strong(binary, interpreter, subprocesses)
+            yield bubblewrap_level(binary, interpreter, subprocesses)
         except (OSError, subprocess.SubprocessError) as error:
             yield f"{binary}: {error}"
     if not subprocesses:
-        yield Rung("fallback")
-        yield Rung("minimum")
+        yield IsolationLevel("fallback")
+        yield IsolationLevel("minimum")
 
 
-def climb(
+def strongest_isolation(
     interpreter: Interpreter,
-    start: Start,
+    start: StartZygote,
     *,
     unsafe: bool = False,
     subprocesses: bool = False,
     only: str | None = None,
-) -> tuple[Rung, Zygote, dict[str, str]]:
+) -> tuple[IsolationLevel, ZygoteProcess, dict[str, str]]:
     """Return the strongest rung that holds, a zygote on it, and why stronger ones do not.
 
     Raises UsageError when no rung holds, or only one that needs `unsafe`.
     """
     refused: dict[str, str] = {}
-    for rung in candidates(interpreter, subprocesses):
+    for rung in candidate_levels(interpreter, subprocesses):
         name = "strong" if isinstance(rung, str) else rung.name
         if only is not None and name != only:
             continue
         found = rung if isinstance(rung, str) else _tried(rung, start, unsafe)
-        if isinstance(found, Zygote):
-            assert isinstance(rung, Rung)
+        if isinstance(found, ZygoteProcess):
+            assert isinstance(rung, IsolationLevel)
             return rung, found, refused
         refused[name] = "; ".join(filter(None, [refused.get(name), found]))
     raise UsageError(_nothing(refused, subprocesses))
@@ -162,17 +169,17 @@ def _nothing(refused: dict[str, str], subprocesses: bool) -> str:
     return f"No sandbox works here ({said}). {advice}, {last}."
 
 
-def _tried(rung: Rung, start: Start, unsafe: bool) -> Zygote | str:
+def _tried(rung: IsolationLevel, start: StartZygote, unsafe: bool) -> ZygoteProcess | str:
     """Return a zygote on `rung` if the rung holds, else what is wrong with it."""
     if rung.name == "minimum" and not unsafe:
         return "has resource limits only, and nobody asked for that"
     try:
         zygote = start(rung)
-    except (Trouble, OSError) as error:
+    except (ZygoteError, OSError) as error:
         return str(error)
     try:
-        holes = [] if rung.name == "minimum" else intrusions(rung, zygote)
-    except Trouble as error:
+        holes = [] if rung.name == "minimum" else failed_self_tests(rung, zygote)
+    except ZygoteError as error:
         holes = [str(error)]
     if not holes:
         return zygote
@@ -180,24 +187,24 @@ def _tried(rung: Rung, start: Start, unsafe: bool) -> Zygote | str:
     return ", ".join(holes)
 
 
-def intrusions(rung: Rung, zygote: Zygote) -> list[str]:
+def failed_self_tests(rung: IsolationLevel, zygote: ZygoteProcess) -> list[str]:
     """Return what code in `zygote` can do that it must not. Raises Trouble."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         canary = stack.enter_context(tempfile.NamedTemporaryFile(prefix="annoy-canary-"))
         given = {"canary": canary.name, "port": listener.getsockname()[1], "pid": os.getpid()}
         text, limits = json.dumps(given), Limits()
-        replies = list(zygote.run(Order(Program(INTRUDER), limits, [text])))
-        ran = judge(replies[0], text, limits, zygote.guarded)
+        replies = list(zygote.run(SandboxRequest(Program(SELF_TEST), limits, [text])))
+        ran = to_result(replies[0], text, limits, zygote.kill_blocked)
         written = os.path.exists(canary.name + ".written")
         if written:
             os.unlink(canary.name + ".written")
     if ran.outcome != "ok" or ran.output is None:
-        raise Trouble(f"the self-test ended with {ran.outcome}: {ran.error_message}")
+        raise ZygoteError(f"the self-test ended with {ran.outcome}: {ran.error_message}")
     did = json.loads(ran.output)
     did["writes files of the user"] = written  # the scratch folder may have the same name
     seen = set(did.pop("sees the environment"))
-    if seen - {*environment(), "PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"}:
+    if seen - {*environment_variables(), "PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"}:
         did["sees the environment"] = True
     if rung.name == "strong":  # in a namespace of its own this is harmless
         del did["starts processes"]

@@ -19,14 +19,14 @@ from dataclasses import replace
 from typing import Any
 
 from annoy_store.errors import SandboxError
-from annoy_store.interfaces import Habitat, Limits, Program, Ran
+from annoy_store.interfaces import ExecutionResult, Limits, Program, SandboxInfo
 from annoy_store.sandbox.interpreter import Interpreter
-from annoy_store.sandbox.preload import flavour, preload
-from annoy_store.sandbox.results import Unfit, judge, parsed, rewritten
-from annoy_store.sandbox.zygote import Order, Rung, Trouble, Zygote
+from annoy_store.sandbox.preload import modules_to_preload, preload_set
+from annoy_store.sandbox.results import NotSerializable, normalise_json, parse_json, to_result
+from annoy_store.sandbox.zygote import IsolationLevel, SandboxRequest, ZygoteError, ZygoteProcess
 
 CALLS_PER_ZYGOTE = 2000
-Key = tuple[str, int]  # flavour, world
+PoolKey = tuple[str, int]  # flavour, world
 
 
 class LocalSandbox:
@@ -34,7 +34,7 @@ class LocalSandbox:
 
     def __init__(
         self,
-        rung: Rung,
+        rung: IsolationLevel,
         interpreter: Interpreter,
         slots: int,
         spawner: ThreadPoolExecutor,
@@ -42,15 +42,15 @@ class LocalSandbox:
     ) -> None:
         self._rung, self._interpreter, self._slots = rung, interpreter, slots
         self._spawner, self._refused = spawner, refused
-        self._habitat = interpreter.habitat(rung.name)
+        self._habitat = interpreter.sandbox_info(rung.name)
         self._permits = threading.Semaphore(slots)
         self._lock = threading.Lock()
-        self._idle: dict[Key, list[Zygote]] = defaultdict(list)
-        self._busy: set[Zygote] = set()
+        self._idle: dict[PoolKey, list[ZygoteProcess]] = defaultdict(list)
+        self._busy: set[ZygoteProcess] = set()
         self._closed = False
 
     @property
-    def habitat(self) -> Habitat:
+    def info(self) -> SandboxInfo:
         """Where code runs; stored with every execution."""
         return self._habitat
 
@@ -81,30 +81,34 @@ class LocalSandbox:
         program: Program,
         inputs: Sequence[str],
         limits: Limits,
-        world: int = 0,
+        environment_seed: int = 0,
         *,
-        together: bool = False,
-    ) -> list[Ran]:
+        share_process: bool = False,
+    ) -> list[ExecutionResult]:
         """Call the entry with each of `inputs`; see `interfaces.Sandbox`. Raises SandboxError."""
         unfit = {i: ran for i, text in enumerate(inputs) if (ran := _unfit(text)) is not None}
         fit = [text for i, text in enumerate(inputs) if i not in unfit]
-        order = Order(program, limits, fit, together=together and len(fit) > 1)
-        made = iter(self._run(order, world))
+        order = SandboxRequest(program, limits, fit, share_process=share_process and len(fit) > 1)
+        made = iter(self._run(order, environment_seed))
         return [unfit[i] if i in unfit else next(made) for i in range(len(inputs))]
 
     def draw(
-        self, program: Program, seeds: Sequence[int], limits: Limits, known: Sequence[str] = ()
-    ) -> list[Ran]:
+        self,
+        program: Program,
+        seeds: Sequence[int],
+        limits: Limits,
+        known_inputs: Sequence[str] = (),
+    ) -> list[ExecutionResult]:
         """Draw an input for each seed and call the entry with it. Raises SandboxError."""
-        return self._run(Order(program, limits, list(seeds), known), 0)
+        return self._run(SandboxRequest(program, limits, list(seeds), known_inputs), 0)
 
-    def usage(self, forks: int = 0) -> dict[Key, Mapping[str, Any]]:
+    def zygote_usage(self, forks: int = 0) -> dict[PoolKey, Mapping[str, Any]]:
         """Return what an idle zygote of each flavour and world has used; see `Zygote.measure`."""
         with self._lock:
             idle = {key: zygotes[-1] for key, zygotes in self._idle.items() if zygotes}
         return {key: zygote.measure(forks) for key, zygote in idle.items()}
 
-    def adopt(self, zygote: Zygote) -> None:
+    def add_zygote(self, zygote: ZygoteProcess) -> None:
         """Take over an idle plain zygote of world 0."""
         self._idle["plain", 0].append(zygote)
 
@@ -125,11 +129,11 @@ class LocalSandbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _run(self, order: Order, world: int) -> list[Ran]:
+    def _run(self, order: SandboxRequest, world: int) -> list[ExecutionResult]:
         """Run all tasks of an order. Raises SandboxError."""
         texts = f"{order.program.code}\n{order.program.generator or ''}"
-        key = flavour(texts, self._interpreter.installed), world
-        done: list[Ran] = []
+        key = preload_set(texts, self._interpreter.installed), world
+        done: list[ExecutionResult] = []
         troubles = 0
         with self._permits:
             while len(done) < len(order.tasks):
@@ -137,28 +141,30 @@ class LocalSandbox:
                 try:
                     self._batch(key, order, done, troubles > 0)
                     troubles = 0
-                except Trouble as error:
+                except ZygoteError as error:
                     troubles = 1 if len(done) > before else troubles + 1
-                    order = replace(order, together=False)
+                    order = replace(order, share_process=False)
                     if troubles > 1 or self._closed:
                         raise SandboxError(f"the sandbox failed twice: {error}") from error
         return done
 
-    def _batch(self, key: Key, order: Order, done: list[Ran], careful: bool) -> None:
+    def _batch(
+        self, key: PoolKey, order: SandboxRequest, done: list[ExecutionResult], careful: bool
+    ) -> None:
         """Run the tasks that are not `done` in one zygote, as far as it goes."""
         zygote = self._take(key)
         try:
             rest = order.tasks[len(done) : len(done) + CALLS_PER_ZYGOTE]
             for reply in zygote.run(replace(order, tasks=rest), careful):
-                given = order.tasks[len(done)] if order.known is None else None
-                done.append(judge(reply, given, order.limits, zygote.guarded))
+                given = order.tasks[len(done)] if order.known_inputs is None else None
+                done.append(to_result(reply, given, order.limits, zygote.kill_blocked))
         except BaseException:
-            zygote.calls = CALLS_PER_ZYGOTE
+            zygote.n_calls = CALLS_PER_ZYGOTE
             raise
         finally:
             self._give(key, zygote)
 
-    def _take(self, key: Key) -> Zygote:
+    def _take(self, key: PoolKey) -> ZygoteProcess:
         with self._lock:
             if self._closed:
                 raise SandboxError("the sandbox is closed")
@@ -174,34 +180,36 @@ class LocalSandbox:
         zygote.kill()
         raise SandboxError("the sandbox is closed")
 
-    def _start(self, key: Key) -> Zygote:
-        names = preload(key[0], self._interpreter.installed)
+    def _start(self, key: PoolKey) -> ZygoteProcess:
+        names = modules_to_preload(key[0], self._interpreter.installed)
         try:
-            return Zygote(self._rung, self._interpreter, names, key[1], self._spawner)
+            return ZygoteProcess(self._rung, self._interpreter, names, key[1], self._spawner)
         except (OSError, RuntimeError) as error:
-            raise Trouble(f"no zygote starts: {error}") from error
+            raise ZygoteError(f"no zygote starts: {error}") from error
 
-    def _give(self, key: Key, zygote: Zygote) -> None:
+    def _give(self, key: PoolKey, zygote: ZygoteProcess) -> None:
         with self._lock:
             self._busy.discard(zygote)
-            if zygote.calls < CALLS_PER_ZYGOTE and not self._closed:
+            if zygote.n_calls < CALLS_PER_ZYGOTE and not self._closed:
                 self._idle[key].append(zygote)
                 return
         zygote.kill()
 
 
-def _unfit(text: str) -> Ran | None:
+def _unfit(text: str) -> ExecutionResult | None:
     """Return the outcome of an input that no call could be made with, if it is one."""
     try:
-        rewritten(text)
-        if isinstance(parsed(text), dict):
+        normalise_json(text)
+        if isinstance(parse_json(text), dict):
             return None
         kind, message = "TypeError", "the input is not a JSON object"
-    except Unfit as error:
-        kind, message = error.kind, str(error)
-    return Ran("bad_args", text, error_type=kind, error_message=message[:500], phase="call")
+    except NotSerializable as error:
+        kind, message = error.error_type, str(error)
+    return ExecutionResult(
+        "bad_args", text, error_type=kind, error_message=message[:500], phase="call"
+    )
 
 
-def all_cores() -> int:
+def available_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -21,14 +21,16 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-PLAIN = _words(
+PLAIN_MODULES = _words(
     "abc argparse bisect calendar collections collections.abc contextlib copy dataclasses "
     "datetime enum functools heapq inspect io itertools json keyword math numbers operator os "
     "pprint queue random re string textwrap threading time timeit traceback types typing "
     "unittest warnings"
 )
-NUMPY = _words("numpy numpy.random numpy.linalg numpy.fft numpy.polynomial numpy.ma numpy.testing")
-SCIENTIFIC = _words(
+NUMPY_MODULES = _words(
+    "numpy numpy.random numpy.linalg numpy.fft numpy.polynomial numpy.ma numpy.testing"
+)
+SCIENTIFIC_MODULES = _words(
     "scipy scipy.cluster.hierarchy scipy.fft scipy.integrate scipy.interpolate scipy.linalg "
     "scipy.ndimage scipy.optimize scipy.signal scipy.sparse scipy.spatial scipy.special "
     "scipy.stats pandas sklearn sklearn.cluster sklearn.datasets sklearn.decomposition "
@@ -36,13 +38,13 @@ SCIENTIFIC = _words(
     "sklearn.preprocessing sklearn.tree sympy nltk networkx matplotlib matplotlib.pyplot "
     "Crypto.Cipher Crypto.Util.number statsmodels.api torch"
 )
-_HEAVY = frozenset(name.partition(".")[0] for name in SCIENTIFIC)
-CANDIDATES = tuple(sorted({"numpy", *_HEAVY}))
+_HEAVY = frozenset(name.partition(".")[0] for name in SCIENTIFIC_MODULES)
+HEAVY_PACKAGES = tuple(sorted({"numpy", *_HEAVY}))
 
 _IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import\b|import[ \t]+([^\n#;]+))", re.M)
 
 
-def imports(code: str) -> frozenset[str]:
+def imported_packages(code: str) -> frozenset[str]:
     """Return the top-level names that `code` seems to import."""
     found = set()
     for source, listed in _IMPORT.findall(code):
@@ -51,17 +53,17 @@ def imports(code: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def flavour(code: str, installed: Collection[str]) -> str:
+def preload_set(code: str, installed: Collection[str]) -> str:
     """Return `plain`, `numpy` or `scientific` for a program, given which candidates exist."""
-    wanted = imports(code) & set(installed)
+    wanted = imported_packages(code) & set(installed)
     if wanted & _HEAVY:
         return "scientific"
     return "numpy" if "numpy" in wanted else "plain"
 
 
-def preload(name: str, installed: Collection[str]) -> list[str]:
+def modules_to_preload(name: str, installed: Collection[str]) -> list[str]:
     """Return the modules that a zygote of this flavour imports before its first call."""
-    numpy = NUMPY if "numpy" in installed else ()
-    more = {"plain": (), "numpy": numpy, "scientific": numpy + SCIENTIFIC}[name]
-    there = {*installed, *PLAIN}
-    return [*PLAIN, *(module for module in more if module.partition(".")[0] in there)]
+    numpy = NUMPY_MODULES if "numpy" in installed else ()
+    more = {"plain": (), "numpy": numpy, "scientific": numpy + SCIENTIFIC_MODULES}[name]
+    there = {*installed, *PLAIN_MODULES}
+    return [*PLAIN_MODULES, *(module for module in more if module.partition(".")[0] in there)]

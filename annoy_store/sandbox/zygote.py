@@ -24,31 +24,36 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from annoy_store.interfaces import Limits, Program
-from annoy_store.sandbox.interpreter import RUNNER, Interpreter, environment, readable
+from annoy_store.sandbox.interpreter import (
+    RUNNER,
+    Interpreter,
+    environment_variables,
+    readable_paths,
+)
 
 START_SECONDS = 180.0
 COMPILE_SECONDS = 10.0
 GRACE_SECONDS = 15.0
-MOST_FRAME_BYTES = 1 << 28
+MAX_FRAME_BYTES = 1 << 28
 
 
-class Trouble(Exception):
+class ZygoteError(Exception):
     """The zygote failed us; nothing is known about the code that it ran."""
 
 
 @dataclass(frozen=True)
-class Rung:
+class IsolationLevel:
     """How a zygote is walled in: the command before the interpreter, and what it is told."""
 
     name: str
     command: tuple[str, ...] = ()
-    runner: str = str(RUNNER)
-    scratch: tuple[str, ...] = ()
+    runner_path: str = str(RUNNER)
+    tmpfs_paths: tuple[str, ...] = ()
     subprocesses: bool = False
 
 
 @dataclass(frozen=True)
-class Order:
+class SandboxRequest:
     """What a zygote is to do: run a program with each input, or with one drawn for each seed.
 
     `known` lists the inputs that were drawn before, and says that tasks are seeds. Tasks that may
@@ -58,31 +63,31 @@ class Order:
     program: Program
     limits: Limits
     tasks: Sequence[Any]
-    known: Sequence[str] | None = None
-    together: bool = False
+    known_inputs: Sequence[str] | None = None
+    share_process: bool = False
 
 
 @dataclass(frozen=True)
-class Reply:
+class ZygoteReply:
     """One frame: what the zygote vouches for, and the child's own words, which nobody does."""
 
-    head: Mapping[str, Any]
+    header: Mapping[str, Any]
     payload: bytes
 
 
-class Zygote:
+class ZygoteProcess:
     """One warm interpreter. Not thread-safe: a slot has it to itself."""
 
     def __init__(
         self,
-        rung: Rung,
+        rung: IsolationLevel,
         interpreter: Interpreter,
         preload: Sequence[str],
         world: int,
         spawner: ThreadPoolExecutor,
     ) -> None:
-        self.calls = 0
-        self.world = world
+        self.n_calls = 0
+        self.environment_seed = world
         self._socket, theirs = socket.socketpair()
         with tempfile.TemporaryFile() as errors:
             try:
@@ -95,39 +100,41 @@ class Zygote:
                 self.kill()
                 raise _with_errors(error, errors) from error
 
-    def _greet(self, rung: Rung, interpreter: Interpreter, preload: Sequence[str]) -> None:
+    def _greet(
+        self, rung: IsolationLevel, interpreter: Interpreter, preload: Sequence[str]
+    ) -> None:
         setup = {
             "rung": rung.name,
-            "readable": readable(interpreter),
+            "readable": readable_paths(interpreter),
             "preload": list(preload),
-            "world": self.world,
-            "scratch": rung.scratch,
+            "world": self.environment_seed,
+            "scratch": rung.tmpfs_paths,
             "subprocesses": rung.subprocesses,
         }
         self._send(setup)
-        hello = self._receive(START_SECONDS).head
-        self.guarded = bool(hello["guarded"])
+        hello = self._receive(START_SECONDS).header
+        self.kill_blocked = bool(hello["guarded"])
 
-    def run(self, order: Order, careful: bool = False) -> Iterator[Reply]:
+    def run(self, order: SandboxRequest, compile_in_child: bool = False) -> Iterator[ZygoteReply]:
         """Run each task of an order; yield the replies.
 
         Ends early when the zygote wants to be replaced. `careful` keeps the program away from the
         zygote's own compiler. Raises Trouble.
         """
-        self._send({**_request(order), "careful": careful, "world": self.world})
+        self._send({**_request(order), "careful": compile_in_child, "world": self.environment_seed})
         self._receive(COMPILE_SECONDS)
         for _ in order.tasks:
             reply = self._receive(order.limits.ceiling_seconds + GRACE_SECONDS)
-            self.calls += 1
+            self.n_calls += 1
             yield reply
-            if reply.head.get("recycle"):
-                self.calls = 1 << 30
+            if reply.header.get("recycle"):
+                self.n_calls = 1 << 30
                 return
 
     def measure(self, forks: int = 0) -> Mapping[str, Any]:
         """Return what this zygote has used; `forks` bare forks are made and timed on the way."""
         self._send({"measure": forks})
-        return self._receive(START_SECONDS).head
+        return self._receive(START_SECONDS).header
 
     def close(self) -> None:
         """End an idle zygote: it leaves by itself when nobody listens any more."""
@@ -152,52 +159,64 @@ class Zygote:
             self._socket.settimeout(START_SECONDS)
             self._socket.sendall(struct.pack("<I", len(data)) + data)
         except OSError as error:
-            raise Trouble(f"the zygote does not listen ({error})") from error
+            raise ZygoteError(f"the zygote does not listen ({error})") from error
 
-    def _receive(self, seconds: float) -> Reply:
+    def _receive(self, seconds: float) -> ZygoteReply:
         deadline = time.monotonic() + seconds
         words, rest = struct.unpack("<II", self._exactly(8, deadline))
-        if words + rest > MOST_FRAME_BYTES:
-            raise Trouble("the zygote sent a frame without end")
+        if words + rest > MAX_FRAME_BYTES:
+            raise ZygoteError("the zygote sent a frame without end")
         head = json.loads(self._exactly(words, deadline))
         if "trouble" in head:
-            raise Trouble(head["trouble"])
-        return Reply(head, self._exactly(rest, deadline))
+            raise ZygoteError(head["trouble"])
+        return ZygoteReply(head, self._exactly(rest, deadline))
 
     def _exactly(self, length: int, deadline: float) -> bytes:
         data = bytearray()
         while len(data) < length:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise Trouble("the zygote did not answer in time")
+                raise ZygoteError("the zygote did not answer in time")
             try:
                 self._socket.settimeout(left)
                 chunk = self._socket.recv(length - len(data))
             except OSError as error:
-                raise Trouble(f"the zygote did not answer ({error})") from error
+                raise ZygoteError(f"the zygote did not answer ({error})") from error
             if not chunk:
-                raise Trouble("the zygote is gone")
+                raise ZygoteError("the zygote is gone")
             data += chunk
         return bytes(data)
 
 
 def _spawn(
-    rung: Rung, interpreter: Interpreter, world: int, theirs: socket.socket, errors: IO[bytes]
+    rung: IsolationLevel,
+    interpreter: Interpreter,
+    world: int,
+    theirs: socket.socket,
+    errors: IO[bytes],
 ) -> subprocess.Popen[bytes]:
-    python = [interpreter.path, "-S", "-s", "-B", rung.runner, str(theirs.fileno()), label()]
+    python = [
+        interpreter.path,
+        "-S",
+        "-s",
+        "-B",
+        rung.runner_path,
+        str(theirs.fileno()),
+        process_label(),
+    ]
     return subprocess.Popen(
         [*rung.command, *python],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=errors,
         cwd="/",
-        env=environment(world),
+        env=environment_variables(world),
         pass_fds=[theirs.fileno()],
         start_new_session=True,
     )
 
 
-def label() -> str:
+def process_label() -> str:
     """Return the word by which `ps` tells the processes that this process has started."""
     return f"host={os.getpid()}"
 
@@ -205,21 +224,21 @@ def label() -> str:
 def _with_errors(error: BaseException, errors: IO[bytes]) -> BaseException:
     errors.seek(0)
     said = errors.read(2000).decode(errors="replace").strip()
-    if not said or not isinstance(error, Trouble | OSError):
+    if not said or not isinstance(error, ZygoteError | OSError):
         return error
-    return Trouble(f"{error}: {said.splitlines()[-1]}")
+    return ZygoteError(f"{error}: {said.splitlines()[-1]}")
 
 
-def _request(order: Order) -> dict[str, Any]:
-    program, limits, draws = order.program, order.limits, order.known is not None
+def _request(order: SandboxRequest) -> dict[str, Any]:
+    program, limits, draws = order.program, order.limits, order.known_inputs is not None
     return {
         "code": program.code,
         "entry": program.entry,
         "generator": program.generator,
         "seeds" if draws else "inputs": list(order.tasks),
         "inputs" if draws else "seeds": None,
-        "known": list(order.known or ()),
-        "together": order.together,
+        "known": list(order.known_inputs or ()),
+        "together": order.share_process,
         "cpu": limits.cpu_seconds,
         "wall": limits.wall_seconds,
         "ceiling": limits.ceiling_seconds,

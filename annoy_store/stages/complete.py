@@ -17,18 +17,18 @@ from sqlalchemy import Connection, Select, exists, select
 from annoy_store.config import Policy
 from annoy_store.db.tables import attempts, calls, io_pairs, prompts, responses, turns
 from annoy_store.db.timestamps import utc_now
-from annoy_store.errors import NotNow, Undone
-from annoy_store.hashing import clean, seed
+from annoy_store.errors import CallPostponed, JobReturned
+from annoy_store.hashing import clean_text, derive_seed
 from annoy_store.interfaces import (
     TURN_KINDS,
-    Asked,
     Attempt,
-    New,
+    CallResult,
+    NewRow,
     Outcome,
     Request,
     Row,
     Stage,
-    Tools,
+    StageContext,
     done,
     failed,
     rejected,
@@ -36,7 +36,7 @@ from annoy_store.interfaces import (
 from annoy_store.records.queries import first_turn_of, not_hidden
 
 
-def wants(_: Policy) -> Select[Any]:
+def select_subjects(_: Policy) -> Select[Any]:
     """Every call that has no response and whose source or sample is not taken down."""
     return (
         select(
@@ -58,7 +58,7 @@ def wants(_: Policy) -> Select[Any]:
     )
 
 
-def cases(connection: Connection) -> list[dict[str, Any]]:
+def partitions(connection: Connection) -> list[dict[str, Any]]:
     """A worker claims only what its teachers can answer: told apart by kind and pinned teacher."""
     pinned = connection.scalars(
         select(calls.c.pinned_teacher_id).where(calls.c.pinned_teacher_id > 0).distinct()
@@ -70,70 +70,70 @@ def cases(connection: Connection) -> list[dict[str, Any]]:
     ]
 
 
-async def work(row: Row, tools: Tools) -> Outcome:
+async def run(row: Row, tools: StageContext) -> Outcome:
     """Ask one call and keep every try of it, also of a call that gets no answer now."""
     teacher_id, teacher = tools.teacher(row["kind"], row["pinned_teacher_id"])
-    request = request_of(row)
+    request = build_request(row)
     names = request.call_id, teacher_id, tools.worker_id
     try:
         asked = await teacher.ask(request)
-    except Undone as undone:
-        undone.made = tries(undone.made, *names)
+    except JobReturned as undone:
+        undone.rows = attempt_rows(undone.rows, *names)
         raise
     except asyncio.CancelledError as gone:
-        raise NotNow("stopped", tries(gone.args, *names)) from None
-    return outcome_of(asked, *names)
+        raise CallPostponed("stopped", attempt_rows(gone.args, *names)) from None
+    return build_outcome(asked, *names)
 
 
-def request_of(row: Row) -> Request:
+def build_request(row: Row) -> Request:
     """The request that a wanted row is."""
     return Request(
         call_id=row["subject_id"],
         kind=row["kind"],
         messages=json.loads(row["messages"]),
-        seed=seed("call", row["digest"], row["sample_no"]),
+        seed=derive_seed("call", row["digest"], row["sample_no"]),
         sample_no=row["sample_no"],
     )
 
 
-def outcome_of(asked: Asked, call_id: int, teacher_id: int, worker_id: int) -> Outcome:
+def build_outcome(asked: CallResult, call_id: int, teacher_id: int, worker_id: int) -> Outcome:
     """How the job of a call ends, with all rows that it made."""
-    tried = tries(asked.attempts, call_id, teacher_id, worker_id)
-    if asked.verdict == "rejected":
+    tried = attempt_rows(asked.attempts, call_id, teacher_id, worker_id)
+    if asked.status == "rejected":
         return rejected(asked.reason or "refused", *tried, detail=asked.detail)
-    if asked.verdict == "failed" or asked.answer is None:
+    if asked.status == "failed" or asked.completion is None:
         return failed(asked.reason or "no_answer", *tried, detail=asked.detail)
-    text = clean(asked.answer.text)
-    reasoning = asked.answer.reasoning
-    response = New(
+    text = clean_text(asked.completion.text)
+    reasoning = asked.completion.reasoning
+    response = NewRow(
         responses,
         {
             "call_id": call_id,
             "teacher_id": teacher_id,
-            "finish_reason": asked.answer.finish_reason,
+            "finish_reason": asked.completion.finish_reason,
             "n_chars": len(text),
             "created_at": utc_now(),
             "text": text,
-            "reasoning": clean(reasoning) if reasoning is not None else None,
+            "reasoning": clean_text(reasoning) if reasoning is not None else None,
         },
     )
     return done(response, *tried)
 
 
-def tries(
+def attempt_rows(
     tried: Iterable[Attempt], call_id: int, teacher_id: int, worker_id: int
-) -> tuple[New, ...]:
+) -> tuple[NewRow, ...]:
     """The rows of the tries of a call."""
     return tuple(_attempt(a, call_id, teacher_id, worker_id) for a in tried)
 
 
-def _attempt(attempt: Attempt, call_id: int, teacher_id: int, worker_id: int) -> New:
+def _attempt(attempt: Attempt, call_id: int, teacher_id: int, worker_id: int) -> NewRow:
     message = attempt.error_message
-    return New(
+    return NewRow(
         attempts,
         {
             **vars(attempt),
-            "error_message": clean(message) if message is not None else None,
+            "error_message": clean_text(message) if message is not None else None,
             "call_id": call_id,
             "teacher_id": teacher_id,
             "worker_id": worker_id,
@@ -143,10 +143,10 @@ def _attempt(attempt: Attempt, call_id: int, teacher_id: int, worker_id: int) ->
 
 STAGE = Stage(
     "complete",
-    wants,
-    watches=calls.c.id,
-    work=work,
+    select_subjects,
+    trigger=calls.c.id,
+    run=run,
     writes=(attempts, responses),
-    lane="asking",
-    cases=cases,
+    executor="asking",
+    partitions=partitions,
 )

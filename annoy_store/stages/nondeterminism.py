@@ -12,23 +12,34 @@ from collections.abc import Iterator
 
 from annoy_store.parsing import json_values
 
-CLOCK = {
-    "time": {"time", "time_ns", "perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns",
-             "process_time", "localtime", "gmtime", "ctime", "strftime"},
+CLOCK_CALLS = {
+    "time": {
+        "time",
+        "time_ns",
+        "perf_counter",
+        "perf_counter_ns",
+        "monotonic",
+        "monotonic_ns",
+        "process_time",
+        "localtime",
+        "gmtime",
+        "ctime",
+        "strftime",
+    },
     "datetime": {"now", "utcnow", "today"},
     "date": {"today"},
-}  # fmt: skip
-ENTROPY = {
+}
+ENTROPY_CALLS = {
     "uuid": {"uuid1", "uuid4", "uuid6", "uuid7"},
     "os": {"urandom", "getrandom", "getpid", "times"},
     "random": {"SystemRandom"},
 }
 
 
-def restless_use(code: str) -> str | None:
+def nondeterministic_call(code: str) -> str | None:
     """Return `clock`, `entropy` or `unseeded` for the first such use in `code`, else None."""
     try:
-        tree = json_values.tree(code, "exec")
+        tree = json_values.parse_python(code, "exec")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     imported = dict(_imported(tree))
@@ -58,9 +69,9 @@ def _use(call: ast.Call, imported: dict[str, str]) -> str | None:
     if path[0] == "secrets":
         return "entropy"
     owner, name = (path[-2] if len(path) > 1 else ""), path[-1]
-    if name in ENTROPY.get(owner, ()):
+    if name in ENTROPY_CALLS.get(owner, ()):
         return "entropy"
-    if name in CLOCK.get(owner, ()) and not (
+    if name in CLOCK_CALLS.get(owner, ()) and not (
         name in {"localtime", "gmtime", "ctime"} and call.args
     ):
         return "clock" if name != "strftime" or len(call.args) < 2 else None

@@ -13,13 +13,13 @@ from sqlalchemy import Select, select
 
 from annoy_store.config import Policy
 from annoy_store.db.tables import responses, sample_origins, samples, sources, turns
-from annoy_store.interfaces import Outcome, Row, Stage, Tools, done, rejected
+from annoy_store.interfaces import Outcome, Row, Stage, StageContext, done, rejected
 from annoy_store.parsing import sections
 from annoy_store.records.queries import answered_turns, not_hidden
 from annoy_store.records.samples import FUNCNAME, new_origin, new_sample
 
 
-def wants(_: Policy) -> Select[Any]:
+def select_subjects(_: Policy) -> Select[Any]:
     """Every response to a transform turn whose source is not taken down."""
     return (
         select(
@@ -34,16 +34,19 @@ def wants(_: Policy) -> Select[Any]:
     )
 
 
-def work(row: Row, tools: Tools) -> Outcome:
+def run(row: Row, tools: StageContext) -> Outcome:
     """Parse one answer."""
-    found = sections.sections(row["text"])
-    if isinstance(found, sections.Fault):
+    found = sections.parse_sections(row["text"])
+    if isinstance(found, sections.ParseFailure):
         truncated = row["finish_reason"] == "length"
         return rejected("truncated" if truncated else found.reason, detail=found.detail or None)
     sample = new_sample(
-        found.refcode, FUNCNAME, found.problem_statement, found.io_requirements,
+        found.refcode,
+        FUNCNAME,
+        found.problem_statement,
+        found.io_requirements,
         found.input_generator,
-    )  # fmt: skip
+    )
     origin = new_origin(
         sample,
         row["source_digest"],
@@ -56,9 +59,9 @@ def work(row: Row, tools: Tools) -> Outcome:
 
 STAGE = Stage(
     "parse",
-    wants,
-    watches=responses.c.id,
-    work=work,
+    select_subjects,
+    trigger=responses.c.id,
+    run=run,
     writes=(samples, sample_origins),
     version=sections.VERSION,
 )

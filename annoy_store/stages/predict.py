@@ -14,13 +14,13 @@ from sqlalchemy import Select, exists, select
 from annoy_store.config import Policy
 from annoy_store.db.tables import calls, io_pairs, pair_checks, prompts, samples, turns
 from annoy_store.hashing import digest
-from annoy_store.interfaces import New, Outcome, Row, Stage, Tools, rejected
-from annoy_store.prompts.template import load
-from annoy_store.records.prompts import ask, n_chars
+from annoy_store.interfaces import NewRow, Outcome, Row, Stage, StageContext, rejected
+from annoy_store.prompts.template import load_template
+from annoy_store.records.prompts import count_chars, prompt_rows
 from annoy_store.records.queries import current_check, not_hidden
 
 
-def wants(policy: Policy) -> Select[Any]:
+def select_subjects(policy: Policy) -> Select[Any]:
     """The first `pairs_per_sample` pairs of a sample that hold.
 
     `same_output` says that an earlier one of them asks for an input of the same output.
@@ -58,10 +58,10 @@ def wants(policy: Policy) -> Select[Any]:
     )
 
 
-def work(row: Row, tools: Tools) -> Outcome:
+def run(row: Row, tools: StageContext) -> Outcome:
     """Word both prompts of one pair; the input direction only where no other pair asks the same."""
     directions = ["predict_output"] if row["same_output"] else ["predict_output", "predict_input"]
-    rows: list[New] = []
+    rows: list[NewRow] = []
     for kind in directions:
         asked = _ask(kind, row, tools.policy)
         if asked is None:
@@ -70,31 +70,33 @@ def work(row: Row, tools: Tools) -> Outcome:
     return Outcome("done", tuple(rows), "same_prompt" if row["same_output"] else None)
 
 
-def _ask(kind: str, row: Row, policy: Policy) -> list[New] | None:
+def _ask(kind: str, row: Row, policy: Policy) -> list[NewRow] | None:
     given = "input" if kind == "predict_output" else "output"
-    template = load(getattr(policy, f"template_{kind}"))
-    messages = template.words(
+    template = load_template(getattr(policy, f"template_{kind}"))
+    messages = template.render(
         problem=row["problem_statement"],
         io=row["io_requirements"],
         code=row["refcode"],
         **{given: row[given]},
     )
-    if n_chars(messages) > policy.max_prompt_chars:
+    if count_chars(messages) > policy.max_prompt_chars:
         return None
     about = digest("pair", row["sample_digest"], row["input_digest"])
     answers = policy.samples_per_prompt
-    return ask(messages, template, kind, 1, about, answers, io_pair_id=row["subject_id"])
+    return prompt_rows(messages, template, kind, 1, about, answers, io_pair_id=row["subject_id"])
 
 
 STAGE = Stage(
     "predict",
-    wants,
-    watches=pair_checks.c.id,
-    work=work,
+    select_subjects,
+    trigger=pair_checks.c.id,
+    run=run,
     writes=(prompts, turns, calls),
     depends=(
-        "template_predict_output", "template_predict_input", "max_prompt_chars",
+        "template_predict_output",
+        "template_predict_input",
+        "max_prompt_chars",
         "samples_per_prompt",
     ),
-    reach=("pairs_per_sample",),
-)  # fmt: skip
+    rescan_on=("pairs_per_sample",),
+)

@@ -24,13 +24,13 @@ from annoy_store.db.tables import (
     verdicts,
 )
 from annoy_store.hashing import digest
-from annoy_store.interfaces import Outcome, Row, Stage, Tools, done, rejected
-from annoy_store.prompts.template import load
-from annoy_store.records.prompts import n_chars, planned_calls, prompt, turn
+from annoy_store.interfaces import Outcome, Row, Stage, StageContext, done, rejected
+from annoy_store.prompts.template import load_template
+from annoy_store.records.prompts import count_chars, new_calls, new_prompt, new_turn
 from annoy_store.records.queries import answered_turns, not_hidden
 
 
-def wants(policy: Policy) -> Select[Any]:
+def select_subjects(policy: Policy) -> Select[Any]:
     """Current verdicts that are not correct, whose answer has not been revised.
 
     Two chains may have come to the same prompt (their first answers were equal); `chains` names
@@ -85,21 +85,21 @@ def wants(policy: Policy) -> Select[Any]:
     )
 
 
-def work(row: Row, tools: Tools) -> Outcome:
+def run(row: Row, tools: StageContext) -> Outcome:
     """Word the next prompt of one chain (or of all that share the answer)."""
-    template = load(tools.policy.template_revise)
+    template = load_template(tools.policy.template_revise)
     messages = [
         *json.loads(row["messages"]),
         {"role": "assistant", "content": row["text"]},
-        *template.words(feedback=row["feedback"]),
+        *template.render(feedback=row["feedback"]),
     ]
-    if n_chars(messages) > tools.policy.max_prompt_chars:
-        return rejected("too_long", detail=f"{n_chars(messages)} characters")
-    asked = prompt(messages, template)
+    if count_chars(messages) > tools.policy.max_prompt_chars:
+        return rejected("too_long", detail=f"{count_chars(messages)} characters")
+    asked = new_prompt(messages, template)
     roots = sorted({int(c) for c in (row["chains"] or "").split(",") if c}) or [row["response_id"]]
     revised = row["turn_digest"], row["sample_no"], row["pinned_digest"]
     again = [
-        turn(
+        new_turn(
             asked,
             row["kind"],
             row["number"] + 1,
@@ -110,15 +110,15 @@ def work(row: Row, tools: Tools) -> Outcome:
         )
         for index, root in enumerate(roots)
     ]
-    return done(*again, *planned_calls(asked, 1))
+    return done(*again, *new_calls(asked, 1))
 
 
 STAGE = Stage(
     "revise",
-    wants,
-    watches=verdicts.c.id,
-    work=work,
+    select_subjects,
+    trigger=verdicts.c.id,
+    run=run,
     writes=(prompts, turns, calls),
     depends=("template_revise", "max_prompt_chars"),
-    reach=("max_turns",),
+    rescan_on=("max_turns",),
 )

@@ -13,37 +13,37 @@ from sqlalchemy import Select, select
 
 from annoy_store.config import Policy
 from annoy_store.db.tables import calls, prompts, sources, turns
-from annoy_store.interfaces import Outcome, Row, Stage, Tools, done, rejected
-from annoy_store.prompts.template import load
-from annoy_store.records.prompts import ask, n_chars
+from annoy_store.interfaces import Outcome, Row, Stage, StageContext, done, rejected
+from annoy_store.prompts.template import load_template
+from annoy_store.records.prompts import count_chars, prompt_rows
 from annoy_store.records.queries import not_hidden
 
 
-def wants(_: Policy) -> Select[Any]:
+def select_subjects(_: Policy) -> Select[Any]:
     """Every source that is not taken down."""
     return select(sources.c.id.label("subject_id"), sources.c.digest, sources.c.content).where(
         not_hidden("source", sources.c.id)
     )
 
 
-def work(row: Row, tools: Tools) -> Outcome:
+def run(row: Row, tools: StageContext) -> Outcome:
     """Word the prompt of one source."""
     if not row["content"].strip():
         return rejected("empty")
-    template = load(tools.policy.template_transform)
-    messages = template.words(code=row["content"])
-    if n_chars(messages) > tools.policy.max_prompt_chars:
-        return rejected("too_long", detail=f"{n_chars(messages)} characters")
+    template = load_template(tools.policy.template_transform)
+    messages = template.render(code=row["content"])
+    if count_chars(messages) > tools.policy.max_prompt_chars:
+        return rejected("too_long", detail=f"{count_chars(messages)} characters")
     return done(
-        *ask(messages, template, "transform", 1, row["digest"], source_id=row["subject_id"])
+        *prompt_rows(messages, template, "transform", 1, row["digest"], source_id=row["subject_id"])
     )
 
 
 STAGE = Stage(
     "transform",
-    wants,
-    watches=sources.c.id,
-    work=work,
+    select_subjects,
+    trigger=sources.c.id,
+    run=run,
     writes=(prompts, turns, calls),
     depends=("template_transform", "max_prompt_chars"),
 )

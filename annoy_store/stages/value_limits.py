@@ -13,11 +13,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from annoy_store.hashing import canonical, compact
-from annoy_store.parsing.json_values import DEEPEST, members
+from annoy_store.hashing import canonical_json, compact_json
+from annoy_store.parsing.json_values import MAX_DEPTH, children
 
 
-def oversize(
+def size_violation(
     value: Any, max_items: int = 20, max_string: int = 100, max_value_bytes: int = 1024
 ) -> str | None:
     """Return why `value` is too large to be asked about, None if it is not.
@@ -27,23 +27,23 @@ def oversize(
     `too_many_bytes`, and `not_json` for what JSON cannot hold, NaN and infinities included.
     """
     level = [value]
-    for _ in range(DEEPEST + 1):
+    for _ in range(MAX_DEPTH + 1):
         if any(isinstance(part, (list, dict)) and len(part) >= max_items for part in level):
             return "too_many_items"
         if any(len(text) >= max_string for text in _texts(level)):
             return "string_too_long"
-        level = [member for part in level for member in members(part)]
+        level = [member for part in level for member in children(part)]
         if not level:
             break
     else:
         return "too_deep"
     try:
-        return "too_many_bytes" if len(compact(value).encode()) >= max_value_bytes else None
+        return "too_many_bytes" if len(compact_json(value).encode()) >= max_value_bytes else None
     except (ValueError, TypeError):
         return "not_json"
 
 
-def diverse(outputs: Sequence[str]) -> list[int]:
+def order_by_distinct_output(outputs: Sequence[str]) -> list[int]:
     """Return the indexes of `outputs` (JSON texts) in the order of asking.
 
     First the first one of each distinct output, then the second ones, and so on; within a round
@@ -52,7 +52,7 @@ def diverse(outputs: Sequence[str]) -> list[int]:
     seen: Counter[str] = Counter()
     rounds: list[tuple[int, int]] = []
     for index, output in enumerate(outputs):
-        key = canonical(json.loads(output))
+        key = canonical_json(json.loads(output))
         rounds.append((seen[key], index))
         seen[key] += 1
     return [index for _, index in sorted(rounds)]

@@ -15,13 +15,22 @@ from annoy_store import tasks
 from annoy_store.config import Policy
 from annoy_store.db.tables import executions, io_pairs, responses, samples, turns, verdicts
 from annoy_store.db.timestamps import utc_now
-from annoy_store.hashing import clean
-from annoy_store.interfaces import Judgement, New, Outcome, Program, Row, Stage, Tools, done
-from annoy_store.records.executions import execution
+from annoy_store.hashing import clean_text
+from annoy_store.interfaces import (
+    CheckResult,
+    NewRow,
+    Outcome,
+    Program,
+    Row,
+    Stage,
+    StageContext,
+    done,
+)
+from annoy_store.records.executions import new_execution
 from annoy_store.records.queries import answered_turns, not_hidden
 
 
-def wants(_: Policy) -> Select[Any]:
+def select_subjects(_: Policy) -> Select[Any]:
     """Every response to a prediction turn whose sample is not taken down."""
     pairs = answered_turns().join(io_pairs, io_pairs.c.id == turns.c.io_pair_id)
     return (
@@ -40,7 +49,7 @@ def wants(_: Policy) -> Select[Any]:
     )
 
 
-def work(row: Row, tools: Tools) -> Outcome:
+def run(row: Row, tools: StageContext) -> Outcome:
     """Judge one answer. Raises SandboxError, which is never a verdict."""
     judged = tasks.named(row["kind"]).check(
         row["text"],
@@ -54,12 +63,12 @@ def work(row: Row, tools: Tools) -> Outcome:
     return done(_verdict(judged, row, tools))
 
 
-def _verdict(judged: Judgement, row: Row, tools: Tools) -> New:
+def _verdict(judged: CheckResult, row: Row, tools: StageContext) -> NewRow:
     ran = None
-    if judged.ran is not None:
-        habitat = tools.sandbox().habitat
-        ran = execution(judged.ran, habitat, "verify", response_id=row["subject_id"])
-    return New(
+    if judged.execution is not None:
+        habitat = tools.sandbox().info
+        ran = new_execution(judged.execution, habitat, "verify", response_id=row["subject_id"])
+    return NewRow(
         verdicts,
         {
             "response_id": row["subject_id"],
@@ -71,18 +80,18 @@ def _verdict(judged: Judgement, row: Row, tools: Tools) -> New:
             "created_at": utc_now(),
             "predicted": judged.predicted,
             "got": judged.got,
-            "feedback": clean(judged.feedback),
+            "feedback": clean_text(judged.feedback),
         },
     )
 
 
 STAGE = Stage(
     "verify",
-    wants,
-    watches=responses.c.id,
-    work=work,
+    select_subjects,
+    trigger=responses.c.id,
+    run=run,
     writes=(verdicts, executions),
-    lane="sandbox",
+    executor="sandbox",
     version=tasks.version(),
     depends=("tolerance", "same_integer_part", "cpu_seconds", "wall_seconds", "memory_mb"),
 )

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from annoy_store.config import Policy
 from annoy_store.errors import UsageError
-from annoy_store.interfaces import Judgement, Program, Sandbox
+from annoy_store.interfaces import CheckResult, Program, Sandbox
 from annoy_store.parsing import sections
 from annoy_store.tasks import compare, predict_input, predict_output
 
@@ -32,7 +32,7 @@ class Checker(Protocol):
         program: Program,
         sandbox: Callable[[], Sandbox],
         policy: Policy,
-    ) -> Judgement:
+    ) -> CheckResult:
         """Judge one answer to a question about one I/O pair. Raises SandboxError."""
 
 

@@ -11,9 +11,9 @@ import json
 import re
 
 from annoy_store.config import Policy
-from annoy_store.hashing import clean
-from annoy_store.interfaces import Judgement, Ran
-from annoy_store.records.executions import limits
+from annoy_store.hashing import clean_text
+from annoy_store.interfaces import CheckResult, ExecutionResult
+from annoy_store.records.executions import call_limits
 
 KEPT_CHARS = 4_096  # of a predicted or obtained value
 QUOTED_CHARS = 600  # of a value or a message within a sentence
@@ -30,11 +30,11 @@ def kept(value: str | None) -> str | None:
 
 def quoted(text: str) -> str:
     """Return `text` short enough for a sentence, without what differs from run to run."""
-    steady = _ADDRESS.sub("0x…", clean(text))
+    steady = _ADDRESS.sub("0x…", clean_text(text))
     return steady if len(steady) <= QUOTED_CHARS else steady[:QUOTED_CHARS] + "…"
 
 
-def no_answer(key: str, finish_reason: str) -> Judgement:
+def no_answer(key: str, finish_reason: str) -> CheckResult:
     """Judge a text in which no answer was found."""
     wanted = '{"output": <value>}' if key == "output" else '{"input": {"<argument>": <value>}}'
     fault = (
@@ -42,13 +42,13 @@ def no_answer(key: str, finish_reason: str) -> Judgement:
         if finish_reason == "length"
         else "No final answer was found."
     )
-    return Judgement("no_answer", f"{fault} Finish with one JSON object of this form: {wanted}")
+    return CheckResult("no_answer", f"{fault} Finish with one JSON object of this form: {wanted}")
 
 
-def what_happened(ran: Ran, policy: Policy) -> str:
+def what_happened(ran: ExecutionResult, policy: Policy) -> str:
     """Say in one sentence why the code gave nothing for a predicted input."""
     error = quoted(": ".join(filter(None, (ran.error_type, ran.error_message))))
-    within = limits(policy)
+    within = call_limits(policy)
     sentences = {
         "exception": f"raises {error or 'an exception'}",
         "missing_module": f"raises {error or 'ModuleNotFoundError'}",

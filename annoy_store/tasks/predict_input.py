@@ -17,10 +17,10 @@ from dataclasses import replace
 
 from annoy_store.config import Policy
 from annoy_store.errors import SandboxError
-from annoy_store.interfaces import Judgement, Program, Ran, Sandbox
+from annoy_store.interfaces import CheckResult, ExecutionResult, Program, Sandbox
 from annoy_store.parsing import final_answer, json_values
-from annoy_store.parsing.json_values import Found
-from annoy_store.records.executions import limits
+from annoy_store.parsing.json_values import JsonValue
+from annoy_store.records.executions import call_limits
 from annoy_store.tasks import compare
 from annoy_store.tasks.feedback import kept, no_answer, quoted, what_happened
 
@@ -48,9 +48,9 @@ def check(
     program: Program,
     sandbox: Callable[[], Sandbox],
     policy: Policy,
-) -> Judgement:
+) -> CheckResult:
     """Judge a predicted input by running the code with it. Raises SandboxError."""
-    found = final_answer.final_answer(answer_text, "input")
+    found = final_answer.find_final_answer(answer_text, "input")
     if found is None:
         return no_answer("input", finish_reason)
     predicted = kept(found.text)
@@ -59,8 +59,8 @@ def check(
             f"The predicted input is {quoted(found.text)} but it has to be a JSON object "
             "that gives every argument by its name."
         )
-        return Judgement("bad_args", feedback, predicted=predicted)
-    [ran] = sandbox().call(program, [found.text], limits(policy))
+        return CheckResult("bad_args", feedback, predicted=predicted)
+    [ran] = sandbox().call(program, [found.text], call_limits(policy))
     if ran.outcome == "missing_module" and ran.phase == "load":
         raise SandboxError(f"module {ran.missing_module} is missing on this machine")
     if ran.outcome != "ok" or ran.output is None:
@@ -68,30 +68,32 @@ def check(
     return _compared(ran, ran.output, predicted, pair_output_json, policy)
 
 
-def _nothing(status: str, ran: Ran, predicted: str | None, policy: Policy) -> Judgement:
+def _nothing(
+    status: str, ran: ExecutionResult, predicted: str | None, policy: Policy
+) -> CheckResult:
     feedback = f"With the predicted input the code {what_happened(ran, policy)}."
-    return Judgement(status, feedback, predicted=predicted, ran=ran)
+    return CheckResult(status, feedback, predicted=predicted, execution=ran)
 
 
 def _compared(
-    ran: Ran, output: str, predicted: str | None, wanted: str, policy: Policy
-) -> Judgement:
+    ran: ExecutionResult, output: str, predicted: str | None, wanted: str, policy: Policy
+) -> CheckResult:
     got = _value(output)
     if got is None:
         return _nothing("not_json", replace(ran, outcome="not_json"), predicted, policy)
     rule = (policy.tolerance, policy.same_integer_part)
     kind = compare.mismatch(json.loads(wanted), got.value, *rule)
     if kind is None:
-        return Judgement("correct", RIGHT, None, predicted, kept(output), ran)
+        return CheckResult("correct", RIGHT, None, predicted, kept(output), ran)
     feedback = (
         f"With the predicted input the code returns {quoted(output)} and not the given output."
     )
-    return Judgement("wrong", feedback, kind, predicted, kept(output), ran)
+    return CheckResult("wrong", feedback, kind, predicted, kept(output), ran)
 
 
-def _value(output: str) -> Found | None:
+def _value(output: str) -> JsonValue | None:
     """Read what foreign code returned: it may be nested beyond reading, or a monstrous number."""
     try:
-        return json_values.read(output)
-    except json_values.Refused:
+        return json_values.parse_value(output)
+    except json_values.UnsupportedValue:
         return None

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 
 from annoy_store.config import Policy
-from annoy_store.interfaces import Judgement, Program, Sandbox
+from annoy_store.interfaces import CheckResult, Program, Sandbox
 from annoy_store.parsing import final_answer
 from annoy_store.tasks import compare
 from annoy_store.tasks.feedback import kept, no_answer, quoted
@@ -28,17 +28,17 @@ def check(
     program: Program,
     sandbox: Callable[[], Sandbox],
     policy: Policy,
-) -> Judgement:
+) -> CheckResult:
     """Judge a predicted output: `correct`, `wrong` or `no_answer`. Opens no sandbox."""
-    found = final_answer.final_answer(answer_text, "output")
+    found = final_answer.find_final_answer(answer_text, "output")
     if found is None:
         return no_answer("output", finish_reason)
     rule = (policy.tolerance, policy.same_integer_part)
     kind = compare.mismatch(json.loads(pair_output_json), found.value, *rule)
     if kind is None:
-        return Judgement("correct", RIGHT, predicted=kept(found.text))
+        return CheckResult("correct", RIGHT, predicted=kept(found.text))
     feedback = (
         f"The predicted output is {quoted(found.text)} but the code returns something else "
         "for the given input."
     )
-    return Judgement("wrong", feedback, mismatch=kind, predicted=kept(found.text))
+    return CheckResult("wrong", feedback, mismatch=kind, predicted=kept(found.text))

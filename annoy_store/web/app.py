@@ -23,8 +23,8 @@ from annoy_store.analysis.lineage_edges import KINDS, TABLES
 from annoy_store.analysis.lineage_summary import summary
 from annoy_store.analysis.lineage_text import tried
 from annoy_store.analysis.snapshot import query as snapshot
-from annoy_store.analysis.sql import Described, asking, describe
-from annoy_store.db.engine import Store
+from annoy_store.analysis.sql import Described, describe, run_query
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import verdicts, workers
 from annoy_store.errors import UsageError
 from annoy_store.queue.counters import funnel
@@ -46,7 +46,7 @@ BELOW = 12
 _STATIC = {"view.css": "text/css", "view.js": "text/javascript"}
 
 
-def application(store: Store, names: Iterable[str] = ()) -> Starlette:
+def application(store: Database, names: Iterable[str] = ()) -> Starlette:
     """Return the pages over a store; they are answered under `names` too, and never write."""
     pages = _Pages(store)
     routes = [
@@ -72,7 +72,7 @@ def application(store: Store, names: Iterable[str] = ()) -> Starlette:
 class _Pages:
     """One method per page."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Database) -> None:
         self.store = store
         self.plots = Plots(store)
         self.templates = templates()
@@ -91,22 +91,28 @@ class _Pages:
         rows = [(stage, state, n) for stage, of in counted.items() for state, n in of.items()]
         drawn = self.plots.latest()
         return self._show(
-            "home.html", funnel=Markup(section(FUNNEL.draw(rows), link)), workers=alive,
-            tiles=Markup(tiles_of(drawn.tiles)) if drawn else "", at=drawn.at if drawn else "",
-        )  # fmt: skip
+            "home.html",
+            funnel=Markup(section(FUNNEL.draw(rows), link)),
+            workers=alive,
+            tiles=Markup(tiles_of(drawn.tiles)) if drawn else "",
+            at=drawn.at if drawn else "",
+        )
 
     def figures(self, _: Request) -> Response:
         drawn = self.plots.latest()
         sections = [Markup(section(one, link)) for one in drawn.drawn] if drawn else []
         return self._show(
-            "figures.html", sections=sections, drawn=drawn, drawing=self.plots.drawing,
+            "figures.html",
+            sections=sections,
+            drawn=drawn,
+            drawing=self.plots.drawing,
             trouble=self.plots.trouble,
-        )  # fmt: skip
+        )
 
     def failures(self, request: Request) -> Response:
         stage, reason = (request.query_params.get(name, "") for name in ("stage", "reason"))
         if not stage:
-            with asking(
+            with run_query(
                 self.store, "SELECT * FROM v_failures ORDER BY jobs DESC LIMIT 200"
             ) as all_:
                 groups = [dict(zip(all_.columns, row, strict=True)) for row in all_.rows]
@@ -129,10 +135,14 @@ class _Pages:
         with self.store.read() as connection:
             found = page(connection, listing, wish, before=before, after=after)
         return self._show(
-            "list.html", listing=listing, wish=wish, page=found, full=PAGE,
+            "list.html",
+            listing=listing,
+            wish=wish,
+            page=found,
+            full=PAGE,
             newer=found.rows[0]["id"] if found.rows and (before or after) else None,
             choices={name: f.choices for name, f in listing.filters.items()},
-        )  # fmt: skip
+        )
 
     def read(self, request: Request) -> Response:
         listing, wish = self._wanted(request)
@@ -175,10 +185,15 @@ class _Pages:
         with self.store.read() as connection:
             found = lineage(connection, f"{kind}:{key}", BELOW)
         return self._show(
-            "row.html", row=told(found.subject), above=[told(n) for n in found.above[::-1]],
-            below=tree(found), left_out=found.left_out, links=links, summary=list(summary(found)),
+            "row.html",
+            row=told(found.subject),
+            above=[told(n) for n in found.above[::-1]],
+            below=tree(found),
+            left_out=found.left_out,
+            links=links,
+            summary=list(summary(found)),
             tries=[tried(row) for row in found.subject.tries],
-        )  # fmt: skip
+        )
 
     def _read_chain(self, key: int, links: Mapping[str, str], subject: tuple[str, int]) -> Response:
         with self.store.read() as connection:
@@ -216,17 +231,23 @@ class _Pages:
         trouble = ""
         if query.strip():
             try:
-                ask = snapshot.query if engine == "snapshot" else asking
+                ask = snapshot.query if engine == "snapshot" else run_query
                 with ask(self.store, query, seconds=SQL_SECONDS) as found:
                     columns, rows = found.columns, list(islice(found.rows, SQL_ROWS + 1))
             except UsageError as error:
                 trouble = str(error)
         return self._show(
-            "sql.html", query=query, engine=engine, columns=columns, rows=rows[:SQL_ROWS],
-            cut=len(rows) > SQL_ROWS, trouble=trouble, described=self._describe(),
+            "sql.html",
+            query=query,
+            engine=engine,
+            columns=columns,
+            rows=rows[:SQL_ROWS],
+            cut=len(rows) > SQL_ROWS,
+            trouble=trouble,
+            described=self._describe(),
             kinds=[_kind_of(name) for name in columns],
             numeric=[_is_numeric(row[i] for row in rows) for i in range(len(columns))],
-        )  # fmt: skip
+        )
 
     def _describe(self) -> list[Described]:
         """Tables and views, asked once; none if the store lacks one of them."""

@@ -7,7 +7,7 @@ import threading
 import time
 from datetime import UTC, datetime
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.errors import UsageError
 from annoy_store.report import Gathered, gather
 
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 class Plots:
     """What was drawn last. Asking for it starts a new drawing when it is old, and never waits."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Database) -> None:
         self.store = store
         self.trouble = ""
         self._drawn: Gathered | None = None

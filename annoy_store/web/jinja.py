@@ -26,10 +26,13 @@ LIST_OF = {listing.kind: listing.name for listing in LISTINGS.values()}
 def templates() -> jinja2.Environment:
     """Templates that escape every value, and show signs that cannot be seen."""
     made = jinja2.Environment(
-        loader=jinja2.PackageLoader("annoy_store.web"), autoescape=True,
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.PackageLoader("annoy_store.web"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
         finalize=lambda v: v if isinstance(v, Markup) else "" if v is None else visible(str(v)),
-    )  # fmt: skip
+    )
     made.globals |= {"url": url, "link": lambda kind, key: link(Ref(kind, key)), "hint": hint}
     made.filters |= {"coloured": coloured, "plain": _plain}
     return made

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from annoy_store.db.tables import (
-    VERDICTS,
+    STATUSES,
     calls,
     jobs,
     origins,
@@ -69,9 +69,11 @@ def _gist(of: ColumnElement[Any]) -> ColumnElement[Any]:
 
 _current = table(
     "v_current_verdicts",
-    column("id", BigInteger), column("response_id", BigInteger), column("status", String),
+    column("id", BigInteger),
+    column("response_id", BigInteger),
+    column("status", String),
     column("mismatch", String),
-)  # fmt: skip
+)
 _asked = responses.join(calls, calls.c.id == responses.c.call_id).join(
     turns, turns.c.id == first_turn_of(calls.c.prompt_id)
 )
@@ -116,47 +118,99 @@ LISTINGS = {
     listing.name: listing
     for listing in (
         Listing(
-            "answers", "response", responses.c.id, _answered,
-            {"question": turns.c.kind, "turn": turns.c.number, "status": _current.c.status,
-             "mismatch": _current.c.mismatch, "model": teachers.c.model, "text": _gist(responses.c.text)},
-            {"question": Filter(turns.c.kind, TURN_KINDS), "turn": Filter(turns.c.number, _NUMBERS),
-             "status": Filter(_current.c.status, VERDICTS), "mismatch": Filter(_current.c.mismatch),
-             "model": Filter(teachers.c.model), "finish": Filter(responses.c.finish_reason)},
+            "answers",
+            "response",
+            responses.c.id,
+            _answered,
+            {
+                "question": turns.c.kind,
+                "turn": turns.c.number,
+                "status": _current.c.status,
+                "mismatch": _current.c.mismatch,
+                "model": teachers.c.model,
+                "text": _gist(responses.c.text),
+            },
+            {
+                "question": Filter(turns.c.kind, TURN_KINDS),
+                "turn": Filter(turns.c.number, _NUMBERS),
+                "status": Filter(_current.c.status, STATUSES),
+                "mismatch": Filter(_current.c.mismatch),
+                "model": Filter(teachers.c.model),
+                "finish": Filter(responses.c.finish_reason),
+            },
             (responses.c.text,),
         ),
         Listing(
-            "verdicts", "verdict", verdicts.c.id, _judged,
-            {"checker": verdicts.c.checker, "status": verdicts.c.status,
-             "mismatch": verdicts.c.mismatch, "predicted": _gist(verdicts.c.predicted),
-             "feedback": _gist(verdicts.c.feedback)},
-            {"checker": Filter(verdicts.c.checker), "status": Filter(verdicts.c.status, VERDICTS),
-             "mismatch": Filter(verdicts.c.mismatch)},
+            "verdicts",
+            "verdict",
+            verdicts.c.id,
+            _judged,
+            {
+                "checker": verdicts.c.checker,
+                "status": verdicts.c.status,
+                "mismatch": verdicts.c.mismatch,
+                "predicted": _gist(verdicts.c.predicted),
+                "feedback": _gist(verdicts.c.feedback),
+            },
+            {
+                "checker": Filter(verdicts.c.checker),
+                "status": Filter(verdicts.c.status, STATUSES),
+                "mismatch": Filter(verdicts.c.mismatch),
+            },
             (verdicts.c.feedback, verdicts.c.predicted),
         ),
         Listing(
-            "samples", "sample", samples.c.id, samples,
-            {"state": _state, "reason": _job("reason", "generate", samples.c.id),
-             "problem": _gist(samples.c.problem_statement),
-             "path": _first(origins.c.path, (sample_origins.c.sample_id == samples.c.id)
-                            & (origins.c.source_id == sample_origins.c.source_id), samples)},
+            "samples",
+            "sample",
+            samples.c.id,
+            samples,
+            {
+                "state": _state,
+                "reason": _job("reason", "generate", samples.c.id),
+                "problem": _gist(samples.c.problem_statement),
+                "path": _first(
+                    origins.c.path,
+                    (sample_origins.c.sample_id == samples.c.id)
+                    & (origins.c.source_id == sample_origins.c.source_id),
+                    samples,
+                ),
+            },
             {"state": Filter(_state, ("done", "rejected", "failed", "pending"))},
             (samples.c.problem_statement, samples.c.refcode),
         ),
         Listing(
-            "prompts", "prompt", prompts.c.id, _prompted,
-            {"question": turns.c.kind, "turn": turns.c.number, "characters": prompts.c.n_chars,
-             "template": prompts.c.template, "messages": _gist(prompts.c.messages)},
-            {"question": Filter(turns.c.kind, TURN_KINDS), "turn": Filter(turns.c.number, _NUMBERS),
-             "template": Filter(prompts.c.template)},
+            "prompts",
+            "prompt",
+            prompts.c.id,
+            _prompted,
+            {
+                "question": turns.c.kind,
+                "turn": turns.c.number,
+                "characters": prompts.c.n_chars,
+                "template": prompts.c.template,
+                "messages": _gist(prompts.c.messages),
+            },
+            {
+                "question": Filter(turns.c.kind, TURN_KINDS),
+                "turn": Filter(turns.c.number, _NUMBERS),
+                "template": Filter(prompts.c.template),
+            },
             (prompts.c.messages,),
         ),
         Listing(
-            "sources", "source", sources.c.id, sources,
-            {"language": sources.c.language, "characters": sources.c.n_chars,
-             "state": _job("state", "transform", sources.c.id), "path": _path(sources.c.id, sources),
-             "content": _gist(sources.c.content)},
+            "sources",
+            "source",
+            sources.c.id,
+            sources,
+            {
+                "language": sources.c.language,
+                "characters": sources.c.n_chars,
+                "state": _job("state", "transform", sources.c.id),
+                "path": _path(sources.c.id, sources),
+                "content": _gist(sources.c.content),
+            },
             {"language": Filter(sources.c.language)},
             (sources.c.content,),
         ),
     )
-}  # fmt: skip
+}

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Integer, Select, func, or_, select
 
-from annoy_store.db.sql import among
+from annoy_store.db.sql import in_values
 from annoy_store.web.listings import Listing
 
 PAGE = 40
@@ -152,6 +152,6 @@ def _equals(compared: ColumnElement[Any], value: str) -> ColumnElement[bool]:
 def _rows(connection: Connection, listing: Listing, ids: Sequence[int]) -> list[Mapping[str, Any]]:
     shown = [value.label(name) for name, value in listing.columns.items()]
     chosen = select(listing.key.label("id"), *shown).select_from(listing.joined)
-    found = connection.execute(chosen.where(among(connection, listing.key, ids))).mappings()
+    found = connection.execute(chosen.where(in_values(connection, listing.key, ids))).mappings()
     by_id = {row["id"]: dict(row) for row in found}
     return [by_id[key] for key in ids if key in by_id]

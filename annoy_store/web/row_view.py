@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, FromClause, column, select, table
 
 from annoy_store.analysis.lineage import Lineage, Node
-from annoy_store.analysis.lineage_text import GIST, LONG
+from annoy_store.analysis.lineage_text import LONG, SUMMARY_COLUMNS
 from annoy_store.analysis.random_row import ENDED_BADLY
 from annoy_store.db.tables import (
     calls,
@@ -33,9 +33,13 @@ from annoy_store.db.tables import (
 from annoy_store.records.queries import first_turn_of
 
 LANGUAGES = {
-    "refcode": "python", "input_generator": "python", "input": "json", "output": "json",
-    "predicted": "json", "got": "json",
-}  # fmt: skip
+    "refcode": "python",
+    "input_generator": "python",
+    "input": "json",
+    "output": "json",
+    "predicted": "json",
+    "got": "json",
+}
 UNTOLD = {"id", "template_digest"}
 MOST_CHARS = 200_000
 MOST_LINES = 2_000  # that are compared
@@ -142,7 +146,7 @@ def tree(lineage: Lineage) -> list[Leaf]:
     leaves = []
     for node in lineage.below:
         depth[node.key] = level = depth[node.parent or lineage.subject.key] + 1
-        words = (node.row.get(key) for key in GIST.get(node.kind, ()))
+        words = (node.row.get(key) for key in SUMMARY_COLUMNS.get(node.kind, ()))
         gist = " ".join(" ".join(str(w).split())[:80] for w in words if w not in (None, ""))
         leaves.append(Leaf(node.kind, node.id, gist, level, node.jobs))
     return leaves
@@ -207,13 +211,18 @@ def _answers(
 ) -> list[dict[str, Any]]:
     chosen = (
         select(
-            responses, turns.c.id.label("turn_id"), turns.c.kind, turns.c.number,
-            turns.c.io_pair_id, turns.c.prompt_id, teachers.c.model,
+            responses,
+            turns.c.id.label("turn_id"),
+            turns.c.kind,
+            turns.c.number,
+            turns.c.io_pair_id,
+            turns.c.prompt_id,
+            teachers.c.model,
         )
         .select_from(asked.join(teachers, teachers.c.id == responses.c.teacher_id))
         .where(where)
         .order_by(turns.c.number, responses.c.id)
-    )  # fmt: skip
+    )
     return [dict(row) for row in connection.execute(chosen).mappings()]
 
 

@@ -13,11 +13,11 @@ from annoy_store.queue import jobs
 from annoy_store.queue.jobs import Claim, Tally
 
 INLINE_BATCH = 128
-DRY_SECONDS = (0.25, 2.0)
+EMPTY_PAUSE_SECONDS = (0.25, 2.0)
 
 
 @dataclass
-class Place:
+class ClaimCursor:
     """One variant of a stage, and how far its pending jobs were taken.
 
     A place that gave less than was asked for is left alone for a while (`dry_until`).
@@ -25,33 +25,33 @@ class Place:
 
     stage: Stage
     variant_id: int
-    cursor: tuple[int, int] = jobs.START
+    position: tuple[int, int] = jobs.CURSOR_START
     pause: float = 0.0
-    dry_until: float = 0.0
+    retry_at: float = 0.0
 
     @property
     def key(self) -> tuple[str, int]:
         return self.stage.name, self.variant_id
 
     @property
-    def asks(self) -> bool:
+    def is_crash_safe(self) -> bool:
         """Whether its jobs are calls to teachers, which cannot kill their worker."""
-        return self.stage.lane == "asking"
+        return self.stage.executor == "asking"
 
     @property
     def is_open(self) -> bool:
-        return time.monotonic() >= self.dry_until
+        return time.monotonic() >= self.retry_at
 
-    def refill(self) -> None:
+    def reset(self) -> None:
         """There is something new."""
-        self.pause = self.dry_until = 0.0
+        self.pause = self.retry_at = 0.0
 
 
 @dataclass(frozen=True)
-class Taken:
+class ClaimedBatch:
     """What was claimed at a place when `asked` jobs were wanted, pending ones or suspects."""
 
-    place: Place
+    place: ClaimCursor
     asked: int
     suspects: bool
     claims: list[Claim] = field(default_factory=list)
@@ -63,30 +63,32 @@ class Taken:
         if self.suspects:
             return
         if len(claims) == self.asked:
-            place.cursor, place.pause = (claims[-1].priority, claims[-1].subject_id), 0.0
+            place.position, place.pause = (claims[-1].priority, claims[-1].subject_id), 0.0
             return
-        shortest, longest = DRY_SECONDS
-        place.cursor = jobs.START
+        shortest, longest = EMPTY_PAUSE_SECONDS
+        place.position = jobs.CURSOR_START
         place.pause = min(longest, max(shortest, 2 * place.pause))
-        place.dry_until = time.monotonic() + place.pause
+        place.retry_at = time.monotonic() + place.pause
 
 
-def take(connection: Connection, worker_id: int, place: Place, asked: int, tally: Tally) -> Taken:
+def claim_pending(
+    connection: Connection, worker_id: int, place: ClaimCursor, asked: int, tally: Tally
+) -> ClaimedBatch:
     """Claim pending jobs behind the place's cursor; from the start when there are none behind."""
     where = (connection, worker_id, *place.key, asked)
-    claims = jobs.claim(*where, after=place.cursor, tally=tally)
-    if not claims and place.cursor != jobs.START:
+    claims = jobs.claim(*where, after=place.position, tally=tally)
+    if not claims and place.position != jobs.CURSOR_START:
         claims = jobs.claim(*where, tally=tally)
-    return Taken(place, asked, False, claims)
+    return ClaimedBatch(place, asked, False, claims)
 
 
-def take_suspects(
-    connection: Connection, worker_id: int, place: Place, asked: int, tally: Tally
-) -> Taken:
+def claim_suspects(
+    connection: Connection, worker_id: int, place: ClaimCursor, asked: int, tally: Tally
+) -> ClaimedBatch:
     """Claim jobs whose last holder died."""
     claims = jobs.claim_suspects(connection, worker_id, *place.key, asked, tally)
-    return Taken(place, asked, True, claims)
+    return ClaimedBatch(place, asked, True, claims)
 
 
-def all_claims(taken: Sequence[Taken]) -> list[Claim]:
+def all_claims(taken: Sequence[ClaimedBatch]) -> list[Claim]:
     return [claim for t in taken for claim in t.claims]

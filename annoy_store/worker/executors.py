@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Protocol, cast
 
-from annoy_store.errors import NotNow, SandboxError, StopRun, Undone
-from annoy_store.interfaces import Outcome, Row, Stage, Tools, failed
-from annoy_store.queue.jobs import Claim, Ended
+from annoy_store.errors import CallPostponed, EndpointUnavailable, JobReturned, SandboxError
+from annoy_store.interfaces import Outcome, Row, Stage, StageContext, failed
+from annoy_store.queue.jobs import Claim, JobResult
 
 SANDBOX_TRIES = 4
 RETRY_SECONDS = 2.0
@@ -36,7 +36,7 @@ class Task:
     claim: Claim
     stage: Stage
     row: Row
-    tools: Tools
+    tools: StageContext
 
 
 @dataclass(frozen=True)
@@ -44,29 +44,29 @@ class Stopped:
     """A job that was not done because the run has to end; it goes back as it was, but for `made`."""
 
     claim: Claim
-    error: StopRun
+    error: EndpointUnavailable
 
     @property
-    def made(self) -> Ended | None:
+    def made(self) -> JobResult | None:
         """What was made for the job until then, to be kept as it goes back; None if nothing was."""
-        return Ended(self.claim, given_back(self.error)) if self.error.made else None
+        return JobResult(self.claim, given_back(self.error)) if self.error.rows else None
 
 
-Results = SimpleQueue[Ended | Stopped]
+Results = SimpleQueue[JobResult | Stopped]
 
 
-class Lane(Protocol):
+class Executor(Protocol):
     """Works on tasks; results go to the queue it was made with."""
 
-    def room(self) -> int:
+    def free_capacity(self) -> int:
         """How many more tasks it is worth handing over now."""
 
     def submit(self, tasks: list[Task]) -> None: ...
 
-    def held(self) -> int:
+    def in_progress(self) -> int:
         """How many tasks it has that have not ended."""
 
-    def hungry(self) -> bool:
+    def is_idle(self) -> bool:
         """True when it will soon have nothing to begin."""
 
     def drain(self) -> list[Claim]:
@@ -75,34 +75,34 @@ class Lane(Protocol):
     def close(self) -> None: ...
 
 
-def given_back(undone: Undone) -> Outcome:
+def given_back(undone: JobReturned) -> Outcome:
     """The end of a job that goes back as it was, with what was made for it."""
-    return Outcome("pending", undone.made)
+    return Outcome("pending", undone.rows)
 
 
-def ending(claim: Claim, error: BaseException) -> Ended | Stopped:
+def ending(claim: Claim, error: BaseException) -> JobResult | Stopped:
     """How a job ends whose work raised: the run stops, it is tried again, or it failed."""
-    if isinstance(error, StopRun):
+    if isinstance(error, EndpointUnavailable):
         return Stopped(claim, error)
-    if isinstance(error, NotNow):
-        return Ended(claim, given_back(error))
+    if isinstance(error, CallPostponed):
+        return JobResult(claim, given_back(error))
     detail = str(error) or None
     if isinstance(error, SandboxError) and claim.attempts < SANDBOX_TRIES:
         again = Outcome("deferred", (), "sandbox_error", detail)
-        return Ended(claim, again, RETRY_SECONDS * 4 ** (claim.attempts - 1))
+        return JobResult(claim, again, RETRY_SECONDS * 4 ** (claim.attempts - 1))
     word = "sandbox_error" if isinstance(error, SandboxError) else type(error).__name__
-    return Ended(claim, failed(word, detail=detail))
+    return JobResult(claim, failed(word, detail=detail))
 
 
-def work_on(task: Task) -> Ended | Stopped:
+def work_on(task: Task) -> JobResult | Stopped:
     """Do one job of a stage whose work is a plain function."""
     try:
-        return Ended(task.claim, cast(Outcome, task.stage.work(task.row, task.tools)))
+        return JobResult(task.claim, cast(Outcome, task.stage.run(task.row, task.tools)))
     except Exception as error:
         return ending(task.claim, error)
 
 
-class ThreadLane:
+class ThreadExecutor:
     """Blocking work in threads, as many as the sandbox has slots."""
 
     def __init__(self, results: Results, threads: int) -> None:
@@ -112,13 +112,13 @@ class ThreadLane:
         self._running = 0
         self._lock = threading.Lock()
 
-    def room(self) -> int:
-        return max(0, 4 * self._threads - self.held())
+    def free_capacity(self) -> int:
+        return max(0, 4 * self._threads - self.in_progress())
 
-    def held(self) -> int:
+    def in_progress(self) -> int:
         return self._running + len(self._waiting)
 
-    def hungry(self) -> bool:
+    def is_idle(self) -> bool:
         return len(self._waiting) < self._threads
 
     def submit(self, tasks: list[Task]) -> None:
@@ -148,7 +148,7 @@ class ThreadLane:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-class AskingLane:
+class AsyncExecutor:
     """Calls to teachers: one asyncio loop, at most `limit()` calls in flight.
 
     `drain` tells the teachers to begin no more tries.
@@ -166,14 +166,14 @@ class AskingLane:
         self._thread = threading.Thread(target=self._loop.run_forever, name="asking-lane")
         self._thread.start()
 
-    def room(self) -> int:
+    def free_capacity(self) -> int:
         limit = self._limit()
-        return max(0, 2 * limit + 16 - self.held()) if limit else 0
+        return max(0, 2 * limit + 16 - self.in_progress()) if limit else 0
 
-    def held(self) -> int:
+    def in_progress(self) -> int:
         return self._handed - self._ended
 
-    def hungry(self) -> bool:
+    def is_idle(self) -> bool:
         return 2 * len(self._waiting) < self._limit()
 
     def submit(self, tasks: list[Task]) -> None:
@@ -195,16 +195,16 @@ class AskingLane:
     def _give_back(self) -> None:
         """Closed: what has not begun ends as it was."""
         for task in self._waiting:
-            self._results.put(Ended(task.claim, Outcome("pending")))
+            self._results.put(JobResult(task.claim, Outcome("pending")))
         self._ended += len(self._waiting)
         self._waiting.clear()
 
     async def _run(self, task: Task) -> None:
         try:
-            asked = cast(Coroutine[Any, Any, Outcome], task.stage.work(task.row, task.tools))
-            ended: Ended | Stopped = Ended(task.claim, await asked)
+            asked = cast(Coroutine[Any, Any, Outcome], task.stage.run(task.row, task.tools))
+            ended: JobResult | Stopped = JobResult(task.claim, await asked)
         except asyncio.CancelledError:
-            ended = Ended(task.claim, Outcome("pending"))
+            ended = JobResult(task.claim, Outcome("pending"))
         except Exception as error:
             ended = ending(task.claim, error)
         self._results.put(ended)  # before it counts as ended: nobody may miss it

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from annoy_store.db.engine import Store, is_transient
+from annoy_store.db.engine import Database, is_transient
 from annoy_store.db.sql import analyse
 from annoy_store.db.tables import (
     calls,
@@ -33,124 +33,130 @@ from annoy_store.db.tables import (
     sources,
     turns,
 )
-from annoy_store.errors import LostClaim
+from annoy_store.errors import LeaseLost
 from annoy_store.interfaces import Stage, failed
 from annoy_store.queue import jobs as job_queue
 from annoy_store.queue import workers
-from annoy_store.queue.counters import count
-from annoy_store.queue.enqueue import plan_page
-from annoy_store.queue.jobs import Claim, Ended, Settled, Tally
+from annoy_store.queue.counters import add_to_counters
+from annoy_store.queue.enqueue import enqueue_page
+from annoy_store.queue.jobs import Claim, JobResult, SettleResult, Tally
 from annoy_store.queue.lease import Lease
-from annoy_store.queue.variants import Agenda, draw_up
+from annoy_store.queue.variants import StagePlan, load_plan
 from annoy_store.worker.claim_cursor import (
     INLINE_BATCH,
-    Place,
-    Taken,
+    ClaimCursor,
+    ClaimedBatch,
     all_claims,
-    take,
-    take_suspects,
+    claim_pending,
+    claim_suspects,
 )
 from annoy_store.worker.progress import Progress
 
-BULK = 10_000  # jobs entered at once that call for new statistics
-MANY = 1_000  # jobs of one planning: what they read may be as new as they are
-READ = (sources, samples, prompts, turns, calls, responses, io_pairs, pair_checks)
-SHY_SECONDS = (10.0, 60.0)
+ANALYSE_JOBS_AT = 10_000  # jobs entered at once that call for new statistics
+ANALYSE_DATA_AT = 1_000  # jobs of one planning: what they read may be as new as they are
+DATA_TABLES = (sources, samples, prompts, turns, calls, responses, io_pairs, pair_checks)
+SUSPECT_PAUSE_SECONDS = (10.0, 60.0)
 
 
 @dataclass(frozen=True)
-class Scope:
+class WorkerScope:
     """What a worker works on: of a pipeline some stages, of those the cases it can answer."""
 
     pipeline: Sequence[Stage]
     stages: Sequence[Stage]
-    answers: Callable[[Mapping[str, object]], bool] = lambda _: True
+    can_answer: Callable[[Mapping[str, object]], bool] = lambda _: True
     limit: int | None = None
     max_crashes: int = workers.MAX_CRASHES
 
     @property
-    def bystanders(self) -> list[str]:
+    def crash_safe_stages(self) -> list[str]:
         """Stages whose work cannot kill its worker."""
-        return [stage.name for stage in self.pipeline if stage.lane == "asking"]
+        return [stage.name for stage in self.pipeline if stage.executor == "asking"]
 
 
-class Desk:
+class JobManager:
     """Claims and settles for one worker; used by one thread."""
 
-    agenda: Agenda
+    stage_plan: StagePlan
 
-    def __init__(self, store: Store, lease: Lease, scope: Scope, progress: Progress) -> None:
+    def __init__(
+        self, store: Database, lease: Lease, scope: WorkerScope, progress: Progress
+    ) -> None:
         self._store, self._lease, self._scope, self._progress = store, lease, scope, progress
         self._held: dict[Claim, None] = {}
         self._left = dict.fromkeys((stage.name for stage in scope.stages), scope.limit)
-        self._places: dict[tuple[str, int], Place] = {}
+        self._places: dict[tuple[str, int], ClaimCursor] = {}
         self._suspects: set[tuple[str, int]] = set()
-        self._shy_at = float("inf")
+        self._suspects_due_at = float("inf")
         self._alone = False
-        self.upkeep()
+        self.maintain()
 
     @property
-    def holds(self) -> int:
+    def in_progress(self) -> int:
         """How many jobs are in hand."""
         return len(self._held)
 
     # Upkeep ----------------------------------------------------------------------------------
 
-    def upkeep(self) -> None:
+    def maintain(self) -> None:
         """Take back the jobs of the dead, release what is due, and see what there is to do."""
-        self.agenda, suspects = self._store.transact(self._upkeep)
+        self.stage_plan, suspects = self._store.transact(self._upkeep)
         wanted = {
             (stage.name, case.variant_id): stage
             for stage in reversed(self._scope.stages)
-            for case in reversed(self.agenda.cases[stage.name])
-            if stage.lane != "asking" or self._scope.answers(case.only)
+            for case in reversed(self.stage_plan.partitions[stage.name])
+            if stage.executor != "asking" or self._scope.can_answer(case.columns)
         }
-        self._places = {k: self._places.get(k) or Place(s, k[1]) for k, s in wanted.items()}
+        self._places = {k: self._places.get(k) or ClaimCursor(s, k[1]) for k, s in wanted.items()}
         self._suspects = suspects & set(self._places)
         if not self._dangerous():
-            self._shy_at = float("inf")
-        elif self._shy_at == float("inf"):
-            self._shy_at = time.monotonic() + random.uniform(*SHY_SECONDS)
+            self._suspects_due_at = float("inf")
+        elif self._suspects_due_at == float("inf"):
+            self._suspects_due_at = time.monotonic() + random.uniform(*SUSPECT_PAUSE_SECONDS)
 
-    def _upkeep(self, connection: Connection) -> tuple[Agenda, set[tuple[str, int]]]:
+    def _upkeep(self, connection: Connection) -> tuple[StagePlan, set[tuple[str, int]]]:
         who, scope = self._lease.worker_id, self._scope
-        workers.maintain(connection, who, scope.bystanders, scope.max_crashes)
-        unknown = [c for c in job_queue.forgotten(connection, who) if c not in self._held]
+        workers.reap(connection, who, scope.crash_safe_stages, scope.max_crashes)
+        unknown = [
+            c for c in job_queue.unacknowledged_claims(connection, who) if c not in self._held
+        ]
         job_queue.release(connection, who, unknown)
-        return draw_up(connection, scope.pipeline), job_queue.suspicious(connection)
+        return load_plan(connection, scope.pipeline), job_queue.variants_with_suspects(connection)
 
-    def plan(self) -> int:
+    def enqueue(self) -> int:
         """Enter what is wanted and missing; returns how many jobs that is for our stages."""
         ours, new, more = 0, 0, True
         while more:
             entered, more = self._store.transact(
-                lambda c: plan_page(c, self.agenda, self._lease.worker_id)
+                lambda c: enqueue_page(c, self.stage_plan, self._lease.worker_id)
             )
-            if entered.total() > BULK:
+            if entered.total() > ANALYSE_JOBS_AT:
                 self._store.transact(lambda c: analyse(c, jobs))
-            self._progress.entered += entered
+            self._progress.enqueued += entered
             new += entered.total()
             ours += sum(entered[stage.name] for stage in self._scope.stages)
-        if new > MANY:
-            self._store.transact(lambda c: analyse(c, *READ))
+        if new > ANALYSE_DATA_AT:
+            self._store.transact(lambda c: analyse(c, *DATA_TABLES))
         if ours:
-            self.refill()
+            self.reset_cursors()
         return ours
 
-    def refill(self) -> None:
+    def reset_cursors(self) -> None:
         """There is something new to claim."""
         for place in self._places.values():
-            place.refill()
+            place.reset()
 
-    def still_open(self) -> dict[tuple[str, int | None], int]:
+    def open_jobs(self) -> dict[tuple[str, int | None], int]:
         """Jobs that are not ended among those that we may claim: by state and holder."""
         mine = [place.key for place in self._wanted()]
         with self._store.read() as connection:
-            return job_queue.open_jobs(connection, mine)
+            return job_queue.count_open_jobs(connection, mine)
 
     # Rounds ----------------------------------------------------------------------------------
 
-    def round(self, ended: Sequence[Ended], room: Mapping[str, int] | None) -> list[Taken]:
+    def settle_and_claim(
+        self, ended: Sequence[JobResult], room: Mapping[str, int] | None
+    ) -> list[ClaimedBatch]:
         """Settle `ended`, then claim into `room` by lane (None: claim nothing).
 
         Raises LostClaim when this worker was declared dead; nothing was settled then.
@@ -163,7 +169,7 @@ class Desk:
             settled, taken = self._store.transact(
                 lambda c: self._round(c, ended, places, dict(room or {}), alone)
             )
-        except LostClaim:
+        except LeaseLost:
             raise
         except Exception as error:
             if not ended or is_transient(error):
@@ -177,78 +183,78 @@ class Desk:
     def _round(
         self,
         connection: Connection,
-        ended: Sequence[Ended],
-        places: Sequence[Place],
+        ended: Sequence[JobResult],
+        places: Sequence[ClaimCursor],
         room: dict[str, int],
         alone: bool,
-    ) -> tuple[Settled, list[Taken]]:
+    ) -> tuple[SettleResult, list[ClaimedBatch]]:
         tally: Tally = Counter()
         self._lease.renew(connection)
-        who, settled = self._lease.worker_id, Settled()
+        who, settled = self._lease.worker_id, SettleResult()
         if ended:
-            settled = job_queue.settle(connection, who, ended, self.agenda, tally)
+            settled = job_queue.settle(connection, who, ended, self.stage_plan, tally)
         taken = self._take(connection, places, room, alone, tally)
-        count(connection, who, tally)
+        add_to_counters(connection, who, tally)
         return settled, [self._load(connection, t) if t.claims else t for t in taken]
 
-    def _load(self, connection: Connection, taken: Taken) -> Taken:
-        rows = job_queue.load(connection, self.agenda, taken.place.stage, taken.claims)
+    def _load(self, connection: Connection, taken: ClaimedBatch) -> ClaimedBatch:
+        rows = job_queue.load_rows(connection, self.stage_plan, taken.place.stage, taken.claims)
         return replace(taken, rows=rows)
 
-    def _settle_singly(self, ended: Sequence[Ended]) -> Settled:
-        together = Settled()
+    def _settle_singly(self, ended: Sequence[JobResult]) -> SettleResult:
+        together = SettleResult()
         for e in ended:
             settled = self._settle_or_fail(e)
             together.accepted.extend(settled.accepted)
-            together.entered.update(settled.entered)
+            together.enqueued.update(settled.enqueued)
         return together
 
-    def _settle_or_fail(self, ended: Ended) -> Settled:
+    def _settle_or_fail(self, ended: JobResult) -> SettleResult:
         """Settle one job; when what it made cannot be written, it failed, with the reason."""
         try:
             return self._store.transact(lambda c: self._round(c, [ended], (), {}, False)[0])
-        except LostClaim:
+        except LeaseLost:
             raise
         except Exception as error:
             if is_transient(error):
                 raise
             words = str(getattr(error, "orig", None) or error)[:1000]
-            instead = Ended(ended.claim, failed(type(error).__name__, detail=words))
+            instead = JobResult(ended.claim, failed(type(error).__name__, detail=words))
             return self._store.transact(lambda c: self._round(c, [instead], (), {}, False)[0])
 
     def _take(
         self,
         connection: Connection,
-        places: Sequence[Place],
+        places: Sequence[ClaimCursor],
         room: dict[str, int],
         alone: bool,
         tally: Tally,
-    ) -> list[Taken]:
+    ) -> list[ClaimedBatch]:
         who = self._lease.worker_id
-        taken: list[Taken] = []
+        taken: list[ClaimedBatch] = []
         for place in places:
             if alone:
-                taken.append(take_suspects(connection, who, place, 1, tally))
+                taken.append(claim_suspects(connection, who, place, 1, tally))
                 if taken[-1].claims:
                     break
                 continue
-            lane = place.stage.lane
+            lane = place.stage.executor
             asked = self._bounded(place, room.get(lane, INLINE_BATCH))
-            if asked > 0 and place.key in self._suspects and place.asks:
-                taken.append(take_suspects(connection, who, place, asked, tally))
+            if asked > 0 and place.key in self._suspects and place.is_crash_safe:
+                taken.append(claim_suspects(connection, who, place, asked, tally))
             elif asked > 0:
-                taken.append(take(connection, who, place, asked, tally))
+                taken.append(claim_pending(connection, who, place, asked, tally))
             else:
                 continue
             if lane in room:
                 room[lane] -= len(taken[-1].claims)
         return taken
 
-    def _bounded(self, place: Place, room: int) -> int:
+    def _bounded(self, place: ClaimCursor, room: int) -> int:
         left = self._left[place.stage.name]
         return room if left is None else min(room, left)
 
-    def _note_ends(self, ended: Sequence[Ended], settled: Settled) -> None:
+    def _note_ends(self, ended: Sequence[JobResult], settled: SettleResult) -> None:
         for e in ended:
             self._held.pop(e.claim, None)
         for e in settled.accepted:
@@ -258,10 +264,10 @@ class Desk:
             if e.outcome.reason:
                 self._progress.reasons[e.claim.stage, e.outcome.reason] += 1
         for place in self._places.values():
-            if settled.entered[place.stage.name]:
-                place.refill()
+            if settled.enqueued[place.stage.name]:
+                place.reset()
 
-    def _note_claims(self, taken: Sequence[Taken]) -> None:
+    def _note_claims(self, taken: Sequence[ClaimedBatch]) -> None:
         for t in taken:
             t.remember()
             name = t.place.stage.name
@@ -283,22 +289,24 @@ class Desk:
 
     def may_claim(self, lane: str) -> bool:
         """True when there may be something to claim for a lane now."""
-        return any(p.stage.lane == lane and p.is_open for p in self._wanted())
+        return any(p.stage.executor == lane and p.is_open for p in self._wanted())
 
-    def _wanted(self) -> list[Place]:
+    def _wanted(self) -> list[ClaimCursor]:
         """Where no limit has been reached."""
         return [p for p in self._places.values() if self._left[p.stage.name] != 0]
 
-    def _open_places(self, room: Mapping[str, int] | None) -> list[Place]:
-        shy = bool(self._dangerous()) and time.monotonic() > self._shy_at
+    def _open_places(self, room: Mapping[str, int] | None) -> list[ClaimCursor]:
+        shy = bool(self._dangerous()) and time.monotonic() > self._suspects_due_at
         if room is None or shy or (self._alone and self._held):
             return []
-        return [p for p in self._wanted() if p.is_open and room.get(p.stage.lane, INLINE_BATCH) > 0]
+        return [
+            p for p in self._wanted() if p.is_open and room.get(p.stage.executor, INLINE_BATCH) > 0
+        ]
 
-    def _dangerous(self) -> list[Place]:
+    def _dangerous(self) -> list[ClaimCursor]:
         """Where suspects are that want to be alone."""
-        return [p for p in self._wanted() if p.key in self._suspects and not p.asks]
+        return [p for p in self._wanted() if p.key in self._suspects and not p.is_crash_safe]
 
-    def _can_take_suspects(self, ended: Sequence[Ended]) -> bool:
+    def _can_take_suspects(self, ended: Sequence[JobResult]) -> bool:
         """True when nothing will be in hand, and there are suspects that want it so."""
         return len(ended) == len(self._held) and bool(self._dangerous())

@@ -13,9 +13,9 @@ class Progress:
 
     ended: Counter[tuple[str, str]] = field(default_factory=Counter)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
-    entered: Counter[str] = field(default_factory=Counter)
+    enqueued: Counter[str] = field(default_factory=Counter)
     in_flight: int = 0
-    handed_in: int = 0  # calls, in batches
+    submitted_calls: int = 0  # calls, in batches
     notice: str = ""
     waiting_for: dict[tuple[str, int | None], int] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)

@@ -22,27 +22,27 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from annoy_store.config import RunSettings
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.migrate import open_store
 from annoy_store.errors import UsageError
 from annoy_store.stages import PIPELINE
 from annoy_store.worker.progress import Progress
-from annoy_store.worker.run import Done, run
+from annoy_store.worker.run import RunResult, run
 
-LOOK_SECONDS = 1.0
-KNOCK_SECONDS = 5.0
+POLL_SECONDS = 1.0
+CONNECT_SECONDS = 5.0
 THREADS = 3  # of an actor: it runs, is looked at, and is told to stop
 
 
 @dataclass(frozen=True)
-class Group:
+class SlotGroup:
     """Cores of one node that one run gets."""
 
     node: str
     slots: int
 
 
-class Hand:
+class RayWorker:
     """A run inside an actor; `look` and `stop` are called while `run` works."""
 
     def __init__(
@@ -53,14 +53,18 @@ class Hand:
         self._stop: Callable[[], None] | None = None
         self._stopped = False
 
-    def run(self) -> Done:
+    def run(self) -> RunResult:
         """Work until nothing is left; errors of ours cross to the driver as they are."""
         store = open_store(self._url)
         try:
             return run(
-                store, self._settings, self._names, **self._options, display=self._note,
+                store,
+                self._settings,
+                self._names,
+                **self._options,
+                display=self._note,
                 on_signal=self._take_stop,
-            )  # fmt: skip
+            )
         finally:
             store.close()
 
@@ -85,7 +89,7 @@ class Hand:
 
 def run_on_ray(
     address: str,
-    store: Store,
+    store: Database,
     settings: RunSettings,
     names: Sequence[str] = (),
     *,
@@ -93,36 +97,36 @@ def run_on_ray(
     until_correct: int | None = None,
     display: Callable[[Progress], None] = lambda _: None,
     on_signal: Callable[[Callable[[], None]], None] = lambda _: None,
-    say: Callable[[str], None] = lambda _: None,
-) -> Done:
+    on_message: Callable[[str], None] = lambda _: None,
+) -> RunResult:
     """Run the named stages on the Ray cluster at `address` until nothing is left.
 
     Raises UsageError when there is no such cluster, or it cannot reach the store, and what a run
     raises when all actors ended that way.
     """
-    ray = _joined(address)
+    ray = _connect_ray(address)
     try:
         alive = [node for node in ray.nodes() if node["Alive"]]
-        url = url_for(store, {node["NodeManagerHostname"] for node in alive})
+        url = shared_url(store, {node["NodeManagerHostname"] for node in alive})
         cores = {node["NodeID"]: int(node["Resources"].get("CPU", 0)) for node in alive}
-        groups = list(groups_of(cores, settings.slots, runs_code(names)))
+        groups = list(slot_groups(cores, settings.slots, uses_sandbox(names)))
         options = {"watch": watch, "until_correct": until_correct}
-        hands = [_hire(ray, group, url, settings, names, options) for group in groups]
-        crew = Crew(ray, hands, say)
+        hands = [_start_actor(ray, group, url, settings, names, options) for group in groups]
+        crew = RayRun(ray, hands, on_message)
         on_signal(crew.stop)
         return crew.work(display)
     finally:
         ray.shutdown()
 
 
-def _joined(address: str) -> Any:
+def _connect_ray(address: str) -> Any:
     """Ray, connected to a cluster that is there."""
     try:
         ray: Any = importlib.import_module("ray")
     except ImportError as error:
         raise UsageError("--ray needs Ray: pip install 'annoy-store[ray]'") from error
     try:
-        _knock(address)
+        _check_reachable(address)
         ray.init(address=address, logging_level="error", log_to_driver=False)
     except (OSError, ValueError, RuntimeError) as error:
         words = str(error).strip().splitlines() or ["nothing answers"]
@@ -132,33 +136,33 @@ def _joined(address: str) -> Any:
     return ray
 
 
-def _knock(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """See that somebody is at HOST:PORT; Ray itself would try for many minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
 
 
-def groups_of(cores: Mapping[str, int], slots: int | None, code: bool) -> Iterator[Group]:
+def slot_groups(cores: Mapping[str, int], slots: int | None, code: bool) -> Iterator[SlotGroup]:
     """What nodes with so many cores are divided into. Raises UsageError when none is big enough."""
     largest = max(cores.values(), default=0)
     wanted = (slots or 1) if code else 1
     if largest < wanted:
         raise UsageError(f"no node has {wanted} cores (--slots); the largest has {largest}")
     if not code:
-        yield Group(max(cores, key=lambda node: cores[node]), 1)
+        yield SlotGroup(max(cores, key=lambda node: cores[node]), 1)
         return
     for node, n in cores.items():
         size = slots or max(n, 1)
-        yield from (Group(node, size) for _ in range(n // size))
+        yield from (SlotGroup(node, size) for _ in range(n // size))
 
 
-def runs_code(names: Sequence[str]) -> bool:
+def uses_sandbox(names: Sequence[str]) -> bool:
     """True when a run of these stages (all without names) uses the sandbox."""
-    return any(s.lane == "sandbox" for s in PIPELINE if not names or s.name in names)
+    return any(s.executor == "sandbox" for s in PIPELINE if not names or s.name in names)
 
 
-def url_for(store: Store, hosts: set[str]) -> str:
+def shared_url(store: Database, hosts: set[str]) -> str:
     """The store's URL as every host can use it. Raises UsageError for a file that is on one."""
     if store.path is None:
         return store.url.render_as_string(hide_password=False)
@@ -170,21 +174,25 @@ def url_for(store: Store, hosts: set[str]) -> str:
     return f"sqlite:///{store.path.resolve()}"
 
 
-def _hire(
-    ray: Any, group: Group, url: str, settings: RunSettings, names: Sequence[str],
+def _start_actor(
+    ray: Any,
+    group: SlotGroup,
+    url: str,
+    settings: RunSettings,
+    names: Sequence[str],
     options: Mapping[str, Any],
-) -> Any:  # fmt: skip
+) -> Any:
     """An actor on a node, when its cores are free; it ends with the driver."""
     strategies = importlib.import_module("ray.util.scheduling_strategies")
     there = strategies.NodeAffinitySchedulingStrategy(group.node, soft=False)
-    placed = ray.remote(Hand).options(
+    placed = ray.remote(RayWorker).options(
         num_cpus=group.slots, max_concurrency=THREADS, scheduling_strategy=there
     )
     own = settings.model_copy(update={"slots": group.slots, "store": url})
     return placed.remote(url, RunSettings.model_construct(**own.model_dump()), names, options)
 
 
-class Crew:
+class RayRun:
     """The actors of one fleet, seen from where it was started."""
 
     def __init__(self, ray: Any, hands: Sequence[Any], say: Callable[[str], None]) -> None:
@@ -195,7 +203,7 @@ class Crew:
         self._begun = {hand.__ray_ready__.remote(): hand for hand in hands}
         self._running = {hand.run.remote(): hand for hand in hands}
         self._seen: dict[Any, Progress] = {}
-        self._ended: list[Done] = []
+        self._ended: list[RunResult] = []
         self._errors: list[Exception] = []
 
     def stop(self) -> None:
@@ -204,10 +212,10 @@ class Crew:
         for hand in self._hands:
             hand.stop.remote()
 
-    def work(self, display: Callable[[Progress], None]) -> Done:
+    def work(self, display: Callable[[Progress], None]) -> RunResult:
         """Wait until every run that found cores has ended; the others find nothing to do."""
         while self._running and not self._is_over():
-            ended, _ = self._ray.wait(list(self._running), num_returns=1, timeout=LOOK_SECONDS)
+            ended, _ = self._ray.wait(list(self._running), num_returns=1, timeout=POLL_SECONDS)
             for ref in ended:
                 self._take(ref)
             self._look()
@@ -230,7 +238,7 @@ class Crew:
     def _take(self, ref: Any) -> None:
         hand = self._running.pop(ref)
         try:
-            done: Done = self._ray.get(ref)
+            done: RunResult = self._ray.get(ref)
         except Exception as error:
             self._errors.append(_cause(error))
             self._say(f"a run on the cluster ended: {self._errors[-1]}")
@@ -242,7 +250,7 @@ class Crew:
         refs = {hand.look.remote(): hand for hand in self._running.values()}
         if not refs:
             return
-        found, _ = self._ray.wait(list(refs), num_returns=len(refs), timeout=LOOK_SECONDS)
+        found, _ = self._ray.wait(list(refs), num_returns=len(refs), timeout=POLL_SECONDS)
         for ref in found:
             with contextlib.suppress(Exception):  # it is gone, and `run` will tell
                 self._seen[refs[ref]] = self._ray.get(ref)
@@ -252,22 +260,24 @@ class Crew:
         for seen in self._seen.values():
             total.ended += seen.ended
             total.reasons += seen.reasons
-            total.entered += seen.entered
+            total.enqueued += seen.enqueued
             total.in_flight += seen.in_flight
-            total.handed_in += seen.handed_in
+            total.submitted_calls += seen.submitted_calls
             total.waiting_for |= seen.waiting_for
             total.notice = total.notice or seen.notice
         if n := len(self._waiting()):
             total.notice = total.notice or f"{n} of {len(self._hands)} groups wait for free cores"
         return total
 
-    def _done(self) -> Done:
+    def _done(self) -> RunResult:
         last = self._ended[-1]
         return replace(
-            last, progress=self._sum(), seconds=time.monotonic() - self._started,
+            last,
+            progress=self._sum(),
+            seconds=time.monotonic() - self._started,
             interrupted=self._interrupted,
             stopped=next((d.stopped for d in self._ended if d.stopped), None),
-        )  # fmt: skip
+        )
 
 
 def _cause(error: Exception) -> Exception:

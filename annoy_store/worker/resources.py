@@ -15,32 +15,32 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from annoy_store.config import RunSettings
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.inference import backends
-from annoy_store.inference.budgeted_backend import thrifty
-from annoy_store.inference.budgets import Purse, purses_of
-from annoy_store.inference.client.peak_hours import Hours
+from annoy_store.inference.budgeted_backend import with_budgets
+from annoy_store.inference.budgets import BudgetShare, budget_shares
+from annoy_store.inference.client.peak_hours import PeakHours
 from annoy_store.inference.client.providers import peak_hours
-from annoy_store.inference.shared_rate_limit import SharedTimeline
+from annoy_store.inference.shared_rate_limit import SharedRateLimit
 from annoy_store.interfaces import TURN_KINDS, Sandbox, Teacher
-from annoy_store.records.teachers import BATCH, enter_teacher
+from annoy_store.records.teachers import BATCH_BACKEND, register_teacher
 from annoy_store.sandbox import open_sandbox
 
-LOOK_SECONDS = 5.0  # between two looks at the clock
+CLOCK_SECONDS = 5.0  # between two looks at the clock
 
 
-class Hands:
+class WorkerResources:
     """Opens the sandbox and the teachers that the settings name, once each."""
 
-    def __init__(self, store: Store, settings: RunSettings) -> None:
+    def __init__(self, store: Database, settings: RunSettings) -> None:
         self._store, self._settings = store, settings
         self._lock = threading.Lock()
         self._sandbox: Sandbox | None = None
         self._teachers: dict[int, Teacher] = {}
         self._by_kind: dict[str, int] = {}
         self._handed_in: set[int] = set()
-        self._purses: list[Purse] = []
-        self._peak: Hours | None = None
+        self._purses: list[BudgetShare] = []
+        self._peak: PeakHours | None = None
         self._peak_end: datetime | None = None
         self._look_at = 0.0
 
@@ -61,15 +61,15 @@ class Hands:
         opened: dict[tuple[str, str | None], int] = {}
         self._open_budgets()
         for kind in TURN_KINDS:
-            choice = backends.choice(self._settings, kind)
+            choice = backends.backend_and_model(self._settings, kind)
             if choice not in opened:
                 teacher = backends.open_backend(choice[0], self._settings, choice[1])
                 if hasattr(teacher, "use_sandbox"):
                     teacher.use_sandbox(self.sandbox)
-                if hasattr(teacher, "share_budgets"):
-                    teacher.share_budgets(SharedTimeline(self._store, teacher.identity))
+                if hasattr(teacher, "share_rate_limit"):
+                    teacher.share_rate_limit(SharedRateLimit(self._store, teacher.identity))
                 opened[choice] = self._enter(teacher)
-                if choice[0] == BATCH:
+                if choice[0] == BATCH_BACKEND:
                     self._handed_in.add(opened[choice])
             self._by_kind[kind] = opened[choice]
 
@@ -77,13 +77,13 @@ class Hands:
         """Open what bounds our asking."""
         if self._settings.only_off_peak:
             self._peak = peak_hours(self._settings)
-        self._purses = purses_of(self._store, self._settings)
+        self._purses = budget_shares(self._store, self._settings)
 
     def _enter(self, teacher: Teacher) -> int:
-        key = enter_teacher(self._store, teacher)
-        bounded = teacher.identity.backend != BATCH
+        key = register_teacher(self._store, teacher)
+        bounded = teacher.identity.backend != BATCH_BACKEND
         purses = self._purses if bounded else []
-        self._teachers[key] = thrifty(self._store, teacher, purses, self._settings)
+        self._teachers[key] = with_budgets(self._store, teacher, purses, self._settings)
         return key
 
     def teacher(self, kind: str, pinned_teacher_id: int) -> tuple[int, Teacher]:
@@ -95,34 +95,34 @@ class Hands:
     def teachers(self) -> Mapping[int, Teacher]:
         return self._teachers
 
-    def answers(self, only: Mapping[str, object]) -> bool:
+    def can_answer(self, only: Mapping[str, object]) -> bool:
         """True when these teachers can answer calls narrowed to `only` (kind, pinned teacher)."""
-        if self.spent:
+        if self.exhausted_budget:
             return False
         pinned = only.get("pinned_teacher_id")
         teacher_id = pinned or self._by_kind.get(str(only.get("kind")))
         known = pinned == 0 or pinned in self._teachers
         return known and teacher_id not in self._handed_in
 
-    def limit(self) -> int:
+    def max_in_flight(self) -> int:
         """How many calls may be in flight now; 0 when nothing is to be asked."""
-        if self.spent or self.peak_ends():
+        if self.exhausted_budget or self.peak_hours_end():
             return 0
         capacity = sum(teacher.capacity for teacher in self._teachers.values())
         return min(self._settings.max_connections, max(1, capacity))
 
     @property
-    def spent(self) -> str | None:
+    def exhausted_budget(self) -> str | None:
         """Which budget is reached, if one is."""
         return next((str(purse) for purse in self._purses if purse.reached), None)
 
-    def peak_ends(self) -> datetime | None:
+    def peak_hours_end(self) -> datetime | None:
         """When the peak hours that we wait for are over; None when it is not them."""
         if self._peak is None:
             return None
         if time.monotonic() >= self._look_at:
-            self._peak_end = self._peak.end(datetime.now(UTC))
-            self._look_at = time.monotonic() + LOOK_SECONDS
+            self._peak_end = self._peak.peak_end(datetime.now(UTC))
+            self._look_at = time.monotonic() + CLOCK_SECONDS
         return self._peak_end
 
     def drain_teachers(self) -> None:

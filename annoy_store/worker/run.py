@@ -7,31 +7,31 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from annoy_store.batch.client import Clerk, clerk_of
-from annoy_store.batch.session import Visit
-from annoy_store.batch.status import waiting
+from annoy_store.batch.client import BatchClient, batch_client
+from annoy_store.batch.session import BatchPass
+from annoy_store.batch.status import open_batch_summary
 from annoy_store.config import RunSettings
-from annoy_store.db.engine import Store
-from annoy_store.errors import StopRun, UsageError
-from annoy_store.inference.prices import enter_prices
+from annoy_store.db.engine import Database
+from annoy_store.errors import EndpointUnavailable, UsageError
+from annoy_store.inference.prices import insert_prices
 from annoy_store.interfaces import Stage
 from annoy_store.stages import PIPELINE, STAGES
 from annoy_store.worker.progress import Progress, by_stage
-from annoy_store.worker.stop_condition import Goal
+from annoy_store.worker.stop_condition import StopCondition
 from annoy_store.worker.worker import Worker
 
 
 @dataclass(frozen=True)
-class Done:
+class RunResult:
     """How a run ended."""
 
     progress: Progress
     seconds: float
     interrupted: bool
     stopped: str | None = None  # why it ended before all was done
-    goal: str | None = None  # what became of the goal
-    waiting: tuple[str, ...] = ()  # what is out in batches, and the command to come back with
-    troubles: tuple[str, ...] = ()  # what could not be done with a batch, for now
+    stop_condition: str | None = None  # what became of the goal
+    open_batches: tuple[str, ...] = ()  # what is out in batches, and the command to come back with
+    batch_errors: tuple[str, ...] = ()  # what could not be done with a batch, for now
 
     @property
     def failed(self) -> int:
@@ -42,7 +42,7 @@ class Done:
 
 
 def run(
-    store: Store,
+    store: Database,
     settings: RunSettings,
     names: Sequence[str] = (),
     *,
@@ -51,7 +51,7 @@ def run(
     until_correct: int | None = None,
     display: Callable[[Progress], None] = lambda _: None,
     on_signal: Callable[[Callable[[], None]], None] = lambda _: None,
-) -> Done:
+) -> RunResult:
     """Run the named stages (all without names) on a store until nothing is left.
 
     It ends before that when `until_correct` chains are correct, or when a budget is reached and
@@ -60,41 +60,46 @@ def run(
     stages = [stage for stage in PIPELINE if not names or stage.name in names]
     if unknown := set(names) - set(STAGES):
         raise UsageError(f"unknown stage {min(unknown)!r}; stages are: {', '.join(STAGES)}")
-    enter_prices(store, settings)
-    goal = Goal(store, until_correct) if until_correct else None
-    if goal and goal.reached:
-        return Done(Progress(), 0.0, False, goal=str(goal))
-    rounds = Rounds(store, settings, stages, limit, goal, display)
+    insert_prices(store, settings)
+    goal = StopCondition(store, until_correct) if until_correct else None
+    if goal and goal.is_met:
+        return RunResult(Progress(), 0.0, False, stop_condition=str(goal))
+    rounds = Run(store, settings, stages, limit, goal, display)
     on_signal(rounds.stop)
     started = time.monotonic()
-    rounds.go(watch)
+    rounds.work(watch)
     seconds = time.monotonic() - started
     if goal:
         goal.recount()
-    return Done(
-        rounds.progress, seconds, rounds.stopped.is_set(), rounds.spent,
-        str(goal) if goal else None, tuple(rounds.out()), tuple(rounds.troubles),
-    )  # fmt: skip
+    return RunResult(
+        rounds.progress,
+        seconds,
+        rounds.stopped.is_set(),
+        rounds.exhausted_budget,
+        str(goal) if goal else None,
+        tuple(rounds.open_batches()),
+        tuple(rounds.batch_errors),
+    )
 
 
-class Rounds:
+class Run:
     """The rounds of one run."""
 
     def __init__(
         self,
-        store: Store,
+        store: Database,
         settings: RunSettings,
         stages: Sequence[Stage],
         limit: int | None,
-        goal: Goal | None,
+        goal: StopCondition | None,
         display: Callable[[Progress], None],
     ) -> None:
         self._store, self._settings, self._stages = store, settings, stages
         self._limit, self._goal, self._display = limit, goal, display
         self.stopped = threading.Event()
         self.progress = Progress()
-        self.troubles: list[str] = []
-        self.spent: str | None = None
+        self.batch_errors: list[str] = []
+        self.exhausted_budget: str | None = None
         self._worker: Worker | None = None
 
     def stop(self) -> None:
@@ -103,66 +108,73 @@ class Rounds:
         if self._worker:
             self._worker.stop()
 
-    def go(self, watch: bool) -> None:
+    def work(self, watch: bool) -> None:
         """Work round by round. Raises UsageError, StopRun, LostClaim."""
-        asks = any(stage.lane == "asking" for stage in self._stages)
-        clerk = clerk_of(self._store, self._settings, self.stopped.is_set) if asks else None
+        asks = any(stage.executor == "asking" for stage in self._stages)
+        clerk = batch_client(self._store, self._settings, self.stopped.is_set) if asks else None
         if clerk is None:
             return self._work(watch)
         try:
             while self._round(clerk, watch) and watch:
-                self._wait(clerk.pause)
+                self._wait(clerk.poll_interval)
         finally:
             clerk.close()
 
-    def _round(self, clerk: Clerk, watch: bool) -> bool:
+    def _round(self, clerk: BatchClient, watch: bool) -> bool:
         """Take in, work, hand in; say whether there is a reason for another round."""
-        self.troubles, self.spent = [], None
+        self.batch_errors, self.exhausted_budget = [], None
         self._note(clerk.collect(), watch)
         if not self.stopped.is_set():
             self._work(watch=False)
-        if self.stopped.is_set() or (self._goal and self._goal.reached):
+        if self.stopped.is_set() or (self._goal and self._goal.is_met):
             return False
-        left = None if self._limit is None else self._limit - self.progress.handed_in
-        self._note(clerk.hand_in(left), watch)
-        return not self.stopped.is_set() and bool(self.out() or not self.spent)
+        left = None if self._limit is None else self._limit - self.progress.submitted_calls
+        self._note(clerk.submit(left), watch)
+        return not self.stopped.is_set() and bool(self.open_batches() or not self.exhausted_budget)
 
-    def _note(self, visit: Visit, watch: bool) -> None:
+    def _note(self, visit: BatchPass, watch: bool) -> None:
         """Add up what a visit did. Raises StopRun when nobody gets an answer, or nobody is there."""
-        self.progress.ended += visit.ended
-        self.progress.handed_in += visit.sent
-        self.spent = self.spent or visit.spent
-        self.troubles += visit.troubles
-        if visit.stop or (visit.away and not watch):
-            raise StopRun(visit.stop or visit.away or "")
+        self.progress.ended += visit.job_states
+        self.progress.submitted_calls += visit.submitted
+        self.exhausted_budget = self.exhausted_budget or visit.exhausted_budget
+        self.batch_errors += visit.problems
+        if visit.stop_reason or (visit.unreachable_reason and not watch):
+            raise EndpointUnavailable(visit.stop_reason or visit.unreachable_reason or "")
 
     def _work(self, watch: bool) -> None:
         """Let a worker do what can be done now."""
         before = self.progress
         self._worker = worker = Worker(
-            self._store, self._settings, self._stages, limit=self._limit, watch=watch,
-            on_progress=self._report, before=before,
-        )  # fmt: skip
+            self._store,
+            self._settings,
+            self._stages,
+            limit=self._limit,
+            watch=watch,
+            on_progress=self._report,
+            progress=before,
+        )
         if self.stopped.is_set():
             worker.stop()
         worker.run()
-        self.spent = self.spent or worker.hands.spent
+        self.exhausted_budget = self.exhausted_budget or worker.resources.exhausted_budget
 
     def _report(self, progress: Progress) -> None:
         assert self._worker
         progress.notice = _notice(self._worker)
         self._display(progress)
-        if self._goal and self._goal.look():
+        if self._goal and self._goal.check():
             self._worker.stop()
 
-    def out(self) -> list[str]:
+    def open_batches(self) -> list[str]:
         """What is out, in words."""
         with self._store.read() as connection:
-            return waiting(connection)
+            return open_batch_summary(connection)
 
     def _wait(self, seconds: float) -> None:
         """Wait until it is worth looking at the batches again, or we are stopped."""
-        self.progress.notice = "; ".join([*self.troubles, *self.out()]) or "nothing is out"
+        self.progress.notice = (
+            "; ".join([*self.batch_errors, *self.open_batches()]) or "nothing is out"
+        )
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not self.stopped.wait(min(1.0, left)):
             self._display(self.progress)
@@ -170,7 +182,7 @@ class Rounds:
 
 def _notice(worker: Worker) -> str:
     """Why the run asks nothing now, if so."""
-    if worker.hands.spent:
-        return worker.hands.spent
-    end = worker.hands.peak_ends()
+    if worker.resources.exhausted_budget:
+        return worker.resources.exhausted_budget
+    end = worker.resources.peak_hours_end()
     return f"peak hours until {end:%a %H:%M} UTC: nothing is asked" if end else ""

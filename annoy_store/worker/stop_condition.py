@@ -10,24 +10,24 @@ import time
 
 from sqlalchemy import Connection, func, select, text
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import verdicts
 
-LOOK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 _CORRECT_CHAINS = text("SELECT COUNT(*) FROM v_chains WHERE last_status = 'correct'")
 
 
-class Goal:
+class StopCondition:
     """Whether a store has `wanted` correct chains; looks again and again while a run works."""
 
-    def __init__(self, store: Store, wanted: int) -> None:
+    def __init__(self, store: Database, wanted: int) -> None:
         self._store, self._wanted = store, wanted
         with store.read() as connection:
             self._recount(connection)
-        self._look_at = time.monotonic() + LOOK_SECONDS
+        self._look_at = time.monotonic() + CHECK_SECONDS
 
     @property
-    def reached(self) -> bool:
+    def is_met(self) -> bool:
         return self._correct >= self._wanted
 
     def recount(self) -> None:
@@ -38,16 +38,16 @@ class Goal:
     def __str__(self) -> str:
         return f"{self._correct:,} chains are correct; {self._wanted:,} were wanted"
 
-    def look(self) -> bool:
+    def check(self) -> bool:
         """Say whether it is reached, from what is known or, now and then, from the store."""
         if time.monotonic() < self._look_at:
-            return self.reached
+            return self.is_met
         with self._store.read() as connection:
             self._correct += self._new(connection)
-            if self.reached:
+            if self.is_met:
                 self._recount(connection)
-        self._look_at = time.monotonic() + LOOK_SECONDS
-        return self.reached
+        self._look_at = time.monotonic() + CHECK_SECONDS
+        return self.is_met
 
     def _recount(self, connection: Connection) -> None:
         self._mark = int(connection.scalar(select(func.max(verdicts.c.id))) or 0)

@@ -16,10 +16,25 @@ PIECES = st.one_of(
     st.integers().map(str),
     st.floats().map(str),
     st.sampled_from(
-        ["'", '"', "`", "<n>", "<text>", "…", "/usr/lib/x.py", "C:\\x\\y", "0xdeadbeef", " ", "\n",
-         "Traceback (most recent call last)", "2026-01-01T10:00:00Z", "https://a.b/c?d=1", "'int'"]
+        [
+            "'",
+            '"',
+            "`",
+            "<n>",
+            "<text>",
+            "…",
+            "/usr/lib/x.py",
+            "C:\\x\\y",
+            "0xdeadbeef",
+            " ",
+            "\n",
+            "Traceback (most recent call last)",
+            "2026-01-01T10:00:00Z",
+            "https://a.b/c?d=1",
+            "'int'",
+        ]
     ),
-)  # fmt: skip
+)
 MESSAGES = st.lists(PIECES, max_size=30).map("".join)
 
 
@@ -74,8 +89,14 @@ def test_what_is_left_of_a_message(message: str | None, expected: str) -> None:
 
 
 def test_other_trouble_has_another_signature() -> None:
-    messages = ["list index out of range", "division by zero", "'int' object is not iterable",
-                "'str' object is not iterable", "No module named 'x'", "name 'x' is not defined"]  # fmt: skip
+    messages = [
+        "list index out of range",
+        "division by zero",
+        "'int' object is not iterable",
+        "'str' object is not iterable",
+        "No module named 'x'",
+        "name 'x' is not defined",
+    ]
     assert len({signature(m) for m in messages}) == len(messages)
 
 

@@ -11,9 +11,9 @@ from annoy_store.analysis.failures import SUBJECTS, failures, top
 from annoy_store.analysis.hints import hint, package
 from annoy_store.analysis.lineage import lineage
 from annoy_store.analysis.snapshot.query import asker
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import attempts, executions, jobs, responses
-from annoy_store.interfaces import New
+from annoy_store.interfaces import NewRow
 from annoy_store.parsing import sections
 from annoy_store.stages import STAGES
 from annoy_store.tasks.compare import KINDS
@@ -25,7 +25,7 @@ def _cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def troubled(store: Store) -> None:
+def troubled(store: Database) -> None:
     chains.fill(store, ("ant", "bee"))
     with store.write() as connection:
         for subject, (stage, state, reason, detail) in enumerate(
@@ -42,26 +42,45 @@ def troubled(store: Store) -> None:
             row = {"stage": stage, "subject_id": subject, "variant_id": 1, "state": state}
             connection.execute(insert(jobs).values(row | {"reason": reason, "detail": detail}))
         for number in (1, 2):
-            tried = {"call_id": number, "teacher_id": 1, "worker_id": 1, "latency_ms": 1.0,
-                     "started_at": "x", "status": "retry", "error_class": "http_500",
-                     "error_message": f"Error code: 500 - request {number}"}  # fmt: skip
+            tried = {
+                "call_id": number,
+                "teacher_id": 1,
+                "worker_id": 1,
+                "latency_ms": 1.0,
+                "started_at": "x",
+                "status": "retry",
+                "error_class": "http_500",
+                "error_message": f"Error code: 500 - request {number}",
+            }
             connection.execute(insert(attempts).values(tried))
         factories.write_all(connection, [_wrong(connection)])
 
 
-def _wrong(connection: Any) -> New:
+def _wrong(connection: Any) -> NewRow:
     """A verdict of another checker's variant would not count; this answer raised when it ran."""
     answer = connection.scalar(select(responses.c.id).order_by(responses.c.id.desc()).limit(1))
-    ran = {"sample_id": None, "response_id": answer, "purpose": "verify", "outcome": "exception",
-           "error_type": "ZeroDivisionError", "missing_module": None, "phase": "call",
-           "cpu_ms": 1.0, "wall_ms": 1.0, "rung": "strong", "runner_version": "1",
-           "interpreter": "x", "draws": None, "error_message": "division by zero"}  # fmt: skip
+    ran = {
+        "sample_id": None,
+        "response_id": answer,
+        "purpose": "verify",
+        "outcome": "exception",
+        "error_type": "ZeroDivisionError",
+        "missing_module": None,
+        "phase": "call",
+        "cpu_ms": 1.0,
+        "wall_ms": 1.0,
+        "rung": "strong",
+        "runner_version": "1",
+        "interpreter": "x",
+        "draws": None,
+        "error_message": "division by zero",
+    }
     judged = chains.verdict(connection, answer, "exception", "two")
-    return New(judged.table, {**judged.values, "execution_id": New(executions, ran)})
+    return NewRow(judged.table, {**judged.values, "execution_id": NewRow(executions, ran)})
 
 
 @pytest.mark.parametrize("live", [True, False])
-def test_trouble_is_counted_once_per_kind(store: Store, live: bool) -> None:
+def test_trouble_is_counted_once_per_kind(store: Database, live: bool) -> None:
     troubled(store)
     with asker(store, live=live) as ask:
         found = failures(ask)
@@ -73,8 +92,9 @@ def test_trouble_is_counted_once_per_kind(store: Store, live: bool) -> None:
     )
     raised = "verify", "predict_input", "exception:ZeroDivisionError", "division by zero"
     assert counted[raised] == 1
-    wrong = sum(n for (stage, _, reason, _), n in counted.items()
-                if stage == "verify" and reason == "wrong")  # fmt: skip
+    wrong = sum(
+        n for (stage, _, reason, _), n in counted.items() if stage == "verify" and reason == "wrong"
+    )
     with store.read() as connection:
         told = connection.exec_driver_sql(
             "SELECT COUNT(*) FROM v_answers WHERE status = 'wrong'"
@@ -83,7 +103,7 @@ def test_trouble_is_counted_once_per_kind(store: Store, live: bool) -> None:
     assert [f.stage for f in found] == sorted((f.stage for f in found), key=list(STAGES).index)
 
 
-def test_every_example_can_be_shown(sqlite_store: Store) -> None:
+def test_every_example_can_be_shown(sqlite_store: Database) -> None:
     troubled(sqlite_store)
     with asker(sqlite_store) as ask, sqlite_store.read() as connection:
         for failure in failures(ask):
@@ -91,7 +111,7 @@ def test_every_example_can_be_shown(sqlite_store: Store) -> None:
                 assert lineage(connection, failure.example).subject.id
 
 
-def test_a_stage_alone_and_the_largest_of_each(sqlite_store: Store) -> None:
+def test_a_stage_alone_and_the_largest_of_each(sqlite_store: Database) -> None:
     troubled(sqlite_store)
     with asker(sqlite_store) as ask:
         assert {f.stage for f in failures(ask, "generate")} == {"generate"}
@@ -130,7 +150,11 @@ def test_a_hint_says_what_to_type(reason: str, stage: str, word: str) -> None:
 
 def test_every_reason_of_the_parser_has_a_hint() -> None:
     texts = ["", "nothing", "## main function\nno fence"]
-    reasons = {f.reason for f in map(sections.sections, texts) if isinstance(f, sections.Fault)}
+    reasons = {
+        f.reason
+        for f in map(sections.parse_sections, texts)
+        if isinstance(f, sections.ParseFailure)
+    }
     assert reasons
     assert all(hint(reason, "parse") for reason in reasons)
 

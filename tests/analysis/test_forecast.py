@@ -17,14 +17,14 @@ from annoy_store.analysis.forecast import (
     latest_prices,
     stand,
 )
-from annoy_store.analysis.yields import History, Spent, learn
+from annoy_store.analysis.yields import History, Spent, read_yields
 from annoy_store.config import Policy
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import attempts, jobs, metadata, prices
-from annoy_store.maintenance.rerun import count_redone, redo
-from annoy_store.queue.counters import count
-from annoy_store.queue.enqueue import plan_all
-from annoy_store.queue.variants import draw_up
+from annoy_store.maintenance.rerun import count_rerun, enqueue_rerun
+from annoy_store.queue.counters import add_to_counters
+from annoy_store.queue.enqueue import enqueue_all
+from annoy_store.queue.variants import load_plan
 from annoy_store.records.policy import changed_policy, load_policy
 from annoy_store.stages import PIPELINE
 from tests.support import chains, factories
@@ -32,8 +32,10 @@ from tests.support import chains, factories
 POLICY = Policy()
 SEEN = History(
     jobs={
-        "transform": {"done": 10}, "parse": {"done": 8, "rejected": 2},
-        "generate": {"done": 4, "rejected": 4}, "predict": {"done": 12},
+        "transform": {"done": 10},
+        "parse": {"done": 8, "rejected": 2},
+        "generate": {"done": 4, "rejected": 4},
+        "predict": {"done": 12},
     },
     asked={k: {"done": 9, "failed": 1} for k in ("transform", "predict_output", "predict_input")},
     turns={("predict_output", 1): 12, ("predict_input", 1): 6},
@@ -43,22 +45,22 @@ SEEN = History(
         Spent("predict_output", 1, "openai", "big", 10, 2000, 1000, 100, None),
         Spent("predict_output", 1, "openai", "small", 10, 4000, 0, 300, 0.5),
     ),
-)  # fmt: skip
+)
 
 
 def everybody(kind: str) -> tuple[str, str | None]:
     return "openai", "big"
 
 
-def filled(store: Store, *names: str) -> None:
+def filled(store: Database, *names: str) -> None:
     chains.fill(store, names)
     with store.write() as connection:
         connection.execute(text("UPDATE variants SET description = '{}'"))
 
 
-def predicted(store: Store, changes: dict[str, str] | None = None, **options: Any) -> Forecast:
+def predicted(store: Database, changes: dict[str, str] | None = None, **options: Any) -> Forecast:
     with store.read() as connection:
-        history = learn(connection)
+        history = read_yields(connection)
         before = load_policy(connection)
         after = changed_policy(before, changes or {})
         known = latest_prices(connection, {})
@@ -144,25 +146,28 @@ def test_what_nobody_was_asked_is_unknown() -> None:
 # A store -------------------------------------------------------------------------------------
 
 
-def test_a_plan_of_an_empty_store(store: Store) -> None:
+def test_a_plan_of_an_empty_store(store: Database) -> None:
     found = predicted(store)
     assert found.calls == 0
     assert found.usd == 0
     assert found.notes == ()
 
 
-def test_a_plan_writes_nothing(store: Store) -> None:
+def test_a_plan_writes_nothing(store: Database) -> None:
     with store.write() as connection:
         factories.write_all(connection, [factories.source("a"), factories.source("b")])
     before = _everything(store)
-    found = predicted(store, {"template_transform": "transform", "pairs_per_sample": "7",
-                              "tolerance": "0.5"}, again={"verify": None})  # fmt: skip
+    found = predicted(
+        store,
+        {"template_transform": "transform", "pairs_per_sample": "7", "tolerance": "0.5"},
+        again={"verify": None},
+    )
     assert _everything(store) == before
     assert found.now["transform"].new == 2
     assert found.expected["predict"] == 14
 
 
-def _everything(store: Store) -> dict[str, int]:
+def _everything(store: Database) -> dict[str, int]:
     with store.read() as connection:
         return {
             t.name: connection.scalar(select(func.count()).select_from(t)) or 0
@@ -170,13 +175,13 @@ def _everything(store: Store) -> dict[str, int]:
         }
 
 
-def test_open_calls_are_told_apart_by_kind(store: Store) -> None:
+def test_open_calls_are_told_apart_by_kind(store: Database) -> None:
     filled(store, "ant")
     with store.write() as connection:
         pair = connection.scalar(text("SELECT MIN(id) FROM io_pairs"))
         rows = factories.asked("more?", kind="predict_input", about="more", io_pair_id=pair)
         factories.write_all(connection, [*rows, *factories.asked("transform me", about="t")])
-        plan_all(connection, draw_up(connection, PIPELINE))
+        enqueue_all(connection, load_plan(connection, PIPELINE))
         factories.write_all(connection, factories.asked("later", about="later"))
     with store.read() as connection:
         now, waiting = stand(connection, load_policy(connection))
@@ -184,12 +189,12 @@ def test_open_calls_are_told_apart_by_kind(store: Store) -> None:
     assert (sum(now["complete"].open.values()), now["complete"].new) == (2, 1)
 
 
-def test_a_changed_policy_shows_what_only_a_replan_would_do(store: Store) -> None:
+def test_a_changed_policy_shows_what_only_a_replan_would_do(store: Database) -> None:
     with store.write() as connection:
         factories.write_all(connection, [factories.sample(problem=str(n)) for n in range(3)])
-        plan_all(connection, draw_up(connection, PIPELINE))
+        enqueue_all(connection, load_plan(connection, PIPELINE))
         connection.execute(text("UPDATE jobs SET state = 'done' WHERE subject_id < 3"))
-        count(connection, 0, {("generate", "pending"): -2, ("generate", "done"): 2})
+        add_to_counters(connection, 0, {("generate", "pending"): -2, ("generate", "done"): 2})
     assert predicted(store).now["generate"].again == 0
     found = predicted(store, {"cpu_seconds": "7"})
     assert (found.now["generate"].again, sum(found.now["generate"].open.values())) == (2, 1)
@@ -199,23 +204,27 @@ def test_a_changed_policy_shows_what_only_a_replan_would_do(store: Store) -> Non
     )
     with store.write() as connection:
         connection.execute(text("INSERT INTO policies VALUES ('cpu_seconds', '7.0', 'x')"))
-    assert count_redone(store, "generate", [1, 3]) == 2
-    assert redo(store, "generate", [1], None) == 1
-    assert redo(store, "generate", None, 1) == 1
-    assert redo(store, "generate") == 0
+    assert count_rerun(store, "generate", [1, 3]) == 2
+    assert enqueue_rerun(store, "generate", [1], None) == 1
+    assert enqueue_rerun(store, "generate", None, 1) == 1
+    assert enqueue_rerun(store, "generate") == 0
     with store.read() as connection:
         states = connection.execute(
             select(jobs.c.subject_id, jobs.c.state).order_by(jobs.c.subject_id, jobs.c.variant_id)
         ).all()
     assert sorted(map(tuple, states)) == [
-        (1, "done"), (1, "pending"), (2, "done"), (2, "pending"), (3, "pending"),
-    ]  # fmt: skip
+        (1, "done"),
+        (1, "pending"),
+        (2, "done"),
+        (2, "pending"),
+        (3, "pending"),
+    ]
 
 
-def test_judging_again_asks_for_nothing(store: Store) -> None:
+def test_judging_again_asks_for_nothing(store: Database) -> None:
     filled(store, "ant")
     with store.write() as connection:
-        plan_all(connection, draw_up(connection, PIPELINE))
+        enqueue_all(connection, load_plan(connection, PIPELINE))
         connection.execute(text("UPDATE jobs SET state = 'done'"))
         connection.execute(text("UPDATE counters SET state = 'done'"))
     found = predicted(store, {"tolerance": "0.1"}, again={"verify": None})
@@ -223,40 +232,48 @@ def test_judging_again_asks_for_nothing(store: Store) -> None:
     assert found.asking == ()
 
 
-def test_history_is_what_the_store_has_seen(store: Store) -> None:
+def test_history_is_what_the_store_has_seen(store: Database) -> None:
     filled(store, "ant", "bee")
     tried(store, 1, 2, 3)
     with store.read() as connection:
-        found = learn(connection)
+        found = read_yields(connection)
     assert found.judged[1] == (2, 6)
     assert {kind: n for (kind, _), n in found.turns.items()} == {
-        "predict_output": 4, "predict_input": 2,
-    }  # fmt: skip
+        "predict_output": 4,
+        "predict_input": 2,
+    }
     assert sum(s.prompt_tokens or 0 for s in found.spent) == 600
     assert {s.cost_usd for s in found.spent} == {0.0}  # the tracer is free
     assert set(found.jobs) <= {stage.name for stage in PIPELINE}
 
 
 def test_a_large_store_is_sampled_from_its_first_row_to_its_last(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled(store, "ant", "bee")
     tried(store, *range(1, 9))
     monkeypatch.setattr(yields, "SAMPLE", 4)
     monkeypatch.setattr(yields, "SLICES", 2)
     with store.read() as connection:
-        total = sum(s.prompt_tokens or 0 for s in learn(connection).spent)
+        total = sum(s.prompt_tokens or 0 for s in read_yields(connection).spent)
     assert total == 100 * (1 + 2 + 7 + 8)
 
 
-def tried(store: Store, *which: int) -> None:
+def tried(store: Database, *which: int) -> None:
     """A try of each of these calls, dearer and dearer, and its price."""
     with store.write() as connection:
-        plan_all(connection, draw_up(connection, PIPELINE))
+        enqueue_all(connection, load_plan(connection, PIPELINE))
         for call in which:
-            row = {"call_id": call, "teacher_id": 1, "worker_id": 1, "latency_ms": 1.0,
-                   "status": "ok", "started_at": "2026", "prompt_tokens": 100 * call,
-                   "completion_tokens": 5}  # fmt: skip
+            row = {
+                "call_id": call,
+                "teacher_id": 1,
+                "worker_id": 1,
+                "latency_ms": 1.0,
+                "status": "ok",
+                "started_at": "2026",
+                "prompt_tokens": 100 * call,
+                "completion_tokens": 5,
+            }
             connection.execute(insert(attempts).values(row))
         price = {"model": "tracer", "from_time": "2025", "input": 1, "cached": 1, "output": 1}
         connection.execute(insert(prices).values(price))

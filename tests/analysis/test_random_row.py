@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import insert, select
 
 from annoy_store.analysis.random_row import pick
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import jobs, sources, verdicts
 from annoy_store.errors import UsageError
 from tests.support import chains, factories
 
 
-def fill(store: Store) -> None:
+def fill(store: Database) -> None:
     with store.write() as connection:
         for name, statuses in (("cat", ["correct"]), ("dog", ["wrong", "correct"])):
             made = chains.sampled(name)
@@ -26,7 +26,7 @@ def fill(store: Store) -> None:
         connection.execute(insert(jobs).values(**row, reason="too_long"))
 
 
-def test_a_row_of_the_sort(store: Store) -> None:
+def test_a_row_of_the_sort(store: Database) -> None:
     fill(store)
     with store.read() as connection:
         status = {int(v.id): v.status for v in connection.execute(select(verdicts))}
@@ -41,7 +41,7 @@ def test_a_row_of_the_sort(store: Store) -> None:
             assert pick(connection, "too_long", dice).startswith("source:")
 
 
-def test_every_row_of_the_sort_has_its_chance(store: Store) -> None:
+def test_every_row_of_the_sort_has_its_chance(store: Database) -> None:
     fill(store)
     with store.read() as connection:
         seen = {pick(connection, "correct", Random(seed)) for seed in range(40)}
@@ -49,6 +49,6 @@ def test_every_row_of_the_sort_has_its_chance(store: Store) -> None:
         assert seen == {f"verdict:{key}" for key in right}
 
 
-def test_none_of_the_sort(sqlite_store: Store) -> None:
+def test_none_of_the_sort(sqlite_store: Database) -> None:
     with sqlite_store.read() as connection, pytest.raises(UsageError, match="no row for 'crash'"):
         pick(connection, "crash", Random(1))

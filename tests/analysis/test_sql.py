@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 
-from annoy_store.analysis.sql import asking, describe
-from annoy_store.db.engine import Store
+from annoy_store.analysis.sql import describe, run_query
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import metadata, sources
 from annoy_store.db.views import VIEWS
 from annoy_store.errors import UsageError
@@ -23,48 +23,48 @@ from tests.support import factories as make
 
 
 @pytest.fixture
-def filled(store: Store) -> Store:
+def filled(store: Database) -> Database:
     with store.write() as connection:
         make.write_all(connection, [make.source(f"x = {i} # 100%") for i in range(5)])
     return store
 
 
-def ask(store: Store, query: str, **values: Any) -> list[tuple[Any, ...]]:
-    with asking(store, query, values) as found:
+def ask(store: Database, query: str, **values: Any) -> list[tuple[Any, ...]]:
+    with run_query(store, query, values) as found:
         return [tuple(row) for row in found.rows]
 
 
-def rows(store: Store) -> int:
+def rows(store: Database) -> int:
     with store.read() as connection:
         return connection.scalar(select(func.count()).select_from(sources)) or 0
 
 
-def test_a_question_is_answered(filled: Store) -> None:
-    with asking(
+def test_a_question_is_answered(filled: Database) -> None:
+    with run_query(
         filled, "SELECT n_chars AS n, content FROM sources ORDER BY content LIMIT 2;"
     ) as found:
         assert found.columns == ("n", "content")
         assert list(found.rows) == [(12, "x = 0 # 100%"), (12, "x = 1 # 100%")]
 
 
-def test_values_have_names(filled: Store) -> None:
+def test_values_have_names(filled: Database) -> None:
     query = "SELECT content FROM sources WHERE content > :low AND content LIKE :like ORDER BY 1"
     assert ask(filled, query, low="x = 3", like="%#%") == [("x = 3 # 100%",), ("x = 4 # 100%",)]
 
 
-def test_signs_in_text_are_no_parameters(filled: Store) -> None:
+def test_signs_in_text_are_no_parameters(filled: Database) -> None:
     query = "SELECT ' :a 50% ' || n_chars FROM sources WHERE id = :i"
     assert ask(filled, query, i=1) == [(" :a 50% 12",)]
 
 
-def test_numbers_come_as_numbers(filled: Store) -> None:
+def test_numbers_come_as_numbers(filled: Database) -> None:
     ((total, mean),) = ask(filled, "SELECT SUM(n_chars), AVG(n_chars) FROM sources")
     assert (total, type(total), float(mean)) == (60, int, 12.0)
 
 
-def test_rows_stream(filled: Store) -> None:
+def test_rows_stream(filled: Database) -> None:
     query = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) SELECT i FROM n"
-    with asking(filled, query) as found:
+    with run_query(filled, query) as found:
         assert next(found.rows)[0] == 1
 
 
@@ -138,7 +138,7 @@ WRITES = [
 ]
 
 
-def test_what_writes_is_refused_in_one_line(filled: Store, tmp_path: Path) -> None:
+def test_what_writes_is_refused_in_one_line(filled: Database, tmp_path: Path) -> None:
     before = _files(tmp_path)
     for query in WRITES:
         with pytest.raises(UsageError) as refused:
@@ -154,14 +154,14 @@ def _files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if "-" not in path.name)
 
 
-def test_a_server_question_has_no_rights_of_a_superuser(postgres_store: Store) -> None:
+def test_a_server_question_has_no_rights_of_a_superuser(postgres_store: Database) -> None:
     ((user, superuser),) = ask(
         postgres_store, "SELECT current_user, current_setting('is_superuser')"
     )
     assert (user, superuser) == ("pg_read_all_data", "off")
 
 
-def test_what_a_server_offers_for_reading_may_be_asked(postgres_store: Store) -> None:
+def test_what_a_server_offers_for_reading_may_be_asked(postgres_store: Database) -> None:
     assert ask(postgres_store, "SELECT random() < 2, pg_table_size('sources') >= 0") == [
         (True, True)
     ]
@@ -174,7 +174,7 @@ def test_what_a_server_offers_for_reading_may_be_asked(postgres_store: Store) ->
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.lists(st.sampled_from([*" ".join(WRITES[:16]).split(), ";", "SELECT"]), max_size=9))
-def test_no_words_in_any_order_change_a_file(sqlite_store: Store, words: list[str]) -> None:
+def test_no_words_in_any_order_change_a_file(sqlite_store: Database, words: list[str]) -> None:
     path = sqlite_store.path
     assert path is not None
     before = path.read_bytes()
@@ -191,7 +191,7 @@ MISTAKES = {
 }
 
 
-def test_a_mistake_is_told_in_one_line(store: Store) -> None:
+def test_a_mistake_is_told_in_one_line(store: Database) -> None:
     for query, words in MISTAKES.items():
         with pytest.raises(UsageError) as refused:
             ask(store, query)
@@ -199,18 +199,18 @@ def test_a_mistake_is_told_in_one_line(store: Store) -> None:
         assert "\n" not in str(refused.value)
 
 
-def test_a_question_without_end_is_stopped(store: Store) -> None:
+def test_a_question_without_end_is_stopped(store: Database) -> None:
     endless = (
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n"
     )
     with (
         pytest.raises(UsageError, match=r"took longer than 0\.2 s"),
-        asking(store, endless, {}, 0.2) as found,
+        run_query(store, endless, {}, 0.2) as found,
     ):
         list(found.rows)
 
 
-def test_reading_does_not_need_a_writable_folder(sqlite_store: Store, tmp_path: Path) -> None:
+def test_reading_does_not_need_a_writable_folder(sqlite_store: Database, tmp_path: Path) -> None:
     """As another user, because nothing stops root."""
     sqlite_store.close()
     path = tmp_path / "store.db"
@@ -228,28 +228,31 @@ def test_reading_does_not_need_a_writable_folder(sqlite_store: Store, tmp_path: 
     for folder in (p for p in (tmp_path, *tmp_path.parents) if "pytest-" in str(p)):
         folder.chmod(0o755)
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
         env={"PYTHONPATH": str(Path(__file__).parents[2])},
-    )  # fmt: skip
+    )
     assert (done.stdout.strip(), done.stderr) == ("[(0,)]", "")
 
 
-def test_everything_is_described(store: Store) -> None:
+def test_everything_is_described(store: Database) -> None:
     listed = {d.name: d for d in describe(store)}
     assert listed.keys() == {v.name for v in VIEWS} | set(metadata.tables)
     assert all(d.meaning and d.columns for d in listed.values())
     assert listed["v_funnel"].columns == ("stage", "state", "jobs")
 
 
-def test_the_example_of_every_view_runs(store: Store) -> None:
+def test_the_example_of_every_view_runs(store: Database) -> None:
     for view in VIEWS:
         ask(store, view.example)
 
 
-def test_a_question_sees_one_moment(sqlite_store: Store) -> None:
+def test_a_question_sees_one_moment(sqlite_store: Database) -> None:
     with sqlite_store.write() as connection:
         make.write_all(connection, [make.source(f"x = {i}") for i in range(2000)])
-    with asking(sqlite_store, "SELECT id FROM sources ORDER BY id") as found:
+    with run_query(sqlite_store, "SELECT id FROM sources ORDER BY id") as found:
         next(found.rows)
         with sqlite_store.write() as connection:
             connection.execute(text("UPDATE sources SET n_chars = 0"))

@@ -10,15 +10,15 @@ import pytest
 from sqlalchemy import select
 
 from annoy_store.batch import poll
-from annoy_store.batch.rows import Held, held
+from annoy_store.batch.rows import BatchRow, find_batches
 from annoy_store.config import RunSettings
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import attempts
-from annoy_store.worker.run import Done, run
+from annoy_store.worker.run import RunResult, run
 from tests.support.provider import Provider
 
 PRICES = {"sim": {"input": 1.0, "cached": 0.5, "output": 4.0}}
-ComeBy = Callable[..., Done]
+ComeBy = Callable[..., RunResult]
 
 
 @pytest.fixture
@@ -30,14 +30,14 @@ def provider() -> Iterator[Provider]:
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """The simulated provider's list never lags."""
-    monkeypatch.setattr(poll, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(poll, "RELIST_SECONDS", 0.0)
 
 
 @pytest.fixture
 def come_by(provider: Provider) -> ComeBy:
     """Run `complete` once by batch."""
 
-    def once(store: Store, **values: Any) -> Done:
+    def once(store: Database, **values: Any) -> RunResult:
         limit = values.pop("limit", None)
         given = {"teacher": "batch", "model": "sim", "base_url": provider.url, "prices": PRICES}
         settings = RunSettings(**{**given, "poll_seconds": 0.001, "max_tokens": 100, **values})
@@ -50,22 +50,22 @@ def come_by(provider: Provider) -> ComeBy:
 def until_done(come_by: ComeBy) -> Callable[..., int]:
     """Come by until nothing waits; how often that was."""
 
-    def loop(store: Store, **values: Any) -> int:
+    def loop(store: Database, **values: Any) -> int:
         for times in range(1, 60):
-            if not come_by(store, **values).waiting:
+            if not come_by(store, **values).open_batches:
                 return times
         raise AssertionError(out(store))
 
     return loop
 
 
-def out(store: Store) -> list[Held]:
+def out(store: Database) -> list[BatchRow]:
     """All batches of a store."""
     with store.read() as connection:
-        return held(connection)
+        return find_batches(connection)
 
 
-def tries(store: Store) -> Counter[tuple[str, str | None]]:
+def tries(store: Database) -> Counter[tuple[str, str | None]]:
     """Attempts by status and error."""
     with store.read() as connection:
         rows = connection.execute(select(attempts.c.status, attempts.c.error_class))

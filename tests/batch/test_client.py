@@ -19,18 +19,18 @@ import pytest
 from sqlalchemy import text, update
 
 from annoy_store.batch import jsonl, poll, reserve
-from annoy_store.batch.results import take
+from annoy_store.batch.results import import_results_page
 from annoy_store.config import RunSettings
-from annoy_store.db.engine import Store, connect
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database, connect
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import batches, jobs, workers
-from annoy_store.errors import LostClaim, StopRun
-from annoy_store.inference.client.batch_api import BatchWire, Remote
-from annoy_store.inference.spend import usage_above
+from annoy_store.errors import EndpointUnavailable, LeaseLost
+from annoy_store.inference.client.batch_api import BatchApi, ProviderBatch
+from annoy_store.inference.spend import usage_since
 from annoy_store.maintenance.check import check
-from annoy_store.prompts.template import load
+from annoy_store.prompts.template import load_template
 from annoy_store.queue.jobs import IN_BATCH, requeue
-from annoy_store.records.prompts import ask
+from annoy_store.records.prompts import prompt_rows
 from annoy_store.worker.run import run
 from tests.batch.conftest import ComeBy, out, tries
 from tests.integration.test_interrupted_calls import kept, plan_calls
@@ -51,7 +51,7 @@ def killed(provider: Provider) -> Iterator[Killed]:
     """Kill -9 a run by batch when the provider has fallen silent at a step."""
     begun: list[subprocess.Popen[str]] = []
 
-    def at(store: Store, step: str, *options: str, key: str = "") -> None:
+    def at(store: Database, step: str, *options: str, key: str = "") -> None:
         url = store.url.render_as_string(hide_password=False)
         command = [sys.executable, "-m", "annoy_store", "--store", url, "run", "complete"]
         command += ["--teacher", "batch", "--base-url", provider.url, "--model", "sim", *options]
@@ -61,9 +61,13 @@ def killed(provider: Provider) -> Iterator[Killed]:
         before = provider.counts["stalled"]
         provider.behave(stall=step)
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-        )  # fmt: skip
+        )
         begun.append(process)
         until = time.monotonic() + 60
         while provider.counts["stalled"] == before:
@@ -81,7 +85,7 @@ def killed(provider: Provider) -> Iterator[Killed]:
 
 
 def test_a_thousand_calls_through_every_end_and_two_kills(
-    store: Store, provider: Provider, killed: Killed, until_done: Callable[..., int]
+    store: Database, provider: Provider, killed: Killed, until_done: Callable[..., int]
 ) -> None:
     """Bound and not uploaded, then created and not noted; then completed, expired, failed, cancelled."""
     n = 1000
@@ -115,7 +119,7 @@ def test_a_thousand_calls_through_every_end_and_two_kills(
 
 
 def test_what_it_cost_is_half_the_price(
-    store: Store, provider: Provider, until_done: Callable[..., int]
+    store: Database, provider: Provider, until_done: Callable[..., int]
 ) -> None:
     plan_calls(store, 20)
     until_done(store)
@@ -123,31 +127,31 @@ def test_what_it_cost_is_half_the_price(
     assert (prompt, completion) > (0, 0)
     half = (prompt * 1.0 + completion * 4.0) / 1e6 / 2
     with store.read() as connection:
-        usage = usage_above(connection, 0)
+        usage = usage_since(connection, 0)
         told = connection.scalar(text("SELECT SUM(cost_usd) FROM v_cost"))
     assert usage.cost_usd == pytest.approx(half)
     assert told == pytest.approx(half)
 
 
 def test_a_run_ends_and_says_what_waits(
-    sqlite_store: Store, provider: Provider, come_by: ComeBy
+    sqlite_store: Database, provider: Provider, come_by: ComeBy
 ) -> None:
     plan_calls(sqlite_store, 3)
     done = come_by(sqlite_store)
-    assert done.progress.handed_in == 3
-    (words,) = done.waiting
+    assert done.progress.submitted_calls == 3
+    (words,) = done.open_batches
     assert words.startswith("3 calls wait in batch 1 (validating); come back with: annoy run ")
     assert f"--teacher batch --model sim --base-url {provider.url}" in words
 
 
 def test_what_is_in_a_batch_is_not_asked_online(
-    store: Store, provider: Provider, come_by: ComeBy, until_done: Callable[..., int]
+    store: Database, provider: Provider, come_by: ComeBy, until_done: Callable[..., int]
 ) -> None:
     plan_calls(store, 10)
     come_by(store, limit=6)
     online = RunSettings(base_url=provider.url, model="sim")
     done = run(store, online, ["complete"])
-    assert (done.by_stage(), len(done.waiting)) == ({"complete": {"done": 4}}, 1)
+    assert (done.by_stage(), len(done.open_batches)) == ({"complete": {"done": 4}}, 1)
     until_done(store)
     end = kept(store)
     assert (end["answers"], end["wrong"], end["jobs"]) == (10, [], {"done": 10})
@@ -155,7 +159,7 @@ def test_what_is_in_a_batch_is_not_asked_online(
 
 
 def test_an_upload_whose_answer_was_lost_is_sent_again(
-    sqlite_store: Store, provider: Provider, killed: Killed, until_done: Callable[..., int]
+    sqlite_store: Database, provider: Provider, killed: Killed, until_done: Callable[..., int]
 ) -> None:
     plan_calls(sqlite_store, 5)
     killed(sqlite_store, "after POST files")
@@ -167,7 +171,7 @@ def test_an_upload_whose_answer_was_lost_is_sent_again(
 
 
 def test_killed_before_it_tidies_up(
-    store: Store,
+    store: Database,
     provider: Provider,
     come_by: ComeBy,
     killed: Killed,
@@ -187,7 +191,7 @@ def test_killed_before_it_tidies_up(
 
 
 def test_cut_off_in_the_middle_of_a_file(
-    store: Store,
+    store: Database,
     provider: Provider,
     come_by: ComeBy,
     until_done: Callable[..., int],
@@ -204,13 +208,13 @@ def test_cut_off_in_the_middle_of_a_file(
         pages.append(given)
         if len(pages) == 3:
             raise SystemExit
-        return take(*given)
+        return import_results_page(*given)
 
-    monkeypatch.setattr(poll, "take", dying)
+    monkeypatch.setattr(poll, "import_results_page", dying)
     with pytest.raises(SystemExit):
         come_by(store)
     assert kept(store)["answers"] == 20
-    monkeypatch.setattr(poll, "take", take)
+    monkeypatch.setattr(poll, "import_results_page", import_results_page)
     until_done(store)
     end = kept(store)
     assert end["answers"] + tries(store)["failed", "http_400"] == 60
@@ -219,7 +223,7 @@ def test_cut_off_in_the_middle_of_a_file(
 
 
 def test_somebody_thought_dead_cancels_what_he_made(
-    store: Store,
+    store: Database,
     provider: Provider,
     come_by: ComeBy,
     until_done: Callable[..., int],
@@ -227,18 +231,18 @@ def test_somebody_thought_dead_cancels_what_he_made(
 ) -> None:
     """Paused between upload and create, he comes back when another has handed the batch in."""
     plan_calls(store, 8)
-    create = BatchWire.create
-    monkeypatch.setattr(BatchWire, "forget", lambda *_: None)
+    create = BatchApi.create
+    monkeypatch.setattr(BatchApi, "delete_file", lambda *_: None)
 
-    def late(wire: BatchWire, file_id: str, name: str) -> Remote:
-        monkeypatch.setattr(BatchWire, "create", create)
+    def late(wire: BatchApi, file_id: str, name: str) -> ProviderBatch:
+        monkeypatch.setattr(BatchApi, "create", create)
         with store.write() as connection:
             connection.execute(update(workers).values(alive=0))
         come_by(store)
         return create(wire, file_id, name)
 
-    monkeypatch.setattr(BatchWire, "create", late)
-    with pytest.raises(LostClaim):
+    monkeypatch.setattr(BatchApi, "create", late)
+    with pytest.raises(LeaseLost):
         come_by(store)
     assert [b.status for b in provider.store.batches.values()] == ["validating", "cancelling"]
     until_done(store)
@@ -247,7 +251,7 @@ def test_somebody_thought_dead_cancels_what_he_made(
 
 
 def test_a_file_has_bounds_and_one_model(
-    store: Store,
+    store: Database,
     provider: Provider,
     come_by: ComeBy,
     until_done: Callable[..., int],
@@ -256,8 +260,10 @@ def test_a_file_has_bounds_and_one_model(
     plan_calls(store, 12)
     with store.write() as connection:
         messages = [{"role": "user", "content": "what comes out"}]
-        write(connection, ask(messages, load("transform"), "predict_output", 1, "x"))
-    monkeypatch.setattr(reserve, "MOST_BYTES", 1_400)
+        insert_rows(
+            connection, prompt_rows(messages, load_template("transform"), "predict_output", 1, "x")
+        )
+    monkeypatch.setattr(reserve, "MAX_BYTES", 1_400)
     come_by(store, transform_model="other")
     sizes = [len(content) for content in provider.store.contents.values()]
     models = [
@@ -272,7 +278,7 @@ def test_a_file_has_bounds_and_one_model(
     assert (kept(store)["jobs"], provider.stats()["paid_twice"]) == ({"done": 13}, 0)
 
 
-def test_two_clerks_at_once(store: Store, provider: Provider, come_by: ComeBy) -> None:
+def test_two_clerks_at_once(store: Database, provider: Provider, come_by: ComeBy) -> None:
     """Each hands in what it has bound; each batch is taken in once."""
     plan_calls(store, 300)
     url = store.url.render_as_string(hide_password=False)
@@ -280,7 +286,7 @@ def test_two_clerks_at_once(store: Store, provider: Provider, come_by: ComeBy) -
     def another(_: int) -> None:
         mine = connect(url)
         for _ in range(12):
-            if not come_by(mine, batch_lines=50).waiting:
+            if not come_by(mine, batch_lines=50).open_batches:
                 break
         mine.close()
 
@@ -293,7 +299,7 @@ def test_two_clerks_at_once(store: Store, provider: Provider, come_by: ComeBy) -
     assert check(store) == []
 
 
-def test_retry_and_other_states_leave_a_batch_alone(store: Store, come_by: ComeBy) -> None:
+def test_retry_and_other_states_leave_a_batch_alone(store: Database, come_by: ComeBy) -> None:
     plan_calls(store, 4)
     come_by(store)
     with store.write() as connection:
@@ -304,13 +310,13 @@ def test_retry_and_other_states_leave_a_batch_alone(store: Store, come_by: ComeB
 
 
 def test_no_key_is_kept_or_shown(
-    store: Store, provider: Provider, come_by: ComeBy, monkeypatch: pytest.MonkeyPatch
+    store: Database, provider: Provider, come_by: ComeBy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = "sk-very-secret-0123456789"
     monkeypatch.setenv("OTHER_API_KEY", "sk-not-the-right-one")
     provider.behave(key=key)
     plan_calls(store, 2)
-    with pytest.raises(StopRun) as refused:
+    with pytest.raises(EndpointUnavailable) as refused:
         come_by(store, api_key_env="OTHER_API_KEY")
     assert "refuses the key in OTHER_API_KEY" in str(refused.value)
     monkeypatch.setenv("OTHER_API_KEY", key)
@@ -324,7 +330,7 @@ def test_no_key_is_kept_or_shown(
 
 
 def test_the_file_asks_what_was_planned(
-    sqlite_store: Store, provider: Provider, come_by: ComeBy
+    sqlite_store: Database, provider: Provider, come_by: ComeBy
 ) -> None:
     plan_calls(sqlite_store, 2)
     come_by(sqlite_store)

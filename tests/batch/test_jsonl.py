@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from annoy_store.batch.jsonl import question, read_reply
-from annoy_store.inference.client.errors import Fault
-from annoy_store.interfaces import Answer
+from annoy_store.batch.jsonl import parse_result_line, request_line
+from annoy_store.inference.client.errors import CallError
+from annoy_store.interfaces import Completion
 
 NAME = "0123456789ab"
 
@@ -25,15 +25,17 @@ def completion(**message: Any) -> dict[str, Any]:
 
 def reply(response: Any, error: Any = None, custom_id: str = f"{NAME}-42") -> Any:
     line = json.dumps({"id": "x", "custom_id": custom_id, "response": response, "error": error})
-    return read_reply(line.encode())
+    return parse_result_line(line.encode())
 
 
 def test_a_question_is_one_line_with_the_body_as_it_is() -> None:
-    line = question(NAME, 42, b'{"model":"m","messages":[]}')
+    line = request_line(NAME, 42, b'{"model":"m","messages":[]}')
     assert json.loads(line) == {
-        "custom_id": f"{NAME}-42", "method": "POST", "url": "/v1/chat/completions",
+        "custom_id": f"{NAME}-42",
+        "method": "POST",
+        "url": "/v1/chat/completions",
         "body": {"model": "m", "messages": []},
-    }  # fmt: skip
+    }
     assert line.endswith(b"}\n")
     assert line.count(b"\n") == 1
 
@@ -41,18 +43,29 @@ def test_a_question_is_one_line_with_the_body_as_it_is() -> None:
 def test_an_answer_with_what_it_used() -> None:
     got = reply({"status_code": 200, "body": completion(reasoning_content="hm")})
     assert (got.name, got.call_id, got.served) == (NAME, 42, True)
-    assert got.said == Answer("yes", "stop", "hm", "m-2026")
+    assert got.said == Completion("yes", "stop", "hm", "m-2026")
     assert (got.tokens.prompt, got.tokens.completion) == (7, 3)
 
 
 @pytest.mark.parametrize(
     ("response", "error", "kind", "name", "served"),
     [
-        ({"status_code": 400, "body": {"error": {"message": "bad"}}}, None, "refused", "http_400", True),
+        (
+            {"status_code": 400, "body": {"error": {"message": "bad"}}},
+            None,
+            "refused",
+            "http_400",
+            True,
+        ),
         ({"status_code": 429, "body": {"error": {}}}, None, "limited", "http_429", True),
         ({"status_code": 503, "body": None}, None, "retry", "http_503", True),
-        ({"status_code": 400, "body": None}, {"code": "content_filter", "message": "no"}, "rejected",
-         "content_filter", True),
+        (
+            {"status_code": 400, "body": None},
+            {"code": "content_filter", "message": "no"},
+            "rejected",
+            "content_filter",
+            True,
+        ),
         ({"status_code": 200, "body": completion(content=" ")}, None, "retry", "empty", True),
         ({"status_code": 200, "body": None}, None, "retry", "bad_body", True),
         ({"status_code": 200, "body": {"choices": []}}, None, "retry", "no_choices", True),
@@ -61,10 +74,10 @@ def test_an_answer_with_what_it_used() -> None:
         (None, {"code": "server error", "message": "so"}, "retry", "server_error", True),
         (None, None, "retry", "no_response", True),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_answer(response: Any, error: Any, kind: str, name: str, served: bool) -> None:
     got = reply(response, error)
-    assert isinstance(got.said, Fault)
+    assert isinstance(got.said, CallError)
     assert (got.said.kind, got.said.name, got.served) == (kind, name, served)
 
 
@@ -81,8 +94,17 @@ def test_words_of_a_provider_hold_no_key() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b"", b"{", b"[]", b"7", b'{"custom_id": 7}', b'{"custom_id": "request-1"}',
-     b'{"custom_id": "0123456789ab-x"}', b'{"custom_id": "0123456789ab-1\\n"}', b"<html>"],
-)  # fmt: skip
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"7",
+        b'{"custom_id": 7}',
+        b'{"custom_id": "request-1"}',
+        b'{"custom_id": "0123456789ab-x"}',
+        b'{"custom_id": "0123456789ab-1\\n"}',
+        b"<html>",
+    ],
+)
 def test_what_is_no_line_of_ours(line: bytes) -> None:
-    assert read_reply(line) is None
+    assert parse_result_line(line) is None

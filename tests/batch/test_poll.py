@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import jobs
-from annoy_store.errors import StopRun, UsageError
+from annoy_store.errors import EndpointUnavailable, UsageError
 from annoy_store.inference.client import batch_api as wire
 from annoy_store.queue.jobs import requeue
 from tests.batch.conftest import ComeBy, out, tries
@@ -21,7 +21,7 @@ UntilDone = Callable[..., int]
 
 
 def test_a_batch_over_the_queue_limit_waits_for_the_others(
-    store: Store, provider: Provider, come_by: ComeBy, until_done: UntilDone
+    store: Database, provider: Provider, come_by: ComeBy, until_done: UntilDone
 ) -> None:
     """Burns nobody's try, and hands in nothing else meanwhile."""
     plan_calls(store, 30)
@@ -31,7 +31,7 @@ def test_a_batch_over_the_queue_limit_waits_for_the_others(
         done = come_by(store, batch_lines=10, poll_seconds=30)
     states = sorted((b.state, b.refusals) for b in out(store))
     assert states == [("bound", 1), ("sent", 0), ("sent", 0)]
-    assert "waits" in "".join(done.troubles) or done.waiting
+    assert "waits" in "".join(done.batch_errors) or done.open_batches
     with store.write() as connection:
         connection.exec_driver_sql("UPDATE batches SET due_at = 0 WHERE state = 'bound'")
     until_done(store, batch_lines=10)
@@ -40,7 +40,7 @@ def test_a_batch_over_the_queue_limit_waits_for_the_others(
 
 
 def test_batches_that_are_too_large_by_themselves_get_smaller(
-    store: Store, provider: Provider, until_done: UntilDone
+    store: Database, provider: Provider, until_done: UntilDone
 ) -> None:
     plan_calls(store, 40)
     provider.behave(enqueued_limit=12)
@@ -53,7 +53,7 @@ def test_batches_that_are_too_large_by_themselves_get_smaller(
 
 
 def test_lines_that_spoil_a_file_fail_and_the_others_go_on(
-    store: Store, provider: Provider, until_done: UntilDone, monkeypatch: pytest.MonkeyPatch
+    store: Database, provider: Provider, until_done: UntilDone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan_calls(store, 10)
     real = simulator.Batches.problem
@@ -74,17 +74,17 @@ def test_lines_that_spoil_a_file_fail_and_the_others_go_on(
     assert row.subject_id == third
 
 
-def _calls(store: Store) -> list[int]:
+def _calls(store: Database) -> list[int]:
     with store.read() as connection:
         return [row.subject_id for row in connection.execute(jobs.select())]
 
 
 def test_a_file_that_is_refused_again_and_again_stops_the_run(
-    store: Store, provider: Provider, until_done: UntilDone
+    store: Database, provider: Provider, until_done: UntilDone
 ) -> None:
     plan_calls(store, 5)
     provider.behave(batch_ends=[{"end": "failed", "code": "invalid_model"} for _ in range(3)])
-    with pytest.raises(StopRun, match=r"refuses batches .invalid_model: as planned"):
+    with pytest.raises(EndpointUnavailable, match=r"refuses batches .invalid_model: as planned"):
         until_done(store)
     assert kept(store)["jobs"] == {"pending": 5}
     assert tries(store) == {}
@@ -93,7 +93,7 @@ def test_a_file_that_is_refused_again_and_again_stops_the_run(
 
 
 def test_bad_lines_burn_tries_until_a_call_is_given_up(
-    store: Store, provider: Provider, until_done: UntilDone, monkeypatch: pytest.MonkeyPatch
+    store: Database, provider: Provider, until_done: UntilDone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan_calls(store, 4)
 
@@ -115,7 +115,7 @@ def test_bad_lines_burn_tries_until_a_call_is_given_up(
     assert (kept(store)["jobs"], kept(store)["wrong"]) == ({"done": 4}, [])
 
 
-def test_only_an_error_file(store: Store, provider: Provider, until_done: UntilDone) -> None:
+def test_only_an_error_file(store: Database, provider: Provider, until_done: UntilDone) -> None:
     plan_calls(store, 6)
     provider.behave(batch_ends=[{"errors": 1.0}])
     until_done(store)
@@ -125,7 +125,10 @@ def test_only_an_error_file(store: Store, provider: Provider, until_done: UntilD
 
 
 def test_a_line_that_says_nobody_gets_an_answer_fails_no_call(
-    sqlite_store: Store, provider: Provider, until_done: UntilDone, monkeypatch: pytest.MonkeyPatch
+    sqlite_store: Database,
+    provider: Provider,
+    until_done: UntilDone,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plan_calls(sqlite_store, 3)
 
@@ -135,14 +138,17 @@ def test_a_line_that_says_nobody_gets_an_answer_fails_no_call(
 
     monkeypatch.setattr(simulator, "failed_line", broke)
     provider.behave(batch_ends=[{"errors": 1.0}])
-    with pytest.raises(StopRun, match="no money"):
+    with pytest.raises(EndpointUnavailable, match="no money"):
         until_done(sqlite_store)
     assert kept(sqlite_store)["jobs"] == {"pending": 3}
     assert tries(sqlite_store) == {("stopped", "http_429"): 3}
 
 
 def test_a_completed_batch_that_forgot_a_line(
-    sqlite_store: Store, provider: Provider, until_done: UntilDone, monkeypatch: pytest.MonkeyPatch
+    sqlite_store: Database,
+    provider: Provider,
+    until_done: UntilDone,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plan_calls(sqlite_store, 5)
     real = simulator.Batches.written
@@ -158,7 +164,7 @@ def test_a_completed_batch_that_forgot_a_line(
 
 
 def test_answers_that_were_deleted_are_not_paid_again_unasked(
-    sqlite_store: Store, provider: Provider, come_by: ComeBy
+    sqlite_store: Database, provider: Provider, come_by: ComeBy
 ) -> None:
     plan_calls(sqlite_store, 2)
     provider.behave(batch_ends=[{"polls": 0}])
@@ -176,26 +182,26 @@ def test_answers_that_were_deleted_are_not_paid_again_unasked(
 
 
 def test_an_endpoint_without_batches_loses_nothing(
-    sqlite_store: Store, provider: Provider, come_by: ComeBy, monkeypatch: pytest.MonkeyPatch
+    sqlite_store: Database, provider: Provider, come_by: ComeBy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan_calls(sqlite_store, 2)
     monkeypatch.setattr(
         provider.store, "route", lambda _: (404, simulator.error_body(404, "no such path"))
     )
-    with pytest.raises(StopRun, match=r"has no Batch API .* annoy batch export FILE"):
+    with pytest.raises(EndpointUnavailable, match=r"has no Batch API .* annoy batch export FILE"):
         come_by(sqlite_store)
     assert kept(sqlite_store)["jobs"] == {"pending": 2}
 
 
 def test_nobody_there_loses_nothing(
-    sqlite_store: Store, come_by: ComeBy, monkeypatch: pytest.MonkeyPatch
+    sqlite_store: Database, come_by: ComeBy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "PAUSES", (0.01,))
+    monkeypatch.setattr(wire, "RETRY_SECONDS", (0.01,))
     plan_calls(sqlite_store, 2)
-    with pytest.raises(StopRun, match=r"cannot be reached .* nothing is lost"):
+    with pytest.raises(EndpointUnavailable, match=r"cannot be reached .* nothing is lost"):
         come_by(sqlite_store, base_url="http://127.0.0.1:9/v1")
 
 
-def test_a_model_is_needed(sqlite_store: Store, come_by: ComeBy) -> None:
+def test_a_model_is_needed(sqlite_store: Database, come_by: ComeBy) -> None:
     with pytest.raises(UsageError, match="no model named"):
         come_by(sqlite_store, model=None)

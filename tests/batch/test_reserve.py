@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import select
 
 from annoy_store.config import RunSettings
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import budgets
 from annoy_store.errors import UsageError
-from annoy_store.inference.spend import usage_above
+from annoy_store.inference.spend import usage_since
 from annoy_store.worker.run import run
 from tests.batch.conftest import PRICES, ComeBy, out
 from tests.integration.test_interrupted_calls import kept, plan_calls
@@ -22,26 +22,26 @@ WORST = (6 * 1.0 + 100 * 4.0) / 1e6 / 2
 REAL = (3 * 1.0 + 50 * 4.0) / 1e6 / 2
 
 
-def row(store: Store, name: str = "usd") -> tuple[float, float]:
+def row(store: Database, name: str = "usd") -> tuple[float, float]:
     with store.read() as connection:
         found = connection.execute(select(budgets).where(budgets.c.name == name)).one()
     return found.used, found.reserved
 
 
 def test_no_more_is_bound_than_the_budget_pays_for(
-    store: Store, provider: Provider, come_by: ComeBy
+    store: Database, provider: Provider, come_by: ComeBy
 ) -> None:
     plan_calls(store, 10)
     done = come_by(store, budget_usd=4.5 * WORST)
-    assert done.progress.handed_in == 4
+    assert done.progress.submitted_calls == 4
     assert done.stopped
     assert done.stopped.startswith("budget of")
     assert row(store) == (0.0, pytest.approx(4 * WORST))
-    assert come_by(store, budget_usd=4.5 * WORST).progress.handed_in == 0
+    assert come_by(store, budget_usd=4.5 * WORST).progress.submitted_calls == 0
 
 
 def test_what_is_left_of_the_worst_case_is_spent_later(
-    store: Store, provider: Provider, come_by: ComeBy
+    store: Database, provider: Provider, come_by: ComeBy
 ) -> None:
     """The budget holds at the end, over any number of runs."""
     plan_calls(store, 10)
@@ -50,7 +50,7 @@ def test_what_is_left_of_the_worst_case_is_spent_later(
     for _ in range(8):
         come_by(store, budget_usd=cap)
     with store.read() as connection:
-        spent = usage_above(connection, 0).known_usd
+        spent = usage_since(connection, 0).known_usd
     answers = kept(store)["answers"]
     assert spent == pytest.approx(answers * REAL)
     assert cap - WORST < spent <= cap
@@ -58,7 +58,9 @@ def test_what_is_left_of_the_worst_case_is_spent_later(
     assert (used, reserved) == (pytest.approx(spent), pytest.approx(0.0))
 
 
-def test_online_calls_know_what_is_out(store: Store, provider: Provider, come_by: ComeBy) -> None:
+def test_online_calls_know_what_is_out(
+    store: Database, provider: Provider, come_by: ComeBy
+) -> None:
     """Two calls out may cost 406 millionths in all; one more online may cost as much again."""
     plan_calls(store, 6)
     come_by(store, limit=2)
@@ -72,17 +74,17 @@ def test_online_calls_know_what_is_out(store: Store, provider: Provider, come_by
 
 
 def test_tokens_are_a_budget_too(
-    sqlite_store: Store, provider: Provider, come_by: ComeBy, until_done: Callable[..., int]
+    sqlite_store: Database, provider: Provider, come_by: ComeBy, until_done: Callable[..., int]
 ) -> None:
     plan_calls(sqlite_store, 5)
-    assert come_by(sqlite_store, budget_tokens=106 * 3 + 5).progress.handed_in == 3
+    assert come_by(sqlite_store, budget_tokens=106 * 3 + 5).progress.submitted_calls == 3
     assert row(sqlite_store, "tokens") == (0.0, 318.0)
     until_done(sqlite_store)
     assert kept(sqlite_store)["answers"] == 5  # without a budget nothing is in the way
     assert row(sqlite_store, "tokens")[1] == 0.0
 
 
-def test_money_without_a_price_is_refused(sqlite_store: Store, come_by: ComeBy) -> None:
+def test_money_without_a_price_is_refused(sqlite_store: Database, come_by: ComeBy) -> None:
     plan_calls(sqlite_store, 1)
     with pytest.raises(UsageError, match="--budget-usd needs the price of sim"):
         come_by(sqlite_store, budget_usd=1.0, prices={})

@@ -44,9 +44,12 @@ def messages(number: int) -> list[dict[str, str]]:
 
 def body(number: int) -> dict[str, Any]:
     return {
-        "model": "sim", "messages": messages(number), "temperature": 0.7, "max_tokens": 4096,
+        "model": "sim",
+        "messages": messages(number),
+        "temperature": 0.7,
+        "max_tokens": 4096,
         "seed": number,
-    }  # fmt: skip
+    }
 
 
 # The ways ------------------------------------------------------------------------------------
@@ -69,17 +72,17 @@ def measured(work: Callable[[], int]) -> dict[str, float]:
 
 def prepare(path: str, n: int) -> None:
     """Make a store with `n` planned calls."""
-    from annoy_store.db.insert import write
+    from annoy_store.db.insert import insert_rows
     from annoy_store.db.migrate import open_store
-    from annoy_store.prompts.template import load
-    from annoy_store.records.prompts import ask
+    from annoy_store.prompts.template import load_template
+    from annoy_store.records.prompts import prompt_rows
 
-    template = load("transform")
+    template = load_template("transform")
     store = open_store(f"sqlite:///{path}", create=True)
     for first in range(0, n, 500):
         with store.write() as connection:
             for i in range(first, min(n, first + 500)):
-                write(connection, ask(messages(i), template, "transform", 1, str(i)))
+                insert_rows(connection, prompt_rows(messages(i), template, "transform", 1, str(i)))
     store.close()
 
 
@@ -182,9 +185,13 @@ def per_call(url: str, n: int, in_flight: int) -> dict[str, float]:
 def provider(latency: float) -> Iterator[str]:
     """Serve from a process of its own."""
     command = [
-        sys.executable, str(ROOT / "tests" / "provider.py"), "--latency", str(latency),
-        "--answer-chars", str(ANSWER_CHARS),
-    ]  # fmt: skip
+        sys.executable,
+        str(ROOT / "tests" / "provider.py"),
+        "--latency",
+        str(latency),
+        "--answer-chars",
+        str(ANSWER_CHARS),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -246,8 +253,12 @@ def main() -> None:
         print(json.dumps(globals()[way](url, int(n), int(in_flight))))
         return
     some, slow, many, few = (600, 320, 1500, 20) if options.quick else (2000, 960, 3000, 60)
-    settings = {"64_0": (0.0, 64, some), "1000_0": (0.0, 1000, some), "64_2": (2.0, 64, slow),
-                "1000_2": (2.0, 1000, many)}  # fmt: skip
+    settings = {
+        "64_0": (0.0, 64, some),
+        "1000_0": (0.0, 1000, some),
+        "64_2": (2.0, 64, slow),
+        "1000_2": (2.0, 1000, many),
+    }
     figures: dict[str, Any] = {}
     for name, (latency, in_flight, n) in settings.items():
         calls = {way: few if way == "per_call" else n for way in WAYS}

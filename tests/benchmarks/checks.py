@@ -28,9 +28,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from annoy_store.interfaces import Limits, Program, Ran  # noqa: E402
+from annoy_store.interfaces import ExecutionResult, Limits, Program  # noqa: E402
 from annoy_store.sandbox import LocalSandbox, open_sandbox  # noqa: E402
-from annoy_store.sandbox.preload import flavour, imports  # noqa: E402
+from annoy_store.sandbox.preload import imported_packages, preload_set  # noqa: E402
 
 DATA = ROOT.parent / "shared" / "data" / "parsed.jsonl"
 PREFIX = """
@@ -105,13 +105,13 @@ def run_ours(sandbox: LocalSandbox, sample: Sample, costs: dict[str, Costs], kin
     """Check a sample's pairs in the sandbox and enter what that cost."""
     sandbox.call(sample.program, [sample.pairs[0][0]], Limits())  # the zygote is warm from here on
     key = (kind, 0)
-    before, host = sandbox.usage()[key]["cpu"], time.process_time()
+    before, host = sandbox.zygote_usage()[key]["cpu"], time.process_time()
     ran = sandbox.call(sample.program, [given for given, _ in sample.pairs], Limits())
     for one, (_, wanted) in zip(ran, sample.pairs, strict=True):
         if one.output is not None:
             same(json.loads(one.output), wanted)
     host = time.process_time() - host
-    after = sandbox.usage(forks=len(ran))[key]
+    after = sandbox.zygote_usage(forks=len(ran))[key]
     tree = after["cpu"] - after["forks"] - before
     children = sum(one.cpu_ms for one in ran)
     shared = (host + tree) * 1e3 - children
@@ -147,7 +147,7 @@ def race(chosen: list[Sample]) -> dict[str, Costs]:
     costs = {"plain": Costs(), "numpy": Costs()}
     with open_sandbox(slots=1) as sandbox:
         for sample in chosen:
-            kind = flavour(sample.program.code, ["numpy"])
+            kind = preload_set(sample.program.code, ["numpy"])
             run_ours(sandbox, sample, costs, kind)
             run_baseline(sample, costs[kind])
     return costs
@@ -157,7 +157,7 @@ def throughput(chosen: list[Sample]) -> float:
     """Return checks per second with every core."""
     with open_sandbox() as sandbox, ThreadPoolExecutor(sandbox.slots) as pool:
 
-        def check(sample: Sample) -> list[Ran]:
+        def check(sample: Sample) -> list[ExecutionResult]:
             return sandbox.call(sample.program, [given for given, _ in sample.pairs], Limits())
 
         list(pool.map(check, chosen[: sandbox.slots]))
@@ -184,8 +184,8 @@ def cost_of_counting(chosen: list[Sample]) -> float:
 
 def compare(path: Path, quick: bool) -> dict[str, float]:
     """Run the benchmark, print its table, and return its figures."""
-    light = [s for s in samples(path, 3) if not imports(s.program.code) & HEAVY]
-    with_numpy = [s for s in light if "numpy" in imports(s.program.code)]
+    light = [s for s in samples(path, 3) if not imported_packages(s.program.code) & HEAVY]
+    with_numpy = [s for s in light if "numpy" in imported_packages(s.program.code)]
     plain = [s for s in light if s not in with_numpy]
     many = 8 if quick else len(light)
     chosen = interleaved(plain[:many], with_numpy[:many])
@@ -234,7 +234,7 @@ def interleaved(*groups: list[Sample]) -> list[Sample]:
 # Ground truth --------------------------------------------------------------------------------
 
 
-def cause(sample: Sample, ran: Ran, again: Ran) -> str:
+def cause(sample: Sample, ran: ExecutionResult, again: ExecutionResult) -> str:
     """Say why a recorded pair does not verify, from what two worlds gave and what the code says."""
     if ran.outcome == "missing_module":
         return f"missing package {ran.missing_module}"
@@ -294,10 +294,10 @@ def ground_truth(path: Path) -> dict[str, float]:
     every = list(samples(path, None))
     with open_sandbox() as sandbox, ThreadPoolExecutor(sandbox.slots) as pool:
 
-        def both(sample: Sample) -> tuple[list[Ran], list[Ran]]:
+        def both(sample: Sample) -> tuple[list[ExecutionResult], list[ExecutionResult]]:
             given = [text for text, _ in sample.pairs]
             first = sandbox.call(sample.program, given, Limits())
-            return first, sandbox.call(sample.program, given, Limits(), world=1)
+            return first, sandbox.call(sample.program, given, Limits(), environment_seed=1)
 
         for sample, (first, second) in zip(every, pool.map(both, every), strict=True):
             for place, (one, other) in enumerate(zip(first, second, strict=True)):

@@ -61,7 +61,7 @@ def generate(path: Path, rows: int, first: int = 0) -> None:
 
 
 def _insert(raw: Any, chance: random.Random, words: list[str], chains: range) -> None:
-    from annoy_store.hashing import compact
+    from annoy_store.hashing import compact_json
 
     def text(n: int) -> str:
         return " ".join(chance.choices(words, k=n // 6))
@@ -78,11 +78,21 @@ def _insert(raw: Any, chance: random.Random, words: list[str], chains: range) ->
         key = 2 * chain + number  # ids of both turns, without gaps that matter
         first = 2 * chain + 1
         kind = ("predict_output", "predict_input")[chain % 2]
-        add("prompts", key, named("p", key), "t", "t", 2400, compact(talk))
+        add("prompts", key, named("p", key), "t", "t", 2400, compact_json(talk))
         add("calls", key, key, 0, 0)
         add("responses", key, key, 1, "stop", len(answer), NOW, answer, None)
-        add("turns", key, named("t", key), key, kind, number, None, chain // 2 + 1,
-            first if number > 1 else None, first if number > 1 else None)  # fmt: skip
+        add(
+            "turns",
+            key,
+            named("t", key),
+            key,
+            kind,
+            number,
+            None,
+            chain // 2 + 1,
+            first if number > 1 else None,
+            first if number > 1 else None,
+        )
         feedback = "Success." if status == "correct" else text(120)
         add("verdicts", key, key, "prediction", 1, status, None, None, NOW, None, None, feedback)
 
@@ -114,8 +124,17 @@ def _insert(raw: Any, chance: random.Random, words: list[str], chains: range) ->
             )
             add("sample_origins", sample, named("so", sample), sample, None, sample, None, None)
         if chain % 2 == 0:
-            add("io_pairs", chain // 2 + 1, sample, chain // 2 % 3, named("i", chain), None, None,
-                '{"x":1}', "2")  # fmt: skip
+            add(
+                "io_pairs",
+                chain // 2 + 1,
+                sample,
+                chain // 2 % 3,
+                named("i", chain),
+                None,
+                None,
+                '{"x":1}',
+                "2",
+            )
         talk = [{"role": "user", "content": text(2400)}]
         again = chance.random() < SECOND
         ask(chain, 1, talk, answer := text(900), "wrong" if again else "correct")
@@ -125,8 +144,18 @@ def _insert(raw: Any, chance: random.Random, words: list[str], chains: range) ->
                 {"role": "user", "content": text(150)},
             ]
             ask(chain, 2, talk, text(900), chance.choice(["correct", "wrong"]))
-    for table in ("sources", "origins", "samples", "sample_origins", "prompts", "calls", "responses",
-                  "io_pairs", "turns", "verdicts"):  # fmt: skip
+    for table in (
+        "sources",
+        "origins",
+        "samples",
+        "sample_origins",
+        "prompts",
+        "calls",
+        "responses",
+        "io_pairs",
+        "turns",
+        "verdicts",
+    ):
         if table in rows:
             marks = ", ".join("?" * len(rows[table][0]))
             raw.executemany(f"INSERT INTO {table} VALUES ({marks})", rows[table])
@@ -173,9 +202,12 @@ def ours(store: Path, out: Path, since: str | None) -> dict[str, float]:
     request = ExportRequest("codeio", out, since=since)
     report = exporting.export(open_store(f"sqlite:///{store}"), request)
     return {
-        "cpu": time.process_time() - started, "copy": sum(writing) - sum(checking),
-        "rows": report.n_rows, "wall": time.perf_counter() - wall, "rss_mb": _rss(),
-    }  # fmt: skip
+        "cpu": time.process_time() - started,
+        "copy": sum(writing) - sum(checking),
+        "rows": report.n_rows,
+        "wall": time.perf_counter() - wall,
+        "rss_mb": _rss(),
+    }
 
 
 def _timed(module: Any, name: str) -> list[float]:
@@ -224,16 +256,23 @@ def compare(folder: Path, rows: int, rounds: int) -> dict[str, Any]:
     nothing = _apart("ours", store, folder / "nothing", "last")
     cpu = min(b["cpu"] for b in base)
     return {
-        "rows": rows, "same_lines": same, "bytes_per_row": base[0]["bytes"] / rows,
-        "baseline_cpu_s": cpu, "whole_cpu_s": full[0]["cpu"],
+        "rows": rows,
+        "same_lines": same,
+        "bytes_per_row": base[0]["bytes"] / rows,
+        "baseline_cpu_s": cpu,
+        "whole_cpu_s": full[0]["cpu"],
         "copy_cpu_s": min(f["copy"] for f in full),
         "vs_orjson_copy": min(f["copy"] for f in full) / cpu,
-        "vs_orjson_whole": full[0]["cpu"] / cpu, "whole_wall_s": full[0]["wall"],
-        "rss_mb": max(f["rss_mb"] for f in full), "baseline_rss_mb": base[0]["rss_mb"],
-        "new_rows": step["rows"], "incremental_cpu_s": step["cpu"],
-        "incremental_share": step["cpu"] / full[0]["cpu"], "empty_increment_cpu_s": nothing["cpu"],
+        "vs_orjson_whole": full[0]["cpu"] / cpu,
+        "whole_wall_s": full[0]["wall"],
+        "rss_mb": max(f["rss_mb"] for f in full),
+        "baseline_rss_mb": base[0]["rss_mb"],
+        "new_rows": step["rows"],
+        "incremental_cpu_s": step["cpu"],
+        "incremental_share": step["cpu"] / full[0]["cpu"],
+        "empty_increment_cpu_s": nothing["cpu"],
         "incremental_rss_mb": step["rss_mb"],
-    }  # fmt: skip
+    }
 
 
 def _set(path: Path) -> int:
@@ -250,8 +289,11 @@ def _lines(figures: dict[str, Any]) -> Iterator[str]:
 def main() -> None:
     if "--measure" in sys.argv:
         what, store, out, since = sys.argv[sys.argv.index("--measure") + 1 :]
-        run = baseline(Path(store), Path(out)) if what == "baseline" else ours(
-            Path(store), Path(out), since or None)  # fmt: skip
+        run = (
+            baseline(Path(store), Path(out))
+            if what == "baseline"
+            else ours(Path(store), Path(out), since or None)
+        )
         print(json.dumps(run))
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

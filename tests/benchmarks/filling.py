@@ -16,8 +16,8 @@ from sqlalchemy import text
 from annoy_store.db.engine import sqlite_module
 from annoy_store.db.migrate import open_store
 from annoy_store.db.tables import metadata
-from annoy_store.queue.counters import count
-from annoy_store.queue.variants import draw_up
+from annoy_store.queue.counters import add_to_counters
+from annoy_store.queue.variants import load_plan
 from annoy_store.stages import PIPELINE
 
 MODELS = ("alpha-large", "beta-small")
@@ -56,16 +56,21 @@ class Filler:
     def _prepare(self, path: Path) -> dict[str, list[int]]:
         store = open_store(f"sqlite:///{path}", create=True)
         with store.write() as connection:
-            agenda = draw_up(connection, PIPELINE)
+            agenda = load_plan(connection, PIPELINE)
             for model in MODELS:
                 row = {"d": f"teacher-{model}", "m": model}
-                connection.execute(text(
-                    "INSERT OR IGNORE INTO teachers (digest, backend, model, base_url, parameters)"
-                    " VALUES (:d, 'openai', :m, '', '{}')"), row)  # fmt: skip
-                connection.execute(text(
-                    "INSERT OR IGNORE INTO prices VALUES (:m, '2025', 1.0, 0.1, 4.0)"), row)  # fmt: skip
+                connection.execute(
+                    text(
+                        "INSERT OR IGNORE INTO teachers (digest, backend, model, base_url, parameters)"
+                        " VALUES (:d, 'openai', :m, '', '{}')"
+                    ),
+                    row,
+                )
+                connection.execute(
+                    text("INSERT OR IGNORE INTO prices VALUES (:m, '2025', 1.0, 0.1, 4.0)"), row
+                )
         store.close()
-        return {name: [c.variant_id for c in cases] for name, cases in agenda.cases.items()}
+        return {name: [c.variant_id for c in cases] for name, cases in agenda.partitions.items()}
 
     def _next(self, table: str) -> int:
         return int(self.db.execute(f"SELECT COALESCE(MAX(id), 0) + 1 FROM {table}").fetchone()[0])
@@ -102,8 +107,15 @@ class Filler:
         self.rows[table].append((key, *values.values()))
         return key
 
-    def job(self, stage: str, subject: int, state: str = "done", reason: str | None = None,
-            detail: str | None = None, case: int = 0) -> None:  # fmt: skip
+    def job(
+        self,
+        stage: str,
+        subject: int,
+        state: str = "done",
+        reason: str | None = None,
+        detail: str | None = None,
+        case: int = 0,
+    ) -> None:
         self.jobs[stage, state] += 1
         self.statements["jobs"] = _insert(
             "jobs",
@@ -123,7 +135,7 @@ class Filler:
         path = self.db.execute("PRAGMA database_list").fetchone()[2]
         store = open_store(f"sqlite:///{path}")
         with store.write() as connection:
-            count(connection, 0, self.jobs)
+            add_to_counters(connection, 0, self.jobs)
         self.jobs.clear()
         store.close()
 
@@ -144,26 +156,44 @@ class Filler:
     def _raw(self) -> int:
         content = self._text()
         source = self.add(
-            "sources", digest=f"s{self.next['sources']}", language="python", n_chars=len(content),
-            created_at=_time(self.next["sources"]), content=content,
-        )  # fmt: skip
+            "sources",
+            digest=f"s{self.next['sources']}",
+            language="python",
+            n_chars=len(content),
+            created_at=_time(self.next["sources"]),
+            content=content,
+        )
         self.add(
-            "origins", digest=f"o{source}", source_id=source, origin="made-up",
-            repo=f"team{source % 997}/project{source % 8191}", path=f"src/file{source}.py",
-            licence=("mit", "apache-2.0", "gpl-3.0")[source % 3], metadata="{}",
-        )  # fmt: skip
+            "origins",
+            digest=f"o{source}",
+            source_id=source,
+            origin="made-up",
+            repo=f"team{source % 997}/project{source % 8191}",
+            path=f"src/file{source}.py",
+            licence=("mit", "apache-2.0", "gpl-3.0")[source % 3],
+            metadata="{}",
+        )
         return source
 
     def _sample(self, source: int, response: int) -> None:
         sample = self.add(
-            "samples", digest=f"f{self.next['samples']}", funcname="main_solution",
-            problem_statement=self.texts[0], io_requirements=self.texts[0], refcode=self.texts[1],
+            "samples",
+            digest=f"f{self.next['samples']}",
+            funcname="main_solution",
+            problem_statement=self.texts[0],
+            io_requirements=self.texts[0],
+            refcode=self.texts[1],
             input_generator=self.texts[0],
-        )  # fmt: skip
+        )
         self.add(
-            "sample_origins", digest=f"so{sample}", sample_id=sample, response_id=response,
-            source_id=source, variant_id=self.variants["parse"][0], origin=None,
-        )  # fmt: skip
+            "sample_origins",
+            digest=f"so{sample}",
+            sample_id=sample,
+            response_id=response,
+            source_id=source,
+            variant_id=self.variants["parse"][0],
+            origin=None,
+        )
         if self.random.random() < 0.15:
             outcome, kind, message, module = self.random.choice(ERRORS)
             message = message and message.format(sample)
@@ -174,29 +204,56 @@ class Filler:
         return self._pairs(sample)
 
     def _execution(
-        self, purpose: str, outcome: str = "ok", kind: str | None = None,
-        message: str | None = None, module: str | None = None, *,
-        sample_id: int | None = None, response_id: int | None = None,
-    ) -> int:  # fmt: skip
+        self,
+        purpose: str,
+        outcome: str = "ok",
+        kind: str | None = None,
+        message: str | None = None,
+        module: str | None = None,
+        *,
+        sample_id: int | None = None,
+        response_id: int | None = None,
+    ) -> int:
         return self.add(
-            "executions", sample_id=sample_id, response_id=response_id, purpose=purpose,
-            outcome=outcome, error_type=kind, missing_module=module, phase="call", cpu_ms=12.5,
-            wall_ms=14.0, rung="strong", runner_version="1", interpreter="py", draws=None,
+            "executions",
+            sample_id=sample_id,
+            response_id=response_id,
+            purpose=purpose,
+            outcome=outcome,
+            error_type=kind,
+            missing_module=module,
+            phase="call",
+            cpu_ms=12.5,
+            wall_ms=14.0,
+            rung="strong",
+            runner_version="1",
+            interpreter="py",
+            draws=None,
             error_message=message,
-        )  # fmt: skip
+        )
 
     def _pairs(self, sample: int) -> None:
         made, checked = self._execution("generate", sample_id=sample), None
         checked = self._execution("check", sample_id=sample)
         for position in range(PAIRS):
             pair = self.add(
-                "io_pairs", sample_id=sample, position=position, input_digest=f"{position}",
-                seed=position, execution_id=made, input='{"x":12345}', output='[1,2,3,"abc"]',
-            )  # fmt: skip
+                "io_pairs",
+                sample_id=sample,
+                position=position,
+                input_digest=f"{position}",
+                seed=position,
+                execution_id=made,
+                input='{"x":12345}',
+                output='[1,2,3,"abc"]',
+            )
             self.add(
-                "pair_checks", io_pair_id=pair, variant_id=self.variants["generate"][0],
-                status="stable", execution_id=checked, lines_executed=self.random.randrange(400),
-            )  # fmt: skip
+                "pair_checks",
+                io_pair_id=pair,
+                variant_id=self.variants["generate"][0],
+                status="stable",
+                execution_id=checked,
+                lines_executed=self.random.randrange(400),
+            )
             if position < ASKED:
                 self.job("predict", pair)
                 for case, kind in ((1, "predict_output"), (2, "predict_input")):
@@ -213,12 +270,22 @@ class Filler:
         """Ask and judge; return the response, and its verdict when it is wrong."""
         messages = f'[{{"role":"user","content":"{self._text()}"}}]'
         prompt = self.add(
-            "prompts", digest=f"p{self.next['prompts']}", template=kind, template_digest="t",
-            n_chars=len(messages) - 30, messages=messages,
-        )  # fmt: skip
+            "prompts",
+            digest=f"p{self.next['prompts']}",
+            template=kind,
+            template_digest="t",
+            n_chars=len(messages) - 30,
+            messages=messages,
+        )
         columns = {"source_id": None, "io_pair_id": None, "revises_response_id": None}
-        self.add("turns", digest=f"t{prompt}", prompt_id=prompt, kind=kind, number=number,
-                 **(columns | {"chain_response_id": None} | about))  # fmt: skip
+        self.add(
+            "turns",
+            digest=f"t{prompt}",
+            prompt_id=prompt,
+            kind=kind,
+            number=number,
+            **(columns | {"chain_response_id": None} | about),
+        )
         call = self.add("calls", prompt_id=prompt, sample_no=0, pinned_teacher_id=0)
         self.job("complete", call, case=case)
         response = self._answer(call, len(messages))
@@ -229,15 +296,32 @@ class Filler:
     def _answer(self, call: int, length: int) -> int:
         teacher, body = 1 + call % len(MODELS), self._text()
         self.add(
-            "attempts", call_id=call, teacher_id=teacher, worker_id=1, started_at=_time(call),
-            latency_ms=800.0, status="ok", error_class=None, http_status=200,
-            prompt_tokens=length // 4, cached_tokens=length // 9, completion_tokens=len(body) // 4,
-            reasoning_tokens=None, model=MODELS[teacher - 1], error_message=None,
-        )  # fmt: skip
+            "attempts",
+            call_id=call,
+            teacher_id=teacher,
+            worker_id=1,
+            started_at=_time(call),
+            latency_ms=800.0,
+            status="ok",
+            error_class=None,
+            http_status=200,
+            prompt_tokens=length // 4,
+            cached_tokens=length // 9,
+            completion_tokens=len(body) // 4,
+            reasoning_tokens=None,
+            model=MODELS[teacher - 1],
+            error_message=None,
+        )
         return self.add(
-            "responses", call_id=call, teacher_id=teacher, finish_reason="stop",
-            n_chars=len(body), created_at=_time(call), text=body, reasoning=None,
-        )  # fmt: skip
+            "responses",
+            call_id=call,
+            teacher_id=teacher,
+            finish_reason="stop",
+            n_chars=len(body),
+            created_at=_time(call),
+            text=body,
+            reasoning=None,
+        )
 
     def _judge(self, kind: str, number: int, response: int) -> int | None:
         self.job("verify", response)
@@ -245,12 +329,18 @@ class Filler:
         status = "correct" if right else self.random.choice(WRONG)
         ran = self._execution("verify", response_id=response) if kind == "predict_input" else None
         verdict = self.add(
-            "verdicts", response_id=response, checker=kind,
-            variant_id=self.variants["verify"][0], status=status,
+            "verdicts",
+            response_id=response,
+            checker=kind,
+            variant_id=self.variants["verify"][0],
+            status=status,
             mismatch=self.random.choice(MISMATCHES) if status == "wrong" else None,
-            execution_id=ran, created_at=_time(response), predicted="[1,2]", got=None,
+            execution_id=ran,
+            created_at=_time(response),
+            predicted="[1,2]",
+            got=None,
             feedback=self.texts[0],
-        )  # fmt: skip
+        )
         if right:
             return None
         if number == 1:

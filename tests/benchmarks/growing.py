@@ -35,11 +35,17 @@ from annoy_store.db.engine import sqlite_module  # noqa: E402
 REFUSED = 0.865  # so that there are two answers per source
 SETTLED = "transform"  # the stage that works while the log is watched
 TEXTS = (
-    ("sources", "content"), ("prompts", "messages"), ("responses", "text"),
-    ("samples", "refcode"), ("samples", "problem_statement"), ("samples", "io_requirements"),
-    ("samples", "input_generator"), ("verdicts", "feedback"), ("io_pairs", "input"),
+    ("sources", "content"),
+    ("prompts", "messages"),
+    ("responses", "text"),
+    ("samples", "refcode"),
+    ("samples", "problem_statement"),
+    ("samples", "io_requirements"),
+    ("samples", "input_generator"),
+    ("verdicts", "feedback"),
+    ("io_pairs", "input"),
     ("io_pairs", "output"),
-)  # fmt: skip
+)
 COMMANDS = {
     "status": ("status", "--json"),
     "show_source": ("show", "source:{half}", "--json"),
@@ -82,8 +88,11 @@ def measured(path: Path, name: str, repeats: int) -> dict[str, dict[str, float]]
         runs = [timed([*ANNOY, "--store", f"sqlite:///{path}", *said]) for _ in range(repeats)]
         later, cpu = (statistics.median(r[i] for r in runs[1:]) for i in (0, 1))
         found[what] = {"first": runs[0][0], "s": later, "cpu": cpu, "mb": max(r[2] for r in runs)}
-        print(f"  {name:9} {what:14} first {runs[0][0]:6.2f} s, then {later:5.2f} s, CPU {cpu:5.2f} s,"
-              f" {found[what]['mb']:5.0f} MB", flush=True)  # fmt: skip
+        print(
+            f"  {name:9} {what:14} first {runs[0][0]:6.2f} s, then {later:5.2f} s, CPU {cpu:5.2f} s,"
+            f" {found[what]['mb']:5.0f} MB",
+            flush=True,
+        )
     return found
 
 

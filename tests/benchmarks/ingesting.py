@@ -31,9 +31,9 @@ from sqlalchemy import func, select
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from annoy_store.db.engine import Store, sqlite_module  # noqa: E402
+from annoy_store.db.engine import Database, sqlite_module  # noqa: E402
 from annoy_store.db.tables import origins, sources  # noqa: E402
-from annoy_store.ingest.sources import Wish, ingest  # noqa: E402
+from annoy_store.ingest.sources import IngestOptions, ingest  # noqa: E402
 from tests.benchmarks.ledger import fresh, server  # noqa: E402
 
 BATCH = 2_000
@@ -83,7 +83,7 @@ def batches(file: Path, column: str) -> Iterator[tuple[list[Any], list[Any]]]:
         yield some, places
 
 
-def bare_sqlite(store: Store, file: Path, column: str) -> None:
+def bare_sqlite(store: Database, file: Path, column: str) -> None:
     db: Any = sqlite_module().connect(str(store.path), isolation_level=None)
     for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
         db.execute(f"PRAGMA {pragma}")
@@ -100,7 +100,7 @@ def bare_sqlite(store: Store, file: Path, column: str) -> None:
     db.close()
 
 
-def bare_postgres(store: Store, file: Path, column: str) -> None:
+def bare_postgres(store: Database, file: Path, column: str) -> None:
     import psycopg
 
     url = store.url.set(drivername="postgresql").render_as_string(hide_password=False)
@@ -126,8 +126,8 @@ def bare_postgres(store: Store, file: Path, column: str) -> None:
             db.commit()
 
 
-def ours(store: Store, file: Path, column: str) -> None:
-    tally = ingest(store, [file], Wish(column=column))
+def ours(store: Database, file: Path, column: str) -> None:
+    tally = ingest(store, [file], IngestOptions(column=column))
     assert not tally.refused, tally.refused
     assert not tally.errors, tally.errors
 
@@ -147,8 +147,11 @@ def measure(kind: str, url: str | None, file: Path, column: str, repeats: int) -
     n = sum(1 for _ in file.open())
     rates = {name: n / min(t for t, _ in runs) for name, runs in seen.items()}
     cpus = {name: statistics.median(c for _, c in runs) for name, runs in seen.items()}
-    print(f"  {kind:9} rows/s: ours {rates['ours']:,.0f}, bare {rates['baseline']:,.0f}; "
-          f"client CPU: ours {cpus['ours']:.2f} s, bare {cpus['baseline']:.2f} s", flush=True)  # fmt: skip
+    print(
+        f"  {kind:9} rows/s: ours {rates['ours']:,.0f}, bare {rates['baseline']:,.0f}; "
+        f"client CPU: ours {cpus['ours']:.2f} s, bare {cpus['baseline']:.2f} s",
+        flush=True,
+    )
     return {
         f"ours_{kind}": round(rates["ours"]),
         f"baseline_{kind}": round(rates["baseline"]),
@@ -190,7 +193,7 @@ def peak(file: Path, column: str) -> float:
         return timed([sys.executable, *words])[2]
 
 
-def _size(store: Store) -> tuple[int, int]:
+def _size(store: Database) -> tuple[int, int]:
     with store.read() as connection:
         counts = [
             connection.scalar(select(func.count()).select_from(t)) for t in (sources, origins)

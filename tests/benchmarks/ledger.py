@@ -32,15 +32,15 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from annoy_store.config import Policy, RunSettings  # noqa: E402
-from annoy_store.db.engine import Store, connect  # noqa: E402
+from annoy_store.db.engine import Database, connect  # noqa: E402
 from annoy_store.db.migrate import open_store, upgrade  # noqa: E402
 from annoy_store.db.sql import analyse, insert_new  # noqa: E402
 from annoy_store.db.tables import jobs, sources  # noqa: E402
 from annoy_store.interfaces import Stage, done  # noqa: E402
 from annoy_store.queue import jobs as job_queue  # noqa: E402
-from annoy_store.queue.jobs import Ended  # noqa: E402
-from annoy_store.queue.variants import Agenda, Case  # noqa: E402
-from annoy_store.queue.workers import enlist, renew  # noqa: E402
+from annoy_store.queue.jobs import JobResult  # noqa: E402
+from annoy_store.queue.variants import Partition, StagePlan  # noqa: E402
+from annoy_store.queue.workers import register_worker, renew_lease  # noqa: E402
 from annoy_store.worker import job_manager  # noqa: E402
 from annoy_store.worker.worker import Worker  # noqa: E402
 
@@ -62,7 +62,7 @@ NOOP = Stage(
 # Ours ----------------------------------------------------------------------------------------
 
 
-def filled(store: Store, n: int) -> Store:
+def filled(store: Database, n: int) -> Database:
     """`n` small sources to have jobs about."""
     for start in range(0, n, 5000):
         rows = [
@@ -74,14 +74,14 @@ def filled(store: Store, n: int) -> Store:
     return store
 
 
-def ours(store: Store, n: int, batch: int) -> float:
+def ours(store: Database, n: int, batch: int) -> float:
     """Jobs per second from the first claim to the last commit; planning is not counted."""
     filled(store, n)
     job_manager.INLINE_BATCH = batch
     worker = Worker(store, RunSettings(), [NOOP], pipeline=[NOOP])
     seen = [0.0]
     worker.on_progress = lambda _: seen.__setitem__(0, time.perf_counter())
-    original = job_manager.Desk.plan
+    original = job_manager.JobManager.enqueue
     started = [0.0]
 
     def plan(self: Any) -> int:
@@ -89,11 +89,11 @@ def ours(store: Store, n: int, batch: int) -> float:
         started[0] = started[0] or time.perf_counter()
         return found
 
-    job_manager.Desk.plan = plan  # type: ignore[method-assign]
+    job_manager.JobManager.enqueue = plan  # type: ignore[method-assign]
     try:
         progress = worker.run()
     finally:
-        job_manager.Desk.plan = original  # type: ignore[method-assign]
+        job_manager.JobManager.enqueue = original  # type: ignore[method-assign]
     assert progress.ended["noop", "done"] == n
     return n / (seen[0] - started[0])
 
@@ -205,7 +205,7 @@ def database(url: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def fresh(url: str | None, folder: Path) -> Iterator[Store]:
+def fresh(url: str | None, folder: Path) -> Iterator[Database]:
     """A new store: SQLite without a URL."""
     if url is None:
         store = open_store(f"sqlite:///{folder}/{uuid.uuid4().hex}.db", create=True)
@@ -223,7 +223,7 @@ def fresh(url: str | None, folder: Path) -> Iterator[Store]:
 
 
 def growth(
-    few: Store, many: Store, sizes: tuple[int, int], rounds: int
+    few: Database, many: Database, sizes: tuple[int, int], rounds: int
 ) -> dict[str, dict[str, float]]:
     """Milliseconds of a claim of 128 and of its settlement, in two ledgers, taken in turns."""
     ledgers: list[list[Any]] = []
@@ -232,7 +232,9 @@ def growth(
         _enter(store, size, size + 128 * (rounds + 20), "pending")
         with store.write() as connection:
             analyse(connection, jobs)
-            ledgers.append([store, enlist(connection, ["noop"], 3600.0), job_queue.START])
+            ledgers.append(
+                [store, register_worker(connection, ["noop"], 3600.0), job_queue.CURSOR_START]
+            )
     seen: dict[str, list[float]] = {}
     for _ in range(rounds):
         for each, size in zip(ledgers, sizes, strict=True):
@@ -246,7 +248,7 @@ def growth(
     }
 
 
-def _enter(store: Store, start: int, end: int, state: str) -> None:
+def _enter(store: Database, start: int, end: int, state: str) -> None:
     for at in range(start, end, 50_000):
         rows = [
             {"stage": "noop", "subject_id": i, "variant_id": 1, "state": state}
@@ -256,15 +258,15 @@ def _enter(store: Store, start: int, end: int, state: str) -> None:
             insert_new(connection, jobs, rows)
 
 
-def _one_round(store: Store, worker: int, cursor: Any) -> tuple[float, float, Any]:
-    agenda = Agenda({"noop": NOOP}, Policy(), {"noop": [Case(1)]})
+def _one_round(store: Database, worker: int, cursor: Any) -> tuple[float, float, Any]:
+    agenda = StagePlan({"noop": NOOP}, Policy(), {"noop": [Partition(1)]})
     began = time.perf_counter()
     with store.write() as connection:
-        renew(connection, worker, 3600.0)
+        renew_lease(connection, worker, 3600.0)
         taken = job_queue.claim(connection, worker, "noop", 1, 128, cursor)
     claimed = time.perf_counter()
     with store.write() as connection:
-        job_queue.settle(connection, worker, [Ended(c, done()) for c in taken], agenda)
+        job_queue.settle(connection, worker, [JobResult(c, done()) for c in taken], agenda)
     settled = time.perf_counter()
     return claimed - began, settled - claimed, (taken[-1].priority, taken[-1].subject_id)
 

@@ -29,7 +29,13 @@ ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from annoy_store.dedup import minhash as nearness  # noqa: E402
-from annoy_store.dedup.minhash import THRESHOLD, Forest, join_near, matrix, signature  # noqa: E402
+from annoy_store.dedup.minhash import (  # noqa: E402
+    THRESHOLD,
+    UnionFind,
+    signature,
+    signature_matrix,
+    union_near_duplicates,
+)
 from annoy_store.dedup.shingles import jaccard, shingles  # noqa: E402
 
 _PARTS = re.compile(
@@ -86,13 +92,15 @@ def clustered(codes: list[str], *, renamed: bool = False) -> list[int]:
     """Return the root of every text."""
     signed = [signature(code, renamed=renamed) for code in codes]
     filled = [i for i, (n, _) in enumerate(signed) if n]
-    forest = Forest(len(codes))
+    forest = UnionFind(len(codes))
 
     def nearer(a: int, b: int) -> bool:
         x, y = (shingles(codes[filled[i]], renamed=renamed) for i in (a, b))
         return jaccard(x, y) >= THRESHOLD
 
-    join_near(matrix(b"".join(signed[i][1] for i in filled)), filled, forest, nearer)
+    union_near_duplicates(
+        signature_matrix(b"".join(signed[i][1] for i in filled)), filled, forest, nearer
+    )
     return forest.roots()
 
 
@@ -105,9 +113,10 @@ def recall(codes: list[str]) -> dict[str, Any]:
         origin += range(len(codes))
     marks = [shingles(code) for code in everyone]
     near = [
-        i for i in range(len(codes), len(everyone))
+        i
+        for i in range(len(codes), len(everyone))
         if jaccard(marks[i], marks[origin[i]]) >= THRESHOLD
-    ]  # fmt: skip
+    ]
     roots = clustered(everyone)
     found = sum(roots[i] == roots[origin[i]] for i in near)
     wrong = _wrong_merges(roots, origin, marks)
@@ -115,11 +124,15 @@ def recall(codes: list[str]) -> dict[str, Any]:
     renamed = clustered(plain, renamed=True)
     n = len(codes)
     return {
-        "files": n, "planted": len(everyone) - n, "near_pairs": len(near), "found": found,
-        "recall": found / max(1, len(near)), "wrong_merges": wrong,
+        "files": n,
+        "planted": len(everyone) - n,
+        "near_pairs": len(near),
+        "found": found,
+        "recall": found / max(1, len(near)),
+        "wrong_merges": wrong,
         "recall_all_renamed": sum(renamed[i] == renamed[i + n] for i in range(n)) / n,
         "originals_joined_when_renamed": n - len({renamed[i] for i in range(n)}),
-    }  # fmt: skip
+    }
 
 
 def _wrong_merges(roots: list[int], origin: list[int], marks: list[Any]) -> int:
@@ -171,9 +184,11 @@ def cluster_store(store: Path) -> dict[str, float]:
     done = cluster(open_store(f"sqlite:///{store}"))
     status = Path("/proc/self/status").read_text()
     return {
-        "cpu": time.process_time() - started, "signed": done.signed, "clusters": done.clusters,
+        "cpu": time.process_time() - started,
+        "signed": done.signed,
+        "clusters": done.clusters,
         "rss_mb": int(status.split("VmHWM:")[1].split()[0]) / 1024,
-    }  # fmt: skip
+    }
 
 
 def cost(codes: list[str], files: int) -> dict[str, Any]:
@@ -189,11 +204,15 @@ def cost(codes: list[str], files: int) -> dict[str, Any]:
     cpu = small["cpu"] + whole["cpu"]
     slope = (whole["rss_mb"] - small["rss_mb"]) / (files - half)
     return {
-        "made_files": files, "mean_chars": total / files, "clusters": whole["clusters"],
-        "cpu_s": cpu, "again_cpu_s": again["cpu"], "rss_mb": whole["rss_mb"],
+        "made_files": files,
+        "mean_chars": total / files,
+        "clusters": whole["clusters"],
+        "cpu_s": cpu,
+        "again_cpu_s": again["cpu"],
+        "rss_mb": whole["rss_mb"],
         "million_cpu_min": cpu / files * 1e6 / 60,
         "million_rss_mb": whole["rss_mb"] + slope * (1_000_000 - files),
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

@@ -47,11 +47,11 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT)]
 
-from annoy_store.hashing import canonical, seed  # noqa: E402
+from annoy_store.hashing import canonical_json, derive_seed  # noqa: E402
 from annoy_store.ingest.codeio.questions import given_value, read_question  # noqa: E402
-from annoy_store.parsing.final_answer import final_answer  # noqa: E402
-from annoy_store.parsing.json_values import read as read_value  # noqa: E402
-from annoy_store.parsing.sections import Fault, sections  # noqa: E402
+from annoy_store.parsing.final_answer import find_final_answer  # noqa: E402
+from annoy_store.parsing.json_values import parse_value as read_value  # noqa: E402
+from annoy_store.parsing.sections import ParseFailure, parse_sections  # noqa: E402
 from annoy_store.tasks.compare import same  # noqa: E402
 from tests.support.provider import Provider  # noqa: E402
 
@@ -133,8 +133,10 @@ class Book:
         wanted = "output" if question.kind == "predict_output" else "input"
         shown = "input" if wanted == "output" else "output"
         known = self.pairs[question.code.strip()]
-        fitting = [p for p in known if given and canonical(p[shown]) == canonical(given.value)]
-        chance = seed(
+        fitting = [
+            p for p in known if given and canonical_json(p[shown]) == canonical_json(given.value)
+        ]
+        chance = derive_seed(
             question.code, question.kind, question.value if not given else given.value, turn
         )
         is_wrong = chance / 2**32 < (WRONG_AGAIN if turn else WRONG_FIRST)
@@ -181,7 +183,7 @@ def _widened(function: dict[str, Any]) -> dict[str, Any]:
     dice = random.Random(function["meta"]["blob_id"])
     recorded = [pair["input"] for pair in function["ios"]]
     near = [_near(dice.choice(recorded), dice) for _ in range(POOL)]
-    inputs = list({canonical(value): value for value in [*recorded, *near]}.values())[:POOL]
+    inputs = list({canonical_json(value): value for value in [*recorded, *near]}.values())[:POOL]
     results = _oracle(function["refcode"], inputs, 1, seconds=20)
     ios = [
         {"input": given, "output": result[0]}
@@ -219,8 +221,8 @@ def _transform(function: dict[str, Any]) -> str:
 
 def _drawn(answer: str) -> dict[str, list[dict[str, Any]]]:
     """Pairs of a recorded function by its own generator; recorded code is trusted here."""
-    found = sections(answer)
-    if isinstance(found, Fault):
+    found = parse_sections(answer)
+    if isinstance(found, ParseFailure):
         return {}
     space: dict[str, Any] = {"__name__": "sample"}
     pairs: list[dict[str, Any]] = []
@@ -365,9 +367,12 @@ def _verification(answers: str, verdicts: str, scale: Scale) -> list[tuple[str, 
 
 def run_ours(folder: Path, raw: Path, url: str) -> dict[str, Cost]:
     environment = {
-        "PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "HOME": str(folder),
-        "OPENAI_API_KEY": "none", "ANNOY_STORE_URL": f"sqlite:///{folder}/annoy.db",
-    }  # fmt: skip
+        "PYTHONPATH": str(ROOT),
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "OPENAI_API_KEY": "none",
+        "ANNOY_STORE_URL": f"sqlite:///{folder}/annoy.db",
+    }
     annoy = [sys.executable, "-m", "annoy_store", "-q"]
     plan = [
         ("ingest", ["ingest", str(raw)]),
@@ -399,7 +404,7 @@ def judged_by_scripts(folder: Path) -> list[Judged]:
             item = items[row["itemid"]]
             direction, shown = ("output", "input") if row["io_pred"] == "o" else ("input", "output")
             given = json.dumps(item["ios"][row["ioid"]][shown])
-            answer = final_answer(row["output"], direction)
+            answer = find_final_answer(row["output"], direction)
             right = row["res"]["status"] == "success"
             text = answer.text if answer else None
             found.append(Judged(item["refcode"], direction, given, text, right))
@@ -424,7 +429,7 @@ def judged_by_us(folder: Path) -> list[Judged]:
         direction, given = (
             ("output", row.input) if row.kind == "predict_output" else ("input", row.output)
         )
-        answer = final_answer(row.text, direction)
+        answer = find_final_answer(row.text, direction)
         verdict = row.status == "correct"
         found.append(
             Judged(row.refcode, direction, given, answer.text if answer else None, verdict)
@@ -465,9 +470,13 @@ def bare_cpu(calls: Calls) -> float:
     spent = 0.0
     for code, inputs in calls.items():
         process = subprocess.run(
-            [sys.executable, "-c", BARE], input=json.dumps({"code": code, "inputs": inputs}),
-            capture_output=True, text=True, start_new_session=True, check=False,
-        )  # fmt: skip
+            [sys.executable, "-c", BARE],
+            input=json.dumps({"code": code, "inputs": inputs}),
+            capture_output=True,
+            text=True,
+            start_new_session=True,
+            check=False,
+        )
         spent += float(process.stdout or 0)
     return spent
 
@@ -492,7 +501,7 @@ def _wrong_of(item: tuple[str, list[Judged]]) -> Counter[str]:
     for one, given, first, second in zip(judged, inputs, *runs, strict=True):
         if given is None or one.answer is None:
             wrong["no_answer"] += one.right
-        elif canonical([first]) != canonical([second]):
+        elif canonical_json([first]) != canonical_json([second]):
             wrong["unstable"] += 1
         else:
             if (word := _wrong(one, first)) is not None:
@@ -512,7 +521,7 @@ def _wrong(one: Judged, result: list[Any] | None) -> str | None:
     truth = result is not None and same(result[0], shown)
     if truth == one.right:
         return None
-    said = canonical([shown, result])
+    said = canonical_json([shown, result])
     if truth:
         return "float" if "." in said else "right_called_wrong"
     return "input_stored_after_the_call" if one.direction == "output" else "wrong_called_right"
@@ -525,9 +534,14 @@ def _oracle(
     task = json.dumps({"code": code, "inputs": given, "seed": number})
     environment = {**os.environ, "PYTHONHASHSEED": str(number)}
     process = subprocess.Popen(
-        [sys.executable, "-c", ORACLE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True, env=environment, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-c", ORACLE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
     try:
         found: list[list[Any] | None] = json.loads(process.communicate(task, timeout=seconds)[0])
     except (subprocess.TimeoutExpired, ValueError):
@@ -616,18 +630,28 @@ def report(
     bare = bare_cpu(called_by_us(sides["ours"])), bare_cpu(called_by_scripts(sides["scripts"]))
     print(f"\nthe functions' own CPU s: {bare[0]:.1f} in ours, {bare[1]:.1f} in the scripts")
     figures = {
-        "files": files, "latency": latency, "cores": os.cpu_count(),
-        "wall_ratio": two.wall / one.wall, "cpu_ratio": two.cpu / one.cpu,
-        "memory_ratio": two.memory / one.memory, "own_cpu_ours": bare[0], "own_cpu_reference": bare[1],
+        "files": files,
+        "latency": latency,
+        "cores": os.cpu_count(),
+        "wall_ratio": two.wall / one.wall,
+        "cpu_ratio": two.cpu / one.cpu,
+        "memory_ratio": two.memory / one.memory,
+        "own_cpu_ours": bare[0],
+        "own_cpu_reference": bare[1],
         "cpu_ratio_of_the_rest": (two.cpu - bare[1]) / (one.cpu - bare[0]),
-        "wrong_reference": sum(wrong[1].values()), "wrong_ours": sum(wrong[0].values()),
-        "kinds_reference": dict(wrong[1]), "kinds_ours": dict(wrong[0]),
-        "rows_reference": rows[1], "rows_ours": rows[0],
-        "verdicts_reference": len(judged[1]), "verdicts_ours": len(judged[0]),
-        "asked_reference": asked[1], "asked_ours": asked[0],
+        "wrong_reference": sum(wrong[1].values()),
+        "wrong_ours": sum(wrong[0].values()),
+        "kinds_reference": dict(wrong[1]),
+        "kinds_ours": dict(wrong[0]),
+        "rows_reference": rows[1],
+        "rows_ours": rows[0],
+        "verdicts_reference": len(judged[1]),
+        "verdicts_ours": len(judged[0]),
+        "asked_reference": asked[1],
+        "asked_ours": asked[0],
         "steps_reference": {k: vars(v) for k, v in theirs.items()},
         "steps_ours": {k: vars(v) for k, v in ours.items()},
-    }  # fmt: skip
+    }
     print(json.dumps(figures))
 
 

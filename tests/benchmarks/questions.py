@@ -28,8 +28,8 @@ from filling import Filler  # noqa: E402
 
 from annoy_store.analysis.snapshot.query import folder_of, opened  # noqa: E402
 from annoy_store.analysis.snapshot.refresh import refresh  # noqa: E402
-from annoy_store.analysis.sql import asking  # noqa: E402
-from annoy_store.db.engine import Store  # noqa: E402
+from annoy_store.analysis.sql import run_query  # noqa: E402
+from annoy_store.db.engine import Database  # noqa: E402
 from annoy_store.db.migrate import open_store  # noqa: E402
 
 RIGHT = "AVG(CASE WHEN a.status = 'correct' THEN 1.0 ELSE 0.0 END)"
@@ -67,8 +67,8 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
     return result, time.perf_counter() - wall, time.process_time() - cpu
 
 
-def live(store: Store, sql: str) -> list[tuple[Any, ...]]:
-    with asking(store, sql) as found:
+def live(store: Database, sql: str) -> list[tuple[Any, ...]]:
+    with run_query(store, sql) as found:
         return list(found.rows)
 
 
@@ -78,7 +78,7 @@ def settled(rows: list[tuple[Any, ...]]) -> list[str]:
     return sorted(map(str, plain))
 
 
-def ask_all(store: Store, rounds: int) -> dict[str, list[dict[str, float]]]:
+def ask_all(store: Database, rounds: int) -> dict[str, list[dict[str, float]]]:
     """Ask both in turn; the seconds of every question of every round."""
     taken: dict[str, list[dict[str, float]]] = {name: [] for name in QUESTIONS}
     with opened(store, fresh=False) as duck:
@@ -121,12 +121,19 @@ def measure(path: Path, answers: int, new: int, rounds: int) -> dict[str, Any]:
     store.close()
     total = {key: sum(one[key] for one in taken.values()) for key in best([*taken.values()])}
     return {
-        "answers": answers, "store_gb": path.stat().st_size / 1e9, "snapshot_mb": size / 1e6,
-        "questions": taken, "total": total, "speedup_wall": total["live"] / total["snap"],
-        "speedup_cpu": total["live_cpu"] / total["snap_cpu"], "first_build": built[1:],
-        "new_answers": new, "refresh": refreshed[1:], "refresh_idle": idle[1:],
+        "answers": answers,
+        "store_gb": path.stat().st_size / 1e9,
+        "snapshot_mb": size / 1e6,
+        "questions": taken,
+        "total": total,
+        "speedup_wall": total["live"] / total["snap"],
+        "speedup_cpu": total["live_cpu"] / total["snap_cpu"],
+        "first_build": built[1:],
+        "new_answers": new,
+        "refresh": refreshed[1:],
+        "refresh_idle": idle[1:],
         "load": os.getloadavg()[0],
-    }  # fmt: skip
+    }
 
 
 def show(found: dict[str, Any]) -> None:

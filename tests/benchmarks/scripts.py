@@ -127,12 +127,19 @@ def ask_predict(parsed: str, out: str) -> None:
 
 def question(item: Row, given: str, value: Any) -> str:
     wanted = "output" if given == "input" else "input"
-    return "\n\n".join([
-        "This is the question:", item["problem_description"], "These are its requirements:",
-        item["io_requirements"], f"Given this {given}:", f"{value}",
-        f'Reason without running code and end with {{"{wanted}": ...}}.',
-        "The code that belongs to it:", item["refcode"],
-    ])  # fmt: skip
+    return "\n\n".join(
+        [
+            "This is the question:",
+            item["problem_description"],
+            "These are its requirements:",
+            item["io_requirements"],
+            f"Given this {given}:",
+            f"{value}",
+            f'Reason without running code and end with {{"{wanted}": ...}}.',
+            "The code that belongs to it:",
+            item["refcode"],
+        ]
+    )
 
 
 def ask_again(verified: str, out: str) -> None:
@@ -237,9 +244,14 @@ def _fenced(text: str) -> str | None:
 def _run(program: str, seconds: float, folder: str | None = None) -> tuple[str | None, str]:
     """What a new interpreter prints, None if it failed; and what it complained of."""
     process = subprocess.Popen(
-        [sys.executable, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, cwd=folder, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        start_new_session=True,
+    )
     try:
         said, error = process.communicate(program, timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -335,8 +347,9 @@ def assemble(first: str, second: str, out: str) -> None:
 
 
 STEPS = {
-    f.__name__: f for f in (ask_transform, ask_predict, ask_again, call, parse, check, recheck, assemble)
-}  # fmt: skip
+    f.__name__: f
+    for f in (ask_transform, ask_predict, ask_again, call, parse, check, recheck, assemble)
+}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from annoy_store.config import RunSettings
 from annoy_store.db.migrate import open_store
-from annoy_store.ingest.sources import Wish, ingest
+from annoy_store.ingest.sources import IngestOptions, ingest
 from annoy_store.worker.run import run
 from commands import annoy as front
 
@@ -44,9 +44,14 @@ def process(tmp_path: Path) -> Process:
     def run(*args: object, **options: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "annoy_store", *(str(a) for a in args)]
         return subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+            command,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
             **{"env": {"PYTHONPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin"}, **options},  # type: ignore[call-overload]
-        )  # fmt: skip
+        )
 
     return run
 
@@ -73,7 +78,7 @@ def _worked_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in WORKED:
         shutil.copy(CHECKOUT / "annoy_store" / "demo" / name, folder)
     store = open_store(f"sqlite:///{folder}/annoy.db", create=True)
-    ingest(store, [folder], Wish(origin="demo", licence="MIT"))
+    ingest(store, [folder], IngestOptions(origin="demo", licence="MIT"))
     run(store, RunSettings(teacher="tracer"))
     store.close()
     return folder / "annoy.db"

@@ -58,8 +58,13 @@ def test_a_file_that_cannot_be_taken(annoy: Annoy, path: str, words: str) -> Non
 @pytest.mark.usefixtures("files")
 @pytest.mark.parametrize(
     ("path", "reason"),
-    [("binary.py", "binary"), ("empty.py", "empty"), ("empty.jsonl", "empty"), ("large.py", "too_large")],
-)  # fmt: skip
+    [
+        ("binary.py", "binary"),
+        ("empty.py", "empty"),
+        ("empty.jsonl", "empty"),
+        ("large.py", "too_large"),
+    ],
+)
 def test_a_file_that_is_refused_by_rule(annoy: Annoy, path: str, reason: str) -> None:
     result = annoy("ingest", path)
     assert result.exit_code == 1
@@ -221,9 +226,13 @@ def test_a_folder_that_cannot_be_written(annoy: Annoy, tmp_path: Path, command: 
 
 def _run(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
         env={"PYTHONPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin"},
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from annoy_store.batch import poll
 from annoy_store.config import RunSettings
 from annoy_store.db.migrate import open_store
 from annoy_store.db.tables import calls, prompts, responses
-from annoy_store.hashing import canonical
+from annoy_store.hashing import canonical_json
 from annoy_store.worker.run import run
 from tests.commands.conftest import CHECKOUT, WORKED, Annoy
 from tests.integration.test_interrupted_calls import kept, plan_calls
@@ -28,7 +28,7 @@ OneLine = Callable[[Result], str]
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
-    monkeypatch.setattr(poll, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(poll, "RELIST_SECONDS", 0.0)
     with Provider().serving() as running:
         monkeypatch.setenv("ANNOY_BASE_URL", running.url)
         monkeypatch.setenv("ANNOY_MODEL", "sim")
@@ -142,7 +142,7 @@ def answers_of(path: Path) -> dict[str, str]:
             .join(responses, responses.c.call_id == calls.c.id)
         ).all()
     store.close()
-    return {canonical(json.loads(messages)): text for messages, text in rows}
+    return {canonical_json(json.loads(messages)): text for messages, text in rows}
 
 
 def test_the_whole_pipeline_by_batch(
@@ -150,7 +150,7 @@ def test_the_whole_pipeline_by_batch(
 ) -> None:
     """Round by round, with lines that go wrong, it comes to what was answered online."""
     known = answers_of(worked)
-    provider.answers = lambda messages: known[canonical(messages)]
+    provider.answers = lambda messages: known[canonical_json(messages)]
     provider.behave(batch_ends=[{"end": "expired", "done": 0.5, "polls": 0}] * 3)
     sources = tmp_path / "sources"
     sources.mkdir()

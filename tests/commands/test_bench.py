@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import splits
 from tests.benchmark.test_score import fill
 from tests.commands.conftest import Annoy
@@ -24,7 +24,7 @@ def double(messages: list[dict[str, Any]]) -> str:
 
 
 @pytest.fixture
-def bench(sqlite_store: Store, annoy: Annoy, monkeypatch: pytest.MonkeyPatch) -> Path:
+def bench(sqlite_store: Database, annoy: Annoy, monkeypatch: pytest.MonkeyPatch) -> Path:
     fill(sqlite_store)
     monkeypatch.setenv("ANNOY_STORE_URL", str(sqlite_store.url))
     monkeypatch.setenv("OPENAI_API_KEY", "k")
@@ -68,7 +68,7 @@ def test_a_split_without_samples_says_what_to_do(annoy: Annoy, bench: Path) -> N
 
 
 def test_what_export_split_is_found_without_naming_a_salt(
-    sqlite_store: Store, annoy: Annoy, bench: Path
+    sqlite_store: Database, annoy: Annoy, bench: Path
 ) -> None:
     with sqlite_store.write() as connection:
         connection.execute(delete(splits))

@@ -127,14 +127,20 @@ def test_hostile_text_does_not_reach_the_terminal(annoy: Annoy) -> None:
     annoy("ingest", lines("x.jsonl", {"content": evil, "path": "\x1b[31m.py"}))
     for args in (
         ("sql", "SELECT content, path FROM sources s JOIN origins o ON s.id = o.source_id"),
-        ("sql", "SELECT content AS \"a\x1b\" FROM sources"),
+        ("sql", 'SELECT content AS "a\x1b" FROM sources'),
         ("sql", "SELECT content FROM sources", "--json"),
         ("sql", "SELECT content FROM sources", "--format", "markdown"),
-        ("sql", "SELECT content, path FROM sources s JOIN origins o ON s.id = o.source_id",
-         "--format", "csv"),
-        ("sql", "SELECT content AS \"a\x1b\" FROM sources", "--format", "csv"),
-        ("show", "source:1"), ("show", "source:1", "--json"), ("show", "\x1b[31m:1"),
-    ):  # fmt: skip
+        (
+            "sql",
+            "SELECT content, path FROM sources s JOIN origins o ON s.id = o.source_id",
+            "--format",
+            "csv",
+        ),
+        ("sql", 'SELECT content AS "a\x1b" FROM sources', "--format", "csv"),
+        ("show", "source:1"),
+        ("show", "source:1", "--json"),
+        ("show", "\x1b[31m:1"),
+    ):
         output = annoy(*args).output
         assert not {"\x1b", "\x07", "\u202e", "\x9b"} & set(output), args
 
@@ -149,9 +155,16 @@ def test_show_tells_a_chain_from_its_file_to_its_end(annoy: Annoy, worked: Path)
     headings = [
         s.split()[1] for s in result.stdout.splitlines() if s.startswith("# ") and s.split()[2:]
     ]
-    assert [h for h in ("origin", "source", "sample", "io_pair", "verdict", "chain") if h in headings] == [
-        "origin", "source", "sample", "io_pair", "verdict", "chain",
-    ]  # fmt: skip
+    assert [
+        h for h in ("origin", "source", "sample", "io_pair", "verdict", "chain") if h in headings
+    ] == [
+        "origin",
+        "source",
+        "sample",
+        "io_pair",
+        "verdict",
+        "chain",
+    ]
     assert "[transform done]" in result.stdout
     node = told(annoy("show", f"chain:{chain['chain_id']}", "--json"))
     assert {"origin", "source"} <= {above["kind"] for above in node["above"]}

@@ -29,8 +29,19 @@ def _filled() -> None:
 def test_export_and_exports(annoy: Annoy) -> None:
     done = annoy("export", "messages", "out")
     assert done.exit_code == 0
-    assert done.stdout.split() == ["left", "out", "rows", "not", "answered", "right", "3",
-                                   "split", "rows", "train", "6"]  # fmt: skip
+    assert done.stdout.split() == [
+        "left",
+        "out",
+        "rows",
+        "not",
+        "answered",
+        "right",
+        "3",
+        "split",
+        "rows",
+        "train",
+        "6",
+    ]
     assert "export 1: 6 rows in out" in done.stderr
     assert len(Path("out/train.jsonl").read_text().splitlines()) == 6
     again = annoy("export", "messages", "again")
@@ -48,13 +59,48 @@ def test_json_says_it_all(annoy: Annoy) -> None:
 
 def test_every_option_at_once(annoy: Annoy) -> None:
     done = annoy(
-        "export", "codeio", "out", "--only", "all", "--turns", "1,2", "--teacher", "tracer",
-        "--licence", "mit,apache-2.0", "--where", "kind = 'predict_output'", "--exclude-overlaps",
-        "--chars", "1..100000", "--lines", "1..", "--pass-rate", "0..1", "--one-per-prompt",
-        "--max-per-source", 5, "--balance", "direction", "--sample", 4, "--seed", 3,
-        "--split", "train=.5,test=.5", "--salt", "s", "--parquet", "--compression", "gzip",
-        "--shard-rows", 2, "--threads", 2, "--dry-run",
-    )  # fmt: skip
+        "export",
+        "codeio",
+        "out",
+        "--only",
+        "all",
+        "--turns",
+        "1,2",
+        "--teacher",
+        "tracer",
+        "--licence",
+        "mit,apache-2.0",
+        "--where",
+        "kind = 'predict_output'",
+        "--exclude-overlaps",
+        "--chars",
+        "1..100000",
+        "--lines",
+        "1..",
+        "--pass-rate",
+        "0..1",
+        "--one-per-prompt",
+        "--max-per-source",
+        5,
+        "--balance",
+        "direction",
+        "--sample",
+        4,
+        "--seed",
+        3,
+        "--split",
+        "train=.5,test=.5",
+        "--salt",
+        "s",
+        "--parquet",
+        "--compression",
+        "gzip",
+        "--shard-rows",
+        2,
+        "--threads",
+        2,
+        "--dry-run",
+    )
     assert done.exit_code == 0
     assert "--balance" in done.stdout
     assert "counted as if nothing were near them" in done.stderr  # a dry run does not cluster

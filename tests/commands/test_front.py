@@ -98,13 +98,20 @@ def test_wrong_usage_is_one_line_and_exit_2(annoy: Annoy, args: list[str], words
 def test_interrupt_is_exit_130(tmp_path: Path) -> None:
     env = {"PYTHONPATH": str(CHECKOUT), "PATH": os.environ["PATH"]}
     subprocess.run(
-        [sys.executable, "-m", "annoy_store", "init"], cwd=tmp_path, env=env, check=True,
+        [sys.executable, "-m", "annoy_store", "init"],
+        cwd=tmp_path,
+        env=env,
+        check=True,
         capture_output=True,
-    )  # fmt: skip
+    )
     with subprocess.Popen(
         [sys.executable, "-m", "annoy_store", "status", "--watch", "--json"],
-        cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as watching:  # fmt: skip
+        cwd=tmp_path,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as watching:
         assert watching.stdout is not None
         assert watching.stdout.readline().startswith("{")
         watching.send_signal(signal.SIGINT)
@@ -121,8 +128,12 @@ def test_a_reader_that_leaves_is_no_error(process: Process, tmp_path: Path) -> N
     env = {"PYTHONPATH": str(CHECKOUT), "PATH": os.environ["PATH"]}
     with subprocess.Popen(
         [sys.executable, "-m", "annoy_store", "sql", "--live", query, "--format", "jsonl"],
-        cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as asked:  # fmt: skip
+        cwd=tmp_path,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as asked:
         assert asked.stdout is not None
         assert asked.stdout.readline() == '{"i": 1}\n'
         asked.stdout.close()
@@ -157,9 +168,12 @@ def test_completion_is_code_for_the_shell(annoy: Annoy, shell: str) -> None:
 
 def test_completion_answers(process: Process) -> None:
     env = {
-        "PYTHONPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin", "_ANNOY_COMPLETE": "bash_complete",
-        "COMP_WORDS": "annoy ing", "COMP_CWORD": "1",
-    }  # fmt: skip
+        "PYTHONPATH": str(CHECKOUT),
+        "PATH": "/usr/bin:/bin",
+        "_ANNOY_COMPLETE": "bash_complete",
+        "COMP_WORDS": "annoy ing",
+        "COMP_CWORD": "1",
+    }
     assert process(env=env).stdout.splitlines() == ["plain,ingest"]
 
 

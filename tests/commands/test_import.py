@@ -8,10 +8,12 @@ from pathlib import Path
 from tests.commands.conftest import Annoy
 
 FUNCTION = {
-    "problem_description": "What is twice `x`?", "io_requirements": "Input: x. Output: int.",
-    "refcode": "def main_solution(x):\n    return 2 * x", "funcname": "main_solution",
+    "problem_description": "What is twice `x`?",
+    "io_requirements": "Input: x. Output: int.",
+    "refcode": "def main_solution(x):\n    return 2 * x",
+    "funcname": "main_solution",
     "ios": [{"input": {"x": 1}, "output": 2}, {"input": {"x": float("inf")}, "output": 0}],
-}  # fmt: skip
+}
 
 
 def test_says_what_came_and_makes_the_store(annoy: Annoy, tmp_path: Path) -> None:

@@ -111,9 +111,13 @@ def test_a_wrong_file_is_one_line(
     ],
 )
 def test_a_wrong_variable_is_one_line(
-    annoy: Annoy, one_line: Callable[[Result], str], monkeypatch: pytest.MonkeyPatch,
-    name: str, value: str, words: str,
-) -> None:  # fmt: skip
+    annoy: Annoy,
+    one_line: Callable[[Result], str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    words: str,
+) -> None:
     monkeypatch.setenv(name, value)
     assert words in one_line(annoy("init"))
 

@@ -62,9 +62,14 @@ def terminal(folder: Path, *args: str, columns: int = 100, **variables: str) -> 
     env = {"PYTHONPATH": str(CHECKOUT), "PATH": path, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
     command = [sys.executable, "-m", "annoy_store", *args]
     child = subprocess.Popen(
-        command, cwd=folder, env=env | variables, stdin=theirs, stdout=theirs, stderr=theirs,
+        command,
+        cwd=folder,
+        env=env | variables,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
         start_new_session=True,
-    )  # fmt: skip
+    )
     os.close(theirs)
     seen, end = b"", time.monotonic() + 60
     try:
@@ -131,9 +136,15 @@ def test_a_line_of_an_exported_file_is_found(worked: Path, annoy: Annoy, tmp_pat
     found = json.loads(annoy("show", f"out/train.jsonl:{number}", "--json").stdout)
     assert found["kind"] == "export_row"
     assert found["exports"] == [
-        {"export_id": 1, "format": "messages", "folder": str((tmp_path / "out").resolve()),
-         "split": "train", "row": number, "taken_back": 0}
-    ]  # fmt: skip
+        {
+            "export_id": 1,
+            "format": "messages",
+            "folder": str((tmp_path / "out").resolve()),
+            "split": "train",
+            "row": number,
+            "taken_back": 0,
+        }
+    ]
     first = json.loads(lines[number - 1])["messages"][0]["content"]
     asked = [n for n in found["above"] if n["kind"] == "prompt"]
     assert any(json.loads(n["row"]["messages"])[0]["content"] == first for n in asked)

@@ -46,18 +46,30 @@ def test_json_says_the_same_and_is_harmless(value: dict[str, object]) -> None:
 def test_a_row_as_json_has_what_json_can_hold() -> None:
     names = distinct(["id", "id", "x", "y"])
     assert json.loads(as_json(names, (1, 2**70, float("inf"), b"\x00\xff"))) == {
-        "id": 1, "id_2": 2**70, "x": None, "y": "00ff",
-    }  # fmt: skip
+        "id": 1,
+        "id_2": 2**70,
+        "x": None,
+        "y": "00ff",
+    }
 
 
 @pytest.mark.parametrize(
     ("text", "cell"),
     [
-        ("=1+1", "'=1+1"), ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"), ("@SUM(A1)", "'@SUM(A1)"),
-        ("-2+3", "'-2+3"), ("\t=1", "'\t=1"), ("\r=1", "'\u240d=1"), ("\uff1d1", "'\uff1d1"),
-        ("-5", "-5"), ("+3.5", "+3.5"), ("a=1", "a=1"), ("x - y", "x - y"), ("", ""),
+        ("=1+1", "'=1+1"),
+        ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("-2+3", "'-2+3"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\u240d=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("-5", "-5"),
+        ("+3.5", "+3.5"),
+        ("a=1", "a=1"),
+        ("x - y", "x - y"),
+        ("", ""),
     ],
-)  # fmt: skip
+)
 def test_no_cell_of_a_file_is_a_formula(
     capsys: pytest.CaptureFixture[str], text: str, cell: str
 ) -> None:

@@ -44,8 +44,11 @@ def test_a_port_that_is_taken(annoy: Annoy, worked: Path, one_line) -> None:  # 
 
 
 def test_without_its_packages(
-    annoy: Annoy, worked: Path, one_line, monkeypatch: pytest.MonkeyPatch  # type: ignore[no-untyped-def]
-) -> None:  # fmt: skip
+    annoy: Annoy,
+    worked: Path,
+    one_line,
+    monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
+) -> None:
     for name in [n for n in sys.modules if n.startswith("annoy_store.web")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "starlette", None)

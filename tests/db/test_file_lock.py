@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from annoy_store.db import file_lock
-from annoy_store.db.file_lock import Turns, holder
+from annoy_store.db.file_lock import FileLock, lock_holder
 
 HOLD = """
 import os, signal, sys
@@ -35,8 +35,10 @@ def file(tmp_path: Path) -> Path:
 def other(file: Path):  # type: ignore[no-untyped-def]
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(file)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "mine\n"
     with process:
@@ -45,11 +47,11 @@ def other(file: Path):  # type: ignore[no-untyped-def]
 
 
 def test_threads_take_turns(file: Path) -> None:
-    ours, inside, most = Turns(file), [], []
+    ours, inside, most = FileLock(file), [], []
 
     def work() -> None:
         for _ in range(50):
-            with ours.take():
+            with ours.acquire():
                 inside.append(1)
                 most.append(len(inside))
                 inside.pop()
@@ -63,20 +65,20 @@ def test_threads_take_turns(file: Path) -> None:
 
 
 def test_a_turn_inside_another_is_an_error(file: Path) -> None:
-    ours = Turns(file)
-    with ours.take(), pytest.raises(RuntimeError, match="wait for itself"), ours.take():
+    ours = FileLock(file)
+    with ours.acquire(), pytest.raises(RuntimeError, match="wait for itself"), ours.acquire():
         pass
-    with ours.take():
+    with ours.acquire():
         pass
 
 
 def test_a_process_that_dies_gives_its_turn_up(file: Path, other: subprocess.Popen[str]) -> None:
-    assert holder(Path(f"{file}.lock")) == f"process {other.pid}, which runs"
+    assert lock_holder(Path(f"{file}.lock")) == f"process {other.pid}, which runs"
     other.kill()
     other.wait()
-    with Turns(file).take():
-        assert holder(Path(f"{file}.lock")) == "another thread of this process"
-    assert holder(Path(f"{file}.lock")).startswith("a process that this one does not see")
+    with FileLock(file).acquire():
+        assert lock_holder(Path(f"{file}.lock")) == "another thread of this process"
+    assert lock_holder(Path(f"{file}.lock")).startswith("a process that this one does not see")
 
 
 def test_who_waits_for_a_stopped_process_is_told_so_once(
@@ -85,13 +87,13 @@ def test_who_waits_for_a_stopped_process_is_told_so_once(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(file_lock, "NOTICE_SECONDS", 0.2)
+    monkeypatch.setattr(file_lock, "WARN_AFTER_SECONDS", 0.2)
     caplog.set_level(logging.WARNING, "annoy_store")
     os.kill(other.pid, signal.SIGSTOP)
-    ours, done = Turns(file), threading.Event()
+    ours, done = FileLock(file), threading.Event()
 
     def wait() -> None:
-        with ours.take():
+        with ours.acquire():
             done.set()
 
     waiting = threading.Thread(target=wait)
@@ -118,6 +120,6 @@ def test_a_short_wait_is_told_to_nobody(
     caplog.set_level(logging.WARNING, "annoy_store")
     later = threading.Timer(0.2, other.kill)
     later.start()
-    with Turns(file).take():
+    with FileLock(file).acquire():
         assert caplog.messages == []
     later.join()

@@ -11,49 +11,53 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import NATURAL_KEYS, attempts, io_pairs, metadata, origins, sources
-from annoy_store.interfaces import New
+from annoy_store.interfaces import NewRow
 from tests.support.factories import NOW, asked, io_pair, origin, response, sample, source
 
 
-def count(store: Store, table: Any) -> int:
+def count(store: Database, table: Any) -> int:
     with store.read() as connection:
         return int(connection.scalar(select(func.count()).select_from(table)) or 0)
 
 
-def attempt(call: New) -> New:
+def attempt(call: NewRow) -> NewRow:
     row = {"call_id": call, "teacher_id": 0, "worker_id": 1, "started_at": NOW}
     row |= {"latency_ms": 1.0, "status": "ok", "error_class": None, "http_status": None}
     row |= dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens"))
     row |= dict.fromkeys(("reasoning_tokens", "model", "error_message"))
-    return New(attempts, row)
+    return NewRow(attempts, row)
 
 
-def test_parents_come_first_whatever_the_order(store: Store) -> None:
+def test_parents_come_first_whatever_the_order(store: Database) -> None:
     turn, call = asked()
     with store.write() as connection:
-        touched = write(connection, [attempt(call), response(call, "hello"), turn])
+        touched = insert_rows(connection, [attempt(call), response(call, "hello"), turn])
     assert {name: len(ids) for name, ids in touched.items()} == {
-        "prompts": 1, "turns": 1, "calls": 1, "responses": 1, "attempts": 1,
-    }  # fmt: skip
+        "prompts": 1,
+        "turns": 1,
+        "calls": 1,
+        "responses": 1,
+        "attempts": 1,
+    }
 
 
-def test_what_is_there_is_left_alone_and_serves(store: Store) -> None:
+def test_what_is_there_is_left_alone_and_serves(store: Database) -> None:
     with store.write() as connection:
-        first = write(connection, [origin(source("a"))])
-        again = write(connection, [origin(source("a"), path="b.py")])
+        first = insert_rows(connection, [origin(source("a"))])
+        again = insert_rows(connection, [origin(source("a"), path="b.py")])
         assert again["sources"] == first["sources"]
         assert again["origins"] != first["origins"]
-        assert write(connection, [origin(source("a"))]) == first
+        assert insert_rows(connection, [origin(source("a"))]) == first
     assert (count(store, sources), count(store, origins)) == (1, 2)
 
 
-def test_one_object_and_equal_objects_are_one_row(store: Store) -> None:
+def test_one_object_and_equal_objects_are_one_row(store: Database) -> None:
     one = sample()
     with store.write() as connection:
-        touched = write(
+        touched = insert_rows(
             connection, [io_pair(one, {"x": 1}, 2), io_pair(sample(), {"x": 1}, 2), one]
         )
     assert count(store, io_pairs) == 1
@@ -61,25 +65,25 @@ def test_one_object_and_equal_objects_are_one_row(store: Store) -> None:
     assert touched["io_pairs"][0] == touched["io_pairs"][1]
 
 
-def test_tables_without_a_natural_key_only_grow(store: Store) -> None:
+def test_tables_without_a_natural_key_only_grow(store: Database) -> None:
     _, call = asked()
     for _ in range(2):
         with store.write() as connection:
-            write(connection, [attempt(call), attempt(call)])
+            insert_rows(connection, [attempt(call), attempt(call)])
     assert count(store, attempts) == 4
 
 
-def test_a_reference_to_nothing_is_an_error_and_writes_nothing(store: Store) -> None:
-    broken = New(origins, {**origin(source("a")).values, "source_id": 12345})
+def test_a_reference_to_nothing_is_an_error_and_writes_nothing(store: Database) -> None:
+    broken = NewRow(origins, {**origin(source("a")).values, "source_id": 12345})
     with pytest.raises(IntegrityError), store.write() as connection:
-        write(connection, [source("b"), broken])
+        insert_rows(connection, [source("b"), broken])
     assert count(store, sources) == 0
 
 
-def test_ids_come_back_in_the_order_of_the_rows(store: Store) -> None:
+def test_ids_come_back_in_the_order_of_the_rows(store: Database) -> None:
     contents = [f"x = {i % 7}" for i in range(20)]
     with store.write() as connection:
-        ids = write(connection, [source(c) for c in contents])["sources"]
+        ids = insert_rows(connection, [source(c) for c in contents])["sources"]
         found = {
             row.id: row.content
             for row in connection.execute(select(sources.c.id, sources.c.content))
@@ -105,7 +109,7 @@ def test_every_natural_key_is_enforced_by_the_database() -> None:
     cuts=st.lists(st.integers(0, 12), max_size=3),
 )
 def test_any_split_into_transactions_gives_the_same_rows(
-    sqlite_store: Store, contents: list[tuple[str, str]], cuts: list[int]
+    sqlite_store: Database, contents: list[tuple[str, str]], cuts: list[int]
 ) -> None:
     rows = [origin(source(content), path=path) for content, path in contents]
     bounds = [0, *sorted(cuts), len(rows)]
@@ -114,6 +118,6 @@ def test_any_split_into_transactions_gives_the_same_rows(
         connection.execute(text("DELETE FROM sources"))
     for start, end in pairwise(bounds):
         with sqlite_store.write() as connection:
-            write(connection, rows[start:end])
+            insert_rows(connection, rows[start:end])
     assert count(sqlite_store, origins) == len(set(contents))
     assert count(sqlite_store, sources) == len({content for content, _ in contents})

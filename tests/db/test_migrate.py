@@ -15,8 +15,8 @@ from sqlalchemy import Connection, create_engine, inspect, select, text
 from sqlalchemy.engine import make_url
 
 from annoy_store.db import migrate
-from annoy_store.db.engine import Store, connect
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database, connect
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.migrate import downgrade, newest_revision, open_store, revision, upgrade
 from annoy_store.db.tables import metadata, sources
 from annoy_store.db.views import VIEWS
@@ -66,14 +66,22 @@ def _described_sqlite(connection: Connection) -> dict[str, Any]:
         found[name] = {
             "columns": ask(f"PRAGMA table_xinfo({name})"),
             "keys": sorted(row[2:] for row in ask(f"PRAGMA foreign_key_list({name})")),
-            "checks": sorted(map(_spaceless, re.findall(r"CONSTRAINT \w+ CHECK [^\n]+?\)(?=,? *\n)", sql))),
+            "checks": sorted(
+                map(_spaceless, re.findall(r"CONSTRAINT \w+ CHECK [^\n]+?\)(?=,? *\n)", sql))
+            ),
             "names": sorted(re.findall(r"CONSTRAINT (\w+)", sql)),
             "without rowid": "WITHOUT ROWID" in sql,
             "indexes": sorted(
-                (unique, origin, partial, ask(f"PRAGMA index_xinfo({index})"), _predicate(connection, index))
+                (
+                    unique,
+                    origin,
+                    partial,
+                    ask(f"PRAGMA index_xinfo({index})"),
+                    _predicate(connection, index),
+                )
                 for _, index, unique, origin, partial in ask(f"PRAGMA index_list({name})")
             ),
-        }  # fmt: skip
+        }
     return found
 
 
@@ -106,15 +114,16 @@ def _described_postgres(connection: Connection) -> dict[str, Any]:
     }
     return {
         name: sorted(
-            tuple(map(str, row)) for row in connection.exec_driver_sql(query)
-             if "alembic_version" not in row
+            tuple(map(str, row))
+            for row in connection.exec_driver_sql(query)
+            if "alembic_version" not in row
         )
         for name, query in queries.items()
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture
-def made_at_once(store: Store, tmp_path: Path, request: pytest.FixtureRequest) -> Store:
+def made_at_once(store: Database, tmp_path: Path, request: pytest.FixtureRequest) -> Database:
     """A database made from tables.py, of the same kind as `store`."""
     if store.is_sqlite:
         other = connect(f"sqlite:///{tmp_path}/other.db")
@@ -136,7 +145,7 @@ def made_at_once(store: Store, tmp_path: Path, request: pytest.FixtureRequest) -
 
 
 def test_the_migrations_make_the_tables_that_the_code_knows(
-    store: Store, made_at_once: Store
+    store: Database, made_at_once: Database
 ) -> None:
     with store.read() as left, made_at_once.read() as right:
         migrated, known = described(left), described(right)
@@ -146,7 +155,7 @@ def test_the_migrations_make_the_tables_that_the_code_knows(
     assert migrated.keys() == known.keys()
 
 
-def test_the_comparison_sees_what_alembic_does_not(sqlite_store: Store) -> None:
+def test_the_comparison_sees_what_alembic_does_not(sqlite_store: Database) -> None:
     with sqlite_store.write() as connection:
         before = described(connection)
         connection.exec_driver_sql("DROP INDEX ix_jobs_pending")
@@ -160,7 +169,7 @@ def test_the_comparison_sees_what_alembic_does_not(sqlite_store: Store) -> None:
     assert {i[4] for i in before["jobs"]["indexes"]} >= {"state='pending'", "state='claimed'"}
 
 
-def test_down_to_nothing_and_up_again(store: Store) -> None:
+def test_down_to_nothing_and_up_again(store: Database) -> None:
     with store.read() as connection:
         before = described(connection)
     downgrade(store, "base")
@@ -176,7 +185,7 @@ def test_down_to_nothing_and_up_again(store: Store) -> None:
 
 
 @pytest.fixture
-def one_more(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def one_more(store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package with one migration more than ours, that changes a table under foreign keys."""
     folder = tmp_path / "migrations"
     shutil.copytree(migrate.migrations_folder(), folder)
@@ -187,9 +196,9 @@ def one_more(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("one_more")
-def test_up_and_down_keep_the_rows(store: Store) -> None:
+def test_up_and_down_keep_the_rows(store: Database) -> None:
     with store.write() as connection:
-        write(connection, [origin(source("a")), origin(source("b"))])
+        insert_rows(connection, [origin(source("a")), origin(source("b"))])
     for step in (upgrade, lambda s: downgrade(s, "0001"), upgrade):
         step(store)
         with store.write() as connection:
@@ -204,7 +213,7 @@ def test_up_and_down_keep_the_rows(store: Store) -> None:
 
 
 @pytest.mark.usefixtures("one_more")
-def test_an_older_store_is_refused_with_the_way_out(store: Store) -> None:
+def test_an_older_store_is_refused_with_the_way_out(store: Database) -> None:
     url = store.url.render_as_string(hide_password=False)
     with pytest.raises(StoreError, match=r"schema 0001.*works with 0002.*annoy init"):
         open_store(url)
@@ -213,7 +222,7 @@ def test_an_older_store_is_refused_with_the_way_out(store: Store) -> None:
 
 
 def test_a_newer_store_is_refused_with_the_way_out(
-    store: Store, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    store: Database, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request.getfixturevalue("one_more")
     upgrade(store)
@@ -223,7 +232,7 @@ def test_a_newer_store_is_refused_with_the_way_out(
 
 
 def test_a_migration_that_fails_changes_nothing(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "broken"
     shutil.copytree(migrate.migrations_folder(), folder)
@@ -242,7 +251,7 @@ def test_a_migration_that_fails_changes_nothing(
         connection.execute(text("SELECT * FROM v_funnel"))
 
 
-def test_views_of_an_older_package_go(store: Store) -> None:
+def test_views_of_an_older_package_go(store: Database) -> None:
     with store.write() as connection:
         connection.execute(text("CREATE VIEW v_forgotten AS SELECT digest FROM sources"))
     downgrade(store, "base")
@@ -256,12 +265,16 @@ def test_alembic_itself_works_from_a_checkout(tmp_path: Path) -> None:
     for words in (["upgrade", "head"], ["check"], ["downgrade", "base"], ["upgrade", "head"]):
         done = subprocess.run(
             [sys.executable, "-m", "alembic", *words],
-            cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
     store = open_store(environment["ANNOY_STORE_URL"])
     with store.write() as connection:
-        write(connection, [source("a")])
+        insert_rows(connection, [source("a")])
         assert connection.scalar(select(sources.c.content)) == "a"
     store.close()
 

@@ -16,10 +16,19 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from annoy_store.db import engine
-from annoy_store.db.engine import Store, is_transient, sqlite_module
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database, is_transient, sqlite_module
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.migrate import open_store
-from annoy_store.db.sql import add, among, clock, insert_from, insert_new, now, put, reserve_ids
+from annoy_store.db.sql import (
+    clock,
+    in_values,
+    increment,
+    insert_from,
+    insert_new,
+    now,
+    reserve_ids,
+    upsert,
+)
 from annoy_store.db.tables import counters, hidden, jobs, origins, sources, watermarks, workers
 from annoy_store.errors import StoreError, UsageError
 from tests.support.factories import source
@@ -29,7 +38,7 @@ def rows(*contents: str) -> list[dict[str, Any]]:
     return [dict(source(content).values) for content in contents]
 
 
-def count(store: Store, table: Any) -> int:
+def count(store: Database, table: Any) -> int:
     with store.read() as connection:
         return int(connection.scalar(select(func.count()).select_from(table)) or 0)
 
@@ -64,16 +73,19 @@ def test_an_unreachable_server_is_one_sentence() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_sqlite_runs_with_the_settings_that_the_design_counts_on(sqlite_store: Store) -> None:
+def test_sqlite_runs_with_the_settings_that_the_design_counts_on(sqlite_store: Database) -> None:
     with sqlite_store.write() as connection:
         found = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys", "page_size", "busy_timeout")
         }
     assert found == {
-        "journal_mode": "wal", "synchronous": 1, "foreign_keys": 1, "page_size": 8192,
+        "journal_mode": "wal",
+        "synchronous": 1,
+        "foreign_keys": 1,
+        "page_size": 8192,
         "busy_timeout": 30000,
-    }  # fmt: skip
+    }
 
 
 def test_the_newest_sqlite_library_is_taken() -> None:
@@ -84,7 +96,7 @@ def test_the_newest_sqlite_library_is_taken() -> None:
 # Transactions --------------------------------------------------------------------------------
 
 
-def test_two_reads_in_one_snapshot_agree(store: Store) -> None:
+def test_two_reads_in_one_snapshot_agree(store: Database) -> None:
     with store.read() as connection:
         before = connection.scalar(select(func.count()).select_from(sources))
         with store.write() as other:
@@ -93,7 +105,7 @@ def test_two_reads_in_one_snapshot_agree(store: Store) -> None:
     assert count(store, sources) == 1
 
 
-def test_a_write_that_raises_leaves_nothing(store: Store) -> None:
+def test_a_write_that_raises_leaves_nothing(store: Database) -> None:
     def work(connection: Any) -> None:
         insert_new(connection, sources, rows("a"))
         raise ZeroDivisionError
@@ -106,20 +118,20 @@ def test_a_write_that_raises_leaves_nothing(store: Store) -> None:
     assert count(store, sources) == 1
 
 
-def test_foreign_keys_are_enforced(store: Store) -> None:
+def test_foreign_keys_are_enforced(store: Database) -> None:
     values = {"digest": "d", "source_id": 99, "origin": "", "repo": "", "path": ""}
     with pytest.raises(IntegrityError), store.write() as connection:
         connection.execute(origins.insert().values(**values, licence="", metadata="{}"))
 
 
-def test_a_write_inside_a_write_is_refused_and_not_a_deadlock(sqlite_store: Store) -> None:
+def test_a_write_inside_a_write_is_refused_and_not_a_deadlock(sqlite_store: Database) -> None:
     with sqlite_store.write(), pytest.raises(RuntimeError), sqlite_store.write():
         pass
     with sqlite_store.write() as connection:
         insert_new(connection, sources, rows("a"))
 
 
-def test_writers_of_threads_take_turns(store: Store) -> None:
+def test_writers_of_threads_take_turns(store: Database) -> None:
     def work(n: int) -> None:
         for i in range(10):
             with store.write() as connection:
@@ -134,11 +146,12 @@ def test_writers_of_threads_take_turns(store: Store) -> None:
     assert count(store, sources) == 40
 
 
-def test_a_writer_waits_for_the_lock_of_another_process(sqlite_store: Store) -> None:
+def test_a_writer_waits_for_the_lock_of_another_process(sqlite_store: Database) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", _HOLDER, f"{sqlite_store.path}.lock"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     assert holder.stdout
     assert holder.stdout.readline() == b"held\n"
     written = threading.Event()
@@ -166,7 +179,7 @@ sys.stdin.read()
 """
 
 
-def test_the_lock_files_of_ended_threads_are_closed(sqlite_store: Store) -> None:
+def test_the_lock_files_of_ended_threads_are_closed(sqlite_store: Database) -> None:
     def work() -> None:
         with sqlite_store.write() as connection:
             insert_new(connection, sources, rows("a"))
@@ -179,7 +192,7 @@ def test_the_lock_files_of_ended_threads_are_closed(sqlite_store: Store) -> None
     assert len(os.listdir("/proc/self/fd")) < before + 10
 
 
-def test_the_wal_stays_small_under_writers(sqlite_store: Store) -> None:
+def test_the_wal_stays_small_under_writers(sqlite_store: Database) -> None:
     for i in range(60):
         with sqlite_store.write() as connection:
             insert_new(connection, sources, rows(f"{i} " + "x" * 200_000))
@@ -187,7 +200,7 @@ def test_the_wal_stays_small_under_writers(sqlite_store: Store) -> None:
     assert wal < 10_000_000  # 12 MB were written through it
 
 
-def test_a_foreign_lock_on_the_file_is_waited_for(sqlite_store: Store) -> None:
+def test_a_foreign_lock_on_the_file_is_waited_for(sqlite_store: Database) -> None:
     rude: Any = sqlite_module().connect(
         str(sqlite_store.path), isolation_level=None, check_same_thread=False
     )
@@ -204,7 +217,7 @@ def test_a_foreign_lock_on_the_file_is_waited_for(sqlite_store: Store) -> None:
 # Trying again --------------------------------------------------------------------------------
 
 
-def test_a_lost_connection_is_made_anew(postgres_store: Store) -> None:
+def test_a_lost_connection_is_made_anew(postgres_store: Database) -> None:
     tries: list[int] = []
 
     def work(connection: Any) -> int:
@@ -212,7 +225,7 @@ def test_a_lost_connection_is_made_anew(postgres_store: Store) -> None:
         insert_new(connection, sources, rows("a"))
         if len(tries) == 1:
             mine = connection.scalar(text("SELECT pg_backend_pid()"))
-            with postgres_store.reading.connect() as other, other.begin():
+            with postgres_store.read_engine.connect() as other, other.begin():
                 other.execute(text("SELECT pg_terminate_backend(:p)"), {"p": mine})
             time.sleep(0.05)
         return int(connection.scalar(select(func.count()).select_from(sources)))
@@ -221,7 +234,7 @@ def test_a_lost_connection_is_made_anew(postgres_store: Store) -> None:
     assert len(tries) == 2
 
 
-def test_a_deadlock_is_tried_again(postgres_store: Store) -> None:
+def test_a_deadlock_is_tried_again(postgres_store: Database) -> None:
     with postgres_store.write() as connection:
         insert_new(connection, hidden, [{"kind": k, "subject_id": 1} for k in "ab"])
     barrier = threading.Barrier(2, timeout=20)
@@ -246,7 +259,7 @@ def test_a_deadlock_is_tried_again(postgres_store: Store) -> None:
     assert len(tries) == 3
 
 
-def test_a_mistake_is_not_tried_again(store: Store) -> None:
+def test_a_mistake_is_not_tried_again(store: Database) -> None:
     tries: list[int] = []
 
     def work(connection: Any) -> None:
@@ -262,7 +275,7 @@ def test_a_mistake_is_not_tried_again(store: Store) -> None:
 # What differs between the dialects -----------------------------------------------------------
 
 
-def test_insert_new_leaves_alone_what_is_there(store: Store) -> None:
+def test_insert_new_leaves_alone_what_is_there(store: Database) -> None:
     with store.write() as connection:
         insert_new(connection, sources, rows("a", "b"))
         insert_new(connection, sources, rows("b", "c"))
@@ -271,7 +284,7 @@ def test_insert_new_leaves_alone_what_is_there(store: Store) -> None:
     assert found == ["a", "b", "c"]
 
 
-def test_insert_from_says_how_many_are_new(store: Store) -> None:
+def test_insert_from_says_how_many_are_new(store: Database) -> None:
     with store.write() as connection:
         insert_new(connection, sources, rows("a", "b"))
         chosen = select(sources.c.content.label("kind"), sources.c.id.label("subject_id")).where(
@@ -281,33 +294,33 @@ def test_insert_from_says_how_many_are_new(store: Store) -> None:
         assert insert_from(connection, hidden, chosen) == 0
 
 
-def test_add_sums_and_put_overwrites(store: Store) -> None:
+def test_add_sums_and_put_overwrites(store: Database) -> None:
     row = {"worker_id": 1, "stage": "s", "state": "done", "n": 2}
     mark = {"stage": "s", "scope": "x", "upto": 7}
     with store.write() as connection:
-        add(connection, counters, [row, {**row, "state": "failed"}])
-        add(connection, counters, [row])
-        put(connection, watermarks, mark)
-        put(connection, watermarks, {**mark, "upto": 5})
+        increment(connection, counters, [row, {**row, "state": "failed"}])
+        increment(connection, counters, [row])
+        upsert(connection, watermarks, mark)
+        upsert(connection, watermarks, {**mark, "upto": 5})
         sums = dict(connection.execute(select(counters.c.state, counters.c.n)).all())  # type: ignore[arg-type]
         assert connection.scalar(select(watermarks.c.upto)) == 5
     assert sums == {"done": 4, "failed": 2}
 
 
 @pytest.mark.parametrize("n", [0, 1, 40_000])
-def test_among_takes_any_number_of_values(store: Store, n: int) -> None:
+def test_among_takes_any_number_of_values(store: Database, n: int) -> None:
     wanted = rows("a", "b", "c")
     with store.write() as connection:
         insert_new(connection, sources, wanted)
         digests = [r["digest"] for r in wanted][: min(n, 2)] + [f"{i}" for i in range(2, n)]
-        chosen = select(func.count()).where(among(connection, sources.c.digest, digests))
+        chosen = select(func.count()).where(in_values(connection, sources.c.digest, digests))
         assert connection.scalar(chosen) == min(n, 2)
         ids = connection.scalars(select(sources.c.id)).all()
-        chosen = select(func.count()).where(among(connection, sources.c.id, ids))
+        chosen = select(func.count()).where(in_values(connection, sources.c.id, ids))
         assert connection.scalar(chosen) == 3
 
 
-def test_reserved_ids_are_new_each_time(store: Store) -> None:
+def test_reserved_ids_are_new_each_time(store: Database) -> None:
     with store.write() as connection:
         first = reserve_ids(connection, workers, 3)
         values = {"host": "h", "pid": 1, "process_start": "", "stages": "", "alive": 1}
@@ -319,27 +332,27 @@ def test_reserved_ids_are_new_each_time(store: Store) -> None:
     assert min(again) > max(first)
 
 
-def test_the_clock_of_the_database_is_the_time(store: Store) -> None:
+def test_the_clock_of_the_database_is_the_time(store: Database) -> None:
     with store.write() as connection:
         inside = float(connection.scalar(select(clock())) or 0)
         assert abs(now(connection) - inside) < 5
     assert abs(inside - time.time()) < 5
 
 
-def test_text_of_any_kind_comes_back_as_it_went_in(store: Store) -> None:
+def test_text_of_any_kind_comes_back_as_it_went_in(store: Database) -> None:
     odd = "a\x01\t\r\n\u2028\U0001f40d'\"\\%s :name $1 \ud7ff\uffff"
     with store.write() as connection:
-        write(connection, [source(odd)])
+        insert_rows(connection, [source(odd)])
         assert connection.scalar(select(sources.c.content)) == odd
 
 
-def test_states_outside_the_list_are_refused(store: Store) -> None:
+def test_states_outside_the_list_are_refused(store: Database) -> None:
     row = {"stage": "s", "subject_id": 1, "variant_id": 1, "state": "lost"}
     with pytest.raises(IntegrityError), store.write() as connection:
         insert_new(connection, jobs, [row])
 
 
-def test_flock_is_released_after_an_error(sqlite_store: Store) -> None:
+def test_flock_is_released_after_an_error(sqlite_store: Database) -> None:
     with pytest.raises(DBAPIError), sqlite_store.write() as connection:
         connection.execute(text("SELECT nonsense"))
     descriptor = os.open(f"{sqlite_store.path}.lock", os.O_RDWR)

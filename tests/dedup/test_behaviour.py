@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import behaviours, clusters, probes, samples
-from annoy_store.dedup.behaviour import _fingerprint, _parameters, _sketch, compare
+from annoy_store.dedup.behaviour import _fingerprint, _parameters, _value_type, find_twins
 from annoy_store.dedup.clusters import cluster
 from annoy_store.sandbox import LocalSandbox, open_sandbox
 from tests.support import chains
@@ -35,7 +35,7 @@ def sandbox() -> Iterator[LocalSandbox]:
     opened.close()
 
 
-def add(store: Store, *names: str, inputs: tuple[Any, ...] = (0, 1, 2, 7, 60)) -> None:
+def add(store: Database, *names: str, inputs: tuple[Any, ...] = (0, 1, 2, 7, 60)) -> None:
     """Samples with the pairs that their code gives, all stable."""
     with store.write() as connection:
         for name in names:
@@ -46,10 +46,10 @@ def add(store: Store, *names: str, inputs: tuple[Any, ...] = (0, 1, 2, 7, 60)) -
             for position, value in enumerate(("a", "b") if name == "text" else inputs):
                 output = 0 if name == "broken" else scope["main_solution"](value)
                 pair = rows.io_pair(sample, {parameter: value}, output, position)
-                write(connection, [chains.checked(connection, pair)])
+                insert_rows(connection, [chains.checked(connection, pair)])
 
 
-def twins(store: Store) -> dict[str, str]:
+def twins(store: Database) -> dict[str, str]:
     """Which sample behaves like which older one, by the names in CODES."""
     with store.read() as connection:
         named = select(samples.c.id, samples.c.problem_statement)
@@ -59,9 +59,9 @@ def twins(store: Store) -> dict[str, str]:
         return {names[row[0]]: names[row[1]] for row in connection.execute(chosen)}
 
 
-def test_other_words_and_the_same_behaviour(store: Store, sandbox: LocalSandbox) -> None:
+def test_other_words_and_the_same_behaviour(store: Database, sandbox: LocalSandbox) -> None:
     add(store, *CODES)
-    report = compare(store, sandbox)
+    report = find_twins(store, sandbox)
     assert (report.samples, report.twins) == (len(CODES), 1)
     assert twins(store) == {"formula": "loop"}
     assert cluster(store).clusters == len(CODES) - 1
@@ -71,33 +71,36 @@ def test_other_words_and_the_same_behaviour(store: Store, sandbox: LocalSandbox)
         assert len(set(connection.scalars(chosen))) == 1
 
 
-def test_growth_runs_only_what_is_new(sqlite_store: Store, sandbox: LocalSandbox) -> None:
+def test_growth_runs_only_what_is_new(sqlite_store: Database, sandbox: LocalSandbox) -> None:
     add(sqlite_store, "loop", "square")
-    compare(sqlite_store, sandbox)
+    find_twins(sqlite_store, sandbox)
     with sqlite_store.read() as connection:
         before = connection.execute(select(probes)).all()
     add(sqlite_store, "formula")
-    assert compare(sqlite_store, sandbox).samples == 1
-    assert compare(sqlite_store, sandbox).samples == 0
+    assert find_twins(sqlite_store, sandbox).samples == 1
+    assert find_twins(sqlite_store, sandbox).samples == 0
     assert twins(sqlite_store) == {"formula": "loop"}
     with sqlite_store.read() as connection:
         assert connection.execute(select(probes)).all() == before
 
 
 def test_suspects_must_agree_on_each_others_inputs(
-    sqlite_store: Store, sandbox: LocalSandbox
+    sqlite_store: Database, sandbox: LocalSandbox
 ) -> None:
     add(sqlite_store, "loop", inputs=(1, 2, 3))
     add(sqlite_store, "nearly", inputs=(1, 2, 3, 60))  # alike below 50, and 60 is its own input
-    compare(sqlite_store, sandbox)
+    find_twins(sqlite_store, sandbox)
     assert twins(sqlite_store) == {}
 
 
 def test_shapes_and_fingerprints() -> None:
-    assert _sketch([[1, "a"], 2]) == "list[list[number]]"
-    assert (_sketch(True), _sketch(None), _sketch({}), _sketch("x")) == (
-        "bool", "NoneType", "object", "text"
-    )  # fmt: skip
+    assert _value_type([[1, "a"], 2]) == "list[list[number]]"
+    assert (_value_type(True), _value_type(None), _value_type({}), _value_type("x")) == (
+        "bool",
+        "NoneType",
+        "object",
+        "text",
+    )
     assert _fingerprint(["1", "1", None]) is None
     assert _fingerprint(["1.0000001", "2"]) == _fingerprint(["1.0", "2"])
     assert _fingerprint(["1", "2"]) != _fingerprint(["2", "1"])

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import clusters, samples, signatures, sources
 from annoy_store.dedup.clusters import cluster
-from annoy_store.dedup.minhash import Forest, estimate, matrix, signature
-from annoy_store.dedup.shingles import code_tokens, jaccard, runs, shingles, words_of
+from annoy_store.dedup.minhash import UnionFind, estimate_jaccard, signature, signature_matrix
+from annoy_store.dedup.shingles import code_tokens, jaccard, ngram_hashes, shingles, split_words
 from tests.benchmarks.nearness import VARIANTS, clustered, recall
 from tests.support import chains
 from tests.support import factories as rows
@@ -60,7 +60,7 @@ def test_a_file_of_comments_goes_by_its_words() -> None:
 def test_runs_are_as_many_as_there_are_places(text: str, length: int) -> None:
     tokens = code_tokens(text)
     expected = 0 if not len(tokens) else len(tokens) - min(length, len(tokens)) + 1
-    assert len(runs(tokens, length)) == expected
+    assert len(ngram_hashes(tokens, length)) == expected
 
 
 @given(st.text())
@@ -80,15 +80,17 @@ def test_the_estimate_is_close_to_the_jaccard_index(
     other = [w if chance.random() < kept else f"x{chance.randrange(10**9)}" for w in words]
     texts = [" ".join(words), " ".join(other)]
     exact = jaccard(*map(shingles, texts))
-    guess = estimate(matrix(b"".join(signature(t)[1] for t in texts)), [0], [1])[0]
+    guess = estimate_jaccard(signature_matrix(b"".join(signature(t)[1] for t in texts)), [0], [1])[
+        0
+    ]
     assert abs(guess - exact) < 0.25
 
 
 @given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19))))
 def test_a_forest_joins_what_hangs_together(pairs: list[tuple[int, int]]) -> None:
-    forest, groups = Forest(20), [{i} for i in range(20)]
+    forest, groups = UnionFind(20), [{i} for i in range(20)]
     for a, b in pairs:
-        forest.join(a, b)
+        forest.union(a, b)
         both = groups[a] | groups[b]
         for i in both:
             groups[i] = both
@@ -96,7 +98,7 @@ def test_a_forest_joins_what_hangs_together(pairs: list[tuple[int, int]]) -> Non
 
 
 def test_words_have_no_digits_or_punctuation() -> None:
-    assert words_of("Two Sum (1): a_b, naïve!") == ["two", "sum", "a", "b", "naïve"]
+    assert split_words("Two Sum (1): a_b, naïve!") == ["two", "sum", "a", "b", "naïve"]
 
 
 def test_planted_variants_of_real_files_are_found(data: Path) -> None:
@@ -109,7 +111,7 @@ def test_planted_variants_of_real_files_are_found(data: Path) -> None:
 # In the store --------------------------------------------------------------------------------
 
 
-def named(store: Store) -> dict[str, str]:
+def named(store: Database) -> dict[str, str]:
     """The cluster of every source and sample, by its digest."""
     with store.read() as connection:
         found = {}
@@ -121,7 +123,7 @@ def named(store: Store) -> dict[str, str]:
         return found
 
 
-def test_a_sample_is_in_the_cluster_of_its_source(store: Store) -> None:
+def test_a_sample_is_in_the_cluster_of_its_source(store: Database) -> None:
     chains.fill(store, ["ant", "bee"])
     report = cluster(store)
     assert (report.subjects, report.signed, report.clusters, report.largest) == (4, 4, 2, 2)
@@ -129,15 +131,15 @@ def test_a_sample_is_in_the_cluster_of_its_source(store: Store) -> None:
     assert all(name in groups for name in groups.values())  # a member's digest is the name
 
 
-def test_near_files_and_near_refcodes_join_clusters(store: Store) -> None:
+def test_near_files_and_near_refcodes_join_clusters(store: Database) -> None:
     near = CODE.replace("# add everything up", "")
     with store.write() as connection:
-        write(connection, [rows.source(CODE), rows.source(near), *chains.sampled("ant")])
-        write(connection, [*chains.sampled("bee", code=CODE)])
+        insert_rows(connection, [rows.source(CODE), rows.source(near), *chains.sampled("ant")])
+        insert_rows(connection, [*chains.sampled("bee", code=CODE)])
     assert cluster(store).clusters == 2  # both files, bee's source and sample; ant's
 
 
-def test_growth_signs_only_what_is_new_and_doing_it_again_nothing(store: Store) -> None:
+def test_growth_signs_only_what_is_new_and_doing_it_again_nothing(store: Database) -> None:
     chains.fill(store, ["ant"])
     first = cluster(store)
     before = named(store)
@@ -149,7 +151,7 @@ def test_growth_signs_only_what_is_new_and_doing_it_again_nothing(store: Store) 
         assert len(connection.execute(select(signatures)).all()) == 4
 
 
-def test_texts_without_anything_stay_apart(store: Store) -> None:
+def test_texts_without_anything_stay_apart(store: Database) -> None:
     with store.write() as connection:
-        write(connection, [rows.source(" "), rows.source("\n\n")])
+        insert_rows(connection, [rows.source(" "), rows.source("\n\n")])
     assert cluster(store).clusters == 2

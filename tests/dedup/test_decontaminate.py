@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import overlaps
 from annoy_store.dedup.benchmark_items import read_benchmark
 from annoy_store.dedup.decontaminate import decontaminate
-from annoy_store.dedup.shingles import words_of
+from annoy_store.dedup.shingles import split_words
 from annoy_store.errors import UsageError
 from annoy_store.export.export import export
 from annoy_store.export.filters import Selection
@@ -36,21 +36,21 @@ def bench(tmp_path: Path, *items: Any, name: str = "bench.jsonl") -> Path:
     return path
 
 
-def found(store: Store) -> list[tuple[str, str, str]]:
+def found(store: Database) -> list[tuple[str, str, str]]:
     with store.read() as connection:
         chosen = select(overlaps.c.kind, overlaps.c.item, overlaps.c.method)
         return sorted((row[0], row[1], row[2]) for row in connection.execute(chosen))
 
 
-def told(store: Store, problem: str, name: str = "ant") -> None:
+def told(store: Database, problem: str, name: str = "ant") -> None:
     """A sample with that problem statement, a pair and a finished chain."""
     with store.write() as connection:
         sample = rows.sample(f"def main_solution(x):\n    return '{name}'\n", problem=problem)
         pair = rows.io_pair(sample, {"x": 7}, [name, 7])
-        write(connection, [pair, *chains.chain(connection, pair, [("yes", "correct")])])
+        insert_rows(connection, [pair, *chains.chain(connection, pair, [("yes", "correct")])])
 
 
-def test_a_common_run_of_words_marks_a_sample(store: Store, tmp_path: Path) -> None:
+def test_a_common_run_of_words_marks_a_sample(store: Database, tmp_path: Path) -> None:
     told(store, f"In a shop: {TASK.upper()} 42 What is it?")
     told(store, "Something else altogether, of which nobody has ever written a benchmark.", "bee")
     path = bench(
@@ -61,17 +61,17 @@ def test_a_common_run_of_words_marks_a_sample(store: Store, tmp_path: Path) -> N
     assert found(store) == [("sample", "T/1", "13gram")]
     with store.read() as connection:
         evidence = connection.scalar(select(overlaps.c.evidence)) or ""
-    assert evidence == " ".join(words_of(TASK)[:13])
+    assert evidence == " ".join(split_words(TASK)[:13])
 
 
-def test_a_raw_file_marks_the_samples_made_of_it(sqlite_store: Store, tmp_path: Path) -> None:
+def test_a_raw_file_marks_the_samples_made_of_it(sqlite_store: Database, tmp_path: Path) -> None:
     with sqlite_store.write() as connection:
         made = chains.sampled("ant", code=f'"""{TASK}"""\ndef main_solution(x):\n    return x\n')
         plain = rows.sample("def main_solution(x):\n    return x\n")
         origin = dict(made[1].values) | {"sample_id": plain, "digest": "other"}
         pair = rows.io_pair(plain, {"x": 1}, 1)
         finished = chains.chain(connection, pair, [("yes", "correct")])
-        write(connection, [made[0], type(made[1])(made[1].table, origin), pair, *finished])
+        insert_rows(connection, [made[0], type(made[1])(made[1].table, origin), pair, *finished])
     decontaminate(sqlite_store, [bench(tmp_path, {"prompt": TASK})])
     assert ("source", "1", "13gram") in found(sqlite_store)
     without = Selection(exclude_overlaps=True)
@@ -92,28 +92,28 @@ def test_a_raw_file_marks_the_samples_made_of_it(sqlite_store: Store, tmp_path: 
     ],
 )
 def test_a_common_answer_marks_a_sample(
-    sqlite_store: Store, tmp_path: Path, item: dict[str, Any], marked: bool
+    sqlite_store: Database, tmp_path: Path, item: dict[str, Any], marked: bool
 ) -> None:
     told(sqlite_store, "What?")
     decontaminate(sqlite_store, [bench(tmp_path, item)])
     assert found(sqlite_store) == [("sample", "1", "answer")] * marked
 
 
-def test_a_long_answer_counts_alone(sqlite_store: Store, tmp_path: Path) -> None:
+def test_a_long_answer_counts_alone(sqlite_store: Database, tmp_path: Path) -> None:
     told(sqlite_store, "What?", "a name that nobody else would choose")
     item = {"output": ["a name that nobody else would choose", 7]}
     decontaminate(sqlite_store, [bench(tmp_path, item)])
     assert found(sqlite_store) == [("sample", "1", "answer")]
 
 
-def test_doing_it_again_adds_nothing(store: Store, tmp_path: Path) -> None:
+def test_doing_it_again_adds_nothing(store: Database, tmp_path: Path) -> None:
     told(store, TASK)
     path = bench(tmp_path, {"text": TASK})
     assert decontaminate(store, [path]) == decontaminate(store, [path])
     assert len(found(store)) == 1
 
 
-def test_exports_leave_out_what_overlaps_and_take_it_back(store: Store, tmp_path: Path) -> None:
+def test_exports_leave_out_what_overlaps_and_take_it_back(store: Database, tmp_path: Path) -> None:
     told(store, TASK)
     told(store, "Nothing in common.", "bee")
     first = export(store, ExportRequest("codeio", tmp_path / "1"))
@@ -128,7 +128,7 @@ def test_exports_leave_out_what_overlaps_and_take_it_back(store: Store, tmp_path
     [("", "holds no item"), ('{"a": 1}\n{"a"', "line 2 is not JSON"), (None, "cannot read")],
 )
 def test_a_bad_file_is_told(
-    sqlite_store: Store, tmp_path: Path, text: str | None, words: str
+    sqlite_store: Database, tmp_path: Path, text: str | None, words: str
 ) -> None:
     path = tmp_path / "bad.jsonl"
     if text is not None:
@@ -143,11 +143,13 @@ WORDS = st.lists(st.sampled_from([f"word{chr(97 + i)}" for i in range(6)]), max_
 @settings(max_examples=200)
 @given(WORDS, WORDS)
 def test_runs_are_found_exactly_when_they_are_there(ours: list[str], theirs: list[str]) -> None:
-    from annoy_store.dedup.decontaminate import Benchmark, Item, _common_runs, _runs_of
+    from annoy_store.dedup.decontaminate import Benchmark, BenchmarkItem, _common_runs, _runs_of
 
-    benchmark = Benchmark("b", [Item("1", tuple(words_of(" ".join(theirs))), None, None)])
+    benchmark = Benchmark(
+        "b", [BenchmarkItem("1", tuple(split_words(" ".join(theirs))), None, None)]
+    )
     rows_ = list(_common_runs("sample", [(1, " ".join(ours))], benchmark, _runs_of(benchmark)))
-    texts = [" ".join(words_of(" ".join(words))) for words in (ours, theirs)]
+    texts = [" ".join(split_words(" ".join(words))) for words in (ours, theirs)]
     split = [text.split() for text in texts]
     mine, others = (
         {tuple(w[i : i + 13]) for i in range(len(w) - 12)} if len(w) >= 13 else set() for w in split

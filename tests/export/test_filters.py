@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import overlaps, variants, verdicts
 from annoy_store.errors import UsageError
 from annoy_store.export.export import export
@@ -22,13 +22,13 @@ NAMES = ("ant", "bee", "cow")
 
 
 @pytest.fixture
-def filled(sqlite_store: Store) -> Store:
+def filled(sqlite_store: Database) -> Database:
     """Of each animal: right at once (3 lines), repaired and wrong twice (40 lines)."""
     chains.fill(sqlite_store, NAMES)
     return sqlite_store
 
 
-def count(store: Store, form: str = "codeio", **selection: Any) -> ExportReport:
+def count(store: Database, form: str = "codeio", **selection: Any) -> ExportReport:
     request = ExportRequest(form, Path("nowhere"), Selection(**selection), dry_run=True)
     return export(store, request)
 
@@ -56,28 +56,34 @@ def count(store: Store, form: str = "codeio", **selection: Any) -> ExportReport:
         ({"max_per_source": 1}, 3, {"source_full": 6}),
         ({"sample": 4}, 4, {"not_sampled": 5}),
         ({"sample": 4, "balance": True}, 4, {"unbalanced": 3, "not_sampled": 2}),
-        ({"only": "correct", "turns": (2,), "lines": (50, None)}, 0,
-         {"lines": 3, "not_correct": 3, "turns": 3}),
+        (
+            {"only": "correct", "turns": (2,), "lines": (50, None)},
+            0,
+            {"lines": 3, "not_correct": 3, "turns": 3},
+        ),
     ],
-)  # fmt: skip
+)
 def test_rules(
-    filled: Store, selection: dict[str, Any], left: int, removed: dict[str, int]
+    filled: Database, selection: dict[str, Any], left: int, removed: dict[str, int]
 ) -> None:
     report = count(filled, **selection)
     assert (report.n_rows, dict(report.removed)) == (left, removed)
     assert report.subjects == left + sum(removed.values())
 
 
-def test_rules_are_the_same_on_postgres(postgres_store: Store) -> None:
+def test_rules_are_the_same_on_postgres(postgres_store: Database) -> None:
     chains.fill(postgres_store, NAMES)
     for selection in (
-        {"lines": (None, 10)}, {"pass_rate": (0.5, None)}, {"chars": (None, 90)},
-        {"licences": ("mit",), "max_per_source": 1}, {"exclude_overlaps": True, "sample": 3},
-    ):  # fmt: skip
+        {"lines": (None, 10)},
+        {"pass_rate": (0.5, None)},
+        {"chars": (None, 90)},
+        {"licences": ("mit",), "max_per_source": 1},
+        {"exclude_overlaps": True, "sample": 3},
+    ):
         assert count(postgres_store, **selection).n_rows in (3, 9)
 
 
-def test_a_sample_depends_on_the_seed_alone(filled: Store, tmp_path: Path) -> None:
+def test_a_sample_depends_on_the_seed_alone(filled: Database, tmp_path: Path) -> None:
     def drawn(name: str, seed: int) -> set[str]:
         selection = Selection(sample=4, seed=seed)
         export(filled, ExportRequest("codeio", tmp_path / name, selection))
@@ -88,7 +94,7 @@ def test_a_sample_depends_on_the_seed_alone(filled: Store, tmp_path: Path) -> No
     assert any(drawn(f"c{seed}", seed) != first for seed in (1, 2, 3))
 
 
-def test_a_larger_sample_holds_the_smaller(filled: Store, tmp_path: Path) -> None:
+def test_a_larger_sample_holds_the_smaller(filled: Database, tmp_path: Path) -> None:
     lines = []
     for n in (3, 6):
         export(filled, ExportRequest("codeio", tmp_path / str(n), Selection(sample=n)))
@@ -96,14 +102,14 @@ def test_a_larger_sample_holds_the_smaller(filled: Store, tmp_path: Path) -> Non
     assert lines[0] < lines[1]
 
 
-def test_several_answers_to_one_prompt(filled: Store, tmp_path: Path) -> None:
+def test_several_answers_to_one_prompt(filled: Database, tmp_path: Path) -> None:
     with filled.write() as connection:
         rows = chains.sampled("dog")
         pair = chains.pairs_of(rows)[0]
         for n, status in enumerate(["wrong", "correct", "correct"]):
             answers = [(f"answer {n}", status), *([("no", "wrong")] if status == "wrong" else [])]
             rows += chains.chain(connection, pair, answers, sample_no=n)
-        write(connection, rows)
+        insert_rows(connection, rows)
     dog = "repo = 'team/dog'"
     assert count(filled, where=dog).n_rows == 3
     one = count(filled, where=dog, one_per_prompt=True)
@@ -117,7 +123,7 @@ def test_several_answers_to_one_prompt(filled: Store, tmp_path: Path) -> None:
     assert told["chosen"] in ("answer 1", "answer 2")
 
 
-def test_overlaps_are_left_out_when_asked(filled: Store) -> None:
+def test_overlaps_are_left_out_when_asked(filled: Database) -> None:
     with filled.write() as connection:
         row = {"benchmark": "b", "item": "1", "method": "13gram", "created_at": "", "evidence": ""}
         connection.execute(insert(overlaps).values(kind="sample", subject_id=1, **row))
@@ -127,18 +133,18 @@ def test_overlaps_are_left_out_when_asked(filled: Store) -> None:
 
 
 @pytest.mark.parametrize("where", ["nonsense = 1", "kind =", "1 = 1; DROP TABLE x", "'a'"])
-def test_wrong_sql_is_a_users_mistake(filled: Store, where: str) -> None:
+def test_wrong_sql_is_a_users_mistake(filled: Database, where: str) -> None:
     with pytest.raises(UsageError, match=r"^--where: .*; the columns are: .*last_status"):
         count(filled, where=where)
 
 
-def test_samples_have_no_answers(filled: Store) -> None:
+def test_samples_have_no_answers(filled: Database) -> None:
     assert count(filled, "codeio_raw", licences=("mit",), where="repo <> 'team/ant'").n_rows == 2
     with pytest.raises(UsageError, match=r"codeio_raw is about samples.*leave out --only"):
         count(filled, "codeio_raw", only="correct")
 
 
-def test_lengths_in_tokens(filled: Store, tmp_path: Path) -> None:
+def test_lengths_in_tokens(filled: Database, tmp_path: Path) -> None:
     tokenizers = pytest.importorskip("tokenizers")
     model = tokenizers.models.WordLevel({"[UNK]": 0}, unk_token="[UNK]")
     words = tokenizers.Tokenizer(model)
@@ -155,7 +161,7 @@ def test_lengths_in_tokens(filled: Store, tmp_path: Path) -> None:
         count(filled, tokens=(1, None), tokenizer=tmp_path / "broken.json")
 
 
-def test_an_older_version_of_the_judging_may_be_chosen(filled: Store) -> None:
+def test_an_older_version_of_the_judging_may_be_chosen(filled: Database) -> None:
     """The new one calls the first of the right answers wrong; what it judged not stays as it was."""
     before = count(filled, only="correct").n_rows
     with filled.write() as connection:
@@ -163,7 +169,7 @@ def test_an_older_version_of_the_judging_may_be_chosen(filled: Store) -> None:
         right = select(verdicts.c.response_id).where(verdicts.c.status == "correct")
         answer = connection.scalars(right.order_by(verdicts.c.id).limit(1)).one()
         connection.execute(update(variants).values(active=0))
-        write(connection, [chains.verdict(connection, answer, "wrong", "two")])
+        insert_rows(connection, [chains.verdict(connection, answer, "wrong", "two")])
         new = chains.verify_variant(connection, "two")
     assert count(filled, only="correct").n_rows == before - 1
     assert count(filled, only="correct", judged_by=new).n_rows == before - 1

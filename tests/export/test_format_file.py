@@ -12,34 +12,38 @@ from typing import Any
 
 import pytest
 
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.migrate import open_store
 from annoy_store.errors import UsageError
 from annoy_store.export.dataset_card import dataset_info, features
 from annoy_store.export.export import export
-from annoy_store.export.format_file import FOLDER, bundled, load_format, parse_format
-from annoy_store.export.record_schema import readable, shape_of
+from annoy_store.export.format_file import FOLDER, bundled_formats, load_format, parse_format
+from annoy_store.export.record_schema import available_columns, bind_format
 from annoy_store.export.request import ExportRequest
-from annoy_store.export.splits import Splitting
-from annoy_store.export.writer import Packing
+from annoy_store.export.splits import SplitConfig
+from annoy_store.export.writer import FileOptions
 from tests.support import chains
 
 GOLDEN = Path(__file__).with_name("golden")
 PACKINGS = [
-    Packing(), Packing(compression="gzip"), Packing(compression="zstd"), Packing("parquet"),
-    Packing(shard_rows=2), Packing("parquet", "gzip", 2),
-]  # fmt: skip
+    FileOptions(),
+    FileOptions(compression="gzip"),
+    FileOptions(compression="zstd"),
+    FileOptions("parquet"),
+    FileOptions(shard_rows=2),
+    FileOptions("parquet", "gzip", 2),
+]
 
 
 @pytest.fixture
-def filled(sqlite_store: Store) -> Store:
+def filled(sqlite_store: Database) -> Database:
     chains.fill(sqlite_store, ["ant", "bee", 'cow\n\t"é\u2028🐜'])
     return sqlite_store
 
 
-@pytest.mark.parametrize("form", bundled())
-def test_golden(filled: Store, tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize("form", bundled_formats())
+def test_golden(filled: Database, tmp_path: Path, form: str) -> None:
     """A format changes only on purpose: then copy the new file over the golden one."""
     export(filled, ExportRequest(form, tmp_path / "out"))
     written = (tmp_path / "out" / "train.jsonl").read_bytes()
@@ -48,29 +52,33 @@ def test_golden(filled: Store, tmp_path: Path, form: str) -> None:
     assert all(json.loads(line) for line in written.decode().split("\n")[:-1])
 
 
-@pytest.mark.parametrize("form", bundled())
+@pytest.mark.parametrize("form", bundled_formats())
 def test_every_format_says_what_it_is(form: str) -> None:
     loaded = load_format(form)
     assert loaded.help.endswith(".")
     assert (FOLDER / f"{form}.sql").read_text().startswith("-- ")
-    assert shape_of(loaded, 2).makes.names
+    assert bind_format(loaded, 2).schema.names
 
 
 def test_a_format_reads_only_what_it_needs() -> None:
-    assert shape_of(load_format("codeio"), 2).needs == (
-        "opening", "turn_1", "feedback_1", "turn_2", "feedback_2"
-    )  # fmt: skip
-    assert shape_of(load_format("messages"), 3).needs == ("conversation", "answer")
-    three = shape_of(load_format("codeio"), 3).makes.names
+    assert bind_format(load_format("codeio"), 2).columns == (
+        "opening",
+        "turn_1",
+        "feedback_1",
+        "turn_2",
+        "feedback_2",
+    )
+    assert bind_format(load_format("messages"), 3).columns == ("conversation", "answer")
+    three = bind_format(load_format("codeio"), 3).schema.names
     assert three[-2:] == ["turn_3", "feedback_3"]
 
 
-def test_three_turns_are_six_columns(sqlite_store: Store, tmp_path: Path) -> None:
+def test_three_turns_are_six_columns(sqlite_store: Database, tmp_path: Path) -> None:
     with sqlite_store.write() as connection:
         rows = chains.sampled("ant")
         tried = [("a", "wrong"), ("b", "wrong"), ("c", "correct")]
         rows += chains.chain(connection, chains.pairs_of(rows)[0], tried)
-        write(connection, rows)
+        insert_rows(connection, rows)
     export(sqlite_store, ExportRequest("codeio", tmp_path / "out"))
     row = json.loads((tmp_path / "out" / "train.jsonl").read_text())
     assert [row[f"turn_{n}"] for n in (1, 2, 3)] == ["a", "b", "c"]
@@ -88,7 +96,7 @@ def own(tmp_path: Path, sql: str) -> str:
     return str(tmp_path / "own.sql")
 
 
-def test_a_format_of_ones_own(filled: Store, tmp_path: Path) -> None:
+def test_a_format_of_ones_own(filled: Database, tmp_path: Path) -> None:
     sql = "-- Mine.\n-- only: revised\nSELECT repo, licence, refcode, steps[1].answer AS first,\n"
     sql += "  pass_rate, lines_executed, finish_reason, model FROM records;\n"
     report = export(filled, ExportRequest(own(tmp_path, sql), tmp_path / "out"))
@@ -113,13 +121,15 @@ def test_a_format_of_ones_own(filled: Store, tmp_path: Path) -> None:
         ("SELECT CAST(prompt AS INTEGER) AS n FROM records", "format own: Conversion Error"),
     ],
 )
-def test_a_wrong_format_leaves_nothing(filled: Store, tmp_path: Path, sql: str, words: str) -> None:
+def test_a_wrong_format_leaves_nothing(
+    filled: Database, tmp_path: Path, sql: str, words: str
+) -> None:
     with pytest.raises(UsageError, match=words):
         export(filled, ExportRequest(own(tmp_path, sql), tmp_path / "out"))
     assert [p.name for p in tmp_path.iterdir() if "out" in p.name] == []
 
 
-def test_a_wrong_column_names_the_right_ones(filled: Store, tmp_path: Path) -> None:
+def test_a_wrong_column_names_the_right_ones(filled: Database, tmp_path: Path) -> None:
     request = ExportRequest(own(tmp_path, "SELECT answr FROM records"), tmp_path / "out")
     with pytest.raises(UsageError, match=r"columns of records are: prompt, .*answer.*turn_1.*ios"):
         export(filled, request)
@@ -129,10 +139,10 @@ def test_the_readme_names_what_a_format_may_read() -> None:
     told = (Path(__file__).parent.parent.parent / "README.md").read_text()
     listed = told.partition("<!-- records -->")[2].partition("<!-- /records -->")[0]
     named = re.findall(r"`(\w+)`", listed.replace("_N`", "_1`"))
-    assert sorted(named) == sorted(readable(1))
+    assert sorted(named) == sorted(available_columns(1))
 
 
-def test_a_format_that_is_not_there(filled: Store, tmp_path: Path) -> None:
+def test_a_format_that_is_not_there(filled: Database, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot read the format"):
         export(filled, ExportRequest(str(tmp_path / "none.sql"), tmp_path / "out"))
 
@@ -145,10 +155,10 @@ def test_comments_become_help_and_directives() -> None:
 # Cards ---------------------------------------------------------------------------------------
 
 
-def test_the_card_tells_and_proves(filled: Store, tmp_path: Path) -> None:
+def test_the_card_tells_and_proves(filled: Database, tmp_path: Path) -> None:
     chains.fill(filled, [f"animal{i}" for i in range(12)])
-    split = Splitting(0.5, 0.25, 0.25, "salt")
-    report = export(filled, ExportRequest("sharegpt", tmp_path / "out", splitting=split))
+    split = SplitConfig(0.5, 0.25, 0.25, "salt")
+    report = export(filled, ExportRequest("sharegpt", tmp_path / "out", split_config=split))
     card = (tmp_path / "out" / "README.md").read_text()
     assert "clusters 0, samples 0, sources 0, prompts 0" in card
     for file in report.files:
@@ -160,28 +170,32 @@ def test_the_card_tells_and_proves(filled: Store, tmp_path: Path) -> None:
     assert told["asked"] == {"split": "train=0.5,validation=0.25,test=0.25", "salt": "salt"}
 
 
-def test_a_trainer_finds_one_data_set_per_split(filled: Store, tmp_path: Path) -> None:
+def test_a_trainer_finds_one_data_set_per_split(filled: Database, tmp_path: Path) -> None:
     chains.fill(filled, [f"animal{i}" for i in range(12)])
-    split = Splitting(0.5, 0.0, 0.5, "salt")
-    export(filled, ExportRequest("messages", tmp_path / "out", splitting=split))
+    split = SplitConfig(0.5, 0.0, 0.5, "salt")
+    export(filled, ExportRequest("messages", tmp_path / "out", split_config=split))
     told = json.loads((tmp_path / "out" / "dataset_info.json").read_text())
     assert {name: entry["file_name"] for name, entry in told.items()} == {
-        "messages_train": "train.jsonl", "messages_test": "test.jsonl"
-    }  # fmt: skip
-    cut = Packing(shard_rows=3)
-    report = export(filled, ExportRequest("messages", tmp_path / "cut", packing=cut))
+        "messages_train": "train.jsonl",
+        "messages_test": "test.jsonl",
+    }
+    cut = FileOptions(shard_rows=3)
+    report = export(filled, ExportRequest("messages", tmp_path / "cut", file_options=cut))
     entry = dataset_info(load_format("messages"), cut, report.files)["messages_train"]
     assert (tmp_path / "cut" / entry["file_name"]).is_dir()
 
 
 def test_features_are_named_as_hugging_face_does() -> None:
-    assert features(shape_of(load_format("alpaca"), 2).makes)[-1] == {
-        "name": "history", "list": {"list": "string"}
-    }  # fmt: skip
-    assert features(shape_of(load_format("messages"), 2).makes) == [
-        {"name": "messages", "list": [{"name": "role", "dtype": "string"},
-                                      {"name": "content", "dtype": "string"}]}
-    ]  # fmt: skip
+    assert features(bind_format(load_format("alpaca"), 2).schema)[-1] == {
+        "name": "history",
+        "list": {"list": "string"},
+    }
+    assert features(bind_format(load_format("messages"), 2).schema) == [
+        {
+            "name": "messages",
+            "list": [{"name": "role", "dtype": "string"}, {"name": "content", "dtype": "string"}],
+        }
+    ]
 
 
 # Hugging Face datasets -----------------------------------------------------------------------
@@ -203,13 +217,13 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("form", bundled())
-def test_datasets_loads_every_format(hub: Any, filled: Store, tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize("form", bundled_formats())
+def test_datasets_loads_every_format(hub: Any, filled: Database, tmp_path: Path, form: str) -> None:
     rows = None
     packings = PACKINGS if form == "codeio" else [PACKINGS[0], PACKINGS[-1]]
     for n, packing in enumerate(packings):
         folder = tmp_path / str(n)
-        report = export(filled, ExportRequest(form, folder, packing=packing))
+        report = export(filled, ExportRequest(form, folder, file_options=packing))
         loaded = hub.load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
         assert loaded.num_rows == report.n_rows
         rows = rows or loaded.to_list()
@@ -219,21 +233,21 @@ def test_datasets_loads_every_format(hub: Any, filled: Store, tmp_path: Path, fo
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_datasets_loads_splits(hub: Any, filled: Store, tmp_path: Path) -> None:
+def test_datasets_loads_splits(hub: Any, filled: Database, tmp_path: Path) -> None:
     chains.fill(filled, [f"animal{i}" for i in range(12)])
-    split = Splitting(0.5, 0.25, 0.25, "salt")
-    report = export(filled, ExportRequest("codeio", tmp_path / "out", splitting=split))
+    split = SplitConfig(0.5, 0.25, 0.25, "salt")
+    report = export(filled, ExportRequest("codeio", tmp_path / "out", split_config=split))
     loaded = hub.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
     assert {name: part.num_rows for name, part in loaded.items()} == dict(report.rows)
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_datasets_loads_what_is_null_for_ten_megabytes(
-    hub: Any, sqlite_store: Store, tmp_path: Path
+    hub: Any, sqlite_store: Database, tmp_path: Path
 ) -> None:
     names = [f"animal{i}" for i in range(13)]
 
-    def fill(store: Store, repaired: str) -> None:
+    def fill(store: Database, repaired: str) -> None:
         with store.write() as connection:
             for name in names:
                 rows = chains.sampled(name)
@@ -241,7 +255,7 @@ def test_datasets_loads_what_is_null_for_ten_megabytes(
                 if name == repaired:
                     answers = [("no", "wrong"), ("yes", "correct")]
                 rows += chains.chain(connection, chains.pairs_of(rows)[0], answers)
-                write(connection, rows)
+                insert_rows(connection, rows)
 
     fill(sqlite_store, "nobody")
     export(sqlite_store, ExportRequest("codeio", tmp_path / "a"))

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import (
     export_rows,
     hidden,
@@ -28,11 +28,11 @@ from annoy_store.errors import UsageError
 from annoy_store.export.export import export
 from annoy_store.export.filters import Selection
 from annoy_store.export.request import ExportReport, ExportRequest
-from annoy_store.export.splits import Splitting
+from annoy_store.export.splits import SplitConfig
 from tests.support import chains
 
 
-def add(store: Store, folder: Path, form: str = "codeio", **options: Any) -> ExportReport:
+def add(store: Database, folder: Path, form: str = "codeio", **options: Any) -> ExportReport:
     return export(store, ExportRequest(form, folder, since="last", **options))
 
 
@@ -46,13 +46,13 @@ def taken_back(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def judge(store: Store, response_id: int, status: str, version: str) -> None:
+def judge(store: Database, response_id: int, status: str, version: str) -> None:
     """Judge an answer again, under another version of the checker."""
     with store.write() as connection:
-        write(connection, [chains.verdict(connection, response_id, status, version)])
+        insert_rows(connection, [chains.verdict(connection, response_id, status, version)])
 
 
-def test_an_increment_holds_what_is_new_and_nothing_else(store: Store, tmp_path: Path) -> None:
+def test_an_increment_holds_what_is_new_and_nothing_else(store: Database, tmp_path: Path) -> None:
     chains.fill(store, ["ant", "bee"])
     first = export(store, ExportRequest("codeio", tmp_path / "1"))
     chains.fill(store, ["cow"])
@@ -67,7 +67,7 @@ def test_an_increment_holds_what_is_new_and_nothing_else(store: Store, tmp_path:
     assert told["adds_to"] == first.digest
 
 
-def test_increments_together_are_the_whole(sqlite_store: Store, tmp_path: Path) -> None:
+def test_increments_together_are_the_whole(sqlite_store: Database, tmp_path: Path) -> None:
     for n, names in enumerate((["ant"], ["bee", "cow"], ["dog"])):
         chains.fill(sqlite_store, names)
         if n:
@@ -80,11 +80,11 @@ def test_increments_together_are_the_whole(sqlite_store: Store, tmp_path: Path) 
     assert sum(map(len, parts)) == len(prompts(tmp_path / "whole"))
 
 
-def test_a_chain_that_began_before_and_closed_after_is_new(store: Store, tmp_path: Path) -> None:
+def test_a_chain_that_began_before_and_closed_after_is_new(store: Database, tmp_path: Path) -> None:
     with store.write() as connection:
         rows = chains.sampled("ant")
         late = chains.chain(connection, chains.pairs_of(rows)[0], [("not yet", None)])
-        write(connection, [*rows, *late])
+        insert_rows(connection, [*rows, *late])
         waiting = connection.scalar(select(func.max(responses.c.id))) or 0
     chains.fill(store, ["bee"])  # higher ids, closed already
     assert export(store, ExportRequest("codeio", tmp_path / "1")).removed == {"open": 1}
@@ -93,7 +93,7 @@ def test_a_chain_that_began_before_and_closed_after_is_new(store: Store, tmp_pat
     assert (second.n_rows, dict(second.retractions)) == (1, {})
 
 
-def test_what_is_judged_again_is_taken_back_and_comes_anew(store: Store, tmp_path: Path) -> None:
+def test_what_is_judged_again_is_taken_back_and_comes_anew(store: Database, tmp_path: Path) -> None:
     chains.fill(store, ["ant"])
     first = export(store, ExportRequest("messages", tmp_path / "1"))
     with store.read() as connection:
@@ -105,8 +105,10 @@ def test_what_is_judged_again_is_taken_back_and_comes_anew(store: Store, tmp_pat
     assert dict(second.retractions) == {"judged_again": 1}
     (row,) = taken_back(tmp_path / "2")
     assert (row["export"], row["file"], row["reason"]) == (
-        first.digest, "train.jsonl", "judged_again"
-    )  # fmt: skip
+        first.digest,
+        "train.jsonl",
+        "judged_again",
+    )
     line = (tmp_path / "1" / "train.jsonl").read_text().splitlines()[int(row["line"]) - 1]
     assert "I see" in line
     assert second.n_rows == 0  # wrong now, and not revised
@@ -114,21 +116,17 @@ def test_what_is_judged_again_is_taken_back_and_comes_anew(store: Store, tmp_pat
 
 
 def test_a_changed_verdict_that_is_still_wanted_is_written_anew(
-    sqlite_store: Store, tmp_path: Path
+    sqlite_store: Database, tmp_path: Path
 ) -> None:
     chains.fill(sqlite_store, ["ant"])
     export(sqlite_store, ExportRequest("codeio", tmp_path / "1"))
     with sqlite_store.read() as connection:
-        again = connection.scalar(
-            select(responses.c.id).where(responses.c.text == "{} again")
-        )  # fmt: skip
+        again = connection.scalar(select(responses.c.id).where(responses.c.text == "{} again"))
     with sqlite_store.write() as connection:
         connection.execute(
             update(verdicts).where(verdicts.c.response_id == again).values(status="wrong")
         )
-        connection.execute(
-            update(variants).values(active=0).where(variants.c.stage == "verify")
-        )  # fmt: skip
+        connection.execute(update(variants).values(active=0).where(variants.c.stage == "verify"))
     judge(sqlite_store, again or 0, "correct", "two")
     second = add(sqlite_store, tmp_path / "2")
     assert (second.n_rows, dict(second.retractions)) == (1, {"judged_again": 1})
@@ -136,7 +134,7 @@ def test_a_changed_verdict_that_is_still_wanted_is_written_anew(
 
 
 def test_what_is_hidden_is_taken_back_and_what_is_lifted_returns(
-    store: Store, tmp_path: Path
+    store: Database, tmp_path: Path
 ) -> None:
     chains.fill(store, ["ant", "bee"])
     export(store, ExportRequest("codeio", tmp_path / "1"))
@@ -155,7 +153,7 @@ def test_what_is_hidden_is_taken_back_and_what_is_lifted_returns(
     assert (third.n_rows, dict(third.retractions)) == (3, {})
 
 
-def test_limits_hold_over_all_increments(sqlite_store: Store, tmp_path: Path) -> None:
+def test_limits_hold_over_all_increments(sqlite_store: Database, tmp_path: Path) -> None:
     chains.fill(sqlite_store, ["ant"])
     one = Selection(max_per_source=1)
     first = export(sqlite_store, ExportRequest("codeio", tmp_path / "1", one))
@@ -165,7 +163,7 @@ def test_limits_hold_over_all_increments(sqlite_store: Store, tmp_path: Path) ->
     assert "bee" in prompts(tmp_path / "2").pop()
 
 
-def test_another_filter_takes_nothing_back(sqlite_store: Store, tmp_path: Path) -> None:
+def test_another_filter_takes_nothing_back(sqlite_store: Database, tmp_path: Path) -> None:
     chains.fill(sqlite_store, ["ant"])
     export(sqlite_store, ExportRequest("codeio", tmp_path / "1"))
     chains.fill(sqlite_store, ["bee"])
@@ -174,27 +172,25 @@ def test_another_filter_takes_nothing_back(sqlite_store: Store, tmp_path: Path) 
     assert (second.n_rows, dict(second.retractions)) == (1, {})
 
 
-def test_a_line_keeps_its_splits(sqlite_store: Store, tmp_path: Path) -> None:
+def test_a_line_keeps_its_splits(sqlite_store: Database, tmp_path: Path) -> None:
     chains.fill(sqlite_store, [f"animal{i}" for i in range(12)])
-    split = Splitting(0.5, 0.25, 0.25, "salt")
-    first = export(sqlite_store, ExportRequest("codeio", tmp_path / "1", splitting=split))
+    split = SplitConfig(0.5, 0.25, 0.25, "salt")
+    first = export(sqlite_store, ExportRequest("codeio", tmp_path / "1", split_config=split))
     assert set(first.rows) == {"train", "validation", "test"}
     chains.fill(sqlite_store, [f"animal{i}" for i in range(24)])
     second = add(sqlite_store, tmp_path / "2")  # split as its parent was
     assert (second.n_rows, dict(second.retractions)) == (36, {})
     assert set(second.rows) == {"train", "validation", "test"}
     with pytest.raises(UsageError, match="was split with the salt 'salt'"):
-        add(sqlite_store, tmp_path / "3", splitting=Splitting(0.5, 0.25, 0.25, "other"))
+        add(sqlite_store, tmp_path / "3", splitting=SplitConfig(0.5, 0.25, 0.25, "other"))
 
 
-def test_clusters_that_merge_take_back_the_losing_rows(store: Store, tmp_path: Path) -> None:
+def test_clusters_that_merge_take_back_the_losing_rows(store: Database, tmp_path: Path) -> None:
     names = [f"animal{i}" for i in range(16)]
     chains.fill(store, names)
-    split = Splitting(0.5, 0.0, 0.5, "salt")
-    first = export(store, ExportRequest("codeio", tmp_path / "1", splitting=split))
-    codes = {
-        name: [f"def main_solution(x):\n    return '{name}' * x\n"] for name in names
-    }  # fmt: skip
+    split = SplitConfig(0.5, 0.0, 0.5, "salt")
+    first = export(store, ExportRequest("codeio", tmp_path / "1", split_config=split))
+    codes = {name: [f"def main_solution(x):\n    return '{name}' * x\n"] for name in names}
     where = {
         name: split_
         for split_ in ("train", "test")
@@ -216,16 +212,16 @@ def test_clusters_that_merge_take_back_the_losing_rows(store: Store, tmp_path: P
     assert (second.n_rows, dict(second.retractions)) == (0, {"set_aside": 3})
     assert {row["split"] for row in taken_back(tmp_path / "2")} == {"train"}
     assert "set aside" in second.warnings[0]
-    whole = export(store, ExportRequest("codeio", tmp_path / "3", splitting=split))
+    whole = export(store, ExportRequest("codeio", tmp_path / "3", split_config=split))
     assert whole.removed["set_aside"] == 3
     assert whole.n_rows == first.n_rows - 3
 
 
-def test_a_step_that_ended_badly_closes_a_chain(sqlite_store: Store, tmp_path: Path) -> None:
+def test_a_step_that_ended_badly_closes_a_chain(sqlite_store: Database, tmp_path: Path) -> None:
     with sqlite_store.write() as connection:
         rows = chains.sampled("ant")
         tried = chains.chain(connection, chains.pairs_of(rows)[0], [("bad", "wrong")])
-        write(connection, [*rows, *tried])
+        insert_rows(connection, [*rows, *tried])
         variant = chains.verify_variant(connection)
     assert export(sqlite_store, ExportRequest("codeio", tmp_path / "1")).removed == {"open": 1}
     with sqlite_store.write() as connection:
@@ -235,14 +231,14 @@ def test_a_step_that_ended_badly_closes_a_chain(sqlite_store: Store, tmp_path: P
     assert export(sqlite_store, ExportRequest("codeio", tmp_path / "2")).n_rows == 1
 
 
-def test_closed_is_what_the_view_says(store: Store, tmp_path: Path) -> None:
+def test_closed_is_what_the_view_says(store: Database, tmp_path: Path) -> None:
     chains.fill(store)
     with store.write() as connection:
         rows = chains.sampled("dog")
         pair, other = chains.pairs_of(rows)
         rows += chains.chain(connection, pair, [("open", "wrong")])
         rows += chains.chain(connection, other, [("open", "wrong"), ("not judged", None)])
-        write(connection, rows)
+        insert_rows(connection, rows)
     report = export(store, ExportRequest("codeio", tmp_path / "out"))
     with store.read() as connection:
         told = connection.exec_driver_sql(
@@ -255,7 +251,7 @@ def test_closed_is_what_the_view_says(store: Store, tmp_path: Path) -> None:
     assert report.removed == {"open": 2}
 
 
-def test_there_must_be_something_to_add_to(sqlite_store: Store, tmp_path: Path) -> None:
+def test_there_must_be_something_to_add_to(sqlite_store: Database, tmp_path: Path) -> None:
     chains.fill(sqlite_store, ["ant"])
     with pytest.raises(UsageError, match="there is no export 'last' of codeio to add to"):
         add(sqlite_store, tmp_path / "1")
@@ -264,7 +260,7 @@ def test_there_must_be_something_to_add_to(sqlite_store: Store, tmp_path: Path) 
         export(sqlite_store, ExportRequest("codeio", tmp_path / "3", since=str(first.digest)[:8]))
 
 
-def test_the_ledger_leads_from_a_row_to_its_source(store: Store, tmp_path: Path) -> None:
+def test_the_ledger_leads_from_a_row_to_its_source(store: Database, tmp_path: Path) -> None:
     chains.fill(store, ["ant"])
     export(store, ExportRequest("codeio", tmp_path / "1"))
     with store.read() as connection:

@@ -12,17 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import pair_checks
 from annoy_store.errors import UsageError
 from annoy_store.export import export as exporting
 from annoy_store.export import external_sort, record_stream
 from annoy_store.export.export import export
-from annoy_store.export.external_sort import Ordering
+from annoy_store.export.external_sort import ExternalSort
 from annoy_store.export.format_file import load_format
-from annoy_store.export.plan import choose
+from annoy_store.export.plan import build_plan
 from annoy_store.export.request import ExportRequest
-from annoy_store.export.writer import Packing
+from annoy_store.export.writer import FileOptions
 from tests.support import chains
 
 WORDS = pa.schema([("word", pa.string()), ("n", pa.int64())])
@@ -45,13 +45,13 @@ def test_what_waits_comes_out_in_order(
     rows = data.draw(st.integers(1, 40 - first))
     with pytest.MonkeyPatch.context() as patch, TemporaryFile() as file:
         patch.setattr(external_sort, "BUNDLE", bundle)
-        held = Ordering(file, WORDS)
+        held = ExternalSort(file, WORDS)
         for start in range(0, 40, size):
             places = sorted(order[start : start + size])
-            held.put(places, page(places))
-        out = pa.Table.from_batches(held.take(first, rows), WORDS)
+            held.add(places, page(places))
+        out = pa.Table.from_batches(held.read(first, rows), WORDS)
         assert out.equals(pa.Table.from_batches([page(list(range(first, first + rows)))]))
-        again = pa.Table.from_batches(held.take(0, 40), WORDS)
+        again = pa.Table.from_batches(held.read(0, 40), WORDS)
         assert again.column("n").to_pylist() == list(range(40))
 
 
@@ -64,13 +64,13 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_texts_are_read_in_the_order_of_the_tables(sqlite_store: Store, tmp_path: Path) -> None:
+def test_texts_are_read_in_the_order_of_the_tables(sqlite_store: Database, tmp_path: Path) -> None:
     chains.fill(sqlite_store, ["ant", "bee", "cow", "dog"])
     form = load_format("codeio")
-    choice = choose(sqlite_store, form, ExportRequest("codeio", tmp_path), None)
-    plan = choice.plan.column("subject_id").to_pylist()
+    choice = build_plan(sqlite_store, form, ExportRequest("codeio", tmp_path), None)
+    plan = choice.records.column("subject_id").to_pylist()
     assert plan != sorted(plan)  # the order of the export is another one
-    pages = list(record_stream.stream(sqlite_store, choice.plan, choice.shape))
+    pages = list(record_stream.stream_records(sqlite_store, choice.records, choice.binding))
     assert [len(places) for places, _ in pages] == [3, 4, 4, 1]
     read = [sorted(plan[place] for place in places) for places, _ in pages]
     assert [i for ids in read for i in ids] == sorted(plan)
@@ -79,14 +79,16 @@ def test_texts_are_read_in_the_order_of_the_tables(sqlite_store: Store, tmp_path
 
 @pytest.mark.parametrize("form", ["codeio", "codeio_raw", "preference", "rl"])
 def test_pages_and_bundles_change_no_byte(
-    sqlite_store: Store, tmp_path: Path, form: str, request: pytest.FixtureRequest
+    sqlite_store: Database, tmp_path: Path, form: str, request: pytest.FixtureRequest
 ) -> None:
     chains.fill(sqlite_store, ["ant", "bee", "cow", "dog", "elk"])
     at_once = export(sqlite_store, ExportRequest(form, tmp_path / "whole"))
     request.getfixturevalue("small_pages")
     by_pages = export(sqlite_store, ExportRequest(form, tmp_path / "pages"))
     assert [f.sha256 for f in at_once.files] == [f.sha256 for f in by_pages.files]
-    export(sqlite_store, ExportRequest(form, tmp_path / "cut", packing=Packing(shard_rows=3)))
+    export(
+        sqlite_store, ExportRequest(form, tmp_path / "cut", file_options=FileOptions(shard_rows=3))
+    )
     shards = sorted((tmp_path / "cut" / "train").iterdir())
     assert len(shards) > 1
     whole = (tmp_path / "whole" / "train.jsonl").read_bytes()
@@ -94,17 +96,17 @@ def test_pages_and_bundles_change_no_byte(
 
 
 def test_pairs_that_are_checked_again_meanwhile_are_not_mixed(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chains.fill(store, ["ant", "bee"])
-    read = exporting.stream
+    read = exporting.stream_records
 
     def check_then_read(*args: Any) -> Any:
         with store.write() as connection:
             connection.execute(update(pair_checks).where(pair_checks.c.id == 1).values(status="x"))
         return read(*args)
 
-    monkeypatch.setattr(exporting, "stream", check_then_read)
+    monkeypatch.setattr(exporting, "stream_records", check_then_read)
     with pytest.raises(UsageError, match="checked again during the export; run it again"):
         export(store, ExportRequest("codeio_raw", tmp_path / "out"))
     assert not (tmp_path / "out").exists()

@@ -19,20 +19,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from annoy_store.db.duckdb_session import source
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.duckdb_session import registered_stream
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.migrate import open_store
 from annoy_store.db.tables import exports
 from annoy_store.errors import UsageError
 from annoy_store.export.export import export
 from annoy_store.export.request import ExportRequest
 from annoy_store.export.writer import (
-    Packing,
+    FileOptions,
     _count_lines,
-    check_packing,
-    in_the_making,
-    publish,
+    check_file_options,
+    publish_folder,
+    staging_folder,
 )
 from tests.support import chains
 
@@ -44,16 +44,16 @@ def left(folder: Path) -> list[str]:
 
 
 def test_a_folder_is_published_whole(tmp_path: Path) -> None:
-    with in_the_making(tmp_path / "deep" / "out") as making:
+    with staging_folder(tmp_path / "deep" / "out") as making:
         (making / "a").write_text("1")
         assert left(tmp_path / "deep") == [making.name]
-        publish(making, tmp_path / "deep" / "out")
+        publish_folder(making, tmp_path / "deep" / "out")
     assert left(tmp_path / "deep") == ["out"]
     assert (tmp_path / "deep" / "out" / "a").read_text() == "1"
 
 
 def half_written(folder: Path, error: Exception) -> None:
-    with in_the_making(folder) as making:
+    with staging_folder(folder) as making:
         (making / "a").write_text("1")
         raise error
 
@@ -74,23 +74,23 @@ def test_a_full_disk_is_told_in_one_line(tmp_path: Path, error: Exception) -> No
 
 
 def test_someone_else_was_faster(tmp_path: Path) -> None:
-    with in_the_making(tmp_path / "out") as making:
+    with staging_folder(tmp_path / "out") as making:
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "theirs").write_text("1")
         with pytest.raises(UsageError, match="is not empty"):
-            publish(making, tmp_path / "out")
+            publish_folder(making, tmp_path / "out")
     assert left(tmp_path) == ["out"]
 
 
 @pytest.mark.parametrize(
-    "packing", [Packing("csv"), Packing(compression="lz4"), Packing(shard_rows=0)]
+    "packing", [FileOptions("csv"), FileOptions(compression="lz4"), FileOptions(shard_rows=0)]
 )
-def test_what_cannot_be_packed_is_refused(packing: Packing) -> None:
+def test_what_cannot_be_packed_is_refused(packing: FileOptions) -> None:
     with pytest.raises(UsageError):
-        check_packing(packing)
+        check_file_options(packing)
 
 
-def test_the_hashes_are_of_the_files(sqlite_store: Store, tmp_path: Path) -> None:
+def test_the_hashes_are_of_the_files(sqlite_store: Database, tmp_path: Path) -> None:
     chains.fill(sqlite_store, ["ant"])
     report = export(sqlite_store, ExportRequest("codeio", tmp_path / "out"))
     told = json.loads((tmp_path / "out" / "export.json").read_text())
@@ -116,18 +116,22 @@ except UsageError as error:
 """
 
 
-def test_a_file_that_cannot_grow_is_a_clear_error(sqlite_store: Store, tmp_path: Path) -> None:
+def test_a_file_that_cannot_grow_is_a_clear_error(sqlite_store: Database, tmp_path: Path) -> None:
     """As on a full disk, the system refuses a write in the middle of a file."""
     with sqlite_store.write() as connection:
         rows = chains.sampled("ant")
         rows += chains.chain(connection, chains.pairs_of(rows)[0], [("x" * 400_000, "correct")])
-        write(connection, rows)
+        insert_rows(connection, rows)
     url = sqlite_store.url.render_as_string()
     sqlite_store.close()
     done = subprocess.run(
         [sys.executable, "-c", SMALL_DISK, url, str(tmp_path / "out")],
-        capture_output=True, text=True, cwd=CHECKOUT, timeout=60, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+        timeout=60,
+        check=True,
+    )
     assert done.stdout.startswith(f"cannot write {tmp_path}/out: ")
     assert [name for name in left(tmp_path) if "out" in name] == []
 
@@ -149,7 +153,9 @@ export(open_store(sys.argv[1]), ExportRequest("codeio", Path(sys.argv[2])))
 """
 
 
-def test_a_killed_export_leaves_nothing_under_its_name(sqlite_store: Store, tmp_path: Path) -> None:
+def test_a_killed_export_leaves_nothing_under_its_name(
+    sqlite_store: Database, tmp_path: Path
+) -> None:
     chains.fill(sqlite_store, ["ant"])
     command = [
         sys.executable,
@@ -171,15 +177,18 @@ def test_a_killed_export_leaves_nothing_under_its_name(sqlite_store: Store, tmp_
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_export_tidies_up(
-    sqlite_store: Store, tmp_path: Path, number: signal.Signals
+    sqlite_store: Database, tmp_path: Path, number: signal.Signals
 ) -> None:
     chains.fill(sqlite_store, ["ant"])
     url, out = sqlite_store.url.render_as_string(), str(tmp_path / "out")
     program = SLOW.rpartition("export(")[0] + FRONT
     process = subprocess.Popen(
         [sys.executable, "-c", program, "--store", url, "export", "codeio", out],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=CHECKOUT,
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "writing\n"
     process.send_signal(number)
@@ -197,15 +206,15 @@ main()
 def test_what_a_killed_export_left_is_swept_and_no_other(tmp_path: Path) -> None:
     (tmp_path / ".out.partial-1-dead" / "train").mkdir(parents=True)
     (tmp_path / ".other.partial-1-dead").mkdir()
-    with in_the_making(tmp_path / "out") as first:
+    with staging_folder(tmp_path / "out") as first:
         assert not (tmp_path / ".out.partial-1-dead").exists()
-        with in_the_making(tmp_path / "out") as second:
+        with staging_folder(tmp_path / "out") as second:
             assert first.exists()  # somebody is at work there
             assert second.exists()
     assert left(tmp_path) == [".other.partial-1-dead"]
 
 
-def test_an_export_is_one_moment_while_others_write(store: Store, tmp_path: Path) -> None:
+def test_an_export_is_one_moment_while_others_write(store: Database, tmp_path: Path) -> None:
     """A writer adds samples, three chains each, in one transaction; no export sees a part of one."""
     chains.fill(store, ["ant"])
     stop = threading.Event()
@@ -242,7 +251,7 @@ def test_an_error_of_the_source_comes_out_as_itself() -> None:
         yield
 
     def read(duck: duckdb.DuckDBPyConnection) -> None:
-        with source(duck, "s", pa.schema([("a", pa.int64())]), broken()):
+        with registered_stream(duck, "s", pa.schema([("a", pa.int64())]), broken()):
             duck.execute("SELECT * FROM s")
 
     with duckdb.connect() as duck, pytest.raises(KeyError, match="gone"):

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select, update
 
 from annoy_store.config import RunSettings
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import budgets, jobs, responses
-from annoy_store.errors import NotNow, UsageError
-from annoy_store.inference.budgets import Purse, open_budget
-from annoy_store.inference.spend import usage_above
-from annoy_store.queue.workers import enlist, retire
-from annoy_store.worker.run import Done, run
+from annoy_store.errors import CallPostponed, UsageError
+from annoy_store.inference.budgets import BudgetShare, open_budget
+from annoy_store.inference.spend import usage_since
+from annoy_store.queue.workers import register_worker, unregister_worker
+from annoy_store.worker.run import RunResult, run
 from tests.integration.test_interrupted_calls import plan_calls
 from tests.support.factories import source
 from tests.support.provider import Provider
@@ -33,31 +33,31 @@ def provider() -> Iterator[Provider]:
         yield running
 
 
-def ask(store: Store, provider: Provider, **values: Any) -> Done:
+def ask(store: Database, provider: Provider, **values: Any) -> RunResult:
     given = {"base_url": provider.url, "model": "sim", "prices": PRICE, "max_tokens": 100}
     return run(store, RunSettings(**{**given, **values}), ["complete"])
 
 
-def states(store: Store) -> dict[str, int]:
+def states(store: Database) -> dict[str, int]:
     with store.read() as connection:
         found = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
         return {row[0]: row[1] for row in found}
 
 
-def used(store: Store, name: str = "tokens") -> float:
+def used(store: Database, name: str = "tokens") -> float:
     with store.read() as connection:
-        usage = usage_above(connection, 0)
+        usage = usage_since(connection, 0)
     if name == "usd":
         return usage.known_usd
     return usage.tokens["prompt"] + usage.tokens["completion"]
 
 
-def row(store: Store, name: str) -> Any:
+def row(store: Database, name: str) -> Any:
     with store.read() as connection:
         return connection.execute(select(budgets).where(budgets.c.name == name)).one()
 
 
-def test_a_run_stops_before_its_budget_is_exceeded(store: Store, provider: Provider) -> None:
+def test_a_run_stops_before_its_budget_is_exceeded(store: Database, provider: Provider) -> None:
     plan_calls(store, 120)
     done = ask(store, provider, budget_tokens=3000)
     assert done.stopped == "budget of 3,000 tokens reached"
@@ -69,7 +69,7 @@ def test_a_run_stops_before_its_budget_is_exceeded(store: Store, provider: Provi
     assert (row(store, "tokens").reserved, row(store, "tokens").used) == (0.0, used(store))
 
 
-def test_a_budget_covers_the_store_and_not_the_run(store: Store, provider: Provider) -> None:
+def test_a_budget_covers_the_store_and_not_the_run(store: Database, provider: Provider) -> None:
     plan_calls(store, 60)
     ask(store, provider, budget_tokens=1000)
     asked = provider.stats()["paid"]
@@ -79,20 +79,20 @@ def test_a_budget_covers_the_store_and_not_the_run(store: Store, provider: Provi
     assert states(store) == {"done": 60}
 
 
-def test_money_counts_by_the_prices(sqlite_store: Store, provider: Provider) -> None:
+def test_money_counts_by_the_prices(sqlite_store: Database, provider: Provider) -> None:
     plan_calls(sqlite_store, 100)
     done = ask(sqlite_store, provider, budget_usd=0.01)
     assert done.stopped == "budget of 0.01 USD reached"
     assert 0.01 - 0.00042 <= used(sqlite_store, "usd") <= 0.01
 
 
-def test_money_without_a_price_is_refused(sqlite_store: Store, provider: Provider) -> None:
+def test_money_without_a_price_is_refused(sqlite_store: Database, provider: Provider) -> None:
     with pytest.raises(UsageError, match=r"\[prices.sim\]"):
         ask(sqlite_store, provider, budget_usd=1, prices={})
 
 
 def test_an_answer_without_usage_counts_as_its_worst_case(
-    sqlite_store: Store, provider: Provider
+    sqlite_store: Database, provider: Provider
 ) -> None:
     provider.behave(usage=False)
     plan_calls(sqlite_store, 40)
@@ -100,9 +100,9 @@ def test_an_answer_without_usage_counts_as_its_worst_case(
     assert states(sqlite_store)["done"] in (10, 9)
 
 
-def test_what_was_paid_for_is_worked_on(sqlite_store: Store, provider: Provider) -> None:
+def test_what_was_paid_for_is_worked_on(sqlite_store: Database, provider: Provider) -> None:
     with sqlite_store.write() as connection:
-        write(connection, [source(f"x = {i}") for i in range(30)])
+        insert_rows(connection, [source(f"x = {i}") for i in range(30)])
     bounded = RunSettings(
         base_url=provider.url, model="sim", max_tokens=100, budget_tokens=9000, slots=1
     )
@@ -114,28 +114,28 @@ def test_what_was_paid_for_is_worked_on(sqlite_store: Store, provider: Provider)
         assert connection.scalar(parsed) == answered > 0
 
 
-def test_the_block_of_the_dead_is_counted_afresh(sqlite_store: Store) -> None:
+def test_the_block_of_the_dead_is_counted_afresh(sqlite_store: Database) -> None:
     open_budget(sqlite_store, "tokens", 500.0)
     with sqlite_store.write() as connection:
         connection.execute(update(budgets).values(reserved=300.0, used=77.0))
-        worker = enlist(connection, ["complete"], 30)
+        worker = register_worker(connection, ["complete"], 30)
     open_budget(sqlite_store, "tokens", 400.0)
     assert tuple(row(sqlite_store, "tokens"))[:4] == ("tokens", 400.0, 300.0, 77.0)
     with sqlite_store.write() as connection:
-        retire(connection, worker)
+        unregister_worker(connection, worker)
     open_budget(sqlite_store, "tokens", 400.0)
     assert tuple(row(sqlite_store, "tokens"))[:4] == ("tokens", 400.0, 0.0, 0.0)
 
 
-def test_draining_ends_the_wait_for_money(sqlite_store: Store) -> None:
+def test_draining_ends_the_wait_for_money(sqlite_store: Database) -> None:
     async def wait() -> None:
-        purse = Purse(sqlite_store, "tokens", 100.0)
-        await purse.take(80.0)
-        waiting = asyncio.create_task(purse.take(80.0))
+        purse = BudgetShare(sqlite_store, "tokens", 100.0)
+        await purse.reserve(80.0)
+        waiting = asyncio.create_task(purse.reserve(80.0))
         await asyncio.sleep(0.1)
         assert not waiting.done()
         purse.drain()
-        with pytest.raises(NotNow):
+        with pytest.raises(CallPostponed):
             await waiting
         assert not purse.reached
 
@@ -143,14 +143,14 @@ def test_draining_ends_the_wait_for_money(sqlite_store: Store) -> None:
 
 
 def test_what_is_given_back_while_more_is_asked_for_counts(
-    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+    sqlite_store: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last call in flight ends while the store says that there is nothing left."""
 
     async def scene() -> None:
-        purse = Purse(sqlite_store, "tokens", 100.0)
-        await purse.take(80.0)
-        booking = purse._book
+        purse = BudgetShare(sqlite_store, "tokens", 100.0)
+        await purse.reserve(80.0)
+        booking = purse._exchange_with_store
 
         def slowly(spent: float, back: float, least: float, most: float) -> float:
             block = booking(spent, back, least, most)
@@ -159,8 +159,8 @@ def test_what_is_given_back_while_more_is_asked_for_counts(
             return block
 
         loop = asyncio.get_running_loop()
-        monkeypatch.setattr(purse, "_book", slowly)
-        await purse.take(85.0)
+        monkeypatch.setattr(purse, "_exchange_with_store", slowly)
+        await purse.reserve(85.0)
         assert not purse.reached
 
     asyncio.run(asyncio.wait_for(scene(), 10))
@@ -173,13 +173,13 @@ def test_what_is_given_back_while_more_is_asked_for_counts(
     workers=st.integers(1, 3),
 )
 def test_workers_that_share_a_budget_never_exceed_it(
-    shared: Store, cap: int, calls: list[tuple[int, float]], workers: int
+    shared: Database, cap: int, calls: list[tuple[int, float]], workers: int
 ) -> None:
     spent = 0.0
 
-    async def call(purse: Purse, worst: int, share: float) -> None:
+    async def call(purse: BudgetShare, worst: int, share: float) -> None:
         nonlocal spent
-        await purse.take(worst)
+        await purse.reserve(worst)
         await asyncio.sleep(0)
         spent += worst * share
         assert spent <= cap + 1e-6
@@ -188,10 +188,10 @@ def test_workers_that_share_a_budget_never_exceed_it(
     async def fleet() -> None:
         with shared.write() as connection:
             connection.execute(budgets.delete())
-        purses = [Purse(shared, "tokens", float(cap)) for _ in range(workers)]
+        purses = [BudgetShare(shared, "tokens", float(cap)) for _ in range(workers)]
         jobs = [call(purses[i % workers], *c) for i, c in enumerate(calls)]
         ended = await asyncio.gather(*jobs, return_exceptions=True)
-        assert {type(e) for e in ended} <= {type(None), NotNow}
+        assert {type(e) for e in ended} <= {type(None), CallPostponed}
         for purse in purses:
             await purse.close()
 
@@ -202,7 +202,7 @@ def test_workers_that_share_a_budget_never_exceed_it(
 
 
 @pytest.fixture(scope="module")
-def shared(_sqlite_template: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def shared(_sqlite_template: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     import shutil
 
     from annoy_store.db.migrate import open_store

@@ -9,11 +9,11 @@ import time
 import pytest
 from sqlalchemy import func, select, update
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.sql import clock
 from annoy_store.db.tables import attempts, budgets
-from annoy_store.inference.client.rate_limit import BURST_SECONDS, Budget, Stretch
-from annoy_store.inference.shared_rate_limit import SharedTimeline
+from annoy_store.inference.client.rate_limit import BURST_SECONDS, RateLimiter, Reservation
+from annoy_store.inference.shared_rate_limit import SharedRateLimit
 from annoy_store.interfaces import TeacherIdentity
 from tests.integration.test_interrupted_calls import (
     Start,
@@ -30,13 +30,13 @@ __all__ = ["provider", "start"]  # fixtures
 WHO = TeacherIdentity("openai", "sim", "http://localhost/v1")
 
 
-def book(timeline: SharedTimeline, units: float, per_minute: int = 60) -> float:
-    (begin,) = asyncio.run(timeline.book([Stretch("requests", per_minute, units)]))
+def book(timeline: SharedRateLimit, units: float, per_minute: int = 60) -> float:
+    (begin,) = asyncio.run(timeline.reserve([Reservation("requests", per_minute, units)]))
     return begin
 
 
-def test_stretches_adjoin_whoever_books_them(store: Store) -> None:
-    first, second = SharedTimeline(store, WHO), SharedTimeline(store, WHO)
+def test_stretches_adjoin_whoever_books_them(store: Database) -> None:
+    first, second = SharedRateLimit(store, WHO), SharedRateLimit(store, WHO)
     begins = [book(t, 10) for t in (first, second, second, first)]
     assert begins[0] == pytest.approx(-1, abs=0.1)
     assert begins == pytest.approx([-1, 9, 19, 29], abs=1)
@@ -45,30 +45,30 @@ def test_stretches_adjoin_whoever_books_them(store: Store) -> None:
     assert tuple(row)[:4] == ("requests per minute: sim at http://localhost/v1", 60.0, 0.0, 40.0)
 
 
-def test_other_endpoints_and_models_have_budgets_of_their_own(sqlite_store: Store) -> None:
-    book(SharedTimeline(sqlite_store, WHO), 60)
+def test_other_endpoints_and_models_have_budgets_of_their_own(sqlite_store: Database) -> None:
+    book(SharedRateLimit(sqlite_store, WHO), 60)
     other = TeacherIdentity("openai", "other", WHO.base_url)
-    assert book(SharedTimeline(sqlite_store, other), 60) < 0
-    assert book(SharedTimeline(sqlite_store, WHO), 60) > 50
+    assert book(SharedRateLimit(sqlite_store, other), 60) < 0
+    assert book(SharedRateLimit(sqlite_store, WHO), 60) > 50
 
 
-def test_tokens_that_were_not_used_come_back(sqlite_store: Store) -> None:
-    timeline = SharedTimeline(sqlite_store, WHO)
+def test_tokens_that_were_not_used_come_back(sqlite_store: Database) -> None:
+    timeline = SharedRateLimit(sqlite_store, WHO)
     book(timeline, 60)
     book(timeline, -30)
     assert book(timeline, 1) == pytest.approx(29, abs=1)
 
 
-def test_a_clock_that_was_set_back_stops_nobody(store: Store) -> None:
-    timeline = SharedTimeline(store, WHO)
+def test_a_clock_that_was_set_back_stops_nobody(store: Database) -> None:
+    timeline = SharedRateLimit(store, WHO)
     book(timeline, 1)
     with store.write() as connection:
         connection.execute(update(budgets).values(window_start=clock() + 86_400))
     assert book(timeline, 1) == pytest.approx(-1, abs=0.1)
 
 
-def test_silence_saves_up_no_more_than_the_burst(store: Store) -> None:
-    timeline = SharedTimeline(store, WHO)
+def test_silence_saves_up_no_more_than_the_burst(store: Database) -> None:
+    timeline = SharedRateLimit(store, WHO)
     book(timeline, 1)
     with store.write() as connection:
         connection.execute(update(budgets).values(window_start=clock() - 500))
@@ -76,18 +76,18 @@ def test_silence_saves_up_no_more_than_the_burst(store: Store) -> None:
     assert book(timeline, 5) == pytest.approx(4, abs=0.5)
 
 
-def test_those_who_share_take_turns(sqlite_store: Store) -> None:
+def test_those_who_share_take_turns(sqlite_store: Database) -> None:
     """Each of four has more to ask than there is time for; none gets much more than another."""
     let_in = [0] * 4
 
-    async def ask(number: int, budget: Budget) -> None:
-        await budget.take(1)
+    async def ask(number: int, budget: RateLimiter) -> None:
+        await budget.acquire(1)
         let_in[number] += 1
 
     async def fleet() -> None:
-        sharing = [Budget(6000, None) for _ in let_in]
+        sharing = [RateLimiter(6000, None) for _ in let_in]
         for budget in sharing:
-            budget.timeline = SharedTimeline(sqlite_store, WHO)
+            budget.rate_limit = SharedRateLimit(sqlite_store, WHO)
         calls = [
             asyncio.create_task(ask(number, budget))
             for number, budget in enumerate(sharing)
@@ -123,7 +123,7 @@ def asked(provider: Provider) -> int:
     return provider.paid.total() + provider.in_flight + provider.counts["429"]
 
 
-def set_out(start: Start, store: Store, provider: Provider) -> list[subprocess.Popen[str]]:
+def set_out(start: Start, store: Database, provider: Provider) -> list[subprocess.Popen[str]]:
     """Three workers that have been at it for some seconds, sharing what the provider allows."""
     plan_calls(store, 1200)
     workers = [start(store, "--requests-per-minute", str(60 * RATE)) for _ in range(3)]
@@ -132,7 +132,7 @@ def set_out(start: Start, store: Store, provider: Provider) -> list[subprocess.P
 
 
 def test_a_fleet_keeps_to_the_cap_and_uses_it(
-    store: Store, limited: Provider, start: Start
+    store: Database, limited: Provider, start: Start
 ) -> None:
     workers = set_out(start, store, limited)
     n, seconds = asked_in(limited, 3)
@@ -152,7 +152,7 @@ def test_a_fleet_keeps_to_the_cap_and_uses_it(
 
 
 def test_what_a_dead_worker_had_booked_is_over_with_its_time(
-    sqlite_store: Store, limited: Provider, start: Start
+    sqlite_store: Database, limited: Provider, start: Start
 ) -> None:
     workers = set_out(start, sqlite_store, limited)
     for worker in workers[1:]:

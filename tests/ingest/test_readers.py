@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from annoy_store.errors import UsageError
 from annoy_store.ingest import record_files
-from annoy_store.ingest.readers import Raw, read
-from annoy_store.ingest.record_files import Bad
+from annoy_store.ingest.readers import RawRow, read_raw
+from annoy_store.ingest.record_files import Refusal
 
 ROWS = [
     {"content": "print(1)\r\nprint('é 🎉')\n", "path": "a.py", "license": "mit", "score": 4},
@@ -60,13 +60,17 @@ FORMATS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
     "parquet": as_parquet,
 }
 PACKINGS: dict[str, Callable[[bytes], bytes]] = {
-    "": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": as_zst,
-}  # fmt: skip
+    "": bytes,
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": as_zst,
+}
 
 
-def found(path: Path, **options: Any) -> tuple[list[Raw], list[Bad]]:
-    items = list(read(path, **options))
-    return [i for i in items if isinstance(i, Raw)], [i for i in items if isinstance(i, Bad)]
+def found(path: Path, **options: Any) -> tuple[list[RawRow], list[Refusal]]:
+    items = list(read_raw(path, **options))
+    return [i for i in items if isinstance(i, RawRow)], [i for i in items if isinstance(i, Refusal)]
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
@@ -77,10 +81,11 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, form: str, packing: st
     good, bad = found(path)
     assert bad == []
     assert [row.content for row in good] == [row["content"] for row in ROWS]
-    assert [(row.told("path"), row.told("licence")) for row in good] == [
-        ("a.py", "mit"), ("b/c.py", ""),
-    ]  # fmt: skip
-    assert [str(row.rest["score"]) for row in good] == ["4", "5"]
+    assert [(row.attribute("path"), row.attribute("licence")) for row in good] == [
+        ("a.py", "mit"),
+        ("b/c.py", ""),
+    ]
+    assert [str(row.other_fields["score"]) for row in good] == ["4", "5"]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +144,7 @@ def test_a_bad_line_is_told_and_the_rest_is_read(
 def test_a_bad_line_has_its_number(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_bytes(b'{"content": "a"}\n\n{oops\n\xff\n')
     _, bad = found(tmp_path / "x.jsonl")
-    assert [(b.reason, b.place.line) for b in bad] == [("broken_json", 3), ("not_utf8", 4)]
+    assert [(b.reason, b.location.line) for b in bad] == [("broken_json", 3), ("not_utf8", 4)]
     assert str(bad[0]).startswith("x.jsonl line 3: broken JSON: ")
 
 
@@ -147,15 +152,15 @@ def test_a_broken_array_has_a_line_too(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('[{"content": "a"},\n {"content": "b"},\n {oops}]')
     good, (bad,) = found(tmp_path / "x.json")
     assert [row.content for row in good] == ["a", "b"]
-    assert (bad.fatal, bad.place.line) == (True, 3)
+    assert (bad.fatal, bad.location.line) == (True, 3)
 
 
 def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record_files, "MAX_VALUE", 1000)
+    monkeypatch.setattr(record_files, "MAX_VALUE_BYTES", 1000)
     monkeypatch.setattr(record_files, "CHUNK", 100)
     (tmp_path / "x.jsonl").write_text('{"content": "' + "a" * 5000 + '"}\n{"content": "b"}\n')
     good, (bad,) = found(tmp_path / "x.jsonl")
-    assert (bad.reason, bad.place.line) == ("line_too_long", 1)
+    assert (bad.reason, bad.location.line) == ("line_too_long", 1)
     assert [row.content for row in good] == ["b"]
 
 
@@ -222,9 +227,9 @@ def test_a_folder_is_walked_in_order(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path)
     good, bad = found(tmp_path)
     assert bad == []
-    assert [row.told("path") for row in good] == ["b.py", "a/.hidden.py", "a/z.py"]
+    assert [row.attribute("path") for row in good] == ["b.py", "a/.hidden.py", "a/z.py"]
     good, _ = found(tmp_path, globs=("*.md", "a/z*"))
-    assert [row.told("path") for row in good] == ["a/note.md", "a/z.py"]
+    assert [row.attribute("path") for row in good] == ["a/note.md", "a/z.py"]
 
 
 def test_data_files_in_a_folder_are_read_as_data(tmp_path: Path) -> None:
@@ -254,7 +259,7 @@ def test_a_byte_order_mark_is_no_code(tmp_path: Path) -> None:
 
 def test_nothing_there_is_an_error() -> None:
     with pytest.raises(UsageError, match="no such file"):
-        read(Path("nowhere"))
+        read_raw(Path("nowhere"))
 
 
 @pytest.mark.parametrize(
@@ -264,16 +269,16 @@ def test_nothing_there_is_an_error() -> None:
 def test_numbers_are_exact_however_large(tmp_path: Path, number: str) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text(f'{{"content": "a", "in": {{"list": [{number}]}}}}\n')
-    (row,) = read(path)
-    assert isinstance(row, Raw)
-    assert row.rest["in"]["list"] == [json.loads(number)]
-    assert type(row.rest["in"]["list"][0]) is type(json.loads(number))
+    (row,) = read_raw(path)
+    assert isinstance(row, RawRow)
+    assert row.other_fields["in"]["list"] == [json.loads(number)]
+    assert type(row.other_fields["in"]["list"][0]) is type(json.loads(number))
 
 
 @pytest.mark.parametrize("text", ["NaN", "-Infinity", '"\\ud800"', "1e999"])
 def test_what_only_python_takes_is_taken(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text(f'{{"content": "a", "odd": {text}}}\n')
-    (row,) = read(path)
-    assert isinstance(row, Raw)
-    assert repr(row.rest["odd"]) == repr(json.loads(text))
+    (row,) = read_raw(path)
+    assert isinstance(row, RawRow)
+    assert repr(row.other_fields["odd"]) == repr(json.loads(text))

@@ -14,12 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import origins, sources
 from annoy_store.errors import UsageError
-from annoy_store.hashing import clean, digest
+from annoy_store.hashing import clean_text, digest
 from annoy_store.ingest import sources as sources_module
-from annoy_store.ingest.sources import Tally, Wish, ahead, ingest, metadata
+from annoy_store.ingest.sources import (
+    IngestOptions,
+    IngestReport,
+    ingest,
+    metadata_json,
+    read_ahead,
+)
 from annoy_store.records.policy import set_policy
 
 
@@ -28,11 +34,11 @@ def lines(path: Path, *rows: Any) -> Path:
     return path
 
 
-def taken(store: Store, path: Path, **wish: Any) -> Tally:
-    return ingest(store, [path], Wish(**wish))
+def taken(store: Database, path: Path, **wish: Any) -> IngestReport:
+    return ingest(store, [path], IngestOptions(**wish))
 
 
-def counted(store: Store) -> tuple[int, int]:
+def counted(store: Database) -> tuple[int, int]:
     with store.read() as connection:
         return tuple(  # type: ignore[return-value]
             connection.scalar(select(func.count()).select_from(table))
@@ -40,7 +46,7 @@ def counted(store: Store) -> tuple[int, int]:
         )
 
 
-def test_twice_adds_nothing(store: Store, tmp_path: Path) -> None:
+def test_twice_adds_nothing(store: Database, tmp_path: Path) -> None:
     path = lines(tmp_path / "x.jsonl", *({"content": f"x = {i}"} for i in range(10)))
     first, second = taken(store, path), taken(store, path)
     assert (first.new, first.known, first.new_origins) == (10, 0, 10)
@@ -48,7 +54,7 @@ def test_twice_adds_nothing(store: Store, tmp_path: Path) -> None:
     assert counted(store) == (10, 10)
 
 
-def test_one_content_from_two_places_keeps_both(store: Store, tmp_path: Path) -> None:
+def test_one_content_from_two_places_keeps_both(store: Database, tmp_path: Path) -> None:
     row = {"content": "x = 1", "path": "a.py", "license": "mit"}
     tally = taken(
         store,
@@ -61,16 +67,25 @@ def test_one_content_from_two_places_keeps_both(store: Store, tmp_path: Path) ->
     assert taken(store, tmp_path / "x.jsonl", origin="elsewhere").new_origins == 2
 
 
-def test_a_row_keeps_what_it_says_about_itself(store: Store, tmp_path: Path) -> None:
+def test_a_row_keeps_what_it_says_about_itself(store: Database, tmp_path: Path) -> None:
     taken(
         store,
         lines(
             tmp_path / "x.jsonl",
-            {"content": "x\r\ny", "repo_name": "o/r", "path": "m/a.rb", "licenses": ["mit", "bsd"],
-             "blob_id": "b", "score": 4.5, "long": "l" * 2000, "none": None, "nan": float("nan")},
+            {
+                "content": "x\r\ny",
+                "repo_name": "o/r",
+                "path": "m/a.rb",
+                "licenses": ["mit", "bsd"],
+                "blob_id": "b",
+                "score": 4.5,
+                "long": "l" * 2000,
+                "none": None,
+                "nan": float("nan"),
+            },
         ),
         licence="apache-2.0",
-    )  # fmt: skip
+    )
     with store.read() as connection:
         row = connection.execute(select(sources, origins).join(origins)).one()._mapping
     assert row["content"] == "x\r\ny"
@@ -81,7 +96,7 @@ def test_a_row_keeps_what_it_says_about_itself(store: Store, tmp_path: Path) -> 
     assert row["metadata"] == '{"blob_id":"b","nan":"nan","score":4.5}'
 
 
-def test_the_command_fills_in_where_the_row_is_silent(store: Store, tmp_path: Path) -> None:
+def test_the_command_fills_in_where_the_row_is_silent(store: Database, tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "a.py").write_text("a = 1")
     taken(store, tmp_path / "code", licence="mit", language="Cython")
@@ -90,7 +105,7 @@ def test_the_command_fills_in_where_the_row_is_silent(store: Store, tmp_path: Pa
     assert (row.language, row.licence, row.origin, row.path) == ("cython", "mit", "code", "a.py")
 
 
-def test_rules_refuse_and_count(store: Store, tmp_path: Path) -> None:
+def test_rules_refuse_and_count(store: Database, tmp_path: Path) -> None:
     with store.write() as connection:
         set_policy(connection, {"max_source_bytes": "10"})
     rows = ["good = 1", "", " \n", "é" * 6, None, 7, "x" * 11]
@@ -100,24 +115,24 @@ def test_rules_refuse_and_count(store: Store, tmp_path: Path) -> None:
     assert tally.examples["too_large"][0] == "x.jsonl line 4: 12 bytes; max_source_bytes is 10"
 
 
-def test_odd_signs_survive_or_are_replaced(store: Store, tmp_path: Path) -> None:
+def test_odd_signs_survive_or_are_replaced(store: Database, tmp_path: Path) -> None:
     odd = ["a\x00b", "lone \ud800 surrogate", "🎉\u2028\r\n", "\ufeffx"]
     tally = taken(store, lines(tmp_path / "x.jsonl", *({"content": o, "path": o} for o in odd)))
     assert (tally.new, tally.refused) == (4, Counter())
     with store.read() as connection:
         kept = list(connection.scalars(select(sources.c.content).order_by(sources.c.id)))
         paths = list(connection.scalars(select(origins.c.path).order_by(origins.c.id)))
-    assert kept == paths == [clean(o) for o in odd]
+    assert kept == paths == [clean_text(o) for o in odd]
 
 
-def test_a_limit_counts_rows_that_were_taken(store: Store, tmp_path: Path) -> None:
+def test_a_limit_counts_rows_that_were_taken(store: Database, tmp_path: Path) -> None:
     rows = [{"content": c} for c in ("", "a", "", "b", "c", "d")]
     tally = taken(store, lines(tmp_path / "x.jsonl", *rows), limit=3)
     assert (tally.new, tally.refused["empty"]) == (3, 2)
 
 
 def test_batches_are_transactions_of_bounded_size(
-    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sqlite_store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources_module, "BATCH_ROWS", 4)
     monkeypatch.setattr(sources_module, "BATCH_CHARS", 100)
@@ -125,34 +140,38 @@ def test_batches_are_transactions_of_bounded_size(
         tmp_path / "x.jsonl", *({"content": "x" * (90 if i == 3 else i + 1)} for i in range(10))
     )
     seen: list[int] = []
-    ingest(sqlite_store, [path], Wish(), lambda tally: seen.append(tally.taken))
+    ingest(sqlite_store, [path], IngestOptions(), lambda tally: seen.append(tally.accepted))
     assert seen == [4, 8, 10]
 
 
-def test_an_error_in_one_file_keeps_the_rest(sqlite_store: Store, tmp_path: Path) -> None:
+def test_an_error_in_one_file_keeps_the_rest(sqlite_store: Database, tmp_path: Path) -> None:
     good = lines(tmp_path / "a.jsonl", {"content": "a"})
     wrong = lines(tmp_path / "b.jsonl", {"code": "b"})
     later = lines(tmp_path / "c.jsonl", {"content": "c"})
-    tally = ingest(sqlite_store, [good, wrong, later], Wish())
+    tally = ingest(sqlite_store, [good, wrong, later], IngestOptions())
     assert (tally.new, tally.refused) == (2, Counter())
     assert tally.errors == ["b.jsonl: there is no column 'content'; choose one with --column: code"]
 
 
-def test_a_missing_file_stops_before_anything_is_taken(sqlite_store: Store, tmp_path: Path) -> None:
+def test_a_missing_file_stops_before_anything_is_taken(
+    sqlite_store: Database, tmp_path: Path
+) -> None:
     good = lines(tmp_path / "a.jsonl", {"content": "a"})
     with pytest.raises(UsageError, match="no such file"):
-        ingest(sqlite_store, [good, tmp_path / "nowhere"], Wish())
+        ingest(sqlite_store, [good, tmp_path / "nowhere"], IngestOptions())
     assert counted(sqlite_store) == (0, 0)
 
 
-def test_real_files(sqlite_store: Store, data: Path) -> None:
+def test_real_files(sqlite_store: Database, data: Path) -> None:
     tally = taken(sqlite_store, data / "rawcode.jsonl")
     assert (tally.new + tally.known, tally.refused, tally.errors) == (446, Counter(), [])
     again = taken(sqlite_store, data / "rawcode.jsonl")
     assert (again.new, again.known) == (0, 446)
 
 
-def test_the_reader_is_never_far_ahead_of_the_writer(sqlite_store: Store, tmp_path: Path) -> None:
+def test_the_reader_is_never_far_ahead_of_the_writer(
+    sqlite_store: Database, tmp_path: Path
+) -> None:
     """So memory stays flat: no list of all rows is ever made."""
     path = tmp_path / "x.jsonl"
     with path.open("w") as out:
@@ -163,7 +182,7 @@ def test_the_reader_is_never_far_ahead_of_the_writer(sqlite_store: Store, tmp_pa
     with pytest.MonkeyPatch.context() as patch, open_file:
         patch.setattr("annoy_store.ingest.readers._open", lambda *_: open_file)
         note = lambda _: positions.append(-1 if open_file.closed else open_file.tell())  # noqa: E731
-        ingest(sqlite_store, [path], Wish(), note)
+        ingest(sqlite_store, [path], IngestOptions(), note)
     assert len(positions) == 4
     assert positions[0] < path.stat().st_size / 3
 
@@ -177,19 +196,19 @@ json_values = st.recursive(
 
 @given(st.dictionaries(st.text(), json_values, max_size=5))
 def test_metadata_is_canonical_json_whatever_the_row_holds(fields: dict[str, Any]) -> None:
-    text = metadata(fields)
-    assert json.loads(text).keys() <= {clean(key) for key in fields}
-    assert text == metadata(dict(reversed(fields.items())))
+    text = metadata_json(fields)
+    assert json.loads(text).keys() <= {clean_text(key) for key in fields}
+    assert text == metadata_json(dict(reversed(fields.items())))
     text.encode()
 
 
 def test_metadata_of_what_json_cannot_hold() -> None:
-    assert metadata({"b": b"\xff", "n": float("inf")}) == '{"b":"b\'\\\\xff\'","n":"inf"}'
+    assert metadata_json({"b": b"\xff", "n": float("inf")}) == '{"b":"b\'\\\\xff\'","n":"inf"}'
 
 
 def test_items_made_ahead_are_the_same_in_order() -> None:
-    assert list(ahead(iter(range(100)))) == list(range(100))
-    assert list(ahead(iter([]))) == []
+    assert list(read_ahead(iter(range(100)))) == list(range(100))
+    assert list(read_ahead(iter([]))) == []
 
 
 def test_an_error_comes_where_its_item_would_have() -> None:
@@ -197,7 +216,7 @@ def test_an_error_comes_where_its_item_would_have() -> None:
         yield 1
         raise UsageError("broken")
 
-    made = ahead(items())
+    made = read_ahead(items())
     assert next(made) == 1
     with pytest.raises(UsageError, match="broken"):
         next(made)
@@ -205,7 +224,7 @@ def test_an_error_comes_where_its_item_would_have() -> None:
 
 def test_nothing_is_made_far_ahead() -> None:
     begun: list[int] = []
-    made = ahead(begun.append(i) or i for i in range(10))  # type: ignore[func-returns-value]
+    made = read_ahead(begun.append(i) or i for i in range(10))  # type: ignore[func-returns-value]
     next(made)
     time.sleep(0.05)
     assert len(begun) <= 3

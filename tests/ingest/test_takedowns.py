@@ -11,7 +11,7 @@ from hypothesis import given as hypothesis_given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, select, text
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import (
     export_rows,
     exports,
@@ -24,20 +24,20 @@ from annoy_store.db.tables import (
     takedowns,
 )
 from annoy_store.errors import UsageError
-from annoy_store.ingest.sources import Wish, ingest
+from annoy_store.ingest.sources import IngestOptions, ingest
 from annoy_store.ingest.takedowns import (
-    holders,
+    affected_exports,
     lift,
-    named,
     refresh_hidden,
-    revive,
-    rules,
+    requeue_hidden,
+    resolve_value,
     take_down,
+    takedown_rules,
 )
 from annoy_store.maintenance.check import check
 from annoy_store.maintenance.purge import purge
-from annoy_store.queue.enqueue import plan_all
-from annoy_store.queue.variants import draw_up
+from annoy_store.queue.enqueue import enqueue_all
+from annoy_store.queue.variants import load_plan
 from annoy_store.stages import PIPELINE
 from tests.support import chains, factories
 
@@ -50,7 +50,7 @@ def hid(connection: Connection) -> dict[str, set[int]]:
     return found
 
 
-def two_homes(store: Store) -> dict[str, int]:
+def two_homes(store: Database) -> dict[str, int]:
     """`one` is found in two repositories, `two` in one of them; each has a sample.
 
     Returns their ids by content.
@@ -71,7 +71,7 @@ def two_homes(store: Store) -> dict[str, int]:
         return dict(map(tuple, connection.execute(select(sources.c.content, sources.c.id))))
 
 
-def test_a_source_stays_as_long_as_one_origin_is_allowed(store: Store) -> None:
+def test_a_source_stays_as_long_as_one_origin_is_allowed(store: Database) -> None:
     two_homes(store)
     with store.write() as connection:
         change = take_down(connection, "repo", "team/blue", "asked")
@@ -85,7 +85,7 @@ def test_a_source_stays_as_long_as_one_origin_is_allowed(store: Store) -> None:
         assert hid(connection) == {"source": set(), "sample": set()}
 
 
-def test_a_sample_of_two_sources_needs_both_gone(store: Store) -> None:
+def test_a_sample_of_two_sources_needs_both_gone(store: Database) -> None:
     with store.write() as connection:
         one, two, shared = factories.source("one"), factories.source("two"), factories.sample()
         rows = [
@@ -98,16 +98,16 @@ def test_a_sample_of_two_sources_needs_both_gone(store: Store) -> None:
             assert take_down(connection, "source", digest, "why").samples == samples_hidden
 
 
-def test_an_imported_sample_falls_with_its_file(store: Store) -> None:
+def test_an_imported_sample_falls_with_its_file(store: Database) -> None:
     with store.write() as connection:
         factories.write_all(
             connection, [factories.new_origin(factories.sample(), "f", origin="pairs.jsonl")]
         )
-        assert named(connection, "origin", "pairs.jsonl") == "pairs.jsonl"
+        assert resolve_value(connection, "origin", "pairs.jsonl") == "pairs.jsonl"
         assert take_down(connection, "origin", "pairs.jsonl", "why").samples == 1
 
 
-def test_what_is_ingested_later_falls_under_the_rules(store: Store) -> None:
+def test_what_is_ingested_later_falls_under_the_rules(store: Database) -> None:
     two_homes(store)
     with store.write() as connection:
         take_down(connection, "repo", "team/blue", "asked")
@@ -117,31 +117,41 @@ def test_what_is_ingested_later_falls_under_the_rules(store: Store) -> None:
         assert refresh_hidden(connection).shown == 2
 
 
-def test_an_ingest_hides_in_the_transaction_that_writes(store: Store, tmp_path: Path) -> None:
+def test_an_ingest_hides_in_the_transaction_that_writes(store: Database, tmp_path: Path) -> None:
     ids = two_homes(store)
     with store.write() as connection:
         take_down(connection, "repo", "team/blue", "asked")
     line = '{{"content": "{}", "repo": "{}"}}\n'
     (tmp_path / "x.jsonl").write_text(
-        line.format("four", "team/blue") + line.format("five", "team/red")
+        line.format("four", "team/blue")
+        + line.format("five", "team/red")
         + line.format("two", "team/red")
-    )  # fmt: skip
-    ingest(store, [tmp_path / "x.jsonl"], Wish())
+    )
+    ingest(store, [tmp_path / "x.jsonl"], IngestOptions())
     with store.read() as connection:
         found = dict(map(tuple, connection.execute(select(sources.c.content, sources.c.id))))
         assert hid(connection) == {"source": {found["four"]}, "sample": set()}
         assert found["two"] == ids["two"]
 
 
-def test_rules_are_named_by_what_is_there(store: Store) -> None:
+def test_rules_are_named_by_what_is_there(store: Database) -> None:
     two_homes(store)
     with store.write() as connection:
         digest = connection.scalar(select(sources.c.digest).where(sources.c.id == 1))
-        assert named(connection, "source", "1") == named(connection, "source", digest) == digest
-        for kind, value in (("source", "99"), ("repo", "team/green"), ("sample", "zz"),
-                            ("licence", "bsd"), ("origin", "nowhere")):  # fmt: skip
+        assert (
+            resolve_value(connection, "source", "1")
+            == resolve_value(connection, "source", digest)
+            == digest
+        )
+        for kind, value in (
+            ("source", "99"),
+            ("repo", "team/green"),
+            ("sample", "zz"),
+            ("licence", "bsd"),
+            ("origin", "nowhere"),
+        ):
             with pytest.raises(UsageError):
-                named(connection, kind, value)
+                resolve_value(connection, kind, value)
         take_down(connection, "source", digest, "why")
         with pytest.raises(UsageError, match="already"):
             take_down(connection, "source", digest, "why")
@@ -149,34 +159,43 @@ def test_rules_are_named_by_what_is_there(store: Store) -> None:
             lift(connection, "repo", "team/red")
 
 
-def test_lifting_brings_back_the_work(store: Store) -> None:
+def test_lifting_brings_back_the_work(store: Database) -> None:
     """Both jobs that were turned down meanwhile, and rows that never became a job."""
     with store.write() as connection:
         factories.write_all(connection, [factories.origin(factories.source("a"), "team/x")])
-        plan_all(connection, draw_up(connection, PIPELINE))
+        enqueue_all(connection, load_plan(connection, PIPELINE))
         take_down(connection, "repo", "team/x", "asked")
         factories.write_all(connection, [factories.origin(factories.source("b"), "team/x")])
         refresh_hidden(connection)
-        plan_all(connection, draw_up(connection, PIPELINE))
+        enqueue_all(connection, load_plan(connection, PIPELINE))
         connection.execute(text("UPDATE jobs SET state = 'rejected', reason = 'not_wanted'"))
         connection.execute(text("UPDATE counters SET state = 'rejected'"))
         lift(connection, "repo", "team/x")
-        assert revive(connection, PIPELINE) == 1
-        assert plan_all(connection, draw_up(connection, PIPELINE))["transform"] == 1
+        assert requeue_hidden(connection, PIPELINE) == 1
+        assert enqueue_all(connection, load_plan(connection, PIPELINE))["transform"] == 1
         states = connection.execute(
             select(jobs.c.subject_id, jobs.c.state).order_by(jobs.c.subject_id)
         )
         assert [tuple(row) for row in states] == [(1, "pending"), (2, "pending")]
 
 
-def test_the_exports_that_hold_its_rows_are_named(store: Store) -> None:
+def test_the_exports_that_hold_its_rows_are_named(store: Database) -> None:
     chains.fill(store, ("ant", "bee"))
     with store.write() as connection:
         rows = connection.execute(text("SELECT chain_id, sample_id FROM v_chains ORDER BY 1")).all()
         for key in (1, 2):
-            values = {"id": key, "digest": f"d{key}", "format": "codeio", "filter": "{}",
-                      "n_rows": 1, "n_retractions": 0, "folder": f"out{key}", "files": "[]",
-                      "seen": "{}", "created_at": "x"}  # fmt: skip
+            values = {
+                "id": key,
+                "digest": f"d{key}",
+                "format": "codeio",
+                "filter": "{}",
+                "n_rows": 1,
+                "n_retractions": 0,
+                "folder": f"out{key}",
+                "files": "[]",
+                "seen": "{}",
+                "created_at": "x",
+            }
             connection.execute(insert(exports).values(values))
         for position, (chain, sample) in enumerate(rows):
             line = {"position": position, "chain_id": chain, "digest": str(chain)}
@@ -187,11 +206,11 @@ def test_the_exports_that_hold_its_rows_are_named(store: Store) -> None:
         change = take_down(connection, "repo", "team/ant", "asked")
         ants = sum(sample in hid(connection)["sample"] for _, sample in rows)
         assert {(e.export_id, e.rows) for e in change.exports} >= {(1, ants)}
-        assert [h.export_id for h in holders(connection)] == sorted(
-            (h.export_id for h in holders(connection)), reverse=True
+        assert [h.export_id for h in affected_exports(connection)] == sorted(
+            (h.export_id for h in affected_exports(connection)), reverse=True
         )
         lift(connection, "repo", "team/ant")
-        assert holders(connection) == []
+        assert affected_exports(connection) == []
 
 
 RULES = st.tuples(
@@ -204,20 +223,26 @@ RULES = st.tuples(
 )
 @hypothesis_given(
     homes=st.lists(
-        st.tuples(st.integers(0, 2), st.sampled_from(["red", "blue"]),
-                  st.sampled_from(["red", "blue"])), min_size=1, max_size=5, unique=True,
+        st.tuples(
+            st.integers(0, 2), st.sampled_from(["red", "blue"]), st.sampled_from(["red", "blue"])
+        ),
+        min_size=1,
+        max_size=5,
+        unique=True,
     ),
     taken=st.lists(RULES, max_size=4, unique=True),
-)  # fmt: skip
+)
 def test_hidden_is_what_the_definition_says(
-    sqlite_store: Store, homes: list[Any], taken: list[Any]
+    sqlite_store: Database, homes: list[Any], taken: list[Any]
 ) -> None:
-    with sqlite_store.writing.connect() as connection:
+    with sqlite_store.write_engine.connect() as connection:
         transaction = connection.begin()
         found = {n: factories.source(f"x{n}") for n in range(3)}
         rows = [factories.origin(found[n], repo, f"{n}.py", licence) for n, repo, licence in homes]
-        rows += [factories.new_origin(factories.sample(problem=str(n)), str(n), source_id=s)
-                 for n, s in found.items()]  # fmt: skip
+        rows += [
+            factories.new_origin(factories.sample(problem=str(n)), str(n), source_id=s)
+            for n, s in found.items()
+        ]
         factories.write_all(connection, [*found.values(), *rows])
         for kind, value in taken:
             named_by = found[int(value)].values["digest"] if value.isdecimal() else value
@@ -240,25 +265,35 @@ def _gone(n: int, homes: list[Any], taken: list[Any]) -> bool:
 # Purging -------------------------------------------------------------------------------------
 
 
-def purged(store: Store, repo: str) -> dict[str, int]:
+def purged(store: Database, repo: str) -> dict[str, int]:
     with store.write() as connection:
         take_down(connection, "repo", repo, "asked")
-        rule = rules(connection)[-1]
+        rule = takedown_rules(connection)[-1]
     return dict(purge(store, rule.id))
 
 
 def texts(connection: Connection, names: str) -> list[str]:
     """Every text there is, of every table, that speaks of any of these names."""
     found = []
-    for table in ("sources", "samples", "prompts", "responses", "io_pairs", "verdicts",
-                  "executions", "origins", "attempts", "jobs"):  # fmt: skip
+    for table in (
+        "sources",
+        "samples",
+        "prompts",
+        "responses",
+        "io_pairs",
+        "verdicts",
+        "executions",
+        "origins",
+        "attempts",
+        "jobs",
+    ):
         for row in connection.execute(text(f"SELECT * FROM {table}")).mappings():
             words = " ".join(str(v) for k, v in row.items() if k not in ("repo", "path", "digest"))
             found += [f"{table} {row}"] * (names in words)
     return found
 
 
-def test_a_purge_leaves_no_text_and_every_row(store: Store) -> None:
+def test_a_purge_leaves_no_text_and_every_row(store: Database) -> None:
     chains.fill(store, ("zebra", "bee"))
     with store.read() as connection:
         count = "SELECT (SELECT COUNT(*) FROM sources), (SELECT COUNT(*) FROM responses)"
@@ -276,7 +311,7 @@ def test_a_purge_leaves_no_text_and_every_row(store: Store) -> None:
         assert connection.scalar(select(sources.c.n_chars).where(sources.c.content == "")) > 0
 
 
-def test_a_file_keeps_nothing_of_what_was_purged(sqlite_store: Store) -> None:
+def test_a_file_keeps_nothing_of_what_was_purged(sqlite_store: Database) -> None:
     secret = "a password that nobody should ever have committed"
     with sqlite_store.write() as connection:
         factories.write_all(connection, [factories.origin(factories.source(secret), "team/leak")])
@@ -288,7 +323,7 @@ def test_a_file_keeps_nothing_of_what_was_purged(sqlite_store: Store) -> None:
             assert secret.encode() not in path.read_bytes()
 
 
-def test_what_is_purged_stays_hidden_wherever_it_turns_up(store: Store) -> None:
+def test_what_is_purged_stays_hidden_wherever_it_turns_up(store: Database) -> None:
     chains.fill(store, ("zebra",))
     purged(store, "team/zebra")
     chains.fill(store, ("zebra",), repo="team/other")
@@ -300,7 +335,7 @@ def test_what_is_purged_stays_hidden_wherever_it_turns_up(store: Store) -> None:
             lift(connection, "repo", "team/zebra")
 
 
-def test_a_purge_spares_what_another_source_allows(store: Store) -> None:
+def test_a_purge_spares_what_another_source_allows(store: Database) -> None:
     ids = two_homes(store)
     with store.write() as connection:
         red = factories.asked("shared?", about="red", source_id=ids["one"])
@@ -312,11 +347,12 @@ def test_a_purge_spares_what_another_source_allows(store: Store) -> None:
         assert connection.scalar(select(responses.c.text)) == "shared!"
         assert "shared?" in str(connection.scalar(select(prompts.c.messages)))
         assert sorted(len(c) > 0 for c in connection.scalars(select(samples.c.refcode))) == [
-            False, True,
-        ]  # fmt: skip
+            False,
+            True,
+        ]
 
 
-def test_another_rule_alone_is_not_purged_along(store: Store) -> None:
+def test_another_rule_alone_is_not_purged_along(store: Database) -> None:
     """Hidden by a rule that can be lifted, a text is kept when something else is purged."""
     ids = two_homes(store)
     with store.write() as connection:
@@ -331,7 +367,7 @@ def test_another_rule_alone_is_not_purged_along(store: Store) -> None:
         assert hid(connection)["source"] == {ids["two"]}
 
 
-def test_a_purge_of_a_lifted_rule_is_refused(sqlite_store: Store) -> None:
+def test_a_purge_of_a_lifted_rule_is_refused(sqlite_store: Database) -> None:
     two_homes(sqlite_store)
     with sqlite_store.write() as connection:
         take_down(connection, "repo", "team/blue", "asked")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from tests.support import populated_store
 from tests.support.chromium import Tab, browsing, installed
 
@@ -34,7 +34,7 @@ def tab(browser: Tab) -> Tab:
 
 
 @pytest.fixture
-def address(sqlite_store: Store, tmp_path: Path) -> Iterator[str]:
+def address(sqlite_store: Database, tmp_path: Path) -> Iterator[str]:
     """Where a store with hostile text is served."""
     pytest.importorskip("starlette")
     uvicorn = pytest.importorskip("uvicorn")

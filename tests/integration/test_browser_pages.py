@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.report import FIGURES, gather, report
 from tests.support import populated_store
 from tests.support.chromium import Tab
@@ -28,7 +28,7 @@ PAPER = "getComputedStyle(document.body).backgroundColor"
 
 
 @pytest.fixture
-def file(sqlite_store: Store, tmp_path: Path) -> str:
+def file(sqlite_store: Database, tmp_path: Path) -> str:
     """A report on a store with hostile text."""
     populated_store.fill(sqlite_store, 3)
     path = tmp_path / "report.html"
@@ -61,9 +61,23 @@ def test_the_report_fits_a_narrow_window(tab: Tab, file: str) -> None:
 
 
 def test_every_page_is_quiet_and_asks_nobody_else(tab: Tab, address: str) -> None:
-    for path in ("/", "/answers", "/verdicts", "/samples", "/prompts", "/sources", "/failures", "/sql",
-                 "/answers/2", "/samples/1", "/prompts/1", "/sources/1", "/row/call/1",
-                 "/answers?q=%3Cscript%3E", "/sql?q=SELECT+*+FROM+samples"):  # fmt: skip
+    for path in (
+        "/",
+        "/answers",
+        "/verdicts",
+        "/samples",
+        "/prompts",
+        "/sources",
+        "/failures",
+        "/sql",
+        "/answers/2",
+        "/samples/1",
+        "/prompts/1",
+        "/sources/1",
+        "/row/call/1",
+        "/answers?q=%3Cscript%3E",
+        "/sql?q=SELECT+*+FROM+samples",
+    ):
         tab.open(address + path)
         assert tab.ask(OVERFLOWING) == 0, path
         assert tab.complaints == [], path

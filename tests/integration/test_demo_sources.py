@@ -13,12 +13,12 @@ import pytest
 import annoy_store.hashing
 from annoy_store.config import RunSettings
 from annoy_store.inference.backends.tracer import backend
-from annoy_store.inference.backends.tracer.transform_answer import rewrite
-from annoy_store.interfaces import Limits, Program, Ran, Request, Sandbox
+from annoy_store.inference.backends.tracer.transform_answer import write_transform_answer
+from annoy_store.interfaces import ExecutionResult, Limits, Program, Request, Sandbox
 from annoy_store.parsing import final_answer, sections
 from annoy_store.prompts import template
 from annoy_store.sandbox import open_sandbox
-from annoy_store.stages.value_limits import oversize
+from annoy_store.stages.value_limits import size_violation
 
 DEMO = sorted(Path(annoy_store.hashing.__file__).with_name("demo").glob("*.py"))
 REFUSED = {"app_settings", "guess_menu", "legacy_report"}
@@ -43,8 +43,11 @@ def sandbox() -> Iterator[Sandbox]:
     opened.close()
 
 
-def samples() -> dict[str, sections.ParsedSample | sections.Fault]:
-    return {path.stem: sections.sections(rewrite(path.read_text("utf-8"))) for path in DEMO}
+def samples() -> dict[str, sections.ParsedSample | sections.ParseFailure]:
+    return {
+        path.stem: sections.parse_sections(write_transform_answer(path.read_text("utf-8")))
+        for path in DEMO
+    }
 
 
 def test_they_are_many_small_and_different() -> None:
@@ -55,7 +58,7 @@ def test_they_are_many_small_and_different() -> None:
 
 
 def test_the_tracer_finds_a_function_in_all_that_have_one() -> None:
-    faults = {stem for stem, made in samples().items() if isinstance(made, sections.Fault)}
+    faults = {stem for stem, made in samples().items() if isinstance(made, sections.ParseFailure)}
     assert faults == REFUSED
 
 
@@ -69,18 +72,18 @@ def course(program: Program, sandbox: Sandbox) -> str:
     good = {ran.input or "": ran.output for ran in drawn if word(ran) == "ok"}
     if len(good) < 2:
         return words.most_common(1)[0][0]
-    again = sandbox.call(program, list(good), LIMITS, world=1)
+    again = sandbox.call(program, list(good), LIMITS, environment_seed=1)
     stable = sum(ran.output == output for ran, output in zip(again, good.values(), strict=True))
     return "pairs" if stable >= 2 else "unstable"
 
 
-def word(ran: Ran) -> str:
+def word(ran: ExecutionResult) -> str:
     if ran.outcome != "ok":
         return ran.outcome
     if ran.output == "null":
         return "null"
     texts = (ran.input or "null", ran.output or "null")
-    return "oversize" if any(oversize(json.loads(text)) for text in texts) else "ok"
+    return "oversize" if any(size_violation(json.loads(text)) for text in texts) else "ok"
 
 
 def test_every_way_to_fail_shows_and_the_rest_makes_pairs(sandbox: Sandbox) -> None:
@@ -96,7 +99,9 @@ def test_right_wrong_and_repaired_answers_all_occur(sandbox: Sandbox) -> None:
     teacher = backend.connect(RunSettings(), None, lambda: sandbox)
     seen: Counter[tuple[bool, ...]] = Counter()
     for stem in ("collatz", "luhn", "edit_distance"):
-        made = sections.sections(rewrite((DEMO[0].parent / f"{stem}.py").read_text("utf-8")))
+        made = sections.parse_sections(
+            write_transform_answer((DEMO[0].parent / f"{stem}.py").read_text("utf-8"))
+        )
         assert isinstance(made, sections.ParsedSample)
         program = Program(made.refcode, generator=made.input_generator)
         for ran in sandbox.draw(program, range(4), LIMITS):
@@ -104,9 +109,11 @@ def test_right_wrong_and_repaired_answers_all_occur(sandbox: Sandbox) -> None:
     assert seen.keys() == {(True,), (False, True), (False, False)}
 
 
-def turns(made: sections.ParsedSample, ran: Ran, teacher: backend.Tracer) -> tuple[bool, ...]:
+def turns(
+    made: sections.ParsedSample, ran: ExecutionResult, teacher: backend.Tracer
+) -> tuple[bool, ...]:
     """Ask for the output of one pair, and again if it is wrong; say what was right."""
-    messages = template.load("predict_output").words(
+    messages = template.load_template("predict_output").render(
         problem=made.problem_statement,
         io=made.io_requirements,
         code=made.refcode,
@@ -115,11 +122,11 @@ def turns(made: sections.ParsedSample, ran: Ran, teacher: backend.Tracer) -> tup
     right: list[bool] = []
     for number in range(2):
         asked = asyncio.run(teacher.ask(Request(number, "predict_output", messages, 0)))
-        assert asked.answer is not None
-        found = final_answer.final_answer(asked.answer.text, "output")
+        assert asked.completion is not None
+        found = final_answer.find_final_answer(asked.completion.text, "output")
         right.append(found is not None and found.value == json.loads(ran.output or "null"))
         if right[-1]:
             break
-        messages = [*messages, {"role": "assistant", "content": asked.answer.text}]
-        messages += template.load("revise").words(feedback="wrong")
+        messages = [*messages, {"role": "assistant", "content": asked.completion.text}]
+        messages += template.load_template("revise").render(feedback="wrong")
     return tuple(right)

@@ -18,25 +18,25 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import attempts, calls, jobs, prompts, responses
-from annoy_store.prompts.template import load
+from annoy_store.prompts.template import load_template
 from annoy_store.queue.jobs import requeue
-from annoy_store.records.prompts import ask
+from annoy_store.records.prompts import prompt_rows
 from tests.support.provider import Provider, default_answer
 
 ROOT = Path(__file__).parents[2]
 Start = Callable[..., subprocess.Popen[str]]
 
 
-def plan_calls(store: Store, n: int) -> None:
+def plan_calls(store: Database, n: int) -> None:
     """Plan `n` calls of transform turns."""
-    template = load("transform")
+    template = load_template("transform")
     with store.write() as connection:
         for i in range(n):
             messages = [{"role": "user", "content": f"{i}: what is this"}]
-            write(connection, ask(messages, template, "transform", 1, str(i)))
+            insert_rows(connection, prompt_rows(messages, template, "transform", 1, str(i)))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def start(provider: Provider) -> Iterator[Start]:
     """Start `annoy run complete` on a store; what still runs at the end is killed."""
     begun: list[subprocess.Popen[str]] = []
 
-    def run(store: Store, *options: str, **environment: str) -> subprocess.Popen[str]:
+    def run(store: Database, *options: str, **environment: str) -> subprocess.Popen[str]:
         url = store.url.render_as_string(hide_password=False)
         command = [sys.executable, "-m", "annoy_store", "--store", url, "run", "complete"]
         command += ["--base-url", provider.url, "--model", "sim", *options]
@@ -84,7 +84,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, words
 
 
-def kept(store: Store) -> dict[str, Any]:
+def kept(store: Database) -> dict[str, Any]:
     """What a store has: jobs by state, and whether every answer is the one to its prompt."""
     with store.read() as connection:
         states = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
@@ -105,7 +105,7 @@ def kept(store: Store) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_killed_three_times_with_200_in_flight(
-    sqlite_store: Store, provider: Provider, start: Start
+    sqlite_store: Database, provider: Provider, start: Start
 ) -> None:
     """What is lost each time is what was in flight, and what waited for one commit."""
     n, in_flight = 1600, 200
@@ -130,7 +130,7 @@ def test_killed_three_times_with_200_in_flight(
     assert stats["paid_twice"] <= sum(lost) + 3 * in_flight
 
 
-def test_one_signal_loses_nothing(sqlite_store: Store, provider: Provider, start: Start) -> None:
+def test_one_signal_loses_nothing(sqlite_store: Database, provider: Provider, start: Start) -> None:
     n = 600
     plan_calls(sqlite_store, n)
     provider.behave(latency=0.4, faults={"500": 0.2, "429": 0.1})
@@ -154,7 +154,7 @@ def test_one_signal_loses_nothing(sqlite_store: Store, provider: Provider, start
 
 
 def test_a_second_signal_stops_at_once(
-    sqlite_store: Store, provider: Provider, start: Start
+    sqlite_store: Database, provider: Provider, start: Start
 ) -> None:
     plan_calls(sqlite_store, 40)
     provider.behave(fault="hang")
@@ -171,7 +171,7 @@ def test_a_second_signal_stops_at_once(
 
 
 def test_an_empty_account_ends_the_run_and_costs_no_job(
-    sqlite_store: Store, provider: Provider, start: Start
+    sqlite_store: Database, provider: Provider, start: Start
 ) -> None:
     plan_calls(sqlite_store, 30)
     provider.behave(status=402)

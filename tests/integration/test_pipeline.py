@@ -12,14 +12,14 @@ import pytest
 from sqlalchemy import func, select
 
 from annoy_store.config import RunSettings
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import attempts, io_pairs, metadata, responses, verdicts
 from annoy_store.export.export import export
 from annoy_store.export.request import ExportRequest
-from annoy_store.interfaces import New
-from annoy_store.prompts.template import parts
-from annoy_store.worker.run import Done, run
+from annoy_store.interfaces import NewRow
+from annoy_store.prompts.template import extract_values
+from annoy_store.worker.run import RunResult, run
 from tests.support import factories
 from tests.support.provider import Provider
 
@@ -46,7 +46,7 @@ What is n times {factor}, and one more?
 
 def teach(messages: Sequence[dict[str, str]]) -> str:
     """Right on outputs at the second turn only, right on inputs at once; never asked the same."""
-    known = parts(messages)
+    known = extract_values(messages)
     if "problem" not in known:
         factor = known["code"].split()[-1]
         code = FUNCTION.format(factor=factor)
@@ -64,20 +64,20 @@ def provider() -> Iterator[Provider]:
         yield serving
 
 
-def sources(*factors: int) -> list[New]:
+def sources(*factors: int) -> list[NewRow]:
     return [factories.source(f"factor = {factor}") for factor in factors]
 
 
-def work(store: Store, provider: Provider, rows: Sequence[New] = ()) -> Done:
+def work(store: Database, provider: Provider, rows: Sequence[NewRow] = ()) -> RunResult:
     with store.write() as connection:
-        write(connection, rows)
+        insert_rows(connection, rows)
     settings = RunSettings(
         teacher="openai", model="m", base_url=provider.url, slots=1, max_connections=16
     )
     return run(store, settings)
 
 
-def counts(store: Store) -> dict[str, int]:
+def counts(store: Database) -> dict[str, int]:
     with store.read() as connection:
         return {
             table.name: connection.scalar(select(func.count()).select_from(table)) or 0
@@ -86,7 +86,9 @@ def counts(store: Store) -> dict[str, int]:
         }
 
 
-def test_from_raw_file_to_training_lines(store: Store, provider: Provider, tmp_path: Path) -> None:
+def test_from_raw_file_to_training_lines(
+    store: Database, provider: Provider, tmp_path: Path
+) -> None:
     done = work(store, provider, sources(3, 5))
     assert done.failed == 0
     with store.read() as connection:
@@ -109,7 +111,7 @@ def test_from_raw_file_to_training_lines(store: Store, provider: Provider, tmp_p
     assert len(revised) == 6
 
 
-def test_a_second_run_does_nothing_and_asks_nothing(store: Store, provider: Provider) -> None:
+def test_a_second_run_does_nothing_and_asks_nothing(store: Database, provider: Provider) -> None:
     work(store, provider, sources(3))
     before, asked = counts(store), _asked(provider)
     done = work(store, provider, sources(3))
@@ -118,7 +120,7 @@ def test_a_second_run_does_nothing_and_asks_nothing(store: Store, provider: Prov
     assert _asked(provider) == asked
 
 
-def test_new_sources_cost_only_their_own_work(store: Store, provider: Provider) -> None:
+def test_new_sources_cost_only_their_own_work(store: Database, provider: Provider) -> None:
     work(store, provider, sources(3, 5))
     before = _asked(provider)
     done = work(store, provider, sources(3, 5, 7))
@@ -126,7 +128,7 @@ def test_new_sources_cost_only_their_own_work(store: Store, provider: Provider) 
     assert _asked(provider) - before == 10  # one rewriting, 3 + 3 predictions, 3 revisions
 
 
-def test_no_prompt_is_paid_for_twice(store: Store, provider: Provider) -> None:
+def test_no_prompt_is_paid_for_twice(store: Database, provider: Provider) -> None:
     work(store, provider, sources(3, 5))
     assert provider.stats()["paid_twice"] == 0
     with store.read() as connection:
@@ -134,7 +136,7 @@ def test_no_prompt_is_paid_for_twice(store: Store, provider: Provider) -> None:
     assert answered == _asked(provider)
 
 
-def test_recorded_answers_drive_real_files(sqlite_store: Store, data: Path) -> None:
+def test_recorded_answers_drive_real_files(sqlite_store: Database, data: Path) -> None:
     raw = {row["blob_id"]: row for row in _lines(data / "rawcode.jsonl")}
     recorded = list(_lines(data / "recorded_transform.jsonl"))[:8]
     by_code = {raw[r["blob_id"]]["content"]: r["response"] for r in recorded}
@@ -143,7 +145,7 @@ def test_recorded_answers_drive_real_files(sqlite_store: Store, data: Path) -> N
         told.setdefault(row["direction"], []).append(row["response"])
 
     def reply(messages: Sequence[dict[str, str]]) -> str:
-        known = parts(messages)
+        known = extract_values(messages)
         if "problem" not in known:
             return by_code[known["code"]]
         mine = told["output" if "input" in known else "input"]

@@ -23,11 +23,11 @@ from pathlib import Path
 
 import pytest
 
-from annoy_store.db.engine import Store, sqlite_module
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database, sqlite_module
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.migrate import open_store
 from annoy_store.maintenance.check import check
-from annoy_store.maintenance.fingerprint import differences
+from annoy_store.maintenance.fingerprint import content_differences
 from tests.integration.test_crash import asked_of, held, started
 from tests.integration.test_pipeline import sources, teach, work
 from tests.support.provider import Provider
@@ -59,7 +59,7 @@ class Moment:
         return self.end - cut
 
 
-def copied(store: Store, folder: Path) -> Moment:
+def copied(store: Database, folder: Path) -> Moment:
     """The files of a store whose writers are stopped, copied by another process.
 
     One that opens and closes the file here would drop the locks that SQLite holds on it.
@@ -74,9 +74,9 @@ def copied(store: Store, folder: Path) -> Moment:
     return Moment(folder / "store.db", synced, max(synced, end))
 
 
-def checkpoint(store: Store) -> None:
+def checkpoint(store: Database) -> None:
     """Copy what is in the log into the file, as a commit does now and then in a longer run."""
-    with store.turn():
+    with store.write_lock():
         connection = sqlite_module().connect(str(store.path))
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         connection.close()
@@ -92,7 +92,7 @@ def stopped(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def moments(
-    store: Store, provider: Provider, folder: Path, at: Sequence[int], chance: random.Random
+    store: Database, provider: Provider, folder: Path, at: Sequence[int], chance: random.Random
 ) -> list[Moment]:
     """Copies of a store while a worker works on it, each after so many requests."""
     found: list[Moment] = []
@@ -120,17 +120,17 @@ def goes_on(url: str, provider: Provider, wanted: Held) -> None:
     assert check(store) == []
     work(store, provider)
     assert check(store) == []
-    assert differences(wanted, held(store)) == {}
+    assert content_differences(wanted, held(store)) == {}
     store.close()
 
 
-def survive(store: Store, folder: Path, n_moments: int, cuts: int, seed: int) -> int:
+def survive(store: Database, folder: Path, n_moments: int, cuts: int, seed: int) -> int:
     """Let power fail `cuts` times at each of some moments; returns how often commits were lost."""
     chance = random.Random(seed)
     lost = []
     with Provider(answers=teach, latency=0.03).serving() as provider:
         with store.write() as connection:
-            write(connection, sources(*FACTORS))
+            insert_rows(connection, sources(*FACTORS))
         checkpoint(store)
         shutil.copy(str(store.path), folder / "undisturbed.db")
         undisturbed = open_store(f"sqlite:///{folder}/undisturbed.db")
@@ -146,11 +146,11 @@ def survive(store: Store, folder: Path, n_moments: int, cuts: int, seed: int) ->
     return sum(map(bool, lost))
 
 
-def test_power_fails(sqlite_store: Store, tmp_path: Path) -> None:
+def test_power_fails(sqlite_store: Database, tmp_path: Path) -> None:
     assert survive(sqlite_store, tmp_path, n_moments=3, cuts=1, seed=3) > 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_power_fails_sixty_times(sqlite_store: Store, tmp_path: Path) -> None:
+def test_power_fails_sixty_times(sqlite_store: Database, tmp_path: Path) -> None:
     assert survive(sqlite_store, tmp_path, n_moments=12, cuts=5, seed=4) > 30

@@ -126,9 +126,13 @@ class Tour:
     def run(self, command: str) -> str:
         words = [sys.executable, "-m", "annoy_store", *shlex.split(command)[1:]]
         ran = subprocess.run(
-            words, cwd=self.folder, env=self.environment, capture_output=True, text=True,
+            words,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
             timeout=110,
-        )  # fmt: skip
+        )
         assert ran.returncode == 0, f"{command}: {ran.stderr}"
         return ran.stdout
 

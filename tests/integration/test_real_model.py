@@ -15,10 +15,10 @@ import pytest
 from sqlalchemy import func, select, text
 
 from annoy_store.config import RunSettings
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
-from annoy_store.db.tables import VERDICTS, attempts, calls, responses, teachers, turns, verdicts
-from annoy_store.interfaces import New
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
+from annoy_store.db.tables import STATUSES, attempts, calls, responses, teachers, turns, verdicts
+from annoy_store.interfaces import NewRow
 from annoy_store.records.policy import set_policy
 from annoy_store.worker.run import run
 from tests.support.factories import sample, source
@@ -51,15 +51,15 @@ def settings(url: str) -> RunSettings:
     return RunSettings.layered({}, given)
 
 
-def rows() -> list[New]:
+def rows() -> list[NewRow]:
     """A sample, whose questions can be answered, and a source, which is a task too hard."""
     return [sample(problem="What is twice x?"), source("def f(x):\n    return x + 1\n")]
 
 
-def test_what_a_real_model_says_is_kept_and_counted(sqlite_store: Store, url: str) -> None:
+def test_what_a_real_model_says_is_kept_and_counted(sqlite_store: Database, url: str) -> None:
     with sqlite_store.write() as connection:
         set_policy(connection, {"pairs_per_sample": "2", "pairs_wanted": "3"})
-        write(connection, rows())
+        insert_rows(connection, rows())
     done = run(sqlite_store, settings(url))
     asked = done.by_stage()["complete"]
     with sqlite_store.read() as connection:
@@ -78,7 +78,7 @@ def test_what_a_real_model_says_is_kept_and_counted(sqlite_store: Store, url: st
     assert {answer.teacher_id for answer in answers} == {teacher.id}
     assert len({answer.call_id for answer in answers}) == len(answers)
     assert judged.total() == len(answers) - 1
-    assert set(judged) <= set(VERDICTS)
+    assert set(judged) <= set(STATUSES)
     assert len(chains) == 4
     assert {c.closed for c in chains} == {1}
     assert all((c.last_status == "correct") == (c.turns == 1) or c.turns == 2 for c in chains)

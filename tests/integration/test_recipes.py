@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import jobs, workers
 from annoy_store.maintenance.check import check
 from annoy_store.queue.counters import funnel
 from annoy_store.queue.jobs import in_state
-from annoy_store.queue.workers import ALIVE
+from annoy_store.queue.workers import IS_ALIVE
 from tests.integration.test_crash import ROOT, asked_of
 from tests.integration.test_pipeline import sources, teach
 from tests.integration.test_readme import fences
@@ -39,19 +39,22 @@ def provider() -> Iterator[Provider]:
 
 
 @pytest.fixture
-def surroundings(postgres_store: Store, provider: Provider, tmp_path: Path) -> dict[str, str]:
+def surroundings(postgres_store: Database, provider: Provider, tmp_path: Path) -> dict[str, str]:
     """The environment of a machine of the fleet: `annoy` on its path, the store's URL, an endpoint."""
     program = tmp_path / "bin" / "annoy"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m annoy_store "$@"\n')
     program.chmod(0o755)
     with postgres_store.write() as connection:
-        write(connection, sources(3, 5, 7))
+        insert_rows(connection, sources(3, 5, 7))
     return {
-        **os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT),
+        **os.environ,
+        "PATH": f"{program.parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
         "ANNOY_STORE_URL": postgres_store.url.render_as_string(hide_password=False),
-        "ANNOY_BASE_URL": provider.url, "ANNOY_MODEL": "m",
-    }  # fmt: skip
+        "ANNOY_BASE_URL": provider.url,
+        "ANNOY_MODEL": "m",
+    }
 
 
 def recipe(language: str) -> str:
@@ -66,23 +69,23 @@ def wait_for(happened: Any) -> None:
         time.sleep(0.05)
 
 
-def done(store: Store, stage: str) -> int:
+def done(store: Database, stage: str) -> int:
     return store.transact(funnel).get(stage, {}).get("done", 0)
 
 
-def n_alive(store: Store) -> int:
+def n_alive(store: Database) -> int:
     with store.read() as connection:
-        return connection.scalar(select(func.count()).select_from(workers).where(ALIVE)) or 0
+        return connection.scalar(select(func.count()).select_from(workers).where(IS_ALIVE)) or 0
 
 
-def assert_drained(store: Store, processes: list[subprocess.Popen[bytes]]) -> None:
+def assert_drained(store: Database, processes: list[subprocess.Popen[bytes]]) -> None:
     """Tell them to stop; they give back what they hold, in time."""
     for process in processes:
         process.send_signal(signal.SIGTERM)
     assert [process.wait(DRAIN_SECONDS) for process in processes] == [130] * len(processes)
     with store.read() as connection:
         held = select(func.count()).select_from(jobs).where(in_state("claimed"))
-        present = select(func.count()).select_from(workers).where(ALIVE)
+        present = select(func.count()).select_from(workers).where(IS_ALIVE)
         assert (connection.scalar(held), connection.scalar(present)) == (0, 0)
     assert check(store) == []
 
@@ -103,7 +106,7 @@ def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
 
 
 def test_the_unit_runs_and_stops_as_it_says(
-    postgres_store: Store, surroundings: dict[str, str]
+    postgres_store: Database, surroundings: dict[str, str]
 ) -> None:
     settings = dict(re.findall(r"^(\w+)=(.*)$", recipe("ini"), re.MULTILINE))
     assert int(settings["TimeoutStopSec"]) > DRAIN_SECONDS
@@ -133,7 +136,7 @@ def submitted(script: Path, surroundings: dict[str, str], n: int) -> list[subpro
 
 
 def test_the_array_job_works_and_drains(
-    postgres_store: Store, surroundings: dict[str, str], tmp_path: Path
+    postgres_store: Database, surroundings: dict[str, str], tmp_path: Path
 ) -> None:
     script = tmp_path / "annoy.sbatch"
     script.write_text(recipe("bash"))
@@ -162,7 +165,7 @@ def pod() -> dict[str, Any]:
 
 
 def test_pods_end_when_nothing_is_left(
-    postgres_store: Store, surroundings: dict[str, str], provider: Provider
+    postgres_store: Database, surroundings: dict[str, str], provider: Provider
 ) -> None:
     (container,) = pod()["containers"]
     pods = [subprocess.Popen(container["command"], env=surroundings) for _ in range(2)]
@@ -172,7 +175,7 @@ def test_pods_end_when_nothing_is_left(
 
 
 def test_a_pod_that_is_moved_drains(
-    postgres_store: Store, surroundings: dict[str, str], provider: Provider
+    postgres_store: Database, surroundings: dict[str, str], provider: Provider
 ) -> None:
     (container,) = pod()["containers"]
     process = subprocess.Popen(container["command"], env=surroundings)

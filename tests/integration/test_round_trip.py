@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.migrate import open_store
 from annoy_store.db.tables import io_pairs, pair_checks, samples, variants
 from annoy_store.export.export import export
 from annoy_store.export.request import ExportRequest
-from annoy_store.interfaces import New
+from annoy_store.interfaces import NewRow
 from tests.support.codeio_rows import RAW, ask, function, lines, take
 from tests.support.factories import write_all
 
@@ -20,26 +20,26 @@ UNKNOWN: dict[str, Any] = dict.fromkeys(
 )
 
 
-def hold(store: Store) -> None:
+def hold(store: Database) -> None:
     """Mark every pair as one that holds."""
     described = {"stage": "generate", "digest": "g", "description": "{}", "active": 1}
     rows = ask(store, f"SELECT id FROM {io_pairs.name}")
     blank = {"status": "stable", "execution_id": None, "lines_executed": None}
     checks = [
-        New(pair_checks, {"io_pair_id": key, "variant_id": New(variants, described), **blank})
+        NewRow(pair_checks, {"io_pair_id": key, "variant_id": NewRow(variants, described), **blank})
         for (key,) in rows
     ]
     with store.write() as connection:
         write_all(connection, checks)
 
 
-def exported(store: Store, folder: Path) -> list[dict[str, Any]]:
+def exported(store: Database, folder: Path) -> list[dict[str, Any]]:
     hold(store)
     export(store, ExportRequest("codeio_raw", folder))
     return [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
 
 
-def test_meta_and_category_of_an_imported_row_come_back(store: Store, tmp_path: Path) -> None:
+def test_meta_and_category_of_an_imported_row_come_back(store: Database, tmp_path: Path) -> None:
     meta = {"msgidx": 731, "blob_id": "b1"}
     row = function(meta=meta, category="math", source="edu")
     take(store, lines(tmp_path / "parsed.jsonl", [row]))
@@ -49,7 +49,7 @@ def test_meta_and_category_of_an_imported_row_come_back(store: Store, tmp_path: 
 
 
 def test_what_an_export_says_of_its_sources_outlives_an_import(
-    store: Store, tmp_path: Path
+    store: Database, tmp_path: Path
 ) -> None:
     raw = {
         "content": RAW,
@@ -74,7 +74,7 @@ def test_what_an_export_says_of_its_sources_outlives_an_import(
     other.close()
 
 
-def test_rows_come_back_in_the_order_of_their_file(store: Store, tmp_path: Path) -> None:
+def test_rows_come_back_in_the_order_of_their_file(store: Database, tmp_path: Path) -> None:
     codes = [f"def main_solution(x):\n    return x + {n}" for n in range(12)]
     take(store, lines(tmp_path / "parsed.jsonl", [function(code) for code in codes]))
     assert [row["refcode"] for row in exported(store, tmp_path / "out")] == codes

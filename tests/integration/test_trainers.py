@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.export.export import export
 from annoy_store.export.request import ExportRequest
-from annoy_store.export.writer import Packing
+from annoy_store.export.writer import FileOptions
 from tests.support import chains
 
 pytestmark = [pytest.mark.trainers, pytest.mark.filterwarnings("ignore")]
@@ -29,8 +29,13 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<assistant> {% endif %}"
 )
 ROWS = {
-    "messages": 18, "sharegpt": 18, "alpaca": 18, "preference": 9, "preference_chat": 9, "rl": 18,
-}  # fmt: skip
+    "messages": 18,
+    "sharegpt": 18,
+    "alpaca": 18,
+    "preference": 9,
+    "preference_chat": 9,
+    "rl": 18,
+}
 
 
 @pytest.fixture
@@ -53,7 +58,7 @@ def verl() -> Any:
 
 
 @pytest.fixture
-def exported(sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def exported(sqlite_store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder per format, of nine samples."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
@@ -62,10 +67,10 @@ def exported(sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for form, rows in ROWS.items():
         report = export(sqlite_store, ExportRequest(form, tmp_path / form))
         assert report.n_rows == rows
-    cut = Packing("parquet", shard_rows=5)
-    export(sqlite_store, ExportRequest("messages", tmp_path / "cut", packing=cut))
-    whole = Packing("parquet")
-    export(sqlite_store, ExportRequest("rl", tmp_path / "rl_parquet", packing=whole))
+    cut = FileOptions("parquet", shard_rows=5)
+    export(sqlite_store, ExportRequest("messages", tmp_path / "cut", file_options=cut))
+    whole = FileOptions("parquet")
+    export(sqlite_store, ExportRequest("rl", tmp_path / "rl_parquet", file_options=whole))
     return tmp_path
 
 
@@ -94,9 +99,14 @@ def model(tokenizer: Any, tmp_path: Path) -> str:
     """A model of a few thousand weights, on disk."""
     transformers = pytest.importorskip("transformers")
     config = transformers.LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1,
-        num_attention_heads=2, num_key_value_heads=2, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     transformers.LlamaForCausalLM(config).save_pretrained(tmp_path / "model")
     return str(tmp_path / "model")
 
@@ -111,9 +121,14 @@ def loaded(exported: Path, form: str) -> Any:
 
 def trl_options(tmp_path: Path) -> dict[str, Any]:
     return {
-        "output_dir": str(tmp_path / "run"), "report_to": "none", "use_cpu": True, "max_steps": 1,
-        "per_device_train_batch_size": 2, "bf16": False, "save_strategy": "no",
-    }  # fmt: skip
+        "output_dir": str(tmp_path / "run"),
+        "report_to": "none",
+        "use_cpu": True,
+        "max_steps": 1,
+        "per_device_train_batch_size": 2,
+        "bf16": False,
+        "save_strategy": "no",
+    }
 
 
 @pytest.mark.parametrize("form", ["messages", "cut"])
@@ -121,9 +136,11 @@ def test_trl_fine_tunes_on_messages(
     trl: Any, exported: Path, tmp_path: Path, tokenizer: Any, model: str, form: str
 ) -> None:
     trainer = trl.SFTTrainer(
-        model=model, args=trl.SFTConfig(**trl_options(tmp_path)), processing_class=tokenizer,
+        model=model,
+        args=trl.SFTConfig(**trl_options(tmp_path)),
+        processing_class=tokenizer,
         train_dataset=loaded(exported, form),
-    )  # fmt: skip
+    )
     assert len(trainer.train_dataset) == 18
     assert all(len(row["input_ids"]) > 3 for row in trainer.train_dataset)
     assert trainer.train().global_step == 1
@@ -137,9 +154,11 @@ def test_trl_learns_preferences(
     conversational = trl.is_conversational(data[0]) if hasattr(trl, "is_conversational") else None
     assert conversational in (None, form == "preference_chat")
     trainer = trl.DPOTrainer(
-        model=model, args=trl.DPOConfig(**trl_options(tmp_path)), processing_class=tokenizer,
+        model=model,
+        args=trl.DPOConfig(**trl_options(tmp_path)),
+        processing_class=tokenizer,
         train_dataset=data,
-    )  # fmt: skip
+    )
     assert len(trainer.train_dataset) == 9
     assert trainer.train().global_step == 1
 
@@ -157,9 +176,12 @@ def test_trl_rewards_answers(
 
     options = trl_options(tmp_path) | {"num_generations": 2, "max_completion_length": 4}
     trainer = trl.GRPOTrainer(
-        model=model, reward_funcs=reward, args=trl.GRPOConfig(**options),
-        processing_class=tokenizer, train_dataset=loaded(exported, "rl"),
-    )  # fmt: skip
+        model=model,
+        reward_funcs=reward,
+        args=trl.GRPOConfig(**options),
+        processing_class=tokenizer,
+        train_dataset=loaded(exported, "rl"),
+    )
     assert trainer.train().global_step == 1
     known = {row["answer"] for row in trainer.train_dataset}
     assert seen
@@ -180,9 +202,12 @@ def test_llama_factory_reads_what_dataset_info_says(
 
     names = list(json.loads((exported / form / "dataset_info.json").read_text()))
     data_args = DataArguments(
-        template="chatml", dataset=",".join(names), dataset_dir=str(exported / form),
-        overwrite_cache=True, cutoff_len=512,
-    )  # fmt: skip
+        template="chatml",
+        dataset=",".join(names),
+        dataset_dir=str(exported / form),
+        overwrite_cache=True,
+        cutoff_len=512,
+    )
     model_args = ModelArguments(model_name_or_path="none", cache_dir=str(tmp_path / "cache"))
     training = Seq2SeqTrainingArguments(
         output_dir=str(tmp_path / "run"), report_to="none", use_cpu=True

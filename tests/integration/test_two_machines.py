@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, text
 
-from annoy_store.db.engine import Store, connect
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database, connect
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.migrate import upgrade
 from annoy_store.db.tables import jobs, workers
 from annoy_store.queue.counters import funnel
 from annoy_store.queue.jobs import in_state
-from annoy_store.queue.workers import ALIVE
+from annoy_store.queue.workers import IS_ALIVE
 from tests.support.crash_harness import findings
 from tests.support.factories import source
 from tests.support.network_namespaces import Machine, machines, postgres_in
@@ -44,7 +44,7 @@ sys.exit(worker(sys.argv[1], False, float(sys.argv[2])))
 class Fleet:
     """A store, and workers on machines that reach it over the network."""
 
-    store: Store
+    store: Database
     machines: list[Machine]
     fed: int = 0
     started: list[subprocess.Popen[str]] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Fleet:
             assert time.monotonic() < until, self.store.transact(funnel)
             if self.count("pending") + self.unplanned() < 200:
                 rows = [source(f"x = {i}\n") for i in range(self.fed, self.fed + 40)]
-                self.store.transact(lambda c, r=rows: write(c, r))
+                self.store.transact(lambda c, r=rows: insert_rows(c, r))
                 self.fed += 40
             time.sleep(0.05)
 
@@ -80,7 +80,7 @@ class Fleet:
     def alive(self, machine: Machine) -> set[int]:
         with self.store.read() as connection:
             here = workers.c.host.startswith(f"{machine.name}/")
-            return set(connection.scalars(select(workers.c.id).where(ALIVE, here)))
+            return set(connection.scalars(select(workers.c.id).where(IS_ALIVE, here)))
 
     def cut_in_mid_transaction(self, machine: Machine) -> None:
         """Pull the cable while the server waits for the rest of a transaction, its locks held."""

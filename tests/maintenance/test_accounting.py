@@ -13,18 +13,26 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select, text, update
 
 from annoy_store.config import Policy
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.migrate import open_store
 from annoy_store.db.tables import attempts, calls, jobs, pair_checks, responses, verdicts
-from annoy_store.interfaces import Answer, Asked, Attempt, New, Outcome, Request, Tools
-from annoy_store.maintenance.accounting import Imbalance, reconcile, tokens
+from annoy_store.interfaces import (
+    Attempt,
+    CallResult,
+    Completion,
+    NewRow,
+    Outcome,
+    Request,
+    StageContext,
+)
+from annoy_store.maintenance.accounting import Imbalance, reconcile, token_totals
 from annoy_store.queue import jobs as job_queue
 from annoy_store.queue import workers
 from annoy_store.queue.counters import funnel
-from annoy_store.queue.enqueue import plan_all
-from annoy_store.queue.jobs import Claim, Ended
-from annoy_store.queue.variants import Agenda, draw_up
-from annoy_store.records.prompts import plan_more
+from annoy_store.queue.enqueue import enqueue_all
+from annoy_store.queue.jobs import Claim, JobResult
+from annoy_store.queue.variants import StagePlan, load_plan
+from annoy_store.records.prompts import plan_more_calls
 from annoy_store.stages import PIPELINE, complete
 from tests.support import factories as rows
 
@@ -36,8 +44,9 @@ STAGES = tuple(stage.name for stage in PIPELINE)
 ENDS = st.sampled_from(["answered", "answered", "rejected", "failed", "deferred", "released"])
 STEPS = st.lists(
     st.tuples(st.sampled_from([*STAGES, "all", "all", "ingest", "more"]), ENDS, TRIES, COUNTS),
-    min_size=1, max_size=15,
-)  # fmt: skip
+    min_size=1,
+    max_size=15,
+)
 FUNCTION = """## Main Function
 ```python
 def main_solution(x):
@@ -58,16 +67,16 @@ What is the sum?
 class Driver:
     """Moves jobs of the real pipeline by hand, each as told; only the sandbox is not run."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Database) -> None:
         self.store, self.n = store, 0
         with store.write() as connection:
-            self.worker = workers.enlist(connection, ["complete"], 600)
+            self.worker = workers.register_worker(connection, ["complete"], 600)
         self.ingest()
 
-    def plan(self) -> Agenda:
+    def plan(self) -> StagePlan:
         with self.store.write() as connection:
-            agenda = draw_up(connection, PIPELINE)
-            plan_all(connection, agenda)
+            agenda = load_plan(connection, PIPELINE)
+            enqueue_all(connection, agenda)
         return agenda
 
     def ingest(self) -> None:
@@ -80,17 +89,17 @@ class Driver:
             self.ingest()
         elif what == "more":
             with self.store.write() as connection:
-                plan_more(connection, ["transform"], 1 + self.n % 3, 0)
+                plan_more_calls(connection, ["transform"], 1 + self.n % 3, 0)
         else:
             for stage in STAGES if what == "all" else (what,):
                 self.work(stage, end, tried, used)
 
     def work(self, stage: str, end: str, tried: list[Any], used: int | None) -> None:
         agenda = self.plan()
-        for variant in agenda.claimable(stage):
+        for variant in agenda.variant_ids(stage):
             with self.store.write() as connection:
                 claims = job_queue.claim(connection, self.worker, stage, variant, 2)
-                loaded = job_queue.load(connection, agenda, agenda.stages[stage], claims)
+                loaded = job_queue.load_rows(connection, agenda, agenda.stages[stage], claims)
             ended = [self.end(stage, c, loaded.get(c.subject_id), end, tried, used) for c in claims]
             with self.store.write() as connection:
                 if end == "released":
@@ -100,30 +109,32 @@ class Driver:
 
     def end(
         self, stage: str, claim: Claim, row: Any, end: str, tried: list[Any], used: int | None
-    ) -> Ended:
+    ) -> JobResult:
         if row is None:
-            return Ended(claim, Outcome("rejected", (), "not_wanted"))
+            return JobResult(claim, Outcome("rejected", (), "not_wanted"))
         if end == "deferred":
-            return Ended(claim, Outcome("deferred"), due_in=0.0)
+            return JobResult(claim, Outcome("deferred"), due_in=0.0)
         if stage == "generate" or (stage == "verify" and row["kind"] == "predict_input"):
-            return Ended(claim, _ran(stage, claim, end, used))
+            return JobResult(claim, _ran(stage, claim, end, used))
         if stage == "complete":
             teacher = Scripted(self.asked(end, tried, used, row["kind"], claim.subject_id))
-            ended = asyncio.run(complete.work(row, _tools(self.worker, teacher)))
-            return Ended(claim, ended)
+            ended = asyncio.run(complete.run(row, _tools(self.worker, teacher)))
+            return JobResult(claim, ended)
         agenda_stage = next(s for s in PIPELINE if s.name == stage)
         tools = _tools(self.worker, variant=claim.variant_id)
-        return Ended(claim, agenda_stage.work(row, tools))  # type: ignore[arg-type]
+        return JobResult(claim, agenda_stage.run(row, tools))  # type: ignore[arg-type]
 
     def asked(
         self, end: str, tried: list[Any], used: int | None, kind: str = "", call: int = 0
-    ) -> Asked:
+    ) -> CallResult:
         tries = [_attempt(status, given, made) for status, given, made in tried]
         if end == "answered":
             tries.append(_attempt("ok", used, used))
             text = FUNCTION.format(call) if kind == "transform" else f'{{"output": {used or 3}}}'
-            return Asked("answered", tuple(tries), Answer(text if used != 0 else "nothing"))
-        return Asked(end, tuple(tries), reason="http_400")  # type: ignore[arg-type]
+            return CallResult(
+                "answered", tuple(tries), Completion(text if used != 0 else "nothing")
+            )
+        return CallResult(end, tuple(tries), reason="http_400")  # type: ignore[arg-type]
 
 
 def _attempt(status: str, given: int | None, made: int | None) -> Attempt:
@@ -133,10 +144,10 @@ def _attempt(status: str, given: int | None, made: int | None) -> Attempt:
 class Scripted:
     """A teacher that says what it was told to."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: CallResult) -> None:
         self.asked = asked
 
-    async def ask(self, request: Request) -> Asked:
+    async def ask(self, request: Request) -> CallResult:
         return self.asked
 
 
@@ -148,21 +159,29 @@ def _ran(stage: str, claim: Claim, end: str, used: int | None) -> Outcome:
         values = dict.fromkeys(("mismatch", "execution_id", "predicted", "got"))
         values |= {"response_id": claim.subject_id, "checker": "predict_input", "feedback": "x"}
         values |= {"status": "correct" if (used or 0) % 2 else "wrong", "created_at": rows.NOW}
-        return Outcome("done", (New(verdicts, values | {"variant_id": claim.variant_id}),))
+        return Outcome("done", (NewRow(verdicts, values | {"variant_id": claim.variant_id}),))
     pairs = [
         rows.io_pair(claim.subject_id, {"x": i}, i + (used or 0), i)  # type: ignore[arg-type]
         for i in range(2)
     ]
     checks = [
-        New(pair_checks, {"io_pair_id": pair, "variant_id": claim.variant_id, "status": "stable",
-                          "execution_id": None, "lines_executed": 3})
+        NewRow(
+            pair_checks,
+            {
+                "io_pair_id": pair,
+                "variant_id": claim.variant_id,
+                "status": "stable",
+                "execution_id": None,
+                "lines_executed": 3,
+            },
+        )
         for pair in pairs
-    ]  # fmt: skip
+    ]
     return Outcome("done", (*pairs, *checks))
 
 
 def _tools(worker: int, teacher: Any = None, variant: int = 1) -> Any:
-    return Tools(Policy(), variant, lambda: None, lambda kind, key: (0, teacher), worker)  # type: ignore[arg-type, return-value]
+    return StageContext(Policy(), variant, lambda: None, lambda kind, key: (0, teacher), worker)  # type: ignore[arg-type, return-value]
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +221,7 @@ def test_the_numbers_add_up_whatever_happens(blank: Path, tmp_path: Path, steps:
     driver.plan()
     with store.read() as connection:
         assert reconcile(connection) == []
-        used = tokens(connection)
+        used = token_totals(connection)
         for name in used.tried:
             assert used.tried[name] == used.answered[name] + used.wasted[name]
         for stage, states in funnel(connection).items():
@@ -214,7 +233,7 @@ def test_the_numbers_add_up_whatever_happens(blank: Path, tmp_path: Path, steps:
 # What is broken ------------------------------------------------------------------------------
 
 
-def worked(store: Store) -> None:
+def worked(store: Database) -> None:
     driver = Driver(store)
     for n in range(3):
         driver.step("ingest", "", [], None)
@@ -228,14 +247,14 @@ def only(found: list[Imbalance]) -> Imbalance:
     return found[0]
 
 
-def test_a_whole_store_is_in_balance(store: Store) -> None:
+def test_a_whole_store_is_in_balance(store: Database) -> None:
     worked(store)
     with store.read() as connection:
         assert reconcile(connection) == []
-        assert tokens(connection).wasted["prompt_tokens"] > 0
+        assert token_totals(connection).wasted["prompt_tokens"] > 0
 
 
-def test_a_job_that_vanished_is_found(store: Store) -> None:
+def test_a_job_that_vanished_is_found(store: Database) -> None:
     worked(store)
     with store.write() as connection:
         connection.execute(delete(jobs).where(jobs.c.stage == "parse", jobs.c.subject_id == 1))
@@ -243,7 +262,7 @@ def test_a_job_that_vanished_is_found(store: Store) -> None:
     assert (found.n, found.hint) == (1, "annoy replan parse")
 
 
-def test_an_answer_paid_twice_is_found(store: Store) -> None:
+def test_an_answer_paid_twice_is_found(store: Database) -> None:
     worked(store)
     with store.write() as connection:
         row = connection.execute(
@@ -254,7 +273,7 @@ def test_an_answer_paid_twice_is_found(store: Store) -> None:
         assert "more than once" in only(reconcile(connection)).what
 
 
-def test_an_answer_that_is_lost_is_found(store: Store) -> None:
+def test_an_answer_that_is_lost_is_found(store: Database) -> None:
     worked(store)
     with store.write() as connection:
         connection.execute(delete(jobs).where(jobs.c.stage == "parse"))
@@ -264,7 +283,7 @@ def test_an_answer_that_is_lost_is_found(store: Store) -> None:
     assert "calls were answered and their answer is not there" in whats
 
 
-def test_an_answer_without_a_try_that_gave_it_is_found(store: Store) -> None:
+def test_an_answer_without_a_try_that_gave_it_is_found(store: Database) -> None:
     worked(store)
     with store.write() as connection:
         some = connection.scalar(select(calls.c.id).limit(1))
@@ -274,12 +293,14 @@ def test_an_answer_without_a_try_that_gave_it_is_found(store: Store) -> None:
         assert "none of them gave an answer" in only(reconcile(connection)).what
 
 
-def test_an_export_that_lost_rows_is_found(store: Store) -> None:
+def test_an_export_that_lost_rows_is_found(store: Database) -> None:
     worked(store)
     with store.write() as connection:
-        connection.execute(text(
-            "INSERT INTO exports (id, digest, format, filter, n_rows, n_retractions, folder, "
-            "files, seen, created_at) VALUES (1, 'd', 'codeio', '{}', 3, 0, 'x', '[]', '{}', 'x')"
-        ))  # fmt: skip
+        connection.execute(
+            text(
+                "INSERT INTO exports (id, digest, format, filter, n_rows, n_retractions, folder, "
+                "files, seen, created_at) VALUES (1, 'd', 'codeio', '{}', 3, 0, 'x', '[]', '{}', 'x')"
+            )
+        )
         found = only(reconcile(connection))
     assert found.example == "export 1: 0 of 3"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, text, update
 
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.migrate import open_store
 from annoy_store.db.sql import insert_new
 from annoy_store.db.tables import (
@@ -29,22 +29,22 @@ from tests.support.small_pipeline import ToyWorker, add_sources, plan
 
 
 @pytest.fixture
-def worked(store: Store) -> Store:
+def worked(store: Database) -> Database:
     """A store with rows in every table that has digests, and a ledger that was worked off."""
     add_sources(store, 3)
     ToyWorker(store).run()
     with store.write() as connection:
-        write(connection, [origin(source("a"), repo="r"), io_pair(sample(), {"x": 1}, 2)])
+        insert_rows(connection, [origin(source("a"), repo="r"), io_pair(sample(), {"x": 1}, 2)])
     return store
 
 
-def found(store: Store) -> list[tuple[str, str, int]]:
+def found(store: Database) -> list[tuple[str, str, int]]:
     return [(f.what, f.table, f.n) for f in check(store)]
 
 
-def damage(store: Store, statement: Any) -> None:
+def damage(store: Database, statement: Any) -> None:
     """Change rows as a person with a database shell might."""
-    with store.writing.connect() as connection:
+    with store.write_engine.connect() as connection:
         if store.is_sqlite:
             connection.connection.dbapi_connection.execute("PRAGMA foreign_keys = OFF")  # type: ignore[union-attr]
         else:
@@ -58,11 +58,11 @@ def damage(store: Store, statement: Any) -> None:
             connection.commit()
 
 
-def test_a_store_in_order_has_no_findings(worked: Store) -> None:
+def test_a_store_in_order_has_no_findings(worked: Database) -> None:
     assert check(worked) == []
 
 
-def test_an_empty_store_is_in_order(store: Store) -> None:
+def test_an_empty_store_is_in_order(store: Database) -> None:
     assert check(store) == []
 
 
@@ -76,13 +76,13 @@ def test_an_empty_store_is_in_order(store: Store) -> None:
         (io_pairs, {"input": '{"x":2}'}),
     ],
 )
-def test_content_that_was_changed_is_found(worked: Store, table: Any, change: Any) -> None:
+def test_content_that_was_changed_is_found(worked: Database, table: Any, change: Any) -> None:
     damage(worked, update(table).where(table.c.id == 1).values(change))
     assert found(worked) == [("content that its digest does not name", table.name, 1)]
     assert check(worked, digests=False) == []
 
 
-def test_rows_that_were_deleted_are_missed(worked: Store) -> None:
+def test_rows_that_were_deleted_are_missed(worked: Database) -> None:
     damage(worked, delete(prompts).where(prompts.c.id == 1))
     assert set(found(worked)) == {
         ("prompt_id points at no row of prompts", "calls", 1),
@@ -90,7 +90,7 @@ def test_rows_that_were_deleted_are_missed(worked: Store) -> None:
     }
 
 
-def test_wrong_counters_are_found_and_made_anew(worked: Store) -> None:
+def test_wrong_counters_are_found_and_made_anew(worked: Database) -> None:
     damage(worked, update(counters).values(n=counters.c.n + 1).where(counters.c.state == "done"))
     assert {what for what, _, _ in found(worked)} == {"a counter is wrong"}
     with worked.write() as connection:
@@ -98,10 +98,10 @@ def test_wrong_counters_are_found_and_made_anew(worked: Store) -> None:
     assert check(worked) == []
 
 
-def test_a_ledger_that_contradicts_itself_is_found(store: Store) -> None:
+def test_a_ledger_that_contradicts_itself_is_found(store: Database) -> None:
     add_sources(store, 4)
     agenda = plan(store)
-    variant = agenda.claimable("spread")[0]
+    variant = agenda.variant_ids("spread")[0]
     for subject, values in (
         (1, {"state": "claimed", "worker_id": 99}),
         (2, {"worker_id": 99}),
@@ -113,16 +113,18 @@ def test_a_ledger_that_contradicts_itself_is_found(store: Store) -> None:
         recount(connection)
     assert variant != 777
     assert [what for what, _, _ in found(store)] == [
-        "claimed by nobody who is alive", "held and not claimed", "deferred for ever",
+        "claimed by nobody who is alive",
+        "held and not claimed",
+        "deferred for ever",
         "of a variant that is not there",
-    ]  # fmt: skip
+    ]
 
 
-def test_a_done_job_that_left_nothing_is_found(store: Store) -> None:
+def test_a_done_job_that_left_nothing_is_found(store: Database) -> None:
     of = source("a")
     turn, call = asked(source_id=of)
     with store.write() as connection:
-        write(connection, [of, turn, call, response(call, "words")])
+        insert_rows(connection, [of, turn, call, response(call, "words")])
         write_variant = {"stage": "x", "digest": "d", "description": "{}", "active": 1}
         insert_new(connection, variants, [write_variant])
         fresh = [
@@ -140,10 +142,10 @@ def test_a_done_job_that_left_nothing_is_found(store: Store) -> None:
     assert all(f.hint for f in check(store))
 
 
-def test_a_damaged_file_is_found(sqlite_store: Store, tmp_path: Path) -> None:
+def test_a_damaged_file_is_found(sqlite_store: Database, tmp_path: Path) -> None:
     with sqlite_store.write() as connection:
-        write(connection, [source(f"x = {i}\n" * 200) for i in range(300)])
-    with sqlite_store.writing.connect() as connection:
+        insert_rows(connection, [source(f"x = {i}\n" * 200) for i in range(300)])
+    with sqlite_store.write_engine.connect() as connection:
         connection.connection.dbapi_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
     path = sqlite_store.path
     assert path is not None
@@ -159,7 +161,7 @@ def test_a_damaged_file_is_found(sqlite_store: Store, tmp_path: Path) -> None:
     assert "backup" in findings[0].hint
 
 
-def test_the_whole_is_one_snapshot(store: Store) -> None:
+def test_the_whole_is_one_snapshot(store: Database) -> None:
     """Rows that come meanwhile do not look like damage."""
     add_sources(store, 2)
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, select, text
 from sqlalchemy.engine import make_url
 
-from annoy_store.db.engine import Store, connect
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database, connect
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.migrate import open_store
 from annoy_store.db.sql import insert_new
 from annoy_store.db.tables import (
@@ -30,14 +30,14 @@ from annoy_store.db.tables import (
     workers,
 )
 from annoy_store.errors import StoreError, UsageError
-from annoy_store.interfaces import New, Outcome, Row, Tools, done
+from annoy_store.interfaces import NewRow, Outcome, Row, StageContext, done
 from annoy_store.maintenance.backup import backup
 from annoy_store.maintenance.check import check
 from annoy_store.maintenance.copy import copy
-from annoy_store.maintenance.fingerprint import contents, differences
+from annoy_store.maintenance.fingerprint import content_differences, content_digests
 from annoy_store.maintenance.merge import merge
-from annoy_store.maintenance.merge_calls import Shelf, place
-from annoy_store.queue.workers import enlist
+from annoy_store.maintenance.merge_calls import CallsByNumber, place_call
+from annoy_store.queue.workers import register_worker
 from tests.support import factories
 from tests.support.small_pipeline import (
     ANSWER,
@@ -51,31 +51,31 @@ from tests.support.small_pipeline import (
 )
 
 
-def grow(store: Store, start: int, n: int, word: str = "") -> None:
+def grow(store: Database, start: int, n: int, word: str = "") -> None:
     """Sources from `start` on, and all that follows; answers depend on `word`."""
 
-    def say(row: Row, tools: Tools) -> Outcome:
+    def say(row: Row, tools: StageContext) -> Outcome:
         response = answer(row, tools).rows[0]
         spoken = {**response.values, "text": f"{word}{row['messages']}"}
         tried = {"call_id": row["subject_id"], "teacher_id": 0, "worker_id": tools.worker_id}
         tried |= {"started_at": f"{word} {row['subject_id']}", "latency_ms": 1.5, "status": "ok"}
         tried |= dict.fromkeys(("error_class", "http_status", "prompt_tokens", "cached_tokens"))
         tried |= dict.fromkeys(("completion_tokens", "reasoning_tokens", "model", "error_message"))
-        return done(New(responses, spoken), New(attempts, tried))
+        return done(NewRow(responses, spoken), NewRow(attempts, tried))
 
     add_sources(store, n, start)
     with store.write() as connection:
-        write(connection, [factories.origin(factories.source(f"x = {start}\n"), repo=word)])
+        insert_rows(connection, [factories.origin(factories.source(f"x = {start}\n"), repo=word)])
     speaking = doing(ANSWER, say, writes=(responses, attempts))
     ToyWorker(store, [SPREAD, speaking, JUDGE]).run()
 
 
-def held(store: Store) -> dict[str, Counter[str]]:
+def held(store: Database) -> dict[str, Counter[str]]:
     with store.read() as connection:
-        return contents(connection, TOYS)
+        return content_digests(connection, TOYS)
 
 
-def lineage(store: Store) -> Counter[tuple[str, str, str]]:
+def lineage(store: Database) -> Counter[tuple[str, str, str]]:
     """From every sample back to its answer and its raw file."""
     joined = (
         select(samples.c.digest, responses.c.text, sources.c.content)
@@ -90,10 +90,10 @@ def lineage(store: Store) -> Counter[tuple[str, str, str]]:
 
 
 @pytest.fixture
-def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Store], str]:
+def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Database], str]:
     """The URL of a new place: on the other kind of database."""
 
-    def place_for(store: Store) -> str:
+    def place_for(store: Database) -> str:
         if not store.is_sqlite:
             return f"sqlite:///{tmp_path}/moved.db"
         server = make_url(request.getfixturevalue("postgres_server"))
@@ -113,7 +113,7 @@ def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Store
 
 
 def test_a_copy_is_the_same_store_and_goes_on(
-    store: Store, elsewhere: Callable[[Store], str]
+    store: Database, elsewhere: Callable[[Database], str]
 ) -> None:
     grow(store, 0, 5)
     url = elsewhere(store)
@@ -121,7 +121,7 @@ def test_a_copy_is_the_same_store_and_goes_on(
     moved = open_store(url)
     assert copied.rows["sources"] == 5
     assert copied.rows["jobs"] == 35
-    assert differences(held(store), held(moved)) == {}
+    assert content_differences(held(store), held(moved)) == {}
     with store.read() as left, moved.read() as right:
         chosen = select(responses).order_by(responses.c.id)
         assert left.execute(chosen).all() == right.execute(chosen).all()
@@ -132,7 +132,7 @@ def test_a_copy_is_the_same_store_and_goes_on(
 
 
 def test_there_and_back_is_where_it_was(
-    sqlite_store: Store, elsewhere: Callable[[Store], str], tmp_path: Path
+    sqlite_store: Database, elsewhere: Callable[[Database], str], tmp_path: Path
 ) -> None:
     grow(sqlite_store, 0, 3)
     url = elsewhere(sqlite_store)
@@ -144,7 +144,7 @@ def test_there_and_back_is_where_it_was(
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith("back")) == ["back.db"]
 
 
-def test_a_copy_needs_an_empty_place(store: Store, elsewhere: Callable[[Store], str]) -> None:
+def test_a_copy_needs_an_empty_place(store: Database, elsewhere: Callable[[Database], str]) -> None:
     grow(store, 0, 1)
     url = elsewhere(store)
     copy(store, url)
@@ -152,9 +152,9 @@ def test_a_copy_needs_an_empty_place(store: Store, elsewhere: Callable[[Store], 
         copy(store, url)
 
 
-def test_nobody_may_be_at_work(sqlite_store: Store, tmp_path: Path) -> None:
+def test_nobody_may_be_at_work(sqlite_store: Database, tmp_path: Path) -> None:
     with sqlite_store.write() as connection:
-        enlist(connection, ["spread"], 30.0)
+        register_worker(connection, ["spread"], 30.0)
     with pytest.raises(StoreError, match="1 workers are at work"):
         copy(sqlite_store, f"sqlite:///{tmp_path}/x.db")
     with sqlite_store.write() as connection:
@@ -163,7 +163,7 @@ def test_nobody_may_be_at_work(sqlite_store: Store, tmp_path: Path) -> None:
 
 
 def test_a_copy_that_fails_leaves_nothing(
-    store: Store, elsewhere: Callable[[Store], str], monkeypatch: pytest.MonkeyPatch
+    store: Database, elsewhere: Callable[[Database], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grow(store, 0, 2)
     url = elsewhere(store)
@@ -183,7 +183,7 @@ def test_a_copy_that_fails_leaves_nothing(
 
 
 def test_a_difference_is_noticed(
-    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sqlite_store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grow(sqlite_store, 0, 2)
 
@@ -202,11 +202,11 @@ def test_a_difference_is_noticed(
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> Store:
+def other(tmp_path: Path) -> Database:
     return open_store(f"sqlite:///{tmp_path}/colleague.db", create=True)
 
 
-def test_two_stores_become_one(store: Store, other: Store) -> None:
+def test_two_stores_become_one(store: Database, other: Database) -> None:
     grow(store, 0, 4, "ours")
     grow(other, 4, 3, "theirs")
     expected = lineage(store) + lineage(other)
@@ -220,18 +220,20 @@ def test_two_stores_become_one(store: Store, other: Store) -> None:
     other.close()
 
 
-def test_merging_again_adds_nothing(store: Store, other: Store) -> None:
+def test_merging_again_adds_nothing(store: Database, other: Database) -> None:
     grow(store, 0, 4, "ours")
     grow(other, 2, 4, "theirs")
     merge(store, other, TOYS)
     before = held(store)
     again = merge(store, other, TOYS)
     assert +again.new == {}
-    assert differences(before, held(store)) == {}
+    assert content_differences(before, held(store)) == {}
     other.close()
 
 
-def test_another_answer_to_the_same_question_is_another_sample(store: Store, other: Store) -> None:
+def test_another_answer_to_the_same_question_is_another_sample(
+    store: Database, other: Database
+) -> None:
     grow(store, 0, 2, "ours")
     grow(other, 0, 2, "theirs")
     expected = lineage(store) + lineage(other)
@@ -248,7 +250,7 @@ def test_another_answer_to_the_same_question_is_another_sample(store: Store, oth
     other.close()
 
 
-def test_the_same_answer_is_the_same_row(store: Store, other: Store) -> None:
+def test_the_same_answer_is_the_same_row(store: Database, other: Database) -> None:
     grow(store, 0, 2, "both")
     grow(other, 0, 3, "both")
     merged = merge(store, other, TOYS)
@@ -256,7 +258,7 @@ def test_the_same_answer_is_the_same_row(store: Store, other: Store) -> None:
     other.close()
 
 
-def test_what_is_pending_here_and_done_there_is_done(store: Store, other: Store) -> None:
+def test_what_is_pending_here_and_done_there_is_done(store: Database, other: Database) -> None:
     add_sources(store, 2)
     ToyWorker(store, TOYS, [SPREAD]).run()
     grow(other, 0, 2)
@@ -268,7 +270,7 @@ def test_what_is_pending_here_and_done_there_is_done(store: Store, other: Store)
     other.close()
 
 
-def test_a_store_is_not_merged_with_itself(sqlite_store: Store) -> None:
+def test_a_store_is_not_merged_with_itself(sqlite_store: Database) -> None:
     with pytest.raises(UsageError, match="itself"):
         merge(sqlite_store, sqlite_store, TOYS)
 
@@ -276,13 +278,13 @@ def test_a_store_is_not_merged_with_itself(sqlite_store: Store) -> None:
 @examples(st.lists(st.lists(st.sampled_from(["a", "b", None]), max_size=4), min_size=1, max_size=4))
 def test_answers_are_kept_once_and_placed_for_ever(stores: list[list[str | None]]) -> None:
     """Merging any number of stores in any order: every answer as often as it was given most."""
-    shelf: Shelf = {}
+    shelf: CallsByNumber = {}
 
     def merged_in(answers: list[str | None]) -> list[bool]:
         for slot in shelf.values():
             slot.matched = False
         return [
-            place(shelf, number, (said,) if said else None)[1]
+            place_call(shelf, number, (said,) if said else None)[1]
             for number, said in enumerate(answers)
         ]
 
@@ -299,7 +301,7 @@ def test_answers_are_kept_once_and_placed_for_ever(stores: list[list[str | None]
 # Backups -------------------------------------------------------------------------------------
 
 
-def test_a_backup_is_whole_while_a_worker_runs(sqlite_store: Store, tmp_path: Path) -> None:
+def test_a_backup_is_whole_while_a_worker_runs(sqlite_store: Database, tmp_path: Path) -> None:
     add_sources(sqlite_store, 60)
     thread = threading.Thread(target=lambda: ToyWorker(sqlite_store).run())
     thread.start()
@@ -313,17 +315,17 @@ def test_a_backup_is_whole_while_a_worker_runs(sqlite_store: Store, tmp_path: Pa
         saved.close()
 
 
-def test_a_backup_can_be_worked_on(sqlite_store: Store, tmp_path: Path) -> None:
+def test_a_backup_can_be_worked_on(sqlite_store: Database, tmp_path: Path) -> None:
     grow(sqlite_store, 0, 2)
     backup(sqlite_store, tmp_path / "b.db")
     saved = open_store(f"sqlite:///{tmp_path}/b.db")
-    assert differences(held(sqlite_store), held(saved)) == {}
+    assert content_differences(held(sqlite_store), held(saved)) == {}
     grow(saved, 2, 1)
     assert check(saved) == []
     saved.close()
 
 
-def test_a_backup_overwrites_only_when_told(sqlite_store: Store, tmp_path: Path) -> None:
+def test_a_backup_overwrites_only_when_told(sqlite_store: Database, tmp_path: Path) -> None:
     backup(sqlite_store, tmp_path / "b.db")
     with pytest.raises(UsageError, match="--replace"):
         backup(sqlite_store, tmp_path / "b.db")
@@ -333,6 +335,6 @@ def test_a_backup_overwrites_only_when_told(sqlite_store: Store, tmp_path: Path)
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_postgres_makes_its_own_backups(postgres_store: Store, tmp_path: Path) -> None:
+def test_postgres_makes_its_own_backups(postgres_store: Database, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="pg_dump"):
         backup(postgres_store, tmp_path / "b.db")

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from annoy_store.parsing.final_answer import final_answer
-from annoy_store.parsing.json_spans import Braces
-from annoy_store.parsing.json_values import Found
-from annoy_store.parsing.sections import SECTIONS, Fault, ParsedSample, sections
+from annoy_store.parsing.final_answer import find_final_answer
+from annoy_store.parsing.json_spans import ObjectSpans
+from annoy_store.parsing.json_values import JsonValue
+from annoy_store.parsing.sections import SECTIONS, ParsedSample, ParseFailure, parse_sections
 
 UNHURRIED = settings(deadline=None)  # how fast a machine is belongs in no test
 
@@ -97,31 +97,31 @@ def without(*old: str) -> str:
     ],
 )
 def test_sloppy_forms(text: str) -> None:
-    assert sections(text) == SAMPLE
+    assert parse_sections(text) == SAMPLE
 
 
 def test_any_order_and_an_open_last_fence() -> None:
     main, io, generator, problem = (f"## {part}" for part in GOOD.split("## ")[1:])
     text = "\n".join([problem, io, main, generator])
-    assert sections(text) == SAMPLE
-    assert sections(text.rstrip().removesuffix("```")) == SAMPLE
+    assert parse_sections(text) == SAMPLE
+    assert parse_sections(text.rstrip().removesuffix("```")) == SAMPLE
 
 
 def test_an_indented_fence() -> None:
     indented = "\n".join("  " + line for line in f"```python\n{MAIN}\n```".split("\n"))
-    assert sections(GOOD.replace(f"```python\n{MAIN}\n```", indented)) == SAMPLE
+    assert parse_sections(GOOD.replace(f"```python\n{MAIN}\n```", indented)) == SAMPLE
 
 
 def test_subheadings_belong_to_the_problem() -> None:
     problem = f"{PROBLEM}\n### Example\nFor 10 it is 3."
-    found = sections(GOOD.replace(PROBLEM, problem))
+    found = parse_sections(GOOD.replace(PROBLEM, problem))
     assert isinstance(found, ParsedSample)
     assert found.problem_statement == problem
 
 
 def test_the_last_version_counts() -> None:
     draft = GOOD.replace("isqrt", "sqrt")
-    assert sections(f"{draft}\nBetter:\n{GOOD}") == SAMPLE
+    assert parse_sections(f"{draft}\nBetter:\n{GOOD}") == SAMPLE
 
 
 @pytest.mark.parametrize(
@@ -166,20 +166,20 @@ def test_the_last_version_counts() -> None:
 def test_each_fault_has_its_word(text: str, reason: str | None) -> None:
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
-        found = sections(text)
+        found = parse_sections(text)
     assert heard == []
     if reason is None:
         assert isinstance(found, ParsedSample)
     else:
-        assert isinstance(found, Fault)
+        assert isinstance(found, ParseFailure)
         assert found.reason == reason
         assert str(found).split()[0] == reason
         assert len(found.detail) <= 200
 
 
 def test_a_syntax_error_tells_where() -> None:
-    found = sections(GOOD.replace("import math", "print 'hello'"))
-    assert isinstance(found, Fault)
+    found = parse_sections(GOOD.replace("import math", "print 'hello'"))
+    assert isinstance(found, ParseFailure)
     assert found.detail.endswith("(line 1)")
 
 
@@ -194,8 +194,8 @@ PIECES = (
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=6), max_size=14).map("".join))
 @settings(max_examples=300, deadline=None)
 def test_sections_never_raises(text: str) -> None:
-    found = sections(text)
-    if isinstance(found, Fault):
+    found = parse_sections(text)
+    if isinstance(found, ParseFailure):
         assert found.reason.split(":")[0] in {
             *("empty", "no_function", "section_missing", "no_fence", "too_long"),
             *("syntax_error", "name_missing"),
@@ -212,11 +212,11 @@ def test_sections_never_raises(text: str) -> None:
     ["#" * 10**6, " " * 10**6, "`" * 10**6, "```\n" * 200_000, "## Main Function\n" * 50_000],
 )
 def test_monsters_have_no_sections(monster: str) -> None:
-    assert isinstance(sections(monster), Fault)
+    assert isinstance(parse_sections(monster), ParseFailure)
 
 
 def test_recorded_transforms() -> None:
-    found = [sections(record["response"]) for record in recorded("recorded_transform.jsonl")]
+    found = [parse_sections(record["response"]) for record in recorded("recorded_transform.jsonl")]
     assert len(found) == 24
     assert all(isinstance(part, ParsedSample) for part in found)
 
@@ -286,7 +286,7 @@ def operations(work: Callable[[], object]) -> int:
     ],
 )
 def test_answers(text: str, value: Any) -> None:
-    found = final_answer(text, "output")
+    found = find_final_answer(text, "output")
     assert found is not None
     assert found.value == value
     assert type(found.value) is type(value)
@@ -324,7 +324,7 @@ def test_answers(text: str, value: Any) -> None:
     ],
 )
 def test_no_answers(text: str) -> None:
-    assert final_answer(text, "output") is None
+    assert find_final_answer(text, "output") is None
 
 
 @pytest.mark.parametrize(
@@ -340,17 +340,17 @@ def test_no_answers(text: str) -> None:
     ],
 )
 def test_inputs(text: str, value: Any) -> None:
-    found = final_answer(text, "input")
+    found = find_final_answer(text, "input")
     assert found is not None
     assert found.value == value
 
 
 def test_a_boxed_input_has_to_be_an_object() -> None:
-    assert final_answer("\\boxed{123}", "input") is None
+    assert find_final_answer("\\boxed{123}", "input") is None
 
 
 def test_keys_keep_their_order() -> None:
-    found = final_answer('{"input": {"b": 1, "a": {"d": 1, "c": 2}}}', "input")
+    found = find_final_answer('{"input": {"b": 1, "a": {"d": 1, "c": 2}}}', "input")
     assert found is not None
     assert found.text == '{"b":1,"a":{"d":1,"c":2}}'
 
@@ -381,7 +381,7 @@ WRITERS = (
 @settings(max_examples=300, deadline=None)
 def test_an_answer_survives_what_stands_around_it(value: Any, before: str, after: str) -> None:
     for write in WRITERS:
-        found = final_answer(f"{before}\n{write({'output': value})}{after}", "output")
+        found = find_final_answer(f"{before}\n{write({'output': value})}{after}", "output")
         assert found is not None
         assert found.value == value
 
@@ -399,9 +399,9 @@ SCRAPS = (
 @settings(max_examples=400, deadline=None)
 def test_final_answer_never_raises(text: str) -> None:
     for key in ("output", "input"):
-        found = final_answer(text, key)
+        found = find_final_answer(text, key)
         if found is not None:
-            assert isinstance(found, Found)
+            assert isinstance(found, JsonValue)
             found.text.encode()
             assert json.loads(found.text) == found.value
 
@@ -428,7 +428,7 @@ def test_final_answer_never_raises(text: str) -> None:
 def test_work_grows_with_the_text(hostile: str) -> None:
     for suffix in ("", "}", "\n"):
         small, large = (
-            operations(partial(Braces, hostile * n + suffix * n, "output")) for n in (50, 500)
+            operations(partial(ObjectSpans, hostile * n + suffix * n, "output")) for n in (50, 500)
         )
         assert large <= 10.5 * small
 
@@ -436,17 +436,17 @@ def test_work_grows_with_the_text(hostile: str) -> None:
 @given(st.text("{}[]\"'\\\n:a", max_size=60))
 @UNHURRIED
 def test_work_is_bounded_for_any_text(text: str) -> None:
-    assert operations(lambda: Braces(text * 5, "a")) <= 30 * len(text * 5) + 30
+    assert operations(lambda: ObjectSpans(text * 5, "a")) <= 30 * len(text * 5) + 30
 
 
 @pytest.mark.parametrize("hostile", ["{", '{"output":', '"\\', "[", "{'output':[", "\\boxed{"])
 def test_a_megabyte_is_no_trouble(hostile: str) -> None:
-    assert final_answer(hostile * (1_000_000 // len(hostile)), "output") is None
+    assert find_final_answer(hostile * (1_000_000 // len(hostile)), "output") is None
 
 
 def test_recorded_predictions() -> None:
     records = list(recorded("recorded_predict.jsonl"))
-    found = [final_answer(record["response"], record["direction"]) for record in records]
+    found = [find_final_answer(record["response"], record["direction"]) for record in records]
     assert len(found) == 48
     assert all(found)
     inputs = [

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.ingest.doctest.importer import ingest_samples
-from annoy_store.ingest.sources import Wish
+from annoy_store.ingest.sources import IngestOptions
 from tests.ingest.doctest.test_functions import left, pairs, taken
 
 TWICE = 'def twice(x):\n    "Doubles."\n    return 2 * x\n'
@@ -124,13 +124,15 @@ def test_what_code_that_stays_asserts_is_not_asked() -> None:
     assert left(TWICE + inside) == [("twice", "answers_shown")]
 
 
-def test_what_cannot_be_kept_whole_is_refused_with_a_reason(store: Store, tmp_path: Path) -> None:
+def test_what_cannot_be_kept_whole_is_refused_with_a_reason(
+    store: Database, tmp_path: Path
+) -> None:
     torn = "\\\nassert twice(3) == 6"
     own = "def main_solution(x):\n    return x\nY = main_solution(1)\n"
     assert left(TWICE + CLAIMS + own) == [("twice", "name_taken")]
     assert left(TWICE + CLAIMS + torn) == [("twice", "not_separable")]
     (tmp_path / "a.py").write_text(TWICE + CLAIMS + own)
-    tally = ingest_samples(store, [tmp_path], Wish())
+    tally = ingest_samples(store, [tmp_path], IngestOptions())
     assert tally.refused == {"name_taken": 1}
     assert "a.py: twice: its file uses a main_solution" in tally.examples["name_taken"][0]
 

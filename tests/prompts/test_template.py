@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annoy_store.errors import UsageError
-from annoy_store.prompts.template import Template, bundled, fenced, load, parts
+from annoy_store.prompts.template import (
+    Template,
+    bundled_templates,
+    extract_values,
+    fenced_block,
+    load_template,
+)
 
 UNHURRIED = settings(deadline=None)  # how fast a machine is belongs in no test
 
@@ -28,16 +34,18 @@ TRICKY = st.lists(st.sampled_from(SNIPPETS) | st.text(max_size=5), max_size=12).
 
 def predicted(name: str, problem: str, io: str, code: str, value: str) -> list[dict[str, str]]:
     values = {"problem": problem, "io": io, "code": code, PREDICT[name]: value}
-    return load(name).words(**values)
+    return load_template(name).render(**values)
 
 
 def test_the_bundled_templates() -> None:
-    assert bundled() == sorted(["transform", "revise", *PREDICT])
-    assert load("transform").places == {"code"}
-    assert load("revise").places == {"feedback"}
+    assert bundled_templates() == sorted(["transform", "revise", *PREDICT])
+    assert load_template("transform").placeholders == {"code"}
+    assert load_template("revise").placeholders == {"feedback"}
     for name, given_part in PREDICT.items():
-        assert load(name).places == {"problem", "io", "code", given_part}
-    assert len({load(name).digest for name in bundled()}) == len(bundled())
+        assert load_template(name).placeholders == {"problem", "io", "code", given_part}
+    assert len({load_template(name).digest for name in bundled_templates()}) == len(
+        bundled_templates()
+    )
 
 
 @pytest.mark.parametrize("name", PREDICT)
@@ -48,39 +56,44 @@ def test_predictions_come_apart_again(
 ) -> None:
     [message] = messages = predicted(name, problem, io, code, value)
     assert message["role"] == "user"
-    assert parts(messages) == {"problem": problem, "io": io, "code": code, PREDICT[name]: value}
+    assert extract_values(messages) == {
+        "problem": problem,
+        "io": io,
+        "code": code,
+        PREDICT[name]: value,
+    }
 
 
 @given(TRICKY)
 @UNHURRIED
 def test_transforms_come_apart_again(code: str) -> None:
-    assert parts(load("transform").words(code=code)) == {"code": code}
+    assert extract_values(load_template("transform").render(code=code)) == {"code": code}
 
 
 @given(TRICKY, st.lists(st.tuples(TRICKY, TRICKY), max_size=3))
 @UNHURRIED
 def test_chains_come_apart_again(code: str, turns: list[tuple[str, str]]) -> None:
     messages = predicted("predict_output", "p", "io", code, "{}")
-    wanted = parts(messages)
+    wanted = extract_values(messages)
     for number, (answer, feedback) in enumerate(turns, start=1):
         messages = [*messages, {"role": "assistant", "content": answer}]
-        messages += load("revise").words(feedback=feedback)
+        messages += load_template("revise").render(feedback=feedback)
         wanted |= {f"answer_{number}": answer, f"feedback_{number}": feedback}
-    assert parts(messages) == wanted
+    assert extract_values(messages) == wanted
 
 
 @given(TRICKY, TRICKY)
 @UNHURRIED
 def test_one_pass_only(left: str, right: str) -> None:
-    template = load("<{{left}}|{{right}}>\n")
-    [message] = template.words(left=left, right=right)
+    template = load_template("<{{left}}|{{right}}>\n")
+    [message] = template.render(left=left, right=right)
     assert message["content"] == f"<{left}|{right}>"
 
 
 @given(TRICKY)
 @UNHURRIED
 def test_nothing_inside_closes_a_fence(value: str) -> None:
-    first, *_, last = fenced(value).split("\n")
+    first, *_, last = fenced_block(value).split("\n")
     assert first == last
     assert last not in value
 
@@ -100,16 +113,16 @@ def test_siblings_share_a_long_beginning(name: str) -> None:
 
 
 def test_a_text_is_its_own_template() -> None:
-    template = load("Say\r\n{{code}}\n")
+    template = load_template("Say\r\n{{code}}\n")
     assert (template.name, template.body) == ("custom", "Say\n{{code}}")
-    assert load("Say\n{{code}}").digest == template.digest
-    assert load("Tell\n{{code}}").digest != template.digest
+    assert load_template("Say\n{{code}}").digest == template.digest
+    assert load_template("Tell\n{{code}}").digest != template.digest
 
 
 def test_a_template_may_ask_with_less() -> None:
-    template = load("## Problem\n\n```text\n{{problem}}\n```\n\n{{input}}\n")
-    messages = template.words(problem="p", io="i", code="c", input="7")
-    assert parts(messages) == {"problem": "p"}
+    template = load_template("## Problem\n\n```text\n{{problem}}\n```\n\n{{input}}\n")
+    messages = template.render(problem="p", io="i", code="c", input="7")
+    assert extract_values(messages) == {"problem": "p"}
 
 
 @pytest.mark.parametrize(
@@ -122,17 +135,17 @@ def test_a_template_may_ask_with_less() -> None:
 )
 def test_mistakes_in_templates(template: str, values: dict[str, str], word: str) -> None:
     with pytest.raises(UsageError, match=word.replace("{", r"\{")):
-        load(template).words(**values)
+        load_template(template).render(**values)
 
 
 @pytest.mark.parametrize("name", ["predict", "../wording", "transform.md", ""])
 def test_unknown_names(name: str) -> None:
     with pytest.raises(UsageError, match="bundled are predict_input"):
-        load(name)
+        load_template(name)
 
 
 def test_templates_are_frozen() -> None:
-    template = load("revise")
+    template = load_template("revise")
     assert isinstance(template, Template)
     with pytest.raises(AttributeError):
         template.body = "x"  # type: ignore[misc]
@@ -148,4 +161,4 @@ def test_templates_are_frozen() -> None:
     ],
 )
 def test_nothing_to_take_out(messages: list[dict[str, str]]) -> None:
-    assert parts(messages) == {}
+    assert extract_values(messages) == {}

@@ -9,25 +9,25 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, delete, func, select
 
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
-from annoy_store.db.sql import insert_new, settled_upto
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
+from annoy_store.db.sql import committed_upto, insert_new
 from annoy_store.db.tables import calls, counters, horizons, jobs, sources, watermarks
-from annoy_store.interfaces import New, done
+from annoy_store.interfaces import NewRow, done
 from annoy_store.queue import enqueue
 from annoy_store.queue import jobs as job_queue
 from annoy_store.queue.counters import funnel
 from annoy_store.queue.enqueue import (
     count_wanted,
-    look_again,
-    plan_all,
-    plan_new,
-    plan_page,
-    replan,
+    enqueue_again,
+    enqueue_all,
+    enqueue_new,
+    enqueue_page,
+    rewind_watermark,
 )
 from annoy_store.queue.jobs import Claim
-from annoy_store.queue.variants import draw_up
-from annoy_store.queue.workers import enlist
+from annoy_store.queue.variants import load_plan
+from annoy_store.queue.workers import register_worker
 from annoy_store.records.policy import load_policy, set_policy
 from annoy_store.stages import PIPELINE, STAGES
 from tests.support.factories import asked, io_pair, response, sample, source
@@ -45,9 +45,9 @@ def forget_jobs(connection: Connection) -> None:
         connection.execute(delete(table))
 
 
-def everything() -> list[New]:
+def everything() -> list[NewRow]:
     """Rows that make work for every stage."""
-    rows: list[New] = []
+    rows: list[NewRow] = []
     for n in range(3):
         of = source(f"x = {n}")
         turn, call = asked(f"rewrite {n}", about=str(n), source_id=of)
@@ -60,104 +60,108 @@ def everything() -> list[New]:
     return rows
 
 
-def test_planning_within_the_rows_written_agrees_with_planning_it_all(store: Store) -> None:
+def test_planning_within_the_rows_written_agrees_with_planning_it_all(store: Database) -> None:
     with store.write() as connection:
-        agenda = draw_up(connection, PIPELINE)
-        touched = write(connection, everything())
-        counts = plan_new(connection, agenda, touched)
+        agenda = load_plan(connection, PIPELINE)
+        touched = insert_rows(connection, everything())
+        counts = enqueue_new(connection, agenda, touched)
         restricted = entered(connection)
-        assert plan_all(connection, agenda).total() == 0
+        assert enqueue_all(connection, agenda).total() == 0
         forget_jobs(connection)
-        assert plan_all(connection, agenda) == counts
+        assert enqueue_all(connection, agenda) == counts
         assert entered(connection) == restricted
         assert {stage for stage, _, _ in restricted} == {
-            "transform", "complete", "parse", "generate", "verify",
-        }  # fmt: skip
+            "transform",
+            "complete",
+            "parse",
+            "generate",
+            "verify",
+        }
 
 
-def test_planning_again_enters_nothing_and_looks_at_nothing(store: Store) -> None:
+def test_planning_again_enters_nothing_and_looks_at_nothing(store: Database) -> None:
     add_sources(store, 5)
     agenda = plan(store)
     with store.write() as connection:
-        assert plan_all(connection, agenda).total() == 0
+        assert enqueue_all(connection, agenda).total() == 0
         assert connection.scalar(
             select(watermarks.c.upto).where(watermarks.c.stage == "spread")
         ) == connection.scalar(select(func.max(sources.c.id)))
     add_sources(store, 2, start=5)
     with store.write() as connection:
         assert count_wanted(connection, SPREAD, agenda.policy) == 2
-        assert plan_all(connection, agenda) == {"spread": 2, "answer": 0, "judge": 0}
+        assert enqueue_all(connection, agenda) == {"spread": 2, "answer": 0, "judge": 0}
         assert funnel(connection) == {"spread": {"pending": 7}}
 
 
-def test_pages_together_are_the_whole(store: Store) -> None:
+def test_pages_together_are_the_whole(store: Database) -> None:
     add_sources(store, 10)
     sizes = []
     with store.write() as connection:
-        agenda = draw_up(connection, TOYS)
+        agenda = load_plan(connection, TOYS)
         more = True
         while more:
-            counts, more = plan_page(connection, agenda, page=4)
+            counts, more = enqueue_page(connection, agenda, page=4)
             sizes.append(counts["spread"])
     assert sizes == [4, 4, 2]
 
 
-def test_cases_are_told_apart(store: Store) -> None:
+def test_cases_are_told_apart(store: Database) -> None:
     with store.write() as connection:
-        agenda = draw_up(connection, PIPELINE)
-        write(connection, everything())
-        plan_all(connection, agenda)
-        kinds = {case.variant_id: case.only["kind"] for case in agenda.cases["complete"]}
+        agenda = load_plan(connection, PIPELINE)
+        insert_rows(connection, everything())
+        enqueue_all(connection, agenda)
+        kinds = {case.variant_id: case.columns["kind"] for case in agenda.partitions["complete"]}
         found = {kinds[v] for stage, _, v in entered(connection) if stage == "complete"}
     assert found == {"predict_output"}  # the other calls are answered
 
 
-def test_a_new_variant_is_for_new_rows_unless_asked(store: Store) -> None:
+def test_a_new_variant_is_for_new_rows_unless_asked(store: Database) -> None:
     add_sources(store, 2)
     with store.write() as connection:
-        old = draw_up(connection, PIPELINE)
-        plan_all(connection, old)
-        worker = enlist(connection, ["transform"], 30)
-        claims = job_queue.claim(connection, worker, "transform", *old.claimable("transform"), 9)
-        job_queue.settle(connection, worker, [job_queue.Ended(c, done()) for c in claims], old)
+        old = load_plan(connection, PIPELINE)
+        enqueue_all(connection, old)
+        worker = register_worker(connection, ["transform"], 30)
+        claims = job_queue.claim(connection, worker, "transform", *old.variant_ids("transform"), 9)
+        job_queue.settle(connection, worker, [job_queue.JobResult(c, done()) for c in claims], old)
         set_policy(connection, {"max_prompt_chars": "5000"})
-        new = draw_up(connection, PIPELINE)
-        assert new.claimable("transform") != old.claimable("transform")
-        assert plan_all(connection, new).total() == 0
-        assert replan(connection, new, STAGES["transform"]) == 2
-        assert replan(connection, new, STAGES["transform"]) == 0
+        new = load_plan(connection, PIPELINE)
+        assert new.variant_ids("transform") != old.variant_ids("transform")
+        assert enqueue_all(connection, new).total() == 0
+        assert enqueue_again(connection, new, STAGES["transform"]) == 2
+        assert enqueue_again(connection, new, STAGES["transform"]) == 0
         assert funnel(connection) == {"transform": {"done": 2, "pending": 2}}
 
 
-def test_a_wider_reach_looks_at_old_rows_again(store: Store) -> None:
-    wide = dataclasses.replace(SPREAD, reach=("max_turns",), wants=_only_up_to_max_turns)
+def test_a_wider_reach_looks_at_old_rows_again(store: Database) -> None:
+    wide = dataclasses.replace(SPREAD, rescan_on=("max_turns",), select=_only_up_to_max_turns)
     add_sources(store, 4)
     with store.write() as connection:
-        agenda = draw_up(connection, [wide])
-        assert plan_all(connection, agenda)["spread"] == 2
+        agenda = load_plan(connection, [wide])
+        assert enqueue_all(connection, agenda)["spread"] == 2
         set_policy(connection, {"max_turns": "4"})
         assert count_wanted(connection, wide, load_policy(connection)) == 2
-        assert plan_all(connection, draw_up(connection, [wide]))["spread"] == 2
+        assert enqueue_all(connection, load_plan(connection, [wide]))["spread"] == 2
 
 
-def test_rows_that_were_passed_are_looked_at_again_on_demand(store: Store) -> None:
+def test_rows_that_were_passed_are_looked_at_again_on_demand(store: Database) -> None:
     add_sources(store, 6)
     agenda = plan(store)
     entered_before = len(_jobs(store))
     with store.write() as connection:
         connection.execute(delete(jobs).where(jobs.c.subject_id.in_([2, 5])))
-        assert not plan_all(connection, agenda)["spread"]
-        look_again(connection, TOYS, sources, 5)
-        assert plan_all(connection, agenda)["spread"] == 1
+        assert not enqueue_all(connection, agenda)["spread"]
+        rewind_watermark(connection, TOYS, sources, 5)
+        assert enqueue_all(connection, agenda)["spread"] == 1
     with store.write() as connection:
-        look_again(connection, TOYS, sources, 2)
+        rewind_watermark(connection, TOYS, sources, 2)
         # One who read the watermark before it was taken back leaves it there.
         enqueue._move_watermark(connection, SPREAD, agenda.policy, 6, 7)
-        assert plan_all(connection, agenda)["spread"] == 1
+        assert enqueue_all(connection, agenda)["spread"] == 1
     assert len(_jobs(store)) == entered_before
 
 
-def _jobs(store: Store) -> list[Any]:
+def _jobs(store: Database) -> list[Any]:
     with store.read() as connection:
         return list(connection.execute(select(jobs)))
 
@@ -167,7 +171,7 @@ def _only_up_to_max_turns(policy: Any) -> Any:
     return wanted.where(sources.c.id <= policy.max_turns)
 
 
-def test_statements_are_kept(store: Store) -> None:
+def test_statements_are_kept(store: Database) -> None:
     add_sources(store, 1)
     plan(store)
     before = enqueue._jobs_between.cache_info()
@@ -185,9 +189,9 @@ def rows(*contents: str) -> list[dict[str, Any]]:
     return [dict(source(content).values) for content in contents]
 
 
-def test_a_row_committed_late_is_found(postgres_store: Store) -> None:
+def test_a_row_committed_late_is_found(postgres_store: Database) -> None:
     """A long transaction takes low ids, others take higher ones and are planned before it ends."""
-    late = postgres_store.writing.connect()
+    late = postgres_store.write_engine.connect()
     with late.begin() as transaction:
         insert_new(late, sources, rows(*(f"late {i}" for i in range(3000))))
         add_sources(postgres_store, 10)
@@ -195,25 +199,25 @@ def test_a_row_committed_late_is_found(postgres_store: Store) -> None:
         for _ in range(3):
             agenda = plan(postgres_store)
             with postgres_store.read() as connection:
-                assert settled_upto(connection, sources.c.id) == 0
+                assert committed_upto(connection, sources.c.id) == 0
         transaction.commit()
     late.close()
     with postgres_store.write() as connection:
-        assert plan_all(connection, agenda)["spread"] == 3000
-        assert plan_all(connection, agenda)["spread"] == 0
-        assert settled_upto(connection, sources.c.id) == connection.scalar(
+        assert enqueue_all(connection, agenda)["spread"] == 3000
+        assert enqueue_all(connection, agenda)["spread"] == 0
+        assert committed_upto(connection, sources.c.id) == connection.scalar(
             select(func.max(sources.c.id))
         )
 
 
-def test_the_horizon_moves_while_there_is_always_a_writer(postgres_store: Store) -> None:
-    writer = postgres_store.writing.connect()
+def test_the_horizon_moves_while_there_is_always_a_writer(postgres_store: Database) -> None:
+    writer = postgres_store.write_engine.connect()
     writer.begin()
     insert_new(writer, sources, rows("0"))
     seen = []
     for i in range(1, 5):
         plan(postgres_store)
-        another = postgres_store.writing.connect()
+        another = postgres_store.write_engine.connect()
         another.begin()
         insert_new(another, sources, rows(f"{i}"))
         writer.commit()
@@ -221,22 +225,22 @@ def test_the_horizon_moves_while_there_is_always_a_writer(postgres_store: Store)
         writer = another
         plan(postgres_store)
         with postgres_store.read() as connection:
-            seen.append(settled_upto(connection, sources.c.id))
+            seen.append(committed_upto(connection, sources.c.id))
     writer.close()
     assert seen == sorted(seen)
     assert seen[-1] > 0
 
 
-def test_two_that_plan_at_once_do_not_collide(postgres_store: Store) -> None:
+def test_two_that_plan_at_once_do_not_collide(postgres_store: Database) -> None:
     add_sources(postgres_store, 20)
     with postgres_store.write() as connection:
-        agenda = draw_up(connection, TOYS)
+        agenda = load_plan(connection, TOYS)
     errors: list[BaseException] = []
 
     def work() -> None:
         try:
             for _ in range(5):
-                postgres_store.transact(lambda c: plan_all(c, agenda))
+                postgres_store.transact(lambda c: enqueue_all(c, agenda))
         except BaseException as error:
             errors.append(error)
 
@@ -267,22 +271,22 @@ LARGE = (
 
 
 @pytest.mark.parametrize("name", [stage.name for stage in PIPELINE])
-def test_a_stage_looks_rows_up_by_key(store: Store, name: str) -> None:
+def test_a_stage_looks_rows_up_by_key(store: Database, name: str) -> None:
     """Planning for the rows just written, and loading what was claimed."""
     stage = STAGES[name]
     with store.write() as connection:
-        agenda = draw_up(connection, [stage])
-        write(connection, everything())
-        claims = [Claim(name, i, agenda.claimable(name)[0], 1) for i in (1, 2, 3)]
+        agenda = load_plan(connection, [stage])
+        insert_rows(connection, everything())
+        claims = [Claim(name, i, agenda.variant_ids(name)[0], 1) for i in (1, 2, 3)]
         with watched(store, "INSERT INTO jobs", "SELECT") as statements:
-            plan_new(connection, agenda, {stage.watches.table.name: [1, 2, 3]})
-            job_queue.load(connection, agenda, stage, claims)
+            enqueue_new(connection, agenda, {stage.trigger.table.name: [1, 2, 3]})
+            job_queue.load_rows(connection, agenda, stage, claims)
         assert len(statements) == 2
         for statement in statements:
             assert scans(explained(connection, *statement), *LARGE) == []
 
 
-def test_calls_know_their_pins(store: Store) -> None:
+def test_calls_know_their_pins(store: Database) -> None:
     with store.write() as connection:
-        write(connection, everything())
+        insert_rows(connection, everything())
         assert connection.scalar(select(func.count()).where(calls.c.pinned_teacher_id > 0)) == 0

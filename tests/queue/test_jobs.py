@@ -11,28 +11,28 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from sqlalchemy import Connection, func, select, text, update
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.sql import insert_new
 from annoy_store.db.tables import counters, jobs, prompts, responses, sources, workers
-from annoy_store.errors import LostClaim
-from annoy_store.interfaces import New, Outcome, done, failed, rejected
+from annoy_store.errors import LeaseLost
+from annoy_store.interfaces import NewRow, Outcome, done, failed, rejected
 from annoy_store.queue import jobs as job_queue
 from annoy_store.queue.counters import fold_counters, funnel
-from annoy_store.queue.jobs import Claim, Ended
-from annoy_store.queue.variants import Agenda
-from annoy_store.queue.workers import enlist, maintain, renew
+from annoy_store.queue.jobs import Claim, JobResult
+from annoy_store.queue.variants import StagePlan
+from annoy_store.queue.workers import reap, register_worker, renew_lease
 from tests.support.query_plans import explained, scans, watched
 from tests.support.small_pipeline import SPREAD, TOYS, add_sources, plan, spread
 
 LEASE = 30.0
 
 
-def hire(store: Store) -> int:
+def hire(store: Database) -> int:
     with store.write() as connection:
-        return enlist(connection, ["spread"], LEASE)
+        return register_worker(connection, ["spread"], LEASE)
 
 
-def expire(store: Store, worker_id: int) -> None:
+def expire(store: Database, worker_id: int) -> None:
     """A worker's lease has run out, and its process is elsewhere."""
     with store.write() as connection:
         connection.execute(
@@ -43,23 +43,27 @@ def expire(store: Store, worker_id: int) -> None:
 
 
 def take(
-    store: Store, agenda: Agenda, worker: int, n: int = 10, stage: str = "spread"
+    store: Database, agenda: StagePlan, worker: int, n: int = 10, stage: str = "spread"
 ) -> list[Claim]:
-    (variant,) = agenda.claimable(stage)
+    (variant,) = agenda.variant_ids(stage)
     with store.write() as connection:
-        renew(connection, worker, LEASE)
+        renew_lease(connection, worker, LEASE)
         return job_queue.claim(connection, worker, stage, variant, n)
 
 
 def end(
-    store: Store, agenda: Agenda, worker: int, claims: list[Claim], outcome: Outcome | None = None
+    store: Database,
+    agenda: StagePlan,
+    worker: int,
+    claims: list[Claim],
+    outcome: Outcome | None = None,
 ) -> list[Claim]:
     with store.write() as connection:
-        ended = [Ended(c, outcome or done()) for c in claims]
+        ended = [JobResult(c, outcome or done()) for c in claims]
         return job_queue.settle(connection, worker, ended, agenda).claims
 
 
-def states(store: Store) -> Counter[tuple[str, str]]:
+def states(store: Database) -> Counter[tuple[str, str]]:
     with store.read() as connection:
         found = connection.execute(
             select(jobs.c.stage, jobs.c.state, func.count()).group_by(jobs.c.stage, jobs.c.state)
@@ -67,12 +71,12 @@ def states(store: Store) -> Counter[tuple[str, str]]:
         return Counter({(stage, state): n for stage, state, n in found})
 
 
-def counted(store: Store) -> Counter[tuple[str, str]]:
+def counted(store: Database) -> Counter[tuple[str, str]]:
     with store.read() as connection:
         return Counter({(s, w): n for s, by in funnel(connection).items() for w, n in by.items()})
 
 
-def test_claims_come_in_order_and_only_once(store: Store) -> None:
+def test_claims_come_in_order_and_only_once(store: Database) -> None:
     add_sources(store, 10)
     agenda = plan(store)
     a, b = hire(store), hire(store)
@@ -83,11 +87,11 @@ def test_claims_come_in_order_and_only_once(store: Store) -> None:
     assert take(store, agenda, a) == []
 
 
-def test_the_cursor_goes_on_behind_the_last(store: Store) -> None:
+def test_the_cursor_goes_on_behind_the_last(store: Database) -> None:
     add_sources(store, 5)
     agenda = plan(store)
     worker = hire(store)
-    (variant,) = agenda.claimable("spread")
+    (variant,) = agenda.variant_ids("spread")
     with store.write() as connection:
         all_of_them = connection.scalars(select(sources.c.id).order_by(sources.c.id)).all()
         behind = job_queue.claim(connection, worker, "spread", variant, 2, (0, all_of_them[2]))
@@ -98,14 +102,14 @@ def test_the_cursor_goes_on_behind_the_last(store: Store) -> None:
     assert [c.subject_id for c in rest] == [all_of_them[2], *all_of_them[:2]]
 
 
-def test_the_late_zombie_writes_nothing(store: Store) -> None:
+def test_the_late_zombie_writes_nothing(store: Database) -> None:
     add_sources(store, 3)
     agenda = plan(store)
     a, b = hire(store), hire(store)
     held = take(store, agenda, a)
     expire(store, a)
     with store.write() as connection:
-        maintain(connection, b)
+        reap(connection, b)
         again = [
             c
             for _ in range(3)
@@ -115,62 +119,62 @@ def test_the_late_zombie_writes_nothing(store: Store) -> None:
     assert end(store, agenda, b, again, done(*_made("by b"))) == again
     before = _rows(store, prompts)
     assert end(store, agenda, a, held, done(*_made("by a"))) == []
-    with pytest.raises(LostClaim):
+    with pytest.raises(LeaseLost):
         take(store, agenda, a)
-    with pytest.raises(LostClaim), store.write() as connection:
-        renew(connection, a, LEASE)
+    with pytest.raises(LeaseLost), store.write() as connection:
+        renew_lease(connection, a, LEASE)
     assert _rows(store, prompts) == before
     assert states(store)["spread", "done"] == 3
 
 
-def test_the_fence_holds_between_two_claims_of_one_worker(store: Store) -> None:
+def test_the_fence_holds_between_two_claims_of_one_worker(store: Database) -> None:
     add_sources(store, 1)
     agenda = plan(store)
     worker = hire(store)
     first = take(store, agenda, worker)
     assert end(store, agenda, worker, first, Outcome("deferred", (), "later")) == first
     with store.write() as connection:
-        maintain(connection, worker)
+        reap(connection, worker)
     second = take(store, agenda, worker)
     assert end(store, agenda, worker, first, done(*_made("late"))) == []
     assert end(store, agenda, worker, second) == second
     assert _rows(store, prompts) == 0
 
 
-def _made(word: str) -> list[New]:
+def _made(word: str) -> list[NewRow]:
     row = {"subject_id": 1, "digest": word}
     return list(spread(row, None).rows)  # type: ignore[arg-type]
 
 
-def _rows(store: Store, table: Any) -> int:
+def _rows(store: Database, table: Any) -> int:
     with store.read() as connection:
         return int(connection.scalar(select(func.count()).select_from(table)) or 0)
 
 
-def test_settling_writes_and_enters_what_follows(store: Store) -> None:
+def test_settling_writes_and_enters_what_follows(store: Database) -> None:
     add_sources(store, 2)
     agenda = plan(store)
     worker = hire(store)
     held = take(store, agenda, worker)
     with store.write() as connection:
-        loaded = job_queue.load(connection, agenda, SPREAD, held)
-        ended = [Ended(c, spread(loaded[c.subject_id], None)) for c in held]  # type: ignore[arg-type]
+        loaded = job_queue.load_rows(connection, agenda, SPREAD, held)
+        ended = [JobResult(c, spread(loaded[c.subject_id], None)) for c in held]  # type: ignore[arg-type]
         settled = job_queue.settle(connection, worker, ended, agenda)
-    assert settled.entered == {"answer": 6}
+    assert settled.enqueued == {"answer": 6}
     assert states(store) == {("spread", "done"): 2, ("answer", "pending"): 6}
     assert counted(store) == states(store)
 
 
-def test_reasons_and_details_stay_with_the_job(store: Store) -> None:
+def test_reasons_and_details_stay_with_the_job(store: Database) -> None:
     add_sources(store, 3)
     agenda = plan(store)
     worker = hire(store)
     a, b, c = take(store, agenda, worker)
     with store.write() as connection:
         endings = [
-            Ended(a, rejected("empty", detail="nothing in it")),
-            Ended(b, failed("Trouble")),
-            Ended(c, Outcome("deferred", (), "sandbox_error"), due_in=500.0),
+            JobResult(a, rejected("empty", detail="nothing in it")),
+            JobResult(b, failed("Trouble")),
+            JobResult(c, Outcome("deferred", (), "sandbox_error"), due_in=500.0),
         ]
         job_queue.settle(connection, worker, endings, agenda)
         found = {
@@ -183,28 +187,28 @@ def test_reasons_and_details_stay_with_the_job(store: Store) -> None:
         c.subject_id: ("deferred", "sandbox_error", None, True),
     }
     with store.write() as connection:
-        maintain(connection, worker)  # not due yet
+        reap(connection, worker)  # not due yet
     assert states(store)["spread", "deferred"] == 1
 
 
-def test_a_stage_writes_only_what_it_says(store: Store) -> None:
+def test_a_stage_writes_only_what_it_says(store: Database) -> None:
     add_sources(store, 1)
     agenda = plan(store)
     worker = hire(store)
     held = take(store, agenda, worker)
     with pytest.raises(TypeError, match="may not write responses"):
-        end(store, agenda, worker, held, done(New(responses, {})))
+        end(store, agenda, worker, held, done(NewRow(responses, {})))
     assert states(store)["spread", "claimed"] == 1
 
 
-def test_released_jobs_are_as_if_never_claimed(store: Store) -> None:
+def test_released_jobs_are_as_if_never_claimed(store: Database) -> None:
     add_sources(store, 3)
     agenda = plan(store)
     worker = hire(store)
     held = take(store, agenda, worker)
     with store.write() as connection:
         job_queue.release(connection, worker, held[:2])
-        assert [c.subject_id for c in job_queue.forgotten(connection, worker)] == [
+        assert [c.subject_id for c in job_queue.unacknowledged_claims(connection, worker)] == [
             held[2].subject_id
         ]
     again = take(store, agenda, worker)
@@ -212,24 +216,26 @@ def test_released_jobs_are_as_if_never_claimed(store: Store) -> None:
     assert counted(store) == states(store)
 
 
-def test_a_subject_that_is_no_longer_wanted_is_not_loaded(store: Store) -> None:
+def test_a_subject_that_is_no_longer_wanted_is_not_loaded(store: Database) -> None:
     add_sources(store, 2)
     agenda = plan(store)
     held = take(store, agenda, hire(store))
     gone = [*held, Claim("spread", 10**6, held[0].variant_id, 1)]
     with store.read() as connection:
-        loaded = job_queue.load(connection, agenda, SPREAD, gone)
+        loaded = job_queue.load_rows(connection, agenda, SPREAD, gone)
     assert sorted(loaded) == [c.subject_id for c in held]
 
 
-def test_requeue_finds_by_state_and_words(store: Store) -> None:
+def test_requeue_finds_by_state_and_words(store: Database) -> None:
     add_sources(store, 4)
     agenda = plan(store)
     worker = hire(store)
     held = take(store, agenda, worker)
     with store.write() as connection:
         words = ["missing_module:a", "missing_module:b", "syntax_error", None]
-        endings = [Ended(c, failed(w) if w else done()) for c, w in zip(held, words, strict=True)]
+        endings = [
+            JobResult(c, failed(w) if w else done()) for c, w in zip(held, words, strict=True)
+        ]
         job_queue.settle(connection, worker, endings, agenda)
         tried = job_queue.requeue(connection, "spread", like="missing_module", dry_run=True)
         assert tried == {"spread": 2}
@@ -247,20 +253,20 @@ def test_requeue_finds_by_state_and_words(store: Store) -> None:
         assert {row.attempts for row in fresh} == {0}
 
 
-def test_open_jobs_names_their_holders(store: Store) -> None:
+def test_open_jobs_names_their_holders(store: Database) -> None:
     add_sources(store, 3)
     agenda = plan(store)
     worker = hire(store)
     take(store, agenda, worker, 2)
     with store.read() as connection:
-        found = job_queue.open_jobs(connection, [("spread", agenda.claimable("spread")[0])])
+        found = job_queue.count_open_jobs(connection, [("spread", agenda.variant_ids("spread")[0])])
     assert found == {("pending", None): 1, ("claimed", worker): 2}
 
 
 # How the databases find jobs -----------------------------------------------------------------
 
 
-def test_jobs_are_found_by_index_without_statistics(store: Store) -> None:
+def test_jobs_are_found_by_index_without_statistics(store: Database) -> None:
     with store.write() as connection:
         fresh = [{"stage": "spread", "subject_id": i, "variant_id": 1} for i in range(20_000)]
         insert_new(connection, jobs, fresh)
@@ -268,12 +274,12 @@ def test_jobs_are_found_by_index_without_statistics(store: Store) -> None:
     worker = hire(store)
     with watched(store, "UPDATE jobs") as statements, store.write() as connection:
         held = job_queue.claim(connection, worker, "spread", 1, 64)
-        job_queue.settle(connection, worker, [Ended(c, done()) for c in held], agenda)
+        job_queue.settle(connection, worker, [JobResult(c, done()) for c in held], agenda)
         held = job_queue.claim(connection, worker, "spread", 1, 64)
         job_queue.release(connection, worker, held)
         job_queue.claim_suspects(connection, worker, "spread", 1, 1)
-        maintain(connection, worker)
-    with store.writing.connect() as connection, connection.begin() as transaction:
+        reap(connection, worker)
+    with store.write_engine.connect() as connection, connection.begin() as transaction:
         plans = ["\n".join(explained(connection, *statement)) for statement in statements]
         transaction.rollback()
     assert len(plans) == 7
@@ -296,7 +302,7 @@ def test_jobs_are_found_by_index_without_statistics(store: Store) -> None:
 class Fleet(RuleBasedStateMachine):
     """Workers that claim, end, give back, die and wake up, in any order."""
 
-    store: Store
+    store: Database
 
     def __init__(self) -> None:
         super().__init__()
@@ -335,7 +341,7 @@ class Fleet(RuleBasedStateMachine):
             expire(self.store, worker)
             self.zombies[worker] = self.held.pop(worker)
             with self.store.write() as connection:
-                maintain(connection, hire_within(connection), max_crashes=2)
+                reap(connection, hire_within(connection), max_crashes=2)
 
     @rule()
     def a_zombie_wakes_up(self) -> None:
@@ -346,14 +352,14 @@ class Fleet(RuleBasedStateMachine):
     def suspects_are_taken(self, n: int) -> None:
         worker = hire(self.store)
         with self.store.write() as connection:
-            variant = self.agenda.claimable("spread")[0]
+            variant = self.agenda.variant_ids("spread")[0]
             taken = job_queue.claim_suspects(connection, worker, "spread", variant, n)
         self.held.setdefault(worker, []).extend(taken)
 
     @rule()
     def time_passes(self) -> None:
         with self.store.write() as connection:
-            maintain(connection, hire_within(connection))
+            reap(connection, hire_within(connection))
 
     @rule()
     def somebody_retries(self) -> None:
@@ -388,10 +394,10 @@ class Fleet(RuleBasedStateMachine):
 
 
 def hire_within(connection: Connection) -> int:
-    return enlist(connection, ["spread"], LEASE)
+    return register_worker(connection, ["spread"], LEASE)
 
 
-def test_the_ledger_tells_the_truth_whatever_happens(store: Store) -> None:
+def test_the_ledger_tells_the_truth_whatever_happens(store: Database) -> None:
     class OnThis(Fleet):
         pass
 
@@ -400,21 +406,24 @@ def test_the_ledger_tells_the_truth_whatever_happens(store: Store) -> None:
     run_state_machine_as_test(
         OnThis,
         settings=settings(
-            max_examples=few, stateful_step_count=20, deadline=None,
-            suppress_health_check=list(HealthCheck), derandomize=True,
+            max_examples=few,
+            stateful_step_count=20,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            derandomize=True,
         ),
-    )  # fmt: skip
+    )
 
 
-def test_two_that_fold_at_once_count_once(postgres_store: Store) -> None:
+def test_two_that_fold_at_once_count_once(postgres_store: Database) -> None:
     gone = hire(postgres_store)
     with postgres_store.write() as connection:
         row = {"worker_id": gone, "stage": "s", "state": "done", "n": 5}
         insert_new(connection, counters, [row])
         connection.execute(update(workers).values(alive=0))
-    with postgres_store.writing.connect() as one, one.begin():
+    with postgres_store.write_engine.connect() as one, one.begin():
         fold_counters(one)
-        with postgres_store.writing.connect() as two:
+        with postgres_store.write_engine.connect() as two:
             two.exec_driver_sql("SET lock_timeout = '100ms'")
             blocked = False
             try:
@@ -429,6 +438,6 @@ def test_two_that_fold_at_once_count_once(postgres_store: Store) -> None:
     assert counted(postgres_store) == {("s", "done"): 5}
 
 
-def test_the_toys_are_a_pipeline(store: Store) -> None:
+def test_the_toys_are_a_pipeline(store: Database) -> None:
     assert [stage.name for stage in TOYS] == ["spread", "answer", "judge"]
-    assert plan(store).claimable("judge")
+    assert plan(store).variant_ids("judge")

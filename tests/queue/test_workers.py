@@ -9,47 +9,47 @@ import sys
 import pytest
 from sqlalchemy import select, update
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import jobs, workers
-from annoy_store.errors import LostClaim
+from annoy_store.errors import LeaseLost
 from annoy_store.queue import jobs as job_queue
 from annoy_store.queue.counters import funnel
 from annoy_store.queue.jobs import Claim
-from annoy_store.queue.variants import Agenda
+from annoy_store.queue.variants import StagePlan
 from annoy_store.queue.workers import (
-    enlist,
-    maintain,
+    dead_local_workers,
     process_start,
-    renew,
-    retire,
+    reap,
+    register_worker,
+    renew_lease,
     this_host,
-    vanished,
+    unregister_worker,
 )
 from tests.support.small_pipeline import add_sources, plan
 
 
 def claim(
-    store: Store, agenda: Agenda, worker: int, n: int = 9, stage: str = "spread"
+    store: Database, agenda: StagePlan, worker: int, n: int = 9, stage: str = "spread"
 ) -> list[Claim]:
     with store.write() as connection:
-        return job_queue.claim(connection, worker, stage, agenda.claimable(stage)[0], n)
+        return job_queue.claim(connection, worker, stage, agenda.variant_ids(stage)[0], n)
 
 
-def hire(store: Store, **columns: object) -> int:
+def hire(store: Database, **columns: object) -> int:
     with store.write() as connection:
-        worker = enlist(connection, ["spread"], 30.0)
+        worker = register_worker(connection, ["spread"], 30.0)
         if columns:
             connection.execute(update(workers).where(workers.c.id == worker).values(columns))
     return worker
 
 
-def kept_up(store: Store, worker: int, **options: object) -> dict[str, dict[str, int]]:
+def kept_up(store: Database, worker: int, **options: object) -> dict[str, dict[str, int]]:
     with store.write() as connection:
-        maintain(connection, worker, **options)  # type: ignore[arg-type]
+        reap(connection, worker, **options)  # type: ignore[arg-type]
         return funnel(connection)
 
 
-def test_a_worker_is_a_row_of_its_own(store: Store) -> None:
+def test_a_worker_is_a_row_of_its_own(store: Database) -> None:
     first, second = hire(store), hire(store)
     assert first != second
     with store.read() as connection:
@@ -59,7 +59,7 @@ def test_a_worker_is_a_row_of_its_own(store: Store) -> None:
     assert row.lease_until == pytest.approx(row.started_at + 30, abs=1)
 
 
-def test_a_lease_that_ran_out_is_a_death(store: Store) -> None:
+def test_a_lease_that_ran_out_is_a_death(store: Database) -> None:
     add_sources(store, 3)
     agenda = plan(store)
     silent, other = hire(store), hire(store)
@@ -69,33 +69,33 @@ def test_a_lease_that_ran_out_is_a_death(store: Store) -> None:
     with store.write() as connection:
         connection.execute(hire_elsewhere.values(lease_until=1.0))
     assert kept_up(store, other) == {"spread": {"suspect": 3}}
-    with pytest.raises(LostClaim), store.write() as connection:
-        renew(connection, silent, 30.0)
+    with pytest.raises(LeaseLost), store.write() as connection:
+        renew_lease(connection, silent, 30.0)
 
 
-def test_jobs_of_the_dead_are_taken_back_whoever_noticed_the_death(store: Store) -> None:
+def test_jobs_of_the_dead_are_taken_back_whoever_noticed_the_death(store: Database) -> None:
     add_sources(store, 2)
     agenda = plan(store)
     gone, other = hire(store), hire(store)
     claim(store, agenda, gone)
     with store.write() as connection:
-        retire(connection, gone)  # dead already, with jobs in hand: nobody is told
+        unregister_worker(connection, gone)  # dead already, with jobs in hand: nobody is told
     assert kept_up(store, other) == {"spread": {"suspect": 2}}
 
 
-def test_a_process_that_is_gone_is_dead_at_once(store: Store) -> None:
+def test_a_process_that_is_gone_is_dead_at_once(store: Database) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     worker = hire(store, pid=child.pid, process_start=process_start(child.pid))
     mine = hire(store)
     elsewhere = hire(store, pid=child.pid, process_start="1", host="elsewhere")
     reused = hire(store, process_start="1")
     with store.read() as connection:
-        assert vanished(connection) == [reused]
+        assert dead_local_workers(connection) == [reused]
     child.kill()
     while process_start(child.pid):  # a zombie counts as gone before anyone waits for it
         pass
     with store.read() as connection:
-        assert vanished(connection) == [worker, reused]
+        assert dead_local_workers(connection) == [worker, reused]
     child.communicate()
     kept_up(store, mine)
     with store.read() as connection:
@@ -103,11 +103,11 @@ def test_a_process_that_is_gone_is_dead_at_once(store: Store) -> None:
     assert sorted(alive) == sorted([mine, elsewhere])
 
 
-def test_a_job_sees_so_many_deaths_and_no_more(store: Store) -> None:
+def test_a_job_sees_so_many_deaths_and_no_more(store: Database) -> None:
     add_sources(store, 2)
     agenda = plan(store)
     mine = hire(store)
-    variant = agenda.claimable("spread")[0]
+    variant = agenda.variant_ids("spread")[0]
     seen = []
     for _ in range(3):
         victim = hire(store)
@@ -115,7 +115,7 @@ def test_a_job_sees_so_many_deaths_and_no_more(store: Store) -> None:
             for _ in range(2):
                 job_queue.claim(connection, victim, "spread", variant, 1)
                 job_queue.claim_suspects(connection, victim, "spread", variant, 1)
-            retire(connection, victim)
+            unregister_worker(connection, victim)
         seen.append(kept_up(store, mine, max_crashes=3)["spread"])
     assert seen == [{"suspect": 2}, {"suspect": 2}, {"failed": 2}]
     with store.read() as connection:
@@ -123,17 +123,17 @@ def test_a_job_sees_so_many_deaths_and_no_more(store: Store) -> None:
         assert [tuple(row) for row in found] == [("worker_died", 3, None)] * 2
 
 
-def test_bystanders_may_see_more_deaths(store: Store) -> None:
+def test_bystanders_may_see_more_deaths(store: Database) -> None:
     add_sources(store, 1)
     agenda = plan(store)
     mine, victim = hire(store), hire(store)
     claim(store, agenda, victim)
     with store.write() as connection:
-        retire(connection, victim)
+        unregister_worker(connection, victim)
     assert kept_up(store, mine, max_crashes=1, bystanders=["spread"]) == {"spread": {"suspect": 1}}
 
 
-def test_what_is_due_becomes_pending(store: Store) -> None:
+def test_what_is_due_becomes_pending(store: Database) -> None:
     add_sources(store, 2)
     agenda = plan(store)
     worker = hire(store)
@@ -145,6 +145,6 @@ def test_what_is_due_becomes_pending(store: Store) -> None:
                 .where(jobs.c.subject_id == subject)
                 .values(state="deferred", due_at=due, worker_id=None)
             )
-        maintain(connection, worker)
+        reap(connection, worker)
         found = connection.execute(select(jobs.c.state, jobs.c.due_at).order_by(jobs.c.subject_id))
         assert [tuple(row) for row in found] == [("pending", None), ("deferred", 9e9)]

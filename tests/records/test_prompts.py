@@ -4,40 +4,40 @@ from __future__ import annotations
 
 from sqlalchemy import func, select
 
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import calls
-from annoy_store.records.prompts import plan_more
+from annoy_store.records.prompts import plan_more_calls
 from tests.support import factories
 
 
-def _two_questions() -> list[factories.New]:
+def _two_questions() -> list[factories.NewRow]:
     pair = factories.io_pair(factories.sample(), {"x": 1}, 2)
     first = factories.asked("how much?", "predict_output", "a", io_pair_id=pair)
     return first + factories.asked("of what?", "predict_input", "b", io_pair_id=pair)
 
 
-def _count(store: Store) -> int:
+def _count(store: Database) -> int:
     with store.read() as connection:
         return connection.scalar(select(func.count()).select_from(calls)) or 0
 
 
-def test_more_answers_are_planned_once(store: Store) -> None:
+def test_more_answers_are_planned_once(store: Database) -> None:
     kinds = ["predict_output", "predict_input"]
     with store.write() as connection:
-        write(connection, _two_questions())
-        assert plan_more(connection, kinds, 3) == {"predict_output": 2, "predict_input": 2}
-        assert plan_more(connection, kinds, 3) == {"predict_output": 0, "predict_input": 0}
+        insert_rows(connection, _two_questions())
+        assert plan_more_calls(connection, kinds, 3) == {"predict_output": 2, "predict_input": 2}
+        assert plan_more_calls(connection, kinds, 3) == {"predict_output": 0, "predict_input": 0}
     assert _count(store) == 6
 
 
-def test_pinned_calls_stand_beside_unpinned_ones(store: Store) -> None:
+def test_pinned_calls_stand_beside_unpinned_ones(store: Database) -> None:
     from annoy_store.db.tables import teachers
-    from annoy_store.interfaces import New
+    from annoy_store.interfaces import NewRow
 
     row = {"digest": "t", "backend": "b", "model": "m", "base_url": "", "parameters": "{}"}
     with store.write() as connection:
-        write(connection, _two_questions())
-        [teacher] = write(connection, [New(teachers, row)])["teachers"]
-        assert plan_more(connection, ["predict_output"], 1, teacher) == {"predict_output": 1}
+        insert_rows(connection, _two_questions())
+        [teacher] = insert_rows(connection, [NewRow(teachers, row)])["teachers"]
+        assert plan_more_calls(connection, ["predict_output"], 1, teacher) == {"predict_output": 1}
     assert _count(store) == 3

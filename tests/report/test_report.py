@@ -14,11 +14,11 @@ from hypothesis import given as drawn_from
 from hypothesis import strategies as st
 from sqlalchemy import insert
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import hidden
 from annoy_store.errors import UsageError
 from annoy_store.report import FIGURES, draw_all, gather, report, write_pictures
-from annoy_store.report.charts import Bar, Dot, Heat, Panel, bars, heat, panels
+from annoy_store.report.charts import Bar, Dot, Heat, Panel, heat, horizontal_bars, panels
 from annoy_store.report.figure import asker, bucketed, ranges
 from annoy_store.report.pipeline_figures import PREFIXES, _prefix
 from annoy_store.report.svg import escape, ticks
@@ -69,7 +69,7 @@ def test_ticks_are_round_and_reach_the_top(values: list[float]) -> None:
 
 @drawn_from(st.lists(st.tuples(st.text(max_size=60), numbers, numbers), max_size=8))
 def test_bars_are_well_formed_and_stay_on_the_sheet(rows: list[tuple[str, float, float]]) -> None:
-    svg = bars(
+    svg = horizontal_bars(
         "t", "axis", [Bar(n, (("a", one), ("b", two))) for n, one, two in rows], [("a", "one")]
     )
     boxes = [
@@ -106,10 +106,16 @@ def test_a_number_is_in_the_range_that_is_named(n: int) -> None:
 
 @pytest.mark.parametrize(
     ("last", "width"),
-    [("2026-01-01T00:00:30", 19), ("2026-01-01T00:05:00", 18), ("2026-01-01T00:40:00", 16),
-     ("2026-01-01T07:00:00", 15), ("2026-01-02T20:00:00", 13), ("2026-02-01T00:00:00", 10),
-     ("2029-01-01T00:00:00", 7)],
-)  # fmt: skip
+    [
+        ("2026-01-01T00:00:30", 19),
+        ("2026-01-01T00:05:00", 18),
+        ("2026-01-01T00:40:00", 16),
+        ("2026-01-01T07:00:00", 15),
+        ("2026-01-02T20:00:00", 13),
+        ("2026-02-01T00:00:00", 10),
+        ("2029-01-01T00:00:00", 7),
+    ],
+)
 def test_time_is_cut_as_finely_as_there_is_room(last: str, width: int) -> None:
     assert _prefix("2026-01-01T00:00:00.000Z", f"{last}.000Z") == width
     assert width in PREFIXES
@@ -120,7 +126,7 @@ def test_time_is_cut_as_finely_as_there_is_room(last: str, width: int) -> None:
 
 @pytest.mark.parametrize("live", [True, False], ids=["live", "snapshot"])
 def test_every_figure_is_drawn(
-    store: Store, live: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    store: Database, live: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     populated_store.fill(store)
@@ -142,7 +148,7 @@ def test_every_figure_is_drawn(
     assert [str(row[3]) for row in drawn["clusters"].rows] == ["source:1"]
 
 
-def test_an_empty_store_says_that_it_is(store: Store) -> None:
+def test_an_empty_store_says_that_it_is(store: Database) -> None:
     with asker(store, live=True) as ask:
         drawn = draw_all(ask)
     assert not any(one.svg for one in drawn)
@@ -150,7 +156,7 @@ def test_an_empty_store_says_that_it_is(store: Store) -> None:
     assert page.count('class="nothing"') == len(FIGURES)
 
 
-def test_no_text_of_the_store_does_anything(store: Store) -> None:
+def test_no_text_of_the_store_does_anything(store: Database) -> None:
     populated_store.fill(store)
     text = report(store, gather(store, AT, live=True))
     page = Page(text)
@@ -164,7 +170,7 @@ def test_no_text_of_the_store_does_anything(store: Store) -> None:
     assert policy[0].startswith("default-src 'none'")
 
 
-def test_the_page_stands_alone_and_its_links_lead_somewhere(store: Store) -> None:
+def test_the_page_stands_alone_and_its_links_lead_somewhere(store: Database) -> None:
     populated_store.fill(store)
     page = Page(report(store, gather(store, AT, live=True)))
     assert len(page.ids) == len(set(page.ids))
@@ -173,7 +179,7 @@ def test_the_page_stands_alone_and_its_links_lead_somewhere(store: Store) -> Non
     assert any(link.startswith("#sample-") for link in page.links)
 
 
-def test_what_was_taken_down_is_not_shown(sqlite_store: Store) -> None:
+def test_what_was_taken_down_is_not_shown(sqlite_store: Database) -> None:
     populated_store.fill(sqlite_store)
     gathered = gather(sqlite_store, AT, live=True)
     assert "import nowhere" in report(sqlite_store, gathered)
@@ -189,7 +195,7 @@ def test_what_was_taken_down_is_not_shown(sqlite_store: Store) -> None:
 
 
 def test_pictures_without_their_packages(
-    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sqlite_store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "resvg_py", None)
     populated_store.fill(sqlite_store)

@@ -14,7 +14,7 @@ from annoy_store.sandbox import LocalSandbox, open_sandbox
 def opened(rung: str) -> LocalSandbox:
     """Open a sandbox on `rung`, or skip the test."""
     try:
-        return open_sandbox(slots=2, rung=rung, unsafe=True)
+        return open_sandbox(slots=2, isolation=rung, unsafe=True)
     except UsageError as error:
         pytest.skip(f"no {rung} sandbox here: {error}")
 

@@ -17,34 +17,34 @@ import pytest
 from annoy_store.errors import UsageError
 from annoy_store.interfaces import Limits, Program
 from annoy_store.sandbox import LocalSandbox, isolation, open_sandbox, runner
-from annoy_store.sandbox.interpreter import RUNNER, probe, readable
-from annoy_store.sandbox.zygote import Rung, Zygote
+from annoy_store.sandbox.interpreter import RUNNER, inspect_interpreter, readable_paths
+from annoy_store.sandbox.zygote import IsolationLevel, ZygoteProcess
 from tests.sandbox.conftest import opened
 
 ONE = Program("def main_solution():\n    return 1\n")
 
 
 def no_bubblewrap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolation, "bubblewraps", list)
+    monkeypatch.setattr(isolation, "bubblewrap_binaries", list)
 
 
 def test_the_strongest_rung_that_holds_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     opened("strong").close()
     opened("fallback").close()
     with open_sandbox(slots=1) as sandbox:
-        assert (sandbox.habitat.rung, sandbox.describe()["refused"]) == ("strong", {})
+        assert (sandbox.info.isolation, sandbox.describe()["refused"]) == ("strong", {})
     no_bubblewrap(monkeypatch)
     with open_sandbox(slots=1) as sandbox:
-        assert sandbox.habitat.rung == "fallback"
+        assert sandbox.info.isolation == "fallback"
         assert sandbox.describe()["refused"] == {"strong": "bubblewrap is not installed"}
 
 
 def test_either_bubblewrap_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    binaries = isolation.bubblewraps()
+    binaries = isolation.bubblewrap_binaries()
     if len(binaries) < 2:
         pytest.skip(f"only {len(binaries)} bubblewrap here")
     for binary in binaries:
-        monkeypatch.setattr(isolation, "bubblewraps", lambda binary=binary: [binary])
+        monkeypatch.setattr(isolation, "bubblewrap_binaries", lambda binary=binary: [binary])
         with opened("strong") as sandbox:
             assert sandbox.describe()["bubblewrap"] == binary
             assert sandbox.call(ONE, ["{}"], Limits())[0].output == "1"
@@ -57,17 +57,17 @@ def test_a_bubblewrap_that_fails_is_named_with_its_reason(
     broken = tmp_path / "bwrap"
     broken.write_text("#!/bin/sh\necho 'setting up uid map: Permission denied' >&2\nexit 1\n")
     broken.chmod(0o755)
-    monkeypatch.setattr(isolation, "bubblewraps", lambda: [str(broken)])
+    monkeypatch.setattr(isolation, "bubblewrap_binaries", lambda: [str(broken)])
     with open_sandbox(slots=1) as sandbox:
-        assert sandbox.habitat.rung == "fallback"
+        assert sandbox.info.isolation == "fallback"
         assert "uid map: Permission denied" in sandbox.describe()["refused"]["strong"]
 
 
 def test_walls_that_do_not_hold_are_found_out() -> None:
     with ThreadPoolExecutor(1) as spawner:
-        weak = Zygote(Rung("minimum"), probe(), [], 0, spawner)
+        weak = ZygoteProcess(IsolationLevel("minimum"), inspect_interpreter(), [], 0, spawner)
         try:
-            holes = isolation.intrusions(Rung("fallback"), weak)
+            holes = isolation.failed_self_tests(IsolationLevel("fallback"), weak)
         finally:
             weak.kill()
     assert "code reads files of the user" in holes
@@ -77,12 +77,12 @@ def test_walls_that_do_not_hold_are_found_out() -> None:
 
 def test_limits_alone_need_a_persons_word(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="--unsafe-no-sandbox"):
-        open_sandbox(rung="minimum")
-    with open_sandbox(slots=1, rung="minimum", unsafe=True) as sandbox:
+        open_sandbox(isolation="minimum")
+    with open_sandbox(slots=1, isolation="minimum", unsafe=True) as sandbox:
         assert sandbox.call(ONE, ["{}"], Limits())[0].output == "1"
     no_bubblewrap(monkeypatch)
     with pytest.raises(UsageError, match="bubblewrap is not installed"):
-        open_sandbox(rung="strong", unsafe=True)
+        open_sandbox(isolation="strong", unsafe=True)
 
 
 def test_subprocesses_need_the_strong_rung(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +106,7 @@ def test_subprocesses_need_the_strong_rung(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_unknown_rungs_and_interpreters_are_a_persons_mistake(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the rungs are strong, fallback, minimum"):
-        open_sandbox(rung="mighty")
+        open_sandbox(isolation="mighty")
     with pytest.raises(UsageError, match="does not run"):
         open_sandbox(python=str(tmp_path / "python"))
     with pytest.raises(UsageError, match="is no Python"):
@@ -114,7 +114,7 @@ def test_unknown_rungs_and_interpreters_are_a_persons_mistake(tmp_path: Path) ->
 
 
 def test_the_habitat_names_interpreter_packages_and_runner(sandbox: LocalSandbox) -> None:
-    habitat = sandbox.habitat
+    habitat = sandbox.info
     assert habitat.python == ".".join(map(str, sys.version_info[:3]))
     assert habitat.packages["pytest"] == pytest.__version__
     assert len(habitat.interpreter) == 32
@@ -125,16 +125,18 @@ def test_the_habitat_names_interpreter_packages_and_runner(sandbox: LocalSandbox
 
 
 def test_a_new_package_is_a_new_habitat() -> None:
-    interpreter = probe()
+    interpreter = inspect_interpreter()
     more = {**interpreter.packages, "sympy": "1.14"}
     other = type(interpreter)(**{**vars(interpreter), "packages": more})
-    assert interpreter.habitat("strong") == interpreter.habitat("strong")
-    assert other.habitat("strong").interpreter != interpreter.habitat("strong").interpreter
+    assert interpreter.sandbox_info("strong") == interpreter.sandbox_info("strong")
+    assert (
+        other.sandbox_info("strong").interpreter != interpreter.sandbox_info("strong").interpreter
+    )
 
 
 def test_nothing_beside_the_interpreter_can_be_read() -> None:
-    interpreter = probe()
-    allowed = readable(interpreter)
+    interpreter = inspect_interpreter()
+    allowed = readable_paths(interpreter)
     assert "/" not in allowed
     assert not any(str(Path(__file__)).startswith(path + "/") for path in allowed)
     assert any(os.path.realpath(interpreter.path).startswith(path) for path in allowed)
@@ -162,7 +164,7 @@ def main_solution(path):
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         venv.create(os.path.join(folder, "deep", "env"), symlinks=True)
         python = os.path.join(folder, "deep", "env", "bin", "python")
-        with open_sandbox(slots=1, python=python, rung="strong") as sandbox:
+        with open_sandbox(slots=1, python=python, isolation="strong") as sandbox:
             places = [f"{folder}/x", f"{folder}/deep/x", f"{folder}/deep/env/x", "/tmp/x"]
             texts = [json.dumps({"path": place}) for place in places]
             ran = sandbox.call(Program(stay), texts, Limits())
@@ -185,7 +187,13 @@ def test_every_jump_of_the_filter_lands_inside_it(machine: str, subprocesses: bo
     assert len(steps) < 4096
 
 
-ALLOWED = {"openat": (257, 56), "read": (0, 63), "futex": (202, 98), "mmap": (9, 222), "getpid": (39, 172)}  # fmt: skip
+ALLOWED = {
+    "openat": (257, 56),
+    "read": (0, 63),
+    "futex": (202, 98),
+    "mmap": (9, 222),
+    "getpid": (39, 172),
+}
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])

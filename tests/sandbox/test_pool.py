@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annoy_store.interfaces import Limits, Program, Ran
+from annoy_store.interfaces import ExecutionResult, Limits, Program
 from annoy_store.sandbox import LocalSandbox, open_sandbox
 
 ECHO = Program("def main_solution(**given):\n    return given\n")
@@ -23,7 +23,7 @@ def call(
     given: str = "{}",
     limits: Limits | None = None,
     world: int = 0,
-) -> Ran:
+) -> ExecutionResult:
     return sandbox.call(Program(code), [given], limits or Limits(), world)[0]
 
 
@@ -39,11 +39,16 @@ def test_results_come_in_the_order_of_the_inputs(each: LocalSandbox, limits: Lim
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=40, deadline=None)
@@ -190,11 +195,11 @@ def test_worlds_differ_in_hash_seed_random_seed_and_clock(sandbox: LocalSandbox)
     questions = ("hash", "random", "now", "today", "stamp")
     asked = [json.dumps({"what": w}) for w in (*questions, "took")]
     first, again = (sandbox.call(Program(code), asked, Limits()) for _ in range(2))
-    other = sandbox.call(Program(code), asked, Limits(), world=1)
+    other = sandbox.call(Program(code), asked, Limits(), environment_seed=1)
     assert [r.output for r in first] == [r.output for r in again]
     assert all(a.output != b.output for a, b in zip(first, other, strict=True))
     assert [r.output for r in other] == [
-        r.output for r in sandbox.call(Program(code), asked, Limits(), world=1)
+        r.output for r in sandbox.call(Program(code), asked, Limits(), environment_seed=1)
     ]
 
 
@@ -242,7 +247,7 @@ def test_many_threads_share_the_slots() -> None:
         assert [r.output for ran in answers for r in ran] == [
             str((10 * i + j) ** 2) for i in range(16) for j in range(5)
         ]
-        assert len(sandbox.usage()) == 1
+        assert len(sandbox.zygote_usage()) == 1
         assert sandbox.slots == 2
 
 

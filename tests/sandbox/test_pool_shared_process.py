@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from annoy_store.interfaces import Limits, Program, Ran
+from annoy_store.interfaces import ExecutionResult, Limits, Program
 from annoy_store.sandbox import LocalSandbox, open_sandbox
 from tests.sandbox.conftest import opened
 
@@ -37,7 +37,7 @@ ANYTHING = Program(
 DEEDS = ["raise", "exit", "leave", "abort", "crash", "set", "fill", "nest", "spin", "sleep"]
 
 
-def outcomes(ran: list[Ran]) -> list[tuple[object, ...]]:
+def outcomes(ran: list[ExecutionResult]) -> list[tuple[object, ...]]:
     return [(r.outcome, r.output, r.error_type, r.phase, r.input) for r in ran]
 
 
@@ -48,7 +48,7 @@ def deeds(words: list[str]) -> list[str]:
 def test_they_share_a_process_only_when_asked(sandbox: LocalSandbox) -> None:
     alone = sandbox.call(COUNTING, ["{}"] * 3, LIMITS)
     assert [r.output for r in alone] == ["1", "1", "1"]
-    shared = sandbox.call(COUNTING, ["{}"] * 3, LIMITS, together=True)
+    shared = sandbox.call(COUNTING, ["{}"] * 3, LIMITS, share_process=True)
     assert [r.output for r in shared] == ["1", "2", "3"]
     assert all(r.cpu_ms > 0 and r.wall_ms > 0 for r in shared)
     assert [r.output for r in sandbox.call(COUNTING, ["{}"] * 2, LIMITS)] == ["1", "1"]
@@ -57,7 +57,7 @@ def test_they_share_a_process_only_when_asked(sandbox: LocalSandbox) -> None:
 @pytest.mark.parametrize("deed", [*DEEDS, "forge"])
 def test_one_that_fails_costs_the_others_nothing(sandbox: LocalSandbox, deed: str) -> None:
     texts = deeds(["a", deed, "b", "c"])
-    shared = sandbox.call(ANYTHING, texts, LIMITS, together=True)
+    shared = sandbox.call(ANYTHING, texts, LIMITS, share_process=True)
     assert outcomes(shared) == outcomes(sandbox.call(ANYTHING, texts, LIMITS))
     assert [shared[i].output for i in (0, 2, 3)] == ['"a"', '"b"', '"c"']
 
@@ -67,7 +67,7 @@ def test_one_that_fails_costs_the_others_nothing(sandbox: LocalSandbox, deed: st
 def test_what_they_return_is_what_each_returns_alone(
     sandbox: LocalSandbox, words: list[str]
 ) -> None:
-    shared = sandbox.call(ANYTHING, deeds(words), LIMITS, together=True)
+    shared = sandbox.call(ANYTHING, deeds(words), LIMITS, share_process=True)
     assert outcomes(shared) == outcomes(sandbox.call(ANYTHING, deeds(words), LIMITS))
 
 
@@ -75,7 +75,7 @@ def test_lines_are_counted_for_each(sandbox: LocalSandbox) -> None:
     code = "def main_solution(n):\n    for _ in range(n):\n        n += 1\n    return n\n"
     texts = [json.dumps({"n": n}) for n in (1, 10, 100)]
     within = Limits(lines=100)
-    shared = sandbox.call(Program(code), texts, within, together=True)
+    shared = sandbox.call(Program(code), texts, within, share_process=True)
     assert [r.lines for r in shared] == [
         r.lines for r in sandbox.call(Program(code), texts, within)
     ]
@@ -83,12 +83,12 @@ def test_lines_are_counted_for_each(sandbox: LocalSandbox) -> None:
 
 
 def test_they_share_on_every_rung_that_keeps_code_from_forking(each: LocalSandbox) -> None:
-    shared = each.call(COUNTING, ["{}"] * 2, LIMITS, world=1, together=True)
+    shared = each.call(COUNTING, ["{}"] * 2, LIMITS, environment_seed=1, share_process=True)
     walled = each.describe()["rung"] != "minimum"
     assert [r.output for r in shared] == (["1", "2"] if walled else ["1", "1"])
 
 
 def test_where_code_may_start_processes_nothing_is_shared() -> None:
     with opened("strong"), open_sandbox(slots=1, allow_subprocess=True) as sandbox:
-        ran = sandbox.call(COUNTING, ["{}"] * 2, LIMITS, together=True)
+        ran = sandbox.call(COUNTING, ["{}"] * 2, LIMITS, share_process=True)
         assert [r.output for r in ran] == ["1", "1"]

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from annoy_store.sandbox.preload import CANDIDATES, flavour, imports, preload
+from annoy_store.sandbox.preload import (
+    HEAVY_PACKAGES,
+    imported_packages,
+    modules_to_preload,
+    preload_set,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,18 +26,18 @@ from annoy_store.sandbox.preload import CANDIDATES, flavour, imports, preload
     ],
 )
 def test_imports_are_found_in_the_text(code: str, names: set[str]) -> None:
-    assert imports(code) == names
+    assert imported_packages(code) == names
 
 
 def test_the_heaviest_import_decides() -> None:
-    assert flavour("import math\n", CANDIDATES) == "plain"
-    assert flavour("import numpy\n", CANDIDATES) == "numpy"
-    assert flavour("import numpy\nimport scipy\n", CANDIDATES) == "scientific"
+    assert preload_set("import math\n", HEAVY_PACKAGES) == "plain"
+    assert preload_set("import numpy\n", HEAVY_PACKAGES) == "numpy"
+    assert preload_set("import numpy\nimport scipy\n", HEAVY_PACKAGES) == "scientific"
 
 
 def test_packages_that_are_missing_warm_nothing() -> None:
-    assert flavour("import numpy\nimport scipy\n", ["numpy"]) == "numpy"
-    assert flavour("import numpy\n", []) == "plain"
-    assert "numpy.random" not in preload("scientific", ["sympy"])
-    assert "sympy" in preload("scientific", ["sympy"])
-    assert preload("plain", CANDIDATES) == preload("plain", [])
+    assert preload_set("import numpy\nimport scipy\n", ["numpy"]) == "numpy"
+    assert preload_set("import numpy\n", []) == "plain"
+    assert "numpy.random" not in modules_to_preload("scientific", ["sympy"])
+    assert "sympy" in modules_to_preload("scientific", ["sympy"])
+    assert modules_to_preload("plain", HEAVY_PACKAGES) == modules_to_preload("plain", [])

@@ -9,17 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annoy_store.interfaces import Limits, Ran
-from annoy_store.sandbox.results import PHASES, SPOKEN, Unfit, judge, parsed, rewritten
-from annoy_store.sandbox.zygote import Reply, Trouble
+from annoy_store.interfaces import ExecutionResult, Limits
+from annoy_store.sandbox.results import (
+    PHASES,
+    REPORTED_OUTCOMES,
+    NotSerializable,
+    normalise_json,
+    parse_json,
+    to_result,
+)
+from annoy_store.sandbox.zygote import ZygoteError, ZygoteReply
 
-OUTCOMES = SPOKEN | {"no_result", "cpu_timeout", "wall_timeout", "crash", "bad_frame"}
+OUTCOMES = REPORTED_OUTCOMES | {"no_result", "cpu_timeout", "wall_timeout", "crash", "bad_frame"}
 HEAD = {"status": 0, "killed": None, "cpu": 0.01, "wall": 0.02, "framed": True, "silent": False}
 GOOD = b'{"outcome": "ok", "phase": "result", "output": "[1]"}'
 
 
-def judged(payload: bytes = GOOD, guarded: bool = True, **head: Any) -> Ran:
-    return judge(Reply({**HEAD, **head}, payload), "{}", Limits(), guarded)
+def judged(payload: bytes = GOOD, guarded: bool = True, **head: Any) -> ExecutionResult:
+    return to_result(ZygoteReply({**HEAD, **head}, payload), "{}", Limits(), guarded)
 
 
 @pytest.mark.parametrize(
@@ -48,11 +55,11 @@ def test_facts_come_before_words(head: dict[str, Any], outcome: str) -> None:
 
 
 def test_trouble_is_no_outcome() -> None:
-    with pytest.raises(Trouble, match="not done after 120 s"):
+    with pytest.raises(ZygoteError, match="not done after 120 s"):
         judged(killed="ceiling")
-    with pytest.raises(Trouble, match="out of memory"):
+    with pytest.raises(ZygoteError, match="out of memory"):
         judged(status=-9)
-    with pytest.raises(Trouble, match="seccomp"):
+    with pytest.raises(ZygoteError, match="seccomp"):
         judged(b'{"trouble": "OSError: seccomp refused"}')
     assert judged(status=-9, guarded=False).error_type == "SIGKILL"
 
@@ -67,13 +74,18 @@ WORDS = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
 
 @given(
     st.fixed_dictionaries(
-        {"outcome": st.sampled_from(sorted(SPOKEN)) | WORDS, "phase": st.sampled_from(sorted(PHASES)) | WORDS},
+        {
+            "outcome": st.sampled_from(sorted(REPORTED_OUTCOMES)) | WORDS,
+            "phase": st.sampled_from(sorted(PHASES)) | WORDS,
+        },
         optional={
-            name: WORDS | st.lists(WORDS, max_size=2) | st.dictionaries(st.text(max_size=3), WORDS, max_size=2)
+            name: WORDS
+            | st.lists(WORDS, max_size=2)
+            | st.dictionaries(st.text(max_size=3), WORDS, max_size=2)
             for name in ("output", "type", "message", "module", "input", "mutated", "lines")
         },
     )
-)  # fmt: skip
+)
 def test_any_report_is_judged_and_only_json_is_kept(report: dict[str, Any]) -> None:
     ran = judged(json.dumps(report).encode())
     assert ran.outcome in OUTCOMES
@@ -81,7 +93,7 @@ def test_any_report_is_judged_and_only_json_is_kept(report: dict[str, Any]) -> N
     assert all(isinstance(x, str | None) for x in (ran.error_type, ran.error_message, ran.phase))
     if ran.outcome == "ok":
         assert ran.output is not None
-        assert rewritten(ran.output) == ran.output
+        assert normalise_json(ran.output) == ran.output
 
 
 def test_outputs_are_written_anew() -> None:
@@ -91,9 +103,9 @@ def test_outputs_are_written_anew() -> None:
 
 @pytest.mark.parametrize("text", ["NaN", "[Infinity]", "1e999", "{", "", "[" * 300 + "]" * 300])
 def test_unfit_texts_are_refused(text: str) -> None:
-    with pytest.raises(Unfit):
-        rewritten(text)
+    with pytest.raises(NotSerializable):
+        normalise_json(text)
 
 
 def test_wide_values_are_not_deep() -> None:
-    assert len(parsed(json.dumps([[]] * 1000))) == 1000
+    assert len(parse_json(json.dumps([[]] * 1000))) == 1000

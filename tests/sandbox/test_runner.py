@@ -49,7 +49,7 @@ def interpreter(version: str) -> str:
 def test_calls_draws_lines_and_worlds(version: str) -> None:
     program = Program(CODE, generator=GENERATOR)
     with open_sandbox(slots=1, python=interpreter(version), unsafe=True) as sandbox:
-        assert re.match(re.escape(version) + r"\.\d", sandbox.habitat.python)
+        assert re.match(re.escape(version) + r"\.\d", sandbox.info.python)
         drawn = sandbox.draw(program, [1, 2], Limits(lines=1000))
         assert [r.outcome for r in drawn] == ["ok", "ok"]
         assert all(r.lines for r in drawn)
@@ -57,7 +57,7 @@ def test_calls_draws_lines_and_worlds(version: str) -> None:
         assert [r.output for r in sandbox.call(program, texts, Limits())] == [
             r.output for r in drawn
         ]
-        there = sandbox.call(program, texts, Limits(), world=1)
+        there = sandbox.call(program, texts, Limits(), environment_seed=1)
         assert all(
             a.outcome == "ok" and a.output != b.output for a, b in zip(there, drawn, strict=True)
         )
@@ -65,7 +65,7 @@ def test_calls_draws_lines_and_worlds(version: str) -> None:
         quick = Limits(cpu_seconds=0.1)
         assert sandbox.call(spin, ["{}"], quick)[0].outcome == "cpu_timeout"
         fork = Program("import os\ndef main_solution():\n    os.fork()\n")
-        if sandbox.habitat.rung != "minimum":
+        if sandbox.info.isolation != "minimum":
             assert sandbox.call(fork, ["{}"], quick)[0].error_type == "PermissionError"
 
 
@@ -75,7 +75,7 @@ def test_an_interpreter_below_the_scratch_folder() -> None:
     try:
         venv.create(folder / "venv", with_pip=False)
         python = str(folder / "venv" / "bin" / "python")
-        with open_sandbox(slots=1, python=python, rung="strong") as sandbox:
+        with open_sandbox(slots=1, python=python, isolation="strong") as sandbox:
             got = [sandbox.call(Program(LITTERS), ['{"x": 1}'], Limits())[0] for _ in range(3)]
     except UsageError as error:
         pytest.skip(f"no strong rung here: {error}")

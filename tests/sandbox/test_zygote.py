@@ -17,7 +17,7 @@ from annoy_store.errors import SandboxError
 from annoy_store.interfaces import Limits, Program
 from annoy_store.sandbox import LocalSandbox, open_sandbox
 from annoy_store.sandbox import pool as pool_module
-from annoy_store.sandbox.zygote import Trouble, Zygote
+from annoy_store.sandbox.zygote import ZygoteError, ZygoteProcess
 from tests.sandbox.conftest import opened
 from tests.support import hostile_suite
 
@@ -41,7 +41,7 @@ threading.Event().wait()
 """
 
 
-def only(sandbox: LocalSandbox) -> Zygote:
+def only(sandbox: LocalSandbox) -> ZygoteProcess:
     """Return the one idle zygote."""
     return next(zygote for zygotes in sandbox._idle.values() for zygote in zygotes)
 
@@ -69,7 +69,7 @@ def test_a_zygote_retires(monkeypatch: pytest.MonkeyPatch) -> None:
         ran = sandbox.call(ONE, ["{}"] * 12, Limits())
         assert [r.output for r in ran] == ["1"] * 12
         assert first._process.poll() is not None
-        assert only(sandbox).calls == 2
+        assert only(sandbox).n_calls == 2
 
 
 def test_the_ceiling_is_trouble_and_no_outcome() -> None:
@@ -82,17 +82,17 @@ def test_the_ceiling_is_trouble_and_no_outcome() -> None:
 
 def test_trouble_keeps_the_results_that_are_there() -> None:
     with open_sandbox(slots=1, unsafe=True) as sandbox:
-        real, seen = Zygote.run, []
+        real, seen = ZygoteProcess.run, []
 
-        def failing(self: Zygote, *given: object, **more: object):  # type: ignore[no-untyped-def]
+        def failing(self: ZygoteProcess, *given: object, **more: object):  # type: ignore[no-untyped-def]
             for number, reply in enumerate(real(self, *given, **more)):  # type: ignore[arg-type]
                 if number == 2 and not seen:
                     seen.append(number)
-                    raise Trouble("gone")
+                    raise ZygoteError("gone")
                 yield reply
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Zygote, "run", failing)
+            patch.setattr(ZygoteProcess, "run", failing)
             code = Program("def main_solution(n):\n    return n\n")
             ran = sandbox.call(code, [f'{{"n":{n}}}' for n in range(5)], Limits())
         assert [r.output for r in ran] == ["0", "1", "2", "3", "4"]
@@ -177,7 +177,7 @@ def grown(checks: int) -> None:
 
 def measured(sandbox: LocalSandbox) -> dict[str, int]:
     """Count what could grow, on both sides."""
-    usage = sandbox.usage()["plain", 0]
+    usage = sandbox.zygote_usage()["plain", 0]
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
         "descriptors": len(os.listdir("/proc/self/fd")),

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from annoy_store.config import Policy
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
-from annoy_store.interfaces import New, Outcome, Sandbox, Tools
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
+from annoy_store.interfaces import NewRow, Outcome, Sandbox, StageContext
 from annoy_store.queue import jobs
-from annoy_store.queue.enqueue import plan_all
-from annoy_store.queue.variants import draw_up
+from annoy_store.queue.enqueue import enqueue_all
+from annoy_store.queue.variants import load_plan
 from annoy_store.sandbox import open_sandbox
 from annoy_store.stages import PIPELINE, STAGES
 
@@ -28,27 +28,27 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def run_stage(sqlite_store: Store, sandbox: Sandbox) -> RunStage:
+def run_stage(sqlite_store: Database, sandbox: Sandbox) -> RunStage:
     """Write rows, plan, then do all pending jobs of a stage and settle them."""
 
-    def run(name: str, rows: Sequence[New] = (), **changes: Any) -> list[Outcome]:
+    def run(name: str, rows: Sequence[NewRow] = (), **changes: Any) -> list[Outcome]:
         stage = STAGES[name]
         with sqlite_store.write() as connection:
-            write(connection, rows)
+            insert_rows(connection, rows)
             if changes:
                 from annoy_store.records.policy import set_policy
 
                 set_policy(connection, {k: str(v) for k, v in changes.items()})
-            agenda = draw_up(connection, PIPELINE)
-            plan_all(connection, agenda)
+            agenda = load_plan(connection, PIPELINE)
+            enqueue_all(connection, agenda)
             worker = _enlist(connection)
             outcomes = []
-            for case in agenda.cases[name]:
+            for case in agenda.partitions[name]:
                 claims = jobs.claim(connection, worker, name, case.variant_id, 1000)
-                read = jobs.load(connection, agenda, stage, claims)
+                read = jobs.load_rows(connection, agenda, stage, claims)
                 tools = _tools(agenda.policy, case.variant_id, sandbox)
                 ended = [
-                    jobs.Ended(c, stage.work(read[c.subject_id], tools))  # type: ignore[arg-type]
+                    jobs.JobResult(c, stage.run(read[c.subject_id], tools))  # type: ignore[arg-type]
                     for c in claims
                     if c.subject_id in read
                 ]
@@ -60,13 +60,13 @@ def run_stage(sqlite_store: Store, sandbox: Sandbox) -> RunStage:
 
 
 def _enlist(connection: Any) -> int:
-    from annoy_store.queue.workers import enlist
+    from annoy_store.queue.workers import register_worker
 
-    return enlist(connection, ["test"], 30.0)
+    return register_worker(connection, ["test"], 30.0)
 
 
-def _tools(policy: Policy, variant_id: int, sandbox: Sandbox) -> Tools:
+def _tools(policy: Policy, variant_id: int, sandbox: Sandbox) -> StageContext:
     def nobody(kind: str, pinned: int) -> Any:
         raise AssertionError("this stage asks nobody")
 
-    return Tools(policy, variant_id, lambda: sandbox, nobody, 1)
+    return StageContext(policy, variant_id, lambda: sandbox, nobody, 1)

@@ -7,7 +7,7 @@ import json
 import pytest
 from sqlalchemy import select, text
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import executions, io_pairs, pair_checks
 from tests.support import factories
 
@@ -15,13 +15,13 @@ RANDOM_INT = "import random\ndef input_generator():\n    return {'x': random.ran
 LIST = "import random\ndef input_generator():\n    return {'xs': [random.randint(0, 9) for _ in range(4)]}\n"
 
 
-def statuses(store: Store) -> list[str]:
+def statuses(store: Database) -> list[str]:
     with store.read() as connection:
         return list(connection.scalars(select(pair_checks.c.status)))
 
 
 def test_pairs_are_distinct_stable_and_ordered_by_new_outputs(
-    run_stage, sqlite_store: Store
+    run_stage, sqlite_store: Database
 ) -> None:
     [outcome] = run_stage(
         "generate", [factories.sample("def main_solution(x):\n    return x % 3\n")]
@@ -38,7 +38,7 @@ def test_pairs_are_distinct_stable_and_ordered_by_new_outputs(
     assert all(c.lines_executed for c in checks)
 
 
-def test_the_stored_input_is_the_one_before_the_call(run_stage, sqlite_store: Store) -> None:
+def test_the_stored_input_is_the_one_before_the_call(run_stage, sqlite_store: Database) -> None:
     code = "def main_solution(xs):\n    xs.sort()\n    return xs.pop()\n"
     run_stage("generate", [factories.sample(code, LIST)])
     with sqlite_store.read() as connection:
@@ -49,7 +49,7 @@ def test_the_stored_input_is_the_one_before_the_call(run_stage, sqlite_store: St
     assert set(statuses(sqlite_store)) == {"stable"}
 
 
-def test_few_pairs_do_for_a_function_that_runs_long(run_stage, sqlite_store: Store) -> None:
+def test_few_pairs_do_for_a_function_that_runs_long(run_stage, sqlite_store: Database) -> None:
     code = "def main_solution(x):\n    for i in range(x * 4000):\n        x += 1\n    return x\n"
     generator = "import random\ndef input_generator():\n    return {'x': random.randint(20, 90)}\n"
     short = code.replace("4000", "4")
@@ -62,7 +62,7 @@ def test_few_pairs_do_for_a_function_that_runs_long(run_stage, sqlite_store: Sto
     assert max(lines for _, lines in held) == 100_000
 
 
-def test_an_input_that_is_drawn_again_is_not_run_again(run_stage, sqlite_store: Store) -> None:
+def test_an_input_that_is_drawn_again_is_not_run_again(run_stage, sqlite_store: Database) -> None:
     code = (
         "import time\ndef main_solution(x):\n    end = time.process_time() + 0.1\n"
         "    while time.process_time() < end:\n        pass\n    return 1 // x\n"
@@ -122,7 +122,7 @@ def test_a_failing_generator_is_told_from_failing_code(run_stage) -> None:
     assert outcome.reason == "generator_exception:ZeroDivisionError"
 
 
-def test_failures_are_rows_with_counts(run_stage, sqlite_store: Store) -> None:
+def test_failures_are_rows_with_counts(run_stage, sqlite_store: Database) -> None:
     code = "def main_solution(x):\n    assert x > 1000\n    return x\n"
     run_stage("generate", [factories.sample(code)])
     with sqlite_store.read() as connection:
@@ -135,7 +135,7 @@ def test_failures_are_rows_with_counts(run_stage, sqlite_store: Store) -> None:
 
 
 def test_what_a_function_remembers_of_other_calls_condemns_no_pair(
-    run_stage, sqlite_store: Store
+    run_stage, sqlite_store: Database
 ) -> None:
     code = "n = 0\ndef main_solution(x):\n    global n\n    n += 1\n    return n * x\n"
     [outcome] = run_stage("generate", [factories.sample(code, RANDOM_INT)])
@@ -146,7 +146,7 @@ def test_what_a_function_remembers_of_other_calls_condemns_no_pair(
     assert all(json.loads(given_input)["x"] == json.loads(output) for given_input, output in pairs)
 
 
-def test_lines_are_those_of_a_call_that_is_alone(run_stage, sqlite_store: Store) -> None:
+def test_lines_are_those_of_a_call_that_is_alone(run_stage, sqlite_store: Database) -> None:
     code = (
         "known = {}\ndef main_solution(x):\n    if 0 not in known:\n"
         "        for i in range(500):\n            known[i] = i\n    return known[x]\n"
@@ -158,7 +158,7 @@ def test_lines_are_those_of_a_call_that_is_alone(run_stage, sqlite_store: Store)
 
 
 def test_pairs_that_agree_beside_one_that_does_not_agree_by_chance(
-    run_stage, sqlite_store: Store
+    run_stage, sqlite_store: Database
 ) -> None:
     code = "def main_solution(x):\n    return hash(str(x)) if x == 2 else x\n"
     sample = factories.sample(code, None)
@@ -171,7 +171,7 @@ def test_pairs_that_agree_beside_one_that_does_not_agree_by_chance(
 
 
 def test_given_pairs_are_checked_where_there_is_no_generator(
-    run_stage, sqlite_store: Store
+    run_stage, sqlite_store: Database
 ) -> None:
     sample = factories.sample(generator=None)
     pairs = [factories.io_pair(sample, {"x": n}, out, n) for n, out in enumerate([0, 2, 5])]
@@ -181,7 +181,7 @@ def test_given_pairs_are_checked_where_there_is_no_generator(
 
 
 def test_pairs_that_came_with_a_generator_are_checked_beside_what_it_draws(
-    run_stage, sqlite_store: Store
+    run_stage, sqlite_store: Database
 ) -> None:
     sample = factories.sample("def main_solution(x):\n    return x * x\n", RANDOM_INT)
     outputs = {60: 3600, 70: 1, **{n: n * n for n in range(51)}}
@@ -202,7 +202,7 @@ def test_pairs_that_came_with_a_generator_are_checked_beside_what_it_draws(
     assert set(status.values()) == {"stable"}
 
 
-def test_a_wrong_pair_that_is_drawn_too_is_found_out(run_stage, sqlite_store: Store) -> None:
+def test_a_wrong_pair_that_is_drawn_too_is_found_out(run_stage, sqlite_store: Database) -> None:
     generator = (
         "import random\ndef input_generator():\n    return {'x': random.choice([1, 2, 3])}\n"
     )
@@ -217,7 +217,7 @@ def test_a_wrong_pair_that_is_drawn_too_is_found_out(run_stage, sqlite_store: St
     assert sorted(map(tuple, found)) == [("11", "wrong_output"), ("20", "stable"), ("30", "stable")]
 
 
-def test_pairs_that_came_do_where_the_generator_fails(run_stage, sqlite_store: Store) -> None:
+def test_pairs_that_came_do_where_the_generator_fails(run_stage, sqlite_store: Database) -> None:
     sample = factories.sample(generator="def input_generator():\n    return 1 / 0\n")
     [outcome] = run_stage("generate", [factories.io_pair(sample, {"x": 3}, 6, 0)])
     assert outcome.state == "done"
@@ -227,17 +227,17 @@ def test_pairs_that_came_do_where_the_generator_fails(run_stage, sqlite_store: S
     assert purposes == {"generate", "check"}
 
 
-def test_the_same_sample_gives_the_same_pairs_again(run_stage, sqlite_store: Store) -> None:
+def test_the_same_sample_gives_the_same_pairs_again(run_stage, sqlite_store: Database) -> None:
     run_stage("generate", [factories.sample()])
     with sqlite_store.read() as connection:
         first = connection.execute(select(io_pairs.c.input, io_pairs.c.output)).all()
     run_stage("generate", pairs_wanted=12)
-    from annoy_store.queue.enqueue import replan
-    from annoy_store.queue.variants import draw_up
+    from annoy_store.queue.enqueue import enqueue_again
+    from annoy_store.queue.variants import load_plan
     from annoy_store.stages import PIPELINE, STAGES
 
     with sqlite_store.write() as connection:
-        assert replan(connection, draw_up(connection, PIPELINE), STAGES["generate"]) == 1
+        assert enqueue_again(connection, load_plan(connection, PIPELINE), STAGES["generate"]) == 1
     run_stage("generate")
     with sqlite_store.read() as connection:
         again = connection.execute(
@@ -247,7 +247,7 @@ def test_the_same_sample_gives_the_same_pairs_again(run_stage, sqlite_store: Sto
     assert sorted(r.position for r in again) == list(range(12))
 
 
-def test_the_detail_is_of_what_was_most_often_wrong(run_stage, sqlite_store: Store) -> None:
+def test_the_detail_is_of_what_was_most_often_wrong(run_stage, sqlite_store: Database) -> None:
     code = "def main_solution(x):\n    if x == 1:\n        return {1, 2}\n    raise ValueError('always')\n"
     generator = "import random\ndef input_generator():\n    return {'x': random.randint(0, 5)}\n"
     [outcome] = run_stage("generate", [factories.sample(code, generator)])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annoy_store.stages.nondeterminism import restless_use
+from annoy_store.stages.nondeterminism import nondeterministic_call
 
 
 @pytest.mark.parametrize(
@@ -34,9 +34,9 @@ from annoy_store.stages.nondeterminism import restless_use
     ],
 )
 def test_uses(code: str, use: str | None) -> None:
-    assert restless_use(code) == use
+    assert nondeterministic_call(code) == use
 
 
 @given(st.text())
 def test_never_raises(code: str) -> None:
-    assert restless_use(code) in {None, "clock", "entropy", "unseeded"}
+    assert nondeterministic_call(code) in {None, "clock", "entropy", "unseeded"}

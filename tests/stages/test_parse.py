@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import sample_origins, samples
 from tests.support import factories
 
@@ -32,7 +32,7 @@ def answer(text: str, finish_reason: str = "stop", content: str = "a = 1"):
     return [turn, factories.response(call, text, finish_reason=finish_reason)]
 
 
-def test_a_good_answer_becomes_a_sample_with_its_lineage(run_stage, sqlite_store: Store) -> None:
+def test_a_good_answer_becomes_a_sample_with_its_lineage(run_stage, sqlite_store: Database) -> None:
     [outcome] = run_stage("parse", answer(GOOD))
     assert outcome.state == "done"
     with sqlite_store.read() as connection:
@@ -43,7 +43,7 @@ def test_a_good_answer_becomes_a_sample_with_its_lineage(run_stage, sqlite_store
 
 
 def test_equal_answers_to_two_sources_are_one_sample_with_two_origins(
-    run_stage, sqlite_store: Store
+    run_stage, sqlite_store: Database
 ) -> None:
     run_stage("parse", answer(GOOD, content="a = 1") + answer(GOOD, content="b = 2"))
     with sqlite_store.read() as connection:

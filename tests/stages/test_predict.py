@@ -6,17 +6,19 @@ import json
 
 from sqlalchemy import select
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import calls, pair_checks, prompts, turns, variants
-from annoy_store.interfaces import New
-from annoy_store.prompts.template import parts
+from annoy_store.interfaces import NewRow
+from annoy_store.prompts.template import extract_values
 from tests.support import factories
 
 
-def checked(outputs: list[object], statuses: list[str] | None = None) -> list[New]:
+def checked(outputs: list[object], statuses: list[str] | None = None) -> list[NewRow]:
     sample = factories.sample()
-    variant = New(variants, {"stage": "generate", "digest": "v", "description": "{}", "active": 0})
-    rows: list[New] = []
+    variant = NewRow(
+        variants, {"stage": "generate", "digest": "v", "description": "{}", "active": 0}
+    )
+    rows: list[NewRow] = []
     for i, output in enumerate(outputs):
         pair = factories.io_pair(sample, {"x": i}, output, i)
         values = {
@@ -25,19 +27,19 @@ def checked(outputs: list[object], statuses: list[str] | None = None) -> list[Ne
             "execution_id": None,
             "lines_executed": 1,
         }
-        rows.append(New(pair_checks, values | {"status": (statuses or ["stable"] * 99)[i]}))
+        rows.append(NewRow(pair_checks, values | {"status": (statuses or ["stable"] * 99)[i]}))
     return rows
 
 
-def asked(store: Store) -> list[tuple[str, dict[str, str]]]:
+def asked(store: Database) -> list[tuple[str, dict[str, str]]]:
     with store.read() as connection:
         rows = connection.execute(
             select(turns.c.kind, prompts.c.messages).join(prompts).order_by(turns.c.id)
         )
-        return [(kind, parts(json.loads(messages))) for kind, messages in rows]
+        return [(kind, extract_values(json.loads(messages))) for kind, messages in rows]
 
 
-def test_three_pairs_in_both_directions(run_stage, sqlite_store: Store) -> None:
+def test_three_pairs_in_both_directions(run_stage, sqlite_store: Database) -> None:
     run_stage("predict", checked([0, 2, 4, 6]))
     found = asked(sqlite_store)
     inputs = {p["input"] for kind, p in found if kind == "predict_output"}
@@ -48,7 +50,7 @@ def test_three_pairs_in_both_directions(run_stage, sqlite_store: Store) -> None:
     assert all(not {"input", "output"} <= p.keys() for _, p in found)
 
 
-def test_an_input_is_not_asked_twice_for_one_output(run_stage, sqlite_store: Store) -> None:
+def test_an_input_is_not_asked_twice_for_one_output(run_stage, sqlite_store: Database) -> None:
     outcomes = run_stage("predict", checked([7, 7, 8]))
     kinds = [kind for kind, _ in asked(sqlite_store)]
     assert kinds.count("predict_input") == 2
@@ -56,7 +58,7 @@ def test_an_input_is_not_asked_twice_for_one_output(run_stage, sqlite_store: Sto
     assert sorted(str(o.reason) for o in outcomes) == ["None", "None", "same_prompt"]
 
 
-def test_only_stable_pairs_are_asked(run_stage, sqlite_store: Store) -> None:
+def test_only_stable_pairs_are_asked(run_stage, sqlite_store: Database) -> None:
     run_stage("predict", checked([0, 2, 4], ["stable", "unstable", "missing_module"]))
     assert len(asked(sqlite_store)) == 2
 
@@ -67,7 +69,7 @@ def test_raising_the_number_of_pairs_asks_only_the_new_ones(run_stage) -> None:
     assert run_stage("predict", pairs_per_sample=4) == []
 
 
-def test_several_answers_are_planned_where_wanted(run_stage, sqlite_store: Store) -> None:
+def test_several_answers_are_planned_where_wanted(run_stage, sqlite_store: Database) -> None:
     run_stage("predict", checked([0, 2]), samples_per_prompt=4, pairs_per_sample=1)
     with sqlite_store.read() as connection:
         numbers = list(connection.scalars(select(calls.c.sample_no)))

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.interfaces import Stage
-from annoy_store.queue.enqueue import plan_all
-from annoy_store.queue.jobs import Claim, load
-from annoy_store.queue.variants import draw_up
+from annoy_store.queue.enqueue import enqueue_all
+from annoy_store.queue.jobs import Claim, load_rows
+from annoy_store.queue.variants import load_plan
 from annoy_store.stages import PIPELINE, STAGES
 
 
@@ -29,7 +29,7 @@ def test_pipeline_is_the_seven_stages_in_order() -> None:
 
 @pytest.mark.parametrize("stage", PIPELINE, ids=lambda s: s.name)
 def test_stage_is_named_after_its_file_and_opens_with_three_lines(stage: Stage) -> None:
-    module = sys.modules[stage.work.__module__]
+    module = sys.modules[stage.run.__module__]
     assert module.__name__ == f"annoy_store.stages.{stage.name}"
     lines = (module.__doc__ or "").splitlines()
     assert lines[0].startswith(f"{stage.name}: ")
@@ -40,19 +40,19 @@ def test_stage_is_named_after_its_file_and_opens_with_three_lines(stage: Stage) 
 
 @pytest.mark.parametrize("stage", PIPELINE, ids=lambda s: s.name)
 def test_asking_stages_are_coroutines_and_others_are_not(stage: Stage) -> None:
-    assert inspect.iscoroutinefunction(stage.work) is (stage.lane == "asking")
+    assert inspect.iscoroutinefunction(stage.run) is (stage.executor == "asking")
 
 
-def test_selects_run_on_an_empty_store(store: Store) -> None:
+def test_selects_run_on_an_empty_store(store: Database) -> None:
     with store.write() as connection:
-        agenda = draw_up(connection, PIPELINE)
-        assert plan_all(connection, agenda).total() == 0
+        agenda = load_plan(connection, PIPELINE)
+        assert enqueue_all(connection, agenda).total() == 0
         for stage in PIPELINE:
-            assert load(connection, agenda, stage, [Claim(stage.name, 1, 1, 1)]) == {}
+            assert load_rows(connection, agenda, stage, [Claim(stage.name, 1, 1, 1)]) == {}
 
 
 @pytest.mark.parametrize("stage", PIPELINE, ids=lambda s: s.name)
 def test_depends_and_reach_are_policies(stage: Stage) -> None:
     from annoy_store.config import Policy
 
-    assert {*stage.depends, *stage.reach} <= set(Policy.model_fields)
+    assert {*stage.depends, *stage.rescan_on} <= set(Policy.model_fields)

@@ -6,18 +6,18 @@ import json
 
 from sqlalchemy import insert, select
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import calls, hidden, prompts, sources, turns
-from annoy_store.prompts.template import parts
+from annoy_store.prompts.template import extract_values
 from tests.support import factories
 
 
-def test_prompt_turn_and_call_are_written(run_stage, sqlite_store: Store) -> None:
+def test_prompt_turn_and_call_are_written(run_stage, sqlite_store: Database) -> None:
     [outcome] = run_stage("transform", [factories.source("def f(x):\n    return x\n")])
     assert outcome.state == "done"
     with sqlite_store.read() as connection:
         messages = json.loads(connection.scalars(select(prompts.c.messages)).one())
-        assert parts(messages)["code"] == "def f(x):\n    return x\n"
+        assert extract_values(messages)["code"] == "def f(x):\n    return x\n"
         turn = connection.execute(select(turns)).one()
         assert (turn.kind, turn.number, turn.io_pair_id) == ("transform", 1, None)
         call = connection.execute(select(calls)).one()
@@ -36,11 +36,11 @@ def test_blank_and_too_long_sources_are_rejected(run_stage) -> None:
     assert {o.state for o in outcomes} == {"rejected"}
 
 
-def test_a_source_that_was_taken_down_is_not_wanted(run_stage, sqlite_store: Store) -> None:
-    from annoy_store.db.insert import write
+def test_a_source_that_was_taken_down_is_not_wanted(run_stage, sqlite_store: Database) -> None:
+    from annoy_store.db.insert import insert_rows
 
     with sqlite_store.write() as connection:
-        write(connection, [factories.source("secret = 1")])
+        insert_rows(connection, [factories.source("secret = 1")])
         key = connection.scalar(select(sources.c.id))
         connection.execute(insert(hidden).values(kind="source", subject_id=key))
     assert run_stage("transform") == []

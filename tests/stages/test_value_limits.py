@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annoy_store.parsing.json_values import DEEPEST
-from annoy_store.stages.value_limits import diverse, oversize
+from annoy_store.parsing.json_values import MAX_DEPTH
+from annoy_store.stages.value_limits import order_by_distinct_output, size_violation
 
 UNHURRIED = settings(deadline=None)  # how fast a machine is belongs in no test
 
@@ -37,8 +37,8 @@ def nest(levels: int) -> Any:
         (["é" * 99] * 6, "too_many_bytes"),
         (10**1022, None),
         (10**1023, "too_many_bytes"),
-        (nest(DEEPEST), None),
-        (nest(DEEPEST + 1), "too_deep"),
+        (nest(MAX_DEPTH), None),
+        (nest(MAX_DEPTH + 1), "too_deep"),
         (float("nan"), "not_json"),
         ([float("inf")], "not_json"),
         ({1, 2}, "not_json"),
@@ -48,19 +48,19 @@ def nest(levels: int) -> Any:
     ],
 )
 def test_the_size_rule(value: Any, reason: str | None) -> None:
-    assert oversize(value) == reason
+    assert size_violation(value) == reason
 
 
 def test_the_bounds_are_settings() -> None:
-    assert oversize([1, 2, 3], max_items=3) == "too_many_items"
-    assert oversize("abc", max_string=3) == "string_too_long"
-    assert oversize([10, 20], max_value_bytes=7) == "too_many_bytes"
-    assert oversize([10, 20], max_value_bytes=8) is None
+    assert size_violation([1, 2, 3], max_items=3) == "too_many_items"
+    assert size_violation("abc", max_string=3) == "string_too_long"
+    assert size_violation([10, 20], max_value_bytes=7) == "too_many_bytes"
+    assert size_violation([10, 20], max_value_bytes=8) is None
 
 
 def test_a_monster_is_judged_without_harm() -> None:
     value: Any = nest(100_000)
-    assert oversize(value) == "too_deep"
+    assert size_violation(value) == "too_deep"
     while isinstance(value, list) and value:
         value = value.pop()
 
@@ -75,16 +75,16 @@ def test_a_monster_is_judged_without_harm() -> None:
     ],
 )
 def test_diverse(outputs: list[str], order: list[int]) -> None:
-    assert diverse(outputs) == order
+    assert order_by_distinct_output(outputs) == order
 
 
 @given(st.lists(st.integers(0, 4) | st.booleans() | st.text("ab", max_size=1), max_size=12))
 @UNHURRIED
 def test_the_first_ones_differ(values: list[Any]) -> None:
     outputs = [json.dumps(value) for value in values]
-    order = diverse(outputs)
+    order = order_by_distinct_output(outputs)
     assert sorted(order) == list(range(len(outputs)))
     distinct = len(set(outputs))
     assert len({outputs[index] for index in order[:distinct]}) == distinct
     assert order[:distinct] == sorted(order[:distinct])
-    assert diverse(outputs) == order
+    assert order_by_distinct_output(outputs) == order

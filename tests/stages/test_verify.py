@@ -6,37 +6,37 @@ import json
 
 from sqlalchemy import select, text
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import executions, prompts, turns, verdicts
-from annoy_store.interfaces import New
+from annoy_store.interfaces import NewRow
 from tests.support import factories
 
 
-def answered(kind: str, reply: str, call_no: int = 0) -> list[New]:
+def answered(kind: str, reply: str, call_no: int = 0) -> list[NewRow]:
     sample = factories.sample()
     pair = factories.io_pair(sample, {"x": 4}, 8)
     turn, *calls = factories.asked(f"{kind}?", kind, about="pair", io_pair_id=pair)
-    from annoy_store.records.prompts import planned_calls
+    from annoy_store.records.prompts import new_calls
 
-    calls = planned_calls(turn.values["prompt_id"], call_no + 1)
+    calls = new_calls(turn.values["prompt_id"], call_no + 1)
     return [turn, factories.response(calls[call_no], reply)]
 
 
-def judged(store: Store) -> list[tuple[str, str | None]]:
+def judged(store: Database) -> list[tuple[str, str | None]]:
     with store.read() as connection:
         return [
             tuple(r) for r in connection.execute(select(verdicts.c.status, verdicts.c.mismatch))
         ]  # type: ignore[misc]
 
 
-def test_output_is_compared_without_running_anything(run_stage, sqlite_store: Store) -> None:
+def test_output_is_compared_without_running_anything(run_stage, sqlite_store: Database) -> None:
     run_stage("verify", answered("predict_output", '```json\n{"output": 8}\n```'))
     assert judged(sqlite_store) == [("correct", None)]
     with sqlite_store.read() as connection:
         assert connection.execute(select(executions)).all() == []
 
 
-def test_any_input_that_gives_the_output_is_right(run_stage, sqlite_store: Store) -> None:
+def test_any_input_that_gives_the_output_is_right(run_stage, sqlite_store: Database) -> None:
     run_stage("verify", answered("predict_input", '{"input": {"x": 4.0}}'))
     assert judged(sqlite_store) == [("correct", None)]
     with sqlite_store.read() as connection:
@@ -44,7 +44,7 @@ def test_any_input_that_gives_the_output_is_right(run_stage, sqlite_store: Store
     assert (row.purpose, row.outcome, row.response_id) == ("verify", "ok", 1)
 
 
-def test_a_wrong_input_is_told_what_it_gives(run_stage, sqlite_store: Store) -> None:
+def test_a_wrong_input_is_told_what_it_gives(run_stage, sqlite_store: Database) -> None:
     run_stage("verify", answered("predict_input", '{"input": {"x": 5}}'))
     with sqlite_store.read() as connection:
         verdict = connection.execute(select(verdicts)).one()
@@ -52,7 +52,7 @@ def test_a_wrong_input_is_told_what_it_gives(run_stage, sqlite_store: Store) -> 
     assert "10" in verdict.feedback
 
 
-def test_feedback_never_leaks_the_output(run_stage, sqlite_store: Store) -> None:
+def test_feedback_never_leaks_the_output(run_stage, sqlite_store: Database) -> None:
     run_stage("verify", answered("predict_output", '{"output": 7}'))
     with sqlite_store.read() as connection:
         verdict = connection.execute(select(verdicts)).one()
@@ -60,7 +60,7 @@ def test_feedback_never_leaks_the_output(run_stage, sqlite_store: Store) -> None
     assert "8" not in verdict.feedback
 
 
-def test_a_wrong_answer_is_asked_again_with_its_feedback(run_stage, sqlite_store: Store) -> None:
+def test_a_wrong_answer_is_asked_again_with_its_feedback(run_stage, sqlite_store: Database) -> None:
     run_stage("verify", answered("predict_output", '{"output": 7}'))
     [outcome] = run_stage("revise")
     assert outcome.state == "done"
@@ -76,7 +76,7 @@ def test_a_wrong_answer_is_asked_again_with_its_feedback(run_stage, sqlite_store
     assert messages[1]["content"] == '{"output": 7}'
 
 
-def test_correct_answers_and_last_turns_are_not_revised(run_stage, sqlite_store: Store) -> None:
+def test_correct_answers_and_last_turns_are_not_revised(run_stage, sqlite_store: Database) -> None:
     run_stage("verify", answered("predict_output", '{"output": 8}'))
     assert run_stage("revise") == []
     run_stage("verify", answered("predict_input", '{"input": {"x": 5}}'), max_turns=1)
@@ -85,7 +85,7 @@ def test_correct_answers_and_last_turns_are_not_revised(run_stage, sqlite_store:
 
 
 def test_equal_answers_of_one_prompt_each_get_their_second_turn(
-    run_stage, sqlite_store: Store
+    run_stage, sqlite_store: Database
 ) -> None:
     rows = answered("predict_output", '{"output": 7}', 0) + answered(
         "predict_output", '{"output": 7}', 1

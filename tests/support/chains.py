@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import (
     pair_checks,
     responses,
@@ -18,10 +18,10 @@ from annoy_store.db.tables import (
     variants,
     verdicts,
 )
-from annoy_store.hashing import compact, digest
-from annoy_store.interfaces import New
-from annoy_store.prompts.template import load
-from annoy_store.records.prompts import planned_calls, prompt, turn
+from annoy_store.hashing import compact_json, digest
+from annoy_store.interfaces import NewRow
+from annoy_store.prompts.template import load_template
+from annoy_store.records.prompts import new_calls, new_prompt, new_turn
 from tests.support import factories
 
 Judged = tuple[str, str | None]  # an answer's text and its verdict; None was not judged
@@ -42,7 +42,7 @@ def verify_variant(connection: Connection, version: str = "one", active: int = 1
 def teacher(connection: Connection, model: str = "tracer") -> int:
     named = digest("teacher", model)
     row = {"digest": named, "backend": "tracer", "model": model, "base_url": "", "parameters": "{}"}
-    return write(connection, [New(teachers, row)])["teachers"][0]
+    return insert_rows(connection, [NewRow(teachers, row)])["teachers"][0]
 
 
 def sampled(
@@ -51,30 +51,30 @@ def sampled(
     repo: str | None = None,
     licence: str = "mit",
     code: str | None = None,
-) -> list[New]:
+) -> list[NewRow]:
     """A sample with a source, its origin and stable pairs."""
     refcode = code or f"def main_solution(x):\n    return '{name}' * x\n"
     source = factories.source(f"# {name}\n" + refcode)
     sample = factories.sample(refcode, problem=f"What does {name} give?")
     origin = factories.origin(source, repo or f"team/{name}", f"{name}.py", licence)
-    made = New(sample_origins, _origin_of(sample, source))
+    made = NewRow(sample_origins, _origin_of(sample, source))
     return [origin, made, *(factories.io_pair(sample, {"x": i}, name * i, i) for i in range(pairs))]
 
 
-def _origin_of(sample: New, source: New) -> dict[str, Any]:
+def _origin_of(sample: NewRow, source: NewRow) -> dict[str, Any]:
     named = digest("sample_origin", sample.values["digest"], source.values["digest"])
     values = {"digest": named, "sample_id": sample, "source_id": source, "response_id": None}
     return values | {"variant_id": None, "origin": None}
 
 
-def pairs_of(rows: Sequence[New]) -> list[New]:
+def pairs_of(rows: Sequence[NewRow]) -> list[NewRow]:
     return [row for row in rows if row.table.name == "io_pairs"]
 
 
-def checked(connection: Connection, pair: New, status: str = "stable", lines: int = 7) -> New:
+def checked(connection: Connection, pair: NewRow, status: str = "stable", lines: int = 7) -> NewRow:
     """The current check of a pair."""
     values = {"io_pair_id": pair, "variant_id": generate_variant(connection), "status": status}
-    return New(pair_checks, values | {"execution_id": None, "lines_executed": lines})
+    return NewRow(pair_checks, values | {"execution_id": None, "lines_executed": lines})
 
 
 def generate_variant(connection: Connection) -> int:
@@ -89,29 +89,36 @@ def generate_variant(connection: Connection) -> int:
 
 def chain(
     connection: Connection,
-    pair: New,
+    pair: NewRow,
     answers: Sequence[Judged],
     kind: str = "predict_output",
     sample_no: int = 0,
     question: str | None = None,
     model: str = "tracer",
-) -> list[New]:
+) -> list[NewRow]:
     """A first prediction turn about a pair, with its answers, verdicts and revisions."""
     shown = pair.values["input" if kind == "predict_output" else "output"]
     sample = pair.values["sample_id"].values
     words = question or f"{sample['problem_statement']} {kind}: {shown}"
     messages = [{"role": "user", "content": words}]
-    rows: list[New] = []
-    first: New | None = None
-    before: New | None = None
+    rows: list[NewRow] = []
+    first: NewRow | None = None
+    before: NewRow | None = None
     for number, (text, status) in enumerate(answers, 1):
-        asked = prompt(messages, load("transform"))
-        about = compact([sample["digest"], pair.values["input_digest"], sample_no * (number > 1)])
-        why = turn(
-            asked, kind, number, about,
-            io_pair_id=pair, revises_response_id=before, chain_response_id=first,
-        )  # fmt: skip
-        call = planned_calls(asked, sample_no + 1)[sample_no if number == 1 else 0]
+        asked = new_prompt(messages, load_template("transform"))
+        about = compact_json(
+            [sample["digest"], pair.values["input_digest"], sample_no * (number > 1)]
+        )
+        why = new_turn(
+            asked,
+            kind,
+            number,
+            about,
+            io_pair_id=pair,
+            revises_response_id=before,
+            chain_response_id=first,
+        )
+        call = new_calls(asked, sample_no + 1)[sample_no if number == 1 else 0]
         answer = factories.response(call, text, teacher(connection, model))
         rows += [why, answer]
         if status is not None:
@@ -126,14 +133,16 @@ def chain(
     return rows
 
 
-def verdict(connection: Connection, answer: New | int, status: str, version: str = "one") -> New:
+def verdict(
+    connection: Connection, answer: NewRow | int, status: str, version: str = "one"
+) -> NewRow:
     values = {"response_id": answer, "checker": "prediction", "status": status, "mismatch": None}
     values |= {"variant_id": verify_variant(connection, version), "execution_id": None}
     values |= {"created_at": factories.NOW, "predicted": None, "got": None}
-    return New(verdicts, values | {"feedback": FEEDBACK.get(status, "It failed.")})
+    return NewRow(verdicts, values | {"feedback": FEEDBACK.get(status, "It failed.")})
 
 
-def fill(store: Store, names: Sequence[str] = ("ant", "bee", "cow"), **options: Any) -> None:
+def fill(store: Database, names: Sequence[str] = ("ant", "bee", "cow"), **options: Any) -> None:
     """Per name a sample with two pairs and, of each: right at once, repaired, wrong twice."""
     with store.write() as connection:
         for name in names:
@@ -150,9 +159,9 @@ def fill_one(connection: Connection, name: str, **options: Any) -> None:
     rows += chain(
         connection, second, [("{}", "wrong"), ("{} again", "wrong")], kind="predict_input"
     )
-    write(connection, rows)
+    insert_rows(connection, rows)
 
 
-def chain_ids(store: Store) -> list[int]:
+def chain_ids(store: Database) -> list[int]:
     with store.read() as connection:
         return list(connection.scalars(select(responses.c.id).order_by(responses.c.id)))

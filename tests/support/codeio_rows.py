@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.ingest.codeio.importer import import_files
-from annoy_store.ingest.codeio.report import Imported
-from annoy_store.prompts.template import load
+from annoy_store.ingest.codeio.report import ImportReport
+from annoy_store.prompts.template import load_template
 from tests.support.factories import DOUBLE, GENERATOR
 
 PROBLEM = "A shop doubles its `x`.\n\nWhat does it get?"
@@ -30,10 +30,19 @@ def function(code: str = DOUBLE, ios: Sequence[Any] | None = None, **more: Any) 
 def script_prompt(given: str, value: object, code: str = DOUBLE) -> str:
     """A question in the layout of the scripts, in words of our own."""
     wanted = "output" if given == "input" else "input"
-    return "\n\n".join([
-        "Here is a question:", PROBLEM, "Its requirements are these:", IO,
-        f"Given the {given}:", f"{value}", f'Answer like {{"{wanted}": ..}} please.', "A tip.", code,
-    ])  # fmt: skip
+    return "\n\n".join(
+        [
+            "Here is a question:",
+            PROBLEM,
+            "Its requirements are these:",
+            IO,
+            f"Given the {given}:",
+            f"{value}",
+            f'Answer like {{"{wanted}": ..}} please.',
+            "A tip.",
+            code,
+        ]
+    )
 
 
 def user(text: str) -> dict[str, str]:
@@ -61,11 +70,11 @@ def lines(path: Path, rows: Sequence[Any]) -> Path:
     return path
 
 
-def take(store: Store, *paths: Path, kind: str | None = None) -> Imported:
+def take(store: Database, *paths: Path, kind: str | None = None) -> ImportReport:
     return import_files(store, paths, kind)
 
 
-def ask(store: Store, query: str) -> list[tuple[Any, ...]]:
+def ask(store: Database, query: str) -> list[tuple[Any, ...]]:
     with store.read() as connection:
         return [tuple(row) for row in connection.exec_driver_sql(query)]
 
@@ -81,9 +90,10 @@ def everything(tmp_path: Path) -> Path:
     first = predicted("o", 1, {"x": 2}, wrong, res=mismatch)
     talk = [*first["messages"], says(wrong), user("[Mismatch] It is wrong!\n\nRedo it.")]
     lines(folder / "z_raw.jsonl", [{"content": RAW, "repo_name": "team/shop", "path": "a.py"}])
-    lines(folder / "y_unified.jsonl", [
-        {"messages": asked_raw, "index": 0, "output": SECTIONS, "model": "m1", "reasoning": None}
-    ])  # fmt: skip
+    lines(
+        folder / "y_unified.jsonl",
+        [{"messages": asked_raw, "index": 0, "output": SECTIONS, "model": "m1", "reasoning": None}],
+    )
     lines(folder / "x_parsed.jsonl", [function(code=DOUBLE.strip(), meta={"msgidx": 0})])
     strip = {"code": DOUBLE.strip()}
     for row in (first,):
@@ -97,23 +107,45 @@ def everything(tmp_path: Path) -> Path:
     second = 'Now {"output": 4}'
     rev = {**first, "messages": talk, "output": second, "original_id": 0, "res": correct}
     lines(folder / "b_rev_verified.jsonl", [rev])
-    lines(folder / "a_final.jsonl", [
-        {"prompt": talk[0]["content"], "turn_1": wrong, "feedback_1": talk[2]["content"],
-         "turn_2": second, "feedback_2": "Correct output!"},
-        {"prompt": good["messages"][0]["content"], "turn_1": right, "feedback_1": "Success",
-         "turn_2": None, "feedback_2": None},
-    ])  # fmt: skip
-    lines(folder / "batch_in.jsonl", [
-        {"custom_id": "q1", "method": "POST", "url": "/v1/chat/completions",
-         "body": {"model": "m2", "messages": [user(script_prompt("output", 4, **strip))]}},
-    ])  # fmt: skip
-    body = {"model": "m2-2025", "choices": [
-        {"message": says('{"input": {"x": 2}}'), "finish_reason": "length"}
-    ]}  # fmt: skip
-    lines(folder / "batch_out.jsonl", [
-        {"id": "b", "custom_id": "q1", "response": {"status_code": 200, "body": body}}
-    ])  # fmt: skip
-    ours = load("predict_output").words(
+    lines(
+        folder / "a_final.jsonl",
+        [
+            {
+                "prompt": talk[0]["content"],
+                "turn_1": wrong,
+                "feedback_1": talk[2]["content"],
+                "turn_2": second,
+                "feedback_2": "Correct output!",
+            },
+            {
+                "prompt": good["messages"][0]["content"],
+                "turn_1": right,
+                "feedback_1": "Success",
+                "turn_2": None,
+                "feedback_2": None,
+            },
+        ],
+    )
+    lines(
+        folder / "batch_in.jsonl",
+        [
+            {
+                "custom_id": "q1",
+                "method": "POST",
+                "url": "/v1/chat/completions",
+                "body": {"model": "m2", "messages": [user(script_prompt("output", 4, **strip))]},
+            },
+        ],
+    )
+    body = {
+        "model": "m2-2025",
+        "choices": [{"message": says('{"input": {"x": 2}}'), "finish_reason": "length"}],
+    }
+    lines(
+        folder / "batch_out.jsonl",
+        [{"id": "b", "custom_id": "q1", "response": {"status_code": 200, "body": body}}],
+    )
+    ours = load_template("predict_output").render(
         problem=PROBLEM, io=IO, code=DOUBLE.strip(), input='{"x":3}'
     )
     lines(folder / "chat.jsonl", [{"messages": [*ours, says('{"output": 6}')]}])

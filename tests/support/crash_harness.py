@@ -27,16 +27,16 @@ from typing import Any
 from sqlalchemy import BigInteger, bindparam, func, select, update
 
 from annoy_store.config import RunSettings
-from annoy_store.db.engine import Store, connect, is_transient
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database, connect, is_transient
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.sql import clock
 from annoy_store.db.tables import calls, executions, jobs, responses, samples, sources, workers
-from annoy_store.errors import LostClaim
-from annoy_store.interfaces import New, Outcome, Row, Stage, Tools
+from annoy_store.errors import LeaseLost
+from annoy_store.interfaces import NewRow, Outcome, Row, Stage, StageContext
 from annoy_store.queue import jobs as job_queue
 from annoy_store.queue import workers as worker_leases
 from annoy_store.queue.counters import funnel
-from annoy_store.queue.workers import ALIVE
+from annoy_store.queue.workers import IS_ALIVE
 from annoy_store.worker import claim_cursor, job_manager
 from tests.support.factories import source
 from tests.support.small_pipeline import ANSWER, FAN_OUT, JUDGE, SPREAD, ToyWorker, doing
@@ -65,20 +65,20 @@ def leaving_a_trace(stage: Stage) -> Stage:
     column = "content" if stage.name == "spread" else "text"
     column = "messages" if stage.name == "answer" else column
 
-    def work(row: Row, tools: Tools) -> Outcome:
+    def work(row: Row, tools: StageContext) -> Outcome:
         time.sleep(random.uniform(0, 0.002))
         _harm(stage.name, row[column])
-        outcome: Any = stage.work(row, tools)
+        outcome: Any = stage.run(row, tools)
         return Outcome("done", (*outcome.rows, _effect(f"{stage.name}:{row['subject_id']}")))
 
     return doing(stage, work, writes=(*stage.writes, executions))
 
 
-def _effect(name: str) -> New:
+def _effect(name: str) -> NewRow:
     values = dict.fromkeys(("sample_id", "response_id", "error_type", "missing_module", "phase"))
     values |= {"purpose": "generate", "outcome": "ok", "cpu_ms": 0.0, "wall_ms": 0.0}  # type: ignore[dict-item]
     values |= {"rung": "", "runner_version": "", "interpreter": "", "draws": name}  # type: ignore[dict-item]
-    return New(executions, values | {"error_message": None})
+    return NewRow(executions, values | {"error_message": None})
 
 
 CHAIN = tuple(leaving_a_trace(stage) for stage in (SPREAD, ANSWER, JUDGE))
@@ -109,7 +109,7 @@ def worker(url: str, mutation: bool, lease: float = LEASE) -> int:
     signal.signal(signal.SIGTERM, lambda *_: running.stop())
     try:
         running.run()
-    except LostClaim:
+    except LeaseLost:
         return 3
     except Exception as error:
         if is_transient(error):
@@ -122,9 +122,9 @@ def worker(url: str, mutation: bool, lease: float = LEASE) -> int:
 def remove_the_fence() -> None:
     """Settle whatever was claimed once, whoever holds it now, and never notice one's death."""
     unused = bindparam("of_attempts", type_=BigInteger) + bindparam("of_worker", type_=BigInteger)
-    job_queue._END = (
+    job_queue._FINISH = (
         update(jobs)
-        .where(job_queue._LISTED, unused >= 0)
+        .where(job_queue._SUBJECTS, unused >= 0)
         .values(state=bindparam("as_state"), worker_id=None, reason=None, detail=None)
         .returning(jobs.c.subject_id)
     )
@@ -134,7 +134,7 @@ def remove_the_fence() -> None:
     def renew(connection: Any, worker_id: int, seconds: float) -> None:
         connection.execute(blindly, {"of_worker": worker_id, "lease": seconds})
 
-    worker_leases.renew = renew
+    worker_leases.renew_lease = renew
 
 
 # The storm -----------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def remove_the_fence() -> None:
 class Storm:
     """What happens to a fleet of workers on a store."""
 
-    store: Store
+    store: Database
     seed: int
     kills: int
     workers: int = 4
@@ -190,9 +190,13 @@ class Storm:
         command = [sys.executable, "-m", "tests.support.crash_harness", url, str(self.seed)]
         command += ["mutation"] if self.mutation else []
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, cwd=ROOT,
-        )  # fmt: skip
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
         assert process.stdin
         assert process.stdout
         assert process.stderr
@@ -257,7 +261,7 @@ class Storm:
             return f"x = {i}  # {poison}\n"
 
         self.store.transact(
-            lambda c: write(c, [source(content(i)) for i in range(start, start + n)])
+            lambda c: insert_rows(c, [source(content(i)) for i in range(start, start + n)])
         )
         return n
 
@@ -280,7 +284,7 @@ _ENDED = ("done", "failed", "rejected")
 # What must be true afterwards ----------------------------------------------------------------
 
 
-def findings(store: Store) -> list[str]:
+def findings(store: Database) -> list[str]:
     """Everything that is wrong with the store after a storm; nothing, if all is well."""
     found: list[str] = []
     with store.read() as connection:
@@ -301,7 +305,7 @@ def findings(store: Store) -> list[str]:
         if truth != funnel(connection):
             found.append(f"the counters say {funnel(connection)}, the jobs {truth}")
         found += _lost(connection)
-        if connection.scalar(select(func.count()).where(ALIVE).select_from(workers)):
+        if connection.scalar(select(func.count()).where(IS_ALIVE).select_from(workers)):
             found.append("somebody is thought to be alive")
         if connection.dialect.name == "sqlite":
             if connection.exec_driver_sql("PRAGMA integrity_check").scalar() != "ok":

@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from annoy_store.db.insert import write
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import io_pairs, origins, responses, sources
-from annoy_store.hashing import compact, digest
-from annoy_store.interfaces import New
-from annoy_store.prompts.template import load
-from annoy_store.records.prompts import planned_calls, prompt, turn
+from annoy_store.hashing import compact_json, digest
+from annoy_store.interfaces import NewRow
+from annoy_store.prompts.template import load_template
+from annoy_store.records.prompts import new_calls, new_prompt, new_turn
 from annoy_store.records.samples import new_origin, new_sample
 
 NOW = "2026-01-01T00:00:00.000Z"
@@ -20,44 +20,48 @@ DOUBLE = "def main_solution(x):\n    return x * 2\n"
 GENERATOR = "import random\n\n\ndef input_generator():\n    return {'x': random.randint(0, 99)}\n"
 
 
-def source(content: str = "print(1)\n", **columns: Any) -> New:
+def source(content: str = "print(1)\n", **columns: Any) -> NewRow:
     values = {"digest": digest("source", "python", content), "language": "python"}
     values |= {"n_chars": len(content), "created_at": NOW, "content": content}
-    return New(sources, values | columns)
+    return NewRow(sources, values | columns)
 
 
-def origin(of: New, repo: str = "team/tools", path: str = "a.py", licence: str = "mit") -> New:
+def origin(
+    of: NewRow, repo: str = "team/tools", path: str = "a.py", licence: str = "mit"
+) -> NewRow:
     where = {"origin": "test", "repo": repo, "path": path, "licence": licence, "metadata": "{}"}
     named = digest("origin", of.values["digest"], *where.values())
-    return New(origins, {"digest": named, "source_id": of, **where})
+    return NewRow(origins, {"digest": named, "source_id": of, **where})
 
 
-def sample(refcode: str = DOUBLE, generator: str | None = GENERATOR, problem: str = "What?") -> New:
+def sample(
+    refcode: str = DOUBLE, generator: str | None = GENERATOR, problem: str = "What?"
+) -> NewRow:
     return new_sample(refcode, "main_solution", problem, "Input: x. Output: int.", generator)
 
 
-def io_pair(of: New, given: Any, output: Any, position: int = 0) -> New:
+def io_pair(of: NewRow, given: Any, output: Any, position: int = 0) -> NewRow:
     values = {"sample_id": of, "position": position, "input_digest": digest("input", given)}
     values |= {"seed": None, "execution_id": None}
-    return New(io_pairs, values | {"input": compact(given), "output": compact(output)})
+    return NewRow(io_pairs, values | {"input": compact_json(given), "output": compact_json(output)})
 
 
 def asked(
     content: str = "question", kind: str = "transform", about: str = "x", **subject: Any
-) -> list[New]:
+) -> list[NewRow]:
     """A prompt's turn and call."""
-    words = prompt([{"role": "user", "content": content}], load("transform"))
-    return [turn(words, kind, 1, about, **subject), *planned_calls(words, 1)]
+    words = new_prompt([{"role": "user", "content": content}], load_template("transform"))
+    return [new_turn(words, kind, 1, about, **subject), *new_calls(words, 1)]
 
 
-def response(call: New, text: str, teacher_id: int = 0, finish_reason: str = "stop") -> New:
+def response(call: NewRow, text: str, teacher_id: int = 0, finish_reason: str = "stop") -> NewRow:
     values = {"call_id": call, "teacher_id": teacher_id, "finish_reason": finish_reason}
     values |= {"n_chars": len(text), "created_at": NOW, "text": text, "reasoning": None}
-    return New(responses, values)
+    return NewRow(responses, values)
 
 
-def write_all(connection: Connection, rows: Sequence[New]) -> dict[str, list[int]]:
-    return write(connection, rows)
+def write_all(connection: Connection, rows: Sequence[NewRow]) -> dict[str, list[int]]:
+    return insert_rows(connection, rows)
 
 
 __all__ = ["asked", "io_pair", "new_origin", "origin", "response", "sample", "source", "write_all"]

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from annoy_store.interfaces import Limits, Program, Ran
+from annoy_store.interfaces import ExecutionResult, Limits, Program
 from annoy_store.sandbox import LocalSandbox, open_sandbox
-from annoy_store.sandbox.zygote import label
+from annoy_store.sandbox.zygote import process_label
 
 HOSTILE = Path(__file__).parents[1] / "sandbox" / "hostile"
 LIMITS = Limits(cpu_seconds=0.25, wall_seconds=1.2, ceiling_seconds=30.0, memory_mb=256)
@@ -44,12 +44,12 @@ class Snippet:
     expected: dict[str, tuple[str, ...]]
     needs: str | None
 
-    def allows(self, rung: str, ran: Ran) -> bool:
+    def allows(self, rung: str, ran: ExecutionResult) -> bool:
         """Return whether `ran` is one of the outcomes that are expected on `rung`."""
         return any(_fits(expected, ran) for expected in self.expected[rung])
 
 
-def _fits(expected: str, ran: Ran) -> bool:
+def _fits(expected: str, ran: ExecutionResult) -> bool:
     outcome, _, detail = expected.partition(" ")
     if ran.outcome != outcome:
         return False
@@ -160,8 +160,8 @@ def victims(folder: Path) -> Iterator[Victims]:
 class Attack:
     """What became of one snippet, and of an ordinary check right after it in the same slot."""
 
-    ran: Ran
-    after: Ran
+    ran: ExecutionResult
+    after: ExecutionResult
 
 
 def attack(
@@ -173,7 +173,9 @@ def attack(
     try:
         with victims(folder) as outside, ExitStack() as stack:
             lanes = [
-                stack.enter_context(open_sandbox(slots=1, python=python, rung=rung, unsafe=True))
+                stack.enter_context(
+                    open_sandbox(slots=1, python=python, isolation=rung, unsafe=True)
+                )
                 for _ in range(LANES)
             ]
             found = lanes[0].describe()["packages"]
@@ -198,7 +200,7 @@ def _lane(sandbox: LocalSandbox, chosen: Sequence[Snippet], outside: Victims) ->
 
 def alive(host: int | None = None) -> set[int]:
     """Return the processes inside sandboxes that `host` (by default: we) opened, dead or alive."""
-    word = label() if host is None else f"host={host}"
+    word = process_label() if host is None else f"host={host}"
     found = set()
     for entry in os.listdir("/proc"):
         with suppress(OSError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, insert, select, update
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import (
     attempts,
     calls,
@@ -16,8 +16,8 @@ from annoy_store.db.tables import (
     samples,
     teachers,
 )
-from annoy_store.interfaces import New
-from annoy_store.queue.counters import count
+from annoy_store.interfaces import NewRow
+from annoy_store.queue.counters import add_to_counters
 from tests.support import chains, factories
 
 SCRIPT = "</pre></style></script><script>alert(1)</script><img src=x onerror=alert(2)>'\"&{{7*7}}"
@@ -30,7 +30,7 @@ ANSWERS = {
 }
 
 
-def fill(store: Store, n: int = 1) -> None:
+def fill(store: Database, n: int = 1) -> None:
     """Chains of all sorts (each `n` times), their tries with tokens, and rows turned down."""
     with store.write() as connection:
         for i in range(n):
@@ -50,9 +50,14 @@ def _tries(connection: Connection) -> None:
         insert(prices).values(model="paid", from_time="2025", input=1.0, cached=0.1, output=4.0)
     )
     row = {
-        "worker_id": 1, "started_at": factories.NOW, "latency_ms": 5.0, "status": "ok",
-        "prompt_tokens": 100, "cached_tokens": 10, "completion_tokens": 40,
-    }  # fmt: skip
+        "worker_id": 1,
+        "started_at": factories.NOW,
+        "latency_ms": 5.0,
+        "status": "ok",
+        "prompt_tokens": 100,
+        "cached_tokens": 10,
+        "completion_tokens": 40,
+    }
     known = connection.execute(
         select(responses.c.call_id, responses.c.teacher_id).join(
             calls, calls.c.id == responses.c.call_id
@@ -70,17 +75,27 @@ def _trouble(connection: Connection) -> None:
     factories.write_all(connection, [bad])
     key = connection.scalar(select(samples.c.id).where(samples.c.digest == bad.values["digest"]))
     ran = {
-        "sample_id": key, "response_id": None, "purpose": "generate", "outcome": "missing_module",
-        "missing_module": f"nowhere{SCRIPT}", "cpu_ms": 5.0, "wall_ms": 900.0, "rung": "strong",
-        "runner_version": "1", "interpreter": "py",
-    }  # fmt: skip
-    factories.write_all(connection, [New(executions, ran)])
+        "sample_id": key,
+        "response_id": None,
+        "purpose": "generate",
+        "outcome": "missing_module",
+        "missing_module": f"nowhere{SCRIPT}",
+        "cpu_ms": 5.0,
+        "wall_ms": 900.0,
+        "rung": "strong",
+        "runner_version": "1",
+        "interpreter": "py",
+    }
+    factories.write_all(connection, [NewRow(executions, ran)])
     ended = {"stage": "generate", "subject_id": key, "variant_id": 1, "attempts": 1}
     ended |= {"state": "rejected", "reason": f"missing_module:{SCRIPT}", "detail": TRICKS}
     connection.execute(insert(jobs).values(**ended))
-    count(connection, 0, {("generate", "rejected"): 1, ("verify", "done"): 6})
-    connection.execute(insert(clusters), [
-        {"kind": "source", "subject_id": 1, "cluster": "aa"},
-        {"kind": "source", "subject_id": 2, "cluster": "aa"},
-        {"kind": "source", "subject_id": 3, "cluster": "bb"},
-    ])  # fmt: skip
+    add_to_counters(connection, 0, {("generate", "rejected"): 1, ("verify", "done"): 6})
+    connection.execute(
+        insert(clusters),
+        [
+            {"kind": "source", "subject_id": 1, "cluster": "aa"},
+            {"kind": "source", "subject_id": 2, "cluster": "aa"},
+            {"kind": "source", "subject_id": 3, "cluster": "bb"},
+        ],
+    )

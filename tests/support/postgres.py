@@ -20,7 +20,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from annoy_store.db.engine import Store, connect
+from annoy_store.db.engine import Database, connect
 from annoy_store.db.migrate import open_store, upgrade
 from annoy_store.db.tables import metadata, teachers
 
@@ -65,15 +65,15 @@ class Databases:
     """Migrated databases on one server."""
 
     server: str
-    free: list[Store] = field(default_factory=list)
+    free: list[Database] = field(default_factory=list)
     _template: str = ""
     _made: tuple[str, int] = ("", 0)  # shape and size of one that nobody has used
 
-    def take(self) -> Store:
+    def take(self) -> Database:
         """A store with no rows but the migration's."""
         return self.free.pop() if self.free else self._make()
 
-    def give_back(self, store: Store) -> None:
+    def give_back(self, store: Database) -> None:
         """Empty a store for the next test, or drop it."""
         store.close()
         clean = self._is_as_made(store)
@@ -90,7 +90,7 @@ class Databases:
         if self._template:
             administer(self.server, f'DROP DATABASE "{self._template}"')
 
-    def _make(self) -> Store:
+    def _make(self) -> Database:
         if not self._template:
             self._template = self._migrate()
         name = f"annoy_{uuid.uuid4().hex[:12]}"
@@ -107,7 +107,7 @@ class Databases:
         store.close()
         return name
 
-    def _is_as_made(self, store: Store) -> bool:
+    def _is_as_made(self, store: Database) -> bool:
         """Empty a store; false when something is left of the test."""
         try:
             with store.write() as connection:
@@ -118,7 +118,7 @@ class Databases:
         except DBAPIError:
             return False
 
-    def _drop(self, store: Store) -> None:
+    def _drop(self, store: Database) -> None:
         administer(self.server, f'DROP DATABASE "{store.url.database}" WITH (FORCE)')
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, event
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 
 
 @contextmanager
-def watched(store: Store, *beginnings: str) -> Iterator[list[tuple[str, Any]]]:
+def watched(store: Database, *beginnings: str) -> Iterator[list[tuple[str, Any]]]:
     """The statements with one of these beginnings that are run meanwhile, with parameters."""
     seen: list[tuple[str, Any]] = []
 
@@ -20,11 +20,11 @@ def watched(store: Store, *beginnings: str) -> Iterator[list[tuple[str, Any]]]:
         if sql.startswith(beginnings) and not many:
             seen.append((sql, parameters))
 
-    event.listen(store.writing, "before_cursor_execute", note)
+    event.listen(store.write_engine, "before_cursor_execute", note)
     try:
         yield seen
     finally:
-        event.remove(store.writing, "before_cursor_execute", note)
+        event.remove(store.write_engine, "before_cursor_execute", note)
 
 
 def explained(connection: Connection, sql: str, parameters: Any) -> list[str]:

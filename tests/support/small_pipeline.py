@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from annoy_store.config import Policy, RunSettings
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import (
     calls,
     prompts,
@@ -25,35 +25,37 @@ from annoy_store.db.tables import (
     turns,
 )
 from annoy_store.db.timestamps import utc_now
-from annoy_store.interfaces import New, Outcome, Row, Stage, Tools, done
-from annoy_store.prompts.template import load
-from annoy_store.queue.enqueue import plan_all
-from annoy_store.queue.variants import Agenda, draw_up
-from annoy_store.records.prompts import ask
+from annoy_store.interfaces import NewRow, Outcome, Row, Stage, StageContext, done
+from annoy_store.prompts.template import load_template
+from annoy_store.queue.enqueue import enqueue_all
+from annoy_store.queue.variants import StagePlan, load_plan
+from annoy_store.records.prompts import prompt_rows
 from annoy_store.records.samples import new_origin, new_sample
-from annoy_store.worker.executors import AskingLane, ThreadLane
+from annoy_store.worker.executors import AsyncExecutor, ThreadExecutor
 from annoy_store.worker.worker import Worker
 from tests.support.factories import source
 
 FAN_OUT = 3
 
 
-def spread(row: Row, tools: Tools) -> Outcome:
-    rows: list[New] = []
+def spread(row: Row, tools: StageContext) -> Outcome:
+    rows: list[NewRow] = []
     for n in range(FAN_OUT):
         messages = [{"role": "user", "content": f"{n} {row.get('content', row['digest'])}"}]
         about = f"{n} {row['digest']}"
-        rows += ask(messages, load("transform"), "transform", 1, about, source_id=row["subject_id"])
+        rows += prompt_rows(
+            messages, load_template("transform"), "transform", 1, about, source_id=row["subject_id"]
+        )
     return done(*rows)
 
 
-def answer(row: Row, tools: Tools) -> Outcome:
+def answer(row: Row, tools: StageContext) -> Outcome:
     values = {"call_id": row["subject_id"], "teacher_id": 0, "finish_reason": "stop"}
     values |= {"created_at": utc_now(), "text": row["messages"], "reasoning": None}
-    return done(New(responses, values | {"n_chars": len(row["messages"])}))
+    return done(NewRow(responses, values | {"n_chars": len(row["messages"])}))
 
 
-def judge(row: Row, tools: Tools) -> Outcome:
+def judge(row: Row, tools: StageContext) -> Outcome:
     sample = new_sample(row["text"], "main_solution", "", "", None)
     return done(new_origin(sample, row["digest"], response_id=row["subject_id"]))
 
@@ -64,9 +66,11 @@ def _wants_sources(_: Policy) -> Any:
 
 def _wants_calls(_: Policy) -> Any:
     return select(
-        calls.c.id.label("subject_id"), calls.c.pinned_teacher_id, prompts.c.digest,
+        calls.c.id.label("subject_id"),
+        calls.c.pinned_teacher_id,
+        prompts.c.digest,
         prompts.c.messages,
-    ).join(prompts, prompts.c.id == calls.c.prompt_id)  # fmt: skip
+    ).join(prompts, prompts.c.id == calls.c.prompt_id)
 
 
 def _wants_responses(_: Policy) -> Any:
@@ -83,21 +87,21 @@ JUDGE = Stage("judge", _wants_responses, responses.c.id, judge, (samples, sample
 TOYS = (SPREAD, ANSWER, JUDGE)
 
 
-def doing(stage: Stage, work: Callable[[Row, Tools], Outcome], **changes: Any) -> Stage:
+def doing(stage: Stage, work: Callable[[Row, StageContext], Outcome], **changes: Any) -> Stage:
     """The stage with another way to do its work."""
-    return dataclasses.replace(stage, work=work, **changes)
+    return dataclasses.replace(stage, run=work, **changes)
 
 
-def add_sources(store: Store, n: int, start: int = 0) -> None:
+def add_sources(store: Database, n: int, start: int = 0) -> None:
     with store.write() as connection:
-        write(connection, [source(f"x = {i}\n") for i in range(start, start + n)])
+        insert_rows(connection, [source(f"x = {i}\n") for i in range(start, start + n)])
 
 
-def plan(store: Store, pipeline: Sequence[Stage] = TOYS) -> Agenda:
+def plan(store: Database, pipeline: Sequence[Stage] = TOYS) -> StagePlan:
     """Draw up the agenda and enter what is missing."""
     with store.write() as connection:
-        agenda = draw_up(connection, pipeline)
-        plan_all(connection, agenda)
+        agenda = load_plan(connection, pipeline)
+        enqueue_all(connection, agenda)
     return agenda
 
 
@@ -106,7 +110,7 @@ class ToyWorker(Worker):
 
     def __init__(
         self,
-        store: Store,
+        store: Database,
         pipeline: Sequence[Stage] = TOYS,
         stages: Sequence[Stage] | None = None,
         in_flight: int = 2,
@@ -117,11 +121,11 @@ class ToyWorker(Worker):
         self._in_flight = in_flight
 
     def _open_hands(self) -> None:
-        for lane in {stage.lane for stage in self.stages}:
+        for lane in {stage.executor for stage in self.stages}:
             if lane == "sandbox":
-                self._lanes[lane] = ThreadLane(self._results, self._in_flight)
+                self._lanes[lane] = ThreadExecutor(self._results, self._in_flight)
             elif lane == "asking":
-                self._lanes[lane] = AskingLane(self._results, lambda: self._in_flight)
+                self._lanes[lane] = AsyncExecutor(self._results, lambda: self._in_flight)
 
 
 def unpinned(_: Connection) -> list[dict[str, Any]]:

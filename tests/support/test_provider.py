@@ -32,19 +32,25 @@ def messages(number: int) -> list[dict[str, str]]:
 
 def upload(client: OpenAI, n: int, **more: Any) -> str:
     lines = [
-        {"custom_id": f"c{i}", "method": "POST", "url": ENDPOINT,
-         "body": {"model": "sim", "messages": messages(i), **more}}
+        {
+            "custom_id": f"c{i}",
+            "method": "POST",
+            "url": ENDPOINT,
+            "body": {"model": "sim", "messages": messages(i), **more},
+        }
         for i in range(n)
-    ]  # fmt: skip
+    ]
     content = "\n".join(map(json.dumps, lines)).encode()
     return client.files.create(file=("in.jsonl", content), purpose="batch").id
 
 
 def run_batch(client: OpenAI, n: int, metadata: dict[str, str] | None = None) -> Batch:
     batch = client.batches.create(
-        input_file_id=upload(client, n), endpoint="/v1/chat/completions",
-        completion_window="24h", metadata=metadata,
-    )  # fmt: skip
+        input_file_id=upload(client, n),
+        endpoint="/v1/chat/completions",
+        completion_window="24h",
+        metadata=metadata,
+    )
     assert batch.status == "validating"
     for _ in range(10):
         batch = client.batches.retrieve(batch.id)
@@ -70,9 +76,13 @@ def lines(client: OpenAI, name: str | None) -> list[dict[str, Any]]:
     ],
 )
 def test_batches_end_as_planned(
-    provider: Provider, client: OpenAI, plan: dict[str, Any], status: str, answered: int,
+    provider: Provider,
+    client: OpenAI,
+    plan: dict[str, Any],
+    status: str,
+    answered: int,
     errors: dict[str, int],
-) -> None:  # fmt: skip
+) -> None:
     provider.behave(batch_ends=[plan])
     batch = run_batch(client, 40)
     assert batch.status == status
@@ -119,12 +129,16 @@ def test_a_batch_can_be_cancelled(provider: Provider, client: OpenAI) -> None:
     ("content", "code"),
     [
         (b"nonsense\n", "invalid_json_line"),
-        (b'{"custom_id": "a", "url": "/v1/chat/completions", "body": {"model": "m"}}\n' * 2,
-         "duplicate_custom_id"),
-        (b'{"custom_id": "a", "url": "/v1/embeddings", "body": {"model": "m"}}\n',
-         "mismatched_endpoint"),
+        (
+            b'{"custom_id": "a", "url": "/v1/chat/completions", "body": {"model": "m"}}\n' * 2,
+            "duplicate_custom_id",
+        ),
+        (
+            b'{"custom_id": "a", "url": "/v1/embeddings", "body": {"model": "m"}}\n',
+            "mismatched_endpoint",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_bad_file_fails_as_a_whole(client: OpenAI, content: bytes, code: str) -> None:
     name = client.files.create(file=("in.jsonl", content), purpose="batch").id
     batch = client.batches.create(

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from annoy_store import tasks
 from annoy_store.config import Policy
 from annoy_store.errors import SandboxError, UsageError
-from annoy_store.interfaces import Habitat, Judgement, Limits, Program, Ran, Sandbox
+from annoy_store.interfaces import (
+    CheckResult,
+    ExecutionResult,
+    Limits,
+    Program,
+    Sandbox,
+    SandboxInfo,
+)
 from annoy_store.sandbox import open_sandbox
 from annoy_store.tasks import feedback, predict_input, predict_output
 
@@ -40,7 +47,7 @@ def no_sandbox() -> Sandbox:
 
 def judge_output(
     answer: str, truth: str, policy: Policy = POLICY, finish_reason: str = "stop"
-) -> Judgement:
+) -> CheckResult:
     return predict_output.check(
         answer, finish_reason, "{}", truth, Program(SQUARE), no_sandbox, policy
     )
@@ -48,7 +55,7 @@ def judge_output(
 
 def judge_input(
     answer: str, sandbox: Sandbox, code: str = SQUARE, wanted: str = "9", policy: Policy = POLICY
-) -> Judgement:
+) -> CheckResult:
     return predict_input.check(
         answer, "stop", '{"n":-3}', wanted, Program(code), lambda: sandbox, policy
     )
@@ -101,7 +108,7 @@ def test_the_version_tells_all_that_verdicts_depend_on(monkeypatch: pytest.Monke
 def test_outputs(answer: str, truth: str, status: str, mismatch: str | None) -> None:
     judged = judge_output(answer, truth)
     assert (judged.status, judged.mismatch) == (status, mismatch)
-    assert judged.ran is None
+    assert judged.execution is None
     assert judged.got is None
     assert (judged.predicted is None) is (status == "no_answer")
 
@@ -151,8 +158,8 @@ def test_any_input_that_gives_the_output_is_right(sandbox: Sandbox, predicted: s
     assert judged.status == "correct"
     assert judged.feedback == predict_input.RIGHT
     assert judged.mismatch is None
-    assert judged.ran is not None
-    assert judged.ran.outcome == "ok"
+    assert judged.execution is not None
+    assert judged.execution.outcome == "ok"
     assert judged.got is not None
     assert json.loads(judged.got) == 9
 
@@ -214,7 +221,7 @@ def test_what_can_become_of_an_input(
     assert said in judged.feedback
     assert len(judged.feedback) < 1000
     assert judged.predicted == value.replace(" ", "")
-    assert (judged.ran is None) is (said == "every argument by its name")
+    assert (judged.execution is None) is (said == "every argument by its name")
     assert (judged.mismatch is None) is (status != "wrong")
 
 
@@ -251,19 +258,23 @@ class Reporting:
     """A sandbox that reports what foreign code could make a real one report."""
 
     slots = 1
-    habitat = Habitat("minimum", "0", "0", "3")
+    info = SandboxInfo("minimum", "0", "0", "3")
 
-    def __init__(self, ran: Ran) -> None:
+    def __init__(self, ran: ExecutionResult) -> None:
         self.ran = ran
 
     def call(
-        self, program: Program, inputs: Sequence[str], limits: Limits, world: int = 0
-    ) -> list[Ran]:
+        self, program: Program, inputs: Sequence[str], limits: Limits, environment_seed: int = 0
+    ) -> list[ExecutionResult]:
         return [self.ran for _ in inputs]
 
     def draw(
-        self, program: Program, seeds: Sequence[int], limits: Limits, known: Sequence[str] = ()
-    ) -> list[Ran]:
+        self,
+        program: Program,
+        seeds: Sequence[int],
+        limits: Limits,
+        known_inputs: Sequence[str] = (),
+    ) -> list[ExecutionResult]:
         return [self.ran for _ in seeds]
 
     def close(self) -> None:
@@ -274,7 +285,7 @@ class Reporting:
     "output", ["[" * 30_000 + "]" * 30_000, "9" * 10_000, "NaN", "[1e999]", "[1,", ""]
 )
 def test_forged_outputs_are_not_json(output: str) -> None:
-    judged = judge_input('{"input": {"n": 3}}', Reporting(Ran("ok", output=output)))
+    judged = judge_input('{"input": {"n": 3}}', Reporting(ExecutionResult("ok", output=output)))
     assert judged.status == "not_json"
     assert judged.got is None
 
@@ -295,10 +306,10 @@ OUTCOMES = (
 def test_only_ok_can_be_correct(
     outcome: str, output: str | None, phase: str | None, message: str | None
 ) -> None:
-    ran = Ran(outcome, output=output, error_message=message, phase=phase)
+    ran = ExecutionResult(outcome, output=output, error_message=message, phase=phase)
     judged = judge_input('{"input": {"n": 3}}', Reporting(ran))
     assert judged.status in STATUSES - {"correct", "wrong", "no_answer"}
-    assert judged.ran == ran
+    assert judged.execution == ran
     assert len(judged.feedback) < 1000
     judged.feedback.encode()
 

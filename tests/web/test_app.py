@@ -18,7 +18,7 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 pytest.importorskip("jinja2")
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import responses, verdicts
 from annoy_store.errors import UsageError
 from annoy_store.web import application, listen, pagination
@@ -39,7 +39,7 @@ class Answer:
 class Reader:
     """Asks an application for pages, as a server would."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Database) -> None:
         self.app = application(store, ["store.example"])
         self.plots = self.app.state.plots
 
@@ -50,10 +50,16 @@ class Reader:
         parts = urlsplit(url)
         given = {"host": "127.0.0.1:8765"} | {k.replace("_", "-"): v for k, v in headers.items()}
         scope = {
-            "type": "http", "method": method, "path": parts.path, "query_string": parts.query.encode(),
-            "headers": [(k.encode(), v.encode()) for k, v in given.items()], "http_version": "1.1",
-            "scheme": "http", "root_path": "", "server": ("127.0.0.1", 8765),
-        }  # fmt: skip
+            "type": "http",
+            "method": method,
+            "path": parts.path,
+            "query_string": parts.query.encode(),
+            "headers": [(k.encode(), v.encode()) for k, v in given.items()],
+            "http_version": "1.1",
+            "scheme": "http",
+            "root_path": "",
+            "server": ("127.0.0.1", 8765),
+        }
         sent: list[dict[str, Any]] = []
 
         async def receive() -> dict[str, Any]:
@@ -69,7 +75,7 @@ class Reader:
 
 
 @pytest.fixture
-def reader(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Reader]:
+def reader(store: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Reader]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     populated_store.fill(store)
     made = Reader(store)
@@ -96,8 +102,19 @@ def test_every_link_leads_to_a_page(reader: Reader) -> None:
             check_harmless(answer)
             todo += [link for link in links(answer.text) if link not in seen and link not in todo]
     kinds = {re.sub(r"\d+", "1", urlsplit(url).path) for url in seen}
-    assert {"/", "/answers/1", "/verdicts", "/samples/1", "/prompts/1", "/sources/1", "/failures",
-            "/figures", "/sql", "/row/call/1", "/row/io_pair/1"} <= kinds  # fmt: skip
+    assert {
+        "/",
+        "/answers/1",
+        "/verdicts",
+        "/samples/1",
+        "/prompts/1",
+        "/sources/1",
+        "/failures",
+        "/figures",
+        "/sql",
+        "/row/call/1",
+        "/row/io_pair/1",
+    } <= kinds
 
 
 def check_harmless(answer: Answer) -> None:
@@ -120,14 +137,22 @@ def test_hostile_text_is_shown_as_text(reader: Reader) -> None:
 
 
 def test_what_is_not_there(reader: Reader) -> None:
-    for url in ("/nothing", "/answers/99999", "/row/sample/99999", "/row/nonsense/1", "/chain/99999",
-                "/static/app.py", "/answers/99999999999999999999", "/go?q=sample:777"):  # fmt: skip
+    for url in (
+        "/nothing",
+        "/answers/99999",
+        "/row/sample/99999",
+        "/row/nonsense/1",
+        "/chain/99999",
+        "/static/app.py",
+        "/answers/99999999999999999999",
+        "/go?q=sample:777",
+    ):
         answer = reader.get(url)
         assert answer.status == 404, url
         assert "Traceback" not in answer.text
 
 
-def test_two_turns_stand_side_by_side(reader: Reader, store: Store) -> None:
+def test_two_turns_stand_side_by_side(reader: Reader, store: Database) -> None:
     with store.read() as connection:
         wrong = connection.scalars(
             select(verdicts.c.response_id)
@@ -163,7 +188,9 @@ def test_figures_come_when_they_are_drawn(reader: Reader) -> None:
 # Lists ---------------------------------------------------------------------------------------
 
 
-def test_pages_show_every_row_once_in_order(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_show_every_row_once_in_order(
+    store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pagination, "FIRST_WINDOW", 2)  # many windows in a small store
     populated_store.fill(store, 4)
     listing = LISTINGS["answers"]
@@ -184,7 +211,7 @@ def test_pages_show_every_row_once_in_order(store: Store, monkeypatch: pytest.Mo
         assert [row["id"] for row in newer.rows] == seen[4:9]
 
 
-def test_filters_and_search_narrow_a_list(store: Store) -> None:
+def test_filters_and_search_narrow_a_list(store: Database) -> None:
     populated_store.fill(store, 2)
     with store.read() as connection:
         n = connection.scalar(
@@ -206,7 +233,7 @@ def test_filters_and_search_narrow_a_list(store: Store) -> None:
         assert [row["reason"] for row in rejected] == [f"missing_module:{populated_store.SCRIPT}"]
 
 
-def test_neighbours_are_of_the_same_wish(store: Store) -> None:
+def test_neighbours_are_of_the_same_wish(store: Database) -> None:
     populated_store.fill(store, 2)
     wish, listing = Wish({"status": "wrong"}), LISTINGS["verdicts"]
     with store.read() as connection:
@@ -218,7 +245,9 @@ def test_neighbours_are_of_the_same_wish(store: Store) -> None:
         assert neighbour(connection, listing, wish, ids[-1], newer=False) is None
 
 
-def test_a_search_stops_in_time_and_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_stops_in_time_and_goes_on(
+    store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pagination, "FIRST_WINDOW", 3)
     monkeypatch.setattr(pagination, "SECONDS", 0.0)
     populated_store.fill(store, 3)
@@ -251,14 +280,19 @@ def test_the_sql_box_reads(reader: Reader) -> None:
 
 
 WRITING = (
-    "DELETE FROM samples", "UPDATE jobs SET state = 'done'", "DROP TABLE samples",
-    "SELECT 1; DELETE FROM samples", "INSERT INTO prices VALUES ('x', 'y', 1, 1, 1)",
-    "ATTACH '/tmp/x.db' AS x", "COPY samples TO '/tmp/x'", "PRAGMA journal_mode = DELETE",
-)  # fmt: skip
+    "DELETE FROM samples",
+    "UPDATE jobs SET state = 'done'",
+    "DROP TABLE samples",
+    "SELECT 1; DELETE FROM samples",
+    "INSERT INTO prices VALUES ('x', 'y', 1, 1, 1)",
+    "ATTACH '/tmp/x.db' AS x",
+    "COPY samples TO '/tmp/x'",
+    "PRAGMA journal_mode = DELETE",
+)
 
 
 @pytest.mark.parametrize("engine", ["store", "snapshot"])
-def test_the_sql_box_does_not_write(reader: Reader, store: Store, engine: str) -> None:
+def test_the_sql_box_does_not_write(reader: Reader, store: Database, engine: str) -> None:
     for query in WRITING:
         answer = reader.get(f"/sql?of={engine}&q={quote(query)}")
         assert answer.status == 200
@@ -273,12 +307,21 @@ def test_the_sql_box_does_not_write(reader: Reader, store: Store, engine: str) -
 
 @pytest.mark.parametrize(
     ("host", "status"),
-    [("localhost:8765", 200), ("127.0.0.1", 200), ("[::1]:8765", 200), ("store.example:80", 200),
-     ("10.1.2.3:8765", 200), ("evil.example", 421), ("127.0.0.1.evil.example:8765", 421),
-     ("localhost.evil.example", 421), ("", 421), ("127.0.0.1@evil.example", 421)],
-)  # fmt: skip
+    [
+        ("localhost:8765", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8765", 200),
+        ("store.example:80", 200),
+        ("10.1.2.3:8765", 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example:8765", 421),
+        ("localhost.evil.example", 421),
+        ("", 421),
+        ("127.0.0.1@evil.example", 421),
+    ],
+)
 def test_only_names_of_this_machine_are_answered(
-    sqlite_store: Store, host: str, status: int
+    sqlite_store: Database, host: str, status: int
 ) -> None:
     assert Reader(sqlite_store).get("/static/view.js", host=host).status == status
 

@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import workers
 from annoy_store.errors import UsageError
 from annoy_store.maintenance.check import check
-from annoy_store.maintenance.fingerprint import differences
+from annoy_store.maintenance.fingerprint import content_differences
 from annoy_store.queue.jobs import in_state
-from annoy_store.queue.workers import ALIVE
-from annoy_store.worker.ray import Group, groups_of, runs_code, url_for
+from annoy_store.queue.workers import IS_ALIVE
+from annoy_store.worker.ray import SlotGroup, shared_url, slot_groups, uses_sandbox
 from tests.integration.test_crash import ROOT, asked_of, held
 from tests.integration.test_pipeline import sources, teach, work
 from tests.support.provider import Provider
@@ -32,25 +32,29 @@ from tests.support.provider import Provider
 
 def test_a_group_is_so_many_cores_of_one_node() -> None:
     nodes = {"a": 5, "b": 2, "head": 0}
-    assert list(groups_of(nodes, 2, True)) == [Group("a", 2), Group("a", 2), Group("b", 2)]
-    assert list(groups_of(nodes, None, True)) == [Group("a", 5), Group("b", 2)]
-    assert list(groups_of(nodes, 4, False)) == [Group("a", 1)]
+    assert list(slot_groups(nodes, 2, True)) == [
+        SlotGroup("a", 2),
+        SlotGroup("a", 2),
+        SlotGroup("b", 2),
+    ]
+    assert list(slot_groups(nodes, None, True)) == [SlotGroup("a", 5), SlotGroup("b", 2)]
+    assert list(slot_groups(nodes, 4, False)) == [SlotGroup("a", 1)]
     with pytest.raises(UsageError, match="the largest has 5"):
-        list(groups_of(nodes, 6, True))
+        list(slot_groups(nodes, 6, True))
 
 
 def test_stages_without_a_sandbox_need_one_group() -> None:
-    assert runs_code([])
-    assert runs_code(["complete", "verify"])
-    assert not runs_code(["complete"])
+    assert uses_sandbox([])
+    assert uses_sandbox(["complete", "verify"])
+    assert not uses_sandbox(["complete"])
 
 
-def test_a_file_is_not_for_many_machines(sqlite_store: Store, postgres_store: Store) -> None:
+def test_a_file_is_not_for_many_machines(sqlite_store: Database, postgres_store: Database) -> None:
     here = socket.gethostname()
-    assert url_for(sqlite_store, {here}) == f"sqlite:///{sqlite_store.path}"
+    assert shared_url(sqlite_store, {here}) == f"sqlite:///{sqlite_store.path}"
     with pytest.raises(UsageError, match="annoy copy"):
-        url_for(sqlite_store, {here, "elsewhere"})
-    assert url_for(postgres_store, {here, "elsewhere"}).startswith("postgresql")
+        shared_url(sqlite_store, {here, "elsewhere"})
+    assert shared_url(postgres_store, {here, "elsewhere"}).startswith("postgresql")
 
 
 # On a cluster --------------------------------------------------------------------------------
@@ -71,9 +75,13 @@ def cluster() -> Iterator[str]:
         log = Path(folder, "start.log")
         with log.open("w") as out:
             process = subprocess.Popen(
-                [sys.executable, "-c", program, *words], stdout=out, stderr=out, cwd=folder,
-                start_new_session=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
-            )  # fmt: skip
+                [sys.executable, "-c", program, *words],
+                stdout=out,
+                stderr=out,
+                cwd=folder,
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )
         try:
             _wait(lambda: "Ray runtime started" in log.read_text(), 90)
             yield f"127.0.0.1:{port}"
@@ -89,36 +97,38 @@ def _wait(happened: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def _started(store: Store, provider: Provider, cluster: str) -> subprocess.Popen[str]:
+def _started(store: Database, provider: Provider, cluster: str) -> subprocess.Popen[str]:
     url = store.url.render_as_string(hide_password=False)
     command = [sys.executable, "-m", "annoy_store", "--store", url, "run", "--model", "m"]
     command += ["--base-url", provider.url, "--slots", "1", "--max-connections", "4"]
     return subprocess.Popen(
-        [*command, "--ray", cluster], text=True, stderr=subprocess.PIPE,
+        [*command, "--ray", cluster],
+        text=True,
+        stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    )
 
 
-def _alive(store: Store) -> dict[int, int]:
+def _alive(store: Database) -> dict[int, int]:
     with store.read() as connection:
-        found = connection.execute(select(workers.c.id, workers.c.pid).where(ALIVE))
+        found = connection.execute(select(workers.c.id, workers.c.pid).where(IS_ALIVE))
         return {row.id: row.pid for row in found}
 
 
-def _n_claimed(store: Store) -> int:
+def _n_claimed(store: Database) -> int:
     with store.read() as connection:
         return connection.scalar(select(func.count()).where(in_state("claimed"))) or 0
 
 
-def _fill(store: Store) -> None:
+def _fill(store: Database) -> None:
     with store.write() as connection:
-        write(connection, sources(3, 5, 7, 11))
+        insert_rows(connection, sources(3, 5, 7, 11))
 
 
 @pytest.mark.ray
 @pytest.mark.parametrize("death", [False, True])
 def test_a_fleet_makes_what_one_run_makes(
-    postgres_store: Store, sqlite_store: Store, cluster: str, death: bool
+    postgres_store: Database, sqlite_store: Database, cluster: str, death: bool
 ) -> None:
     """Also when one of its actors is killed."""
     with Provider(answers=teach, latency=0.2).serving() as provider:
@@ -133,12 +143,12 @@ def test_a_fleet_makes_what_one_run_makes(
         _, words = process.communicate(timeout=90)
         assert process.returncode == 0, words
         assert ("a run on the cluster ended" in words) == death
-        assert differences(held(sqlite_store), held(postgres_store)) == {}
+        assert content_differences(held(sqlite_store), held(postgres_store)) == {}
         assert check(postgres_store) == []
 
 
 @pytest.mark.ray
-def test_the_first_signal_drains_the_fleet(postgres_store: Store, cluster: str) -> None:
+def test_the_first_signal_drains_the_fleet(postgres_store: Database, cluster: str) -> None:
     with Provider(answers=teach, latency=0.2).serving() as provider:
         _fill(postgres_store)
         process = _started(postgres_store, provider, cluster)
@@ -151,7 +161,7 @@ def test_the_first_signal_drains_the_fleet(postgres_store: Store, cluster: str) 
 
 
 @pytest.mark.ray
-def test_a_file_serves_a_cluster_of_this_machine(sqlite_store: Store, cluster: str) -> None:
+def test_a_file_serves_a_cluster_of_this_machine(sqlite_store: Database, cluster: str) -> None:
     with Provider(answers=teach).serving() as provider:
         _fill(sqlite_store)
         process = _started(sqlite_store, provider, cluster)
@@ -161,7 +171,7 @@ def test_a_file_serves_a_cluster_of_this_machine(sqlite_store: Store, cluster: s
         assert check(sqlite_store) == []
 
 
-def test_no_cluster_is_said_at_once(sqlite_store: Store) -> None:
+def test_no_cluster_is_said_at_once(sqlite_store: Database) -> None:
     if importlib.util.find_spec("ray") is None:
         pytest.skip("needs Ray: pip install 'annoy-store[ray]'")
     process = _started(sqlite_store, Provider(), "127.0.0.1:1")

@@ -10,14 +10,14 @@ import pytest
 from sqlalchemy import insert, select, text
 
 from annoy_store.config import RunSettings
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import attempts, calls, prices, teachers
 from annoy_store.errors import UsageError
-from annoy_store.inference.prices import Price, enter_prices, price_of, published
-from annoy_store.inference.spend import usage_above
+from annoy_store.inference.prices import Price, insert_prices, published_price, required_price
+from annoy_store.inference.spend import usage_since
 from annoy_store.worker import stop_condition
-from annoy_store.worker.resources import Hands
+from annoy_store.worker.resources import WorkerResources
 from annoy_store.worker.run import run
 from tests.integration.test_interrupted_calls import plan_calls
 from tests.integration.test_pipeline import sources, teach
@@ -34,22 +34,22 @@ def settings(provider: Provider, **values: Any) -> RunSettings:
     return RunSettings(**{"model": "m", "base_url": provider.url, "slots": 1, **values})
 
 
-def one(store: Store, question: str) -> Any:
+def one(store: Database, question: str) -> Any:
     with store.read() as connection:
         return connection.execute(text(question)).scalar()
 
 
 def test_a_run_ends_when_enough_is_correct(
-    sqlite_store: Store, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    sqlite_store: Database, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stop_condition, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(stop_condition, "CHECK_SECONDS", 0.05)
     with sqlite_store.write() as connection:
-        write(connection, sources(*range(3, 15)))
+        insert_rows(connection, sources(*range(3, 15)))
     bounded = settings(provider, max_connections=4)
     done = run(sqlite_store, bounded, until_correct=5)
     correct = one(sqlite_store, "SELECT COUNT(*) FROM v_chains WHERE last_status = 'correct'")
     assert 5 <= correct < 72
-    assert done.goal == f"{correct} chains are correct; 5 were wanted"
+    assert done.stop_condition == f"{correct} chains are correct; 5 were wanted"
     assert one(sqlite_store, "SELECT COUNT(*) FROM jobs WHERE state = 'pending'") > 0
     assert run(sqlite_store, bounded, until_correct=correct).by_stage() == {}
 
@@ -57,16 +57,16 @@ def test_a_run_ends_when_enough_is_correct(
 # Peak hours ----------------------------------------------------------------------------------
 
 
-def test_nothing_is_asked_in_peak_hours(sqlite_store: Store, provider: Provider) -> None:
+def test_nothing_is_asked_in_peak_hours(sqlite_store: Database, provider: Provider) -> None:
     """It is peak until somebody sets the clock on; the run waits and says so."""
     plan_calls(sqlite_store, 3)
     now = datetime.now(UTC)
     begin, end = (now - timedelta(hours=2)), (now + timedelta(hours=2))
     hours = f"{begin:%H:%M}-{end:%H:%M}"
-    hands = Hands(sqlite_store, settings(provider, only_off_peak=True, peak_hours=hours))
+    hands = WorkerResources(sqlite_store, settings(provider, only_off_peak=True, peak_hours=hours))
     hands.open_teachers()
-    assert hands.limit() == 0
-    told = hands.peak_ends()
+    assert hands.max_in_flight() == 0
+    told = hands.peak_hours_end()
     assert told is not None
     assert abs(told - end) < timedelta(minutes=1)
     seen: list[str] = []
@@ -83,7 +83,7 @@ def test_nothing_is_asked_in_peak_hours(sqlite_store: Store, provider: Provider)
     assert set(seen) == {f"peak hours until {end:%a %H:%M} UTC: nothing is asked"}
 
 
-def test_off_peak_everything_is_asked(sqlite_store: Store, provider: Provider) -> None:
+def test_off_peak_everything_is_asked(sqlite_store: Database, provider: Provider) -> None:
     provider.answers = None
     plan_calls(sqlite_store, 3)
     begin = datetime.now(UTC) + timedelta(hours=3)
@@ -92,43 +92,45 @@ def test_off_peak_everything_is_asked(sqlite_store: Store, provider: Provider) -
     assert run(sqlite_store, bounded, ["complete"]).by_stage() == {"complete": {"done": 3}}
 
 
-def test_unknown_peak_hours_are_asked_for(sqlite_store: Store, provider: Provider) -> None:
+def test_unknown_peak_hours_are_asked_for(sqlite_store: Database, provider: Provider) -> None:
     with pytest.raises(UsageError, match="say --peak-hours"):
-        Hands(sqlite_store, settings(provider, only_off_peak=True)).open_teachers()
+        WorkerResources(sqlite_store, settings(provider, only_off_peak=True)).open_teachers()
 
 
 # Prices --------------------------------------------------------------------------------------
 
 
-def test_prices_of_the_settings_are_entered_when_they_change(store: Store) -> None:
+def test_prices_of_the_settings_are_entered_when_they_change(store: Database) -> None:
     for output in (4.0, 4.0, 8.0):
-        enter_prices(store, RunSettings(prices={"m": {"input": 1.0, "output": output}}))
-    assert price_of(store, "m") == Price(1.0, 1.0, 8.0)
+        insert_prices(store, RunSettings(prices={"m": {"input": 1.0, "output": output}}))
+    assert required_price(store, "m") == Price(1.0, 1.0, 8.0)
     with store.read() as connection:
         assert len(connection.execute(select(prices)).all()) == 2
 
 
-def test_published_prices_fill_the_gaps(sqlite_store: Store) -> None:
+def test_published_prices_fill_the_gaps(sqlite_store: Database) -> None:
     pytest.importorskip("genai_prices")
-    enter_prices(sqlite_store, RunSettings(preset="deepseek", model="deepseek-flash"))
-    known = price_of(sqlite_store, "deepseek-flash")
+    insert_prices(sqlite_store, RunSettings(preset="deepseek", model="deepseek-flash"))
+    known = required_price(sqlite_store, "deepseek-flash")
     assert 0 < known.cached < known.input < known.output
     own = {"deepseek-flash": {"input": 9.0, "cached": 9.0, "output": 9.0}}
-    enter_prices(sqlite_store, RunSettings(model="deepseek-flash", prices=own))
-    assert price_of(sqlite_store, "deepseek-flash") == Price(9.0, 9.0, 9.0)
+    insert_prices(sqlite_store, RunSettings(model="deepseek-flash", prices=own))
+    assert required_price(sqlite_store, "deepseek-flash") == Price(9.0, 9.0, 9.0)
 
 
-def test_a_model_of_our_own_has_no_published_price(sqlite_store: Store) -> None:
-    enter_prices(sqlite_store, RunSettings(preset="vllm", model="deepseek-flash"))
-    assert published("no-such-model", "https://api.deepseek.com") is None
+def test_a_model_of_our_own_has_no_published_price(sqlite_store: Database) -> None:
+    insert_prices(sqlite_store, RunSettings(preset="vllm", model="deepseek-flash"))
+    assert published_price("no-such-model", "https://api.deepseek.com") is None
     with pytest.raises(UsageError, match=r"\[prices.deepseek-flash\]"):
-        price_of(sqlite_store, "deepseek-flash")
+        required_price(sqlite_store, "deepseek-flash")
 
 
 # Cost ----------------------------------------------------------------------------------------
 
 
-def tried(store: Store, backend: str, status: str = "ok", tokens: int | None = 1_000_000) -> None:
+def tried(
+    store: Database, backend: str, status: str = "ok", tokens: int | None = 1_000_000
+) -> None:
     """One try of the first call, by a teacher of `backend` with the model `m`."""
     with store.write() as connection:
         known = select(teachers.c.id).where(teachers.c.digest == backend)
@@ -149,33 +151,33 @@ def tried(store: Store, backend: str, status: str = "ok", tokens: int | None = 1
         )
 
 
-def test_what_is_unknown_stays_null(store: Store) -> None:
+def test_what_is_unknown_stays_null(store: Database) -> None:
     plan_calls(store, 1)
     tried(store, "openai")
     assert one(store, "SELECT cost_usd FROM v_cost") is None
-    enter_prices(store, RunSettings(prices={"m": {"input": 1.0, "output": 2.0}}))
+    insert_prices(store, RunSettings(prices={"m": {"input": 1.0, "output": 2.0}}))
     tried(store, "openai", "retry", None)
     assert one(store, "SELECT cost_usd FROM v_cost") == pytest.approx(3.0)
     tried(store, "openai", tokens=None)
     assert one(store, "SELECT cost_usd FROM v_cost") is None
 
 
-def test_a_batch_costs_half_and_the_tracer_nothing(store: Store) -> None:
+def test_a_batch_costs_half_and_the_tracer_nothing(store: Database) -> None:
     plan_calls(store, 1)
-    enter_prices(store, RunSettings(prices={"m": {"input": 1.0, "output": 2.0}}))
+    insert_prices(store, RunSettings(prices={"m": {"input": 1.0, "output": 2.0}}))
     for backend in ("openai", "batch", "tracer"):
         tried(store, backend)
     with store.read() as connection:
         told = connection.execute(text("SELECT backend, cost_usd FROM v_cost")).all()
         assert dict(map(tuple, told)) == {"openai": 3.0, "batch": 1.5, "tracer": 0.0}
-        assert usage_above(connection, 0).known_usd == pytest.approx(4.5)
+        assert usage_since(connection, 0).known_usd == pytest.approx(4.5)
 
 
 def test_a_correct_answer_carries_the_cost_of_the_wrong_ones(
-    sqlite_store: Store, provider: Provider
+    sqlite_store: Database, provider: Provider
 ) -> None:
     with sqlite_store.write() as connection:
-        write(connection, sources(3))
+        insert_rows(connection, sources(3))
     run(sqlite_store, settings(provider, prices={"m": {"input": 1.0, "output": 2.0}}))
     with sqlite_store.read() as connection:
         found = connection.execute(text("SELECT * FROM v_cost_per_correct ORDER BY kind")).all()

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy import event, func, select, text, update
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import jobs, prompts, responses, samples, workers
-from annoy_store.errors import LostClaim, SandboxError, StopRun
-from annoy_store.interfaces import New, Outcome, Row, Tools, done
+from annoy_store.errors import EndpointUnavailable, LeaseLost, SandboxError
+from annoy_store.interfaces import NewRow, Outcome, Row, StageContext, done
 from annoy_store.queue.counters import funnel
 from annoy_store.worker import job_manager
 from annoy_store.worker.worker import Progress, by_stage
@@ -30,21 +30,21 @@ from tests.support.small_pipeline import (
     plan,
     spread,
     unpinned,
-)  # fmt: skip
+)
 
 
-def state(store: Store) -> dict[str, dict[str, int]]:
+def state(store: Database) -> dict[str, dict[str, int]]:
     with store.read() as connection:
         return funnel(connection)
 
 
-def count(store: Store, table: Any) -> int:
+def count(store: Database, table: Any) -> int:
     with store.read() as connection:
         return int(connection.scalar(select(func.count()).select_from(table)) or 0)
 
 
-def test_what_many_jobs_read_is_known_to_the_planner(postgres_store: Store) -> None:
-    add_sources(postgres_store, job_manager.MANY + 1)
+def test_what_many_jobs_read_is_known_to_the_planner(postgres_store: Database) -> None:
+    add_sources(postgres_store, job_manager.ANALYSE_DATA_AT + 1)
     with postgres_store.write() as connection:
         connection.execute(text("ALTER TABLE sources SET (autovacuum_enabled = false)"))
     known = text("SELECT reltuples FROM pg_class WHERE relname = 'sources'")
@@ -52,47 +52,50 @@ def test_what_many_jobs_read_is_known_to_the_planner(postgres_store: Store) -> N
         assert connection.scalar(known) == -1
     ToyWorker(postgres_store, [SPREAD]).run()
     with postgres_store.read() as connection:
-        assert connection.scalar(known) == job_manager.MANY + 1
+        assert connection.scalar(known) == job_manager.ANALYSE_DATA_AT + 1
 
 
-def test_a_run_goes_all_the_way(store: Store) -> None:
+def test_a_run_goes_all_the_way(store: Database) -> None:
     add_sources(store, 7)
     progress = ToyWorker(store).run()
     assert by_stage(progress) == {
-        "answer": {"done": 21}, "judge": {"done": 21}, "spread": {"done": 7},
-    }  # fmt: skip
-    assert progress.entered == {"spread": 7}
+        "answer": {"done": 21},
+        "judge": {"done": 21},
+        "spread": {"done": 7},
+    }
+    assert progress.enqueued == {"spread": 7}
     assert (count(store, prompts), count(store, responses), count(store, samples)) == (21, 21, 21)
     with store.read() as connection:
         assert connection.scalars(select(workers.c.alive)).all() == [0]
 
 
-def test_a_second_run_does_nothing(store: Store) -> None:
+def test_a_second_run_does_nothing(store: Database) -> None:
     add_sources(store, 2)
     ToyWorker(store).run()
     before = state(store)
     progress = ToyWorker(store).run()
-    assert (progress.ended, progress.entered.total()) == (Counter(), 0)
+    assert (progress.ended, progress.enqueued.total()) == (Counter(), 0)
     assert state(store) == before
 
 
-def test_stages_are_run_by_name_and_the_rest_waits(store: Store) -> None:
+def test_stages_are_run_by_name_and_the_rest_waits(store: Database) -> None:
     add_sources(store, 2)
     ToyWorker(store, stages=[SPREAD]).run()
     assert state(store) == {"spread": {"done": 2}, "answer": {"pending": 6}}
 
 
-def test_a_limit_holds_per_stage(store: Store) -> None:
+def test_a_limit_holds_per_stage(store: Database) -> None:
     add_sources(store, 5)
     ToyWorker(store, limit=2).run()
     assert state(store) == {
-        "spread": {"done": 2, "pending": 3}, "answer": {"done": 2, "pending": 4},
+        "spread": {"done": 2, "pending": 3},
+        "answer": {"done": 2, "pending": 4},
         "judge": {"done": 2},
-    }  # fmt: skip
+    }
 
 
-def test_an_error_is_a_failed_job_with_its_words(store: Store) -> None:
-    def work(row: Row, tools: Tools) -> Outcome:
+def test_an_error_is_a_failed_job_with_its_words(store: Database) -> None:
+    def work(row: Row, tools: StageContext) -> Outcome:
         if row["subject_id"] % 2:
             raise ValueError("cannot be")
         return spread(row, tools)
@@ -105,14 +108,14 @@ def test_an_error_is_a_failed_job_with_its_words(store: Store) -> None:
         assert {row.detail for row in found} == {"cannot be"}
 
 
-def test_rows_that_cannot_be_written_fail_alone(store: Store) -> None:
-    def work(row: Row, tools: Tools) -> Outcome:
+def test_rows_that_cannot_be_written_fail_alone(store: Database) -> None:
+    def work(row: Row, tools: StageContext) -> Outcome:
         outcome = answer(row, tools)
         if row["subject_id"] == 2:
             values = {**outcome.rows[0].values, "teacher_id": 4711}
-            return done(New(responses, values))
+            return done(NewRow(responses, values))
         if row["subject_id"] == 3:
-            return done(New(samples, {}))
+            return done(NewRow(samples, {}))
         return outcome
 
     add_sources(store, 2)
@@ -123,12 +126,12 @@ def test_rows_that_cannot_be_written_fail_alone(store: Store) -> None:
 
 
 def test_sandbox_trouble_is_tried_again_and_then_fails(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("annoy_store.worker.executors.RETRY_SECONDS", 0.001)
     tries: Counter[int] = Counter()
 
-    def work(row: Row, tools: Tools) -> Outcome:
+    def work(row: Row, tools: StageContext) -> Outcome:
         tries[row["subject_id"]] += 1
         if row["subject_id"] == 1 or tries[row["subject_id"]] == 1:
             raise SandboxError("the house is on fire")
@@ -141,26 +144,26 @@ def test_sandbox_trouble_is_tried_again_and_then_fails(
     assert state(store)["spread"] == {"done": 2, "failed": 1}
 
 
-def test_a_stop_gives_everything_back(store: Store) -> None:
-    def work(row: Row, tools: Tools) -> Outcome:
-        raise StopRun("no money")
+def test_a_stop_gives_everything_back(store: Database) -> None:
+    def work(row: Row, tools: StageContext) -> Outcome:
+        raise EndpointUnavailable("no money")
 
     add_sources(store, 5)
-    with pytest.raises(StopRun, match="no money"):
+    with pytest.raises(EndpointUnavailable, match="no money"):
         ToyWorker(store, [doing(SPREAD, work)]).run()
     assert state(store) == {"spread": {"pending": 5}}
     with store.read() as connection:
         assert set(connection.scalars(select(jobs.c.attempts))) == {0}
 
 
-def test_a_worker_that_was_declared_dead_stops_and_writes_nothing(store: Store) -> None:
-    def work(row: Row, tools: Tools) -> Outcome:
+def test_a_worker_that_was_declared_dead_stops_and_writes_nothing(store: Database) -> None:
+    def work(row: Row, tools: StageContext) -> Outcome:
         with store.write() as connection:
             connection.execute(update(workers).values(alive=0))
         return spread(row, tools)
 
     add_sources(store, 3)
-    with pytest.raises(LostClaim):
+    with pytest.raises(LeaseLost):
         ToyWorker(store, [doing(SPREAD, work)]).run()
     assert count(store, prompts) == 0
     assert state(store) == {"spread": {"claimed": 3}}
@@ -168,10 +171,10 @@ def test_a_worker_that_was_declared_dead_stops_and_writes_nothing(store: Store) 
     assert progress.ended["spread", "done"] == 3
 
 
-def test_what_we_do_not_know_that_we_hold_goes_back(store: Store) -> None:
+def test_what_we_do_not_know_that_we_hold_goes_back(store: Database) -> None:
     """A commit whose answer was lost: the claim is there, but nobody knows of it."""
 
-    def work(row: Row, tools: Tools) -> Outcome:
+    def work(row: Row, tools: StageContext) -> Outcome:
         if row["subject_id"] == 1:
             with store.write() as connection:
                 third = update(jobs).where(jobs.c.subject_id == 3)
@@ -189,12 +192,12 @@ def test_what_we_do_not_know_that_we_hold_goes_back(store: Store) -> None:
     assert ToyWorker(store, pipeline).run().ended["spread", "done"] == 3
 
 
-def test_suspects_are_worked_on_alone(store: Store) -> None:
+def test_suspects_are_worked_on_alone(store: Database) -> None:
     together: list[int] = []
     at_work: set[int] = set()
     lock = threading.Lock()
 
-    def work(row: Row, tools: Tools) -> Outcome:
+    def work(row: Row, tools: StageContext) -> Outcome:
         with lock:
             at_work.add(row["subject_id"])
             together.append(len(at_work))
@@ -214,21 +217,21 @@ def test_suspects_are_worked_on_alone(store: Store) -> None:
 
 
 def test_suspects_do_not_starve_behind_a_busy_lane(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_manager, "SHY_SECONDS", (0.0, 0.0))
-    monkeypatch.setattr("annoy_store.worker.worker.UPKEEP_SECONDS", 0.05)
+    monkeypatch.setattr(job_manager, "SUSPECT_PAUSE_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr("annoy_store.worker.worker.MAINTENANCE_SECONDS", 0.05)
     order: list[str] = []
     died = threading.Event()
 
-    async def ask(row: Row, tools: Tools) -> Outcome:
+    async def ask(row: Row, tools: StageContext) -> Outcome:
         await asyncio.sleep(0.002)
         order.append("asked")
         if order.count("asked") == 10:
             died.set()
         return answer(row, tools)
 
-    def work(row: Row, tools: Tools) -> Outcome:
+    def work(row: Row, tools: StageContext) -> Outcome:
         order.append("suspect" if row["subject_id"] == 1 else "fresh")
         return spread(row, tools)
 
@@ -253,10 +256,10 @@ def test_suspects_do_not_starve_behind_a_busy_lane(
     assert order.index("suspect") < len(order) - 4
 
 
-def test_the_first_signal_finishes_what_is_in_flight(store: Store) -> None:
+def test_the_first_signal_finishes_what_is_in_flight(store: Database) -> None:
     began, go_on = threading.Event(), threading.Event()
 
-    def work(row: Row, tools: Tools) -> Outcome:
+    def work(row: Row, tools: StageContext) -> Outcome:
         began.set()
         go_on.wait(10)
         return spread(row, tools)
@@ -275,10 +278,10 @@ def test_the_first_signal_finishes_what_is_in_flight(store: Store) -> None:
     assert found == {"done": found["done"], "pending": 40 - found["done"]}
 
 
-def test_a_run_waits_for_others_and_says_for_whom(store: Store) -> None:
+def test_a_run_waits_for_others_and_says_for_whom(store: Database) -> None:
     began, go_on = threading.Event(), threading.Event()
 
-    def work(row: Row, tools: Tools) -> Outcome:
+    def work(row: Row, tools: StageContext) -> Outcome:
         began.set()
         go_on.wait(10)
         return spread(row, tools)
@@ -302,7 +305,7 @@ def test_a_run_waits_for_others_and_says_for_whom(store: Store) -> None:
     assert progress.ended["judge", "done"] == 3
 
 
-def test_what_comes_later_is_found_by_a_watching_worker(store: Store) -> None:
+def test_what_comes_later_is_found_by_a_watching_worker(store: Database) -> None:
     seen = threading.Event()
 
     def note(progress: Progress) -> None:
@@ -320,19 +323,19 @@ def test_what_comes_later_is_found_by_a_watching_worker(store: Store) -> None:
     assert not thread.is_alive()
 
 
-def test_a_round_is_one_transaction(store: Store) -> None:
+def test_a_round_is_one_transaction(store: Database) -> None:
     """40 sources and all that follows: some commits, not some per job."""
     commits: list[int] = []
-    event.listen(store.writing, "commit", lambda _: commits.append(1))
+    event.listen(store.write_engine, "commit", lambda _: commits.append(1))
     add_sources(store, 40)
     assert ToyWorker(store).run().ended.total() == 280
     assert len(commits) < 40
 
 
 @pytest.mark.parametrize("lane", ["inline", "sandbox"])
-def test_workers_share_the_work(store: Store, lane: Any) -> None:
+def test_workers_share_the_work(store: Database, lane: Any) -> None:
     add_sources(store, 30)
-    pipeline = [doing(stage, stage.work, lane=lane) for stage in TOYS]  # type: ignore[arg-type]
+    pipeline = [doing(stage, stage.run, lane=lane) for stage in TOYS]  # type: ignore[arg-type]
     totals: list[int] = []
 
     def one() -> None:

@@ -135,9 +135,13 @@ def reading(folder: Path) -> Iterator[Manifest]:
 
 
 def write_part(
-    folder: Path, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch],
-    lo: int = 0, hi: int = 0,
-) -> Part:  # fmt: skip
+    folder: Path,
+    table: str,
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
+    lo: int = 0,
+    hi: int = 0,
+) -> Part:
     """Write batches as one part; it has its name when it is whole."""
     name = f"{table}/{lo}-{hi}-{uuid.uuid4().hex[:8]}.parquet"
     path = folder / name

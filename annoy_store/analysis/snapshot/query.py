@@ -27,9 +27,9 @@ import duckdb
 from annoy_store.analysis.snapshot.parts import Manifest, reading
 from annoy_store.analysis.snapshot.refresh import refresh
 from annoy_store.analysis.snapshot.schema import ASKED, LEFT_OUT, SKIPPED, statements
-from annoy_store.analysis.sql import Found, Value, asking
-from annoy_store.db.duckdb_session import open_duck
-from annoy_store.db.engine import Store
+from annoy_store.analysis.sql import Found, Value, run_query
+from annoy_store.db.duckdb_session import open_duckdb
+from annoy_store.db.engine import Database
 from annoy_store.errors import UsageError
 from annoy_store.hashing import digest
 
@@ -53,7 +53,7 @@ _TOKEN = re.compile(
 )
 
 
-def folder_of(store: Store) -> Path:
+def folder_of(store: Database) -> Path:
     """Where the snapshot of a store lies."""
     if store.path is not None and os.access(store.path.parent, os.W_OK):
         return store.path.with_name(f"{store.path.name}.snapshot")
@@ -64,7 +64,7 @@ def folder_of(store: Store) -> Path:
 
 @contextmanager
 def query(
-    store: Store,
+    store: Database,
     sql: str,
     values: Mapping[str, Value] | None = None,
     seconds: float = 600.0,
@@ -99,11 +99,13 @@ def ask(
 
 
 @contextmanager
-def asker(store: Store, *, live: bool = False) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
+def asker(
+    store: Database, *, live: bool = False
+) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
     """A function that asks the snapshot, refreshed once; or the store, if `live` or it must."""
 
     def ask_store(sql: str) -> list[tuple[Any, ...]]:
-        with asking(store, sql) as found:
+        with run_query(store, sql) as found:
             return list(found.rows)
 
     with ExitStack() as stack:
@@ -115,7 +117,7 @@ def asker(store: Store, *, live: bool = False) -> Iterator[Callable[[str], list[
 
 
 @contextmanager
-def opened(store: Store, *, fresh: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+def opened(store: Database, *, fresh: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB that holds the tables and views of the store, and can reach nothing else."""
     folder = folder_of(store)
     if fresh:
@@ -128,7 +130,7 @@ def opened(store: Store, *, fresh: bool = True) -> Iterator[duckdb.DuckDBPyConne
     with (
         reading(folder) as state,
         tempfile.TemporaryDirectory(prefix="annoy-", ignore_cleanup_errors=True) as spill,
-        open_duck(Path(spill), threads=threads, memory=MEMORY) as duck,
+        open_duckdb(Path(spill), threads=threads, memory=MEMORY) as duck,
     ):
         _lay_out(duck, folder, state)
         _lock_up(duck, folder, state)

@@ -48,8 +48,8 @@ from annoy_store.analysis.snapshot.parts import (
     write_part,
 )
 from annoy_store.analysis.snapshot.schema import APPENDED, CONTROL, TABLES, held
-from annoy_store.db.engine import Store
-from annoy_store.db.sql import writers_of
+from annoy_store.db.engine import Database
+from annoy_store.db.sql import open_writers
 from annoy_store.db.tables import jobs, takedowns, variants
 from annoy_store.hashing import digest
 from annoy_store.queue.counters import funnel
@@ -62,7 +62,7 @@ _OPEN = ("pending", "claimed", "deferred", "suspect")
 _ENDED_BADLY = "state IN ('rejected', 'failed')"  # as the partial index spells it
 
 
-def refresh(store: Store, folder: Path) -> Manifest:
+def refresh(store: Database, folder: Path) -> Manifest:
     """Bring the parts in `folder` up to date with the store; return their state."""
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / "refresh.lock", fcntl.LOCK_EX):
@@ -76,7 +76,7 @@ def refresh(store: Store, folder: Path) -> Manifest:
         return new
 
 
-def _stamp(store: Store) -> list[Any]:
+def _stamp(store: Database) -> list[Any]:
     """What changes with every commit to a file, and with our code; nothing for a server."""
     if store.path is None:
         return []
@@ -103,7 +103,7 @@ def _uncollected() -> Iterator[None]:
 class _Refresh:
     """One refresh, from the old state to a new one."""
 
-    def __init__(self, store: Store, folder: Path, old: Manifest) -> None:
+    def __init__(self, store: Database, folder: Path, old: Manifest) -> None:
         self.store, self.folder, self.old = store, folder, old
         self.new = Manifest()
 
@@ -137,7 +137,9 @@ class _Refresh:
         kept = self.new.tables[table.name] = Kept(list(known.parts), last=known.last)
         highest = connection.scalar(select(func.max(table.c.id)))
         newest = -1 if highest is None else int(highest)
-        writers = writers_of(connection, table)  # after `newest`: who took a lower id is seen here
+        writers = open_writers(
+            connection, table
+        )  # after `newest`: who took a lower id is seen here
         kept.seen, kept.writers = newest, sorted(writers)
         if not writers:
             return newest

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from annoy_store.db.tables import attempts, calls, metadata, responses, turns
-from annoy_store.db.views import COSTS, VIEWS
+from annoy_store.db.views import TOTAL_COST, VIEWS
 from annoy_store.records.queries import first_turn_of
 
 SKIPPED = {"signatures"}
@@ -52,10 +52,22 @@ DIGESTS = {
 }
 LEFT_OUT = {column for columns in (*TEXTS.values(), *DIGESTS.values()) for column in columns}
 _GROWING = {
-    "sources", "origins", "prompts", "teachers", "calls", "responses", "samples",
-    "sample_origins", "executions", "io_pairs", "turns", "verdicts", "pair_checks", "attempts",
+    "sources",
+    "origins",
+    "prompts",
+    "teachers",
+    "calls",
+    "responses",
+    "samples",
+    "sample_origins",
+    "executions",
+    "io_pairs",
+    "turns",
+    "verdicts",
+    "pair_checks",
+    "attempts",
     "export_rows",
-}  # fmt: skip
+}
 APPENDED = tuple(t for t in metadata.sorted_tables if t.name in _GROWING)
 CONTROL = tuple(t for t in metadata.sorted_tables if t.name not in _GROWING | SKIPPED | {"jobs"})
 ASKED = (turns, responses, attempts)  # kept with more than they show
@@ -83,10 +95,14 @@ def _narrowed(table: Table, column: ColumnElement[Any]) -> list[ColumnElement[An
 
 
 _ASKED = [
-    calls.c.prompt_id.label("_prompt_id"), calls.c.sample_no.label("_sample_no"),
-    turns.c.id.label("_turn_id"), turns.c.kind.label("_kind"), turns.c.number.label("_number"),
-    turns.c.io_pair_id.label("_io_pair_id"), turns.c.chain_response_id.label("_chain_id"),
-]  # fmt: skip
+    calls.c.prompt_id.label("_prompt_id"),
+    calls.c.sample_no.label("_sample_no"),
+    turns.c.id.label("_turn_id"),
+    turns.c.kind.label("_kind"),
+    turns.c.number.label("_number"),
+    turns.c.io_pair_id.label("_io_pair_id"),
+    turns.c.chain_response_id.label("_chain_id"),
+]
 
 
 def _with_question(table: Table) -> FromClause:
@@ -227,7 +243,7 @@ _ANEW = {
            SUM(a.prompt_tokens) AS prompt_tokens, SUM(a.cached_tokens) AS cached_tokens,
            SUM(a.completion_tokens) AS completion_tokens,
            SUM(a.reasoning_tokens) AS reasoning_tokens,
-           {COSTS} AS cost_usd
+           {TOTAL_COST} AS cost_usd
     FROM kept_attempts a JOIN teachers b ON b.id = a.teacher_id
     LEFT JOIN priced p ON p.model = b.model AND p.from_time <= a.started_at
          AND (p.to_time IS NULL OR p.to_time > a.started_at)

@@ -15,12 +15,12 @@ from annoy_store.errors import UsageError
 from annoy_store.interfaces import Teacher
 
 
-def teacher_names() -> list[str]:
+def backend_names() -> list[str]:
     """Return the names of the backends, sorted."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def choice(settings: RunSettings, kind: str) -> tuple[str, str | None]:
+def backend_and_model(settings: RunSettings, kind: str) -> tuple[str, str | None]:
     """Return backend and model that `settings` name for turns of `kind`.
 
     Kinds with the same choice can share one teacher, and should: its limiter knows the endpoint.
@@ -35,14 +35,14 @@ def choice(settings: RunSettings, kind: str) -> tuple[str, str | None]:
 
 def open_teacher(settings: RunSettings, kind: str) -> Teacher:
     """Open the teacher of turns of `kind`. Raises UsageError if it cannot be what was asked for."""
-    backend, model = choice(settings, kind)
+    backend, model = backend_and_model(settings, kind)
     return open_backend(backend, settings, model)
 
 
 def open_backend(backend: str, settings: RunSettings, model: str | None) -> Teacher:
     """Open `backend` for `model`. Raises UsageError for an unknown name or unusable settings."""
-    if backend not in teacher_names():
-        known = ", ".join(teacher_names())
+    if backend not in backend_names():
+        known = ", ".join(backend_names())
         raise UsageError(f"unknown teacher {backend!r}; known are: {known}")
     module = importlib.import_module(f"{__name__}.{backend}")
     return cast(Teacher, module.connect(settings, model))

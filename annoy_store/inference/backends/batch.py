@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from annoy_store.config import RunSettings
 from annoy_store.errors import UsageError
-from annoy_store.inference.client.providers import normal_url, resolve
-from annoy_store.inference.client.request import form_of, parameters
-from annoy_store.interfaces import Asked, Request, TeacherIdentity
+from annoy_store.inference.client.providers import normalised_url, resolve_endpoint
+from annoy_store.inference.client.request import generation_parameters, request_builder
+from annoy_store.interfaces import CallResult, Request, TeacherIdentity
 
 
 def connect(settings: RunSettings, model: str | None) -> BatchTeacher:
@@ -23,25 +23,25 @@ class BatchTeacher:
     """One model whose answers come in batches."""
 
     def __init__(self, settings: RunSettings, model: str | None) -> None:
-        endpoint = resolve(settings, model, keyless=True)
+        endpoint = resolve_endpoint(settings, model, keyless=True)
         self.identity = TeacherIdentity(
             backend="batch",
             model=endpoint.model,
-            base_url=normal_url(endpoint.base_url),
-            parameters=parameters(settings, endpoint),
+            base_url=normalised_url(endpoint.base_url),
+            parameters=generation_parameters(settings, endpoint),
         )
-        self._form = form_of(settings, endpoint)
+        self._request_builder = request_builder(settings, endpoint)
 
     @property
     def capacity(self) -> int:
         """Return how many calls it is worth having in flight: none."""
         return 0
 
-    def encoded(self, request: Request) -> bytes:
+    def encode(self, request: Request) -> bytes:
         """Return the body that asks `request`, as JSON."""
-        return self._form.encoded(request)
+        return self._request_builder.encode(request)
 
-    async def ask(self, request: Request) -> Asked:
+    async def ask(self, request: Request) -> CallResult:
         """Answer nothing while somebody waits. Raises UsageError."""
         raise UsageError("the batch teacher answers within a day, not now: use --teacher openai")
 

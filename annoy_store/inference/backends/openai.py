@@ -16,28 +16,33 @@ import time
 from datetime import UTC, datetime
 
 from annoy_store.config import RunSettings
-from annoy_store.errors import NotNow, StopRun, Undone
-from annoy_store.inference.client.admission import Gate, Slot
-from annoy_store.inference.client.circuit_breaker import Breaker
-from annoy_store.inference.client.concurrency import AdaptiveLimit
-from annoy_store.inference.client.errors import Fault, scrub
-from annoy_store.inference.client.prefix_cache import HEAD_START, Vanguard
-from annoy_store.inference.client.providers import Endpoint, normal_url, resolve
-from annoy_store.inference.client.rate_limit import Budget, Timeline
-from annoy_store.inference.client.request import form_of, parameters
-from annoy_store.inference.client.response import read_answer
-from annoy_store.inference.client.retry import Call, pause
-from annoy_store.inference.client.transport import Wire
-from annoy_store.inference.client.usage import NO_TOKENS, Tokens, estimate
-from annoy_store.interfaces import Answer, Asked, Attempt, Request, TeacherIdentity
+from annoy_store.errors import CallPostponed, EndpointUnavailable, JobReturned
+from annoy_store.inference.client.admission import Permit, RequestLimiter
+from annoy_store.inference.client.circuit_breaker import CircuitBreaker
+from annoy_store.inference.client.concurrency import AdaptiveConcurrency
+from annoy_store.inference.client.errors import CallError, redact
+from annoy_store.inference.client.prefix_cache import HEAD_START_SECONDS, PrefixCacheGate
+from annoy_store.inference.client.providers import Endpoint, normalised_url, resolve_endpoint
+from annoy_store.inference.client.rate_limit import RateLimit, RateLimiter
+from annoy_store.inference.client.request import generation_parameters, request_builder
+from annoy_store.inference.client.response import read_completion
+from annoy_store.inference.client.retry import CallState, backoff_seconds
+from annoy_store.inference.client.transport import Transport
+from annoy_store.inference.client.usage import NO_USAGE, TokenUsage, estimate_tokens
+from annoy_store.interfaces import Attempt, CallResult, Completion, Request, TeacherIdentity
 
-_LONGEST_WAIT = 3600.0
-_STATUS = {"retry": "retry", "unreachable": "retry", "limited": "limited", "stop": "stopped"}
+_MAX_RETRY_AFTER_SECONDS = 3600.0
+_ATTEMPT_STATUS = {
+    "retry": "retry",
+    "unreachable": "retry",
+    "limited": "limited",
+    "stop": "stopped",
+}
 
 
 def connect(settings: RunSettings, model: str | None) -> OpenAITeacher:
     """Return the teacher that `settings` describe. Raises UsageError for what is missing."""
-    return OpenAITeacher(resolve(settings, model), settings)
+    return OpenAITeacher(resolve_endpoint(settings, model), settings)
 
 
 class OpenAITeacher:
@@ -47,124 +52,131 @@ class OpenAITeacher:
         self.identity = TeacherIdentity(
             backend="openai",
             model=endpoint.model,
-            base_url=normal_url(endpoint.base_url),
-            parameters=parameters(settings, endpoint),
+            base_url=normalised_url(endpoint.base_url),
+            parameters=generation_parameters(settings, endpoint),
         )
         self._endpoint = endpoint
-        self._form = form_of(settings, endpoint)
+        self._request_builder = request_builder(settings, endpoint)
         self._tries = settings.tries
-        self._budget = Budget(settings.requests_per_minute, settings.tokens_per_minute)
-        limit = AdaptiveLimit(settings.max_connections, fixed=endpoint.fixed)
-        self._gate = Gate(limit, self._budget, Breaker())
-        self._vanguard = Vanguard()
-        self._wire = Wire(endpoint, settings.max_connections, settings.call_seconds)
+        self._rate_limiter = RateLimiter(settings.requests_per_minute, settings.tokens_per_minute)
+        limit = AdaptiveConcurrency(settings.max_connections, fixed=endpoint.fixed_concurrency)
+        self._limiter = RequestLimiter(limit, self._rate_limiter, CircuitBreaker())
+        self._prefix_gate = PrefixCacheGate()
+        self._transport = Transport(endpoint, settings.max_connections, settings.call_seconds)
 
     @property
     def capacity(self) -> int:
         """Return how many calls it is worth having in flight now."""
-        return self._gate.capacity
+        return self._limiter.capacity
 
-    def share_budgets(self, timeline: Timeline) -> None:
+    def share_rate_limit(self, rate_limit: RateLimit) -> None:
         """Let `timeline` keep the budgets per minute, for all who ask this endpoint."""
-        self._budget.timeline = timeline
+        self._rate_limiter.rate_limit = rate_limit
 
-    async def ask(self, request: Request) -> Asked:
+    async def ask(self, request: Request) -> CallResult:
         """Answer one call, as `Teacher.ask` says. When cancelled, the error holds the attempts."""
-        weight, place = estimate(request.messages), self._vanguard.join(request.messages)
-        call = Call(self._form.encoded(request), weight, *place)
+        weight, place = (
+            estimate_tokens(request.messages),
+            self._prefix_gate.register(request.messages),
+        )
+        call = CallState(self._request_builder.encode(request), weight, *place)
         try:
-            answer = await self._in_order(call)
-        except Fault as fault:
-            return self._ended(fault, call)
-        except Undone as undone:
-            undone.made = tuple(call.attempts)
+            answer = await self._call_in_prefix_order(call)
+        except CallError as fault:
+            return self._failed_result(fault, call)
+        except JobReturned as undone:
+            undone.rows = tuple(call.attempts)
             raise
         except asyncio.CancelledError:
             raise asyncio.CancelledError(*call.attempts) from None
-        return Asked("answered", tuple(call.attempts), answer)
+        return CallResult("answered", tuple(call.attempts), answer)
 
     def drain(self) -> None:
         """Begin no more tries: calls that wait raise NotNow, those in flight come to their end."""
-        self._gate.close(NotNow("stopping: nothing more is asked"))
+        self._limiter.close(CallPostponed("stopping: nothing more is asked"))
 
     async def close(self) -> None:
         """Give the connections back."""
         self.drain()
-        await self._wire.close()
+        await self._transport.close()
 
-    async def _in_order(self, call: Call) -> Answer:
+    async def _call_in_prefix_order(self, call: CallState) -> Completion:
         """Let the call that begins like this one go ahead. Raises as `_insist` does."""
-        if call.cached is None:
-            return await self._insist(call)
-        if not call.ahead:
-            await self._gate.outside(call.cached.wait())
-            return await self._insist(call)
+        if call.prefix_cached is None:
+            return await self._call_with_retries(call)
+        if not call.is_first:
+            await self._limiter.wait_for(call.prefix_cached.wait())
+            return await self._call_with_retries(call)
         try:
-            return await self._insist(call)
+            return await self._call_with_retries(call)
         finally:
-            call.cached.set()
+            call.prefix_cached.set()
 
-    async def _insist(self, call: Call) -> Answer:
+    async def _call_with_retries(self, call: CallState) -> Completion:
         """Try until there is an answer or no hope of one. Raises Fault and Undone."""
         while True:
             try:
-                return await self._try(call)
-            except Fault as fault:
-                if not fault.again or call.burned >= self._tries:
+                return await self._call_once(call)
+            except CallError as fault:
+                if not fault.is_retryable or call.failed_tries >= self._tries:
                     raise
-                seconds = pause(fault, len(call.attempts))
-            await self._gate.rest(seconds)
+                seconds = backoff_seconds(fault, len(call.attempts))
+            await self._limiter.sleep(seconds)
 
-    async def _try(self, call: Call) -> Answer:
+    async def _call_once(self, call: CallState) -> Completion:
         """Ask once and note the attempt. Raises Fault."""
-        slot = await self._gate.enter(call.weight)
-        if call.cached and call.ahead:
-            asyncio.get_running_loop().call_later(HEAD_START, call.cached.set)
+        slot = await self._limiter.acquire(call.prompt_tokens)
+        if call.prefix_cached and call.is_first:
+            asyncio.get_running_loop().call_later(HEAD_START_SECONDS, call.prefix_cached.set)
         started, clock = datetime.now(UTC), time.perf_counter()
         try:
-            answer, tokens = read_answer(await self._wire.exchange(call.content))
-        except Fault as fault:
-            fault.words = scrub(fault.words, self._endpoint.key)
-            self._learn(fault, slot)
-            call.attempts.append(self._attempt_of(fault, call, started, clock))
+            answer, tokens = read_completion(await self._transport.post(call.body))
+        except CallError as fault:
+            fault.message = redact(fault.message, self._endpoint.key)
+            self._record_error(fault, slot)
+            call.attempts.append(self._failed_attempt(fault, call, started, clock))
             raise
         except BaseException:
-            self._gate.give_up()
-            gone = Fault("retry", "stopped", "given up in flight")
+            self._limiter.release_without_result()
+            gone = CallError("retry", "stopped", "given up in flight")
             call.attempts.append(_attempt("stopped", started, clock, None, fault=gone))
             raise
-        self._gate.leave(slot, None, tokens)
+        self._limiter.release(slot, None, tokens)
         call.attempts.append(_attempt("ok", started, clock, 200, tokens, answer.model))
         return answer
 
-    def _learn(self, fault: Fault, slot: Slot) -> None:
+    def _record_error(self, fault: CallError, slot: Permit) -> None:
         """Tell the gate what happened; close it if nobody can be served any more."""
         if fault.kind != "unreachable":
-            self._gate.leave(slot, fault.kind, fault.tokens)
-            hopeless = fault.kind == "limited" and (fault.wait or 0) > _LONGEST_WAIT
-        elif hopeless := self._gate.lost(slot):
-            fault.words = f"for {self._gate.down_for():.0f} s, {fault.words}"
+            self._limiter.release(slot, fault.kind, fault.usage)
+            hopeless = (
+                fault.kind == "limited" and (fault.retry_after or 0) > _MAX_RETRY_AFTER_SECONDS
+            )
+        elif hopeless := self._limiter.release_unreachable(slot):
+            fault.message = f"for {self._limiter.outage_seconds():.0f} s, {fault.message}"
         if hopeless:
             fault.kind = "stop"
         if fault.kind == "stop":
-            self._gate.close(StopRun(self._advice(fault)))
+            self._limiter.close(EndpointUnavailable(self._advice(fault)))
 
-    def _attempt_of(self, fault: Fault, call: Call, started: datetime, clock: float) -> Attempt:
+    def _failed_attempt(
+        self, fault: CallError, call: CallState, started: datetime, clock: float
+    ) -> Attempt:
         """Return the attempt that `fault` ended, counting it against the call if it counts."""
-        call.burned += fault.kind == "retry"
-        given_up = fault.kind == "retry" and call.burned >= self._tries
-        status = "failed" if given_up else _STATUS.get(fault.kind, "failed")
-        return _attempt(status, started, clock, fault.status, fault.tokens, fault.model, fault)
+        call.failed_tries += fault.kind == "retry"
+        given_up = fault.kind == "retry" and call.failed_tries >= self._tries
+        status = "failed" if given_up else _ATTEMPT_STATUS.get(fault.kind, "failed")
+        return _attempt(status, started, clock, fault.status, fault.usage, fault.model, fault)
 
-    def _ended(self, fault: Fault, call: Call) -> Asked:
-        tries, detail = tuple(call.attempts), fault.words or None
+    def _failed_result(self, fault: CallError, call: CallState) -> CallResult:
+        tries, detail = tuple(call.attempts), fault.message or None
         if fault.kind == "stop":
-            raise StopRun(self._advice(fault), tries) from None
+            raise EndpointUnavailable(self._advice(fault), tries) from None
         if fault.kind == "rejected":
-            return Asked("rejected", tries, reason=fault.name, detail=detail)
-        return Asked("failed", tries, reason=fault.name, detail=detail)
+            return CallResult("rejected", tries, reason=fault.name, detail=detail)
+        return CallResult("failed", tries, reason=fault.name, detail=detail)
 
-    def _advice(self, fault: Fault) -> str:
+    def _advice(self, fault: CallError) -> str:
         """Say what happened and what to do, in one line."""
         place, model = self.identity.base_url, self.identity.model
         advice = {
@@ -184,16 +196,16 @@ def _attempt(
     started: datetime,
     clock: float,
     http_status: int | None,
-    tokens: Tokens = NO_TOKENS,
+    tokens: TokenUsage = NO_USAGE,
     model: str | None = None,
-    fault: Fault | None = None,
+    fault: CallError | None = None,
 ) -> Attempt:
     return Attempt(
         status=status,
         started_at=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         latency_ms=round((time.perf_counter() - clock) * 1000, 3),
         error_class=fault.name if fault else None,
-        error_message=fault.words if fault else None,
+        error_message=fault.message if fault else None,
         http_status=http_status,
         prompt_tokens=tokens.prompt,
         cached_tokens=tokens.cached,

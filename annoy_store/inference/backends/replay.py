@@ -25,8 +25,8 @@ from typing import Any
 from annoy_store.config import RunSettings
 from annoy_store.errors import UsageError
 from annoy_store.hashing import digest
-from annoy_store.inference.client.usage import estimate
-from annoy_store.interfaces import Answer, Asked, Attempt, Request, TeacherIdentity
+from annoy_store.inference.client.usage import estimate_tokens
+from annoy_store.interfaces import Attempt, CallResult, Completion, Request, TeacherIdentity
 
 _CAPACITY = 64
 
@@ -35,13 +35,13 @@ _CAPACITY = 64
 class Recording:
     """One recorded answer."""
 
-    answer: Answer
+    answer: Completion
     kind: str | None = None
-    needles: tuple[str, ...] = ()
+    substrings: tuple[str, ...] = ()
 
-    def fits(self, kind: str, text: str) -> bool:
+    def matches(self, kind: str, text: str) -> bool:
         """Say whether this answers a prompt of `kind` with the content `text`."""
-        return self.kind in (None, kind) and all(needle in text for needle in self.needles)
+        return self.kind in (None, kind) and all(needle in text for needle in self.substrings)
 
 
 def connect(settings: RunSettings, model: str | None) -> ReplayTeacher:
@@ -69,15 +69,18 @@ class ReplayTeacher:
         """Return how many calls it is worth having in flight."""
         return _CAPACITY
 
-    async def ask(self, request: Request) -> Asked:
+    async def ask(self, request: Request) -> CallResult:
         """Return the recorded answer to this sample of the prompt, or say that there is none."""
         started = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         recording = self._find(request)
         if recording is None:
-            return Asked("rejected", (), reason="not_recorded")
-        used = estimate(request.messages), estimate([{"content": recording.answer.text}])
+            return CallResult("rejected", (), reason="not_recorded")
+        used = (
+            estimate_tokens(request.messages),
+            estimate_tokens([{"content": recording.answer.text}]),
+        )
         attempt = Attempt("ok", started, 0.0, prompt_tokens=used[0], completion_tokens=used[1])
-        return Asked("answered", (attempt,), recording.answer)
+        return CallResult("answered", (attempt,), recording.answer)
 
     def drain(self) -> None:
         """Nothing waits here."""
@@ -90,7 +93,7 @@ class ReplayTeacher:
         if not isinstance(text, str):
             raise TypeError("the response is not a text")
         finish = record.get("finish_reason", "stop")
-        answer = Answer(text, finish, record.get("reasoning"), record.get("model"))
+        answer = Completion(text, finish, record.get("reasoning"), record.get("model"))
         kind = record.get("kind")
         if "contains" in record:
             needles = record["contains"]
@@ -104,8 +107,8 @@ class ReplayTeacher:
         """Return the recording of the request's sample, looked up exactly, then by content."""
         exact = self._by_digest.get(prompt_digest(request.messages), [])
         text = "\n".join(message["content"] for message in request.messages)
-        fitting = [r for r in exact if r.fits(request.kind, text)]
-        fitting += [r for r in self._by_content if r.fits(request.kind, text)]
+        fitting = [r for r in exact if r.matches(request.kind, text)]
+        fitting += [r for r in self._by_content if r.matches(request.kind, text)]
         return fitting[request.sample_no] if request.sample_no < len(fitting) else None
 
 

@@ -18,20 +18,20 @@ from typing import Any, Final, TypeVar
 import httpx2
 from openai import APIConnectionError, APIStatusError, APITimeoutError, DefaultHttpxClient, OpenAI
 
-from annoy_store.inference.client.batch_types import URL, Complaint, Remote
-from annoy_store.inference.client.errors import Fault, of_status, scrub
+from annoy_store.inference.client.batch_types import COMPLETIONS_PATH, BatchError, ProviderBatch
+from annoy_store.inference.client.errors import CallError, error_from_status, redact
 from annoy_store.inference.client.providers import Endpoint
-from annoy_store.inference.client.transport import trusted
+from annoy_store.inference.client.transport import ssl_context
 
-WINDOW: Final = "24h"
-MARK = "annoy_batch"  # the key of the metadata that holds the store's name of a batch
-PAUSES = (0.5, 2.0, 8.0)  # seconds before another try
+COMPLETION_WINDOW: Final = "24h"
+METADATA_KEY = "annoy_batch"  # the key of the metadata that holds the store's name of a batch
+RETRY_SECONDS = (0.5, 2.0, 8.0)  # seconds before another try
 _TIMEOUT = httpx2.Timeout(600.0, connect=30.0)
 _PAGE = 100
 T = TypeVar("T")
 
 
-class BatchWire:
+class BatchApi:
     """Files and batches of one account at one endpoint. All methods raise Fault."""
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -42,7 +42,7 @@ class BatchWire:
             base_url=endpoint.base_url,
             max_retries=0,
             timeout=_TIMEOUT,
-            http_client=DefaultHttpxClient(timeout=_TIMEOUT, verify=trusted()),
+            http_client=DefaultHttpxClient(timeout=_TIMEOUT, verify=ssl_context()),
         )
 
     def upload(self, path: Path) -> str:
@@ -52,119 +52,122 @@ class BatchWire:
             with path.open("rb") as file:
                 return self._client.files.create(file=(path.name, file), purpose="batch").id
 
-        return self._insist(send)
+        return self._call_with_retries(send)
 
-    def create(self, file_id: str, name: str) -> Remote:
+    def create(self, file_id: str, name: str) -> ProviderBatch:
         """Let the requests of a file be answered. Tried once: it is what costs money."""
-        return self._once(
-            lambda: _remote(
+        return self._call_once(
+            lambda: _provider_batch(
                 self._client.batches.create(
                     input_file_id=file_id,
-                    endpoint=URL,
-                    completion_window=WINDOW,
-                    metadata={MARK: name},
+                    endpoint=COMPLETIONS_PATH,
+                    completion_window=COMPLETION_WINDOW,
+                    metadata={METADATA_KEY: name},
                 )
             )
         )
 
-    def look(self, remote_id: str) -> Remote:
+    def retrieve(self, remote_id: str) -> ProviderBatch:
         """Return how a batch is."""
-        return self._insist(lambda: _remote(self._client.batches.retrieve(remote_id)))
+        return self._call_with_retries(
+            lambda: _provider_batch(self._client.batches.retrieve(remote_id))
+        )
 
-    def find(self, name: str, since: float) -> list[Remote]:
+    def find_by_name(self, name: str, since: float) -> list[ProviderBatch]:
         """Return the batches of that name made after `since`, oldest first, refused ones left out."""
-        found = self._insist(lambda: list(self._newer(since)))
+        found = self._call_with_retries(lambda: list(self._batches_since(since)))
         named = [r for r in found if r.name == name and r.status != "failed"]
         return sorted(named, key=lambda r: r.created_at)
 
-    def cancel(self, remote_id: str) -> Remote:
+    def cancel(self, remote_id: str) -> ProviderBatch:
         """Ask for the end of a batch; what is answered by then stays."""
         try:
-            return self._once(lambda: _remote(self._client.batches.cancel(remote_id)))
-        except Fault as fault:
-            if not fault.again and fault.status != 409:
+            return self._call_once(lambda: _provider_batch(self._client.batches.cancel(remote_id)))
+        except CallError as fault:
+            if not fault.is_retryable and fault.status != 409:
                 raise
-        return self.look(remote_id)  # it has ended, or nobody knows whether we were heard
+        return self.retrieve(remote_id)  # it has ended, or nobody knows whether we were heard
 
-    def fetch(self, file_id: str, path: Path) -> None:
+    def download(self, file_id: str, path: Path) -> None:
         """Write the content of a file to `path`."""
 
         def get() -> None:
             with self._client.files.with_streaming_response.content(file_id) as response:
                 response.stream_to_file(path)
 
-        self._insist(get)
+        self._call_with_retries(get)
 
-    def forget(self, file_id: str) -> None:
+    def delete_file(self, file_id: str) -> None:
         """Delete a file; one that is gone is no fault."""
         try:
-            self._insist(lambda: self._client.files.delete(file_id))
-        except Fault as fault:
+            self._call_with_retries(lambda: self._client.files.delete(file_id))
+        except CallError as fault:
             if fault.status != 404:
                 raise
 
-    def forget_named(self, filename: str, since: float) -> None:
+    def delete_files_named(self, filename: str, since: float) -> None:
         """Delete files of that name that were sent after `since`."""
-        newest = self._insist(lambda: list(self._newer_files(since)))
+        newest = self._call_with_retries(lambda: list(self._files_since(since)))
         for file_id in (key for key, name in newest if name == filename):
-            self.forget(file_id)
+            self.delete_file(file_id)
 
     def close(self) -> None:
         """Give the connections back."""
         self._client.close()
 
-    def _newer_files(self, since: float) -> Iterator[tuple[str, str]]:
+    def _files_since(self, since: float) -> Iterator[tuple[str, str]]:
         for file in self._client.files.list(purpose="batch", order="desc", limit=_PAGE):
             if file.created_at < since:
                 return
             yield file.id, file.filename
 
-    def _newer(self, since: float) -> Iterator[Remote]:
+    def _batches_since(self, since: float) -> Iterator[ProviderBatch]:
         for batch in self._client.batches.list(limit=_PAGE):  # newest first; pages follow
             if batch.created_at < since:
                 return
-            yield _remote(batch)
+            yield _provider_batch(batch)
 
-    def _insist(self, do: Callable[[], T]) -> T:
-        for seconds in PAUSES:
+    def _call_with_retries(self, do: Callable[[], T]) -> T:
+        for seconds in RETRY_SECONDS:
             try:
-                return self._once(do)
-            except Fault as fault:
-                if not fault.again:
+                return self._call_once(do)
+            except CallError as fault:
+                if not fault.is_retryable:
                     raise
-                wait = max(fault.wait or 0.0, random.uniform(seconds / 2, seconds))
+                wait = max(fault.retry_after or 0.0, random.uniform(seconds / 2, seconds))
             time.sleep(min(wait, 60.0))
-        return self._once(do)
+        return self._call_once(do)
 
-    def _once(self, do: Callable[[], T]) -> T:
+    def _call_once(self, do: Callable[[], T]) -> T:
         try:
             return do()
         except APIStatusError as error:
-            fault = of_status(
+            fault = error_from_status(
                 error.status_code, error.body or error.message, error.response.headers, time.time()
             )
         except APITimeoutError:
-            fault = Fault("retry", "deadline", "no answer in time")
+            fault = CallError("retry", "deadline", "no answer in time")
         except (APIConnectionError, httpx2.HTTPError) as error:
-            fault = Fault("unreachable", "unreachable", str(error.__cause__ or error))
+            fault = CallError("unreachable", "unreachable", str(error.__cause__ or error))
         except (ValueError, AttributeError) as error:  # a page of a proxy, say
-            fault = Fault("retry", "bad_body", str(error))
-        fault.words = scrub(fault.words, self._endpoint.key)
+            fault = CallError("retry", "bad_body", str(error))
+        fault.message = redact(fault.message, self._endpoint.key)
         raise fault from None
 
 
-def _remote(batch: Any) -> Remote:
+def _provider_batch(batch: Any) -> ProviderBatch:
     if isinstance(batch, str) or not getattr(batch, "id", None):
         raise ValueError(f"no batch: {str(batch)[:120]}")
     errors = (batch.errors.data if batch.errors else None) or []
-    return Remote(
+    return ProviderBatch(
         id=str(batch.id),
         status=str(batch.status),
-        name=(batch.metadata or {}).get(MARK),
+        name=(batch.metadata or {}).get(METADATA_KEY),
         created_at=float(batch.created_at or 0),
         output_file=batch.output_file_id or None,  # none at all is told as '' as well
         error_file=batch.error_file_id or None,
-        complaints=tuple(
-            Complaint(str(e.code or "failed"), scrub(str(e.message or "")), e.line) for e in errors
+        errors=tuple(
+            BatchError(str(e.code or "failed"), redact(str(e.message or "")), e.line)
+            for e in errors
         ),
     )

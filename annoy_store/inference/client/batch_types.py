@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-URL: Final = "/v1/chat/completions"
-LIVE = ("validating", "in_progress", "finalizing", "cancelling")
+COMPLETIONS_PATH: Final = "/v1/chat/completions"
+LIVE_STATUSES = ("validating", "in_progress", "finalizing", "cancelling")
 
 
 @dataclass(frozen=True)
-class Complaint:
+class BatchError:
     """What a provider says is wrong with a whole file, or with a line of it (counted from 1)."""
 
     code: str
-    words: str
+    message: str
     line: int | None = None
 
 
 @dataclass(frozen=True)
-class Remote:
+class ProviderBatch:
     """A batch as its provider tells of it."""
 
     id: str
@@ -28,8 +28,8 @@ class Remote:
     created_at: float = 0.0
     output_file: str | None = None
     error_file: str | None = None
-    complaints: tuple[Complaint, ...] = ()
+    errors: tuple[BatchError, ...] = ()
 
     @property
     def is_live(self) -> bool:
-        return self.status in LIVE
+        return self.status in LIVE_STATUSES

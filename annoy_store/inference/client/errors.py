@@ -15,77 +15,91 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from annoy_store.hashing import clean
-from annoy_store.inference.client.retry_after import asked_wait
-from annoy_store.inference.client.usage import NO_TOKENS, Tokens
+from annoy_store.hashing import clean_text
+from annoy_store.inference.client.retry_after import retry_after_seconds
+from annoy_store.inference.client.usage import NO_USAGE, TokenUsage
 
-Kind = Literal["retry", "limited", "unreachable", "refused", "rejected", "stop"]
+ErrorKind = Literal["retry", "limited", "unreachable", "refused", "rejected", "stop"]
 
-_LONGEST = 500
+_MAX_MESSAGE_CHARS = 500
 _SECRETS = re.compile(
     r"\b(?:sk|pk|key|hf|nvapi|gsk|xai)[-_][\w*.\-]{6,}|Bearer\s+\S+", re.IGNORECASE
 )
 _STOP_CODES = {
-    "insufficient_quota", "billing_hard_limit_reached", "billing_not_active",
-    "account_deactivated", "invalid_api_key", "model_not_found", "invalid_model",
-    "unsupported_parameter", "unsupported_value", "unknown_parameter",
-}  # fmt: skip
+    "insufficient_quota",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+    "account_deactivated",
+    "invalid_api_key",
+    "model_not_found",
+    "invalid_model",
+    "unsupported_parameter",
+    "unsupported_value",
+    "unknown_parameter",
+}
 _FILTER_CODES = {
-    "content_filter", "content_policy_violation", "invalid_prompt", "data_inspection_failed",
+    "content_filter",
+    "content_policy_violation",
+    "invalid_prompt",
+    "data_inspection_failed",
     "responsibleaipolicyviolation",
-}  # fmt: skip
-_FILTER_WORDS = re.compile(r"content exists risk|requires moderation|flagged by moderation", re.I)
-_MODEL_WORDS = re.compile(r"model[\s\w'\"`./:-]*(?:does not exist|not exist|not found)", re.I)
-_AGAIN = {408, 409, 425}
+}
+_FILTER_MESSAGE = re.compile(r"content exists risk|requires moderation|flagged by moderation", re.I)
+_UNKNOWN_MODEL_MESSAGE = re.compile(
+    r"model[\s\w'\"`./:-]*(?:does not exist|not exist|not found)", re.I
+)
+_RETRYABLE_STATUSES = {408, 409, 425}
 
 
-class Fault(Exception):
+class CallError(Exception):
     """One try went wrong. `name` is one word; `words` say more; `wait` is what was asked for."""
 
     def __init__(
         self,
-        kind: Kind,
+        kind: ErrorKind,
         name: str,
-        words: str = "",
+        message: str = "",
         *,
         status: int | None = None,
-        wait: float | None = None,
-        tokens: Tokens = NO_TOKENS,
+        retry_after: float | None = None,
+        usage: TokenUsage = NO_USAGE,
         model: str | None = None,
     ) -> None:
         super().__init__(name)
-        self.kind: Kind = kind
+        self.kind: ErrorKind = kind
         self.name = name
-        self.words = words
+        self.message = message
         self.status = status
-        self.wait = wait
-        self.tokens = tokens
+        self.retry_after = retry_after
+        self.usage = usage
         self.model = model
 
     @property
-    def again(self) -> bool:
+    def is_retryable(self) -> bool:
         """Say whether the call is worth another try."""
         return self.kind in ("retry", "limited", "unreachable")
 
     @property
     def reason(self) -> str:
         """Return the fault as the reason of a job: one word that names it, then the rest."""
-        return f"{self.name} {self.words}".strip()
+        return f"{self.name} {self.message}".strip()
 
 
-def scrub(text: str, secret: str | None = None) -> str:
+def redact(text: str, secret: str | None = None) -> str:
     """Return `text` in one line, without anything like a key, cut to what a row should hold."""
     if secret and len(secret) > 4:
         text = text.replace(secret, "***")
-    return clean(_SECRETS.sub("***", " ".join(text.split())))[:_LONGEST]
+    return clean_text(_SECRETS.sub("***", " ".join(text.split())))[:_MAX_MESSAGE_CHARS]
 
 
-def of_status(status: int, body: object, headers: Mapping[str, str], now: float) -> Fault:
+def error_from_status(
+    status: int, body: object, headers: Mapping[str, str], now: float
+) -> CallError:
     """Classify an answer with an error status; `now` is the time in seconds since 1970."""
     error = error_object(body)
-    kind, name = _judge(status, error)
-    wait = asked_wait(headers, now) if kind in ("limited", "retry") else None
-    return Fault(kind, name, str(error["message"]), status=status, wait=wait)
+    kind, name = _classify(status, error)
+    wait = retry_after_seconds(headers, now) if kind in ("limited", "retry") else None
+    return CallError(kind, name, str(error["message"]), status=status, retry_after=wait)
 
 
 def error_object(body: object) -> dict[str, Any]:
@@ -97,17 +111,17 @@ def error_object(body: object) -> dict[str, Any]:
     return {"message": "" if inner is None else str(inner)}
 
 
-def _judge(status: int, error: Mapping[str, Any]) -> tuple[Kind, str]:
+def _classify(status: int, error: Mapping[str, Any]) -> tuple[ErrorKind, str]:
     codes = {str(error.get("code")).lower(), str(error.get("type")).lower()}
     words = str(error["message"])
-    if codes & _FILTER_CODES or (400 <= status < 500 and _FILTER_WORDS.search(words)):
+    if codes & _FILTER_CODES or (400 <= status < 500 and _FILTER_MESSAGE.search(words)):
         return "rejected", "content_filter"
     if status in (401, 402, 403) or (400 <= status < 500 and codes & _STOP_CODES):
         return "stop", f"http_{status}"
-    if status in (400, 404) and _MODEL_WORDS.search(words):
+    if status in (400, 404) and _UNKNOWN_MODEL_MESSAGE.search(words):
         return "stop", f"http_{status}"
     if status == 429:
         return "limited", "http_429"
-    if status in _AGAIN or status >= 500:
+    if status in _RETRYABLE_STATUSES or status >= 500:
         return "retry", f"http_{status}"
     return "refused", f"http_{status}"

@@ -19,13 +19,13 @@ _A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Hours:
+class PeakHours:
     """Spans of minutes of the day, on some days of the week (0 is Monday)."""
 
     days: frozenset[int]
     spans: tuple[tuple[int, int], ...]
 
-    def end(self, at: datetime) -> datetime | None:
+    def peak_end(self, at: datetime) -> datetime | None:
         """Return when the peak that `at` (with a time zone) lies in is over; None outside of one."""
         at, over = at.astimezone(UTC), None
         while (later := self._span_end(over or at)) is not None:
@@ -42,7 +42,7 @@ class Hours:
         return None
 
 
-def read_hours(text: str) -> Hours:
+def parse_peak_hours(text: str) -> PeakHours:
     """Read hours as the docstring above writes them. Raises UsageError."""
     days: set[int] = set()
     spans = []
@@ -56,7 +56,7 @@ def read_hours(text: str) -> Hours:
     days = days or set(range(7))
     if not spans or (len(days) == 7 and sum(length for _, length in spans) >= 24 * 60):
         raise UsageError(f"peak hours {text!r} name no hours, or leave none")
-    return Hours(frozenset(days), tuple(spans))
+    return PeakHours(frozenset(days), tuple(spans))
 
 
 def _days(first: str, last: str) -> set[int]:

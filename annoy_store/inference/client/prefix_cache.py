@@ -15,29 +15,29 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
-HEAD_START = 3.0
-ALIKE = 1024
-_REMEMBERED = 4096
+HEAD_START_SECONDS = 3.0
+PREFIX_CHARS = 1024
+_MAX_PREFIXES = 4096
 
 
-class Vanguard:
+class PrefixCacheGate:
     """Who goes ahead, by beginning. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._cached: OrderedDict[int, asyncio.Event] = OrderedDict()
 
-    def join(self, messages: Iterable[Mapping[str, str]]) -> tuple[asyncio.Event | None, bool]:
+    def register(self, messages: Iterable[Mapping[str, str]]) -> tuple[asyncio.Event | None, bool]:
         """Return what tells that a prompt's beginning is cached, and whether this call goes ahead.
 
         Who goes ahead has to see to it that the event is set, whatever happens.
         """
-        beginning = "\0".join(m.get("content") or "" for m in messages)[:ALIKE]
-        if len(beginning) < ALIKE:
+        beginning = "\0".join(m.get("content") or "" for m in messages)[:PREFIX_CHARS]
+        if len(beginning) < PREFIX_CHARS:
             return None, False
         key = hash(beginning)
         if (cached := self._cached.get(key)) is not None:
             return cached, False
-        if len(self._cached) >= _REMEMBERED:
+        if len(self._cached) >= _MAX_PREFIXES:
             self._cached.popitem(last=False)
         cached = self._cached[key] = asyncio.Event()
         return cached, True

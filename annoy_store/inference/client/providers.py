@@ -21,10 +21,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from annoy_store.config import RunSettings
 from annoy_store.errors import UsageError
-from annoy_store.inference.client.peak_hours import Hours, read_hours
+from annoy_store.inference.client.peak_hours import PeakHours, parse_peak_hours
 
-_NO_KEY = "EMPTY"
-_RETIRED = {
+_PLACEHOLDER_KEY = "EMPTY"
+_RETIRED_MODELS = {
     "deepseek-chat": "thinking is off unless you switch it on",
     "deepseek-reasoner": 'extra_body = {"thinking": {"type": "enabled"}} makes it think',
 }
@@ -38,8 +38,8 @@ class Preset:
     key_env: str = "OPENAI_API_KEY"
     local: bool = False
     max_tokens_field: str = "max_tokens"
-    fixed: bool = False
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    fixed_concurrency: bool = False
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
     peak_hours: str | None = None
 
 
@@ -48,14 +48,14 @@ PRESETS = {
     "deepseek": Preset(
         "https://api.deepseek.com",
         "DEEPSEEK_API_KEY",
-        extra={"thinking": {"type": "disabled"}},
+        extra_body={"thinking": {"type": "disabled"}},
         peak_hours="mon-fri 01-04 06-10",
     ),
-    "vllm": Preset("http://127.0.0.1:8000/v1", local=True, fixed=True),
-    "sglang": Preset("http://127.0.0.1:30000/v1", local=True, fixed=True),
-    "ollama": Preset("http://127.0.0.1:11434/v1", local=True, fixed=True),
+    "vllm": Preset("http://127.0.0.1:8000/v1", local=True, fixed_concurrency=True),
+    "sglang": Preset("http://127.0.0.1:30000/v1", local=True, fixed_concurrency=True),
+    "ollama": Preset("http://127.0.0.1:11434/v1", local=True, fixed_concurrency=True),
 }
-_HOSTS = {"api.openai.com": "openai", "api.deepseek.com": "deepseek"}
+_PRESET_OF_HOST = {"api.openai.com": "openai", "api.deepseek.com": "deepseek"}
 
 
 @dataclass(frozen=True)
@@ -67,21 +67,23 @@ class Endpoint:
     key: str = field(repr=False)
     key_env: str
     max_tokens_field: str
-    fixed: bool
-    extra: Mapping[str, Any]
+    fixed_concurrency: bool
+    extra_body: Mapping[str, Any]
 
 
-def resolve(settings: RunSettings, model: str | None, *, keyless: bool = False) -> Endpoint:
+def resolve_endpoint(
+    settings: RunSettings, model: str | None, *, keyless: bool = False
+) -> Endpoint:
     """Find out where and how to ask. Raises UsageError if something is missing.
 
     With `keyless` no key is looked for, and nothing can be asked.
     """
-    name, base_url = place(settings)
+    name, base_url = resolve_base_url(settings)
     preset = PRESETS[name] if name else Preset()
     if not model:
         raise UsageError(f"no model named for {base_url}; say --model NAME")
-    if name == "deepseek" and model in _RETIRED:
-        raise UsageError(_retired(model))
+    if name == "deepseek" and model in _RETIRED_MODELS:
+        raise UsageError(_retired_model_message(model))
     key_env = settings.api_key_env or preset.key_env
     needed = not keyless and not (preset.local or is_local(base_url))
     wanted = not keyless and settings.api_key_env is not None
@@ -91,21 +93,23 @@ def resolve(settings: RunSettings, model: str | None, *, keyless: bool = False) 
         key=_key(key_env, base_url, needed=needed, wanted=wanted),
         key_env=key_env,
         max_tokens_field=settings.max_tokens_field or preset.max_tokens_field,
-        fixed=settings.fixed_connections or preset.fixed,
-        extra={**preset.extra, **settings.extra_body},
+        fixed_concurrency=settings.fixed_connections or preset.fixed_concurrency,
+        extra_body={**preset.extra_body, **settings.extra_body},
     )
 
 
-def peak_hours(settings: RunSettings) -> Hours:
+def peak_hours(settings: RunSettings) -> PeakHours:
     """Return the hours in which the provider asks more. Raises UsageError if nobody knows them."""
-    name, base_url = place(settings)
+    name, base_url = resolve_base_url(settings)
     told = settings.peak_hours or (PRESETS[name].peak_hours if name else None)
     if told is None:
-        raise UsageError(f"the peak hours of {normal_url(base_url)} are unknown: say --peak-hours")
-    return read_hours(told)
+        raise UsageError(
+            f"the peak hours of {normalised_url(base_url)} are unknown: say --peak-hours"
+        )
+    return parse_peak_hours(told)
 
 
-def normal_url(url: str) -> str:
+def normalised_url(url: str) -> str:
     """Return `url` as it may be stored: no credentials, no query, no slash at the end."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2].lower()
@@ -124,41 +128,43 @@ def is_local(url: str) -> bool:
     return address.is_private or address.is_loopback
 
 
-def find_variable(name: str) -> str | None:
+def environment_variable(name: str) -> str | None:
     """Return the environment variable `name`; None if it is empty or not there."""
     return os.environ.get(name, "").strip() or None
 
 
-def place(settings: RunSettings) -> tuple[str | None, str]:
+def resolve_base_url(settings: RunSettings) -> tuple[str | None, str]:
     """Return the name of the preset, if one applies, and the base URL. Raises UsageError."""
     name = settings.preset
     if name is not None and name not in PRESETS:
         raise UsageError(f"unknown preset {name!r}; known are: {', '.join(PRESETS)}")
     url = settings.base_url
     if url is None and name in (None, "openai"):
-        url = find_variable("OPENAI_BASE_URL")
+        url = environment_variable("OPENAI_BASE_URL")
     if url is None:
         name = name or "openai"
         url = PRESETS[name].base_url
     url = str(url).strip().rstrip("/")
     parts = urlsplit(url)
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"{normal_url(url)!r} is no base URL; one looks like https://host/v1")
+        raise UsageError(f"{normalised_url(url)!r} is no base URL; one looks like https://host/v1")
     if parts.query or "@" in parts.netloc:
-        raise UsageError(f"the base URL of {parts.hostname} holds more than a place; keys go into "
-                         "an environment variable, named with --api-key-env")  # fmt: skip
-    return name or _HOSTS.get(parts.hostname), url
+        raise UsageError(
+            f"the base URL of {parts.hostname} holds more than a place; keys go into "
+            "an environment variable, named with --api-key-env"
+        )
+    return name or _PRESET_OF_HOST.get(parts.hostname), url
 
 
 def _key(name: str, base_url: str, *, needed: bool, wanted: bool) -> str:
-    key = find_variable(name) if needed or wanted else None
+    key = environment_variable(name) if needed or wanted else None
     if key is None and (needed or wanted):
         raise UsageError(
-            f"no key for {normal_url(base_url)}: set {name}, or name another with --api-key-env"
+            f"no key for {normalised_url(base_url)}: set {name}, or name another with --api-key-env"
         )
-    return key or _NO_KEY
+    return key or _PLACEHOLDER_KEY
 
 
-def _retired(model: str) -> str:
+def _retired_model_message(model: str) -> str:
     advice = "use --model deepseek-flash or deepseek-v4-pro"
-    return f"DeepSeek switched {model} off on 2026-07-24: {advice}; {_RETIRED[model]}"
+    return f"DeepSeek switched {model} off on 2026-07-24: {advice}; {_RETIRED_MODELS[model]}"

@@ -21,89 +21,89 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from annoy_store.errors import Undone
+from annoy_store.errors import JobReturned
 
 BURST_SECONDS = 1.0
-_BLOCK_SECONDS = 1.0
-_FIRST_GUESS = 512.0
+_GROUP_SECONDS = 1.0
+_INITIAL_COMPLETION_TOKENS = 512.0
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Reservation:
     """Units of one budget, to be spent one after the other."""
 
-    what: str  # requests | tokens
+    unit: str  # requests | tokens
     per_minute: int
-    units: float
+    amount: float
 
     @property
     def seconds(self) -> float:
         """Return how long the budget takes to make good for them."""
-        return 60 * self.units / self.per_minute
+        return 60 * self.amount / self.per_minute
 
 
-class Timeline(Protocol):
+class RateLimit(Protocol):
     """Keeps up to when each budget of one endpoint and model is given away."""
 
-    async def book(self, wanted: Sequence[Stretch]) -> list[float]:
+    async def reserve(self, wanted: Sequence[Reservation]) -> list[float]:
         """Give away the next stretch of each; return in how many seconds they begin (or began)."""
 
 
-class OwnTimeline:
+class LocalRateLimit:
     """The timeline of one process."""
 
     def __init__(self) -> None:
         self._ends: dict[str, float] = {}
 
-    async def book(self, wanted: Sequence[Stretch]) -> list[float]:
+    async def reserve(self, wanted: Sequence[Reservation]) -> list[float]:
         now = _now()
         earliest = now - BURST_SECONDS
-        begins = [max(self._ends.get(s.what, earliest), earliest) for s in wanted]
+        begins = [max(self._ends.get(s.unit, earliest), earliest) for s in wanted]
         for stretch, begin in zip(wanted, begins, strict=True):
-            self._ends[stretch.what] = begin + stretch.seconds
+            self._ends[stretch.unit] = begin + stretch.seconds
         return [begin - now for begin in begins]
 
 
-class Budget:
+class RateLimiter:
     """The budgets of one endpoint and model. Belongs to one event loop."""
 
     def __init__(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
         self._per_minute = {"requests": requests_per_minute, "tokens": tokens_per_minute}
-        self.timeline: Timeline = OwnTimeline()
+        self.rate_limit: RateLimit = LocalRateLimit()
         self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
-        self._usher: asyncio.Task[None] | None = None
-        self._mean_answer = _FIRST_GUESS
-        self._surplus = 0.0  # tokens that were booked and not used
+        self._dispatcher: asyncio.Task[None] | None = None
+        self._mean_completion_tokens = _INITIAL_COMPLETION_TOKENS
+        self._unused_tokens = 0.0  # tokens that were booked and not used
 
-    async def take(self, prompt_tokens: int) -> float:
+    async def acquire(self, prompt_tokens: int) -> float:
         """Wait for the moment of one call; return the tokens that it was booked with."""
-        tokens = prompt_tokens + self._mean_answer
+        tokens = prompt_tokens + self._mean_completion_tokens
         if any(self._per_minute.values()):
             moment = asyncio.get_running_loop().create_future()
             self._waiting.append((tokens, moment))
-            if self._usher is None or self._usher.done():
-                self._usher = asyncio.create_task(self._let_in())
+            if self._dispatcher is None or self._dispatcher.done():
+                self._dispatcher = asyncio.create_task(self._dispatch())
             await moment
         return tokens
 
     def settle(self, reserved: float, used: int | None, answer: int | None) -> None:
         """Correct a reservation by the usage; `used` None (nothing told) keeps it."""
         if answer is not None:
-            self._mean_answer += 0.05 * (answer - self._mean_answer)
+            self._mean_completion_tokens += 0.05 * (answer - self._mean_completion_tokens)
         if used is not None:
-            self._surplus += reserved - used
+            self._unused_tokens += reserved - used
 
-    def close(self, end: Undone) -> None:
+    def close(self, end: JobReturned) -> None:
         """Let all who wait have `end`."""
-        if self._usher is not None:
-            self._usher.cancel()
+        if self._dispatcher is not None:
+            self._dispatcher.cancel()
         self._fail(lambda: type(end)(*end.args))
 
-    async def _let_in(self) -> None:
+    async def _dispatch(self) -> None:
         """Book for those who wait, and let each in when its moment comes."""
         try:
-            while block := self._block():
-                for moment in await self._book(block):
+            while block := self._next_group():
+                for moment in await self._reserve(block):
                     if (wait := moment - _now()) > 0:
                         await asyncio.sleep(wait)
                     _, waiter = self._waiting.popleft()
@@ -113,7 +113,7 @@ class Budget:
             broken = error
             self._fail(lambda: broken)
 
-    def _block(self) -> list[float]:
+    def _next_group(self) -> list[float]:
         """Return the tokens of those who are next: a second's worth, but one at least."""
         while self._waiting and self._waiting[0][1].done():
             self._waiting.popleft()
@@ -121,26 +121,26 @@ class Budget:
         total = 0.0
         for tokens, _ in self._waiting:
             total += tokens
-            longest = max(s.seconds for s in self._stretches(len(block) + 1, total))
-            if block and longest > _BLOCK_SECONDS:
+            longest = max(s.seconds for s in self._reservations(len(block) + 1, total))
+            if block and longest > _GROUP_SECONDS:
                 break
             block.append(tokens)
         return block
 
-    async def _book(self, block: Sequence[float]) -> list[float]:
+    async def _reserve(self, block: Sequence[float]) -> list[float]:
         """Return the moments, by the loop's clock, of calls that need so many tokens each."""
-        surplus, self._surplus = self._surplus, 0.0
-        begins = await self.timeline.book(self._stretches(len(block), sum(block) - surplus))
+        surplus, self._unused_tokens = self._unused_tokens, 0.0
+        begins = await self.rate_limit.reserve(self._reservations(len(block), sum(block) - surplus))
         now, before, moments = _now(), -surplus, []
         for place, tokens in enumerate(block):
-            spent = self._stretches(place, before)
+            spent = self._reservations(place, before)
             moments.append(now + max(b + s.seconds for b, s in zip(begins, spent, strict=True)))
             before += tokens
         return moments
 
-    def _stretches(self, requests: float, tokens: float) -> list[Stretch]:
+    def _reservations(self, requests: float, tokens: float) -> list[Reservation]:
         units = {"requests": requests, "tokens": tokens}
-        return [Stretch(w, most, units[w]) for w, most in self._per_minute.items() if most]
+        return [Reservation(w, most, units[w]) for w, most in self._per_minute.items() if most]
 
     def _fail(self, error: Callable[[], Exception]) -> None:
         while self._waiting:

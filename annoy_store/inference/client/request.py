@@ -19,16 +19,16 @@ from annoy_store.config import RunSettings
 from annoy_store.inference.client.providers import Endpoint
 from annoy_store.interfaces import Request
 
-_LARGEST_SEED = 0x7FFF_FFFF  # some servers hold seeds in 32 signed bits
+_MAX_SEED = 0x7FFF_FFFF  # some servers hold seeds in 32 signed bits
 
 
 @dataclass(frozen=True)
-class Form:
+class RequestBuilder:
     """What all bodies of one teacher have in common."""
 
     model: str
     fields: Mapping[str, Any]
-    extra: Mapping[str, Any]
+    extra_body: Mapping[str, Any]
     seed: int
 
     def body(self, request: Request) -> dict[str, Any]:
@@ -37,34 +37,34 @@ class Form:
             "model": self.model,
             "messages": list(request.messages),
             **self.fields,
-            "seed": (request.seed + self.seed) & _LARGEST_SEED,
-            **self.extra,
+            "seed": (request.seed + self.seed) & _MAX_SEED,
+            **self.extra_body,
         }
         return {name: value for name, value in own.items() if value is not None}
 
-    def encoded(self, request: Request) -> bytes:
+    def encode(self, request: Request) -> bytes:
         """Return the body as JSON, in a copy of its own: orjson leaves its buffer eight times
         too large, and thousands of bodies are in flight."""
         return bytes(memoryview(orjson.dumps(self.body(request))))
 
 
-def form_of(settings: RunSettings, endpoint: Endpoint) -> Form:
+def request_builder(settings: RunSettings, endpoint: Endpoint) -> RequestBuilder:
     """Return the form that `settings` ask for at `endpoint`."""
     fields = {
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         endpoint.max_tokens_field: settings.max_tokens,
     }
-    return Form(endpoint.model, fields, endpoint.extra, settings.seed)
+    return RequestBuilder(endpoint.model, fields, endpoint.extra_body, settings.seed)
 
 
-def parameters(settings: RunSettings, endpoint: Endpoint) -> dict[str, Any]:
+def generation_parameters(settings: RunSettings, endpoint: Endpoint) -> dict[str, Any]:
     """Return everything that shapes an answer, under one name whatever the endpoint calls it."""
     named = {
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         "max_tokens": settings.max_tokens,
         "seed": settings.seed or None,
-        **endpoint.extra,
+        **endpoint.extra_body,
     }
     return {name: value for name, value in named.items() if value is not None}

@@ -17,28 +17,28 @@ from typing import Any
 
 import orjson
 
-from annoy_store.hashing import clean
-from annoy_store.inference.client.errors import Fault, error_object, of_status
-from annoy_store.inference.client.usage import Tokens, read_tokens
-from annoy_store.interfaces import Answer
+from annoy_store.hashing import clean_text
+from annoy_store.inference.client.errors import CallError, error_from_status, error_object
+from annoy_store.inference.client.usage import TokenUsage, parse_usage
+from annoy_store.interfaces import Completion
 
 _OPEN, _CLOSE = "<think>", "</think>"
 
 
-def read_answer(content: bytes) -> tuple[Answer, Tokens]:
+def read_completion(content: bytes) -> tuple[Completion, TokenUsage]:
     """Return the answer in the body `content` and what it used. Raises Fault."""
     completion = _decode(content)
-    return of_completion(completion)
+    return parse_completion(completion)
 
 
-def of_completion(completion: Mapping[str, Any]) -> tuple[Answer, Tokens]:
+def parse_completion(completion: Mapping[str, Any]) -> tuple[Completion, TokenUsage]:
     """Return the answer in a decoded completion and what it used. Raises Fault."""
-    tokens = read_tokens(completion.get("usage"))
+    tokens = parse_usage(completion.get("usage"))
     model = completion.get("model")
     try:
-        answer = _read(completion)
-    except Fault as fault:
-        fault.tokens, fault.model = tokens, model if isinstance(model, str) else None
+        answer = _parse_choice(completion)
+    except CallError as fault:
+        fault.usage, fault.model = tokens, model if isinstance(model, str) else None
         raise
     return answer, tokens
 
@@ -64,7 +64,7 @@ def _decode(content: bytes) -> dict[str, Any]:
     except ValueError:
         value = _decode_leniently(content)
     if not isinstance(value, dict):
-        raise Fault("retry", "bad_body", f"not an object: {_peek(content)}")
+        raise CallError("retry", "bad_body", f"not an object: {_excerpt(content)}")
     return value
 
 
@@ -74,51 +74,53 @@ def _decode_leniently(content: bytes) -> Any:
         return json.loads(content)
     except ValueError:
         name = "html" if content.lstrip()[:1] == b"<" else "bad_body"
-        raise Fault("retry", name, f"not JSON: {_peek(content)}") from None
+        raise CallError("retry", name, f"not JSON: {_excerpt(content)}") from None
 
 
-def _peek(content: bytes) -> str:
+def _excerpt(content: bytes) -> str:
     return content[:120].decode("utf-8", "replace")
 
 
-def _read(completion: Mapping[str, Any]) -> Answer:
+def _parse_choice(completion: Mapping[str, Any]) -> Completion:
     choices = completion.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise _no_message(completion)
+        raise _missing_message_error(completion)
     finish = choice.get("finish_reason")
     if isinstance(message.get("refusal"), str) and message["refusal"].strip():
-        raise Fault("rejected", "refused", message["refusal"])
+        raise CallError("rejected", "refused", message["refusal"])
     if finish == "content_filter":
-        raise Fault("rejected", "content_filter", "the provider withheld the answer")
+        raise CallError("rejected", "content_filter", "the provider withheld the answer")
     if finish == "insufficient_system_resource":
-        raise Fault("retry", "no_resource", "the provider broke off")
-    return _answer(message, finish if isinstance(finish, str) else "unknown", completion)
+        raise CallError("retry", "no_resource", "the provider broke off")
+    return _parse_message(message, finish if isinstance(finish, str) else "unknown", completion)
 
 
-def _answer(message: Mapping[str, Any], finish: str, completion: Mapping[str, Any]) -> Answer:
+def _parse_message(
+    message: Mapping[str, Any], finish: str, completion: Mapping[str, Any]
+) -> Completion:
     text, thought = split_reasoning(_text(message.get("content")))
     if not text.strip() and finish != "length":
-        raise Fault("retry", "empty", f"finish_reason {finish}")
+        raise CallError("retry", "empty", f"finish_reason {finish}")
     model = completion.get("model")
     reasoning = _reasoning(message) or thought
-    return Answer(
-        text=clean(text),
-        finish_reason=clean(finish)[:40],
-        reasoning=clean(reasoning) if reasoning else None,
-        model=clean(model) if isinstance(model, str) else None,
+    return Completion(
+        text=clean_text(text),
+        finish_reason=clean_text(finish)[:40],
+        reasoning=clean_text(reasoning) if reasoning else None,
+        model=clean_text(model) if isinstance(model, str) else None,
     )
 
 
-def _no_message(completion: Mapping[str, Any]) -> Fault:
+def _missing_message_error(completion: Mapping[str, Any]) -> CallError:
     """Tell an error in an envelope of status 200 from an answer with nothing in it."""
     if completion.get("error") is None:
-        return Fault("retry", "no_choices", "no message in the answer")
+        return CallError("retry", "no_choices", "no message in the answer")
     error = error_object(completion)
     code = str(error.get("code"))
     status = int(code) if re.fullmatch("[45][0-9]{2}", code) else 500
-    return of_status(status, error, {}, 0.0)
+    return error_from_status(status, error, {}, 0.0)
 
 
 def _text(content: object) -> str:

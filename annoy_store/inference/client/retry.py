@@ -12,33 +12,33 @@ import asyncio
 import random
 from dataclasses import dataclass, field
 
-from annoy_store.inference.client.errors import Fault
-from annoy_store.inference.client.retry_after import jittered
+from annoy_store.inference.client.errors import CallError
+from annoy_store.inference.client.retry_after import with_jitter
 from annoy_store.interfaces import Attempt
 
-_AFTER_FAULT = (0.5, 60.0)  # the first pause at most, and the longest, in seconds
-_AFTER_REFUSAL = (0.25, 4.0)
+_ERROR_BACKOFF = (0.5, 60.0)  # the first pause at most, and the longest, in seconds
+_RATE_LIMIT_BACKOFF = (0.25, 4.0)
 
 
 @dataclass
-class Call:
+class CallState:
     """One call under way: its body, about how many tokens its prompt has, and its tries so far.
 
     `cached` is set when its prompt's beginning is cached; None where that does not matter.
     """
 
-    content: bytes
-    weight: int
-    cached: asyncio.Event | None = None
-    ahead: bool = False  # it is the one that sees to it
+    body: bytes
+    prompt_tokens: int
+    prefix_cached: asyncio.Event | None = None
+    is_first: bool = False  # it is the one that sees to it
     attempts: list[Attempt] = field(default_factory=list)
-    burned: int = 0
+    failed_tries: int = 0
 
 
-def pause(fault: Fault, tries: int) -> float:
+def backoff_seconds(fault: CallError, tries: int) -> float:
     """Return the seconds to wait after `fault` ended the last of so many `tries`."""
-    first, longest = _AFTER_REFUSAL if fault.kind == "limited" else _AFTER_FAULT
+    first, longest = _RATE_LIMIT_BACKOFF if fault.kind == "limited" else _ERROR_BACKOFF
     backoff = random.uniform(0, min(longest, first * 2.0 ** min(tries - 1, 10)))
-    if fault.wait is None:
+    if fault.retry_after is None:
         return backoff
-    return max(jittered(fault.wait), backoff if tries > 1 else 0.0)
+    return max(with_jitter(fault.retry_after), backoff if tries > 1 else 0.0)

@@ -14,11 +14,11 @@ from collections.abc import Mapping
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_SPAN = re.compile(rf"(?:{_PART.pattern})+")
-_BUDGETS = ("requests", "tokens", "")
+_DURATION = re.compile(rf"(?:{_PART.pattern})+")
+_LIMITS = ("requests", "tokens", "")
 
 
-def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
+def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds that `headers` (lower-case names) ask for, or None. `now` is Unix time."""
     if (wait := _number(headers.get("retry-after-ms"))) is not None:
         return wait / 1000
@@ -27,20 +27,20 @@ def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
         wait = wait if wait is not None else _until(text, now)
         if wait is not None:
             return wait
-    return _budget_wait(headers, now)
+    return _reset_seconds(headers, now)
 
 
-def jittered(wait: float) -> float:
+def with_jitter(wait: float) -> float:
     """Return `wait` and a little more, so that those who wait together do not come together."""
     return wait + random.uniform(0, 0.1 + 0.25 * wait)
 
 
-def _budget_wait(headers: Mapping[str, str], now: float) -> float | None:
+def _reset_seconds(headers: Mapping[str, str], now: float) -> float | None:
     """Return the reset time of the spent budgets; if none is said to be spent, the shortest."""
     waits: dict[str, float] = {}
-    for budget in _BUDGETS:
+    for budget in _LIMITS:
         name = f"x-ratelimit-reset-{budget}".rstrip("-")
-        if (wait := _span(headers.get(name), now)) is not None:
+        if (wait := _duration(headers.get(name), now)) is not None:
             waits[f"x-ratelimit-remaining-{budget}".rstrip("-")] = wait
     spent = [wait for name, wait in waits.items() if _number(headers.get(name)) == 0]
     if spent:
@@ -63,11 +63,11 @@ def _until(text: str, now: float) -> float | None:
         return None
 
 
-def _span(text: str | None, now: float) -> float | None:
+def _duration(text: str | None, now: float) -> float | None:
     """Read `1h2m3.5s`, `120ms`, seconds, or a Unix time in seconds or milliseconds."""
     if text is None:
         return None
-    if _SPAN.fullmatch(text.strip()):
+    if _DURATION.fullmatch(text.strip()):
         return sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(text))
     value = _number(text)
     if value is None:

@@ -25,38 +25,38 @@ import aiohttp
 import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
-from annoy_store.inference.client.errors import Fault, of_status
+from annoy_store.inference.client.errors import CallError, error_from_status
 from annoy_store.inference.client.providers import Endpoint
 
 _CONNECT_SECONDS = 30.0
 _IDLE_SECONDS = 4.0
 _SPARE_CONNECTIONS = 16
-_NOBODY = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_CONNECT_ERRORS = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
-class Wire:
+class Transport:
     """One endpoint's connections."""
 
     def __init__(self, endpoint: Endpoint, max_connections: int, call_seconds: float) -> None:
         self._http = _http_client(max_connections, call_seconds)
-        self._client = open_client(endpoint, self._http)
+        self._client = openai_client(endpoint, self._http)
         self._url = httpx2.URL(f"{endpoint.base_url}/chat/completions")
         known = {**self._client.default_headers, **self._client.auth_headers}
         self._headers = {name: value for name, value in known.items() if isinstance(value, str)}
         self._seconds = call_seconds
 
-    async def exchange(self, content: bytes) -> bytes:
+    async def post(self, content: bytes) -> bytes:
         """Post `content` as a chat completion and return the body of the answer. Raises Fault."""
         try:
             async with asyncio.timeout(self._seconds):
                 response = await self._http.post(self._url, content=content, headers=self._headers)
         except TimeoutError:
             words = f"no whole answer in {self._seconds:g} s"
-            raise Fault("retry", "deadline", words) from None
+            raise CallError("retry", "deadline", words) from None
         except (httpx2.HTTPError, aiohttp.ClientError) as error:
-            raise _of_connection_error(error) from None
+            raise _connection_error(error) from None
         if response.status_code >= 300:
-            raise _of_response(response)
+            raise _response_error(response)
         return response.content
 
     async def close(self) -> None:
@@ -64,7 +64,7 @@ class Wire:
         await self._client.close()
 
 
-def open_client(endpoint: Endpoint, http: httpx2.AsyncClient) -> AsyncOpenAI:
+def openai_client(endpoint: Endpoint, http: httpx2.AsyncClient) -> AsyncOpenAI:
     """Return the package's client for `endpoint`, which never retries by itself."""
     return AsyncOpenAI(
         api_key=endpoint.key,
@@ -81,30 +81,30 @@ def _http_client(max_connections: int, call_seconds: float) -> httpx2.AsyncClien
         max_connections=most, max_keepalive_connections=most, keepalive_expiry=_IDLE_SECONDS
     )
     timeout = httpx2.Timeout(call_seconds + 5, connect=_CONNECT_SECONDS)
-    return DefaultAioHttpClient(limits=limits, timeout=timeout, verify=trusted())
+    return DefaultAioHttpClient(limits=limits, timeout=timeout, verify=ssl_context())
 
 
-def _of_response(response: httpx2.Response) -> Fault:
+def _response_error(response: httpx2.Response) -> CallError:
     try:
         body = json.loads(response.content)
     except ValueError:
         body = response.text
-    return of_status(response.status_code, body, response.headers, time.time())
+    return error_from_status(response.status_code, body, response.headers, time.time())
 
 
-def _of_connection_error(error: BaseException) -> Fault:
+def _connection_error(error: BaseException) -> CallError:
     """Tell an endpoint that nobody answers at from a connection that broke."""
     cause = error
     while True:
         words = f"{type(cause).__name__}: {cause}"
-        if isinstance(cause, _NOBODY):
-            return Fault("unreachable", "unreachable", words)
+        if isinstance(cause, _CONNECT_ERRORS):
+            return CallError("unreachable", "unreachable", words)
         if cause.__cause__ is None:
-            return Fault("retry", "connection", words)
+            return CallError("retry", "connection", words)
         cause = cause.__cause__
 
 
 @cache
-def trusted() -> ssl.SSLContext:
+def ssl_context() -> ssl.SSLContext:
     """Return what the HTTP library would make anew, in tens of milliseconds, for every client."""
     return httpx2.create_ssl_context()

@@ -12,7 +12,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokenUsage:
     """Counts of one try."""
 
     prompt: int | None = None
@@ -28,28 +28,28 @@ class Tokens:
         return (self.prompt or 0) + (self.completion or 0)
 
 
-NO_TOKENS = Tokens()
+NO_USAGE = TokenUsage()
 
 
-def read_tokens(usage: object) -> Tokens:
+def parse_usage(usage: object) -> TokenUsage:
     """Read the `usage` of an answer: OpenAI's names, and DeepSeek's for cache hits."""
     if not isinstance(usage, Mapping):
-        return NO_TOKENS
-    cached = _inside(usage, "prompt_tokens_details", "cached_tokens")
-    return Tokens(
+        return NO_USAGE
+    cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
+    return TokenUsage(
         prompt=_count(usage.get("prompt_tokens")),
         cached=cached if cached is not None else _count(usage.get("prompt_cache_hit_tokens")),
         completion=_count(usage.get("completion_tokens")),
-        reasoning=_inside(usage, "completion_tokens_details", "reasoning_tokens"),
+        reasoning=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
     )
 
 
-def estimate(messages: Iterable[Mapping[str, str]]) -> int:
+def estimate_tokens(messages: Iterable[Mapping[str, str]]) -> int:
     """Return about how many tokens a prompt has."""
     return 1 + sum(len(m.get("content") or "") for m in messages) // 4
 
 
-def _inside(usage: Mapping[str, Any], outer: str, inner: str) -> int | None:
+def _detail(usage: Mapping[str, Any], outer: str, inner: str) -> int | None:
     details = usage.get(outer)
     return _count(details.get(inner)) if isinstance(details, Mapping) else None
 

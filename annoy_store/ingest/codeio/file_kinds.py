@@ -17,75 +17,89 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from annoy_store.errors import UsageError
-from annoy_store.hashing import clean
+from annoy_store.hashing import clean_text
 from annoy_store.ingest.readers import SKIPPED_FOLDERS
-from annoy_store.ingest.record_files import FORMATS, PACKINGS, TRUNCATED, Bad, Item, Place, Refusals
+from annoy_store.ingest.record_files import (
+    COMPRESSIONS,
+    FORMATS,
+    READ_ERRORS,
+    Location,
+    RecordOrRefusal,
+    Refusal,
+    Refusals,
+)
 
-LOOK = 50  # rows of a file that are looked at for its kind
+MAX_INSPECTED_ROWS = 50  # rows of a file that are looked at for its kind
 
 
 @dataclass(frozen=True)
-class Kind:
+class FileKind:
     """A kind of file: what it holds, the keys that all its rows have, and those that none has."""
 
     name: str
     holds: str
-    needs: tuple[str, ...]
-    lacks: tuple[str, ...] = ()
+    required_keys: tuple[str, ...]
+    excluded_keys: tuple[str, ...] = ()
 
     def fits(self, row: Mapping[str, Any]) -> bool:
         """True when the keys of `row` are those of this kind."""
-        return all(row.get(k) is not None for k in self.needs) and not any(
-            k in row for k in self.lacks
+        return all(row.get(k) is not None for k in self.required_keys) and not any(
+            k in row for k in self.excluded_keys
         )
 
-    def missing(self, row: Mapping[str, Any]) -> list[str]:
+    def missing_keys(self, row: Mapping[str, Any]) -> list[str]:
         """The keys that `row` would need."""
-        return [key for key in self.needs if row.get(key) is None]
+        return [key for key in self.required_keys if row.get(key) is None]
 
 
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("raw", "raw code files", ("content",), ("messages", "refcode", "role")),
-        Kind("transform", "transform answers", ("messages", "index"), ("itemid",)),
-        Kind("samples", "functions with their pairs", ("problem_description", "refcode", "ios")),
-        Kind("predictions", "prediction questions, answers and verdicts",
-             ("messages", "itemid", "ioid", "io_pred"), ("original_id",)),
-        Kind("revisions", "second turns", ("messages", "original_id")),
-        Kind("chains", "questions with their turns and feedback", ("prompt", "turn_1")),
-        Kind("batch-input", "questions handed to a batch", ("custom_id", "body")),
-        Kind("batch-output", "answers of a batch", ("custom_id",), ("body",)),
-        Kind("messages", "conversations", ("messages",), ("itemid", "index", "original_id")),
+        FileKind("raw", "raw code files", ("content",), ("messages", "refcode", "role")),
+        FileKind("transform", "transform answers", ("messages", "index"), ("itemid",)),
+        FileKind(
+            "samples", "functions with their pairs", ("problem_description", "refcode", "ios")
+        ),
+        FileKind(
+            "predictions",
+            "prediction questions, answers and verdicts",
+            ("messages", "itemid", "ioid", "io_pred"),
+            ("original_id",),
+        ),
+        FileKind("revisions", "second turns", ("messages", "original_id")),
+        FileKind("chains", "questions with their turns and feedback", ("prompt", "turn_1")),
+        FileKind("batch-input", "questions handed to a batch", ("custom_id", "body")),
+        FileKind("batch-output", "answers of a batch", ("custom_id",), ("body",)),
+        FileKind("messages", "conversations", ("messages",), ("itemid", "index", "original_id")),
     )
-}  # fmt: skip
+}
 ORDER = {name: place for place, name in enumerate(KINDS)}
 
 
-def kind_of(row: object) -> Kind | None:
+def kind_of(row: object) -> FileKind | None:
     """Return the kind that a row's keys tell, None if they tell none."""
     if not isinstance(row, Mapping):
         return None
     return next((kind for kind in KINDS.values() if kind.fits(row)), None)
 
 
-def file_kind(path: Path, name: str) -> Kind | Bad:
+def detect_file_kind(path: Path, name: str) -> FileKind | Refusal:
     """Return the kind of the first row of a file that has one, or why none has. Raises UsageError."""
-    looked = list(islice(rows(path, name), LOOK))
-    kinds = (kind_of(item[1]) for item in looked if not isinstance(item, Bad))
+    looked = list(islice(read_records(path, name), MAX_INSPECTED_ROWS))
+    kinds = (kind_of(item[1]) for item in looked if not isinstance(item, Refusal))
     kind = next((kind for kind in kinds if kind), None)
     if kind:
         return kind
     if not looked:
-        return Bad("empty_file", Place(name), "there is nothing in it")
-    broken = [item for item in looked if isinstance(item, Bad)]
+        return Refusal("empty_file", Location(name), "there is nothing in it")
+    broken = [item for item in looked if isinstance(item, Refusal)]
     if broken and (broken[0].fatal or len(broken) == len(looked)):
         return broken[0]
     detail = f"its keys are those of no kind ({', '.join(KINDS)}); name one with --kind"
-    return Bad("unknown_kind", Place(name), detail)
+    return Refusal("unknown_kind", Location(name), detail)
 
 
-def data_files(path: Path) -> list[Path]:
+def find_data_files(path: Path) -> list[Path]:
     """Return the data files at `path`, a file or a folder. Raises UsageError if there are none."""
     if not path.exists():
         raise UsageError(f"{path}: there is no such file or folder")
@@ -103,7 +117,7 @@ def data_files(path: Path) -> list[Path]:
     return found
 
 
-def names_of(found: Sequence[tuple[Path, Path]]) -> dict[Path, str]:
+def display_names(found: Sequence[tuple[Path, Path]]) -> dict[Path, str]:
     """What to call files, each given with the path that it was found at: the place below that.
 
     Where two would be called the same, as they were given.
@@ -112,46 +126,48 @@ def names_of(found: Sequence[tuple[Path, Path]]) -> dict[Path, str]:
         file: file.name if at == file else file.relative_to(at).as_posix() for at, file in found
     }
     often = Counter(short.values())
-    return {file: clean(name if often[name] == 1 else str(file)) for file, name in short.items()}
+    return {
+        file: clean_text(name if often[name] == 1 else str(file)) for file, name in short.items()
+    }
 
 
-class File(NamedTuple):
+class ImportFile(NamedTuple):
     """A file to be taken: where it is, what it is called, and its kind."""
 
     path: Path
     name: str
-    kind: Kind
+    kind: FileKind
 
 
-def sorted_files(paths: Iterable[Path], kind: str | None, done: Refusals) -> list[File]:
+def sorted_files(paths: Iterable[Path], kind: str | None, done: Refusals) -> list[ImportFile]:
     """The files with their kinds, those first that others refer to."""
-    found = [(given, path) for given in paths for path in data_files(given)]
-    names = names_of(found)
+    found = [(given, path) for given in paths for path in find_data_files(given)]
+    names = display_names(found)
     files = []
     for given, path in dict.fromkeys(found):
-        its = KINDS[kind] if kind else file_kind(path, names[path])
-        if isinstance(its, Kind):
-            files.append(File(path, names[path], its))
+        its = KINDS[kind] if kind else detect_file_kind(path, names[path])
+        if isinstance(its, FileKind):
+            files.append(ImportFile(path, names[path], its))
         else:
             done.refuse(replace(its, fatal=its.fatal or path == given))
     return sorted(files, key=lambda file: ORDER[file.kind.name])
 
 
-def rows(path: Path, name: str) -> Iterator[Item]:
+def read_records(path: Path, name: str) -> Iterator[RecordOrRefusal]:
     """Yield the rows of a data file with their places. Raises UsageError for any other file."""
     packing, format_ = _format(path.name)
     if format_ not in FORMATS:
         raise UsageError(f"{path}: not a data file; known are: {', '.join(sorted(FORMATS))}")
     try:
-        with PACKINGS[packing](path) if packing else path.open("rb") as stream:
+        with COMPRESSIONS[packing](path) if packing else path.open("rb") as stream:
             yield from FORMATS[format_](stream, name)
-    except (*TRUNCATED, ValueError) as error:
+    except (*READ_ERRORS, ValueError) as error:
         detail = f"cannot be read to its end: {error or type(error).__name__}"
-        yield Bad("broken_file", Place(name), detail, fatal=True)
+        yield Refusal("broken_file", Location(name), detail, fatal=True)
 
 
 def _format(name: str) -> tuple[str, str]:
     """(packing, format) by the endings of a name, each empty when it is none of ours."""
     parts = name.lower().split(".")
-    packing = parts.pop() if parts[-1] in PACKINGS else ""
+    packing = parts.pop() if parts[-1] in COMPRESSIONS else ""
     return packing, parts[-1] if len(parts) > 1 else ""

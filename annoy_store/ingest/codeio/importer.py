@@ -21,26 +21,38 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select
 
-from annoy_store.db.engine import Store
-from annoy_store.db.sql import among, analyse
+from annoy_store.db.engine import Database
+from annoy_store.db.sql import analyse, in_values
 from annoy_store.db.tables import (
     samples,
 )
 from annoy_store.errors import UsageError
 from annoy_store.hashing import digest
-from annoy_store.ingest.codeio.conversation_rows import adopt
-from annoy_store.ingest.codeio.conversations import Talk, read_batch, read_chain, read_talk
-from annoy_store.ingest.codeio.file_kinds import KINDS, File, Kind, kind_of, rows, sorted_files
-from annoy_store.ingest.codeio.insert import enter
-from annoy_store.ingest.codeio.lineage import answers_of, lineage
-from annoy_store.ingest.codeio.link_references import join, new_session
-from annoy_store.ingest.codeio.report import COUNTED, Imported, count_new, newest
-from annoy_store.ingest.codeio.samples import Function, function_rows, read_function
-from annoy_store.ingest.codeio.subjects import Session
+from annoy_store.ingest.codeio.conversation_rows import build_rows
+from annoy_store.ingest.codeio.conversations import (
+    Conversation,
+    read_batch_line,
+    read_chain,
+    read_conversation,
+)
+from annoy_store.ingest.codeio.file_kinds import (
+    KINDS,
+    FileKind,
+    ImportFile,
+    kind_of,
+    read_records,
+    sorted_files,
+)
+from annoy_store.ingest.codeio.insert import insert_imported
+from annoy_store.ingest.codeio.lineage import find_lineage, transform_answers
+from annoy_store.ingest.codeio.link_references import link_references, new_session
+from annoy_store.ingest.codeio.report import COUNTED_TABLES, ImportReport, count_new, newest_ids
+from annoy_store.ingest.codeio.samples import RecordedFunction, function_rows, read_function
+from annoy_store.ingest.codeio.subjects import ImportSession
 from annoy_store.ingest.readers import raw_row
-from annoy_store.ingest.record_files import EXAMPLES, Bad, Place
-from annoy_store.ingest.sources import Wish, ingest_rows
-from annoy_store.interfaces import New
+from annoy_store.ingest.record_files import MAX_EXAMPLES, Location, Refusal
+from annoy_store.ingest.sources import IngestOptions, ingest_rows
+from annoy_store.interfaces import NewRow
 
 BATCH_ROWS = 500
 ODD = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
@@ -48,48 +60,48 @@ T = TypeVar("T")
 
 
 def import_files(
-    store: Store,
+    store: Database,
     paths: Iterable[Path],
     kind: str | None = None,
-    progress: Callable[[Imported], None] = lambda _: None,
-) -> Imported:
+    progress: Callable[[ImportReport], None] = lambda _: None,
+) -> ImportReport:
     """Take over the files at `paths` (files or folders); what is there already is left alone.
 
     Raises UsageError for an unknown kind, and when there is no data file at one of the paths.
     """
     if kind is not None and kind not in KINDS:
         raise UsageError(f"unknown kind {kind!r}; known are: {', '.join(KINDS)}")
-    done = Imported()
+    done = ImportReport()
     files = sorted_files(paths, kind, done)
     with store.write() as connection:
         session = new_session(connection)
-    before = newest(store)
+    before = newest_ids(store)
     for file in files:
         done.files[file.name] = file.kind.name
         _take(store, file, session, done)
         progress(done)
-    done.left.update(join(store))
+    done.left.update(link_references(store))
     count_new(store, before, done)
     if sum(done.new.values()):
         with store.write() as connection:
-            analyse(connection, *COUNTED)
+            analyse(connection, *COUNTED_TABLES)
     return done
 
 
 # One file ------------------------------------------------------------------------------------
 
 
-def _take(store: Store, file: File, session: Session, done: Imported) -> None:
+def _take(store: Database, file: ImportFile, session: ImportSession, done: ImportReport) -> None:
     kind = file.kind
     if kind.name == "raw":
         return _take_raw(store, file, done)
     if kind.name == "batch-input":
         for _, row in _fitting(file, done):
-            session.asked[str(row["custom_id"])] = row
+            session.batch_requests[str(row["custom_id"])] = row
             done.rows[kind.name] += 1
         return None
     if kind.name == "samples":
-        session.by_row.append([])
+        session.samples_by_row.append([])
     for batch in _batches(_fitting(file, done)):
         with store.write() as connection:
             if kind.name == "samples":
@@ -99,53 +111,57 @@ def _take(store: Store, file: File, session: Session, done: Imported) -> None:
     return None
 
 
-def _take_raw(store: Store, file: File, done: Imported) -> None:
-    wish = Wish()
+def _take_raw(store: Database, file: ImportFile, done: ImportReport) -> None:
+    wish = IngestOptions()
     items = ((file.path.name, raw_row(*item, wish.column)) for item in _fitting(file, done))
     tally = ingest_rows(store, items, wish)
-    done.rows["raw"] += tally.taken
+    done.rows["raw"] += tally.accepted
     done.known["raw"] += tally.known
     done.refused.update(tally.refused)
     done.errors += tally.errors
     for reason, told in tally.examples.items():
-        done.examples[reason] = [*done.examples.get(reason, []), *told][:EXAMPLES]
+        done.examples[reason] = [*done.examples.get(reason, []), *told][:MAX_EXAMPLES]
 
 
-def _fitting(file: File, done: Imported) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+def _fitting(file: ImportFile, done: ImportReport) -> Iterator[tuple[Location, Mapping[str, Any]]]:
     """The rows of a file that are of its kind; the others are refused."""
     kind = file.kind
-    for item in rows(file.path, file.name):
-        if isinstance(item, Bad):
+    for item in read_records(file.path, file.name):
+        if isinstance(item, Refusal):
             done.refuse(item)
             continue
         place, row = item
-        if isinstance(row, Mapping) and not kind.missing(row):
+        if isinstance(row, Mapping) and not kind.missing_keys(row):
             yield place, row
         else:
             done.refuse(_misfit(place, row, kind))
 
 
-def _misfit(place: Place, row: Any, kind: Kind) -> Bad:
+def _misfit(place: Location, row: Any, kind: FileKind) -> Refusal:
     if not isinstance(row, Mapping):
-        return Bad("not_object", place, f"a row is a JSON object, this is {type(row).__name__}")
+        return Refusal("not_object", place, f"a row is a JSON object, this is {type(row).__name__}")
     other = kind_of(row)
     looks = f"; it looks like one of {other.name}" if other else ""
-    lacks = ", ".join(kind.missing(row))
-    return Bad("wrong_kind", place, f"a row of {kind.name} has {lacks}, this one has not{looks}")
+    lacks = ", ".join(kind.missing_keys(row))
+    return Refusal(
+        "wrong_kind", place, f"a row of {kind.name} has {lacks}, this one has not{looks}"
+    )
 
 
-def _read(read: Callable[[Mapping[str, Any], Place], T | Bad], row: Any, place: Place) -> T | Bad:
+def _read(
+    read: Callable[[Mapping[str, Any], Location], T | Refusal], row: Any, place: Location
+) -> T | Refusal:
     """What a row says; one that is odd in a way that no reader foresaw is refused like any other."""
     try:
         return read(row, place)
     except ODD as error:
-        return Bad("odd_row", place, f"cannot be understood: {type(error).__name__}: {error}")
+        return Refusal("odd_row", place, f"cannot be understood: {type(error).__name__}: {error}")
 
 
 def _batches(
-    items: Iterable[tuple[Place, Mapping[str, Any]]],
-) -> Iterator[list[tuple[Place, Mapping[str, Any]]]]:
-    batch: list[tuple[Place, Mapping[str, Any]]] = []
+    items: Iterable[tuple[Location, Mapping[str, Any]]],
+) -> Iterator[list[tuple[Location, Mapping[str, Any]]]]:
+    batch: list[tuple[Location, Mapping[str, Any]]] = []
     for item in items:
         batch.append(item)
         if len(batch) == BATCH_ROWS:
@@ -160,31 +176,33 @@ def _batches(
 
 def _take_functions(
     connection: Connection,
-    batch: Sequence[tuple[Place, Mapping[str, Any]]],
+    batch: Sequence[tuple[Location, Mapping[str, Any]]],
     file: str,
-    session: Session,
-    done: Imported,
+    session: ImportSession,
+    done: ImportReport,
 ) -> None:
     read = [_read(lambda r, p: read_function(r, p, file), row, place) for place, row in batch]
-    functions = [function for function in read if isinstance(function, Function)]
+    functions = [function for function in read if isinstance(function, RecordedFunction)]
     names = [function.digest for function in functions]
     known = set(
         connection.scalars(
-            select(samples.c.digest).where(among(connection, samples.c.digest, names))
+            select(samples.c.digest).where(in_values(connection, samples.c.digest, names))
         )
     )
-    session.by_row[-1] += [f.digest if isinstance(f, Function) else None for f in read]
-    answers = answers_of(connection, functions, session)
-    news: list[New] = []
+    session.samples_by_row[-1] += [
+        f.digest if isinstance(f, RecordedFunction) else None for f in read
+    ]
+    answers = transform_answers(connection, functions, session)
+    news: list[NewRow] = []
     for function in read:
-        if isinstance(function, Bad):
+        if isinstance(function, Refusal):
             done.refuse(function)
             continue
         for bad in function.refused:
             done.refuse(bad)
-        response_id, source = lineage(connection, function, answers, session)
+        response_id, source = find_lineage(connection, function, answers, session)
         news += function_rows(function, source, response_id)
-    enter(connection, news)
+    insert_imported(connection, news)
     done.rows["samples"] += len(functions)
     done.known["samples"] += sum(name in known for name in names)
 
@@ -194,33 +212,37 @@ def _take_functions(
 
 def _take_talks(
     connection: Connection,
-    batch: Sequence[tuple[Place, Mapping[str, Any]]],
+    batch: Sequence[tuple[Location, Mapping[str, Any]]],
     file: str,
-    kind: Kind,
-    session: Session,
-    done: Imported,
+    kind: FileKind,
+    session: ImportSession,
+    done: ImportReport,
 ) -> None:
     read = [_read(lambda r, p: _talk(r, p, kind, session), row, place) for place, row in batch]
-    talks = [talk for talk in read if isinstance(talk, Talk)]
-    gathered = adopt(connection, talks, file, session)
-    for bad in [*(b for b in read if isinstance(b, Bad)), *gathered.refused]:
+    talks = [talk for talk in read if isinstance(talk, Conversation)]
+    gathered = build_rows(connection, talks, file, session)
+    for bad in [*(b for b in read if isinstance(b, Refusal)), *gathered.refused]:
         done.refuse(bad)
-    enter(connection, gathered.rows)
+    insert_imported(connection, gathered.rows)
     for talk in talks:
-        if talk.kind == "transform" and "index" in talk.row and talk.steps:
-            session.by_index[talk.row["index"]] = digest("prompt", talk.steps[0].messages)
+        if talk.kind == "transform" and "index" in talk.row_numbers and talk.turns:
+            session.prompts_by_index[talk.row_numbers["index"]] = digest(
+                "prompt", talk.turns[0].messages
+            )
     done.rows[kind.name] += gathered.new + gathered.known
     done.known[kind.name] += gathered.known
     done.left.update(gathered.left)
 
 
-def _talk(row: Mapping[str, Any], place: Place, kind: Kind, session: Session) -> Talk | Bad:
+def _talk(
+    row: Mapping[str, Any], place: Location, kind: FileKind, session: ImportSession
+) -> Conversation | Refusal:
     if kind.name == "chains":
         return read_chain(row, place)
     if kind.name != "batch-output":
-        return read_talk(row, place)
-    asked = session.asked.get(str(row["custom_id"]))
+        return read_conversation(row, place)
+    asked = session.batch_requests.get(str(row["custom_id"]))
     if asked is None:
         detail = f"nobody asked {row['custom_id']!r}; import the file of the batch's questions too"
-        return Bad("no_partner", place, detail)
-    return read_batch(row, asked, place)
+        return Refusal("no_partner", place, detail)
+    return read_batch_line(row, asked, place)

@@ -12,19 +12,19 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Table, func, literal_column, select, update
 
-from annoy_store.db.insert import write
-from annoy_store.db.sql import among
+from annoy_store.db.insert import insert_rows
+from annoy_store.db.sql import in_values
 from annoy_store.db.tables import calls, io_pairs, jobs, responses, turns
-from annoy_store.interfaces import New
-from annoy_store.queue.counters import NOBODY, count, moved
-from annoy_store.queue.enqueue import look_again
+from annoy_store.interfaces import NewRow
+from annoy_store.queue.counters import NO_WORKER, add_to_counters, state_change
+from annoy_store.queue.enqueue import rewind_watermark
 from annoy_store.stages import PIPELINE
 
 
-def enter(connection: Connection, rows: Sequence[New]) -> None:
+def insert_imported(connection: Connection, rows: Sequence[NewRow]) -> None:
     """Write imported rows; what is there already is left alone."""
     before = {table.name: _newest(connection, table) for table in (turns, io_pairs)}
-    touched = write(connection, rows)
+    touched = insert_rows(connection, rows)
     new = {name: [i for i in touched.get(name, []) if i > last] for name, last in before.items()}
     if new["turns"]:
         _judge_again(connection, new["turns"])
@@ -40,21 +40,21 @@ def _judge_again(connection: Connection, turn_ids: Sequence[int]) -> None:
     answers = turns.join(calls, calls.c.prompt_id == turns.c.prompt_id).join(
         responses, responses.c.call_id == calls.c.id
     )
-    mine = among(connection, turns.c.id, turn_ids)
+    mine = in_values(connection, turns.c.id, turn_ids)
     first = connection.scalar(select(func.min(responses.c.id)).select_from(answers).where(mine))
     if first is not None:
-        look_again(connection, PIPELINE, responses, first)
+        rewind_watermark(connection, PIPELINE, responses, first)
 
 
 def _check_again(connection: Connection, pair_ids: Sequence[int]) -> None:
-    chosen = select(io_pairs.c.sample_id).where(among(connection, io_pairs.c.id, pair_ids))
+    chosen = select(io_pairs.c.sample_id).where(in_values(connection, io_pairs.c.id, pair_ids))
     sample_ids = sorted(set(connection.scalars(chosen)))
     for state in ("done", "rejected"):
         ended = (
             update(jobs)
             .where(jobs.c.stage == "generate", jobs.c.state == literal_column(f"'{state}'"))
-            .where(among(connection, jobs.c.subject_id, sample_ids))
+            .where(in_values(connection, jobs.c.subject_id, sample_ids))
             .values(state=literal_column("'pending'"), reason=None, detail=None, attempts=0)
         )
         again = connection.execute(ended).rowcount
-        count(connection, NOBODY, moved({"generate": again}, state, "pending"))
+        add_to_counters(connection, NO_WORKER, state_change({"generate": again}, state, "pending"))

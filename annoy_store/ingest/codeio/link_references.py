@@ -20,8 +20,8 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Select, exists, literal_column, select
 
-from annoy_store.db.engine import Store
-from annoy_store.db.sql import among
+from annoy_store.db.engine import Database
+from annoy_store.db.sql import in_values
 from annoy_store.db.tables import (
     calls,
     jobs,
@@ -34,49 +34,53 @@ from annoy_store.db.tables import (
     turns,
 )
 from annoy_store.hashing import digest
-from annoy_store.ingest.codeio.conversation_rows import adopt
-from annoy_store.ingest.codeio.conversations import Talk, read_talk
-from annoy_store.ingest.codeio.insert import enter
-from annoy_store.ingest.codeio.lineage import blobs
-from annoy_store.ingest.codeio.mark_done import enter_done, import_variant
-from annoy_store.ingest.codeio.subjects import Abouts, Session
-from annoy_store.ingest.record_files import Bad, Place
-from annoy_store.interfaces import New
+from annoy_store.ingest.codeio.conversation_rows import build_rows
+from annoy_store.ingest.codeio.conversations import Conversation, read_conversation
+from annoy_store.ingest.codeio.insert import insert_imported
+from annoy_store.ingest.codeio.lineage import load_sources_by_blob_id
+from annoy_store.ingest.codeio.mark_done import import_variant, mark_imported_done
+from annoy_store.ingest.codeio.subjects import ImportSession, SubjectFinder
+from annoy_store.ingest.record_files import Location, Refusal
+from annoy_store.interfaces import NewRow
 from annoy_store.parsing import sections
-from annoy_store.records.samples import NOWHERE, origin_digest
+from annoy_store.records.samples import NO_ORIGIN, origin_digest
 
 PAGE = 500
-NAMING = {"blob_id", "source_digest", "msgidx"}  # by the last, only the answer finds its function
+REFERENCE_KEYS = {
+    "blob_id",
+    "source_digest",
+    "msgidx",
+}  # by the last, only the answer finds its function
 
 
-def new_session(connection: Connection) -> Session:
+def new_session(connection: Connection) -> ImportSession:
     """What an import knows of a store before its first file."""
     anyone = connection.scalar(select(teachers.c.digest).where(teachers.c.id == 0))
-    return Session(import_variant(connection), str(anyone))
+    return ImportSession(import_variant(connection), str(anyone))
 
 
-def join(store: Store) -> Counter[str]:
+def link_references(store: Database) -> Counter[str]:
     """Join what is loose, and count what stays so: `no_pair` answers, `no_source` functions."""
     left = Counter(no_pair=_join_answers(store))
     with store.write() as connection:
         _join_functions(connection)
         _, left["no_source"] = _join_sources(connection)
-        enter_done(connection, import_variant(connection))
+        mark_imported_done(connection, import_variant(connection))
     return +left
 
 
-def join_raw(store: Store) -> None:
+def link_ingested_sources(store: Database) -> None:
     """The same for functions alone, after raw files came that no import brought."""
     with store.write() as connection:
         joined, _ = _join_sources(connection)
         if joined:
-            enter_done(connection, import_variant(connection))
+            mark_imported_done(connection, import_variant(connection))
 
 
 # Answers that wait for their pair ------------------------------------------------------------
 
 
-def _join_answers(store: Store) -> int:
+def _join_answers(store: Database) -> int:
     """Give turns to the answers whose pair is there; return how many still wait for theirs."""
     waiting, after = 0, 0
     while True:
@@ -85,39 +89,44 @@ def _join_answers(store: Store) -> int:
             if not loose:
                 return waiting
             after = loose[-1]["id"]
-            talks = [talk for row in loose if isinstance(talk := _told_again(row), Talk)]
+            talks = [talk for row in loose if isinstance(talk := _told_again(row), Conversation)]
             session = new_session(connection)
-            about = Abouts(connection, talks, session, "")
-            asked = [(talk, about.of(talk)) for talk in talks if talk.question]
-            known = [t for t, of in asked if not isinstance(of, Bad) and of.is_known]
+            about = SubjectFinder(connection, talks, session, "")
+            asked = [(talk, about.find(talk)) for talk in talks if talk.question]
+            known = [t for t, of in asked if not isinstance(of, Refusal) and of.is_known]
             waiting += len(asked) - len(known)
             if known:
-                enter(connection, adopt(connection, known, "", session).rows)
+                insert_imported(connection, build_rows(connection, known, "", session).rows)
 
 
 def _loose_answers(after: int) -> Select[Any]:
     """The next imported answers whose prompt has no turn."""
     return (
         select(
-            responses.c.id, responses.c.text, responses.c.reasoning, responses.c.finish_reason,
-            prompts.c.messages, teachers.c.model,
+            responses.c.id,
+            responses.c.text,
+            responses.c.reasoning,
+            responses.c.finish_reason,
+            prompts.c.messages,
+            teachers.c.model,
         )
         .join(calls, calls.c.id == responses.c.call_id)
         .join(prompts, prompts.c.id == calls.c.prompt_id)
         .join(teachers, teachers.c.id == responses.c.teacher_id)
         .where(
-            responses.c.id > after, teachers.c.backend == "imported",
+            responses.c.id > after,
+            teachers.c.backend == "imported",
             ~exists().where(turns.c.prompt_id == prompts.c.id),
         )
         .order_by(responses.c.id)
         .limit(PAGE)
-    )  # fmt: skip
+    )
 
 
-def _told_again(row: Mapping[str, Any]) -> Talk | Bad:
+def _told_again(row: Mapping[str, Any]) -> Conversation | Refusal:
     """The talk of an answer, as it came."""
     again = {**row, "messages": json.loads(row["messages"]), "output": row["text"]}
-    return read_talk(again, Place(f"response {row['id']}"))
+    return read_conversation(again, Location(f"response {row['id']}"))
 
 
 # Functions that wait for their raw file ------------------------------------------------------
@@ -127,7 +136,7 @@ def _join_sources(connection: Connection) -> tuple[int, int]:
     """Give functions the sources that they name; return how many found theirs, and how many wait."""
     loose = _loose_functions(connection, sample_origins.c.source_id)
     told = [(row, json.loads(row["metadata"] or "{}")) for row in loose]
-    named = [(row, meta) for row, meta in told if meta.keys() & NAMING]
+    named = [(row, meta) for row, meta in told if meta.keys() & REFERENCE_KEYS]
     if not named:
         return 0, 0
     known = _named_sources(connection, [meta for _, meta in named])
@@ -136,7 +145,7 @@ def _join_sources(connection: Connection) -> tuple[int, int]:
         for row, meta in named
         if (source := known(meta)) is not None
     ]
-    enter(connection, rows)
+    insert_imported(connection, rows)
     return len(rows), len(named) - len(rows)
 
 
@@ -144,10 +153,10 @@ def _named_sources(
     connection: Connection, metas: Sequence[Mapping[str, Any]]
 ) -> Callable[[Mapping[str, Any]], tuple[int, str] | None]:
     """A function that gives id and digest of the source that what a function says of itself names."""
-    by_blob = blobs(connection)
+    by_blob = load_sources_by_blob_id(connection)
     names = {str(meta.get("source_digest")) for meta in metas}
     chosen = select(sources.c.digest, sources.c.id)
-    found = connection.execute(chosen.where(among(connection, sources.c.digest, names)))
+    found = connection.execute(chosen.where(in_values(connection, sources.c.digest, names)))
     by_digest = {name: (key, name) for name, key in found}
 
     def known(meta: Mapping[str, Any]) -> tuple[int, str] | None:
@@ -180,11 +189,11 @@ def _loose_functions(
     return map(dict, connection.execute(chosen).mappings())
 
 
-def _joined(row: Mapping[str, Any], about: str, **columns: Any) -> New:
+def _joined(row: Mapping[str, Any], about: str, **columns: Any) -> NewRow:
     """Another origin of an imported function, with what is known of it now."""
     kept = {key: row[key] for key in ("sample_id", "origin", "line", "metadata")}
-    values = {"digest": origin_digest(row["digest"], about), **NOWHERE, **kept, **columns}
-    return New(sample_origins, values)
+    values = {"digest": origin_digest(row["digest"], about), **NO_ORIGIN, **kept, **columns}
+    return NewRow(sample_origins, values)
 
 
 # Transform answers that wait for their function ----------------------------------------------
@@ -200,12 +209,12 @@ def _join_functions(connection: Connection) -> None:
         after = loose[-1].id
         rows = []
         for response_id, text, source_id, source in loose:
-            found = sections.sections(text)
-            code = "" if isinstance(found, sections.Fault) else _name(found.refcode)
+            found = sections.parse_sections(text)
+            code = "" if isinstance(found, sections.ParseFailure) else _name(found.refcode)
             for row in by_code.pop(code, []):
                 about = source if row["source_id"] is None else f"{source} answered"
                 rows.append(_joined(row, about, response_id=response_id, source_id=source_id))
-        enter(connection, rows)
+        insert_imported(connection, rows)
 
 
 def _name(code: str) -> str:

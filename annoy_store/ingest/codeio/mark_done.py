@@ -26,23 +26,23 @@ from sqlalchemy import (
     update,
 )
 
-from annoy_store.db.insert import write
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.sql import insert_from
 from annoy_store.db.tables import calls, jobs, prompts, responses, sample_origins, turns, variants
-from annoy_store.hashing import canonical, digest
-from annoy_store.interfaces import New
-from annoy_store.queue.counters import NOBODY, count, moved
+from annoy_store.hashing import canonical_json, digest
+from annoy_store.interfaces import NewRow
+from annoy_store.queue.counters import NO_WORKER, add_to_counters, state_change
 
 
 def import_variant(connection: Connection) -> int:
     """Return the variant of what was imported, entering it if it is new."""
     described = {"version": 1}
     name = digest("variant", "import", described)
-    row = {"stage": "import", "digest": name, "description": canonical(described), "active": 1}
-    return write(connection, [New(variants, row)])["variants"][0]
+    row = {"stage": "import", "digest": name, "description": canonical_json(described), "active": 1}
+    return insert_rows(connection, [NewRow(variants, row)])["variants"][0]
 
 
-def enter_done(connection: Connection, variant_id: int) -> None:
+def mark_imported_done(connection: Connection, variant_id: int) -> None:
     """Enter as done what files brought, and end the jobs that wait to do it."""
     brought = (
         ("transform", _asked()),
@@ -60,7 +60,7 @@ def enter_done(connection: Connection, variant_id: int) -> None:
             literal("imported", Text).label("reason"),
         ).where(~exists().where(jobs.c.stage == stage, jobs.c.subject_id == named))
         entered = insert_from(connection, jobs, chosen)
-        count(connection, NOBODY, {(stage, "done"): entered})
+        add_to_counters(connection, NO_WORKER, {(stage, "done"): entered})
         _end(connection, stage, select(named))
 
 
@@ -78,7 +78,7 @@ def _end(connection: Connection, stage: str, subjects: Select[Any]) -> None:
         .where(*waiting, jobs.c.subject_id.in_(subjects))
         .values(state=literal_column("'done'"), reason="imported")
     ).rowcount
-    count(connection, NOBODY, moved({stage: ended}, "pending", "done"))
+    add_to_counters(connection, NO_WORKER, state_change({stage: ended}, "pending", "done"))
 
 
 def _asked() -> Select[Any]:

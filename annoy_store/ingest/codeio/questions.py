@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from annoy_store.parsing import json_values
-from annoy_store.parsing.json_values import Found
-from annoy_store.prompts.template import parts
+from annoy_store.parsing.json_values import JsonValue
+from annoy_store.prompts.template import extract_values
 
 Messages = list[dict[str, str]]
-Kind = Literal["transform", "predict_output", "predict_input"]
+QuestionKind = Literal["transform", "predict_output", "predict_input"]
 
 _CODE_FILE = re.compile(r"^\[Code Start\]\n(?P<code>.*)\n\[Code End\]\s*$", re.S | re.M)
 _PREDICTION = re.compile(
@@ -40,7 +40,7 @@ class Question:
     `value` is the given input or output as it stands in the text.
     """
 
-    kind: Kind
+    kind: QuestionKind
     code: str
     problem: str = ""
     io: str = ""
@@ -53,9 +53,9 @@ def read_question(messages: Messages) -> Question | None:
     if source := _CODE_FILE.search(text):
         return Question("transform", source["code"])
     if found := _PREDICTION.fullmatch(text):
-        kind: Kind = "predict_output" if found["given"] == "input" else "predict_input"
+        kind: QuestionKind = "predict_output" if found["given"] == "input" else "predict_input"
         return Question(kind, found["code"] or "", found["problem"], found["io"], found["value"])
-    return _ours(parts(messages[:1] if messages[0]["role"] == "user" else messages[:2]))
+    return _ours(extract_values(messages[:1] if messages[0]["role"] == "user" else messages[:2]))
 
 
 def _ours(said: Mapping[str, str]) -> Question | None:
@@ -67,29 +67,29 @@ def _ours(said: Mapping[str, str]) -> Question | None:
     return Question("transform", about[0]) if "code" in said and "problem" not in said else None
 
 
-def given_value(question: Question) -> Found | None:
+def given_value(question: Question) -> JsonValue | None:
     """The given input or output as JSON; None for what no JSON is, or an input is no object.
 
     An output that is no literal was printed as the bare string that it is.
     """
     try:
-        found = json_values.read(question.value)
-    except json_values.Refused:
+        found = json_values.parse_value(question.value)
+    except json_values.UnsupportedValue:
         return None
     if question.kind == "predict_output":
         return found if found and isinstance(found.value, dict) else None
-    return found or json_values.found(question.value)
+    return found or json_values.to_json_value(question.value)
 
 
-def is_given(question: Question, text: str) -> bool:
+def shows_value(question: Question, text: str) -> bool:
     """True when the question shows the value with the JSON text `text`, in either form."""
     if question.value == text:
         return True
-    found = json_values.read(text)
+    found = json_values.parse_value(text)
     return found is not None and str(found.value) == question.value
 
 
-def messages_of(value: Any) -> Messages | None:
+def read_messages(value: Any) -> Messages | None:
     """Return chat messages as role and text; None if `value` is nothing of the kind."""
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
         return None

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Table, func, select
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import (
     calls,
     io_pairs,
@@ -23,11 +23,11 @@ from annoy_store.db.tables import (
 )
 from annoy_store.ingest.record_files import Refusals
 
-COUNTED = (sources, origins, prompts, calls, responses, samples, io_pairs, turns, verdicts)
+COUNTED_TABLES = (sources, origins, prompts, calls, responses, samples, io_pairs, turns, verdicts)
 
 
 @dataclass
-class Imported(Refusals):
+class ImportReport(Refusals):
     """What became of the files so far.
 
     `files` tells each file's kind, by its place below what was given; `rows` and `known` count its rows by kind; `new` counts rows
@@ -41,18 +41,18 @@ class Imported(Refusals):
     left: Counter[str] = field(default_factory=Counter)
 
     @property
-    def taken(self) -> int:
+    def accepted(self) -> int:
         return sum(self.rows.values())
 
 
-def newest(store: Store) -> dict[str, int]:
+def newest_ids(store: Database) -> dict[str, int]:
     with store.read() as connection:
-        return {t.name: connection.scalar(select(func.max(t.c.id))) or 0 for t in COUNTED}
+        return {t.name: connection.scalar(select(func.max(t.c.id))) or 0 for t in COUNTED_TABLES}
 
 
-def count_new(store: Store, before: Mapping[str, int], done: Imported) -> None:
+def count_new(store: Database, before: Mapping[str, int], done: ImportReport) -> None:
     def newer(table: Table) -> Any:
         return select(func.count()).select_from(table).where(table.c.id > before[table.name])
 
     with store.read() as connection:
-        done.new.update({t.name: int(connection.scalar(newer(t)) or 0) for t in COUNTED})
+        done.new.update({t.name: int(connection.scalar(newer(t)) or 0) for t in COUNTED_TABLES})

@@ -18,17 +18,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from annoy_store.db.tables import io_pairs
-from annoy_store.hashing import clean, digest
-from annoy_store.ingest.codeio.conversations import is_place
-from annoy_store.ingest.record_files import Bad, Place
-from annoy_store.ingest.sources import metadata
-from annoy_store.interfaces import New
+from annoy_store.hashing import clean_text, digest
+from annoy_store.ingest.codeio.conversations import is_row_number
+from annoy_store.ingest.record_files import Location, Refusal
+from annoy_store.ingest.sources import metadata_json
+from annoy_store.interfaces import NewRow
 from annoy_store.parsing import json_values
 from annoy_store.records.samples import FUNCNAME, new_origin, new_sample
 
 
 @dataclass(frozen=True)
-class Pair:
+class RecordedPair:
     """One recorded pair: its place in the row, the values as JSON texts, the input's digest."""
 
     position: int
@@ -38,13 +38,13 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Function:
+class RecordedFunction:
     """One row: the sample without ids, its pairs, and what it says of where it is from."""
 
-    place: Place
-    sample: New
-    pairs: tuple[Pair, ...]
-    refused: tuple[Bad, ...]
+    location: Location
+    sample: NewRow
+    pairs: tuple[RecordedPair, ...]
+    refused: tuple[Refusal, ...]
     origin: str
     blob_id: str | None = None
     index: int | None = None
@@ -55,33 +55,33 @@ class Function:
         return str(self.sample.values["digest"])
 
 
-def read_function(row: Mapping[str, Any], place: Place, file: str) -> Function | Bad:
+def read_function(row: Mapping[str, Any], place: Location, file: str) -> RecordedFunction | Refusal:
     """Return what a row of functions with pairs says, or why it cannot be taken."""
     texts = [row.get(k) for k in ("refcode", "problem_description", "io_requirements")]
-    code, problem, io = (clean(t) if isinstance(t, str) else None for t in texts)
+    code, problem, io = (clean_text(t) if isinstance(t, str) else None for t in texts)
     if code is None or problem is None or not code.strip():
-        return Bad("not_text", place, "refcode and problem_description must be text")
+        return Refusal("not_text", place, "refcode and problem_description must be text")
     listed = _decoded(row["ios"])
     if not isinstance(listed, list):
-        return Bad("bad_ios", place, "ios must be a list of inputs and outputs")
+        return Refusal("bad_ios", place, "ios must be a list of inputs and outputs")
     found = list(_pairs(listed, place))
     meta = _decoded(row.get("meta"))
     meta = meta if isinstance(meta, Mapping) else {}
     generator = row.get("input_generator") or meta.get("input_generator")
     named = row.get("funcname") or FUNCNAME
     if not isinstance(named, str):
-        return Bad("not_text", place, "funcname must be text")
-    sample = new_sample(code, clean(named), problem, io or "", _text_or_none(generator))
+        return Refusal("not_text", place, "funcname must be text")
+    sample = new_sample(code, clean_text(named), problem, io or "", _text_or_none(generator))
     index = meta.get("msgidx")
-    return Function(
+    return RecordedFunction(
         place,
         sample,
-        tuple(pair for pair in found if isinstance(pair, Pair)),
-        tuple(bad for bad in found if isinstance(bad, Bad)),
-        clean(_text_or_none(row.get("source")) or file),
+        tuple(pair for pair in found if isinstance(pair, RecordedPair)),
+        tuple(bad for bad in found if isinstance(bad, Refusal)),
+        clean_text(_text_or_none(row.get("source")) or file),
         _text_or_none(meta.get("blob_id") or row.get("blob_id")),
-        index if is_place(index) else None,
-        metadata(_kept(row, meta)),
+        index if is_row_number(index) else None,
+        metadata_json(_kept(row, meta)),
     )
 
 
@@ -94,12 +94,14 @@ def _kept(row: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def function_rows(
-    function: Function, source: tuple[int, str] | None = None, response_id: int | None = None
-) -> list[New]:
+    function: RecordedFunction,
+    source: tuple[int, str] | None = None,
+    response_id: int | None = None,
+) -> list[NewRow]:
     """Return the rows to write; `source` is id and digest of the raw file, if it is known."""
     about = source[1] if source else function.origin
     columns: dict[str, Any] = {"origin": function.origin, "metadata": function.metadata}
-    columns["line"] = function.place.line
+    columns["line"] = function.location.line
     origin = new_origin(
         function.sample,
         about,
@@ -110,9 +112,9 @@ def function_rows(
     return [origin, *(new_pair(function.sample, pair) for pair in function.pairs)]
 
 
-def new_pair(sample: New | int, pair: Pair) -> New:
+def new_pair(sample: NewRow | int, pair: RecordedPair) -> NewRow:
     """The row of a recorded pair."""
-    return New(
+    return NewRow(
         io_pairs,
         {
             "sample_id": sample,
@@ -126,40 +128,42 @@ def new_pair(sample: New | int, pair: Pair) -> New:
     )
 
 
-def as_pair(position: int, given: Any, output: Any) -> Pair:
+def recorded_pair(position: int, given: Any, output: Any) -> RecordedPair:
     """A pair of two values. Raises literals.Refused and TypeError for what is no JSON."""
-    one, two = json_values.found(given), json_values.found(output)
-    return Pair(position, one.text, two.text, digest("input", one.value))
+    one, two = json_values.to_json_value(given), json_values.to_json_value(output)
+    return RecordedPair(position, one.text, two.text, digest("input", one.value))
 
 
-def _pairs(listed: Sequence[Any], place: Place) -> Iterator[Pair | Bad]:
-    seen: dict[str, Pair] = {}
+def _pairs(listed: Sequence[Any], place: Location) -> Iterator[RecordedPair | Refusal]:
+    seen: dict[str, RecordedPair] = {}
     for position, recorded in enumerate(listed):
         pair = _pair(position, recorded, place)
-        if isinstance(pair, Pair) and pair.input_digest in seen:
+        if isinstance(pair, RecordedPair) and pair.input_digest in seen:
             first = seen[pair.input_digest]
             same = "same" if first.output == pair.output else "another"
             word = "pair_twice" if same == "same" else "two_outputs"
             detail = f"pair {position} has the input of pair {first.position} and {same} output"
-            yield Bad(word, place, detail)
+            yield Refusal(word, place, detail)
         else:
-            if isinstance(pair, Pair):
+            if isinstance(pair, RecordedPair):
                 seen[pair.input_digest] = pair
             yield pair
 
 
-def _pair(position: int, recorded: Any, place: Place) -> Pair | Bad:
+def _pair(position: int, recorded: Any, place: Location) -> RecordedPair | Refusal:
     if not isinstance(recorded, Mapping) or not {"input", "output"} <= recorded.keys():
-        return Bad("bad_pair", place, f"pair {position} has no input and output")
+        return Refusal("bad_pair", place, f"pair {position} has no input and output")
     given, output = recorded["input"], recorded["output"]
     try:
         if isinstance(given, str):
             given, output = _strict(given), _strict(output)
         if not isinstance(given, dict):
-            return Bad("bad_pair", place, f"pair {position}: the input is no object of arguments")
-        return as_pair(position, given, output)
-    except (json_values.Refused, TypeError, ValueError, RecursionError) as error:
-        return Bad("pair_not_json", place, f"pair {position} is not JSON: {error}")
+            return Refusal(
+                "bad_pair", place, f"pair {position}: the input is no object of arguments"
+            )
+        return recorded_pair(position, given, output)
+    except (json_values.UnsupportedValue, TypeError, ValueError, RecursionError) as error:
+        return Refusal("pair_not_json", place, f"pair {position} is not JSON: {error}")
 
 
 def _strict(text: Any) -> Any:
@@ -179,4 +183,4 @@ def _decoded(value: Any) -> Any:
 
 
 def _text_or_none(value: Any) -> str | None:
-    return clean(value) if isinstance(value, str) and value.strip() else None
+    return clean_text(value) if isinstance(value, str) and value.strip() else None

@@ -25,31 +25,42 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from annoy_store.ingest.codeio.samples import Pair, as_pair, new_pair
-from annoy_store.interfaces import New
+from annoy_store.ingest.codeio.samples import RecordedPair, new_pair, recorded_pair
+from annoy_store.interfaces import NewRow
 from annoy_store.parsing import json_values
-from annoy_store.parsing.doctest_examples import Example, Functions, asserts, doctests, names_of
-from annoy_store.parsing.strip_tests import Damaged, cut, prose, with_plain_lines
+from annoy_store.parsing.doctest_examples import (
+    CallExample,
+    Functions,
+    assert_examples,
+    doctest_examples,
+    parameter_names,
+)
+from annoy_store.parsing.strip_tests import (
+    TestsNotSeparable,
+    normalise_newlines,
+    strip_tests,
+    without_examples,
+)
 from annoy_store.records.samples import FUNCNAME, new_sample
 
-FEWEST = 2
+MIN_EXAMPLES = 2
 
 
 @dataclass(frozen=True)
-class FromTests:
+class FunctionWithTests:
     """A function with its examples, as the sample that it becomes."""
 
     name: str
-    sample: New
-    pairs: tuple[Pair, ...]
+    sample: NewRow
+    pairs: tuple[RecordedPair, ...]
 
-    def rows(self) -> list[New]:
+    def rows(self) -> list[NewRow]:
         """The sample and its pairs."""
         return [self.sample, *(new_pair(self.sample, pair) for pair in self.pairs)]
 
 
 @dataclass(frozen=True)
-class Left:
+class SkippedFunction:
     """A tested function that cannot be taken: why in a word that can be counted, and in a sentence."""
 
     name: str
@@ -57,14 +68,14 @@ class Left:
     detail: str
 
 
-def as_samples(code: str) -> list[FromTests | Left]:
+def samples_from_code(code: str) -> list[FunctionWithTests | SkippedFunction]:
     """Return the samples in a file of Python: tested functions with at least two literal examples.
 
     A file that is no Python, or has none, gives an empty list; nothing is executed.
     """
-    code = with_plain_lines(code)
+    code = normalise_newlines(code)
     try:
-        tree = json_values.tree(code, "exec")
+        tree = json_values.parse_python(code, "exec")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     assert isinstance(tree, ast.Module)
@@ -73,11 +84,11 @@ def as_samples(code: str) -> list[FromTests | Left]:
         for node in tree.body
         if isinstance(node, ast.FunctionDef) and _is_plain(node)
     }
-    examples = _by_name([*doctests(functions), *asserts(tree, functions)])
+    examples = _by_name([*doctest_examples(functions), *assert_examples(tree, functions)])
     tested = {
         name: some
         for name, some in examples.items()
-        if len(list(_pairs(some))) >= FEWEST and _words(functions[name])
+        if len(list(_pairs(some))) >= MIN_EXAMPLES and _words(functions[name])
     }
     return _samples(code, functions, tested) if tested else []
 
@@ -85,21 +96,21 @@ def as_samples(code: str) -> list[FromTests | Left]:
 # Samples -------------------------------------------------------------------------------------
 
 
-def _by_name(examples: Iterable[Example]) -> dict[str, list[Example]]:
-    found: dict[str, list[Example]] = defaultdict(list)
+def _by_name(examples: Iterable[CallExample]) -> dict[str, list[CallExample]]:
+    found: dict[str, list[CallExample]] = defaultdict(list)
     for example in examples:
         found[example.name].append(example)
     return found
 
 
 def _samples(
-    code: str, functions: Functions, tested: dict[str, list[Example]]
-) -> list[FromTests | Left]:
+    code: str, functions: Functions, tested: dict[str, list[CallExample]]
+) -> list[FunctionWithTests | SkippedFunction]:
     try:
-        left, tree = cut(code, tested)
-    except Damaged as damage:
-        return [Left(name, "not_separable", str(damage)) for name in tested]
-    shown = _by_name(asserts(tree, functions))
+        left, tree = strip_tests(code, tested)
+    except TestsNotSeparable as damage:
+        return [SkippedFunction(name, "not_separable", str(damage)) for name in tested]
+    shown = _by_name(assert_examples(tree, functions))
     return [
         _sample(left, tree, functions[name], some, shown.get(name, []))
         for name, some in tested.items()
@@ -110,27 +121,31 @@ def _sample(
     code: str,
     tree: ast.Module,
     function: ast.FunctionDef,
-    examples: Iterable[Example],
-    shown: Iterable[Example],
-) -> FromTests | Left:
+    examples: Iterable[CallExample],
+    shown: Iterable[CallExample],
+) -> FunctionWithTests | SkippedFunction:
     told = {pair.input_digest for pair in _pairs(shown)}
     pairs = tuple(pair for pair in _pairs(examples) if pair.input_digest not in told)
-    if len(pairs) < FEWEST:
-        return Left(function.name, "answers_shown", "its examples stand inside of other code")
+    if len(pairs) < MIN_EXAMPLES:
+        return SkippedFunction(
+            function.name, "answers_shown", "its examples stand inside of other code"
+        )
     read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     if function.name != FUNCNAME and FUNCNAME in read:
-        return Left(function.name, "name_taken", f"its file uses a {FUNCNAME} of its own")
+        return SkippedFunction(
+            function.name, "name_taken", f"its file uses a {FUNCNAME} of its own"
+        )
     refcode = "\n\n\n".join(part for part in (code, _wrapper(function)) if part)
     sample = new_sample(refcode, FUNCNAME, _words(function), _interface(function), None)
-    return FromTests(function.name, sample, pairs)
+    return FunctionWithTests(function.name, sample, pairs)
 
 
-def _pairs(examples: Iterable[Example]) -> Iterator[Pair]:
+def _pairs(examples: Iterable[CallExample]) -> Iterator[RecordedPair]:
     seen: set[str] = set()
     for example in examples:
         try:
-            pair = as_pair(len(seen), dict(example.arguments), example.value)
-        except (json_values.Refused, TypeError, ValueError):
+            pair = recorded_pair(len(seen), dict(example.arguments), example.value)
+        except (json_values.UnsupportedValue, TypeError, ValueError):
             continue
         if pair.input_digest not in seen and pair.output != "null":
             seen.add(pair.input_digest)
@@ -147,7 +162,7 @@ def _is_plain(function: ast.FunctionDef) -> bool:
 
 def _wrapper(function: ast.FunctionDef) -> str:
     """`main_solution` with the same parameters and defaults, calling the function."""
-    passed = ", ".join(f"{name}={name}" for name in names_of(function))
+    passed = ", ".join(f"{name}={name}" for name in parameter_names(function))
     signature = ast.unparse(function.args)
     if function.name == FUNCNAME:
         return ""
@@ -156,7 +171,9 @@ def _wrapper(function: ast.FunctionDef) -> str:
 
 def _words(function: ast.FunctionDef) -> str:
     """The docstring without its examples."""
-    return inspect.cleandoc(prose(ast.get_docstring(function, clean=False) or "")).strip()
+    return inspect.cleandoc(
+        without_examples(ast.get_docstring(function, clean=False) or "")
+    ).strip()
 
 
 def _interface(function: ast.FunctionDef) -> str:

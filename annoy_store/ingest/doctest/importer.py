@@ -12,75 +12,82 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from annoy_store.db.engine import Store
-from annoy_store.db.insert import write
-from annoy_store.db.sql import among
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
+from annoy_store.db.sql import in_values
 from annoy_store.db.tables import origins, samples, sources
 from annoy_store.db.timestamps import utc_now
-from annoy_store.hashing import clean, digest
-from annoy_store.ingest.codeio.mark_done import enter_done, import_variant
-from annoy_store.ingest.doctest.functions import FromTests, Left, as_samples
-from annoy_store.ingest.readers import STDIN, Raw, read
-from annoy_store.ingest.record_files import Bad
-from annoy_store.ingest.sources import DEFAULT_LANGUAGE, Tally, Wish, metadata
-from annoy_store.interfaces import New
+from annoy_store.hashing import clean_text, digest
+from annoy_store.ingest.codeio.mark_done import import_variant, mark_imported_done
+from annoy_store.ingest.doctest.functions import (
+    FunctionWithTests,
+    SkippedFunction,
+    samples_from_code,
+)
+from annoy_store.ingest.readers import STDIN, RawRow, read_raw
+from annoy_store.ingest.record_files import Refusal
+from annoy_store.ingest.sources import DEFAULT_LANGUAGE, IngestOptions, IngestReport, metadata_json
+from annoy_store.interfaces import NewRow
 from annoy_store.records.policy import load_policy
 from annoy_store.records.samples import new_origin
 
 BATCH_FILES = 200
 
 
-def ingest_samples(store: Store, paths: Iterable[Path], wish: Wish) -> Tally:
+def ingest_samples(store: Database, paths: Iterable[Path], wish: IngestOptions) -> IngestReport:
     """Take the tested functions of the files at `paths`; the counts are of samples.
 
     Raises UsageError when there is nothing at one of the paths, before anything is taken.
     """
-    tally = Tally()
+    tally = IngestReport()
     with store.read() as connection:
         largest = load_policy(connection).max_source_bytes
-    readers = [(_name(path, wish), read(path, wish.column, wish.globs, largest)) for path in paths]
-    batch: list[tuple[New, list[FromTests]]] = []
+    readers = [
+        (_name(path, wish), read_raw(path, wish.column, wish.globs, largest)) for path in paths
+    ]
+    batch: list[tuple[NewRow, list[FunctionWithTests]]] = []
     for origin, reader in readers:
         for item in reader:
-            found = [item] if isinstance(item, Bad) else _judge(item, largest)
-            for bad in (each for each in found if isinstance(each, Bad)):
+            found = [item] if isinstance(item, Refusal) else _judge(item, largest)
+            for bad in (each for each in found if isinstance(each, Refusal)):
                 tally.refuse(bad)
-            taken = [each for each in found if isinstance(each, FromTests)]
-            if taken and isinstance(item, Raw):
+            taken = [each for each in found if isinstance(each, FunctionWithTests)]
+            if taken and isinstance(item, RawRow):
                 batch.append((_origin(item, origin, wish), taken))
             if len(batch) == BATCH_FILES:
                 _write(store, batch, tally)
                 batch = []
-            if wish.limit and tally.taken + len(batch) >= wish.limit:
+            if wish.limit and tally.accepted + len(batch) >= wish.limit:
                 break
     _write(store, batch, tally)
     return tally
 
 
-def _name(path: Path, wish: Wish) -> str:
+def _name(path: Path, wish: IngestOptions) -> str:
     return wish.origin or ("stdin" if path == STDIN else path.resolve().name)
 
 
-def _judge(raw: Raw, largest: int) -> list[FromTests | Bad]:
+def _judge(raw: RawRow, largest: int) -> list[FunctionWithTests | Refusal]:
     if not isinstance(raw.content, str):
-        return [Bad("not_text", raw.place, f"the content is {type(raw.content).__name__}")]
+        return [Refusal("not_text", raw.location, f"the content is {type(raw.content).__name__}")]
     if len(raw.content.encode("utf-8", "surrogatepass")) > largest:
-        return [Bad("too_large", raw.place, f"more than max_source_bytes ({largest:,})")]
-    found = as_samples(clean(raw.content))
+        return [Refusal("too_large", raw.location, f"more than max_source_bytes ({largest:,})")]
+    found = samples_from_code(clean_text(raw.content))
     detail = "no function in it has words and two literal examples (doctest, assert)"
     if not found:
-        return [Bad("no_tests", raw.place, detail)]
+        return [Refusal("no_tests", raw.location, detail)]
     return [
-        Bad(each.reason, raw.place, f"{each.name}: {each.detail}")
-        if isinstance(each, Left) else each
+        Refusal(each.reason, raw.location, f"{each.name}: {each.detail}")
+        if isinstance(each, SkippedFunction)
+        else each
         for each in found
-    ]  # fmt: skip
+    ]
 
 
-def _origin(raw: Raw, origin: str, wish: Wish) -> New:
-    content = clean(str(raw.content))
+def _origin(raw: RawRow, origin: str, wish: IngestOptions) -> NewRow:
+    content = clean_text(str(raw.content))
     name = digest("source", DEFAULT_LANGUAGE, content)
-    source = New(
+    source = NewRow(
         sources,
         {
             "digest": name,
@@ -91,19 +98,21 @@ def _origin(raw: Raw, origin: str, wish: Wish) -> New:
         },
     )
     where = {
-        "origin": clean(origin),
-        "repo": clean(raw.told("repo")),
-        "path": clean(raw.told("path")),
-        "licence": clean(raw.told("licence")) or wish.licence,
-        "metadata": metadata(raw.rest),
+        "origin": clean_text(origin),
+        "repo": clean_text(raw.attribute("repo")),
+        "path": clean_text(raw.attribute("path")),
+        "licence": clean_text(raw.attribute("licence")) or wish.licence,
+        "metadata": metadata_json(raw.other_fields),
     }
     named = digest("origin", name, *where.values())
-    return New(origins, {"digest": named, "source_id": source, **where})
+    return NewRow(origins, {"digest": named, "source_id": source, **where})
 
 
-def _write(store: Store, batch: list[tuple[New, list[FromTests]]], tally: Tally) -> None:
+def _write(
+    store: Database, batch: list[tuple[NewRow, list[FunctionWithTests]]], tally: IngestReport
+) -> None:
     names = {str(found.sample.values["digest"]) for _, some in batch for found in some}
-    rows: list[New] = []
+    rows: list[NewRow] = []
     for origin, some in batch:
         source = origin.values["source_id"]
         rows.append(origin)
@@ -113,9 +122,9 @@ def _write(store: Store, batch: list[tuple[New, list[FromTests]]], tally: Tally)
             rows += found.rows()
             rows.append(new_origin(found.sample, about, source_id=source, origin=text))
     with store.write() as connection:
-        chosen = select(samples.c.digest).where(among(connection, samples.c.digest, names))
+        chosen = select(samples.c.digest).where(in_values(connection, samples.c.digest, names))
         known = set(connection.scalars(chosen))
-        write(connection, rows)
-        enter_done(connection, import_variant(connection))
+        insert_rows(connection, rows)
+        mark_imported_done(connection, import_variant(connection))
     tally.new += len(names - known)
     tally.known += len(names & known)

@@ -16,14 +16,14 @@ from annoy_store.analysis.snapshot.parts import load
 from annoy_store.analysis.snapshot.query import ask, folder_of, opened, query
 from annoy_store.analysis.snapshot.refresh import refresh
 from annoy_store.analysis.snapshot.schema import LEFT_OUT, TABLES
-from annoy_store.analysis.sql import asking
-from annoy_store.db.engine import Store
+from annoy_store.analysis.sql import run_query
+from annoy_store.db.engine import Database
 from annoy_store.db.migrate import open_store
 from annoy_store.db.tables import attempts, jobs, policies, prices, takedowns, variants
 from annoy_store.db.views import VIEWS
 from annoy_store.errors import UsageError
 from annoy_store.hashing import digest
-from annoy_store.queue.counters import count
+from annoy_store.queue.counters import add_to_counters
 from tests.support import chains, factories
 
 
@@ -32,7 +32,7 @@ def _cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def asked(store: Store, sql: str, **values: Any) -> list[tuple[Any, ...]]:
+def asked(store: Database, sql: str, **values: Any) -> list[tuple[Any, ...]]:
     with query(store, sql, values) as found:
         return list(found.rows)
 
@@ -46,7 +46,7 @@ def rows(found: Any, names: list[str]) -> list[str]:
     )
 
 
-def history(store: Store) -> None:
+def history(store: Database) -> None:
     """Chains of all sorts, with tries, prices, jobs that ended badly, and two variants."""
     chains.fill(store, ("ant", "bee", "cow"))
     with store.write() as connection:
@@ -64,19 +64,29 @@ def history(store: Store) -> None:
 
 def _attempt(call: int, late: bool) -> dict[str, Any]:
     return {
-        "call_id": call, "teacher_id": 1, "worker_id": 1, "latency_ms": 1.5, "status": "ok",
-        "started_at": f"2026-01-0{1 + late}T00:00:00Z", "prompt_tokens": 10 * call,
-        "completion_tokens": None if call % 5 == 0 else 7, "model": "tracer",
-    }  # fmt: skip
+        "call_id": call,
+        "teacher_id": 1,
+        "worker_id": 1,
+        "latency_ms": 1.5,
+        "status": "ok",
+        "started_at": f"2026-01-0{1 + late}T00:00:00Z",
+        "prompt_tokens": 10 * call,
+        "completion_tokens": None if call % 5 == 0 else 7,
+        "model": "tracer",
+    }
 
 
 def job(
-    store: Store, stage: str, subject: int, state: str = "done", reason: str | None = None,
+    store: Database,
+    stage: str,
+    subject: int,
+    state: str = "done",
+    reason: str | None = None,
     connection: Any = None,
-) -> None:  # fmt: skip
+) -> None:
     row = {"stage": stage, "subject_id": subject, "variant_id": variant(connection, stage)}
     connection.execute(insert(jobs).values(row | {"state": state, "reason": reason}))
-    count(connection, 0, {(stage, state): 1})
+    add_to_counters(connection, 0, {(stage, state): 1})
 
 
 def variant(connection: Any, stage: str) -> int:
@@ -91,12 +101,12 @@ def variant(connection: Any, stage: str) -> int:
 # The same answers ----------------------------------------------------------------------------
 
 
-def assert_views_agree(store: Store) -> dict[str, int]:
+def assert_views_agree(store: Database) -> dict[str, int]:
     """Every view says the same in the snapshot as in the store; how many rows each has."""
     sizes = {}
     with opened(store) as duck:
         for view in VIEWS:
-            with asking(store, f"SELECT * FROM {view.name}") as live:
+            with run_query(store, f"SELECT * FROM {view.name}") as live:
                 names = [name for name in live.columns if name not in LEFT_OUT]
                 expected = rows(live, names)
             with ask(duck, f"SELECT * FROM {view.name}") as found:
@@ -105,7 +115,7 @@ def assert_views_agree(store: Store) -> dict[str, int]:
     return sizes
 
 
-def test_every_view_says_what_the_store_says(store: Store) -> None:
+def test_every_view_says_what_the_store_says(store: Database) -> None:
     history(store)
     sizes = assert_views_agree(store)
     assert {name for name, n in sizes.items() if n == 0} <= {"v_missing_modules", "v_clusters"}
@@ -113,7 +123,7 @@ def test_every_view_says_what_the_store_says(store: Store) -> None:
 
 @pytest.mark.parametrize("several", ["", "complete", "generate", "verify"])
 def test_every_view_agrees_however_many_variants_a_stage_has(
-    sqlite_store: Store, several: str
+    sqlite_store: Database, several: str
 ) -> None:
     chains.fill(sqlite_store)
     with sqlite_store.write() as connection:
@@ -125,7 +135,7 @@ def test_every_view_agrees_however_many_variants_a_stage_has(
     assert_views_agree(sqlite_store)
 
 
-def test_examples_of_views_run(sqlite_store: Store) -> None:
+def test_examples_of_views_run(sqlite_store: Database) -> None:
     history(sqlite_store)
     with opened(sqlite_store) as duck:
         for view in VIEWS:
@@ -133,21 +143,21 @@ def test_examples_of_views_run(sqlite_store: Store) -> None:
                 assert found.columns
 
 
-def test_every_table_is_there_row_by_row(store: Store) -> None:
+def test_every_table_is_there_row_by_row(store: Database) -> None:
     history(store)
     with opened(store) as duck:
         for table in TABLES:
             count_all = f'SELECT COUNT(*) FROM "{table.name}"'
-            with asking(store, count_all) as live, ask(duck, count_all) as found:
+            with run_query(store, count_all) as live, ask(duck, count_all) as found:
                 assert list(found.rows) == list(live.rows), table.name
 
 
-def test_lengths_stand_for_texts(sqlite_store: Store) -> None:
+def test_lengths_stand_for_texts(sqlite_store: Database) -> None:
     history(sqlite_store)
     [pair] = asked(
         sqlite_store, "SELECT MIN(refcode_chars), MAX(output_chars) FROM samples, io_pairs"
     )
-    with asking(
+    with run_query(
         sqlite_store, "SELECT MIN(LENGTH(refcode)), MAX(LENGTH(output)) FROM samples, io_pairs"
     ) as live:
         assert list(live.rows) == [pair]
@@ -156,7 +166,7 @@ def test_lengths_stand_for_texts(sqlite_store: Store) -> None:
 # Keeping up ----------------------------------------------------------------------------------
 
 
-def test_what_is_new_is_read_and_nothing_else(sqlite_store: Store) -> None:
+def test_what_is_new_is_read_and_nothing_else(sqlite_store: Database) -> None:
     chains.fill(sqlite_store, ("ant",))
     folder = folder_of(sqlite_store)
     before = refresh(sqlite_store, folder)
@@ -167,19 +177,19 @@ def test_what_is_new_is_read_and_nothing_else(sqlite_store: Store) -> None:
     assert refresh(sqlite_store, folder).files == after.files
 
 
-def test_a_snapshot_keeps_up_with_a_growing_store(store: Store) -> None:
+def test_a_snapshot_keeps_up_with_a_growing_store(store: Database) -> None:
     for name in ("ant", "bee", "cow"):
         chains.fill(store, (name,))
         [(kept,)] = asked(store, "SELECT COUNT(*) FROM responses")
-        with asking(store, "SELECT COUNT(*) FROM responses") as live:
+        with run_query(store, "SELECT COUNT(*) FROM responses") as live:
             assert list(live.rows) == [(kept,)]
 
 
-def test_rows_of_a_running_transaction_come_later(postgres_store: Store) -> None:
+def test_rows_of_a_running_transaction_come_later(postgres_store: Database) -> None:
     """An id below others that is committed after them is not lost."""
     chains.fill(postgres_store, ("ant",))
     asked(postgres_store, "SELECT 1")
-    with postgres_store.writing.connect() as slow:
+    with postgres_store.write_engine.connect() as slow:
         slow.begin()
         factories.write_all(slow, [factories.source("slow")])
         with postgres_store.write() as quick:
@@ -189,7 +199,7 @@ def test_rows_of_a_running_transaction_come_later(postgres_store: Store) -> None
     assert asked(postgres_store, "SELECT COUNT(*) FROM sources") == [(before + 1,)]
 
 
-def test_jobs_are_followed_through_their_states(store: Store) -> None:
+def test_jobs_are_followed_through_their_states(store: Database) -> None:
     chains.fill(store, ("ant",))
     with store.write() as connection:
         for subject in range(1, 9):
@@ -202,12 +212,14 @@ def test_jobs_are_followed_through_their_states(store: Store) -> None:
         with store.write() as connection:
             mine = (jobs.c.stage == "parse") & (jobs.c.subject_id == subject)
             connection.execute(update(jobs).where(mine).values(state=after, reason="because"))
-            count(connection, 0, {("parse", before): -1, ("parse", after): 1})
+            add_to_counters(connection, 0, {("parse", before): -1, ("parse", after): 1})
         assert asked(store, states)[subject - 1] == (subject, after, "because")
     assert len(asked(store, states)) == 10
 
 
-def test_small_parts_are_put_together(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_parts_are_put_together(
+    sqlite_store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(parts, "MOST_SMALL", 3)
     folder = folder_of(sqlite_store)
     for n in range(6):
@@ -221,7 +233,7 @@ def test_small_parts_are_put_together(sqlite_store: Store, monkeypatch: pytest.M
     assert there == state.files
 
 
-def test_another_store_in_its_place_is_noticed(sqlite_store: Store) -> None:
+def test_another_store_in_its_place_is_noticed(sqlite_store: Database) -> None:
     """Restored from a backup, or made anew: the ids are the same and the rows are not."""
     with sqlite_store.write() as connection:
         factories.write_all(connection, [factories.source("old"), factories.source("older")])
@@ -235,7 +247,7 @@ def test_another_store_in_its_place_is_noticed(sqlite_store: Store) -> None:
     assert sorted(d for (d,) in asked(sqlite_store, "SELECT digest FROM sources")) == wanted
 
 
-def test_a_purge_reads_all_again(sqlite_store: Store) -> None:
+def test_a_purge_reads_all_again(sqlite_store: Database) -> None:
     with sqlite_store.write() as connection:
         factories.write_all(
             connection, [factories.sample(), factories.source("1"), factories.source("2")]
@@ -248,7 +260,7 @@ def test_a_purge_reads_all_again(sqlite_store: Store) -> None:
     assert asked(sqlite_store, "SELECT refcode_chars FROM samples") == [(0,)]
 
 
-def test_a_broken_manifest_is_made_anew(sqlite_store: Store) -> None:
+def test_a_broken_manifest_is_made_anew(sqlite_store: Database) -> None:
     chains.fill(sqlite_store, ("ant",))
     expected = asked(sqlite_store, "SELECT COUNT(*) FROM responses")
     for words in ("", "{", '{"tables": {"jobs": 3}}', '{"what": 1, "tables": {}}'):
@@ -256,7 +268,7 @@ def test_a_broken_manifest_is_made_anew(sqlite_store: Store) -> None:
         assert asked(sqlite_store, "SELECT COUNT(*) FROM responses") == expected
 
 
-def test_a_lost_part_is_read_again(sqlite_store: Store) -> None:
+def test_a_lost_part_is_read_again(sqlite_store: Database) -> None:
     chains.fill(sqlite_store, ("ant",))
     expected = asked(sqlite_store, "SELECT COUNT(*) FROM responses")
     for path in folder_of(sqlite_store).glob("responses/*.parquet"):
@@ -264,7 +276,7 @@ def test_a_lost_part_is_read_again(sqlite_store: Store) -> None:
     assert asked(sqlite_store, "SELECT COUNT(*) FROM responses") == expected
 
 
-def test_many_may_ask_while_the_store_grows(sqlite_store: Store) -> None:
+def test_many_may_ask_while_the_store_grows(sqlite_store: Database) -> None:
     chains.fill(sqlite_store, ("ant",))
     seen: list[int] = []
     troubles: list[BaseException] = []
@@ -290,7 +302,7 @@ def test_many_may_ask_while_the_store_grows(sqlite_store: Store) -> None:
     assert all(n % 5 == 0 and n >= 5 for n in seen)
 
 
-def test_a_server_has_its_snapshot_in_the_cache(postgres_store: Store, tmp_path: Path) -> None:
+def test_a_server_has_its_snapshot_in_the_cache(postgres_store: Database, tmp_path: Path) -> None:
     assert folder_of(postgres_store).is_relative_to(tmp_path / "cache")
     assert asked(postgres_store, "SELECT COUNT(*) FROM sources") == [(0,)]
 
@@ -436,7 +448,7 @@ def test_values_stand_where_they_are_named(quiet: duckdb.DuckDBPyConnection) -> 
 
 
 def test_a_folder_that_cannot_be_written_is_said(
-    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    sqlite_store: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
@@ -447,7 +459,7 @@ def test_a_folder_that_cannot_be_written_is_said(
         asked(sqlite_store, "SELECT 1")
 
 
-def test_deleted_rows_of_control_tables_go(sqlite_store: Store) -> None:
+def test_deleted_rows_of_control_tables_go(sqlite_store: Database) -> None:
     with sqlite_store.write() as connection:
         connection.execute(insert(policies).values(key="tolerance", value="0.1", since="x"))
     assert len(asked(sqlite_store, "SELECT * FROM policies")) == 1

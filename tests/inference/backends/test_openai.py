@@ -12,17 +12,30 @@ from typing import Any
 import pytest
 
 from annoy_store.config import RunSettings
-from annoy_store.errors import NotNow, StopRun, UsageError
-from annoy_store.inference.backends import choice, open_backend, open_teacher, teacher_names
+from annoy_store.errors import CallPostponed, EndpointUnavailable, UsageError
+from annoy_store.inference.backends import (
+    backend_and_model,
+    backend_names,
+    open_backend,
+    open_teacher,
+)
 from annoy_store.inference.backends.openai import OpenAITeacher
-from annoy_store.interfaces import Asked, Request, Teacher
+from annoy_store.interfaces import CallResult, Request, Teacher
 from tests.support.provider import Provider, default_answer
 
 SECRET = "sk-loopback-4f9c1e77a2"
 MIX = {
-    "429": 0.02, "500": 0.02, "reset": 0.02, "reset_body": 0.01, "truncated": 0.01, "html": 0.01,
-    "empty": 0.01, "null": 0.01, "slow": 0.01, "hang": 0.002,
-}  # fmt: skip
+    "429": 0.02,
+    "500": 0.02,
+    "reset": 0.02,
+    "reset_body": 0.01,
+    "truncated": 0.01,
+    "html": 0.01,
+    "empty": 0.01,
+    "null": 0.01,
+    "slow": 0.01,
+    "hang": 0.002,
+}
 
 
 def request(number: int = 0, text: str = "what is this") -> Request:
@@ -39,10 +52,10 @@ def open_sim(url: str, **values: Any) -> OpenAITeacher:
     return teacher
 
 
-async def drive(teacher: Teacher, requests: list[Request], most: int) -> list[Asked]:
+async def drive(teacher: Teacher, requests: list[Request], most: int) -> list[CallResult]:
     """Ask as a worker does: as many at a time as the teacher can use."""
-    ended: list[Asked] = []
-    flying: set[asyncio.Task[Asked]] = set()
+    ended: list[CallResult] = []
+    flying: set[asyncio.Task[CallResult]] = set()
     for one in requests:
         while len(flying) >= min(most, int(teacher.capacity * 1.1) + 1):
             finished, flying = await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED)
@@ -51,8 +64,8 @@ async def drive(teacher: Teacher, requests: list[Request], most: int) -> list[As
     return ended + list(await asyncio.gather(*flying))
 
 
-def ask_all(url: str, requests: list[Request], **values: Any) -> list[Asked]:
-    async def run() -> list[Asked]:
+def ask_all(url: str, requests: list[Request], **values: Any) -> list[CallResult]:
+    async def run() -> list[CallResult]:
         teacher = open_sim(url, **values)
         try:
             return await asyncio.gather(*(teacher.ask(r) for r in requests))
@@ -62,22 +75,22 @@ def ask_all(url: str, requests: list[Request], **values: Any) -> list[Asked]:
     return asyncio.run(run())
 
 
-def ask(provider: Provider, **values: Any) -> Asked:
+def ask(provider: Provider, **values: Any) -> CallResult:
     return ask_all(provider.url, [request()], **values)[0]
 
 
-def statuses(asked: Asked) -> list[str]:
+def statuses(asked: CallResult) -> list[str]:
     return [attempt.status for attempt in asked.attempts]
 
 
 def test_an_answer_comes_with_its_attempt(provider: Provider) -> None:
     provider.behave(reasoning="reasoning_content")
     asked = ask(provider)
-    assert asked.verdict == "answered"
-    assert asked.answer is not None
-    assert asked.answer.text == default_answer(request().messages, 200)
-    assert (asked.answer.finish_reason, asked.answer.model) == ("stop", "sim")
-    assert asked.answer.reasoning == "thought about it"
+    assert asked.status == "answered"
+    assert asked.completion is not None
+    assert asked.completion.text == default_answer(request().messages, 200)
+    assert (asked.completion.finish_reason, asked.completion.model) == ("stop", "sim")
+    assert asked.completion.reasoning == "thought about it"
     (attempt,) = asked.attempts
     assert (attempt.status, attempt.http_status, attempt.model) == ("ok", 200, "sim")
     assert (attempt.prompt_tokens, attempt.cached_tokens) == (3, 0)
@@ -129,7 +142,7 @@ def test_a_fault_burns_a_try(
 ) -> None:
     provider.behave(fault=fault)
     asked = ask(provider, call_seconds=0.3 if fault == "hang" else 60)
-    assert (asked.verdict, asked.reason) == ("failed", error)
+    assert (asked.status, asked.reason) == ("failed", error)
     assert statuses(asked) == ["retry", "failed"]
     assert {attempt.error_class for attempt in asked.attempts} == {error}
     assert {attempt.http_status for attempt in asked.attempts} == {status}
@@ -140,7 +153,7 @@ def test_a_fault_burns_a_try(
 def test_a_bad_call_fails_at_once_with_the_providers_words(provider: Provider, fault: str) -> None:
     provider.behave(fault=fault)
     asked = ask(provider)
-    assert (asked.verdict, asked.reason, asked.detail) == (
+    assert (asked.status, asked.reason, asked.detail) == (
         "failed",
         f"http_{fault}",
         f"sim fault {fault}",
@@ -154,36 +167,41 @@ def test_a_bad_call_fails_at_once_with_the_providers_words(provider: Provider, f
 def test_an_unwanted_prompt_is_rejected(provider: Provider, fault: str, reason: str) -> None:
     provider.behave(fault=fault)
     asked = ask(provider)
-    assert (asked.verdict, asked.reason) == ("rejected", reason)
+    assert (asked.status, asked.reason) == ("rejected", reason)
     assert asked.attempts[0].completion_tokens
 
 
 @pytest.mark.parametrize(
     ("fault", "finish"),
-    [("length", "length"), ("odd_finish", "mystery"), ("parts", "stop"), ("blanks", "stop"),
-     ("slow", "stop")],
-)  # fmt: skip
+    [
+        ("length", "length"),
+        ("odd_finish", "mystery"),
+        ("parts", "stop"),
+        ("blanks", "stop"),
+        ("slow", "stop"),
+    ],
+)
 def test_unusual_answers_are_answers(provider: Provider, fault: str, finish: str) -> None:
     provider.behave(fault=fault)
     asked = ask(provider)
-    assert asked.answer is not None
-    assert asked.answer.finish_reason == finish
-    assert default_answer(request().messages, 200).startswith(asked.answer.text)
+    assert asked.completion is not None
+    assert asked.completion.finish_reason == finish
+    assert default_answer(request().messages, 200).startswith(asked.completion.text)
 
 
 def test_thoughts_are_kept_apart(provider: Provider) -> None:
     provider.behave(fault="think")
     asked = ask(provider)
-    assert asked.answer is not None
-    assert asked.answer.text == default_answer(request().messages, 200)
-    assert asked.answer.reasoning == "let me see"
+    assert asked.completion is not None
+    assert asked.completion.text == default_answer(request().messages, 200)
+    assert asked.completion.reasoning == "let me see"
 
 
 @pytest.mark.parametrize("fault", ["slow", "blanks"])
 def test_the_deadline_is_total(provider: Provider, fault: str) -> None:
     provider.behave(fault=fault, slow_seconds=8.0)
     asked = ask(provider, call_seconds=0.4, tries=1)
-    assert (asked.verdict, asked.reason) == ("failed", "deadline")
+    assert (asked.status, asked.reason) == ("failed", "deadline")
     assert 350 < asked.attempts[0].latency_ms < 4000
 
 
@@ -192,7 +210,7 @@ def test_a_refusal_burns_no_try_and_is_waited_for(provider: Provider, form: str)
     asks = 1.0 if form == "date" else 0.3
     provider.behave(fault="429", retry_after=asks, retry_form=form)
 
-    async def run() -> tuple[Asked, float]:
+    async def run() -> tuple[CallResult, float]:
         teacher, start = open_sim(provider.url, tries=1), time.monotonic()
         task = asyncio.create_task(teacher.ask(request()))
         while not provider.counts["429"]:
@@ -203,7 +221,7 @@ def test_a_refusal_burns_no_try_and_is_waited_for(provider: Provider, form: str)
         return asked, time.monotonic() - start
 
     asked, seconds = asyncio.run(run())
-    assert asked.verdict == "answered"
+    assert asked.status == "answered"
     assert statuses(asked)[-1] == "ok"
     assert set(statuses(asked)[:-1]) == {"limited"}
     assert seconds >= {"none": 0.0, "date": 0.0}.get(form, asks)
@@ -229,7 +247,7 @@ def test_what_nobody_gets_stops_the_run(
 ) -> None:
     monkeypatch.setenv("SIM_KEY", SECRET)
     provider.behave(status=status, error=error, latency=0.0)
-    with pytest.raises(StopRun, match=words) as caught:
+    with pytest.raises(EndpointUnavailable, match=words) as caught:
         ask_all(
             provider.url, [request(n) for n in range(40)], api_key_env="SIM_KEY", max_connections=4
         )
@@ -240,7 +258,7 @@ def test_what_nobody_gets_stops_the_run(
 
 def test_a_wait_of_hours_stops_the_run(provider: Provider) -> None:
     provider.behave(fault="429", retry_after=20_000)
-    with pytest.raises(StopRun, match="quota"):
+    with pytest.raises(EndpointUnavailable, match="quota"):
         ask(provider)
 
 
@@ -248,7 +266,7 @@ def test_a_port_where_nobody_listens_ends_the_run_in_seconds() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-        with pytest.raises(StopRun, match="check --base-url") as caught:
+        with pytest.raises(EndpointUnavailable, match="check --base-url") as caught:
             ask_all(url, [request(n) for n in range(50)])
     assert "\n" not in str(caught.value)
 
@@ -256,7 +274,7 @@ def test_a_port_where_nobody_listens_ends_the_run_in_seconds() -> None:
 def test_an_endpoint_that_comes_back_is_waited_for(provider: Provider) -> None:
     """The calls that found nobody burn no try, even with a single one to burn."""
 
-    async def run(port: int) -> list[Asked]:
+    async def run(port: int) -> list[CallResult]:
         teacher = open_sim(f"http://127.0.0.1:{port}/v1", tries=1)
         tasks = [asyncio.create_task(teacher.ask(request(n))) for n in range(10)]
         await asyncio.sleep(0.8)
@@ -270,7 +288,7 @@ def test_an_endpoint_that_comes_back_is_waited_for(provider: Provider) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     asked = asyncio.run(run(port))
-    assert {one.verdict for one in asked} == {"answered"}
+    assert {one.status for one in asked} == {"answered"}
     assert {a.error_class for one in asked for a in one.attempts} == {None, "unreachable"}
 
 
@@ -283,8 +301,8 @@ def test_keys_show_nowhere(
     teacher = open_sim(provider.url, api_key_env="SIM_KEY")
     shown = [repr(teacher), repr(teacher.identity), str(vars(teacher)["_endpoint"])]
 
-    async def run() -> StopRun:
-        with pytest.raises(StopRun) as caught:
+    async def run() -> EndpointUnavailable:
+        with pytest.raises(EndpointUnavailable) as caught:
             await teacher.ask(request())
         await teacher.close()
         return caught.value
@@ -298,7 +316,7 @@ def test_keys_show_nowhere(
 def test_draining_ends_what_waits_and_keeps_what_flies(provider: Provider) -> None:
     provider.behave(latency=0.3)
 
-    async def run() -> list[Asked | BaseException]:
+    async def run() -> list[CallResult | BaseException]:
         teacher = open_sim(provider.url, max_connections=5)
         tasks = [asyncio.create_task(teacher.ask(request(n))) for n in range(20)]
         await asyncio.sleep(0.15)
@@ -308,33 +326,33 @@ def test_draining_ends_what_waits_and_keeps_what_flies(provider: Provider) -> No
         return ended
 
     ended = asyncio.run(run())
-    assert Counter(type(one) for one in ended) == {Asked: 5, NotNow: 15}
+    assert Counter(type(one) for one in ended) == {CallResult: 5, CallPostponed: 15}
     assert provider.stats()["paid"] == 5
 
 
 def test_the_tries_of_a_drained_call_are_handed_over(provider: Provider) -> None:
     provider.behave(fault="500")
 
-    async def run() -> NotNow:
+    async def run() -> CallPostponed:
         teacher = open_sim(provider.url, tries=50)
         task = asyncio.create_task(teacher.ask(request()))
         while provider.counts["500"] < 2:
             await asyncio.sleep(0.01)
         teacher.drain()
-        with pytest.raises(NotNow) as caught:
+        with pytest.raises(CallPostponed) as caught:
             await task
         await teacher.close()
         return caught.value
 
-    made = asyncio.run(run()).made
+    made = asyncio.run(run()).rows
     assert [attempt.status for attempt in made] == ["retry"] * provider.counts["500"]
 
 
 def test_the_tries_of_a_refused_run_are_handed_over(provider: Provider) -> None:
     provider.behave(status=402)
-    with pytest.raises(StopRun) as caught:
+    with pytest.raises(EndpointUnavailable) as caught:
         ask(provider)
-    assert [(a.status, a.http_status) for a in caught.value.made] == [("stopped", 402)]
+    assert [(a.status, a.http_status) for a in caught.value.rows] == [("stopped", 402)]
 
 
 def test_a_cancelled_call_leaves_its_place(provider: Provider) -> None:
@@ -351,13 +369,13 @@ def test_a_cancelled_call_leaves_its_place(provider: Provider) -> None:
         assert [a.status for a in gone.value.args] == ["stopped"]
         asked = await teacher.ask(request(1))
         await teacher.close()
-        return asked.verdict
+        return asked.status
 
     assert asyncio.run(run()) == "answered"
 
 
-def drive_all(provider: Provider, n: int, most: int, **values: Any) -> list[Asked]:
-    async def run() -> list[Asked]:
+def drive_all(provider: Provider, n: int, most: int, **values: Any) -> list[CallResult]:
+    async def run() -> list[CallResult]:
         teacher = open_sim(provider.url, max_connections=most, **values)
         try:
             return await drive(teacher, [request(i) for i in range(n)], most)
@@ -371,7 +389,7 @@ def test_a_provider_that_takes_200_is_used_to_the_full(provider: Provider) -> No
     provider.behave(latency=0.4, jitter=0.3, max_in_flight=200, retry_after=0.2)
     asked = drive_all(provider, 1000, 1000)
     stats = provider.stats()
-    assert {one.verdict for one in asked} == {"answered"}
+    assert {one.status for one in asked} == {"answered"}
     assert stats["max_in_flight"] >= 160
     assert stats["counts"].get("429", 0) < 120
     assert stats["paid_twice"] == 0
@@ -381,7 +399,7 @@ def check_mix(provider: Provider, n: int) -> None:
     """Ask `n` calls under the fault mix; every one is answered with its own answer."""
     provider.behave(faults=MIX, retry_after=0.05, slow_seconds=0.2, latency=0.01)
     asked = drive_all(provider, n, 64, tries=8, call_seconds=2.0)
-    texts = {one.answer.text for one in asked if one.answer}
+    texts = {one.completion.text for one in asked if one.completion}
     assert texts == {default_answer(request(i).messages, 200) for i in range(n)}
     stats = provider.stats()
     bad = sum(stats["counts"].get(k, 0) for k in ("reset_body", "truncated", "empty", "null"))
@@ -402,25 +420,27 @@ def test_the_fault_mix_at_length(provider: Provider) -> None:
 
 
 def test_names_of_teachers() -> None:
-    assert {"openai", "replay"} <= set(teacher_names())
+    assert {"openai", "replay"} <= set(backend_names())
     with pytest.raises(UsageError, match="known are: "):
         open_backend("oracle", RunSettings(), None)
 
 
 def test_transform_prompts_may_go_elsewhere() -> None:
     both = RunSettings(teacher="replay", transform_teacher="openai", model="a", transform_model="b")
-    assert choice(both, "transform") == ("openai", "b")
-    assert choice(both, "predict_output") == ("replay", "a")
-    assert choice(RunSettings(model="a"), "transform") == ("openai", "a")
+    assert backend_and_model(both, "transform") == ("openai", "b")
+    assert backend_and_model(both, "predict_output") == ("replay", "a")
+    assert backend_and_model(RunSettings(model="a"), "transform") == ("openai", "a")
 
 
 def siblings(families: int, each: int) -> list[Request]:
     """Prompts of families that share a long beginning, one family after the other."""
     return [
-        Request(f * each + i, "predict_output", [{"role": "user", "content": f"{f}" * 2000 + f"{i}"}], i)
+        Request(
+            f * each + i, "predict_output", [{"role": "user", "content": f"{f}" * 2000 + f"{i}"}], i
+        )
         for f in range(families)
         for i in range(each)
-    ]  # fmt: skip
+    ]
 
 
 def test_siblings_find_the_beginning_of_their_prompts_cached(provider: Provider) -> None:
@@ -435,21 +455,21 @@ def test_siblings_find_the_beginning_of_their_prompts_cached(provider: Provider)
 def test_siblings_wait_for_the_head_start_of_a_long_call_and_no_longer(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("annoy_store.inference.backends.openai.HEAD_START", 0.3)
+    monkeypatch.setattr("annoy_store.inference.backends.openai.HEAD_START_SECONDS", 0.3)
     provider.behave(latency=1.0)
     began = time.monotonic()
     asked = ask_all(provider.url, siblings(1, 4))
-    assert [a.verdict for a in asked] == ["answered"] * 4
+    assert [a.status for a in asked] == ["answered"] * 4
     assert 1.3 <= time.monotonic() - began < 1.9
 
 
 def test_who_goes_ahead_and_fails_holds_nobody_up(provider: Provider) -> None:
     provider.behave(fault="400")
-    assert {a.verdict for a in ask_all(provider.url, siblings(1, 4))} == {"failed"}
+    assert {a.status for a in ask_all(provider.url, siblings(1, 4))} == {"failed"}
 
 
 def test_siblings_that_wait_go_back_when_nothing_more_is_asked(provider: Provider) -> None:
-    async def run() -> list[Asked | BaseException]:
+    async def run() -> list[CallResult | BaseException]:
         teacher = open_sim(provider.url)
         calls = [asyncio.create_task(teacher.ask(r)) for r in siblings(1, 3)]
         await asyncio.sleep(0.1)
@@ -460,5 +480,5 @@ def test_siblings_that_wait_go_back_when_nothing_more_is_asked(provider: Provide
 
     provider.behave(latency=0.5)
     first, *others = asyncio.run(run())
-    assert isinstance(first, Asked)
-    assert [type(other) for other in others] == [NotNow, NotNow]
+    assert isinstance(first, CallResult)
+    assert [type(other) for other in others] == [CallPostponed, CallPostponed]

@@ -13,7 +13,7 @@ from annoy_store.config import RunSettings
 from annoy_store.errors import UsageError
 from annoy_store.inference.backends import open_teacher
 from annoy_store.inference.backends.replay import prompt_digest
-from annoy_store.interfaces import Asked, Request
+from annoy_store.interfaces import CallResult, Request
 from tests.support import provider
 
 HELLO = [{"role": "user", "content": "hello \u2028 there"}]
@@ -25,7 +25,9 @@ def recorded(path: Path, *records: dict[str, Any]) -> Path:
     return path
 
 
-def ask(path: Path, sample_no: int = 0, messages: Any = HELLO, kind: str = "transform") -> Asked:
+def ask(
+    path: Path, sample_no: int = 0, messages: Any = HELLO, kind: str = "transform"
+) -> CallResult:
     teacher = open_teacher(RunSettings(teacher="replay", replay=path), kind)
     return asyncio.run(teacher.ask(Request(1, kind, messages, 0, sample_no)))
 
@@ -43,9 +45,9 @@ def ask(path: Path, sample_no: int = 0, messages: Any = HELLO, kind: str = "tran
 @pytest.mark.parametrize("field", ["response", "output"])
 def test_a_recorded_answer_is_found(tmp_path: Path, key: dict[str, Any], field: str) -> None:
     asked = ask(recorded(tmp_path / "a.jsonl", {**key, field: "hi", "finish_reason": "length"}))
-    assert asked.verdict == "answered"
-    assert asked.answer is not None
-    assert (asked.answer.text, asked.answer.finish_reason) == ("hi", "length")
+    assert asked.status == "answered"
+    assert asked.completion is not None
+    assert (asked.completion.text, asked.completion.finish_reason) == ("hi", "length")
     assert [a.status for a in asked.attempts] == ["ok"]
 
 
@@ -60,22 +62,27 @@ def test_a_recorded_answer_is_found(tmp_path: Path, key: dict[str, Any], field: 
 )
 def test_what_is_not_recorded_is_rejected(tmp_path: Path, key: dict[str, Any]) -> None:
     asked = ask(recorded(tmp_path / "a.jsonl", {**key, "response": "hi"}))
-    assert (asked.verdict, asked.reason, asked.attempts) == ("rejected", "not_recorded", ())
+    assert (asked.status, asked.reason, asked.attempts) == ("rejected", "not_recorded", ())
 
 
 def test_samples_come_in_the_order_of_the_file(tmp_path: Path) -> None:
     lines = [{"contains": "hello", "response": text} for text in "ab"]
     path = recorded(tmp_path / "a.jsonl", *lines, {"messages": HELLO, "response": "exact"})
-    texts = [asked.answer.text for n in range(3) if (asked := ask(path, n)).answer]
+    texts = [asked.completion.text for n in range(3) if (asked := ask(path, n)).completion]
     assert texts == ["exact", "a", "b"]
     assert ask(path, 3).reason == "not_recorded"
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
-    [("nonsense", "line 1: not JSON"), ("[]", "line 1: no recorded"), ("{}", "response|output"),
-     ('{"response": "x"}', "messages"), ('{"contains": "x", "response": 5}', "not a text")],
-)  # fmt: skip
+    [
+        ("nonsense", "line 1: not JSON"),
+        ("[]", "line 1: no recorded"),
+        ("{}", "response|output"),
+        ('{"response": "x"}', "messages"),
+        ('{"contains": "x", "response": 5}', "not a text"),
+    ],
+)
 def test_a_bad_file_is_told_by_its_line(tmp_path: Path, line: str, words: str) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(line)

@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
-from annoy_store.errors import StopRun
-from annoy_store.inference.client.admission import Gate, Slot
-from annoy_store.inference.client.circuit_breaker import SICK_THRESHOLD, THRESHOLD, Breaker
-from annoy_store.inference.client.concurrency import AdaptiveLimit
-from annoy_store.inference.client.rate_limit import Budget, Stretch
-from annoy_store.inference.client.usage import Tokens
+from annoy_store.errors import EndpointUnavailable
+from annoy_store.inference.client.admission import Permit, RequestLimiter
+from annoy_store.inference.client.circuit_breaker import (
+    ERROR_THRESHOLD,
+    UNREACHABLE_THRESHOLD,
+    CircuitBreaker,
+)
+from annoy_store.inference.client.concurrency import AdaptiveConcurrency
+from annoy_store.inference.client.rate_limit import RateLimiter, Reservation
+from annoy_store.inference.client.usage import TokenUsage
 
 
 class Written:
@@ -22,14 +26,14 @@ class Written:
     def __init__(self) -> None:
         self.units: list[float] = []
 
-    async def book(self, wanted: Sequence[Stretch]) -> list[float]:
-        self.units += [stretch.units for stretch in wanted]
+    async def reserve(self, wanted: Sequence[Reservation]) -> list[float]:
+        self.units += [stretch.amount for stretch in wanted]
         return [-stretch.seconds for stretch in wanted]
 
 
-def gate(cap: int = 2, **budgets: int) -> Gate:
-    budget = Budget(budgets.get("requests"), budgets.get("tokens"))
-    return Gate(AdaptiveLimit(cap, fixed=True), budget, Breaker(0.05, 0.1))
+def gate(cap: int = 2, **budgets: int) -> RequestLimiter:
+    budget = RateLimiter(budgets.get("requests"), budgets.get("tokens"))
+    return RequestLimiter(AdaptiveConcurrency(cap, fixed=True), budget, CircuitBreaker(0.05, 0.1))
 
 
 def within(work: Coroutine[Any, Any, None]) -> None:
@@ -42,11 +46,11 @@ def test_no_more_than_the_limit_pass_and_in_order() -> None:
 
         async def walk(number: int) -> None:
             nonlocal most
-            slot = await doors.enter(1)
+            slot = await doors.acquire(1)
             passed.append(number)
             most = max(most, doors.in_flight)
             await asyncio.sleep(0.001)
-            doors.leave(slot, None)
+            doors.release(slot, None)
 
         await asyncio.gather(*(walk(n) for n in range(20)))
         assert passed == list(range(20))
@@ -59,11 +63,11 @@ def test_no_more_than_the_limit_pass_and_in_order() -> None:
 def test_a_cancelled_waiter_takes_nobodys_place() -> None:
     async def scene() -> None:
         doors = gate(1)
-        slot = await doors.enter(1)
-        waiting = [asyncio.create_task(doors.enter(1)) for _ in range(3)]
+        slot = await doors.acquire(1)
+        waiting = [asyncio.create_task(doors.acquire(1)) for _ in range(3)]
         await asyncio.sleep(0)
         waiting[0].cancel()
-        doors.leave(slot, None)
+        doors.release(slot, None)
         waiting[1].cancel()  # its place was given to it in this very step
         await asyncio.sleep(0.01)
         assert waiting[2].done()
@@ -75,19 +79,19 @@ def test_a_cancelled_waiter_takes_nobodys_place() -> None:
 def test_closing_ends_all_who_wait_and_none_who_fly() -> None:
     async def scene() -> None:
         doors = gate(1)
-        slot = await doors.enter(1)
-        queued = asyncio.create_task(doors.enter(1))
-        resting = asyncio.create_task(doors.rest(60))
+        slot = await doors.acquire(1)
+        queued = asyncio.create_task(doors.acquire(1))
+        resting = asyncio.create_task(doors.sleep(60))
         await asyncio.sleep(0)
-        doors.close(StopRun("enough"))
+        doors.close(EndpointUnavailable("enough"))
         for waiter in (queued, resting):
-            with pytest.raises(StopRun, match="enough"):
+            with pytest.raises(EndpointUnavailable, match="enough"):
                 await waiter
-        with pytest.raises(StopRun, match="enough"):
-            await doors.enter(1)
-        doors.leave(slot, None)
+        with pytest.raises(EndpointUnavailable, match="enough"):
+            await doors.acquire(1)
+        doors.release(slot, None)
         assert doors.in_flight == 0
-        assert doors.resting == 0
+        assert doors.n_waiting == 0
 
     within(scene())
 
@@ -95,10 +99,10 @@ def test_closing_ends_all_who_wait_and_none_who_fly() -> None:
 def test_capacity_counts_those_at_rest_up_to_the_limit() -> None:
     async def scene() -> None:
         doors = gate(2)
-        rests = [asyncio.create_task(doors.rest(60)) for _ in range(5)]
+        rests = [asyncio.create_task(doors.sleep(60)) for _ in range(5)]
         await asyncio.sleep(0)
         assert doors.capacity == 4
-        doors.close(StopRun("end"))
+        doors.close(EndpointUnavailable("end"))
         await asyncio.gather(*rests, return_exceptions=True)
 
     within(scene())
@@ -107,59 +111,61 @@ def test_capacity_counts_those_at_rest_up_to_the_limit() -> None:
 def test_a_port_where_nobody_listens_is_given_up_and_one_probes_meanwhile() -> None:
     async def scene() -> None:
         doors = gate(8)
-        for _ in range(THRESHOLD):
-            assert not doors.lost(await doors.enter(1))
-        probes = [asyncio.create_task(doors.enter(1)) for _ in range(3)]
+        for _ in range(UNREACHABLE_THRESHOLD):
+            assert not doors.release_unreachable(await doors.acquire(1))
+        probes = [asyncio.create_task(doors.acquire(1)) for _ in range(3)]
         await asyncio.sleep(0.04)
         assert sum(probe.done() for probe in probes) == 1
         slot = probes[0].result()
         await asyncio.sleep(0.03)
-        assert doors.lost(slot)
-        doors.close(StopRun("down"))
+        assert doors.release_unreachable(slot)
+        doors.close(EndpointUnavailable("down"))
         await asyncio.gather(*probes, return_exceptions=True)
 
     within(scene())
 
 
 def test_an_answer_closes_the_breaker() -> None:
-    breaker = Breaker()
-    for second in range(SICK_THRESHOLD):
-        breaker.troubled(float(second))
-    assert breaker.open
-    assert breaker.open_until > SICK_THRESHOLD - 1
-    breaker.answered()
-    assert not breaker.open
+    breaker = CircuitBreaker()
+    for second in range(ERROR_THRESHOLD):
+        breaker.record_error(float(second))
+    assert breaker.is_open
+    assert breaker.open_until > ERROR_THRESHOLD - 1
+    breaker.record_success()
+    assert not breaker.is_open
     assert breaker.open_until < 0
 
 
 def test_an_endpoint_that_was_reached_is_waited_for() -> None:
-    breaker = Breaker(4, 300)
-    breaker.answered()
-    assert not any(breaker.unreachable(second, second) for second in map(float, range(299)))
-    assert breaker.unreachable(299.0, 300.0)
+    breaker = CircuitBreaker(4, 300)
+    breaker.record_success()
+    assert not any(breaker.record_unreachable(second, second) for second in map(float, range(299)))
+    assert breaker.record_unreachable(299.0, 300.0)
 
 
 def test_only_a_probe_gives_up() -> None:
-    breaker = Breaker(4, 300)
-    assert not any(breaker.unreachable(0.0, second) for second in map(float, range(30, 90)))
-    assert breaker.unreachable(91.0, 92.0)
+    breaker = CircuitBreaker(4, 300)
+    assert not any(breaker.record_unreachable(0.0, second) for second in map(float, range(30, 90)))
+    assert breaker.record_unreachable(91.0, 92.0)
 
 
 def test_one_refused_connection_is_no_outage() -> None:
-    breaker = Breaker(4, 300)
-    assert not breaker.unreachable(0.0, 0.0)
-    breaker.contacted()
-    assert not any(breaker.unreachable(100.0, 100.0 + i) for i in range(THRESHOLD - 1))
-    assert not breaker.open
+    breaker = CircuitBreaker(4, 300)
+    assert not breaker.record_unreachable(0.0, 0.0)
+    breaker.record_contact()
+    assert not any(
+        breaker.record_unreachable(100.0, 100.0 + i) for i in range(UNREACHABLE_THRESHOLD - 1)
+    )
+    assert not breaker.is_open
 
 
 def test_a_second_of_a_budget_is_spent_at_once_and_then_its_rate() -> None:
     async def scene() -> None:
-        budget, now = Budget(1200, None), asyncio.get_running_loop().time
+        budget, now = RateLimiter(1200, None), asyncio.get_running_loop().time
         start, moments = now(), list[float]()
 
         async def call() -> None:
-            await budget.take(1)
+            await budget.acquire(1)
             moments.append(now() - start)
 
         await asyncio.gather(*(call() for _ in range(30)))
@@ -171,7 +177,7 @@ def test_a_second_of_a_budget_is_spent_at_once_and_then_its_rate() -> None:
 
 def test_no_budget_is_no_wait() -> None:
     async def scene() -> None:
-        assert await Budget(None, None).take(1000) == 1000 + 512
+        assert await RateLimiter(None, None).acquire(1000) == 1000 + 512
 
     within(scene())
 
@@ -179,15 +185,15 @@ def test_no_budget_is_no_wait() -> None:
 def test_a_reservation_is_corrected_by_the_usage() -> None:
     async def scene() -> None:
         timeline = Written()
-        budget = Budget(None, 6000)
-        budget.timeline = timeline
-        reserved = await budget.take(100)
+        budget = RateLimiter(None, 6000)
+        budget.rate_limit = timeline
+        reserved = await budget.acquire(100)
         budget.settle(reserved, 50, 10)
-        again = await budget.take(100)
+        again = await budget.acquire(100)
         assert timeline.units == [reserved, again - (reserved - 50)]
         for _ in range(400):
             budget.settle(0, 0, 10)
-        assert await budget.take(0) == pytest.approx(10, abs=1)
+        assert await budget.acquire(0) == pytest.approx(10, abs=1)
 
     within(scene())
 
@@ -195,9 +201,9 @@ def test_a_reservation_is_corrected_by_the_usage() -> None:
 def test_calls_that_wait_are_booked_a_second_at_a_time_and_never_before_they_wait() -> None:
     async def scene() -> None:
         timeline = Written()
-        budget = Budget(1200, None)
-        budget.timeline = timeline
-        calls = [asyncio.create_task(budget.take(1)) for _ in range(45)]
+        budget = RateLimiter(1200, None)
+        budget.rate_limit = timeline
+        calls = [asyncio.create_task(budget.acquire(1)) for _ in range(45)]
         await asyncio.sleep(0)
         for call in calls[:3]:
             call.cancel()
@@ -209,12 +215,12 @@ def test_calls_that_wait_are_booked_a_second_at_a_time_and_never_before_they_wai
 
 def test_a_big_prompt_waits_for_its_turn_and_is_not_starved() -> None:
     async def scene() -> None:
-        budget, order = Budget(None, 60_000), list[int]()
+        budget, order = RateLimiter(None, 60_000), list[int]()
         for _ in range(400):
             budget.settle(0, 0, 0)
 
         async def call(number: int, tokens: int) -> None:
-            await budget.take(tokens)
+            await budget.acquire(tokens)
             order.append(number)
 
         await asyncio.gather(*(call(n, 1500 if n == 1 else 10) for n in range(6)))
@@ -226,12 +232,12 @@ def test_a_big_prompt_waits_for_its_turn_and_is_not_starved() -> None:
 def test_closing_ends_the_wait_for_a_moment() -> None:
     async def scene() -> None:
         doors = gate(5, requests=1)
-        calls = [asyncio.create_task(doors.enter(1)) for _ in range(3)]
+        calls = [asyncio.create_task(doors.acquire(1)) for _ in range(3)]
         await asyncio.sleep(0.05)
-        assert doors.resting == 2
-        doors.close(StopRun("enough"))
+        assert doors.n_waiting == 2
+        doors.close(EndpointUnavailable("enough"))
         ended = await asyncio.gather(*calls, return_exceptions=True)
-        assert [type(e) for e in ended] == [Slot, StopRun, StopRun]
+        assert [type(e) for e in ended] == [Permit, EndpointUnavailable, EndpointUnavailable]
 
     within(scene())
 
@@ -243,7 +249,7 @@ def test_the_budget_paces_the_gate() -> None:
         start = clock()
 
         async def walk() -> None:
-            doors.leave(await doors.enter(1), None, Tokens(1, 0, 1, 0))
+            doors.release(await doors.acquire(1), None, TokenUsage(1, 0, 1, 0))
 
         await asyncio.gather(*(walk() for _ in range(130)))
         assert clock() - start >= 0.29

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annoy_store.inference.client.concurrency import COOLDOWN, AdaptiveLimit
+from annoy_store.inference.client.concurrency import COOLDOWN_SECONDS, AdaptiveConcurrency
 
 ROUND_TRIP = 0.005
 
@@ -24,7 +24,7 @@ class World:
     A refused call rests for a second; others take its place, as many as the gate's capacity says.
     """
 
-    limit: AdaptiveLimit
+    limit: AdaptiveConcurrency
     takes: Callable[[float], int]
     latency: float = 1.0
     odd_refusals: float = 0.0
@@ -75,11 +75,11 @@ class World:
             self.resting -= 1
             return
         if kind == "ok":
-            self.limit.answered(epoch, self.in_flight, self.now)
+            self.limit.record_success(epoch, self.in_flight, self.now)
         elif kind == "fault":
-            self.limit.troubled()
+            self.limit.record_error()
         else:
-            self.limit.refused(epoch, rank, self.now)
+            self.limit.record_rate_limited(epoch, rank, self.now)
             self.resting += 1
             self.later(1 + self.random.uniform(0, 0.35), "back")
         self.accepted -= kind != "refused"
@@ -90,7 +90,7 @@ class World:
     ("takes", "latency"), [(200, 1.0), (200, 20.0), (60, 0.1), (2500, 1.0), (12, 1.0), (3, 0.5)]
 )
 def test_the_limit_is_found_without_being_told(takes: int, latency: float) -> None:
-    world = World(AdaptiveLimit(4000), lambda _: takes, latency)
+    world = World(AdaptiveConcurrency(4000), lambda _: takes, latency)
     world.run(30 * latency + 30)
     counts = world.run(60 * latency)
     best = takes * 60
@@ -99,14 +99,16 @@ def test_the_limit_is_found_without_being_told(takes: int, latency: float) -> No
 
 
 def test_the_start_costs_little() -> None:
-    world = World(AdaptiveLimit(1000), lambda _: 200)
+    world = World(AdaptiveConcurrency(1000), lambda _: 200)
     counts = world.run(30)
     assert counts["ok"] >= 0.8 * 200 * 30
     assert counts["refused"] < 100
 
 
 def test_a_lower_ceiling_is_followed_and_a_higher_one_found() -> None:
-    world = World(AdaptiveLimit(1000), lambda now: 200 if now < 30 else 40 if now < 90 else 200)
+    world = World(
+        AdaptiveConcurrency(1000), lambda now: 200 if now < 30 else 40 if now < 90 else 200
+    )
     assert world.run(30)["ok"]
     assert world.run(60)["ok"] >= 0.8 * 40 * 60
     world.run(120)
@@ -114,59 +116,59 @@ def test_a_lower_ceiling_is_followed_and_a_higher_one_found() -> None:
 
 
 def test_odd_refusals_do_not_bring_the_limit_down() -> None:
-    world = World(AdaptiveLimit(1000), lambda _: 60, 0.1, odd_refusals=0.02)
+    world = World(AdaptiveConcurrency(1000), lambda _: 60, 0.1, odd_refusals=0.02)
     world.run(10)
     assert world.run(30)["ok"] >= 0.8 * 60 * 300
 
 
 def test_faults_do_not_count_as_refusals() -> None:
-    world = World(AdaptiveLimit(1000), lambda _: 60, 0.1, faults=0.1)
+    world = World(AdaptiveConcurrency(1000), lambda _: 60, 0.1, faults=0.1)
     world.run(10)
     assert world.run(30)["ok"] >= 0.75 * 60 * 300
 
 
 def test_growth_waits_while_most_tries_fail() -> None:
-    world = World(AdaptiveLimit(1000), lambda _: 500, faults=0.5)
+    world = World(AdaptiveConcurrency(1000), lambda _: 500, faults=0.5)
     world.run(20)
     assert world.limit.limit == 32
 
 
 def test_an_unused_limit_does_not_grow() -> None:
-    limit = AdaptiveLimit(1000)
+    limit = AdaptiveConcurrency(1000)
     for second in range(200):
-        limit.answered(0, 5, float(second))
+        limit.record_success(0, 5, float(second))
     assert limit.limit == 32
 
 
 def test_a_burst_counts_once() -> None:
-    limit = AdaptiveLimit(1000, start=100)
+    limit = AdaptiveConcurrency(1000, start=100)
     for rank in range(100, 60, -1):
-        limit.refused(0, rank, 10.0)
+        limit.record_rate_limited(0, rank, 10.0)
     assert limit.epoch == 1
     assert limit.limit >= 90
     for rank in range(60, 50, -1):
-        limit.refused(1, rank, 10.0 + COOLDOWN / 2)
+        limit.record_rate_limited(1, rank, 10.0 + COOLDOWN_SECONDS / 2)
     assert limit.epoch == 1
 
 
 @pytest.mark.parametrize("cap", [1, 7, 5000])
 def test_a_fixed_limit_is_the_cap_whatever_comes(cap: int) -> None:
-    limit = AdaptiveLimit(cap, fixed=True)
+    limit = AdaptiveConcurrency(cap, fixed=True)
     for second in range(100):
-        limit.refused(0, 1, float(second))
-        limit.answered(0, cap, float(second))
-        limit.troubled()
+        limit.record_rate_limited(0, 1, float(second))
+        limit.record_success(0, cap, float(second))
+        limit.record_error()
     assert limit.limit == cap
 
 
 @given(st.integers(1, 300), st.lists(st.tuples(st.sampled_from("aart"), st.integers(1, 300))))
 def test_the_limit_stays_between_one_and_the_cap(cap: int, events: list[tuple[str, int]]) -> None:
-    limit = AdaptiveLimit(cap)
+    limit = AdaptiveConcurrency(cap)
     for now, (kind, rank) in enumerate(events):
         if kind == "a":
-            limit.answered(limit.epoch, rank, float(now))
+            limit.record_success(limit.epoch, rank, float(now))
         elif kind == "r":
-            limit.refused(limit.epoch, rank, float(now))
+            limit.record_rate_limited(limit.epoch, rank, float(now))
         else:
-            limit.troubled()
+            limit.record_error()
         assert 1 <= limit.limit <= cap

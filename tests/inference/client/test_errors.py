@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from annoy_store.inference.client.errors import error_object, of_status, scrub
+from annoy_store.inference.client.errors import error_from_status, error_object, redact
 
 
 def error(message: str = "no", **more: Any) -> dict[str, Any]:
@@ -55,23 +55,34 @@ def error(message: str = "no", **more: Any) -> dict[str, Any]:
     ],
 )
 def test_classification(status: int, body: object, kind: str) -> None:
-    fault = of_status(status, body, {}, 0.0)
+    fault = error_from_status(status, body, {}, 0.0)
     assert fault.kind == kind
     assert fault.status == status
-    assert fault.again == (kind in ("retry", "limited"))
+    assert fault.is_retryable == (kind in ("retry", "limited"))
 
 
 def test_the_wait_of_refusals_and_of_tired_servers_is_kept() -> None:
-    assert of_status(429, error(), {"retry-after": "3"}, 0.0).wait == 3
-    assert of_status(503, error(), {"retry-after": "3"}, 0.0).wait == 3
-    assert of_status(400, error(), {"retry-after": "3"}, 0.0).wait is None
+    assert error_from_status(429, error(), {"retry-after": "3"}, 0.0).retry_after == 3
+    assert error_from_status(503, error(), {"retry-after": "3"}, 0.0).retry_after == 3
+    assert error_from_status(400, error(), {"retry-after": "3"}, 0.0).retry_after is None
 
 
 @pytest.mark.parametrize(
     "body",
-    [None, "", "text", [], 5, {}, {"error": None}, {"error": "words"}, {"error": {"code": 5}},
-     {"message": "flat"}, {"detail": [{"loc": ["body"], "msg": "field required"}]}],
-)  # fmt: skip
+    [
+        None,
+        "",
+        "text",
+        [],
+        5,
+        {},
+        {"error": None},
+        {"error": "words"},
+        {"error": {"code": 5}},
+        {"message": "flat"},
+        {"detail": [{"loc": ["body"], "msg": "field required"}]},
+    ],
+)
 def test_any_body_gives_an_error_with_a_message(body: object) -> None:
     assert isinstance(error_object(body)["message"], str)
 
@@ -86,14 +97,14 @@ def test_any_body_gives_an_error_with_a_message(body: object) -> None:
     ],
 )
 def test_scrubbed_words_hold_no_key(text: str) -> None:
-    clean = scrub(text, "my-very-own-secret")
+    clean = redact(text, "my-very-own-secret")
     assert "***" in clean
     for secret in ("abcdef", "my-very-own"):
         assert secret not in clean
 
 
 def test_scrubbed_words_are_one_short_line() -> None:
-    clean = scrub("a\nb\x00\ud800 " + "word " * 500)
+    clean = redact("a\nb\x00\ud800 " + "word " * 500)
     assert "\n" not in clean
     assert len(clean) == 500
     clean.encode()

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annoy_store.errors import UsageError
-from annoy_store.inference.client.peak_hours import read_hours
+from annoy_store.inference.client.peak_hours import parse_peak_hours
 
-DEEPSEEK = read_hours("mon-fri 01-04 06-10")
+DEEPSEEK = parse_peak_hours("mon-fri 01-04 06-10")
 
 
 def at(day: int, hour: int, minute: int = 0) -> datetime:
@@ -32,31 +32,31 @@ def at(day: int, hour: int, minute: int = 0) -> datetime:
     ],
 )
 def test_when_a_peak_ends(now: datetime, end: datetime | None) -> None:
-    assert DEEPSEEK.end(now) == end
+    assert DEEPSEEK.peak_end(now) == end
 
 
 def test_a_span_may_go_past_midnight() -> None:
-    nights = read_hours("sun 22:30-02")
-    assert nights.end(at(6, 23)) == nights.end(at(7, 1)) == at(7, 2)
-    assert nights.end(at(6, 1)) is None
+    nights = parse_peak_hours("sun 22:30-02")
+    assert nights.peak_end(at(6, 23)) == nights.peak_end(at(7, 1)) == at(7, 2)
+    assert nights.peak_end(at(6, 1)) is None
 
 
 def test_spans_that_touch_are_one() -> None:
-    assert read_hours("01-04 04-06").end(at(2, 2)) == at(2, 6)
+    assert parse_peak_hours("01-04 04-06").peak_end(at(2, 2)) == at(2, 6)
 
 
 def test_other_time_zones() -> None:
     there = at(0, 2).astimezone(timezone(timedelta(hours=8)))
-    assert DEEPSEEK.end(there) == at(0, 4)
+    assert DEEPSEEK.peak_end(there) == at(0, 4)
 
 
 @given(st.integers(0, 6), st.integers(0, 23), st.integers(0, 59))
 def test_after_the_end_it_is_over(day: int, hour: int, minute: int) -> None:
-    end = DEEPSEEK.end(at(day, hour, minute))
-    assert end is None or (end > at(day, hour, minute) and DEEPSEEK.end(end) is None)
+    end = DEEPSEEK.peak_end(at(day, hour, minute))
+    assert end is None or (end > at(day, hour, minute) and DEEPSEEK.peak_end(end) is None)
 
 
 @pytest.mark.parametrize("text", ["", "mon-fri", "25-26", "1-1", "noon", "00-24", "mon 10:75-11"])
 def test_what_is_no_hours(text: str) -> None:
     with pytest.raises(UsageError, match="peak hours"):
-        read_hours(text)
+        parse_peak_hours(text)

@@ -8,20 +8,25 @@ import pytest
 
 from annoy_store.config import RunSettings
 from annoy_store.errors import UsageError
-from annoy_store.inference.client.providers import Endpoint, is_local, normal_url, resolve
-from annoy_store.inference.client.request import form_of, parameters
+from annoy_store.inference.client.providers import (
+    Endpoint,
+    is_local,
+    normalised_url,
+    resolve_endpoint,
+)
+from annoy_store.inference.client.request import generation_parameters, request_builder
 from annoy_store.interfaces import Request
 
 REQUEST = Request(1, "transform", [{"role": "user", "content": "hello"}], seed=2**32 - 1)
 
 
 def endpoint(model: str | None = "m", **values: Any) -> Endpoint:
-    return resolve(RunSettings(**values), model)
+    return resolve_endpoint(RunSettings(**values), model)
 
 
 def sent(model: str = "m", **values: Any) -> dict[str, Any]:
     settings = RunSettings(**values)
-    return form_of(settings, resolve(settings, model)).body(REQUEST)
+    return request_builder(settings, resolve_endpoint(settings, model)).body(REQUEST)
 
 
 @pytest.fixture(autouse=True)
@@ -37,15 +42,27 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
         ({}, "https://api.openai.com/v1", "sk-openai-secret"),
         ({"preset": "openai"}, "https://api.openai.com/v1", "sk-openai-secret"),
         ({"preset": "deepseek"}, "https://api.deepseek.com", "sk-deepseek-secret"),
-        ({"base_url": "https://api.deepseek.com/v1/"}, "https://api.deepseek.com/v1", "sk-deepseek-secret"),
+        (
+            {"base_url": "https://api.deepseek.com/v1/"},
+            "https://api.deepseek.com/v1",
+            "sk-deepseek-secret",
+        ),
         ({"preset": "vllm"}, "http://127.0.0.1:8000/v1", "EMPTY"),
         ({"preset": "sglang"}, "http://127.0.0.1:30000/v1", "EMPTY"),
         ({"preset": "ollama"}, "http://127.0.0.1:11434/v1", "EMPTY"),
-        ({"preset": "vllm", "base_url": "https://gpu.example.org/v1"}, "https://gpu.example.org/v1", "EMPTY"),
+        (
+            {"preset": "vllm", "base_url": "https://gpu.example.org/v1"},
+            "https://gpu.example.org/v1",
+            "EMPTY",
+        ),
         ({"base_url": "http://10.0.0.7:8000/v1"}, "http://10.0.0.7:8000/v1", "EMPTY"),
-        ({"base_url": "https://other.example.org/v1"}, "https://other.example.org/v1", "sk-openai-secret"),
+        (
+            {"base_url": "https://other.example.org/v1"},
+            "https://other.example.org/v1",
+            "sk-openai-secret",
+        ),
     ],
-)  # fmt: skip
+)
 def test_places_and_keys(values: dict[str, Any], url: str, key: str) -> None:
     found = endpoint(**values)
     assert (found.base_url, found.key) == (url, key)
@@ -122,7 +139,7 @@ def test_local_places(url: str, local: bool) -> None:
     ],
 )
 def test_urls_are_stored_without_credentials(url: str, kept: str) -> None:
-    assert normal_url(url) == kept
+    assert normalised_url(url) == kept
 
 
 def test_the_name_of_the_token_limit_is_the_endpoints() -> None:
@@ -155,13 +172,16 @@ def test_seeds_fit_32_signed_bits() -> None:
 def test_the_identity_holds_what_shapes_the_answer() -> None:
     values: dict[str, Any] = {"preset": "deepseek", "temperature": 0.2, "top_p": 0.9}
     settings = RunSettings(**values, extra_body={"stop": ["x"]})
-    assert parameters(settings, resolve(settings, "m")) == {
-        "temperature": 0.2, "top_p": 0.9, "max_tokens": 4096,
-        "thinking": {"type": "disabled"}, "stop": ["x"],
-    }  # fmt: skip
+    assert generation_parameters(settings, resolve_endpoint(settings, "m")) == {
+        "temperature": 0.2,
+        "top_p": 0.9,
+        "max_tokens": 4096,
+        "thinking": {"type": "disabled"},
+        "stop": ["x"],
+    }
 
 
 def test_servers_that_queue_have_a_fixed_limit() -> None:
-    assert endpoint(preset="vllm").fixed
-    assert not endpoint().fixed
-    assert endpoint(fixed_connections=True).fixed
+    assert endpoint(preset="vllm").fixed_concurrency
+    assert not endpoint().fixed_concurrency
+    assert endpoint(fixed_connections=True).fixed_concurrency

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annoy_store.inference.client.errors import Fault
-from annoy_store.inference.client.response import read_answer, split_reasoning
-from annoy_store.inference.client.usage import NO_TOKENS, Tokens, read_tokens
-from annoy_store.interfaces import Answer
+from annoy_store.inference.client.errors import CallError
+from annoy_store.inference.client.response import read_completion, split_reasoning
+from annoy_store.inference.client.usage import NO_USAGE, TokenUsage, parse_usage
+from annoy_store.interfaces import Completion
 
 
 def body(content: Any = "four", finish: Any = "stop", **message: Any) -> bytes:
@@ -23,15 +23,15 @@ def body(content: Any = "four", finish: Any = "stop", **message: Any) -> bytes:
 
 
 def test_a_plain_answer() -> None:
-    answer, tokens = read_answer(body())
+    answer, tokens = read_completion(body())
     assert (answer.text, answer.finish_reason, answer.model) == ("four", "stop", "m")
     assert answer.reasoning is None
-    assert tokens == Tokens(prompt=8, completion=5)
+    assert tokens == TokenUsage(prompt=8, completion=5)
 
 
 @pytest.mark.parametrize("blanks", [b"\n\n\n", b"\r\n  \n", b" "])
 def test_blank_lines_before_the_answer_do_no_harm(blanks: bytes) -> None:
-    assert read_answer(blanks + body())[0].text == "four"
+    assert read_completion(blanks + body())[0].text == "four"
 
 
 @pytest.mark.parametrize(
@@ -62,22 +62,22 @@ def test_blank_lines_before_the_answer_do_no_harm(blanks: bytes) -> None:
     ],
 )
 def test_what_is_no_answer_is_tried_again(content: bytes, name: str) -> None:
-    with pytest.raises(Fault) as caught:
-        read_answer(content)
+    with pytest.raises(CallError) as caught:
+        read_completion(content)
     assert caught.value.name == name
     assert caught.value.kind == "retry"
 
 
 def test_an_envelope_may_carry_a_refusal_for_everybody() -> None:
-    with pytest.raises(Fault) as caught:
-        read_answer(b'{"error": {"message": "no money", "code": 402}}')
+    with pytest.raises(CallError) as caught:
+        read_completion(b'{"error": {"message": "no money", "code": 402}}')
     assert caught.value.kind == "stop"
 
 
 def test_a_fault_tells_what_was_paid() -> None:
-    with pytest.raises(Fault) as caught:
-        read_answer(body(""))
-    assert caught.value.tokens == Tokens(prompt=8, completion=5)
+    with pytest.raises(CallError) as caught:
+        read_completion(body(""))
+    assert caught.value.usage == TokenUsage(prompt=8, completion=5)
     assert caught.value.model == "m"
 
 
@@ -90,14 +90,14 @@ def test_a_fault_tells_what_was_paid() -> None:
     ],
 )
 def test_unwanted_prompts_are_rejected(content: bytes, reason: str) -> None:
-    with pytest.raises(Fault) as caught:
-        read_answer(content)
+    with pytest.raises(CallError) as caught:
+        read_completion(content)
     assert (caught.value.kind, caught.value.name) == ("rejected", reason)
 
 
 @pytest.mark.parametrize("text", ["half an ans", "", "<think>half a thou"])
 def test_a_truncated_answer_is_kept(text: str) -> None:
-    answer, _ = read_answer(body(text, "length"))
+    answer, _ = read_completion(body(text, "length"))
     assert answer.finish_reason == "length"
     assert answer.text in (text, "")
 
@@ -106,12 +106,12 @@ def test_a_truncated_answer_is_kept(text: str) -> None:
     ("finish", "kept"), [("mystery", "mystery"), (None, "unknown"), (7, "unknown")]
 )
 def test_an_odd_finish_reason_is_kept(finish: Any, kept: str) -> None:
-    assert read_answer(body(finish=finish))[0].finish_reason == kept
+    assert read_completion(body(finish=finish))[0].finish_reason == kept
 
 
 def test_parts_are_joined() -> None:
     parts = [{"type": "text", "text": "fo"}, {"type": "image"}, {"type": "text", "text": "ur"}]
-    assert read_answer(body(parts))[0].text == "four"
+    assert read_completion(body(parts))[0].text == "four"
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_parts_are_joined() -> None:
     ],
 )
 def test_reasoning_comes_under_many_names(more: dict[str, Any]) -> None:
-    answer, _ = read_answer(body("four", **more))
+    answer, _ = read_completion(body("four", **more))
     assert (answer.text, answer.reasoning) == ("four", "two and two")
 
 
@@ -146,17 +146,17 @@ def test_think_blocks(text: str, answer: str, reasoning: str | None) -> None:
 
 def test_half_a_surrogate_pair_is_an_answer() -> None:
     content = body("XY").replace(b"XY", b"a\\ud800b\\u0000c")
-    assert read_answer(content)[0].text == "a\ufffdb\ufffdc"
+    assert read_completion(content)[0].text == "a\ufffdb\ufffdc"
 
 
 @pytest.mark.parametrize(
     ("usage", "tokens"),
     [
-        (None, NO_TOKENS),
-        ([], NO_TOKENS),
-        ({"prompt_tokens": "8", "completion_tokens": -1}, NO_TOKENS),
-        ({"prompt_tokens": True}, NO_TOKENS),
-        ({"prompt_tokens": 9, "prompt_cache_hit_tokens": 4}, Tokens(prompt=9, cached=4)),
+        (None, NO_USAGE),
+        ([], NO_USAGE),
+        ({"prompt_tokens": "8", "completion_tokens": -1}, NO_USAGE),
+        ({"prompt_tokens": True}, NO_USAGE),
+        ({"prompt_tokens": 9, "prompt_cache_hit_tokens": 4}, TokenUsage(prompt=9, cached=4)),
         (
             {
                 "prompt_tokens": 9,
@@ -165,35 +165,54 @@ def test_half_a_surrogate_pair_is_an_answer() -> None:
                 "completion_tokens": 7,
                 "completion_tokens_details": {"reasoning_tokens": 2},
             },
-            Tokens(9, 3, 7, 2),
+            TokenUsage(9, 3, 7, 2),
         ),
-        ({"prompt_tokens_details": None, "completion_tokens_details": 5}, NO_TOKENS),
+        ({"prompt_tokens_details": None, "completion_tokens_details": 5}, NO_USAGE),
     ],
 )
-def test_usage(usage: object, tokens: Tokens) -> None:
-    assert read_tokens(usage) == tokens
+def test_usage(usage: object, tokens: TokenUsage) -> None:
+    assert parse_usage(usage) == tokens
 
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(["choices", "message", "content", "error", "code", "usage", "refusal",
-                         "finish_reason", "model", "text", "reasoning_details"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "choices",
+                    "message",
+                    "content",
+                    "error",
+                    "code",
+                    "usage",
+                    "refusal",
+                    "finish_reason",
+                    "model",
+                    "text",
+                    "reasoning_details",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
     max_leaves=20,
-)  # fmt: skip
+)
 
 
-def outcome(content: bytes) -> Answer | Fault:
+def outcome(content: bytes) -> Completion | CallError:
     try:
-        return read_answer(content)[0]
-    except Fault as fault:
+        return read_completion(content)[0]
+    except CallError as fault:
         return fault
 
 
 @given(JSON)
 def test_any_json_is_an_answer_or_a_fault(value: Any) -> None:
     found = outcome(json.dumps(value).encode())
-    if isinstance(found, Fault):
+    if isinstance(found, CallError):
         assert found.name
     else:
         assert found.text.strip() or found.finish_reason == "length"
@@ -201,4 +220,4 @@ def test_any_json_is_an_answer_or_a_fault(value: Any) -> None:
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_an_answer_or_a_fault(content: bytes) -> None:
-    assert isinstance(outcome(content), Fault)
+    assert isinstance(outcome(content), CallError)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annoy_store.inference.client.retry_after import asked_wait, jittered
+from annoy_store.inference.client.retry_after import retry_after_seconds, with_jitter
 from tests.support.provider import retry_headers
 
 NOW = 1_800_000_000.0
@@ -49,12 +49,14 @@ NOW = 1_800_000_000.0
     ],
 )
 def test_every_form_is_read(headers: dict[str, str], seconds: float | None) -> None:
-    assert asked_wait(headers, NOW) == (None if seconds is None else pytest.approx(seconds))
+    assert retry_after_seconds(headers, NOW) == (
+        None if seconds is None else pytest.approx(seconds)
+    )
 
 
 @pytest.mark.parametrize("form", ["seconds", "ms", "reset"])
 def test_the_forms_of_the_provider_are_understood(form: str) -> None:
-    assert asked_wait(retry_headers(form, 2.5), NOW) == pytest.approx(2.5)
+    assert retry_after_seconds(retry_headers(form, 2.5), NOW) == pytest.approx(2.5)
 
 
 @given(
@@ -63,10 +65,10 @@ def test_the_forms_of_the_provider_are_understood(form: str) -> None:
     )
 )
 def test_nonsense_is_no_wait_or_a_finite_one(headers: dict[str, str]) -> None:
-    wait = asked_wait(headers, NOW)
+    wait = retry_after_seconds(headers, NOW)
     assert wait is None or 0 <= wait < float("inf")
 
 
 @given(st.floats(0, 1e4))
 def test_jitter_only_adds(wait: float) -> None:
-    assert wait <= jittered(wait) <= wait * 1.25 + 0.1 + 1e-6
+    assert wait <= with_jitter(wait) <= wait * 1.25 + 0.1 + 1e-6

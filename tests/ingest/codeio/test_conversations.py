@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from tests.support.codeio_rows import (
     ask,
     function,
@@ -40,12 +40,10 @@ ANSWER = {"custom_id": "q", "response": {"body": BODY}, "error": None}
     ],
 )
 def test_an_odd_answer_of_a_batch_is_refused_and_the_next_goes_in(
-    sqlite_store: Store, tmp_path: Path, response: Any, word: str, told: str
+    sqlite_store: Database, tmp_path: Path, response: Any, word: str, told: str
 ) -> None:
     questions = lines(tmp_path / "in.jsonl", [ASKED, {"custom_id": "b", "body": [1]}])
-    answers = [
-        {"custom_id": "q", "response": response}, {**ANSWER, "custom_id": "b"}, ANSWER
-    ]  # fmt: skip
+    answers = [{"custom_id": "q", "response": response}, {**ANSWER, "custom_id": "b"}, ANSWER]
     done = take(sqlite_store, questions, lines(tmp_path / "out.jsonl", answers))
     assert done.refused == {word: 1, "bad_messages": 1}
     assert done.examples[word][0].startswith("out.jsonl line 1: q: ")
@@ -55,7 +53,7 @@ def test_an_odd_answer_of_a_batch_is_refused_and_the_next_goes_in(
 
 @pytest.mark.parametrize("odd", ["\0", "\ud800", "a\0\udfffb"])
 def test_nul_and_lone_surrogates_are_replaced_in_every_column(
-    store: Store, tmp_path: Path, odd: str
+    store: Database, tmp_path: Path, odd: str
 ) -> None:
     answered = predicted("o", 0, {"x": 1}, odd, reasoning=odd, finish_reason=odd)
     answered |= {"model": f"m{odd}", "res": {"status": "failed", "message": odd}}
@@ -73,7 +71,7 @@ def test_nul_and_lone_surrogates_are_replaced_in_every_column(
         lines(tmp_path / "f.jsonl", [talk]),
     )
     assert not done.refused
-    assert done.taken == 7
+    assert done.accepted == 7
     assert done.new["responses"] == 4
     found = ask(store, "SELECT funcname FROM samples WHERE funcname <> 'main_solution'")
     clean = odd.translate(dict.fromkeys((0, 0xD800, 0xDFFF), "\ufffd"))
@@ -93,7 +91,7 @@ def test_nul_and_lone_surrogates_are_replaced_in_every_column(
     ],
 )
 def test_what_is_no_text_in_a_chain_refuses_its_row(
-    sqlite_store: Store, tmp_path: Path, row: dict[str, Any]
+    sqlite_store: Database, tmp_path: Path, row: dict[str, Any]
 ) -> None:
     good = {"prompt": "a", "turn_1": "x", "feedback_1": None, "turn_2": None}
     done = take(sqlite_store, lines(tmp_path / "final.jsonl", [row, good]))
@@ -105,10 +103,30 @@ def test_what_is_no_text_in_a_chain_refuses_its_row(
 # Whatever else -------------------------------------------------------------------------------
 
 STRANGE: list[Any] = [
-    None, True, 0, -1, 10**30, 1e308, "", "\0", "\ud800", "x" * 3000, [], [1], [[]], {}, {"a": None},
-    [{"role": 1}], [{"role": "user", "content": [{"text": 1}]}], "{", json.loads("[" * 90 + "]" * 90),
-    {"body": {}}, {"messages": []}, [{"input": {"x": 1}, "output": [[1]]}], "9" * 5000,
-]  # fmt: skip
+    None,
+    True,
+    0,
+    -1,
+    10**30,
+    1e308,
+    "",
+    "\0",
+    "\ud800",
+    "x" * 3000,
+    [],
+    [1],
+    [[]],
+    {},
+    {"a": None},
+    [{"role": 1}],
+    [{"role": "user", "content": [{"text": 1}]}],
+    "{",
+    json.loads("[" * 90 + "]" * 90),
+    {"body": {}},
+    {"messages": []},
+    [{"input": {"x": 1}, "output": [[1]]}],
+    "9" * 5000,
+]
 
 
 def _odd(row: Any, chance: random.Random) -> Any:
@@ -123,19 +141,23 @@ def _odd(row: Any, chance: random.Random) -> Any:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_no_row_stops_an_import(store: Store, tmp_path: Path, seed: int) -> None:
+def test_no_row_stops_an_import(store: Database, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     rows: dict[str, dict[str, Any]] = {
         "raw": {"content": "x = 1", "repo_name": "r", "path": "p", "score": 2.5},
         "transform": transformed(),
         "samples": function(meta={"msgidx": 0, "blob_id": "b"}),
         "predictions": predicted("o", 0, {"x": 1}, "a", res={"status": "success", "message": "m"}),
-        "revisions": {"messages": [user("q"), says("a"), user("no")], "original_id": 0, "output": "b"},
+        "revisions": {
+            "messages": [user("q"), says("a"), user("no")],
+            "original_id": 0,
+            "output": "b",
+        },
         "chains": {"prompt": "q", "turn_1": "a", "feedback_1": "f", "turn_2": "b"},
         "batch-input": ASKED,
         "batch-output": ANSWER,
         "messages": {"messages": [user("q"), says("a")]},
-    }  # fmt: skip
+    }
     files, given = [], 0
     for kind, row in rows.items():
         odd = [r for r in (_odd(row, chance) for _ in range(60)) if isinstance(r, dict)]
@@ -144,6 +166,6 @@ def test_no_row_stops_an_import(store: Store, tmp_path: Path, seed: int) -> None
     done = take(store, *files)
     assert done.files == {path.name: path.stem for path in files}
     assert set(done.rows) == set(rows)
-    assert done.taken + sum(done.refused.values()) >= given
+    assert done.accepted + sum(done.refused.values()) >= given
     json.dumps(done.examples).encode()
     assert "odd_row" not in done.refused, done.examples["odd_row"]

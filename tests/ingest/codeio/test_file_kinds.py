@@ -6,7 +6,7 @@ import gzip
 import json
 from pathlib import Path
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from tests.support.codeio_rows import RAW, function, lines, take
 
 
@@ -16,7 +16,7 @@ def folder(tmp_path: Path, *names: str) -> Path:
     return tmp_path / "data"
 
 
-def test_files_of_one_name_are_told_apart(sqlite_store: Store, tmp_path: Path) -> None:
+def test_files_of_one_name_are_told_apart(sqlite_store: Database, tmp_path: Path) -> None:
     data = folder(tmp_path, "train/data.jsonl", "test/data.jsonl")
     lines(data / "train/data.jsonl", [function(), "{"])
     lines(data / "test/data.jsonl", [{"content": RAW}, [1], {"content": 3}])
@@ -30,7 +30,7 @@ def test_files_of_one_name_are_told_apart(sqlite_store: Store, tmp_path: Path) -
 
 
 def test_every_refused_file_is_named_and_twenty_places_of_rows(
-    sqlite_store: Store, tmp_path: Path
+    sqlite_store: Database, tmp_path: Path
 ) -> None:
     data = folder(tmp_path, "a.json", "deep/b.json")
     lines(data / "a.json", [{"q": 1}])
@@ -47,7 +47,7 @@ def test_every_refused_file_is_named_and_twenty_places_of_rows(
 
 
 def test_empty_and_broken_files_have_reasons_of_their_own(
-    sqlite_store: Store, tmp_path: Path
+    sqlite_store: Database, tmp_path: Path
 ) -> None:
     data = folder(tmp_path, "x")
     lines(data / "good.jsonl", [function()])
@@ -63,8 +63,10 @@ def test_empty_and_broken_files_have_reasons_of_their_own(
     empty = [e.partition(": ")[0] for e in done.examples["empty_file"]]
     assert empty == ["blank.csv", "empty.jsonl"]
     assert [e.partition(": ")[0] for e in done.errors] == [
-        "none.parquet", "notgz.jsonl.gz", "torn.jsonl.gz"
-    ]  # fmt: skip
+        "none.parquet",
+        "notgz.jsonl.gz",
+        "torn.jsonl.gz",
+    ]
     assert "broken Parquet" in done.errors[0]
     assert done.examples["broken_json"][0].startswith("text.jsonl line 1: broken JSON")
     assert "unknown_kind" not in done.refused
@@ -72,7 +74,7 @@ def test_empty_and_broken_files_have_reasons_of_their_own(
 
 
 def test_a_wrong_row_of_raw_code_gets_no_advice_that_there_is_not(
-    sqlite_store: Store, tmp_path: Path
+    sqlite_store: Database, tmp_path: Path
 ) -> None:
     done = take(sqlite_store, lines(tmp_path / "raw.jsonl", [{"content": RAW}, {"text": RAW}]))
     assert done.refused == {"wrong_kind": 1}
@@ -80,7 +82,9 @@ def test_a_wrong_row_of_raw_code_gets_no_advice_that_there_is_not(
     assert done.examples["wrong_kind"][0].startswith("raw.jsonl line 2: a row of raw has content")
 
 
-def test_hidden_files_are_left_out_like_hidden_folders(sqlite_store: Store, tmp_path: Path) -> None:
+def test_hidden_files_are_left_out_like_hidden_folders(
+    sqlite_store: Database, tmp_path: Path
+) -> None:
     data = folder(tmp_path, ".git/x.jsonl")
     lines(data / "a.jsonl", [function()])
     lines(data / ".hidden.jsonl", [function("def main_solution(x): return x")])

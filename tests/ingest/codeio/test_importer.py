@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annoy_store.config import RunSettings
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.errors import UsageError
 from annoy_store.ingest.codeio.file_kinds import KINDS, kind_of
-from annoy_store.ingest.codeio.questions import given_value, is_given, read_question
-from annoy_store.interfaces import New
-from annoy_store.prompts.template import load
+from annoy_store.ingest.codeio.questions import given_value, read_question, shows_value
+from annoy_store.interfaces import NewRow
+from annoy_store.prompts.template import load_template
 from annoy_store.worker.run import run
 from tests.stages.conftest import run_stage, sandbox  # noqa: F401
 from tests.support.codeio_rows import (
@@ -66,9 +66,9 @@ def test_a_row_tells_its_kind(row: Any, name: str | None) -> None:
 
 def test_every_kind_can_be_told_from_its_own_needs() -> None:
     for kind in KINDS.values():
-        told = kind_of(dict.fromkeys(kind.needs, "x"))
+        told = kind_of(dict.fromkeys(kind.required_keys, "x"))
         assert told is not None
-        assert told.needs == kind.needs
+        assert told.required_keys == kind.required_keys
 
 
 # Questions -----------------------------------------------------------------------------------
@@ -76,13 +76,16 @@ def test_every_kind_can_be_told_from_its_own_needs() -> None:
 values = st.dictionaries(
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8),
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(max_size=12)
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.text(max_size=12)
         | st.floats(allow_nan=False, allow_infinity=False),
         lambda inner: st.lists(inner, max_size=3),
         max_leaves=5,
     ),
     max_size=4,
-)  # fmt: skip
+)
 
 
 @given(values)
@@ -92,7 +95,7 @@ def test_a_script_question_gives_back_what_went_in(value: dict[str, Any]) -> Non
     assert question is not None
     assert (question.kind, question.problem, question.io) == ("predict_output", PROBLEM, IO)
     assert question.code == DOUBLE
-    assert is_given(question, text)
+    assert shows_value(question, text)
     found = given_value(question)
     assert found is not None
     assert found.value == json.loads(text)
@@ -101,7 +104,7 @@ def test_a_script_question_gives_back_what_went_in(value: dict[str, Any]) -> Non
 def test_an_output_printed_bare_is_a_string() -> None:
     question = read_question([user(script_prompt("output", "a b, c"))])
     assert question is not None
-    assert is_given(question, '"a b, c"')
+    assert shows_value(question, '"a b, c"')
     found = given_value(question)
     assert found is not None
     assert found.value == "a b, c"
@@ -113,10 +116,10 @@ def test_our_own_questions_are_understood() -> None:
         ("predict_output", "input", '{"x":1}'),
         ("predict_input", "output", "2"),
     ):
-        question = read_question(load(kind).words(**words, **{given_: value}))
+        question = read_question(load_template(kind).render(**words, **{given_: value}))
         assert question is not None
         assert (question.kind, question.value, question.code) == (kind, value, DOUBLE)
-    raw = read_question(load("transform").words(code=RAW))
+    raw = read_question(load_template("transform").render(code=RAW))
     assert raw is not None
     assert (raw.kind, raw.code) == ("transform", RAW)
     assert read_question([user("What is love?")]) is None
@@ -125,7 +128,7 @@ def test_our_own_questions_are_understood() -> None:
 # Functions -----------------------------------------------------------------------------------
 
 
-def test_functions_come_with_their_pairs_and_places(store: Store, tmp_path: Path) -> None:
+def test_functions_come_with_their_pairs_and_places(store: Database, tmp_path: Path) -> None:
     ios = [
         {"input": {"x": 1}, "output": 2},
         {"input": {"x": float("nan")}, "output": 0},
@@ -140,14 +143,16 @@ def test_functions_come_with_their_pairs_and_places(store: Store, tmp_path: Path
     pairs = ask(store, "SELECT position, input, output FROM io_pairs ORDER BY position")
     big = 10**30
     assert pairs == [
-        (0, '{"x":1}', "2"), (3, f'{{"x":{big}}}', str(2 * big)), (5, '{"x":7}', '"text"'),
-    ]  # fmt: skip
+        (0, '{"x":1}', "2"),
+        (3, f'{{"x":{big}}}', str(2 * big)),
+        (5, '{"x":7}', '"text"'),
+    ]
     assert ask(store, "SELECT origin, response_id, source_id FROM sample_origins") == [
         ("edu", None, None)
     ]
 
 
-def test_importing_twice_adds_nothing(store: Store, tmp_path: Path) -> None:
+def test_importing_twice_adds_nothing(store: Database, tmp_path: Path) -> None:
     folder = everything(tmp_path)
     first = take(store, folder)
     assert not first.errors
@@ -158,7 +163,7 @@ def test_importing_twice_adds_nothing(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_function_is_found_again_in_the_raw_file_and_the_answer(
-    sqlite_store: Store, tmp_path: Path
+    sqlite_store: Database, tmp_path: Path
 ) -> None:
     take(sqlite_store, everything(tmp_path))
     origin = ask(
@@ -171,7 +176,7 @@ def test_a_function_is_found_again_in_the_raw_file_and_the_answer(
 
 
 def test_a_function_without_answers_finds_its_raw_file_by_blob(
-    sqlite_store: Store, tmp_path: Path
+    sqlite_store: Database, tmp_path: Path
 ) -> None:
     raw = lines(tmp_path / "raw.jsonl", [{"content": RAW, "blob_id": "b1", "repo_name": "r"}])
     parsed = lines(tmp_path / "parsed.jsonl", [function(meta={"blob_id": "b1", "msgidx": 4})])
@@ -185,14 +190,21 @@ def test_a_function_without_answers_finds_its_raw_file_by_blob(
 # Everything in one folder --------------------------------------------------------------------
 
 
-def test_all_kinds_in_one_folder_become_chains(store: Store, tmp_path: Path) -> None:
+def test_all_kinds_in_one_folder_become_chains(store: Database, tmp_path: Path) -> None:
     done = take(store, everything(tmp_path))
     assert done.refused == {}
     assert done.left == {}
     assert done.rows == {
-        "raw": 1, "transform": 1, "samples": 1, "predictions": 3, "revisions": 1, "chains": 2,
-        "batch-input": 1, "batch-output": 1, "messages": 1,
-    }  # fmt: skip
+        "raw": 1,
+        "transform": 1,
+        "samples": 1,
+        "predictions": 3,
+        "revisions": 1,
+        "chains": 2,
+        "batch-input": 1,
+        "batch-output": 1,
+        "messages": 1,
+    }
     assert (done.new["samples"], done.new["io_pairs"], done.new["sources"]) == (1, 3, 1)
     assert (done.new["responses"], done.new["turns"], done.new["verdicts"]) == (7, 7, 4)
     chains = ask(
@@ -217,7 +229,7 @@ def test_all_kinds_in_one_folder_become_chains(store: Store, tmp_path: Path) -> 
     assert linked == [('So {"output": 9}',)]
 
 
-def test_what_files_bring_done_is_not_done_again(store: Store, tmp_path: Path) -> None:
+def test_what_files_bring_done_is_not_done_again(store: Database, tmp_path: Path) -> None:
     take(store, everything(tmp_path))
     jobs = ask(store, "SELECT stage, state, count(*) FROM jobs GROUP BY 1, 2 ORDER BY 1")
     assert jobs == [("parse", "done", 1), ("predict", "done", 2), ("transform", "done", 1)]
@@ -226,8 +238,10 @@ def test_what_files_bring_done_is_not_done_again(store: Store, tmp_path: Path) -
 
 
 def test_ours_judge_beside_the_imported_verdicts(
-    sqlite_store: Store, tmp_path: Path, run_stage: Any  # noqa: F811
-) -> None:  # fmt: skip
+    sqlite_store: Database,
+    tmp_path: Path,
+    run_stage: Any,  # noqa: F811
+) -> None:
     take(sqlite_store, everything(tmp_path))
     assert [o.state for o in run_stage("generate")] == ["done"]
     run_stage("verify")
@@ -246,33 +260,46 @@ def test_ours_judge_beside_the_imported_verdicts(
 
 
 def test_imported_pairs_are_run_and_damaged_ones_marked(
-    sqlite_store: Store, tmp_path: Path, run_stage: Any  # noqa: F811
-) -> None:  # fmt: skip
+    sqlite_store: Database,
+    tmp_path: Path,
+    run_stage: Any,  # noqa: F811
+) -> None:
     mutates = "def main_solution(v):\n    v.append(1)\n    return len(v)"
     clock = "import random\n\ndef main_solution(x):\n    return x + random.random()"
     rows = [
         function(),
-        function(mutates, [{"input": {"v": [0, 1]}, "output": 2}, {"input": {"v": []}, "output": 1}]),
+        function(
+            mutates, [{"input": {"v": [0, 1]}, "output": 2}, {"input": {"v": []}, "output": 1}]
+        ),
         function(clock, [{"input": {"x": 1}, "output": 1.5}]),
         function("import nothere\n" + TRIPLE, [{"input": {"x": 1}, "output": 3}]),
         function(TRIPLE, []),
-    ]  # fmt: skip
+    ]
     take(sqlite_store, lines(tmp_path / "parsed.jsonl", rows))
     ended = [(o.state, o.reason) for o in run_stage("generate")]
     assert sorted(ended, key=str) == [
-        ("done", None), ("done", None), ("rejected", "missing_module:nothere"),
-        ("rejected", "no_pairs"), ("rejected", "unstable"),
-    ]  # fmt: skip
+        ("done", None),
+        ("done", None),
+        ("rejected", "missing_module:nothere"),
+        ("rejected", "no_pairs"),
+        ("rejected", "unstable"),
+    ]
     found = ask(
         sqlite_store,
         "SELECT s.refcode, p.position, p.status FROM v_current_pairs p "
         "JOIN samples s ON s.id = p.sample_id",
     )
-    assert sorted(found) == sorted([
-        (DOUBLE, 0, "stable"), (DOUBLE, 1, "stable"), (DOUBLE, 2, "stable"),
-        (mutates, 0, "wrong_output"), (mutates, 1, "stable"), (clock, 0, "unstable"),
-        ("import nothere\n" + TRIPLE, 0, "missing_module"),
-    ])  # fmt: skip
+    assert sorted(found) == sorted(
+        [
+            (DOUBLE, 0, "stable"),
+            (DOUBLE, 1, "stable"),
+            (DOUBLE, 2, "stable"),
+            (mutates, 0, "wrong_output"),
+            (mutates, 1, "stable"),
+            (clock, 0, "unstable"),
+            ("import nothere\n" + TRIPLE, 0, "missing_module"),
+        ]
+    )
     predicted_ = run_stage("predict")
     assert len(predicted_) == 4
     asked_ = ask(sqlite_store, "SELECT count(*) FROM calls")
@@ -280,22 +307,37 @@ def test_imported_pairs_are_run_and_damaged_ones_marked(
 
 
 def test_a_right_answer_makes_the_pair_that_no_file_told(
-    sqlite_store: Store, tmp_path: Path, run_stage: Any  # noqa: F811
-) -> None:  # fmt: skip
+    sqlite_store: Database,
+    tmp_path: Path,
+    run_stage: Any,  # noqa: F811
+) -> None:
     rows = [
-        {"prompt": script_prompt("input", {"x": 4}), "turn_1": '{"output": 8}',
-         "feedback_1": "Success", "turn_2": None, "feedback_2": None},
-        {"prompt": script_prompt("output", 10), "turn_1": '{"input": {"x": 5}}',
-         "feedback_1": "Feasible input!"},
-        {"prompt": script_prompt("input", {"x": 6}), "turn_1": "no idea",
-         "feedback_1": "Fail to extract an answer", "turn_2": '{"output": 13}',
-         "feedback_2": "[Mismatch] wrong"},
-    ]  # fmt: skip
+        {
+            "prompt": script_prompt("input", {"x": 4}),
+            "turn_1": '{"output": 8}',
+            "feedback_1": "Success",
+            "turn_2": None,
+            "feedback_2": None,
+        },
+        {
+            "prompt": script_prompt("output", 10),
+            "turn_1": '{"input": {"x": 5}}',
+            "feedback_1": "Feasible input!",
+        },
+        {
+            "prompt": script_prompt("input", {"x": 6}),
+            "turn_1": "no idea",
+            "feedback_1": "Fail to extract an answer",
+            "turn_2": '{"output": 13}',
+            "feedback_2": "[Mismatch] wrong",
+        },
+    ]
     done = take(sqlite_store, lines(tmp_path / "final.jsonl", rows))
     assert done.left == {"no_pair": 2}
     assert ask(sqlite_store, "SELECT position, input, output FROM io_pairs ORDER BY 1") == [
-        (0, '{"x":4}', "8"), (1, '{"x":5}', "10"),
-    ]  # fmt: skip
+        (0, '{"x":4}', "8"),
+        (1, '{"x":5}', "10"),
+    ]
     statuses = ask(sqlite_store, "SELECT status FROM verdicts ORDER BY id")
     assert sorted(s for (s,) in statuses) == ["correct", "correct", "no_answer", "wrong"]
     assert [o.state for o in run_stage("generate")] == ["done"]
@@ -306,8 +348,10 @@ def test_a_right_answer_makes_the_pair_that_no_file_told(
 
 
 def test_an_answer_for_a_planned_call_makes_its_job_harmless(
-    sqlite_store: Store, tmp_path: Path, run_stage: Any  # noqa: F811
-) -> None:  # fmt: skip
+    sqlite_store: Database,
+    tmp_path: Path,
+    run_stage: Any,  # noqa: F811
+) -> None:
     parsed = lines(tmp_path / "parsed.jsonl", [function(ios=[{"input": {"x": 1}, "output": 2}])])
     take(sqlite_store, parsed)
     run_stage("generate")
@@ -333,7 +377,7 @@ def test_an_answer_for_a_planned_call_makes_its_job_harmless(
 
 
 def test_imported_functions_go_on_with_recorded_answers(
-    sqlite_store: Store, tmp_path: Path, data: Path
+    sqlite_store: Database, tmp_path: Path, data: Path
 ) -> None:
     told = _lines(data / "recorded_predict.jsonl")
     blobs = {record["blob_id"] for record in told}
@@ -377,18 +421,24 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def test_another_answer_to_the_same_prompt_is_the_next_sample(
-    sqlite_store: Store, tmp_path: Path
+    sqlite_store: Database, tmp_path: Path
 ) -> None:
     rows = [predicted("o", 0, {"x": 1}, f'{{"output": {n}}}') for n in (2, 3, 2)]
     done = take(sqlite_store, lines(tmp_path / "gens.jsonl", rows))
     assert (done.new["prompts"], done.new["calls"], done.new["responses"]) == (1, 2, 2)
     assert done.known["predictions"] == 1
-    assert ask(sqlite_store, "SELECT sample_no, text FROM responses r JOIN calls c ON c.id = call_id ORDER BY 1") == [
-        (0, '{"output": 2}'), (1, '{"output": 3}'),
-    ]  # fmt: skip
+    assert ask(
+        sqlite_store,
+        "SELECT sample_no, text FROM responses r JOIN calls c ON c.id = call_id ORDER BY 1",
+    ) == [
+        (0, '{"output": 2}'),
+        (1, '{"output": 3}'),
+    ]
 
 
-def test_unanswered_questions_are_left_to_the_stages(sqlite_store: Store, tmp_path: Path) -> None:
+def test_unanswered_questions_are_left_to_the_stages(
+    sqlite_store: Database, tmp_path: Path
+) -> None:
     rows = [predicted("o", 0, {"x": 1}, None), predicted("i", 0, 2, None)]
     raw = {"messages": [user(f"x\n[Code Start]\n{RAW}\n[Code End]")]}
     done = take(sqlite_store, lines(tmp_path / "a.jsonl", rows), lines(tmp_path / "b.jsonl", [raw]))
@@ -397,26 +447,34 @@ def test_unanswered_questions_are_left_to_the_stages(sqlite_store: Store, tmp_pa
     assert ask(sqlite_store, "SELECT content FROM sources") == [(RAW,)]
 
 
-def test_answers_of_unknown_form_are_kept(sqlite_store: Store, tmp_path: Path) -> None:
+def test_answers_of_unknown_form_are_kept(sqlite_store: Database, tmp_path: Path) -> None:
     rows = [
         {"messages": [user("What is love?"), says("A word.")]},
-        {"messages": [user("Rewrite this."), ], "index": 0, "output": SECTIONS, "model": "m"},
-    ]  # fmt: skip
+        {
+            "messages": [
+                user("Rewrite this."),
+            ],
+            "index": 0,
+            "output": SECTIONS,
+            "model": "m",
+        },
+    ]
     done = take(
         sqlite_store, lines(tmp_path / "a.jsonl", rows[:1]), lines(tmp_path / "b.jsonl", rows[1:])
     )
     assert done.left == {"no_question": 1}
     assert ask(sqlite_store, "SELECT count(*) FROM responses") == [(2,)]
-    assert ask(sqlite_store, "SELECT input_generator, o.origin, o.response_id IS NOT NULL FROM samples s JOIN sample_origins o ON o.sample_id = s.id") == [
-        (GENERATOR.strip(), "b.jsonl", 1)
-    ]  # fmt: skip
+    assert ask(
+        sqlite_store,
+        "SELECT input_generator, o.origin, o.response_id IS NOT NULL FROM samples s JOIN sample_origins o ON o.sample_id = s.id",
+    ) == [(GENERATOR.strip(), "b.jsonl", 1)]
 
 
 # Faults --------------------------------------------------------------------------------------
 
 
 def test_every_fault_is_told_with_its_line_and_the_rest_goes_on(
-    sqlite_store: Store, tmp_path: Path
+    sqlite_store: Database, tmp_path: Path
 ) -> None:
     folder = tmp_path / "mixed"
     folder.mkdir()
@@ -448,7 +506,7 @@ def test_every_fault_is_told_with_its_line_and_the_rest_goes_on(
 
 
 def test_a_row_number_is_believed_only_where_the_problem_stands_in_the_question(
-    sqlite_store: Store, tmp_path: Path
+    sqlite_store: Database, tmp_path: Path
 ) -> None:
     parsed = lines(tmp_path / "parsed.jsonl", [function(), function(TRIPLE)])
     row = {"itemid": 1, "ioid": 0, "io_pred": "o", "output": '{"output": 3}'}
@@ -457,12 +515,13 @@ def test_a_row_number_is_believed_only_where_the_problem_stands_in_the_question(
     done = take(sqlite_store, parsed, lines(tmp_path / "gens.jsonl", [known, strange]))
     assert done.refused == {"no_partner": 1}
     assert "gens.jsonl line 2: it asks about row 1" in done.examples["no_partner"][0]
-    assert ask(sqlite_store, "SELECT s.refcode, p.position FROM turns t JOIN io_pairs p ON p.id = t.io_pair_id JOIN samples s ON s.id = p.sample_id") == [
-        (TRIPLE, 0)
-    ]  # fmt: skip
+    assert ask(
+        sqlite_store,
+        "SELECT s.refcode, p.position FROM turns t JOIN io_pairs p ON p.id = t.io_pair_id JOIN samples s ON s.id = p.sample_id",
+    ) == [(TRIPLE, 0)]
 
 
-def test_what_cannot_be_is_refused_at_once(sqlite_store: Store, tmp_path: Path) -> None:
+def test_what_cannot_be_is_refused_at_once(sqlite_store: Database, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         take(sqlite_store, tmp_path / "nothing.jsonl")
     with pytest.raises(UsageError, match="unknown kind 'x'"):
@@ -474,7 +533,7 @@ def test_what_cannot_be_is_refused_at_once(sqlite_store: Store, tmp_path: Path) 
     assert "name one with --kind" in alone.errors[0]
 
 
-def test_tables_hold_functions_too(sqlite_store: Store, tmp_path: Path) -> None:
+def test_tables_hold_functions_too(sqlite_store: Database, tmp_path: Path) -> None:
     import csv
 
     import pyarrow as pa  # type: ignore[import-untyped]
@@ -498,8 +557,11 @@ def test_tables_hold_functions_too(sqlite_store: Store, tmp_path: Path) -> None:
 
 
 def test_what_holds_comes_back_the_same(
-    sqlite_store: Store, tmp_path: Path, data: Path, run_stage: Any  # noqa: F811
-) -> None:  # fmt: skip
+    sqlite_store: Database,
+    tmp_path: Path,
+    data: Path,
+    run_stage: Any,  # noqa: F811
+) -> None:
     from annoy_store.export.export import export
     from annoy_store.export.request import ExportRequest
 
@@ -530,10 +592,10 @@ def test_what_holds_comes_back_the_same(
     assert again.known == again.rows
 
 
-def test_subjects_of_other_stages_are_untouched(sqlite_store: Store, tmp_path: Path) -> None:
+def test_subjects_of_other_stages_are_untouched(sqlite_store: Database, tmp_path: Path) -> None:
     from tests.support.factories import write_all
 
-    rows: list[New] = asked(kind="transform")
+    rows: list[NewRow] = asked(kind="transform")
     with sqlite_store.write() as connection:
         write_all(connection, rows)
     take(sqlite_store, lines(tmp_path / "parsed.jsonl", [function()]))

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.migrate import open_store
 from annoy_store.ingest.takedowns import take_down
-from annoy_store.queue.enqueue import count_wanted, plan_all
-from annoy_store.queue.variants import draw_up
+from annoy_store.queue.enqueue import count_wanted, enqueue_all
+from annoy_store.queue.variants import load_plan
 from annoy_store.records.policy import load_policy
 from annoy_store.stages import PIPELINE, STAGES
 from tests.stages.conftest import run_stage, sandbox  # noqa: F401
@@ -63,10 +63,10 @@ ORDERS = [
 ]
 
 
-def plan(store: Store) -> Counter[str]:
+def plan(store: Database) -> Counter[str]:
     """Plan as a run does; the jobs that are pending then, by stage."""
     with store.write() as connection:
-        plan_all(connection, draw_up(connection, PIPELINE))
+        enqueue_all(connection, load_plan(connection, PIPELINE))
     rows = ask(store, "SELECT stage, count(*) FROM jobs WHERE state = 'pending' GROUP BY 1")
     return Counter({stage: int(n) for stage, n in rows})
 
@@ -74,7 +74,7 @@ def plan(store: Store) -> Counter[str]:
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("planned", [False, True])
 def test_any_order_over_many_commands_gives_what_one_gives(
-    store: Store, sqlite_store: Store, tmp_path: Path, order: str, planned: bool
+    store: Database, sqlite_store: Database, tmp_path: Path, order: str, planned: bool
 ) -> None:
     folder = everything(tmp_path)
     other = tmp_path / "other.db"
@@ -106,7 +106,7 @@ def answers(tmp_path: Path) -> tuple[Path, Path]:
     return verified, lines(tmp_path / "parsed.jsonl", [function()])
 
 
-def test_answers_find_their_pairs_when_the_functions_come(store: Store, tmp_path: Path) -> None:
+def test_answers_find_their_pairs_when_the_functions_come(store: Database, tmp_path: Path) -> None:
     verified, parsed = answers(tmp_path)
     done = take(store, verified)
     assert done.left == {"no_pair": 2}
@@ -120,7 +120,7 @@ def test_answers_find_their_pairs_when_the_functions_come(store: Store, tmp_path
     assert ask(store, "SELECT state FROM jobs WHERE stage = 'predict'") == [("done",)]
 
 
-def test_a_turn_that_comes_after_its_answer_is_judged(store: Store, tmp_path: Path) -> None:
+def test_a_turn_that_comes_after_its_answer_is_judged(store: Database, tmp_path: Path) -> None:
     verified, parsed = answers(tmp_path)
     take(store, verified)
     plan(store)
@@ -135,7 +135,7 @@ def test_a_turn_that_comes_after_its_answer_is_judged(store: Store, tmp_path: Pa
 
 
 def test_a_right_answer_that_comes_again_with_its_verdict_is_judged(
-    store: Store, tmp_path: Path
+    store: Database, tmp_path: Path
 ) -> None:
     row = predicted("o", 0, {"x": 1}, '{"output": 2}')
     take(store, lines(tmp_path / "gens.jsonl", [row]))
@@ -146,8 +146,10 @@ def test_a_right_answer_that_comes_again_with_its_verdict_is_judged(
 
 
 def test_pairs_that_come_after_a_run_are_checked(
-    sqlite_store: Store, tmp_path: Path, run_stage: Any  # noqa: F811
-) -> None:  # fmt: skip
+    sqlite_store: Database,
+    tmp_path: Path,
+    run_stage: Any,  # noqa: F811
+) -> None:
     verified, parsed = answers(tmp_path)
     take(sqlite_store, verified)
     assert [o.reason for o in run_stage("generate")] == ["no_pairs"]
@@ -170,7 +172,7 @@ def test_pairs_that_come_after_a_run_are_checked(
 # Functions before their raw file -------------------------------------------------------------
 
 
-def test_functions_find_their_raw_file_when_it_comes(store: Store, tmp_path: Path) -> None:
+def test_functions_find_their_raw_file_when_it_comes(store: Database, tmp_path: Path) -> None:
     parsed = lines(tmp_path / "parsed.jsonl", [function(meta={"blob_id": "b1"})])
     raw = [{"content": RAW, "blob_id": "b1"}, {"content": f"{RAW}# more", "blob_id": "b2"}]
     done = take(store, parsed)
@@ -185,7 +187,7 @@ def test_functions_find_their_raw_file_when_it_comes(store: Store, tmp_path: Pat
 
 
 def test_a_transform_that_waits_is_not_done_when_the_function_comes(
-    store: Store, tmp_path: Path
+    store: Database, tmp_path: Path
 ) -> None:
     take(store, lines(tmp_path / "raw.jsonl", [{"content": RAW, "blob_id": "b1"}]))
     assert plan(store) == {"transform": 1}
@@ -195,7 +197,7 @@ def test_a_transform_that_waits_is_not_done_when_the_function_comes(
 
 
 def test_a_takedown_of_the_raw_file_reaches_a_function_that_came_first(
-    store: Store, tmp_path: Path
+    store: Database, tmp_path: Path
 ) -> None:
     take(store, lines(tmp_path / "parsed.jsonl", [function(meta={"blob_id": "b1"})]))
     take(store, lines(tmp_path / "raw.jsonl", [{"content": RAW, "blob_id": "b1", "repo": "bad"}]))
@@ -205,7 +207,7 @@ def test_a_takedown_of_the_raw_file_reaches_a_function_that_came_first(
 
 
 def test_answers_that_come_after_their_functions_are_not_parsed(
-    store: Store, tmp_path: Path
+    store: Database, tmp_path: Path
 ) -> None:
     rows = [
         function(DOUBLE.strip(), meta={"msgidx": 7}),
@@ -226,7 +228,7 @@ def test_answers_that_come_after_their_functions_are_not_parsed(
 
 
 def test_answers_find_functions_that_have_their_raw_file_already(
-    store: Store, tmp_path: Path
+    store: Database, tmp_path: Path
 ) -> None:
     parsed = function(DOUBLE.strip(), meta={"blob_id": "b1"})
     take(store, lines(tmp_path / "parsed.jsonl", [parsed]))
@@ -238,7 +240,7 @@ def test_answers_find_functions_that_have_their_raw_file_already(
     assert ask(store, "SELECT count(*) FROM sample_origins") == [(3,)]
 
 
-def test_what_a_function_said_of_itself_is_kept(store: Store, tmp_path: Path) -> None:
+def test_what_a_function_said_of_itself_is_kept(store: Database, tmp_path: Path) -> None:
     row = function(meta={"msgidx": 3, "more": [1]}, category="math", blob_id="b1")
     take(store, lines(tmp_path / "parsed.jsonl", [row]))
     ((kept,),) = ask(store, "SELECT metadata FROM sample_origins")

@@ -10,10 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annoy_store.db.engine import Store
-from annoy_store.ingest.doctest.functions import FromTests, Left, as_samples
+from annoy_store.db.engine import Database
+from annoy_store.ingest.doctest.functions import (
+    FunctionWithTests,
+    SkippedFunction,
+    samples_from_code,
+)
 from annoy_store.ingest.doctest.importer import ingest_samples
-from annoy_store.ingest.sources import Wish
+from annoy_store.ingest.sources import IngestOptions
 from tests.stages.conftest import run_stage, sandbox  # noqa: F401
 from tests.support.factories import write_all
 
@@ -95,17 +99,21 @@ class Even(unittest.TestCase):
 '''
 
 
-def taken(code: str) -> list[FromTests]:
-    found = as_samples(code)
-    assert all(isinstance(each, FromTests) for each in found), found
-    return [each for each in found if isinstance(each, FromTests)]
+def taken(code: str) -> list[FunctionWithTests]:
+    found = samples_from_code(code)
+    assert all(isinstance(each, FunctionWithTests) for each in found), found
+    return [each for each in found if isinstance(each, FunctionWithTests)]
 
 
 def left(code: str) -> list[tuple[str, str]]:
-    return [(each.name, each.reason) for each in as_samples(code) if isinstance(each, Left)]
+    return [
+        (each.name, each.reason)
+        for each in samples_from_code(code)
+        if isinstance(each, SkippedFunction)
+    ]
 
 
-def pairs(tested: FromTests) -> list[tuple[Any, Any]]:
+def pairs(tested: FunctionWithTests) -> list[tuple[Any, Any]]:
     return [(json.loads(p.input), json.loads(p.output)) for p in tested.pairs]
 
 
@@ -138,23 +146,29 @@ def test_unittest_classes_count() -> None:
 
 @pytest.mark.parametrize("code", ["", "def f(:", "x = 1", "\0", "def f(x):\n    'a'\n    return x"])
 def test_what_has_no_tested_function_gives_nothing(code: str) -> None:
-    assert as_samples(code) == []
+    assert samples_from_code(code) == []
 
 
 def test_nothing_of_the_file_is_run(tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     code = f"open({str(trap)!r}, 'w')\n{SUITE}\nopen({str(trap)!r}, 'w')\n"
-    assert len(as_samples(code)) == 1
+    assert len(samples_from_code(code)) == 1
     assert not trap.exists()
 
 
 @given(st.text(max_size=300))
 def test_any_text_is_read_without_raising(code: str) -> None:
-    assert as_samples(code) == [] or code
+    assert samples_from_code(code) == [] or code
 
 
-@given(st.lists(st.integers() | st.text(max_size=5) | st.lists(st.booleans(), max_size=2),
-                min_size=2, max_size=6, unique_by=repr))  # fmt: skip
+@given(
+    st.lists(
+        st.integers() | st.text(max_size=5) | st.lists(st.booleans(), max_size=2),
+        min_size=2,
+        max_size=6,
+        unique_by=repr,
+    )
+)
 def test_literal_asserts_come_back_as_values(values: list[Any]) -> None:
     lines = "\n".join(f"assert same({value!r}) == {value!r}" for value in values)
     found = taken(f'def same(x):\n    """Gives it back."""\n    return x\n\n{lines}\n')
@@ -163,8 +177,9 @@ def test_literal_asserts_come_back_as_values(values: list[Any]) -> None:
 
 
 def test_pairs_are_checked_where_code_may_run(
-    sqlite_store: Store, run_stage: Any  # noqa: F811
-) -> None:  # fmt: skip
+    sqlite_store: Database,
+    run_stage: Any,  # noqa: F811
+) -> None:
     wrong = SUITE.replace("assertTrue(is_even(2))", "assertTrue(is_even(5))")
     rows = [row for code in (FILE, wrong) for tested in taken(code) for row in tested.rows()]
     with sqlite_store.write() as connection:
@@ -177,12 +192,12 @@ def test_pairs_are_checked_where_code_may_run(
 
 
 def test_files_with_tests_come_in_as_samples_and_need_no_transform(
-    store: Store, tmp_path: Path
+    store: Database, tmp_path: Path
 ) -> None:
     (tmp_path / "a.py").write_text(SUITE)
     (tmp_path / "b.py").write_text("x = 1\n")
     for counts in ((1, 0), (0, 1)):
-        tally = ingest_samples(store, [tmp_path], Wish(licence="MIT"))
+        tally = ingest_samples(store, [tmp_path], IngestOptions(licence="MIT"))
         assert (tally.new, tally.known) == counts
         assert tally.refused == {"no_tests": 1}
     with store.read() as connection:

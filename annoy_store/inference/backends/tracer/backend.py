@@ -19,17 +19,24 @@ from datetime import UTC, datetime
 
 from annoy_store.config import RunSettings
 from annoy_store.errors import UsageError
-from annoy_store.hashing import seed
-from annoy_store.inference.backends.tracer.input_answer import Effort, predict_input
-from annoy_store.inference.backends.tracer.output_answer import predict_output
-from annoy_store.inference.backends.tracer.transform_answer import rewrite
-from annoy_store.interfaces import Answer, Asked, Attempt, Request, Sandbox, TeacherIdentity
-from annoy_store.prompts.template import parts
+from annoy_store.hashing import derive_seed
+from annoy_store.inference.backends.tracer.input_answer import SearchBudget, write_input_answer
+from annoy_store.inference.backends.tracer.output_answer import write_output_answer
+from annoy_store.inference.backends.tracer.transform_answer import write_transform_answer
+from annoy_store.interfaces import (
+    Attempt,
+    CallResult,
+    Completion,
+    Request,
+    Sandbox,
+    TeacherIdentity,
+)
+from annoy_store.prompts.template import extract_values
 
 RULES = "rules-1"
-NO_CODE = "No suitable function\nI find no code in this message.\n"
-LINES = (60, 350)  # executed lines followed in the first turn, and in later ones
-EFFORTS = (Effort(20, 12, 0, 400), Effort(150, 150, 500, 2_000))
+NO_CODE_ANSWER = "No suitable function\nI find no code in this message.\n"
+LINE_BUDGETS = (60, 350)  # executed lines followed in the first turn, and in later ones
+SEARCH_BUDGETS = (SearchBudget(20, 12, 0, 400), SearchBudget(150, 150, 500, 2_000))
 _GIVEN_INPUT = re.compile(r'^\{"input": (.*)\}$', re.MULTILINE)
 _GIVEN_OUTPUT = re.compile(r'^\{"output": (.*)\}$', re.MULTILINE)
 
@@ -65,12 +72,12 @@ class Tracer:
         """Use the sandbox of the worker instead of one of our own."""
         self._shared = sandbox
 
-    async def ask(self, request: Request) -> Asked:
+    async def ask(self, request: Request) -> CallResult:
         """Answer one call. Raises SandboxError."""
         started, clock = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
         text = await asyncio.to_thread(self._text, request)
         attempt = Attempt("ok", started, (time.monotonic() - clock) * 1000, model=RULES)
-        return Asked("answered", (attempt,), Answer(text, model=RULES))
+        return CallResult("answered", (attempt,), Completion(text, model=RULES))
 
     def drain(self) -> None:
         """What is asked comes to its end by itself."""
@@ -90,20 +97,20 @@ class Tracer:
             return self._own
 
     def _text(self, request: Request) -> str:
-        found = parts(request.messages)
+        found = extract_values(request.messages)
         if "code" not in found:
-            return NO_CODE
+            return NO_CODE_ANSWER
         if request.kind == "transform":
-            return rewrite(found["code"])
+            return write_transform_answer(found["code"])
         turn = sum(message["role"] == "assistant" for message in request.messages) + 1
         late, said = int(turn > 1), found.get(f"answer_{turn - 1}", "")
         if request.kind == "predict_output":
             refused = _last(_GIVEN_OUTPUT, said)
-            text = predict_output(self._sandbox(), found, LINES[late], refused)
+            text = write_output_answer(self._sandbox(), found, LINE_BUDGETS[late], refused)
         else:
             refused = _last(_GIVEN_INPUT, said)
-            number = seed(turn, request.sample_no)
-            text = predict_input(self._sandbox(), found, EFFORTS[late], number, refused)
+            number = derive_seed(turn, request.sample_no)
+            text = write_input_answer(self._sandbox(), found, SEARCH_BUDGETS[late], number, refused)
         return _heard(found.get(f"feedback_{turn - 1}")) + text
 
 
@@ -119,8 +126,10 @@ def _open(settings: RunSettings) -> Sandbox:
 
 
 def _parameters() -> dict[str, object]:
-    efforts = [[effort.built, effort.drawn, effort.varied, effort.lines] for effort in EFFORTS]
-    return {"lines": list(LINES), "efforts": efforts}
+    efforts = [
+        [effort.built, effort.drawn, effort.varied, effort.lines] for effort in SEARCH_BUDGETS
+    ]
+    return {"lines": list(LINE_BUDGETS), "efforts": efforts}
 
 
 def _heard(feedback: str | None) -> str:

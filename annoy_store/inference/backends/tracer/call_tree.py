@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass
-class Step:
+class TraceStep:
     """One executed line: what it changed, the calls that it made, what it gave to a loop."""
 
     line: int
@@ -23,12 +23,12 @@ class Frame:
 
     name: str
     arguments: Mapping[str, str]
-    steps: list[Step] = field(default_factory=list)
+    steps: list[TraceStep] = field(default_factory=list)
     result: str | None = None
     error: str | None = None
 
 
-def call_tree(events: Sequence[Sequence[Any]]) -> Frame | None:
+def build_call_tree(events: Sequence[Sequence[Any]]) -> Frame | None:
     """Build the tree of calls; a generator that goes on, goes on in its own frame."""
     frames: dict[int, Frame] = {}
     open_frames: list[int] = []
@@ -47,7 +47,7 @@ def call_tree(events: Sequence[Sequence[Any]]) -> Frame | None:
             frame.steps[-1].changes = {**frame.steps[-1].changes, **more[0]}
         if kind == "line":
             frame.error = None  # it was caught
-            frame.steps.append(Step(detail))
+            frame.steps.append(TraceStep(detail))
         elif kind == "yield":
             frame.steps[-1].yields.append(detail)
             open_frames = [n for n in open_frames if n != number]

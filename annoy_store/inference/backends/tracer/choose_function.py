@@ -12,23 +12,23 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from annoy_store.inference.backends.tracer.parameters import Parameter, parameters
+from annoy_store.inference.backends.tracer.parameters import Parameter, infer_parameters
 from annoy_store.inference.backends.tracer.source_file import (
-    Needs,
-    Source,
+    Dependencies,
+    SourceFile,
     Unsuitable,
     is_main_block,
     names_used,
 )
 from annoy_store.inference.backends.tracer.value_types import (
-    Shape,
-    from_annotation,
-    from_text,
-    words,
+    ValueType,
+    split_names,
+    type_from_annotation,
+    type_from_text,
 )
 
 _KNOWN_PACKAGES = frozenset(
-    words(
+    split_names(
         "numpy scipy pandas sympy networkx matplotlib sklearn nltk yaml dateutil pytz Crypto "
         "simpy shapely numba unidecode inflect regex toolz sortedcontainers more_itertools"
     )
@@ -48,20 +48,20 @@ class Candidate:
     func: ast.FunctionDef
     owner: ast.ClassDef | None
     parameters: tuple[Parameter, ...]
-    needs: Needs
-    doc: str
+    dependencies: Dependencies
+    documentation: str
     result: str
-    returns: Shape | None
+    return_type: ValueType | None
     score: float
 
     @property
     def topic(self) -> str:
         """The names and words that tell what the function is about, in lower case."""
         name = re.sub(r"([a-z])([A-Z])", r"\1_\2", self.func.name)
-        return f"{name} {self.doc}".lower()
+        return f"{name} {self.documentation}".lower()
 
 
-def choose(source: Source) -> Candidate:
+def choose_function(source: SourceFile) -> Candidate:
     """Return the best candidate. Raises Unsuitable with the reason that weighs most."""
     found: list[Candidate] = []
     reasons: list[str] = []
@@ -90,7 +90,7 @@ def _functions(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef, ast.ClassDef
     yield from last.values()
 
 
-def _candidate(func: ast.FunctionDef, owner: ast.ClassDef | None, source: Source) -> Candidate:
+def _candidate(func: ast.FunctionDef, owner: ast.ClassDef | None, source: SourceFile) -> Candidate:
     if _DRY_NAMES.fullmatch(func.name):
         raise Unsuitable("its name says that it only starts or tests something")
     _check_decorators(func)
@@ -98,10 +98,10 @@ def _candidate(func: ast.FunctionDef, owner: ast.ClassDef | None, source: Source
         _check_maker(owner)
     is_method = owner is not None and "staticmethod" not in _decorators(func)
     doc = _doc(func, owner, source)
-    given = parameters(func, source, doc, is_method)
+    given = infer_parameters(func, source, doc, is_method)
     result, returns = _result(func, given, doc)
-    needs = source.needs_of(owner or func)
-    unknown = sorted(needs.foreign - _KNOWN_PACKAGES)
+    needs = source.dependencies_of(owner or func)
+    unknown = sorted(needs.third_party - _KNOWN_PACKAGES)
     if unknown:
         raise Unsuitable(f"it needs the module {unknown[0]}, which is not at hand")
     score = _score(func, given, needs, source)
@@ -134,7 +134,7 @@ def _check_maker(owner: ast.ClassDef) -> None:
         raise Unsuitable(f"{owner.name} builds on another class")
 
 
-def _doc(func: ast.FunctionDef, owner: ast.ClassDef | None, source: Source) -> str:
+def _doc(func: ast.FunctionDef, owner: ast.ClassDef | None, source: SourceFile) -> str:
     """Return all words about the function, nearest first."""
     texts = [ast.get_docstring(func), ast.get_docstring(owner) if owner else None]
     texts += [_comments_above(owner or func, source), ast.get_docstring(source.tree)]
@@ -142,7 +142,7 @@ def _doc(func: ast.FunctionDef, owner: ast.ClassDef | None, source: Source) -> s
     return "\n\n".join(text for text in texts if text)[:6000]
 
 
-def _comments_above(stmt: ast.stmt, source: Source) -> str:
+def _comments_above(stmt: ast.stmt, source: SourceFile) -> str:
     lines: list[str] = []
     for line in reversed(source.lines[: stmt.lineno - 1]):
         if not line.strip().startswith("#"):
@@ -174,14 +174,14 @@ def _own(func: ast.FunctionDef) -> Iterator[ast.AST]:
 
 def _result(
     func: ast.FunctionDef, given: tuple[Parameter, ...], doc: str
-) -> tuple[str, Shape | None]:
+) -> tuple[str, ValueType | None]:
     """Say what the caller gets from the function, and its shape if known. Raises Unsuitable."""
     match = re.search(r":rtype\s*:\s*([^\n]+)|:return\s*:\s*([^\n]+)", doc)
-    told = from_text(match[1] or match[2]) if match else None
-    returns = from_annotation(func.returns) or told
+    told = type_from_text(match[1] or match[2]) if match else None
+    returns = type_from_annotation(func.returns) or told
     nodes = list(_own(func))
     if any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in nodes):
-        return "list", Shape("list")
+        return "list", ValueType("list")
     values = [node.value for node in nodes if isinstance(node, ast.Return) and node.value]
     values = [value for value in values if not _is_none(value)]
     if any(_is_opaque(value) for value in values):
@@ -189,9 +189,9 @@ def _result(
     if values:
         is_set = any(_is_set(value) for value in values) or (returns and returns.kind == "set")
         return ("sorted" if is_set else "return"), returns or _judged(values)
-    changed = next((p.name for p in given if p.shape.kind == "list"), None)
+    changed = next((p.name for p in given if p.value_type.kind == "list"), None)
     if changed and _changes(nodes, changed):
-        return changed, Shape("list")
+        return changed, ValueType("list")
     raise Unsuitable("it returns nothing")
 
 
@@ -211,15 +211,15 @@ def _is_set(value: ast.expr) -> bool:
     return isinstance(value, ast.Call) and ast.unparse(value.func) == "set"
 
 
-def _judged(values: list[ast.expr]) -> Shape | None:
+def _judged(values: list[ast.expr]) -> ValueType | None:
     truths = (ast.Compare, ast.BoolOp)
     if all(
         isinstance(value, truths)
         or (isinstance(value, ast.Constant) and isinstance(value.value, bool))
         for value in values
     ):
-        return Shape("bool")
-    return Shape("str") if all(isinstance(value, ast.JoinedStr) for value in values) else None
+        return ValueType("bool")
+    return ValueType("str") if all(isinstance(value, ast.JoinedStr) for value in values) else None
 
 
 def _changes(nodes: list[ast.AST], name: str) -> bool:
@@ -234,7 +234,7 @@ def _changes(nodes: list[ast.AST], name: str) -> bool:
 
 
 def _score(
-    func: ast.FunctionDef, given: tuple[Parameter, ...], needs: Needs, source: Source
+    func: ast.FunctionDef, given: tuple[Parameter, ...], needs: Dependencies, source: SourceFile
 ) -> float:
     nodes = list(ast.walk(func))
     loops = sum(isinstance(node, (ast.For, ast.While, ast.comprehension)) for node in nodes)
@@ -246,7 +246,9 @@ def _score(
     score = 3 * min(loops, 4) + 2 * min(branches, 5) + 4 * helpers + min(length, 40) / 5
     score += 2 * any(parameter.examples for parameter in given)
     score += 2 * (ast.get_docstring(func) is not None) + 2 * (func.returns is not None)
-    score -= 3 * func.name.startswith("_") + 6 * bool(needs.nodes) + 40 * bool(needs.foreign)
+    score -= (
+        3 * func.name.startswith("_") + 6 * bool(needs.node_classes) + 40 * bool(needs.third_party)
+    )
     score -= 5 * bool(names_used(func) & _UNSTEADY) + max(0, length - 60) / 10
     used_by_main = any(func.name in names_used(s) for s in source.tree.body if is_main_block(s))
     return score + 3 * used_by_main

@@ -7,13 +7,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from annoy_store.inference.backends.tracer.source_file import Source, parse
+from annoy_store.inference.backends.tracer.source_file import SourceFile, parse_python
 
 _DOCTEST = re.compile(r"^\s*>>> (.+)$", re.MULTILINE)
 _JSON_NAMES = {"true": True, "false": False, "null": None}
 
 
-def examples(name: str, names: list[str], source: Source, doc: str) -> dict[str, list[Any]]:
+def example_values(
+    name: str, names: list[str], source: SourceFile, doc: str
+) -> dict[str, list[Any]]:
     """Collect the values that each parameter is given anywhere in the file."""
     found: dict[str, list[Any]] = {}
     trees = [source.tree, *_doctests(source.text if ">>> " in doc else "")]
@@ -30,7 +32,7 @@ def examples(name: str, names: list[str], source: Source, doc: str) -> dict[str,
 def _doctests(text: str) -> Iterator[ast.Module]:
     for line in _DOCTEST.findall(text)[:40]:
         try:
-            yield parse(line)
+            yield parse_python(line)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
 

@@ -13,18 +13,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from annoy_store.hashing import compact
+from annoy_store.hashing import compact_json
 
 
 @dataclass(frozen=True)
-class Guess:
+class Extrapolation:
     """An answer as JSON text, and how it was come by."""
 
     output: str
     reason: str
 
 
-def guess(stack: Sequence[Mapping[str, Any]]) -> Guess:
+def extrapolate(stack: Sequence[Mapping[str, Any]]) -> Extrapolation:
     """Return the best guess that the open functions allow, outermost first."""
     for told in stack:
         if told.get("guess") is None:
@@ -36,11 +36,11 @@ def guess(stack: Sequence[Mapping[str, Any]]) -> Guess:
             f"`{told['name']}` ends with `return {told.get('returns', '')}`, "
             f"and if nothing more happened that would be {told['guess'][:200]}"
         )
-        return Guess(told["guess"], reason)
+        return Extrapolation(told["guess"], reason)
     return _last_number(stack)
 
 
-def _carried_on(told: Mapping[str, Any]) -> Guess | None:
+def _carried_on(told: Mapping[str, Any]) -> Extrapolation | None:
     """Carry a steady number on to the last round of the open loop."""
     loop = told.get("loop")
     if not isinstance(loop, Mapping) or not loop.get("total"):
@@ -56,10 +56,10 @@ def _carried_on(told: Mapping[str, Any]) -> Guess | None:
         f"`{told['returns']}` changed by {step} in each of the last rounds, and {left} of "
         f"{loop['total']} rounds are left, which would end at {end}"
     )
-    return Guess(compact(end), reason)
+    return Extrapolation(compact_json(end), reason)
 
 
-def _last_number(stack: Sequence[Mapping[str, Any]]) -> Guess:
+def _last_number(stack: Sequence[Mapping[str, Any]]) -> Extrapolation:
     """Take the last plain value that the innermost function holds."""
     for told in reversed(stack):
         for name, text in reversed(list(told.get("known", {}).items())):
@@ -69,5 +69,7 @@ def _last_number(stack: Sequence[Mapping[str, Any]]) -> Guess:
                 continue
             if isinstance(value, (int, float)):
                 reason = f"the last value that I have seen is `{name}` = {text}"
-                return Guess(text, reason)
-    return Guess("0", "nothing that I have seen tells the result, so 0 is no more than a guess")
+                return Extrapolation(text, reason)
+    return Extrapolation(
+        "0", "nothing that I have seen tells the result, so 0 is no more than a guess"
+    )

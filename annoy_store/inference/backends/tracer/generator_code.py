@@ -13,21 +13,21 @@ from typing import Any
 from annoy_store.inference.backends.tracer.parameters import Parameter
 from annoy_store.inference.backends.tracer.random_expressions import (
     WORDS,
-    Recipe,
-    draw_bool,
-    draw_float,
-    draw_int,
-    draw_str,
+    RandomExpression,
+    bool_expression,
+    float_expression,
+    int_expression,
+    str_expression,
 )
-from annoy_store.inference.backends.tracer.value_types import Shape
+from annoy_store.inference.backends.tracer.value_types import ValueType
 
 
-def generator(recipes: Sequence[tuple[str, Recipe]]) -> str:
+def render_generator(recipes: Sequence[tuple[str, RandomExpression]]) -> str:
     """Return the text of a module that defines `input_generator`."""
     body = []
     for name, recipe in recipes:
-        body += [f"    {line}" for line in recipe.before]
-        body.append(f"    {_local(name)} = {recipe.draw}")
+        body += [f"    {line}" for line in recipe.setup_lines]
+        body.append(f"    {_local(name)} = {recipe.code}")
     text = "\n".join(body)
     head = ["import random"]
     if "WORDS" in text:
@@ -42,30 +42,35 @@ def _local(name: str) -> str:
     return f"{name}_" if taken else name
 
 
-def recipes(parameters: Sequence[Parameter], topic: str) -> list[tuple[str, Recipe]]:
+def parameter_expressions(
+    parameters: Sequence[Parameter], topic: str
+) -> list[tuple[str, RandomExpression]]:
     """Return how to draw each parameter; `topic` is what the function's names and words say."""
-    found: list[tuple[str, Recipe]] = []
+    found: list[tuple[str, RandomExpression]] = []
     container: Parameter | None = None
     for parameter in parameters:
         related = _related(parameter, container)
-        if container is None and parameter.shape.kind in ("list", "str"):
+        if container is None and parameter.value_type.kind in ("list", "str"):
             container = parameter
         found.append((parameter.name, related or _recipe(parameter, topic)))
     return found
 
 
-def _related(parameter: Parameter, container: Parameter | None) -> Recipe | None:
+def _related(parameter: Parameter, container: Parameter | None) -> RandomExpression | None:
     """Tie an index, a count or a target to the list that it is about."""
-    if container is None or parameter.shape.kind != "int":
+    if container is None or parameter.value_type.kind != "int":
         return None
     local = _local(container.name)
     for rule, draw, words in _RELATED:
         if not re.fullmatch(rule, parameter.name.lower()):
             continue
-        if "[*" in draw and (container.shape.kind, container.shape.item.kind) != ("list", "int"):
+        if "[*" in draw and (container.value_type.kind, container.value_type.item.kind) != (
+            "list",
+            "int",
+        ):
             return None
         text = draw.format(length=f"len({local})", container=local)
-        return Recipe(text, words.format(container=container.name))
+        return RandomExpression(text, words.format(container=container.name))
     return None
 
 
@@ -91,30 +96,32 @@ _RELATED = (
 )
 
 
-def _recipe(parameter: Parameter, topic: str) -> Recipe:
-    draw = _DRAWS.get(parameter.shape.kind, draw_int)
-    return draw(parameter.shape, parameter.name.lower(), list(parameter.examples), topic)
+def _recipe(parameter: Parameter, topic: str) -> RandomExpression:
+    draw = _DRAWS.get(parameter.value_type.kind, int_expression)
+    return draw(parameter.value_type, parameter.name.lower(), list(parameter.examples), topic)
 
 
 # Containers ----------------------------------------------------------------------------------
 
 
-def _list(shape: Shape, name: str, examples: list[Any], topic: str) -> Recipe:
+def _list(shape: ValueType, name: str, examples: list[Any], topic: str) -> RandomExpression:
     item = shape.item
     inner = [part for value in examples if isinstance(value, (list, tuple, set)) for part in value]
     if item.kind == "list":
         return _grid(item, name, inner, topic)
     part = _element(item, name, inner, topic)
     low, high = _lengths(examples)
-    many = f"[{part.draw} for _ in range(random.randint({low}, {high}))]"
-    words = f"a list of {low} to {high} values, each {part.words}"
+    many = f"[{part.code} for _ in range(random.randint({low}, {high}))]"
+    words = f"a list of {low} to {high} values, each {part.description}"
     if shape.kind == "set":
-        return Recipe(f"sorted(set({many}))", f"{words}, all different")
+        return RandomExpression(f"sorted(set({many}))", f"{words}, all different")
     if _is_sorted(name, topic) and item.kind in ("int", "float", "str"):
-        return Recipe(f"sorted({many})", f"{words}, in rising order")
+        return RandomExpression(f"sorted({many})", f"{words}, in rising order")
     if "permut" in topic or "unique" in topic or "distinct" in topic:
-        return Recipe(f"random.sample(range(1, 30), random.randint({low}, {min(high, 6)}))", words)
-    return Recipe(many, words)
+        return RandomExpression(
+            f"random.sample(range(1, 30), random.randint({low}, {min(high, 6)}))", words
+        )
+    return RandomExpression(many, words)
 
 
 def _is_sorted(name: str, topic: str) -> bool:
@@ -132,121 +139,129 @@ def _lengths(examples: list[Any]) -> tuple[int, int]:
     return low, min(15, max(*sizes, low + 4))
 
 
-def _element(item: Shape, name: str, inner: list[Any], topic: str) -> Recipe:
+def _element(item: ValueType, name: str, inner: list[Any], topic: str) -> RandomExpression:
     if item.kind in ("int", "float"):
         numbers = [n for n in inner if isinstance(n, (int, float)) and abs(n) <= 10_000]
         if numbers and item.kind == "int":
             low, high = int(min(numbers)), int(max(numbers))
             high = high if set(numbers) <= {0, 1} else max(high, low + 8)
-            return Recipe(f"random.randint({low}, {high})", f"a whole number from {low} to {high}")
+            return RandomExpression(
+                f"random.randint({low}, {high})", f"a whole number from {low} to {high}"
+            )
         if item.kind == "int":
             low = -20 if re.search(r"subarray|kadane|negative|max_?sum|profit", topic) else 1
-            return Recipe(f"random.randint({low}, 40)", f"a whole number from {low} to 40")
-        return draw_float(item, name, inner, topic)
+            return RandomExpression(
+                f"random.randint({low}, 40)", f"a whole number from {low} to 40"
+            )
+        return float_expression(item, name, inner, topic)
     if item.kind == "str" and not inner and not item.choices:
-        return Recipe("random.choice(WORDS)", "a short word")
+        return RandomExpression("random.choice(WORDS)", "a short word")
     return _recipe(Parameter(name, item, tuple(inner)), topic)
 
 
-def _grid(item: Shape, name: str, rows: list[Any], topic: str) -> Recipe:
+def _grid(item: ValueType, name: str, rows: list[Any], topic: str) -> RandomExpression:
     """Draw a list of rows of one width; pairs for edges and intervals, squares where it is said."""
     cells = [cell for row in rows if isinstance(row, (list, tuple)) for cell in row]
     part = _element(item.item, name, cells, topic)
     if item.item.kind == "list":
-        part = Recipe("random.randint(0, 9)", "a whole number from 0 to 9")
+        part = RandomExpression("random.randint(0, 9)", "a whole number from 0 to 9")
     widths = {len(row) for row in rows if hasattr(row, "__len__")}
     if re.search(r"edge|interval|pair|point|coord|prereq", name) or widths == {2}:
         return _pairs(name, part)
     if not cells and re.search(r"grid|island|maze|board|image", f"{name} {topic}"):
-        part = Recipe("random.randint(0, 1)", "0 or 1")
+        part = RandomExpression("random.randint(0, 1)", "0 or 1")
     if widths == {9}:
-        return Recipe(f"[[{part.draw} for _ in range(9)] for _ in range(9)]", "9 rows of 9")
+        return RandomExpression(
+            f"[[{part.code} for _ in range(9)] for _ in range(9)]", "9 rows of 9"
+        )
     square = re.search(r"determinant|rotat|transpos|n x n|nxn|square|diagonal|spiral|magic", topic)
     rows_text = "row_length" if square else "random.randint(2, 4)"
-    return Recipe(
-        f"[[{part.draw} for _ in range(row_length)] for _ in range({rows_text})]",
+    return RandomExpression(
+        f"[[{part.code} for _ in range(row_length)] for _ in range({rows_text})]",
         f"{'as many' if square else '2 to 4'} rows of {'' if square else 'the same '}"
-        f"2 to 4 values, each {part.words}",
+        f"2 to 4 values, each {part.description}",
         ("row_length = random.randint(2, 4)",),
     )
 
 
-def _pairs(name: str, part: Recipe) -> Recipe:
+def _pairs(name: str, part: RandomExpression) -> RandomExpression:
     if "interval" in name:
         draw = "[start, start + random.randint(1, 8)]"
-        return Recipe(
+        return RandomExpression(
             f"[{draw} for start in [random.randint(0, 20) for _ in range(random.randint(2, 6))]]",
             "2 to 6 pairs [start, end]",
         )
-    return Recipe(
-        f"[[{part.draw}, {part.draw}] for _ in range(random.randint(2, 6))]",
-        f"2 to 6 pairs, each part {part.words}",
+    return RandomExpression(
+        f"[[{part.code}, {part.code}] for _ in range(random.randint(2, 6))]",
+        f"2 to 6 pairs, each part {part.description}",
     )
 
 
-def _tuple(shape: Shape, name: str, examples: list[Any], topic: str) -> Recipe:
+def _tuple(shape: ValueType, name: str, examples: list[Any], topic: str) -> RandomExpression:
     if not shape.items:
         return _list(shape, name, examples, topic)
     parts = [_element(item, name, [], topic) for item in shape.items[:8]]
-    return Recipe(
-        f"[{', '.join(part.draw for part in parts)}]",
-        "a list of " + ", ".join(part.words for part in parts),
+    return RandomExpression(
+        f"[{', '.join(part.code for part in parts)}]",
+        "a list of " + ", ".join(part.description for part in parts),
     )
 
 
-def _dict(shape: Shape, name: str, examples: list[Any], topic: str) -> Recipe:
+def _dict(shape: ValueType, name: str, examples: list[Any], topic: str) -> RandomExpression:
     shown = [value for value in examples if isinstance(value, dict) and 0 < len(value) < 15]
     if shown and all(isinstance(value, dict) for value in shown):
         texts = [value for value in shown if len(repr(value)) < 400][:4]
         if texts and shape.item.kind not in ("int", "float"):
-            return Recipe(f"random.choice({texts!r})", "one of the tables that the code shows")
+            return RandomExpression(
+                f"random.choice({texts!r})", "one of the tables that the code shows"
+            )
     if shape.item.kind == "list" or re.search(r"graph|adjac|neighbo", f"{name} {topic}"):
         return _graph(shape)
     keys = list(dict.fromkeys(key for value in shown for key in value))[:12] or None
     source = repr(keys) if keys and len(keys) > 1 else "WORDS"
     most = min(6, len(keys)) if keys and len(keys) > 1 else 6
-    item = shape.item if shape.items else Shape("int")
+    item = shape.item if shape.items else ValueType("int")
     part = _element(item, name, [v for value in shown for v in value.values()], topic)
-    return Recipe(
-        f"{{key: {part.draw} for key in random.sample({source}, random.randint(2, {most}))}}",
-        f"a table of 2 to {most} entries, each value {part.words}",
+    return RandomExpression(
+        f"{{key: {part.code} for key in random.sample({source}, random.randint(2, {most}))}}",
+        f"a table of 2 to {most} entries, each value {part.description}",
     )
 
 
-def _graph(shape: Shape) -> Recipe:
+def _graph(shape: ValueType) -> RandomExpression:
     key = shape.items[0].kind if len(shape.items) == 2 else "str"
     names = "range(5)" if key == "int" else '"ABCDE"'
-    return Recipe(
+    return RandomExpression(
         f"{{key: sorted(random.sample([n for n in {names} if n != key], random.randint(1, 3))) "
         f"for key in {names}}}",
         "a graph of five nodes, each with the list of its neighbours",
     )
 
 
-def _tree(shape: Shape, name: str, examples: list[Any], topic: str) -> Recipe:
+def _tree(shape: ValueType, name: str, examples: list[Any], topic: str) -> RandomExpression:
     draw = "[random.randint(1, 30)] + [random.choice([None, *range(1, 30)]) for _ in range(node_count)]"
     if re.search(r"bst|search tree", topic):
         draw = "(lambda v: [v[3], v[1], v[5], v[0], v[2], v[4], v[6]])(sorted(random.sample(range(1, 40), 7)))"
-        return Recipe(draw, "a binary search tree of 7 values, level by level")
-    return Recipe(
+        return RandomExpression(draw, "a binary search tree of 7 values, level by level")
+    return RandomExpression(
         draw,
         "a binary tree, level by level, null for a missing child",
         ("node_count = random.randint(2, 8)",),
     )
 
 
-def _linked(shape: Shape, name: str, examples: list[Any], topic: str) -> Recipe:
+def _linked(shape: ValueType, name: str, examples: list[Any], topic: str) -> RandomExpression:
     many = "[random.randint(1, 20) for _ in range(random.randint(2, 8))]"
     if "sorted" in topic or "merge" in topic:
-        return Recipe(f"sorted({many})", "the values of a linked list in rising order")
-    return Recipe(many, "the values of a linked list, first to last")
+        return RandomExpression(f"sorted({many})", "the values of a linked list in rising order")
+    return RandomExpression(many, "the values of a linked list, first to last")
 
 
-_DRAWS: dict[str, Callable[[Shape, str, list[Any], str], Recipe]] = {
-    "int": draw_int,
-    "float": draw_float,
-    "bool": draw_bool,
-    "str": draw_str,
+_DRAWS: dict[str, Callable[[ValueType, str, list[Any], str], RandomExpression]] = {
+    "int": int_expression,
+    "float": float_expression,
+    "bool": bool_expression,
+    "str": str_expression,
     "list": _list,
     "set": _list,
     "tuple": _tuple,

@@ -11,16 +11,22 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from annoy_store.hashing import seed
-from annoy_store.inference.backends.tracer.generator_code import generator, recipes
-from annoy_store.inference.backends.tracer.input_candidates import built, described_parameters
+from annoy_store.hashing import derive_seed
+from annoy_store.inference.backends.tracer.generator_code import (
+    parameter_expressions,
+    render_generator,
+)
+from annoy_store.inference.backends.tracer.input_candidates import (
+    candidate_inputs,
+    described_parameters,
+)
 from annoy_store.inference.backends.tracer.parameters import Parameter
-from annoy_store.inference.backends.tracer.sandbox_calls import Probed, probe, value_of
+from annoy_store.inference.backends.tracer.sandbox_calls import SearchReport, parse_json, try_inputs
 from annoy_store.interfaces import Sandbox
 
 
 @dataclass(frozen=True)
-class Effort:
+class SearchBudget:
     """How much is tried: inputs put together, drawn and varied, and executed lines for each."""
 
     built: int
@@ -29,29 +35,33 @@ class Effort:
     lines: int
 
 
-def predict_input(
-    sandbox: Sandbox, parts: Mapping[str, str], effort: Effort, number: int, refused: str | None
+def write_input_answer(
+    sandbox: Sandbox,
+    parts: Mapping[str, str],
+    effort: SearchBudget,
+    number: int,
+    refused: str | None,
 ) -> str:
     """Search an input for which the code returns `parts["output"]`; `refused` is an earlier answer.
 
     `number` makes searches for the same prompt differ. Raises SandboxError.
     """
     try:
-        wanted = value_of(parts.get("output", ""))
+        wanted = parse_json(parts.get("output", ""))
     except ValueError:
         return _closing("The output is not JSON, so there is nothing to look for.", "{}")
     code = parts["code"]
     given = described_parameters(code, parts.get("io", ""))
     if not given:
         return _closing("I cannot tell which arguments the code takes.", "{}")
-    tries = list(itertools.islice(built(given, code, wanted), effort.built))
-    probed = probe(
+    tries = list(itertools.islice(candidate_inputs(given, code, wanted), effort.built))
+    probed = try_inputs(
         sandbox,
         code=code,
         wanted=wanted,
         tries=[text for text in tries if text != refused],
-        generator=generator(recipes(given, parts.get("problem", "").lower())),
-        seed=seed("search", parts["output"], code, number) % 1_000_000,
+        generator=render_generator(parameter_expressions(given, parts.get("problem", "").lower())),
+        seed=derive_seed("search", parts["output"], code, number) % 1_000_000,
         draws=effort.drawn,
         variations=effort.varied,
         lines=effort.lines,
@@ -63,9 +73,13 @@ def predict_input(
 
 
 def _answer(
-    given: Sequence[Parameter], wanted: str, probed: Probed, refused: str | None, tries: list[str]
+    given: Sequence[Parameter],
+    wanted: str,
+    probed: SearchReport,
+    refused: str | None,
+    tries: list[str],
 ) -> str:
-    names = ", ".join(f"`{p.name}` ({p.shape.kind})" for p in given)
+    names = ", ".join(f"`{p.name}` ({p.value_type.kind})" for p in given)
     goal = wanted if len(wanted) <= 200 else wanted[:197] + "..."
     lines = [f"I look for values of {names} with which the code returns `{goal}`."]
     if refused:
@@ -84,7 +98,7 @@ def _answer(
     return _closing("\n".join(lines), probed.nearest[0].input)
 
 
-def _course(probed: Probed) -> str:
+def _course(probed: SearchReport) -> str:
     failures = [
         f"{n} ended with {what}"
         for what, n in sorted(probed.outcomes.items())
@@ -97,7 +111,7 @@ def _course(probed: Probed) -> str:
     return f"I went through {probed.tried} {noun}, small ones first{added}. The nearest:"
 
 
-def _told(probed: Probed) -> Iterator[str]:
+def _told(probed: SearchReport) -> Iterator[str]:
     for row in probed.nearest:
         output = row.output if row.outcome == "ok" else row.outcome
         yield f"- `{row.input}` gives `{output[:160]}`"

@@ -9,10 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from annoy_store.hashing import compact
-from annoy_store.inference.backends.tracer.parameters import Parameter, parameters
-from annoy_store.inference.backends.tracer.source_file import Source, Unsuitable, parse, read
-from annoy_store.inference.backends.tracer.value_types import INT, Shape, from_text
+from annoy_store.hashing import compact_json
+from annoy_store.inference.backends.tracer.parameters import Parameter, infer_parameters
+from annoy_store.inference.backends.tracer.source_file import (
+    SourceFile,
+    Unsuitable,
+    parse_python,
+    read_source,
+)
+from annoy_store.inference.backends.tracer.value_types import INT, ValueType, type_from_text
 
 _POOL = 12
 _RANGE = re.compile(r"from (-?\d+(?:\.\d+)?) to (-?\d+(?:\.\d+)?)")
@@ -21,17 +26,17 @@ _RANGE = re.compile(r"from (-?\d+(?:\.\d+)?) to (-?\d+(?:\.\d+)?)")
 def described_parameters(code: str, io: str) -> tuple[Parameter, ...]:
     """Return the arguments of main_solution, with the types and ranges that the text gives."""
     try:
-        source = read(code)
+        source = read_source(code)
         func = source.functions["main_solution"]
     except (Unsuitable, KeyError):
         return ()
     names = [arg.arg for arg in (*func.args.posonlyargs, *func.args.args, *func.args.kwonlyargs)]
     known = _known(func, source, io)
     plain = [known.get(name, Parameter(name, INT)) for name in names]
-    return tuple(replace(p, shape=_described(p, io)) for p in plain)
+    return tuple(replace(p, value_type=_described(p, io)) for p in plain)
 
 
-def _known(func: ast.FunctionDef, source: Source, io: str) -> dict[str, Parameter]:
+def _known(func: ast.FunctionDef, source: SourceFile, io: str) -> dict[str, Parameter]:
     """Return what the code tells about the arguments, also by the function they are handed to."""
     found: dict[str, Parameter] = {}
     for node in ast.walk(func):
@@ -50,48 +55,50 @@ def _known(func: ast.FunctionDef, source: Source, io: str) -> dict[str, Paramete
     return found
 
 
-def _taken(func: ast.FunctionDef, source: Source, words: str) -> tuple[Parameter, ...]:
+def _taken(func: ast.FunctionDef, source: SourceFile, words: str) -> tuple[Parameter, ...]:
     first = func.args.args[0].arg if func.args.args else ""
     try:
-        return parameters(func, source, words, is_method=first in ("self", "cls"))
+        return infer_parameters(func, source, words, is_method=first in ("self", "cls"))
     except Unsuitable:
         return ()
 
 
-def _described(parameter: Parameter, io: str) -> Shape:
+def _described(parameter: Parameter, io: str) -> ValueType:
     """Return the shape that the description gives in `name` (type): words, else the present one."""
     match = re.search(rf"`?{re.escape(parameter.name)}`?\s*\(([^)\n]+)\)\s*:?([^\n]*)", io)
-    shape = (from_text(match[1]) if match else None) or parameter.shape
+    shape = (type_from_text(match[1]) if match else None) or parameter.value_type
     if shape.kind in ("list", "dict") and not shape.items:
-        shape = replace(shape, items=parameter.shape.items)
+        shape = replace(shape, items=parameter.value_type.items)
     edges = _RANGE.findall(match[2])[-1:] if match else []
     return _within(shape, float(edges[0][0]), float(edges[0][1])) if edges else shape
 
 
-def _within(shape: Shape, low: float, high: float) -> Shape:
+def _within(shape: ValueType, low: float, high: float) -> ValueType:
     if shape.kind in ("int", "float"):
         return replace(shape, low=low, high=high)
     if shape.items:
         return replace(shape, items=(*shape.items[:-1], _within(shape.items[-1], low, high)))
     return (
-        replace(shape, items=(Shape("int", low=low, high=high),)) if shape.kind == "list" else shape
+        replace(shape, items=(ValueType("int", low=low, high=high),))
+        if shape.kind == "list"
+        else shape
     )
 
 
-def built(given: Sequence[Parameter], code: str, wanted: Any) -> Iterator[str]:
+def candidate_inputs(given: Sequence[Parameter], code: str, wanted: Any) -> Iterator[str]:
     """Give inputs, the simplest combinations first."""
     constants = _constants(code)
-    pools = [list(_unique(_pool(p.shape, constants, wanted)))[:_POOL] for p in given]
+    pools = [list(_unique(_pool(p.value_type, constants, wanted)))[:_POOL] for p in given]
     places = sorted(itertools.product(*(range(len(pool)) for pool in pools[:4])), key=sum)
     for place in places:
         chosen = {p.name: pool[i] for p, pool, i in zip(given, pools, place, strict=False)}
         chosen.update({p.name: pool[0] for p, pool in zip(given[4:], pools[4:], strict=True)})
-        yield compact(chosen)
+        yield compact_json(chosen)
 
 
 def _constants(code: str) -> list[Any]:
     try:
-        tree = parse(code)
+        tree = parse_python(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     found = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
@@ -107,7 +114,7 @@ def _unique(values: Iterator[Any]) -> Iterator[Any]:
             yield value
 
 
-def _pool(shape: Shape, constants: list[Any], wanted: Any) -> Iterator[Any]:
+def _pool(shape: ValueType, constants: list[Any], wanted: Any) -> Iterator[Any]:
     """Give values for one argument: parts of the output, then small ones, then constants."""
     if shape.choices:
         yield from shape.choices
@@ -124,7 +131,7 @@ def _pool(shape: Shape, constants: list[Any], wanted: Any) -> Iterator[Any]:
         yield from _lists(shape, constants, wanted)
 
 
-def _numbers(shape: Shape, constants: list[Any], wanted: Any) -> Iterator[float]:
+def _numbers(shape: ValueType, constants: list[Any], wanted: Any) -> Iterator[float]:
     near = list(_leaves(wanted))
     values = [v for v in near if isinstance(v, (int, float)) and not isinstance(v, bool)]
     values += [abs(v) ** 0.5 // 1 for v in values[:1]] + [v * 2 for v in values[:1]]
@@ -148,7 +155,7 @@ def _texts(constants: list[Any], wanted: Any) -> Iterator[str]:
     yield from (text for text in constants if isinstance(text, str) and len(text) < 30)
 
 
-def _lists(shape: Shape, constants: list[Any], wanted: Any) -> Iterator[list[Any]]:
+def _lists(shape: ValueType, constants: list[Any], wanted: Any) -> Iterator[list[Any]]:
     if isinstance(wanted, list):
         yield from (wanted, wanted[::-1])
     if isinstance(wanted, list) and all(isinstance(v, (int, float)) for v in wanted):

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from annoy_store.inference.backends.tracer.call_tree import Frame, Step, call_tree
-from annoy_store.inference.backends.tracer.source_file import parse
+from annoy_store.inference.backends.tracer.call_tree import Frame, TraceStep, build_call_tree
+from annoy_store.inference.backends.tracer.source_file import parse_python
 
 _ROUNDS_TOLD = 3
 _CALLS_TOLD = 2
@@ -23,12 +23,12 @@ _Loop = ast.For | ast.While
 
 def narrate(code: str, events: Sequence[Sequence[Any]]) -> list[str]:
     """Return the story of a run, one line of text per step; at most about 5,000 characters."""
-    root = call_tree(events)
+    root = build_call_tree(events)
     if root is None:
         return []
     lines: list[str] = []
     size = 0
-    for line in Narrator(code).frame(root, 0):
+    for line in Narrator(code).describe_frame(root, 0):
         size += len(line)
         if size > _MOST_CHARS:
             return [
@@ -43,25 +43,25 @@ class Narrator:
     """Knows the code, and how often each function has been told about."""
 
     def __init__(self, code: str) -> None:
-        tree = parse(code)
+        tree = parse_python(code)
         self.source = code.split("\n")
         self.statements = _by_line(tree)
         self.loops = [node for node in ast.walk(tree) if isinstance(node, _Loop)]
-        self.told: Counter[str] = Counter()
+        self.n_described: Counter[str] = Counter()
 
-    def frame(self, frame: Frame, depth: int) -> Iterator[str]:
+    def describe_frame(self, frame: Frame, depth: int) -> Iterator[str]:
         """Tell one call and what happens inside."""
-        self.told[frame.name] += 1
+        self.n_described[frame.name] += 1
         indent = "  " * depth
         yield f"{indent}- `{_call_text(frame)}` is called."
-        yield from self.steps(frame.steps, frame, depth + 1, [])
+        yield from self.describe_steps(frame.steps, frame, depth + 1, [])
         if frame.result is not None:
             yield f"{indent}- So `{frame.name}` returns `{_tame(frame.result)}`."
         elif frame.error is not None:
             yield f"{indent}- `{frame.name}` stops with {frame.error}."
 
-    def steps(
-        self, steps: Sequence[Step], frame: Frame, depth: int, inside: list[_Loop]
+    def describe_steps(
+        self, steps: Sequence[TraceStep], frame: Frame, depth: int, inside: list[_Loop]
     ) -> Iterator[str]:
         """Tell steps in order, loops as wholes."""
         at = 0
@@ -69,13 +69,13 @@ class Narrator:
             loop = self.outermost(steps[at].line, inside)
             if loop is None:
                 following = steps[at + 1].line if at + 1 < len(steps) else None
-                yield from self.step(steps[at], following, depth)
+                yield from self.describe_step(steps[at], following, depth)
                 at += 1
                 continue
             end = at
             while end < len(steps) and _covers(loop, steps[end].line):
                 end += 1
-            yield from self.loop(loop, steps[at:end], frame, depth, inside)
+            yield from self.describe_loop(loop, steps[at:end], frame, depth, inside)
             at = end
 
     def outermost(self, line: int, inside: list[_Loop]) -> _Loop | None:
@@ -83,26 +83,26 @@ class Narrator:
         around = [loop for loop in self.loops if _covers(loop, line) and loop not in inside]
         return min(around, key=lambda loop: loop.lineno, default=None)
 
-    def loop(
-        self, loop: _Loop, steps: Sequence[Step], frame: Frame, depth: int, inside: list[_Loop]
+    def describe_loop(
+        self, loop: _Loop, steps: Sequence[TraceStep], frame: Frame, depth: int, inside: list[_Loop]
     ) -> Iterator[str]:
         """Tell a loop: its first rounds, how many there are, and what holds after it."""
         rounds = _rounds(loop, steps)
-        indent, head = "  " * depth, self.text(loop.lineno)
+        indent, head = "  " * depth, self.line_text(loop.lineno)
         if not rounds:
             yield f"{indent}- The loop `{head}` has nothing to do."
             return
         told = _ROUNDS_TOLD if depth < 2 * _DEPTH_TOLD else 1
         yield f"{indent}- The loop `{head}`:"
         for number, part in enumerate(rounds[:told], 1):
-            yield from self.round(number, part, loop, frame, depth + 1, inside)
+            yield from self.describe_round(number, part, loop, frame, depth + 1, inside)
         if len(rounds) > told:
             yield f"{indent}  - {_others(rounds, told)}"
 
-    def round(
+    def describe_round(
         self,
         number: int,
-        steps: Sequence[Step],
+        steps: Sequence[TraceStep],
         loop: _Loop,
         frame: Frame,
         depth: int,
@@ -114,8 +114,10 @@ class Narrator:
         drawn = _effect(steps[0].changes) if at_head else ""
         label = f"{indent}- Round {number}" + (f" ({drawn})" if drawn else "")
         calls = [call for step in steps[:1] for call in step.calls] if at_head else []
-        told = [line for call in calls for line in self.call(call, depth + 1)]
-        told += self.steps(steps[1:] if at_head else steps, frame, depth + 1, [*inside, loop])
+        told = [line for call in calls for line in self.describe_call(call, depth + 1)]
+        told += self.describe_steps(
+            steps[1:] if at_head else steps, frame, depth + 1, [*inside, loop]
+        )
         nested = any(line.startswith(f"{indent}    ") for line in told)
         if nested or sum(map(len, told)) > 400:
             yield f"{label}:"
@@ -123,35 +125,35 @@ class Narrator:
         else:
             yield f"{label}: {_one_line(told)}"
 
-    def call(self, call: Frame, depth: int) -> Iterator[str]:
+    def describe_call(self, call: Frame, depth: int) -> Iterator[str]:
         """Tell a call: in full the first times, then by its result alone."""
-        if self.told[call.name] < _CALLS_TOLD and depth < 2 * _DEPTH_TOLD:
-            yield from self.frame(call, depth)
+        if self.n_described[call.name] < _CALLS_TOLD and depth < 2 * _DEPTH_TOLD:
+            yield from self.describe_frame(call, depth)
         elif call.result is not None:
             yield f"{'  ' * depth}- `{_call_text(call)}` gives `{_tame(call.result)}`."
         elif call.error is None:
             yield f"{'  ' * depth}- `{_call_text(call)}` is called."
 
-    def step(self, step: Step, following: int | None, depth: int) -> Iterator[str]:
+    def describe_step(self, step: TraceStep, following: int | None, depth: int) -> Iterator[str]:
         """Tell one line: the calls that it made, its branch, its effect."""
         indent = "  " * depth
         statement = self.statements.get(step.line)
         for call in step.calls:
-            yield from self.call(call, depth)
+            yield from self.describe_call(call, depth)
         if isinstance(statement, ast.If):
             told = _branch(statement, following)
             yield from [f"{indent}- {told}."] if told else ()
         for text in step.yields:
-            yield f"{indent}- `{self.text(step.line)}` hands out `{_tame(text)}`."
+            yield f"{indent}- `{self.line_text(step.line)}` hands out `{_tame(text)}`."
         effect = _effect(step.changes)
         if effect and isinstance(statement, ast.Assign) and _is_plain(statement.value):
             yield f"{indent}- {effect}."
         elif effect:
-            yield f"{indent}- `{self.text(step.line)}` makes {effect}."
+            yield f"{indent}- `{self.line_text(step.line)}` makes {effect}."
         elif isinstance(statement, (ast.Break, ast.Continue)):
-            yield f"{indent}- `{self.text(step.line)}`."
+            yield f"{indent}- `{self.line_text(step.line)}`."
 
-    def text(self, line: int) -> str:
+    def line_text(self, line: int) -> str:
         """Return a line of the code, shortened."""
         text = self.source[line - 1].strip() if line <= len(self.source) else ""
         text = text.split("  #")[0].rstrip(":").replace("`", "'")
@@ -175,9 +177,9 @@ def _covers(loop: _Loop, line: int) -> bool:
     return loop.lineno <= line <= last
 
 
-def _rounds(loop: _Loop, steps: Sequence[Step]) -> list[list[Step]]:
+def _rounds(loop: _Loop, steps: Sequence[TraceStep]) -> list[list[TraceStep]]:
     """Cut the steps of a loop at its head; the last look at the head, which ends it, is no round."""
-    rounds: list[list[Step]] = []
+    rounds: list[list[TraceStep]] = []
     for step in steps:
         if step.line == loop.lineno or not rounds:
             rounds.append([])
@@ -188,7 +190,7 @@ def _rounds(loop: _Loop, steps: Sequence[Step]) -> list[list[Step]]:
     return rounds
 
 
-def _others(rounds: Sequence[Sequence[Step]], told: int) -> str:
+def _others(rounds: Sequence[Sequence[TraceStep]], told: int) -> str:
     """Tell the rounds that are not told one by one, and what holds after the last."""
     which = (
         f"Round {told + 1} goes"

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from annoy_store.inference.backends.tracer.extrapolation import Guess, guess
+from annoy_store.inference.backends.tracer.extrapolation import Extrapolation, extrapolate
 from annoy_store.inference.backends.tracer.narrative import narrate
-from annoy_store.inference.backends.tracer.sandbox_calls import Followed, follow, value_of
+from annoy_store.inference.backends.tracer.sandbox_calls import (
+    TraceReport,
+    parse_json,
+    trace_execution,
+)
 from annoy_store.interfaces import Sandbox
 
 
-def predict_output(
+def write_output_answer(
     sandbox: Sandbox, parts: Mapping[str, str], budget: int, refused: str | None
 ) -> str:
     """Follow the code for at most `budget` lines and answer; `refused` is an earlier answer.
@@ -19,10 +23,10 @@ def predict_output(
     """
     code, given = parts["code"], parts.get("input", "")
     try:
-        arguments = value_of(given)
+        arguments = parse_json(given)
     except ValueError:
         return _closing("The input is not JSON, so I cannot follow it.", "null")
-    followed = follow(sandbox, code, arguments, budget)
+    followed = trace_execution(sandbox, code, arguments, budget)
     opening = [_opening(given, refused, budget), ""]
     return "\n".join([*opening, *_story(code, followed), "", _ending(followed)])
 
@@ -38,14 +42,14 @@ def _opening(given: str, refused: str | None, budget: int) -> str:
     )
 
 
-def _story(code: str, followed: Followed) -> list[str]:
+def _story(code: str, followed: TraceReport) -> list[str]:
     try:
         return narrate(code, followed.events)
     except Exception:  # the report comes from the code's own process: a forged one tells nothing
         return []
 
 
-def _ending(followed: Followed) -> str:
+def _ending(followed: TraceReport) -> str:
     if followed.end == "returned" and followed.value is not None:
         return _closing(f"That is all: {_lines(followed)} were executed.", followed.value)
     if followed.end == "raised":
@@ -60,14 +64,14 @@ def _ending(followed: Followed) -> str:
     return _closing("The code runs for longer than I can follow it, so I can only guess.", "0")
 
 
-def _guess(followed: Followed) -> Guess:
+def _guess(followed: TraceReport) -> Extrapolation:
     try:
-        return guess(followed.stack)
+        return extrapolate(followed.stack)
     except Exception:  # as above
-        return Guess("0", "nothing that I have seen tells the result")
+        return Extrapolation("0", "nothing that I have seen tells the result")
 
 
-def _lines(followed: Followed) -> str:
+def _lines(followed: TraceReport) -> str:
     return "1 line" if followed.lines == 1 else f"{followed.lines} lines"
 
 

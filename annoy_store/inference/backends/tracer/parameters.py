@@ -12,17 +12,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from annoy_store.inference.backends.tracer.example_values import examples
-from annoy_store.inference.backends.tracer.source_file import Source, Unsuitable
-from annoy_store.inference.backends.tracer.types_from_usage import from_usage
+from annoy_store.inference.backends.tracer.example_values import example_values
+from annoy_store.inference.backends.tracer.source_file import SourceFile, Unsuitable
+from annoy_store.inference.backends.tracer.types_from_usage import type_from_usage
 from annoy_store.inference.backends.tracer.value_types import (
-    Shape,
-    from_annotation,
-    from_name,
-    from_text,
-    from_value,
-    from_values,
-    merge,
+    ValueType,
+    merge_types,
+    type_from_annotation,
+    type_from_name,
+    type_from_text,
+    type_of_value,
+    type_of_values,
 )
 
 _MAX_PARAMETERS = 6
@@ -33,12 +33,12 @@ class Parameter:
     """One argument of the function: its shape, and the examples seen."""
 
     name: str
-    shape: Shape
+    value_type: ValueType
     examples: tuple[Any, ...] = ()
 
 
-def parameters(
-    func: ast.FunctionDef, source: Source, doc: str, is_method: bool
+def infer_parameters(
+    func: ast.FunctionDef, source: SourceFile, doc: str, is_method: bool
 ) -> tuple[Parameter, ...]:
     """Return what the function has to be given. Raises Unsuitable where a shape cannot be told."""
     arguments = func.args
@@ -46,7 +46,7 @@ def parameters(
     defaults: list[ast.expr | None] = [None] * len(positional)
     defaults[len(positional) - len(arguments.defaults) :] = arguments.defaults
     defaults = defaults[-len(positional) :] if positional else []
-    seen = examples(func.name, [arg.arg for arg in positional], source, doc)
+    seen = example_values(func.name, [arg.arg for arg in positional], source, doc)
     found = []
     for arg, default in zip(positional, defaults, strict=True):
         parameter = _parameter(arg, default, func, source, doc, seen)
@@ -64,32 +64,32 @@ def _parameter(
     arg: ast.arg,
     default: ast.expr | None,
     func: ast.FunctionDef,
-    source: Source,
+    source: SourceFile,
     doc: str,
     given: Mapping[str, list[Any]],
 ) -> Parameter | None:
     """Return the parameter; None for one that is better left at its default, with all after it."""
-    annotated = from_annotation(arg.annotation)
+    annotated = type_from_annotation(arg.annotation)
     if annotated is None and arg.annotation is not None and not _is_open(arg.annotation):
         raise Unsuitable(f"{func.name} takes {arg.arg} of type {ast.unparse(arg.annotation)}")
     seen = given.get(arg.arg, [])
     if default is not None and annotated is None and not seen and not _is_plain(default):
         return None
-    shape = merge(annotated, _from_doc(arg.arg, doc))
-    shape = merge(shape, from_values(seen) if seen else None)
+    shape = merge_types(annotated, _from_doc(arg.arg, doc))
+    shape = merge_types(shape, type_of_values(seen) if seen else None)
     if isinstance(default, ast.Constant) and default.value is not None:
-        shape = merge(shape, from_value(default.value))
-    used = from_usage(arg.arg, func, source.functions)
+        shape = merge_types(shape, type_of_value(default.value))
+    used = type_from_usage(arg.arg, func, source.functions)
     if _has_objects(used):
         raise Unsuitable(f"{func.name} takes {arg.arg}, an object of its own kind")
-    shape = merge(shape, used)
-    shape = merge(shape, from_name(arg.arg))
+    shape = merge_types(shape, used)
+    shape = merge_types(shape, type_from_name(arg.arg))
     if shape is None or shape.kind == "none":
         raise Unsuitable(f"the type of {arg.arg} in {func.name} cannot be told")
-    return Parameter(arg.arg, bounded(shape, arg.arg, func), tuple(seen))
+    return Parameter(arg.arg, with_bounds(shape, arg.arg, func), tuple(seen))
 
 
-def _has_objects(shape: Shape | None) -> bool:
+def _has_objects(shape: ValueType | None) -> bool:
     return shape is not None and (shape.kind == "object" or any(map(_has_objects, shape.items)))
 
 
@@ -101,7 +101,7 @@ def _is_plain(default: ast.expr) -> bool:
     return isinstance(default, ast.Constant) and isinstance(default.value, (int, float, str))
 
 
-def _from_doc(name: str, doc: str) -> Shape | None:
+def _from_doc(name: str, doc: str) -> ValueType | None:
     """Read `:type name: T`, `:param T name:`, `name (T):`, `name : T` and `@param name: T`."""
     escaped = re.escape(name)
     for rule in (
@@ -112,13 +112,13 @@ def _from_doc(name: str, doc: str) -> Shape | None:
         rf"@?param\s+{escaped}\s*:\s*([^\n]+)",
     ):
         match = re.search(rule, doc, re.MULTILINE)
-        shape = from_text(match[1]) if match else None
+        shape = type_from_text(match[1]) if match else None
         if shape:
             return shape
     return None
 
 
-def bounded(shape: Shape, name: str, func: ast.FunctionDef) -> Shape:
+def with_bounds(shape: ValueType, name: str, func: ast.FunctionDef) -> ValueType:
     """Add what the function itself says about the values of a parameter."""
     if shape.choices:
         return shape
@@ -132,12 +132,12 @@ def bounded(shape: Shape, name: str, func: ast.FunctionDef) -> Shape:
     return shape
 
 
-def _celled(item: Shape, name: str, func: ast.FunctionDef) -> Shape:
+def _celled(item: ValueType, name: str, func: ast.FunctionDef) -> ValueType:
     """Give the letters of a grid of letters: those that the code compares with."""
     if item.kind != "list" or item.item.kind != "str":
         return item
     letters = _lettered(item.item, name, func).alphabet
-    return replace(item, items=(Shape("str", choices=tuple(letters)),)) if letters else item
+    return replace(item, items=(ValueType("str", choices=tuple(letters)),)) if letters else item
 
 
 def _guards(name: str, func: ast.FunctionDef) -> tuple[float | None, float | None]:
@@ -166,7 +166,7 @@ def _guards(name: str, func: ast.FunctionDef) -> tuple[float | None, float | Non
     return low, high
 
 
-def _lettered(shape: Shape, name: str, func: ast.FunctionDef) -> Shape:
+def _lettered(shape: ValueType, name: str, func: ast.FunctionDef) -> ValueType:
     """Take choices from `mode == "add"`, and the alphabet from single characters in the code."""
     words, letters = [], []
     for node in ast.walk(func):

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from annoy_store.inference.backends.tracer.choose_function import Candidate
-from annoy_store.inference.backends.tracer.random_expressions import Recipe
-from annoy_store.inference.backends.tracer.value_types import Shape
+from annoy_store.inference.backends.tracer.random_expressions import RandomExpression
+from annoy_store.inference.backends.tracer.value_types import ValueType
 
 _MAX_CHARS = 600
 _CUT = re.compile(
@@ -32,22 +32,22 @@ _TYPES = {"tuple": "list", "set": "list", "tree": "list", "linked": "list"}
 _VERBS = re.compile(r"(get|find|calculate|calc|compute|determine|return|make|build|do) (?=\w)")
 
 
-def io_description(candidate: Candidate, recipes: Sequence[tuple[str, Recipe]]) -> str:
+def io_description(candidate: Candidate, recipes: Sequence[tuple[str, RandomExpression]]) -> str:
     """Return the section that names every input with its type and range, and the output."""
-    shapes = {parameter.name: parameter.shape for parameter in candidate.parameters}
+    shapes = {parameter.name: parameter.value_type for parameter in candidate.parameters}
     lines = ["Input:"]
     for name, recipe in recipes:
-        lines.append(f"  `{name}` ({type_name(shapes[name])}): {recipe.words}.")
+        lines.append(f"  `{name}` ({type_name(shapes[name])}): {recipe.description}.")
     returned = (
-        _TYPES.get(candidate.returns.kind, candidate.returns.kind)
-        if candidate.returns
+        _TYPES.get(candidate.return_type.kind, candidate.return_type.kind)
+        if candidate.return_type
         else "any JSON value"
     )
     lines += ["Output:", f"  `return` ({returned}): {_output(candidate)}."]
     return "\n".join(lines)
 
 
-def type_name(shape: Shape) -> str:
+def type_name(shape: ValueType) -> str:
     """Return the JSON-side type of a shape, such as `list of int`."""
     name = _TYPES.get(shape.kind, shape.kind)
     if name != "list" or shape.kind == "tuple":
@@ -66,9 +66,9 @@ def _output(candidate: Candidate) -> str:
     return f"what `{name}` returns for this input"
 
 
-def statement(candidate: Candidate) -> str:
+def problem_statement(candidate: Candidate) -> str:
     """Return what is asked: the file's own words where it has some, then a question."""
-    words = _cleaned(candidate.doc)
+    words = _cleaned(candidate.documentation)
     opening = words if len(words) >= 20 else _opening(candidate)
     return f"{opening}\n\n{_question(candidate)}"
 
@@ -89,7 +89,7 @@ def _cleaned(doc: str) -> str:
     return text
 
 
-def phrase(name: str) -> str:
+def name_as_phrase(name: str) -> str:
     """Return a function's name as words: `maxSubArray` -> `max sub array`."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_+", " ", name).strip().lower()
     return re.sub(r"\s+", " ", spaced) or name
@@ -99,13 +99,13 @@ def _opening(candidate: Candidate) -> str:
     owner = f" of the class `{candidate.owner.name}`" if candidate.owner else ""
     return (
         f"A program has a function `{candidate.func.name}`{owner}, "
-        f"which stands for “{phrase(candidate.func.name)}”."
+        f"which stands for “{name_as_phrase(candidate.func.name)}”."
     )
 
 
 def _question(candidate: Candidate) -> str:
     given = [
-        f"{_NOUNS.get(parameter.shape.kind, 'a value')} `{parameter.name}`"
+        f"{_NOUNS.get(parameter.value_type.kind, 'a value')} `{parameter.name}`"
         for parameter in candidate.parameters
     ]
     inputs = given[0] if len(given) == 1 else ", ".join(given[:-1]) + f" and {given[-1]}"
@@ -113,10 +113,10 @@ def _question(candidate: Candidate) -> str:
 
 
 def _asked(candidate: Candidate) -> str:
-    name = phrase(candidate.func.name)
+    name = name_as_phrase(candidate.func.name)
     if candidate.result not in ("return", "list", "sorted"):
         return f"what does `{candidate.result}` hold after “{name}” is done"
-    if candidate.returns and candidate.returns.kind == "bool":
+    if candidate.return_type and candidate.return_type.kind == "bool":
         return f"which answer, true or false, does the check “{name}” give"
     if name.startswith(("count ", "num ", "number of ", "how many ")):
         return f"how many does “{name}” find"

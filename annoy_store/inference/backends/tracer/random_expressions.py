@@ -10,21 +10,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from annoy_store.inference.backends.tracer.value_types import Shape
+from annoy_store.inference.backends.tracer.value_types import ValueType
 
 WORDS = (
-    "amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron",
-    "iris", "jade", "kite", "lotus", "maple", "north", "olive", "pearl",
-)  # fmt: skip
+    "amber",
+    "birch",
+    "cedar",
+    "delta",
+    "ember",
+    "fjord",
+    "grove",
+    "heron",
+    "iris",
+    "jade",
+    "kite",
+    "lotus",
+    "maple",
+    "north",
+    "olive",
+    "pearl",
+)
 
 
 @dataclass(frozen=True)
-class Recipe:
+class RandomExpression:
     """A Python expression that draws a value, what it draws in words, and lines it needs before."""
 
-    draw: str
-    words: str
-    before: tuple[str, ...] = ()
+    code: str
+    description: str
+    setup_lines: tuple[str, ...] = ()
 
 
 # Numbers and truth values --------------------------------------------------------------------
@@ -49,15 +63,19 @@ _INT_RANGES: tuple[tuple[str, int, int], ...] = (
 )
 
 
-def draw_int(shape: Shape, name: str, examples: list[Any], topic: str) -> Recipe:
+def int_expression(
+    shape: ValueType, name: str, examples: list[Any], topic: str
+) -> RandomExpression:
     """Draw a whole number."""
     if shape.choices:
         return _choice(shape.choices)
     low, high = _int_bounds(shape, name, examples, topic)
-    return Recipe(f"random.randint({low}, {high})", f"a whole number from {low} to {high}")
+    return RandomExpression(
+        f"random.randint({low}, {high})", f"a whole number from {low} to {high}"
+    )
 
 
-def _int_bounds(shape: Shape, name: str, examples: list[Any], topic: str) -> tuple[int, int]:
+def _int_bounds(shape: ValueType, name: str, examples: list[Any], topic: str) -> tuple[int, int]:
     low, high = _named_bounds(name, topic)
     numbers = [n for n in examples if isinstance(n, int) and abs(n) <= 10_000]
     if numbers:
@@ -86,7 +104,9 @@ def _named_bounds(name: str, topic: str) -> tuple[int, int]:
     return (1, 20) if name in ("n", "num", "number", "size") else (1, 40)
 
 
-def draw_float(shape: Shape, name: str, examples: list[Any], topic: str) -> Recipe:
+def float_expression(
+    shape: ValueType, name: str, examples: list[Any], topic: str
+) -> RandomExpression:
     """Draw a number with a fraction."""
     numbers = [float(n) for n in examples if isinstance(n, (int, float)) and abs(n) < 1e6]
     low, high = (0.5, 50.0)
@@ -101,36 +121,38 @@ def draw_float(shape: Shape, name: str, examples: list[Any], topic: str) -> Reci
     if shape.low is not None:
         low = max(low, float(shape.low))
     high = max(high, low + 1)
-    return Recipe(
+    return RandomExpression(
         f"round(random.uniform({low:g}, {high:g}), 2)",
         f"a number from {low:g} to {high:g} with two decimals",
     )
 
 
-def draw_bool(shape: Shape, name: str, examples: list[Any], topic: str) -> Recipe:
+def bool_expression(
+    shape: ValueType, name: str, examples: list[Any], topic: str
+) -> RandomExpression:
     """Draw a truth value."""
-    return Recipe("random.random() < 0.5", "true or false")
+    return RandomExpression("random.random() < 0.5", "true or false")
 
 
-def _choice(choices: Sequence[Any]) -> Recipe:
+def _choice(choices: Sequence[Any]) -> RandomExpression:
     texts = ", ".join(map(repr, choices))
-    return Recipe(f"random.choice([{texts}])", f"one of {texts}")
+    return RandomExpression(f"random.choice([{texts}])", f"one of {texts}")
 
 
 # Text ----------------------------------------------------------------------------------------
 
 
-def _letters(alphabet: str, low: int, high: int, words: str) -> Recipe:
-    return Recipe(
+def _letters(alphabet: str, low: int, high: int, words: str) -> RandomExpression:
+    return RandomExpression(
         f'"".join(random.choice({alphabet!r}) for _ in range(random.randint({low}, {high})))',
         f"{words}, {low} to {high} characters long",
     )
 
 
-_TEXTS: tuple[tuple[str, Recipe], ...] = (
+_TEXTS: tuple[tuple[str, RandomExpression], ...] = (
     (
         r"roman",
-        Recipe(
+        RandomExpression(
             '"".join(random.choice(part) for part in '
             '(["", "M", "MM"], ["", "C", "CD", "D", "CM"], ["X", "XL", "LX", "XC"], '
             '["I", "IV", "V", "VII", "IX"]))',
@@ -147,34 +169,34 @@ _TEXTS: tuple[tuple[str, Recipe], ...] = (
     (r"isbn|luhn|card|digits", _letters("0123456789", 4, 12, "a text of digits")),
     (
         r"\bdate|\bdob",
-        Recipe(
+        RandomExpression(
             'f"{random.randint(1950, 2030)}-{random.randint(1, 12):02d}-{random.randint(1, 28):02d}"',
             "a date as YYYY-MM-DD",
         ),
     ),
     (
         r"\btime\b|clock",
-        Recipe(
+        RandomExpression(
             'f"{random.randint(0, 23):02d}:{random.randint(0, 59):02d}"', "a time of day as HH:MM"
         ),
     ),
     (
         r"\bips?\b|ipv4|ip_addr",
-        Recipe(
+        RandomExpression(
             '".".join(str(random.randint(0, 260)) for _ in range(4))',
             "four numbers with dots between",
         ),
     ),
     (
         r"e?mail",
-        Recipe(
+        RandomExpression(
             'random.choice(WORDS) + random.choice(["@", "."]) + random.choice(WORDS) + ".org"',
             "something like a mail address",
         ),
     ),
     (
         r"expression|\bexpr|calculat|postfix|infix|equation|evaluat",
-        Recipe(
+        RandomExpression(
             '"".join(str(random.randint(1, 9)) + random.choice("+-*") for _ in '
             "range(random.randint(1, 4))) + str(random.randint(1, 9))",
             "sums and products of small numbers",
@@ -182,7 +204,7 @@ _TEXTS: tuple[tuple[str, Recipe], ...] = (
     ),
     (
         r"\bpath|\bdir",
-        Recipe(
+        RandomExpression(
             '"/" + "/".join(random.choice(["..", ".", *WORDS[:5]]) for _ in '
             "range(random.randint(1, 6)))",
             "a path with slashes",
@@ -190,7 +212,7 @@ _TEXTS: tuple[tuple[str, Recipe], ...] = (
     ),
     (
         r"palindrom",
-        Recipe(
+        RandomExpression(
             '(lambda half: half + random.choice([half[::-1], half[-2::-1], "ab"]))'
             '("".join(random.choice("abcxyz") for _ in range(random.randint(2, 5))))',
             "a word that often reads the same backwards",
@@ -198,7 +220,7 @@ _TEXTS: tuple[tuple[str, Recipe], ...] = (
     ),
     (
         r"sentence|text|words|message|phrase|paragraph|title|string_of|line",
-        Recipe(
+        RandomExpression(
             '" ".join(random.choice(WORDS) for _ in range(random.randint(2, 6)))',
             "2 to 6 words with blanks between",
         ),
@@ -207,7 +229,9 @@ _TEXTS: tuple[tuple[str, Recipe], ...] = (
 _ANY_WORD = _letters("abcdeiorst", 3, 10, "lower-case letters")
 
 
-def draw_str(shape: Shape, name: str, examples: list[Any], topic: str) -> Recipe:
+def str_expression(
+    shape: ValueType, name: str, examples: list[Any], topic: str
+) -> RandomExpression:
     """Draw a text."""
     if shape.choices:
         return _choice(shape.choices)
@@ -215,7 +239,7 @@ def draw_str(shape: Shape, name: str, examples: list[Any], topic: str) -> Recipe
     if texts:
         return _like(list(dict.fromkeys(texts))[:8])
     if re.fullmatch(r"c|ch|char|letter|symbol", name):
-        return Recipe('random.choice("abcdeiorst")', "one letter")
+        return RandomExpression('random.choice("abcdeiorst")', "one letter")
     for where in (name, topic):
         for rule, recipe in _TEXTS:
             if re.search(rule, where.replace("_", " ")):
@@ -223,27 +247,27 @@ def draw_str(shape: Shape, name: str, examples: list[Any], topic: str) -> Recipe
     return _from_alphabet(shape.alphabet) or _ANY_WORD
 
 
-def _like(texts: list[str]) -> Recipe:
+def _like(texts: list[str]) -> RandomExpression:
     """Draw a text that is built as one of the examples: digit for digit, letter for letter."""
     letters = "".join(sorted({c for text in texts for c in text if c.isalpha()})) or "abc"
     digits = "".join(sorted({c for text in texts for c in text if c.isdigit()})) or "0"
     if len(digits) > 2:
         digits = "0123456789"
-    return Recipe(
+    return RandomExpression(
         f'"".join(random.choice({digits!r}) if c.isdigit() else random.choice({letters!r}) '
         f"if c.isalpha() and random.random() < 0.4 else c for c in random.choice({texts!r}))",
         f"a text built like {texts[0]!r}",
     )
 
 
-def _from_alphabet(alphabet: str) -> Recipe | None:
+def _from_alphabet(alphabet: str) -> RandomExpression | None:
     shown = "".join(c for c in alphabet if c.isprintable())
     if re.search(r"[()\[\]{}]", shown) or len(re.sub(r"\W", "", shown)) >= 3:
         return _letters(shown, 3, 10, f"a text of the characters {shown!r}")
     if re.search(r"[,;:|/-]", shown):
         mark = re.search(r"[,;:|/-]", shown)
         sign = mark[0] if mark else ","
-        return Recipe(
+        return RandomExpression(
             f"{sign!r}.join(random.choice(WORDS) for _ in range(random.randint(2, 5)))",
             f"2 to 5 words with {sign!r} between",
         )

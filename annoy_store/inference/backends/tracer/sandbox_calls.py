@@ -14,14 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from annoy_store.hashing import compact
+from annoy_store.hashing import compact_json
 from annoy_store.interfaces import Limits, Program, Sandbox
 
 _LIMITS = Limits(cpu_seconds=10.0, wall_seconds=30.0, output_bytes=1_048_576)
 
 
 @dataclass(frozen=True)
-class Followed:
+class TraceReport:
     """What following the code line by line showed.
 
     `end` is `returned`, `raised`, `spent` (the budget) or `lost` (the sandbox stopped it).
@@ -37,7 +37,7 @@ class Followed:
 
 
 @dataclass(frozen=True)
-class Try:
+class TriedInput:
     """One input that was tried: both sides as JSON texts; `outcome` is `ok` or what went wrong."""
 
     input: str
@@ -46,12 +46,12 @@ class Try:
 
 
 @dataclass(frozen=True)
-class Probed:
+class SearchReport:
     """What trying inputs showed: how many, whether one fits, the nearest first, and the rest."""
 
     tried: int = 0
     hit: bool = False
-    nearest: Sequence[Try] = ()
+    nearest: Sequence[TriedInput] = ()
     outcomes: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -61,7 +61,7 @@ def _program(name: str) -> Program:
     return Program(folder.joinpath(f"{name}.py").read_text("utf-8"))
 
 
-def follow(sandbox: Sandbox, code: str, arguments: Any, budget: int) -> Followed:
+def trace_execution(sandbox: Sandbox, code: str, arguments: Any, budget: int) -> TraceReport:
     """Follow main_solution(**arguments) for at most `budget` lines. Raises SandboxError."""
     told = _run(
         sandbox, "sandbox_stepper", {"code": code, "arguments": arguments, "budget": budget}
@@ -72,13 +72,13 @@ def follow(sandbox: Sandbox, code: str, arguments: Any, budget: int) -> Followed
         and isinstance(told.get("events"), list)
         and isinstance(told.get("stack"), list)
     )
-    return Followed(**told) if has_form and told.keys() == _FIELDS else Followed("lost")
+    return TraceReport(**told) if has_form and told.keys() == _FIELDS else TraceReport("lost")
 
 
-_FIELDS = {field.name for field in fields(Followed)}
+_FIELDS = {field.name for field in fields(TraceReport)}
 
 
-def value_of(text: str) -> Any:
+def parse_json(text: str) -> Any:
     """Return the value that a JSON text spells. Raises ValueError, for NaN and infinities too."""
     try:
         return json.loads(text, parse_constant=_refuse)
@@ -89,7 +89,7 @@ def value_of(text: str) -> Any:
 def _is_json(text: Any) -> bool:
     """Say whether this is None or a JSON text."""
     try:
-        return text is None or (value_of(text), True)[1]
+        return text is None or (parse_json(text), True)[1]
     except (ValueError, TypeError):
         return False
 
@@ -98,18 +98,18 @@ def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-def probe(sandbox: Sandbox, **arguments: Any) -> Probed:
+def try_inputs(sandbox: Sandbox, **arguments: Any) -> SearchReport:
     """Try inputs, see `prober.main_solution` for the arguments. Raises SandboxError."""
     told = _run(sandbox, "sandbox_prober", arguments)
     try:
-        nearest = tuple(Try(**row) for row in told.pop("nearest"))
-        return Probed(nearest=nearest, **told)
+        nearest = tuple(TriedInput(**row) for row in told.pop("nearest"))
+        return SearchReport(nearest=nearest, **told)
     except (TypeError, KeyError, AttributeError):
-        return Probed()
+        return SearchReport()
 
 
 def _run(sandbox: Sandbox, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    (ran,) = sandbox.call(_program(name), [compact(arguments)], _LIMITS)
+    (ran,) = sandbox.call(_program(name), [compact_json(arguments)], _LIMITS)
     if ran.outcome != "ok" or ran.output is None:
         return {}
     told = json.loads(ran.output)

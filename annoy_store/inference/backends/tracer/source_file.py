@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from annoy_store.inference.backends.tracer.value_types import words
+from annoy_store.inference.backends.tracer.value_types import split_names
 
 _PARSING = threading.Lock()
 _MAX_CHARS = 200_000
@@ -24,17 +24,24 @@ _MAX_DEPTH = 120
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
 _CONSOLE = frozenset({"input", "raw_input", "open", "exec", "eval", "exit", "quit", "breakpoint"})
 _OUTWARD = frozenset(
-    words(
+    split_names(
         "os subprocess socket urllib http tkinter turtle pygame requests threading multiprocessing "
         "asyncio sqlite3 shutil glob pathlib argparse smtplib ssl signal ctypes selenium flask django "
         "tempfile getpass curses pdb bs4 scrapy cv2 webbrowser telnetlib ftplib wx"
     )
 )
 _GIVEN = {
-    **{name: f"from typing import {name}" for name in words("List Optional Dict Tuple Set Any")},
-    **{name: f"import {name}" for name in words("math collections itertools heapq bisect re")},
-    **{name: f"import {name}" for name in words("functools string operator random")},
-    **{name: f"from collections import {name}" for name in words("Counter defaultdict deque")},
+    **{
+        name: f"from typing import {name}"
+        for name in split_names("List Optional Dict Tuple Set Any")
+    },
+    **{
+        name: f"import {name}" for name in split_names("math collections itertools heapq bisect re")
+    },
+    **{name: f"import {name}" for name in split_names("functools string operator random")},
+    **{
+        name: f"from collections import {name}" for name in split_names("Counter defaultdict deque")
+    },
     "OrderedDict": "from collections import OrderedDict",
     "reduce": "from functools import reduce",
     "lru_cache": "from functools import lru_cache",
@@ -45,7 +52,7 @@ _GIVEN = {
     "unicode": "unicode = str",
     "long": "long = int",
 }
-NODES = frozenset({"TreeNode", "ListNode"})
+NODE_CLASSES = frozenset({"TreeNode", "ListNode"})
 
 
 class Unsuitable(Exception):
@@ -53,17 +60,17 @@ class Unsuitable(Exception):
 
 
 @dataclass(frozen=True)
-class Needs:
+class Dependencies:
     """The statements that a function stands on, what has to be added, and what it imports."""
 
     statements: tuple[ast.stmt, ...]
     additions: tuple[str, ...]
-    nodes: frozenset[str]
-    foreign: frozenset[str]
+    node_classes: frozenset[str]
+    third_party: frozenset[str]
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFile:
     """A file that parses. `lines` is its text, split at newlines only."""
 
     text: str
@@ -83,19 +90,19 @@ class Source:
         return found
 
     @cached_property
-    def binders(self) -> list[tuple[ast.stmt, frozenset[str], frozenset[str]]]:
+    def definitions(self) -> list[tuple[ast.stmt, frozenset[str], frozenset[str]]]:
         """Every top-level statement that gives or changes names, with those and the names it uses."""
         rows = ((stmt, _bound(stmt), names_used(stmt)) for stmt in self.tree.body)
         return [row for row in rows if row[1] and not is_main_block(row[0])]
 
-    def needs_of(self, start: ast.stmt) -> Needs:
+    def dependencies_of(self, start: ast.stmt) -> Dependencies:
         """Return what `start` (a top-level function or class) needs. Raises Unsuitable."""
         kept = {id(start): start}
         wanted = set(names_used(start))
         grown = True
         while grown:
             grown = False
-            for stmt, bound, used in self.binders:
+            for stmt, bound, used in self.definitions:
                 if id(stmt) not in kept and bound & wanted and not _speaks(stmt, wanted):
                     kept[id(stmt)] = stmt
                     wanted |= used
@@ -103,7 +110,7 @@ class Source:
         statements = (stmt for stmt in self.tree.body if id(stmt) in kept)
         return _checked(tuple(_narrowed(stmt, wanted) for stmt in statements), wanted)
 
-    def text_of(self, stmt: ast.stmt) -> str:
+    def statement_text(self, stmt: ast.stmt) -> str:
         """Return a top-level statement as it is written, decorators and comments inside included."""
         decorators = getattr(stmt, "decorator_list", [])
         first = min([stmt.lineno, *(node.lineno for node in decorators)])
@@ -114,23 +121,23 @@ class Source:
         return "\n".join(self.lines[first - 1 : last]).rstrip()
 
 
-def read(text: str) -> Source:
+def read_source(text: str) -> SourceFile:
     """Parse a file's text. Raises Unsuitable."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff")
     if len(text) > _MAX_CHARS:
         raise Unsuitable("the file is too long to read with care")
     try:
-        tree = parse(text)
+        tree = parse_python(text)
     except SyntaxError as error:
         raise Unsuitable(_not_python(text, error)) from None
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         raise Unsuitable(f"the parser gives up ({type(error).__name__})") from None
     if _too_deep(tree):
         raise Unsuitable("its expressions are nested too deeply to follow")
-    return Source(text, tree)
+    return SourceFile(text, tree)
 
 
-def parse(text: str) -> ast.Module:
+def parse_python(text: str) -> ast.Module:
     """Parse without the warnings that odd escapes in other people's files would give.
 
     Raises SyntaxError, ValueError, RecursionError or MemoryError.
@@ -225,7 +232,7 @@ def _speaks(stmt: ast.stmt, wanted: set[str]) -> bool:
     return bool(talks) and not stored & wanted
 
 
-def _checked(statements: tuple[ast.stmt, ...], wanted: set[str]) -> Needs:
+def _checked(statements: tuple[ast.stmt, ...], wanted: set[str]) -> Dependencies:
     used = frozenset(wanted) | {"print"}
     console = sorted(used & _CONSOLE)
     if console:
@@ -237,12 +244,12 @@ def _checked(statements: tuple[ast.stmt, ...], wanted: set[str]) -> Needs:
     missing = sorted(used - _given_by(statements) - _BUILTINS)
     if any(_is_star(stmt) for stmt in statements):
         missing = [name for name in missing if name in _GIVEN]
-    nodes = frozenset(missing) & NODES
-    unknown = [name for name in missing if name not in _GIVEN and name not in NODES]
+    nodes = frozenset(missing) & NODE_CLASSES
+    unknown = [name for name in missing if name not in _GIVEN and name not in NODE_CLASSES]
     if unknown:
         raise Unsuitable(f"it uses {unknown[0]}, which this file does not define")
     additions = tuple(dict.fromkeys(_GIVEN[name] for name in missing if name in _GIVEN))
-    return Needs(statements, additions, nodes, frozenset(_foreign(modules)))
+    return Dependencies(statements, additions, nodes, frozenset(_foreign(modules)))
 
 
 def _given_by(statements: tuple[ast.stmt, ...]) -> frozenset[str]:

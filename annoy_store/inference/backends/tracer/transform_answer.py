@@ -8,11 +8,17 @@ from __future__ import annotations
 import ast
 import itertools
 
-from annoy_store.inference.backends.tracer.choose_function import Candidate, choose
-from annoy_store.inference.backends.tracer.generator_code import generator, recipes
-from annoy_store.inference.backends.tracer.problem_statement import io_description, statement
-from annoy_store.inference.backends.tracer.source_file import Source, Unsuitable, read
-from annoy_store.inference.backends.tracer.value_types import Shape
+from annoy_store.inference.backends.tracer.choose_function import Candidate, choose_function
+from annoy_store.inference.backends.tracer.generator_code import (
+    parameter_expressions,
+    render_generator,
+)
+from annoy_store.inference.backends.tracer.problem_statement import (
+    io_description,
+    problem_statement,
+)
+from annoy_store.inference.backends.tracer.source_file import SourceFile, Unsuitable, read_source
+from annoy_store.inference.backends.tracer.value_types import ValueType
 
 _TREE = """class TreeNode:
     def __init__(self, val=0, left=None, right=None):
@@ -64,24 +70,24 @@ def list_values(node):
 _ANNOTATED = {"int", "float", "str", "bool", "list", "dict"}
 
 
-def rewrite(code: str) -> str:
+def write_transform_answer(code: str) -> str:
     """Return the four sections for a source file, or the line that says why there are none."""
     try:
-        source = read(code)
-        return _answer(choose(source), source)
+        source = read_source(code)
+        return _answer(choose_function(source), source)
     except Unsuitable as reason:
         return f"No suitable function\n{reason}.\n"
     except RecursionError:
         return "No suitable function\nits code is nested too deeply to follow.\n"
 
 
-def _answer(candidate: Candidate, source: Source) -> str:
-    drawn = recipes(candidate.parameters, candidate.topic)
+def _answer(candidate: Candidate, source: SourceFile) -> str:
+    drawn = parameter_expressions(candidate.parameters, candidate.topic)
     sections = (
         ("Main Function", _fenced(_module(candidate, source))),
         ("Input Output Description", io_description(candidate, drawn)),
-        ("Input Generator", _fenced(generator(drawn))),
-        ("Problem Statement", statement(candidate)),
+        ("Input Generator", _fenced(render_generator(drawn))),
+        ("Problem Statement", problem_statement(candidate)),
     )
     return "\n\n".join(f"## {title}\n{body}" for title, body in sections) + "\n"
 
@@ -91,12 +97,12 @@ def _fenced(code: str) -> str:
     return f"{fence}python\n{code.rstrip()}\n{fence}"
 
 
-def _module(candidate: Candidate, source: Source) -> str:
+def _module(candidate: Candidate, source: SourceFile) -> str:
     future = [
         s for s in source.tree.body if isinstance(s, ast.ImportFrom) and s.module == "__future__"
     ]
-    kept = [source.text_of(s) for s in (*future, *candidate.needs.statements)]
-    additions = [line for line in candidate.needs.additions if line not in source.lines]
+    kept = [source.statement_text(s) for s in (*future, *candidate.dependencies.statements)]
+    additions = [line for line in candidate.dependencies.additions if line not in source.lines]
     parts = [*kept[: len(future)], *additions, *_node_parts(candidate), *kept[len(future) :]]
     parts.append(_main(candidate))
     return _spaced(parts)
@@ -113,8 +119,8 @@ def _spaced(parts: list[str]) -> str:
 
 def _node_parts(candidate: Candidate) -> list[str]:
     """Return the node classes that judges supply, where the file lacks them, and the builders."""
-    kinds, missing = _node_kinds(candidate), candidate.needs.nodes
-    kept = {getattr(stmt, "name", "") for stmt in candidate.needs.statements}
+    kinds, missing = _node_kinds(candidate), candidate.dependencies.node_classes
+    kept = {getattr(stmt, "name", "") for stmt in candidate.dependencies.statements}
     parts = []
     for kind, name, maker, builder in (
         ("tree", "TreeNode", _TREE, _BUILD_TREE),
@@ -127,24 +133,24 @@ def _node_parts(candidate: Candidate) -> list[str]:
 
 
 def _node_kinds(candidate: Candidate) -> set[str]:
-    shapes = [parameter.shape for parameter in candidate.parameters]
+    shapes = [parameter.value_type for parameter in candidate.parameters]
     shapes += [item for shape in shapes for item in shape.items]
-    shapes += [candidate.returns] if candidate.returns else []
+    shapes += [candidate.return_type] if candidate.return_type else []
     return {shape.kind for shape in shapes} & {"tree", "linked"}
 
 
 def _main(candidate: Candidate) -> str:
     if candidate.func.name == "main_solution" and candidate.owner is None:
         return ""
-    names = ", ".join(_signature(p.name, p.shape) for p in candidate.parameters)
-    values = [_converted(p.name, p.shape) for p in candidate.parameters]
+    names = ", ".join(_signature(p.name, p.value_type) for p in candidate.parameters)
+    values = [_converted(p.name, p.value_type) for p in candidate.parameters]
     lines = ["# main function", f"def main_solution({names}):"]
     call = f"{_callee(candidate)}({', '.join(values)})"
     lines += [f"    {line}" for line in _ending(candidate, call)]
     return "\n".join(lines)
 
 
-def _signature(name: str, shape: Shape) -> str:
+def _signature(name: str, shape: ValueType) -> str:
     kind = shape.kind if shape.kind in _ANNOTATED else "list"
     return f"{name}: {kind}"
 
@@ -157,7 +163,7 @@ def _callee(candidate: Candidate) -> str:
     return f"{candidate.owner.name}{maker}.{candidate.func.name}"
 
 
-def _converted(name: str, shape: Shape) -> str:
+def _converted(name: str, shape: ValueType) -> str:
     """Return the expression that turns the JSON value into what the function expects."""
     if shape.kind in ("tuple", "set"):
         return f"{shape.kind}({name})"
@@ -178,8 +184,8 @@ def _ending(candidate: Candidate, call: str) -> list[str]:
         return [f"return {candidate.result}({call})"]
     if candidate.result != "return":
         return [call, f"return {candidate.result}"]
-    if candidate.returns and candidate.returns.kind == "tree":
+    if candidate.return_type and candidate.return_type.kind == "tree":
         return [f"return tree_values({call})"]
-    if candidate.returns and candidate.returns.kind == "linked":
+    if candidate.return_type and candidate.return_type.kind == "linked":
         return [f"return list_values({call})"]
     return [f"return {call}"]

@@ -17,40 +17,42 @@ from annoy_store.inference.backends.tracer.value_types import (
     LINKED,
     STR,
     TREE,
-    Shape,
-    from_annotation,
-    from_name,
-    words,
+    ValueType,
+    split_names,
+    type_from_annotation,
+    type_from_name,
 )
 
-Is = Callable[[ast.AST | None], bool]
+NodeTest = Callable[[ast.AST | None], bool]
 Helpers = Mapping[str, ast.FunctionDef]
 
 _METHODS = {
     **dict.fromkeys(
-        words(
+        split_names(
             "split lower upper strip isdigit isalpha isalnum replace startswith endswith join title "
             "find encode isupper islower lstrip rstrip swapcase capitalize zfill splitlines"
         ),
         "str",
     ),
-    **dict.fromkeys(words("append pop insert extend reverse sort remove"), "list"),
-    **dict.fromkeys(words("items keys values get setdefault"), "dict"),
-    **dict.fromkeys(words("add union intersection difference issubset"), "set"),
+    **dict.fromkeys(split_names("append pop insert extend reverse sort remove"), "list"),
+    **dict.fromkeys(split_names("items keys values get setdefault"), "dict"),
+    **dict.fromkeys(split_names("add union intersection difference issubset"), "set"),
 }
-_CALLS = frozenset(words("len sorted sum min max enumerate reversed list zip set tuple iter"))
+_CALLS = frozenset(split_names("len sorted sum min max enumerate reversed list zip set tuple iter"))
 _NUMBER_CALLS = {"range": 4, "chr": 3, "bin": 3, "hex": 3, "abs": 2, "str": 1, "divmod": 3}
 _FIELDS = {"left": "tree", "right": "tree", "next": "linked"}
 _KNOWN_ATTRIBUTES = frozenset(
     name for kind in (str, list, dict, set, int, float) for name in dir(kind)
 ) | {"val"}
-OBJECT = Shape("object")
+OBJECT = ValueType("object")
 _ARITHMETIC = (ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.BitAnd, ast.BitOr)
 _BITWISE = (ast.BitXor, ast.LShift, ast.RShift)
 _SINGLE = {shape.kind: shape for shape in (INT, FLOAT, STR, BOOL, TREE, LINKED, OBJECT)}
 
 
-def from_usage(name: str, func: ast.FunctionDef, helpers: Helpers, depth: int = 0) -> Shape | None:
+def type_from_usage(
+    name: str, func: ast.FunctionDef, helpers: Helpers, depth: int = 0
+) -> ValueType | None:
     """Return the shape that the uses of parameter `name` in `func` point to, if any do.
 
     The kind `object` says that it has attributes of its own, which no JSON value has.
@@ -62,14 +64,16 @@ def from_usage(name: str, func: ast.FunctionDef, helpers: Helpers, depth: int = 
     return _shape(is_name, func, helpers, depth)
 
 
-def _shape(is_it: Is, func: ast.FunctionDef, helpers: Helpers, depth: int) -> Shape | None:
+def _shape(
+    is_it: NodeTest, func: ast.FunctionDef, helpers: Helpers, depth: int
+) -> ValueType | None:
     votes = _votes(is_it, func, helpers, depth)
     kind = _winner(votes)
     if kind in _SINGLE:
         return _SINGLE[kind]
     if kind in ("list", "sequence", "set"):
         return _sequence(is_it, func, helpers, depth, kind)
-    return Shape("dict") if kind == "dict" else None
+    return ValueType("dict") if kind == "dict" else None
 
 
 def _winner(votes: Counter[str]) -> str | None:
@@ -85,20 +89,20 @@ def _winner(votes: Counter[str]) -> str | None:
 
 
 def _sequence(
-    is_it: Is, func: ast.FunctionDef, helpers: Helpers, depth: int, kind: str
-) -> Shape | None:
+    is_it: NodeTest, func: ast.FunctionDef, helpers: Helpers, depth: int, kind: str
+) -> ValueType | None:
     width = _unpacked(is_it, func)
     if width:
-        return Shape("list", (Shape("tuple", (INT,) * width),))
+        return ValueType("list", (ValueType("tuple", (INT,) * width),))
     if depth >= 3:
-        return Shape("list", (INT,))
+        return ValueType("list", (INT,))
     item = _shape(_element(is_it, func), func, helpers, depth + 1)
     if kind == "sequence" and item == STR and _is_letter(_element(is_it, func), func):
         return STR
-    return Shape("set" if kind == "set" else "list", (item,) if item else ())
+    return ValueType("set" if kind == "set" else "list", (item,) if item else ())
 
 
-def _votes(is_it: Is, func: ast.FunctionDef, helpers: Helpers, depth: int) -> Counter[str]:
+def _votes(is_it: NodeTest, func: ast.FunctionDef, helpers: Helpers, depth: int) -> Counter[str]:
     votes: Counter[str] = Counter()
     for node in ast.walk(func):
         for kind, weight in _vote(node, is_it):
@@ -108,7 +112,7 @@ def _votes(is_it: Is, func: ast.FunctionDef, helpers: Helpers, depth: int) -> Co
     return votes
 
 
-def _vote(node: ast.AST, is_it: Is) -> Iterator[tuple[str, int]]:
+def _vote(node: ast.AST, is_it: NodeTest) -> Iterator[tuple[str, int]]:
     """Say what one node tells about the thing."""
     if isinstance(node, ast.Call):
         yield from _vote_call(node, is_it)
@@ -127,7 +131,7 @@ def _vote(node: ast.AST, is_it: Is) -> Iterator[tuple[str, int]]:
         yield "int", 2
 
 
-def _vote_call(node: ast.Call, is_it: Is) -> Iterator[tuple[str, int]]:
+def _vote_call(node: ast.Call, is_it: NodeTest) -> Iterator[tuple[str, int]]:
     called = node.func
     if isinstance(called, ast.Attribute):
         if is_it(called.value) and called.attr in _METHODS:
@@ -145,12 +149,12 @@ def _vote_call(node: ast.Call, is_it: Is) -> Iterator[tuple[str, int]]:
     elif called.id in ("ord", "int", "float"):
         yield "str", 3 if called.id == "ord" else 1
     elif called.id == "isinstance" and is_it(node.args[0]) and len(node.args) == 2:
-        told = from_annotation(node.args[1])
+        told = type_from_annotation(node.args[1])
         if told:
             yield told.kind, 5
 
 
-def _vote_subscript(node: ast.Subscript, is_it: Is) -> Iterator[tuple[str, int]]:
+def _vote_subscript(node: ast.Subscript, is_it: NodeTest) -> Iterator[tuple[str, int]]:
     if is_it(node.value):
         key = node.slice
         if isinstance(key, ast.Constant) and isinstance(key.value, str):
@@ -162,7 +166,7 @@ def _vote_subscript(node: ast.Subscript, is_it: Is) -> Iterator[tuple[str, int]]
         yield "int", 1
 
 
-def _vote_arithmetic(node: ast.BinOp | ast.AugAssign, is_it: Is) -> Iterator[tuple[str, int]]:
+def _vote_arithmetic(node: ast.BinOp | ast.AugAssign, is_it: NodeTest) -> Iterator[tuple[str, int]]:
     sides = (node.left, node.right) if isinstance(node, ast.BinOp) else (node.target, node.value)
     if not any(map(is_it, sides)):
         return
@@ -182,7 +186,7 @@ def _vote_arithmetic(node: ast.BinOp | ast.AugAssign, is_it: Is) -> Iterator[tup
         yield "int", 3
 
 
-def _vote_compare(node: ast.Compare, is_it: Is) -> Iterator[tuple[str, int]]:
+def _vote_compare(node: ast.Compare, is_it: NodeTest) -> Iterator[tuple[str, int]]:
     sides = [node.left, *node.comparators]
     if not any(map(is_it, sides)):
         return
@@ -199,7 +203,7 @@ def _vote_compare(node: ast.Compare, is_it: Is) -> Iterator[tuple[str, int]]:
 
 
 def _told_by_helper(
-    node: ast.Call, is_it: Is, func: ast.FunctionDef, helpers: Helpers, depth: int
+    node: ast.Call, is_it: NodeTest, func: ast.FunctionDef, helpers: Helpers, depth: int
 ) -> Counter[str]:
     """Ask the function that the thing is handed to."""
     called = node.func
@@ -210,10 +214,10 @@ def _told_by_helper(
     names = [arg.arg for arg in helper.args.args if arg.arg not in ("self", "cls")]
     for value, parameter in zip(node.args, names, strict=False):
         if is_it(value):
-            used = from_usage(parameter, helper, helpers, depth + 1)
+            used = type_from_usage(parameter, helper, helpers, depth + 1)
             if used:
                 return Counter({used.kind: 2})
-            told = from_annotation(_annotation(helper, parameter)) or from_name(parameter)
+            told = type_from_annotation(_annotation(helper, parameter)) or type_from_name(parameter)
             return Counter({told.kind: 1}) if told else Counter()
     return Counter()
 
@@ -229,7 +233,7 @@ def _bindings(func: ast.FunctionDef) -> Iterator[tuple[ast.expr, ast.expr]]:
             yield node.target, node.iter
 
 
-def _element(is_it: Is, func: ast.FunctionDef) -> Is:
+def _element(is_it: NodeTest, func: ast.FunctionDef) -> NodeTest:
     """Return the test for being one element of the thing."""
     names: set[str] = set()
     for target, iterated in _bindings(func):
@@ -247,7 +251,7 @@ def _element(is_it: Is, func: ast.FunctionDef) -> Is:
     return is_element
 
 
-def _element_names(target: ast.expr, iterated: ast.expr, is_it: Is) -> Iterator[str]:
+def _element_names(target: ast.expr, iterated: ast.expr, is_it: NodeTest) -> Iterator[str]:
     if isinstance(target, ast.Name) and is_it(iterated):
         yield target.id
     if not isinstance(iterated, ast.Call) or not isinstance(iterated.func, ast.Name):
@@ -263,7 +267,7 @@ def _element_names(target: ast.expr, iterated: ast.expr, is_it: Is) -> Iterator[
             yield side.id
 
 
-def _unpacked(is_it: Is, func: ast.FunctionDef) -> int:
+def _unpacked(is_it: NodeTest, func: ast.FunctionDef) -> int:
     """Return how many names `for a, b in thing` unpacks an element into, else 0."""
     for target, iterated in _bindings(func):
         if isinstance(target, ast.Tuple) and is_it(iterated):
@@ -271,7 +275,7 @@ def _unpacked(is_it: Is, func: ast.FunctionDef) -> int:
     return 0
 
 
-def _is_letter(is_it: Is, func: ast.FunctionDef) -> bool:
+def _is_letter(is_it: NodeTest, func: ast.FunctionDef) -> bool:
     """Say whether nothing compares the thing with more than one character."""
     for node in ast.walk(func):
         match node:

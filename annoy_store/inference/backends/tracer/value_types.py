@@ -15,31 +15,31 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Shape:
+class ValueType:
     """A kind of value; `items` are the element, the fields of a tuple, or key and value."""
 
     kind: str
-    items: tuple[Shape, ...] = ()
+    items: tuple[ValueType, ...] = ()
     low: float | None = None
     high: float | None = None
     choices: tuple[Any, ...] = ()
     alphabet: str = ""
 
     @property
-    def item(self) -> Shape:
+    def item(self) -> ValueType:
         """The shape of an element (of a dict: of a value); whole numbers where nothing is known."""
-        return self.items[-1] if self.items else Shape("int")
+        return self.items[-1] if self.items else ValueType("int")
 
 
-def words(text: str) -> list[str]:
+def split_names(text: str) -> list[str]:
     """Return the words of a text: long lists of names are read and kept more easily so."""
     return text.split()
 
 
-INT, FLOAT, STR, BOOL = Shape("int"), Shape("float"), Shape("str"), Shape("bool")
-LIST, DICT, TUPLE, SET = Shape("list"), Shape("dict"), Shape("tuple"), Shape("set")
-TREE, LINKED = Shape("tree"), Shape("linked")
-GRID = Shape("list", (Shape("list", (INT,)),))
+INT, FLOAT, STR, BOOL = ValueType("int"), ValueType("float"), ValueType("str"), ValueType("bool")
+LIST, DICT, TUPLE, SET = ValueType("list"), ValueType("dict"), ValueType("tuple"), ValueType("set")
+TREE, LINKED = ValueType("tree"), ValueType("linked")
+GRID = ValueType("list", (ValueType("list", (INT,)),))
 
 _PLAIN = {
     **dict.fromkeys(("int", "integer", "long", "number", "num", "Integral"), INT),
@@ -61,99 +61,99 @@ _PLURAL = re.compile(
 _STEMS = {"int": INT, "number": INT, "float": FLOAT, "str": STR, "char": STR, "word": STR}
 
 
-def from_annotation(node: ast.expr | None) -> Shape | None:
+def type_from_annotation(node: ast.expr | None) -> ValueType | None:
     """Return the shape that an annotation names, None where it names nothing we can draw."""
     if isinstance(node, ast.Name):
         return _PLAIN.get(node.id)
     if isinstance(node, ast.Attribute):
         return _PLAIN.get(node.attr)
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return from_text(node.value)
+        return type_from_text(node.value)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return from_annotation(node.left) or from_annotation(node.right)
+        return type_from_annotation(node.left) or type_from_annotation(node.right)
     if isinstance(node, ast.Subscript):
         return _from_subscript(node)
     if isinstance(node, ast.List) and len(node.elts) == 1:
-        return Shape("list", _known(node.elts))
+        return ValueType("list", _known(node.elts))
     return None
 
 
-def _from_subscript(node: ast.Subscript) -> Shape | None:
+def _from_subscript(node: ast.Subscript) -> ValueType | None:
     inner = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
     name = node.value.attr if isinstance(node.value, ast.Attribute) else ""
     name = node.value.id if isinstance(node.value, ast.Name) else name
     if name in ("Optional", "Union", "Annotated", "Final"):
-        return next((shape for shape in map(from_annotation, inner) if shape), None)
+        return next((shape for shape in map(type_from_annotation, inner) if shape), None)
     if name == "Literal":
         values = [part.value for part in inner if isinstance(part, ast.Constant)]
-        return replace(from_value(values[0]), choices=tuple(values)) if values else None
+        return replace(type_of_value(values[0]), choices=tuple(values)) if values else None
     outer = _PLAIN.get(name)
     if outer is None:
         return None
     if outer.kind == "tuple" and any(_is_dots(part) for part in inner):
-        return Shape("list", _known(inner[:1]))
-    shapes = [from_annotation(part) for part in inner]
+        return ValueType("list", _known(inner[:1]))
+    shapes = [type_from_annotation(part) for part in inner]
     return None if None in shapes else replace(outer, items=_known(inner))
 
 
-def _known(nodes: Iterable[ast.expr]) -> tuple[Shape, ...]:
-    return tuple(shape for shape in map(from_annotation, nodes) if shape)
+def _known(nodes: Iterable[ast.expr]) -> tuple[ValueType, ...]:
+    return tuple(shape for shape in map(type_from_annotation, nodes) if shape)
 
 
 def _is_dots(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is Ellipsis
 
 
-def from_text(text: str) -> Shape | None:
+def type_from_text(text: str) -> ValueType | None:
     """Return the shape that a docstring's type names (`List[int]`, `list of ints`, `string`)."""
     text = text.strip().strip(".`").removesuffix("optional").strip(" ,")
     try:
-        found = from_annotation(ast.parse(text.replace(" or ", "|"), mode="eval").body)
+        found = type_from_annotation(ast.parse(text.replace(" or ", "|"), mode="eval").body)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         found = None
     return found or _from_words(text.lower())
 
 
-def _from_words(text: str) -> Shape | None:
+def _from_words(text: str) -> ValueType | None:
     plural = _PLURAL.match(text)
     if plural:
         item = _STEMS.get(plural[2], LIST if plural[2] == "list" else INT)
-        shape = Shape("list", (item,))
-        return Shape("list", (shape,)) if plural[1] else shape
+        shape = ValueType("list", (item,))
+        return ValueType("list", (shape,)) if plural[1] else shape
     first = re.match(r"(?:an? |the |non-?negative |positive )*([a-z]+)", text)
     return _PLAIN.get(first[1].removesuffix("s")) if first else None
 
 
-def from_value(value: Any) -> Shape:
+def type_of_value(value: Any) -> ValueType:
     """Return the shape of one example."""
     if isinstance(value, bool):
         return BOOL
     if isinstance(value, (list, set, frozenset)):
         kind = "list" if isinstance(value, list) else "set"
-        return Shape(kind, tuple(from_values(value) for _ in (1,) if len(value)))
+        return ValueType(kind, tuple(type_of_values(value) for _ in (1,) if len(value)))
     if isinstance(value, tuple):
-        return Shape("tuple", tuple(from_value(part) for part in value))
+        return ValueType("tuple", tuple(type_of_value(part) for part in value))
     if isinstance(value, dict):
-        inner = (from_values(value), from_values(value.values())) if value else ()
-        return Shape("dict", inner)
-    return {int: INT, float: FLOAT, str: STR}.get(type(value), Shape("none"))
+        inner = (type_of_values(value), type_of_values(value.values())) if value else ()
+        return ValueType("dict", inner)
+    return {int: INT, float: FLOAT, str: STR}.get(type(value), ValueType("none"))
 
 
-def from_values(values: Iterable[Any]) -> Shape:
+def type_of_values(values: Iterable[Any]) -> ValueType:
     """Return the shape that covers most of the examples: the first, widened from int to float."""
-    shapes = [shape for shape in map(from_value, values) if shape.kind != "none"]
+    shapes = [shape for shape in map(type_of_value, values) if shape.kind != "none"]
     if not shapes:
-        return Shape("none")
+        return ValueType("none")
     if any(shape.kind == "float" for shape in shapes) and shapes[0].kind == "int":
         return FLOAT
     fullest = max(shapes[:8], key=lambda shape: len(shape.items))
     return fullest if fullest.kind == shapes[0].kind else shapes[0]
 
 
-_BY_NAME: tuple[tuple[str, Shape], ...] = (
+_BY_NAME: tuple[tuple[str, ValueType], ...] = (
     (r"(grid|matrix|board|maze|mat|matrices|table|image|matrix\d)", GRID),
     (r"(edges|intervals|points|pairs|dependencies|coords)", GRID),
-    (r"(words|strs|names|tokens|lines|strings|sentences|keys)", Shape("list", (STR,))),
+    (r"(words|strs|names|tokens|lines|strings|sentences|keys)", ValueType("list", (STR,))),
     (r"(is_|has_|should_|use_).*|(flag|reverse|verbose|ascending|strict)", BOOL),
     (r"(n|m|k|num|number|count|limit|size|total|length|amount|target|max_?n|upto|value|val)", INT),
     (r"(a|b|c|d|i|j|p|q|r|x|y|z|start|end|stop|step|low|high|left|right|index|idx|pos)", INT),
@@ -169,20 +169,20 @@ _BY_NAME: tuple[tuple[str, Shape], ...] = (
     (r"(arr|array|a_?list|alist|lst|l|li|ls|xs|nums|numbers|values|data|items|elements)", LIST),
     (r"(list_?\d?|arr\d|nums\d|list\w*|\w*_list|\w*_array|collection|sequence|ints)", LIST),
     (r"(prices|heights|weights|scores|costs|coins|stones|profits|candidates|stack|queue)", LIST),
-    (r"(graph|adj|adjacency\w*|neighbou?rs)", Shape("dict", (STR, Shape("list", (STR,))))),
+    (r"(graph|adj|adjacency\w*|neighbou?rs)", ValueType("dict", (STR, ValueType("list", (STR,))))),
     (r"(inventory|stock|counts|freq\w*|histogram|mapping|d(ict)?\d?|\w*_dict)", DICT),
     (r"(root|tree|t\d|root\d|subroot)", TREE),
     (r"(head|l\d|list_?head|head[ab12])", LINKED),
 )
 
 
-def from_name(name: str) -> Shape | None:
+def type_from_name(name: str) -> ValueType | None:
     """Return the shape that a parameter of this name usually has."""
     lowered = name.lower().strip("_")
     return next((shape for rule, shape in _BY_NAME if re.fullmatch(rule, lowered)), None)
 
 
-def merge(known: Shape | None, other: Shape | None) -> Shape | None:
+def merge_types(known: ValueType | None, other: ValueType | None) -> ValueType | None:
     """Fill in what `known` leaves open from `other`, where both are of one kind."""
     if known is None or other is None:
         return known or other

@@ -54,32 +54,32 @@ def teacher(sandbox: Sandbox) -> backend.Tracer:
 
 def ask(teacher: backend.Tracer, kind: str, messages: Messages, sample_no: int = 0) -> str:
     asked = asyncio.run(teacher.ask(Request(1, kind, messages, 7, sample_no)))
-    assert asked.verdict == "answered"
-    assert asked.answer is not None
+    assert asked.status == "answered"
+    assert asked.completion is not None
     assert [attempt.status for attempt in asked.attempts] == ["ok"]
-    return asked.answer.text
+    return asked.completion.text
 
 
 def output_prompt(code: str, **arguments: Any) -> Messages:
     given = json.dumps(arguments)
-    return template.load("predict_output").words(
+    return template.load_template("predict_output").render(
         problem="What is it?", io="", code=dedent(code), input=given
     )
 
 
 def input_prompt(code: str, output: Any, io: str = "") -> Messages:
-    return template.load("predict_input").words(
+    return template.load_template("predict_input").render(
         problem="What is it?", io=io, code=dedent(code), output=json.dumps(output)
     )
 
 
 def revised(messages: Messages, answer: str, feedback: str = "That is not right.") -> Messages:
-    again = template.load("revise").words(feedback=feedback)
+    again = template.load_template("revise").render(feedback=feedback)
     return [*messages, {"role": "assistant", "content": answer}, *again]
 
 
 def answered(text: str, key: str) -> Any:
-    found = final_answer.final_answer(text, key)
+    found = final_answer.find_final_answer(text, key)
     assert found is not None, text
     return found.value
 
@@ -98,7 +98,7 @@ def test_a_short_run_is_told_and_answered(teacher: backend.Tracer) -> None:
         "`steps = 5`",
         "So `collatz` returns `5`",
     ):
-        assert told in text  # fmt: skip
+        assert told in text
 
 
 def test_past_the_budget_it_extrapolates_and_the_next_turn_goes_on(teacher: backend.Tracer) -> None:
@@ -128,14 +128,38 @@ def test_a_steady_number_is_carried_on_to_the_last_round(teacher: backend.Tracer
 @pytest.mark.parametrize(
     ("code", "told", "output"),
     [
-        ("def main_solution(x):\n    if x > 3:\n        return 'big'\n    return 'small'", "`x > 3` is true", "big"),
-        ("def main_solution(x):\n    y = [x]\n    y.append(x + 1)\n    return y", "makes `y = [7, 8]`", [7, 8]),
-        ("def rows(n):\n    for i in range(n):\n        yield i * i\n\ndef main_solution(x):\n    return list(rows(3))", "hands out `4`", [0, 1, 4]),
-        ("def part(x):\n    raise KeyError(x)\n\ndef main_solution(x):\n    try:\n        return part(x)\n    except KeyError:\n        return -1", "`part` stops with KeyError", -1),
-        ("class Box:\n    def __init__(self, v):\n        self.v = v\n\ndef main_solution(x):\n    box = Box(x)\n    return box.v", "`box = Box(v=7)`", 7),
-        ("def main_solution(x):\n    return [k for k in range(x) if k % 3 == 0]", "So `main_solution` returns `[0, 3, 6]`", [0, 3, 6]),
+        (
+            "def main_solution(x):\n    if x > 3:\n        return 'big'\n    return 'small'",
+            "`x > 3` is true",
+            "big",
+        ),
+        (
+            "def main_solution(x):\n    y = [x]\n    y.append(x + 1)\n    return y",
+            "makes `y = [7, 8]`",
+            [7, 8],
+        ),
+        (
+            "def rows(n):\n    for i in range(n):\n        yield i * i\n\ndef main_solution(x):\n    return list(rows(3))",
+            "hands out `4`",
+            [0, 1, 4],
+        ),
+        (
+            "def part(x):\n    raise KeyError(x)\n\ndef main_solution(x):\n    try:\n        return part(x)\n    except KeyError:\n        return -1",
+            "`part` stops with KeyError",
+            -1,
+        ),
+        (
+            "class Box:\n    def __init__(self, v):\n        self.v = v\n\ndef main_solution(x):\n    box = Box(x)\n    return box.v",
+            "`box = Box(v=7)`",
+            7,
+        ),
+        (
+            "def main_solution(x):\n    return [k for k in range(x) if k % 3 == 0]",
+            "So `main_solution` returns `[0, 3, 6]`",
+            [0, 3, 6],
+        ),
     ],
-)  # fmt: skip
+)
 def test_steps_of_every_kind_are_told(
     teacher: backend.Tracer, code: str, told: str, output: Any
 ) -> None:
@@ -165,7 +189,7 @@ def test_code_that_misbehaves_gets_an_answer_all_the_same(
 ) -> None:
     messages = output_prompt(f"def main_solution(x):\n    {body}\n", x=1)
     first = ask(teacher, "predict_output", messages)
-    assert final_answer.final_answer(first, "output") is not None
+    assert final_answer.find_final_answer(first, "output") is not None
     assert "```json" in ask(teacher, "predict_output", revised(messages, first))
 
 
@@ -181,7 +205,7 @@ def test_foreign_code_never_runs_in_this_process(teacher: backend.Tracer, tmp_pa
             return os.getpid()
     """
     for kind, messages in (
-        ("transform", template.load("transform").words(code=dedent(code))),
+        ("transform", template.load_template("transform").render(code=dedent(code))),
         ("predict_output", output_prompt(code, n=1)),
         ("predict_input", input_prompt(code, os.getpid())),
     ):
@@ -205,9 +229,13 @@ def run(sandbox: Sandbox, code: str, given: Any) -> Any:
         ("def main_solution(s: str):\n    return s[::-1]", "dlrow", ""),
         ("def main_solution(nums: list, k: int):\n    return sorted(nums)[k]", 3, ""),
         ("def main_solution(flag: bool, n: int):\n    return [n, flag]", [2, True], ""),
-        ("def main_solution(n: int):\n    return n % 1000", 317, "`n` (int): a number from 300 to 320."),
+        (
+            "def main_solution(n: int):\n    return n % 1000",
+            317,
+            "`n` (int): a number from 300 to 320.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_input_is_found(
     teacher: backend.Tracer, sandbox: Sandbox, code: str, output: Any, io: str
 ) -> None:
@@ -275,9 +303,9 @@ def test_a_message_without_code_is_answered_so(teacher: backend.Tracer) -> None:
     messages = [{"role": "user", "content": "How are you?"}]
     for kind in ("transform", "predict_output", "predict_input"):
         text = ask(teacher, kind, messages)
-        assert final_answer.final_answer(text, "output") is None
-        fault = sections.sections(text)
-        assert isinstance(fault, sections.Fault)
+        assert final_answer.find_final_answer(text, "output") is None
+        fault = sections.parse_sections(text)
+        assert isinstance(fault, sections.ParseFailure)
         assert fault.reason == "no_function"
 
 
@@ -287,8 +315,10 @@ def test_transform_needs_no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("annoy_store.sandbox.open_sandbox", refuse)
     teacher = backend.connect(SETTINGS)
-    text = ask(teacher, "transform", template.load("transform").words(code=dedent(COLLATZ)))
-    assert isinstance(sections.sections(text), sections.ParsedSample)
+    text = ask(
+        teacher, "transform", template.load_template("transform").render(code=dedent(COLLATZ))
+    )
+    assert isinstance(sections.parse_sections(text), sections.ParsedSample)
     assert teacher.capacity == 1
 
 

@@ -12,23 +12,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annoy_store.inference.backends.tracer.transform_answer import rewrite
+from annoy_store.inference.backends.tracer.transform_answer import write_transform_answer
 from annoy_store.parsing import sections
 
 DEMO = sorted((Path(__file__).parents[4] / "annoy_store" / "demo").glob("*.py"))
 
 
 def sample(code: str) -> sections.ParsedSample:
-    answer = rewrite(dedent(code))
-    found = sections.sections(answer)
+    answer = write_transform_answer(dedent(code))
+    found = sections.parse_sections(answer)
     assert isinstance(found, sections.ParsedSample), answer
     return found
 
 
 def reason(code: str) -> str:
-    answer = rewrite(dedent(code))
-    fault = sections.sections(answer)
-    assert isinstance(fault, sections.Fault), answer
+    answer = write_transform_answer(dedent(code))
+    fault = sections.parse_sections(answer)
+    assert isinstance(fault, sections.ParseFailure), answer
     assert fault.reason == "no_function"
     return answer.split("\n")[1]
 
@@ -188,14 +188,14 @@ def test_fences_in_the_code_do_not_break_the_answer() -> None:
 
 
 def sound(answer: str) -> bool:
-    found = sections.sections(answer)
+    found = sections.parse_sections(answer)
     return isinstance(found, sections.ParsedSample) or found.reason == "no_function"
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=300))
 def test_no_text_breaks_it(text: str) -> None:
-    assert sound(rewrite(text))
+    assert sound(write_transform_answer(text))
 
 
 @settings(max_examples=150, deadline=None)
@@ -206,16 +206,25 @@ def test_no_damaged_source_breaks_it(number: int, path: Path) -> None:
     for _ in range(draw.randint(1, 4)):
         at = draw.randrange(len(lines))
         lines[at : at + draw.choice((0, 1, 1, 2))] = draw.choice(
-            ([], [lines[at][: len(lines[at]) // 2]], ["    return x"], [re.sub(r"\w+", "x", lines[at])])
-        )  # fmt: skip
-    assert sound(rewrite("\n".join(lines)))
+            (
+                [],
+                [lines[at][: len(lines[at]) // 2]],
+                ["    return x"],
+                [re.sub(r"\w+", "x", lines[at])],
+            )
+        )
+    assert sound(write_transform_answer("\n".join(lines)))
 
 
 def test_real_files_give_enough_functions(data: Path) -> None:
     with (data / "rawcode.jsonl").open(encoding="utf-8") as lines:
         answers = [
-            rewrite(json.loads(line)["content"]) for n, line in enumerate(lines) if n % 5 == 0
+            write_transform_answer(json.loads(line)["content"])
+            for n, line in enumerate(lines)
+            if n % 5 == 0
         ]
     assert all(map(sound, answers))
-    made = sum(isinstance(sections.sections(answer), sections.ParsedSample) for answer in answers)
+    made = sum(
+        isinstance(sections.parse_sections(answer), sections.ParsedSample) for answer in answers
+    )
     assert 0.4 < made / len(answers) < 0.8
