@@ -8,7 +8,7 @@ the marked ones out. A file is known by its name; bring it again after it has ch
 \b
 Examples:
   annoy decontaminate leetcode_o.jsonl cruxeval.jsonl
-  annoy sql 'SELECT benchmark, item, evidence FROM overlaps LIMIT 10'
+  annoy sql 'SELECT benchmark, item, evidence FROM benchmark_overlaps LIMIT 10'
   annoy export codeio out/ --exclude-overlaps
 """
 

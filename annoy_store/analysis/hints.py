@@ -93,7 +93,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "the generator hardly varies; nothing to do, or a better template",
     ),
     (
-        r"too_few_stable|unstable|alone|restless:.*",
+        r"too_few_stable|unstable|alone|nondeterministic:.*",
         "gives another output when run again (clock, chance, hash order); set aside on purpose",
     ),
     (r"no_output", "always returns nothing; nothing to do"),

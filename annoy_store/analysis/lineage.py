@@ -26,7 +26,7 @@ from annoy_store.analysis.lineage_edges import (
     Key,
 )
 from annoy_store.db.sql import in_values
-from annoy_store.db.tables import attempts, export_rows, exports, hidden, jobs, retractions
+from annoy_store.db.tables import attempts, export_rows, exports, hidden_subjects, jobs, retractions
 from annoy_store.errors import UsageError
 from annoy_store.inference.spend import Usage, usage_of
 
@@ -261,7 +261,10 @@ def _is_hidden(connection: Connection, nodes: Iterable[Node]) -> bool:
     """Whether a row, or a source or sample that it came from, is taken down."""
     for kind in ("source", "sample"):
         ids = [node.id for node in nodes if node.kind == kind]
-        gone = hidden.c.kind == kind, in_values(connection, hidden.c.subject_id, ids)
-        if ids and connection.execute(select(hidden.c.kind).where(*gone)).first():
+        gone = (
+            hidden_subjects.c.kind == kind,
+            in_values(connection, hidden_subjects.c.subject_id, ids),
+        )
+        if ids and connection.execute(select(hidden_subjects.c.kind).where(*gone)).first():
             return True
     return False

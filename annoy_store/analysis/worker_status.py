@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from annoy_store.db.sql import now
-from annoy_store.db.tables import counters, jobs, workers
+from annoy_store.db.tables import job_counters, jobs, workers
 from annoy_store.queue.jobs import in_state
 from annoy_store.queue.workers import IS_ALIVE, dead_local_workers
 
@@ -86,11 +86,11 @@ def _held(connection: Connection) -> Counter[int]:
 
 def _ended(connection: Connection) -> Counter[int]:
     """What workers have ended; of those that are gone nothing is kept."""
-    of_living = counters.c.worker_id.in_(select(workers.c.id).where(IS_ALIVE))
-    chosen = select(counters.c.worker_id, func.sum(counters.c.n)).where(
-        of_living, counters.c.state.in_(ENDED)
+    of_living = job_counters.c.worker_id.in_(select(workers.c.id).where(IS_ALIVE))
+    chosen = select(job_counters.c.worker_id, func.sum(job_counters.c.n)).where(
+        of_living, job_counters.c.state.in_(ENDED)
     )
-    rows = connection.execute(chosen.group_by(counters.c.worker_id))
+    rows = connection.execute(chosen.group_by(job_counters.c.worker_id))
     return Counter({worker: int(n) for worker, n in rows})
 
 

@@ -134,7 +134,7 @@ def _claim(
 
 def _in_open_batches(connection: Connection, calls: Sequence[int]) -> set[int]:
     """The calls that are in a batch already: planned twice, they wait for one answer."""
-    chosen = select(batch_items.c.call_id).where(batch_items.c.open == 1)
+    chosen = select(batch_items.c.call_id).where(batch_items.c.is_open == 1)
     return {row.call_id for row in rows_of_calls(chosen, connection, calls)}
 
 
@@ -176,7 +176,9 @@ def _insert_items(
             completion_tokens=batches.c.completion_tokens + completion,
         )
     )
-    items = [{"batch_id": batch_id, "call_id": line.claim.subject_id, "open": 1} for line in bound]
+    items = [
+        {"batch_id": batch_id, "call_id": line.claim.subject_id, "is_open": 1} for line in bound
+    ]
     connection.execute(insert(batch_items), items)
     for name in connection.scalars(select(budgets.c.name)).all():
         price = batch_price(connection, name, filling.teacher.identity.model)

@@ -94,10 +94,10 @@ def _import_page(
 
 def _importable_calls(connection: Connection, batch: BatchRow, calls: Sequence[int]) -> list[int]:
     """The calls that this batch has to answer, or had and that nobody else has or has answered."""
-    mine = select(batch_items.c.call_id, batch_items.c.open).with_for_update()
+    mine = select(batch_items.c.call_id, batch_items.c.is_open).with_for_update()
     items = rows_of_calls(mine.where(batch_items.c.batch_id == batch.id), connection, calls)
-    closed = [row.call_id for row in items if not row.open]
-    elsewhere = select(batch_items.c.call_id).where(batch_items.c.open == 1)
+    closed = [row.call_id for row in items if not row.is_open]
+    elsewhere = select(batch_items.c.call_id).where(batch_items.c.is_open == 1)
     taken = {row.call_id for row in rows_of_calls(elsewhere, connection, closed)}
     here = select(responses.c.call_id).where(in_parameter(responses.c.call_id, "of_calls"))
     taken |= set(connection.scalars(here, {"of_calls": closed}))
@@ -108,14 +108,14 @@ def _importable_calls(connection: Connection, batch: BatchRow, calls: Sequence[i
 def _already_read(connection: Connection, batch: BatchRow, closed: Sequence[int]) -> set[int]:
     """The calls whose line was taken in: only what was released without one may come late."""
     read = select(batch_items.c.call_id).where(
-        batch_items.c.batch_id == batch.id, batch_items.c.read == 1
+        batch_items.c.batch_id == batch.id, batch_items.c.is_read == 1
     )
     return {row.call_id for row in rows_of_calls(read, connection, closed)}
 
 
 def _counted_tries(connection: Connection, calls: Sequence[int]) -> Counter[int]:
     """How many counted tries calls have had in batches."""
-    each = select(batch_items.c.call_id, func.sum(batch_items.c.tries).label("n"))
+    each = select(batch_items.c.call_id, func.sum(batch_items.c.n_tries).label("n"))
     rows = rows_of_calls(each.group_by(batch_items.c.call_id), connection, calls)
     return Counter({row.call_id: int(row.n) for row in rows})
 

@@ -112,7 +112,9 @@ def open_calls(
 ) -> list[int]:
     """The calls that a batch still has to answer, in the order of its file."""
     chosen = select(batch_items.c.call_id).where(
-        batch_items.c.batch_id == batch_id, batch_items.c.open == 1, batch_items.c.call_id > after
+        batch_items.c.batch_id == batch_id,
+        batch_items.c.is_open == 1,
+        batch_items.c.call_id > after,
     )
     return list(connection.scalars(chosen.order_by(batch_items.c.call_id).limit(most)))
 

@@ -36,7 +36,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from annoy_store.db.tables import horizons
+from annoy_store.db.tables import commit_horizons
 
 # Expressions ---------------------------------------------------------------------------------
 
@@ -303,7 +303,7 @@ def committed_upto(connection: Connection, column: Column[Any]) -> int:
     """
     if _is_sqlite(connection):
         return int(connection.scalar(select(func.max(column))) or 0)
-    known = select(horizons.c.upto).where(horizons.c.table_name == column.table.name)
+    known = select(commit_horizons.c.upto).where(commit_horizons.c.table_name == column.table.name)
     return int(connection.scalar(known) or 0)
 
 

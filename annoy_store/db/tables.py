@@ -1,8 +1,8 @@
 """The schema: what is stored, one table per noun.
 
 Decisions
-- Data tables are append-only; control tables (jobs, workers, counters, watermarks, horizons,
-  policies, variants, takedowns, hidden, budgets, batches, clusters) change. Nothing is deleted.
+- Data tables are append-only; control tables (jobs, workers, job_counters, watermarks, commit_horizons,
+  policies, variants, takedowns, hidden_subjects, budgets, batches, clusters) change. Nothing is deleted.
 - `digest` names the content of a row, built from content and other rows' digests (hashing.py).
 - Values of code (inputs, outputs) are JSON text: integers of any size, mixed types, one order.
 - Small columns stand before large texts, so that a scan need not read overflow pages.
@@ -218,7 +218,7 @@ executions = Table(
     _text("phase", nullable=True),
     Column("cpu_ms", Double, nullable=False),
     Column("wall_ms", Double, nullable=False),
-    _text("rung"),
+    _text("isolation"),
     _text("runner_version"),
     _text("interpreter"),
     _text("draws", nullable=True),
@@ -252,9 +252,17 @@ turns = Table(
     _ref("io_pairs", nullable=True),
     _ref("responses", "revises_response_id", nullable=True),
     _ref("responses", "chain_response_id", nullable=True),
-    CheckConstraint("kind IN ('transform', 'predict_output', 'predict_input')", name="kind"),
+    _ref("samples", nullable=True),
     CheckConstraint("number >= 1", name="number"),
     comment="why a prompt is asked; chain_response_id is the first answer of its chain",
+)
+turn_pairs = Table(
+    "turn_pairs",
+    metadata,
+    _ref("turns", index=False, primary_key=True),
+    _ref("io_pairs", primary_key=True),
+    _text("role"),
+    comment="the pairs of a question that is about several",
 )
 verdicts = Table(
     "verdicts",
@@ -271,8 +279,7 @@ verdicts = Table(
     _text("got", nullable=True),
     _text("feedback"),
     UniqueConstraint("response_id", "checker", "variant_id"),
-    CheckConstraint("status IN ({})".format(", ".join(f"'{v}'" for v in STATUSES)), name="status"),
-    comment="a checker's judgement of one response",
+    comment="the result of checking one response",
 )
 pair_checks = Table(
     "pair_checks",
@@ -284,7 +291,7 @@ pair_checks = Table(
     _ref("executions", nullable=True, index=False),
     _number("lines_executed", nullable=True),
     UniqueConstraint("io_pair_id", "variant_id"),
-    comment="whether a pair holds when it is run again in another world",
+    comment="whether a pair is reproduced by another run with another hash seed, random seed and clock",
 )
 attempts = Table(
     "attempts",
@@ -304,7 +311,7 @@ attempts = Table(
     _number("reasoning_tokens", nullable=True),
     _text("model", nullable=True),
     _text("error_message", nullable=True),
-    comment="one try of a call, with what it used",
+    comment="one try of a call, with its usage",
 )
 prices = Table(
     "prices",
@@ -335,6 +342,7 @@ variants = Table(
     _text("digest"),
     _text("description"),
     Column("active", SmallInteger, nullable=False),
+    _text("task", server_default=text("''")),
     UniqueConstraint("stage", "digest"),
     comment="one version of a stage's code with the policy values it depends on",
 )
@@ -366,7 +374,7 @@ jobs = Table(
     _partial("ix_jobs_deferred", "due_at", where="state = 'deferred'"),
     _partial("ix_jobs_suspect", "stage", "variant_id", "subject_id", where="state = 'suspect'"),
     _partial("ix_jobs_ended_badly", "stage", "reason", where="state IN ('rejected', 'failed')"),
-    comment="the ledger: one unit of work of one stage",
+    comment="one unit of work of one stage, with its state",
     **JOB_OPTIONS,
 )
 workers = Table(
@@ -383,14 +391,14 @@ workers = Table(
     _partial("ix_workers_alive", "lease_until", where="alive = 1"),
     comment="one process incarnation that claims jobs",
 )
-counters = Table(
-    "counters",
+job_counters = Table(
+    "job_counters",
     metadata,
     _number("worker_id", primary_key=True),
     _text("stage", primary_key=True),
     _text("state", primary_key=True),
     _number("n"),
-    comment="jobs entered into minus moved out of each state, per worker: their sum is the funnel",
+    comment="jobs moved into minus out of each state, per worker: the sum is the number of jobs in it",
 )
 watermarks = Table(
     "watermarks",
@@ -400,8 +408,8 @@ watermarks = Table(
     _number("upto"),
     comment="up to which watched id all jobs of a stage were entered under one scope",
 )
-horizons = Table(
-    "horizons",
+commit_horizons = Table(
+    "commit_horizons",
     metadata,
     _text("table_name", primary_key=True),
     _number("upto"),
@@ -421,8 +429,8 @@ takedowns = Table(
     _text("purged_at", nullable=True),
     comment="a rule that hides origins",
 )
-hidden = Table(
-    "hidden",
+hidden_subjects = Table(
+    "hidden_subjects",
     metadata,
     _text("kind", primary_key=True),
     _number("subject_id", primary_key=True),
@@ -446,8 +454,8 @@ splits = Table(
     _number("bucket"),
     _text("cluster"),
     _text("created_at"),
-    CheckConstraint("split IN ('train', 'validation', 'test', 'aside')", name="split"),
-    comment="the split that a sample was given with its cluster, for ever",
+    CheckConstraint("split IN ('train', 'validation', 'test', 'excluded')", name="split"),
+    comment="the split that a sample was given with its cluster; it is never given another",
 )
 exports = Table(
     "exports",
@@ -508,18 +516,18 @@ batches = Table(
     UniqueConstraint("name"),
     CheckConstraint("state IN ('bound', 'exported', 'sent', 'ended')", name="state"),
     _partial("ix_batches_open", "state", where="state <> 'ended'"),
-    comment="calls handed to a provider or a file together; tokens are the most they can use",
+    comment="calls submitted to a provider or written to a file together; tokens are an upper bound",
 )
 batch_items = Table(
     "batch_items",
     metadata,
     _ref("batches", "batch_id"),
     _number("call_id"),
-    Column("open", SmallInteger, nullable=False),
-    Column("read", SmallInteger, nullable=False, server_default="0"),
-    Column("tries", SmallInteger, nullable=False, server_default="0"),
+    Column("is_open", SmallInteger, nullable=False),
+    Column("is_read", SmallInteger, nullable=False, server_default="0"),
+    Column("n_tries", SmallInteger, nullable=False, server_default="0"),
     UniqueConstraint("call_id", "batch_id"),
-    _partial("uq_batch_items_open", "call_id", where="open = 1", unique=True),
+    _partial("uq_batch_items_is_open", "call_id", where="is_open = 1", unique=True),
     comment="which calls a batch holds; a call is open in one batch at most",
 )
 budgets = Table(
@@ -541,7 +549,7 @@ retractions = Table(
     _ref("exports", index=False, primary_key=True),
     _ref("export_rows", primary_key=True),
     _text("reason"),
-    comment="rows published earlier that an export takes back",
+    comment="rows published earlier that an export withdraws",
 )
 signatures = Table(
     "signatures",
@@ -553,8 +561,8 @@ signatures = Table(
     Column("signature", LargeBinary, nullable=False),
     comment="MinHash of the text of a source or a sample",
 )
-overlaps = Table(
-    "overlaps",
+benchmark_overlaps = Table(
+    "benchmark_overlaps",
     metadata,
     _id(),
     _text("kind"),
@@ -568,13 +576,13 @@ overlaps = Table(
     comment="what a source or sample shares with a benchmark, with the evidence",
 )
 
-probes = Table(
-    "probes",
+behaviour_probes = Table(
+    "behaviour_probes",
     metadata,
     _text("shape", primary_key=True),
     _text("inputs"),
     _text("created_at"),
-    comment="inputs on which samples of one shape of parameters are compared, chosen once",
+    comment="inputs on which samples with the same parameter types are compared, chosen once",
 )
 behaviours = Table(
     "behaviours",
@@ -599,6 +607,7 @@ NATURAL_KEYS: dict[str, tuple[str, ...]] = {
     "sample_origins": ("digest",),
     "io_pairs": ("sample_id", "input_digest"),
     "turns": ("digest",),
+    "turn_pairs": ("turn_id", "io_pair_id"),
     "verdicts": ("response_id", "checker", "variant_id"),
     "pair_checks": ("io_pair_id", "variant_id"),
     "variants": ("stage", "digest"),

@@ -38,7 +38,7 @@ VIEWS = (
         "jobs per stage and state, without scanning the jobs",
         "SELECT * FROM v_funnel",
         """
-        SELECT c.stage, c.state, SUM(c.n) AS jobs FROM counters c
+        SELECT c.stage, c.state, SUM(c.n) AS jobs FROM job_counters c
         GROUP BY c.stage, c.state HAVING SUM(c.n) <> 0
         """,
     ),

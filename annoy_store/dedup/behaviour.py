@@ -21,7 +21,7 @@ from sqlalchemy import Connection, exists, select
 
 from annoy_store.db.engine import Database
 from annoy_store.db.sql import insert_new
-from annoy_store.db.tables import behaviours, probes, samples
+from annoy_store.db.tables import behaviour_probes, behaviours, samples
 from annoy_store.db.timestamps import utc_now
 from annoy_store.hashing import compact_json, digest
 from annoy_store.interfaces import Limits, Program, Sandbox
@@ -149,13 +149,13 @@ def _compare_one(store: Database, sandbox: Sandbox, sample: _Sample) -> dict[str
 def _probes(store: Database, sample: _Sample) -> list[list[Any]]:
     """The probes of the sample's shape; the first samples of a shape give two inputs each."""
     with store.write() as connection:
-        query = select(probes.c.inputs).where(probes.c.shape == sample.shape)
+        query = select(behaviour_probes.c.inputs).where(behaviour_probes.c.shape == sample.shape)
         found = connection.scalar(query)
         inputs: list[list[Any]] = json.loads(found) if found else []
         if found is None:
             inputs = _first_inputs(connection, sample)
             row = {"shape": sample.shape, "inputs": compact_json(inputs), "created_at": utc_now()}
-            insert_new(connection, probes, [row])
+            insert_new(connection, behaviour_probes, [row])
     return inputs
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Select, func, select
 
 from annoy_store.db.engine import Database
 from annoy_store.db.sql import insert_new
-from annoy_store.db.tables import io_pairs, overlaps, samples, sources
+from annoy_store.db.tables import benchmark_overlaps, io_pairs, samples, sources
 from annoy_store.db.timestamps import utc_now
 from annoy_store.dedup.benchmark_items import (
     Benchmark,
@@ -203,16 +203,18 @@ def _enter(store: Database, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
         unique = {digest("overlap", *map(str, list(row.values())[:5])): row for row in rows}
         with store.write() as connection:
-            insert_new(connection, overlaps, list(unique.values()))
+            insert_new(connection, benchmark_overlaps, list(unique.values()))
 
 
 def _summary(connection: Connection, benchmark: Benchmark, skipped: int) -> OverlapReport:
-    own = overlaps.c.benchmark == benchmark.name
+    own = benchmark_overlaps.c.benchmark == benchmark.name
     counted = connection.execute(
-        select(overlaps.c.method, func.count(overlaps.c.id)).where(own).group_by(overlaps.c.method)
+        select(benchmark_overlaps.c.method, func.count(benchmark_overlaps.c.id))
+        .where(own)
+        .group_by(benchmark_overlaps.c.method)
     )
-    marked = select(func.count(func.distinct(overlaps.c.subject_id))).where(
-        own, overlaps.c.kind == "sample"
+    marked = select(func.count(func.distinct(benchmark_overlaps.c.subject_id))).where(
+        own, benchmark_overlaps.c.kind == "sample"
     )
     by_method = {str(method): int(n) for method, n in counted}
     return OverlapReport(

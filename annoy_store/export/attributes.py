@@ -31,12 +31,12 @@ from sqlalchemy import (
 from annoy_store.db.duckdb_session import chunks, id_column, load_table
 from annoy_store.db.sql import in_values
 from annoy_store.db.tables import (
+    benchmark_overlaps,
     calls,
     clusters,
-    hidden,
+    hidden_subjects,
     io_pairs,
     origins,
-    overlaps,
     prompts,
     responses,
     sample_origins,
@@ -142,16 +142,18 @@ def _chars(connection: Connection, ids: Sequence[int]) -> Select[Any]:
 
 
 def _hidden(connection: Connection, ids: Sequence[int]) -> Select[Any]:
-    return select(hidden.c.subject_id).where(hidden.c.kind == "sample")
+    return select(hidden_subjects.c.subject_id).where(hidden_subjects.c.kind == "sample")
 
 
 def _overlap(connection: Connection, ids: Sequence[int]) -> Select[Any]:
     """Overlaps of the samples themselves and of the sources that they came from."""
-    own = select(overlaps.c.subject_id.label("sample_id")).where(overlaps.c.kind == "sample")
+    own = select(benchmark_overlaps.c.subject_id.label("sample_id")).where(
+        benchmark_overlaps.c.kind == "sample"
+    )
     raw = (
         select(sample_origins.c.sample_id)
-        .join(overlaps, overlaps.c.subject_id == sample_origins.c.source_id)
-        .where(overlaps.c.kind == "source")
+        .join(benchmark_overlaps, benchmark_overlaps.c.subject_id == sample_origins.c.source_id)
+        .where(benchmark_overlaps.c.kind == "source")
     )
     both = own.union(raw).subquery()
     return select(both.c.sample_id)

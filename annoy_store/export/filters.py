@@ -89,7 +89,7 @@ def build_filters(form: Format, selection: Selection, *, split: bool) -> list[Ro
         )
     if split:
         chosen.append(RowFilter("not_clustered", "split IS NOT NULL"))
-        chosen.append(RowFilter("set_aside", "split <> 'aside'"))
+        chosen.append(RowFilter("set_aside", "split <> 'excluded'"))
     return chosen
 
 

@@ -23,12 +23,12 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, or_,
 from annoy_store.db.duckdb_session import chunks, load_table
 from annoy_store.db.sql import committed_upto, in_values
 from annoy_store.db.tables import (
+    benchmark_overlaps,
     calls,
     export_rows,
     exports,
-    hidden,
+    hidden_subjects,
     io_pairs,
-    overlaps,
     responses,
     retractions,
     sample_origins,
@@ -96,7 +96,7 @@ def load_parents(
     causes = [
         _judged_since(then["verdict"]),
         _taken_back(ids),
-        _of_samples(select(hidden.c.subject_id).where(hidden.c.kind == "sample")),
+        _of_samples(select(hidden_subjects.c.subject_id).where(hidden_subjects.c.kind == "sample")),
         _of_samples(_decided_since(parent.created_at[:10])),
     ]
     if overlap:
@@ -137,12 +137,12 @@ def _of_samples(sample_ids: Select[Any]) -> Select[Any]:
 def _decided_since(day: str) -> Select[Any]:
     """Samples whose split may be another one than when an export of that day was made."""
     changed = and_(splits.c.split != "train", splits.c.created_at >= day)
-    return select(splits.c.sample_id).where(or_(splits.c.split == "aside", changed))
+    return select(splits.c.sample_id).where(or_(splits.c.split == "excluded", changed))
 
 
 def _overlapping() -> list[Select[Any]]:
-    own = select(overlaps.c.subject_id).where(overlaps.c.kind == "sample")
-    raw = select(overlaps.c.subject_id).where(overlaps.c.kind == "source")
+    own = select(benchmark_overlaps.c.subject_id).where(benchmark_overlaps.c.kind == "sample")
+    raw = select(benchmark_overlaps.c.subject_id).where(benchmark_overlaps.c.kind == "source")
     return [own, select(sample_origins.c.sample_id).where(sample_origins.c.source_id.in_(raw))]
 
 

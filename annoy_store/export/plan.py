@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select
 
 from annoy_store.db.duckdb_session import arrow_table, open_duckdb
 from annoy_store.db.engine import Database
-from annoy_store.db.tables import hidden
+from annoy_store.db.tables import hidden_subjects
 from annoy_store.export import export_log, filters, group_filters, splits, token_counts
 from annoy_store.export.attributes import fetch_attributes, referenced_attributes
 from annoy_store.export.chains import load_chains
@@ -124,7 +124,9 @@ def _choose(
 def taken_down_samples(connection: Connection) -> frozenset[int]:
     """The samples that are taken down now."""
     return frozenset(
-        connection.scalars(select(hidden.c.subject_id).where(hidden.c.kind == "sample"))
+        connection.scalars(
+            select(hidden_subjects.c.subject_id).where(hidden_subjects.c.kind == "sample")
+        )
     )
 
 

@@ -31,7 +31,7 @@ from annoy_store.dedup.clusters import cluster
 from annoy_store.errors import UsageError
 
 SPLITS = ("train", "validation", "test")
-EXCLUDED = "aside"
+EXCLUDED = "excluded"
 _TURN = 1 << 32
 _WRITTEN_AT_ONCE = 20_000
 

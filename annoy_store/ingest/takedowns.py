@@ -40,7 +40,7 @@ from annoy_store.db.tables import (
     calls,
     export_rows,
     exports,
-    hidden,
+    hidden_subjects,
     io_pairs,
     origins,
     responses,
@@ -181,7 +181,7 @@ def refresh_hidden(connection: Connection) -> TakedownResult:
     The exports named are those that hold rows of what is newly hidden.
     """
     if not connection.scalar(select(exists().where(IN_FORCE))):
-        shown = connection.execute(delete(hidden)).rowcount
+        shown = connection.execute(delete(hidden_subjects)).rowcount
         return TakedownResult(0, 0, shown, ())
     before = _ids(connection, "source"), _ids(connection, "sample")
     shown = _hide(connection, "source", sources_under_rules(IN_FORCE))
@@ -204,7 +204,7 @@ def hide_ingested(connection: Connection, source_ids: Sequence[int]) -> None:
         ("source", sources_under_rules(IN_FORCE).where(mine), select(sources.c.id).where(mine)),
         ("sample", samples_under_rules(IN_FORCE).where(samples.c.id.in_(made)), made),
     ):
-        _hide(connection, kind, chosen, hidden.c.subject_id.in_(touched))
+        _hide(connection, kind, chosen, hidden_subjects.c.subject_id.in_(touched))
 
 
 IN_FORCE = takedowns.c.lifted_at.is_(None)
@@ -261,36 +261,44 @@ def _hide(
     """Make the hidden rows of a kind those that are chosen; return how many are shown again."""
     wanted = chosen.subquery()
     key = next(iter(wanted.c))
-    shown = delete(hidden).where(
-        hidden.c.kind == kind, hidden.c.subject_id.not_in(select(key)), *within
+    shown = delete(hidden_subjects).where(
+        hidden_subjects.c.kind == kind, hidden_subjects.c.subject_id.not_in(select(key)), *within
     )
     gone = connection.execute(shown).rowcount
     rows = select(literal(kind).label("kind"), key.label("subject_id")).where(key.is_not(None))
-    insert_from(connection, hidden, rows)
+    insert_from(connection, hidden_subjects, rows)
     return gone
 
 
 def _ids(connection: Connection, kind: str) -> set[int]:
-    return set(connection.scalars(select(hidden.c.subject_id).where(hidden.c.kind == kind)))
+    return set(
+        connection.scalars(
+            select(hidden_subjects.c.subject_id).where(hidden_subjects.c.kind == kind)
+        )
+    )
 
 
 def affected_exports(connection: Connection, only: set[int] | None = None) -> list[AffectedExport]:
     """The exports that hold rows of hidden samples (or of `only` those), the newest first."""
-    mine = hidden.c.kind == "sample"
+    mine = hidden_subjects.c.kind == "sample"
     by_chain = (
-        select(export_rows.c.id, export_rows.c.export_id, hidden.c.subject_id)
+        select(export_rows.c.id, export_rows.c.export_id, hidden_subjects.c.subject_id)
         .select_from(
             export_rows.join(responses, responses.c.id == export_rows.c.chain_id)
             .join(calls, calls.c.id == responses.c.call_id)
             .join(turns, turns.c.prompt_id == calls.c.prompt_id)
             .join(io_pairs, io_pairs.c.id == turns.c.io_pair_id)
-            .join(hidden, hidden.c.subject_id == io_pairs.c.sample_id)
+            .join(hidden_subjects, hidden_subjects.c.subject_id == io_pairs.c.sample_id)
         )
         .where(mine)
     )
     by_sample = (
-        select(export_rows.c.id, export_rows.c.export_id, hidden.c.subject_id)
-        .select_from(export_rows.join(hidden, hidden.c.subject_id == export_rows.c.sample_id))
+        select(export_rows.c.id, export_rows.c.export_id, hidden_subjects.c.subject_id)
+        .select_from(
+            export_rows.join(
+                hidden_subjects, hidden_subjects.c.subject_id == export_rows.c.sample_id
+            )
+        )
         .where(mine)
     )
     counted: dict[int, set[int]] = {}

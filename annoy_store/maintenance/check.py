@@ -29,8 +29,8 @@ from annoy_store.db.introspect import referenced_table
 from annoy_store.db.sql import integrity_errors
 from annoy_store.db.tables import (
     batch_items,
-    counters,
     io_pairs,
+    job_counters,
     jobs,
     metadata,
     responses,
@@ -190,7 +190,7 @@ def _states(connection: Connection) -> Iterator[CheckFinding]:
 _IN_A_BATCH = and_(
     jobs.c.stage == "complete",
     jobs.c.reason == IN_BATCH,
-    exists().where(batch_items.c.call_id == jobs.c.subject_id, batch_items.c.open == 1),
+    exists().where(batch_items.c.call_id == jobs.c.subject_id, batch_items.c.is_open == 1),
 )
 
 
@@ -246,5 +246,5 @@ def _sums(connection: Connection) -> Iterator[CheckFinding]:
 
 def recount(connection: Connection) -> None:
     """Make the counters anew from the jobs; nobody may be at work."""
-    connection.execute(delete(counters))
+    connection.execute(delete(job_counters))
     add_to_counters(connection, NO_WORKER, count_jobs(connection))

@@ -23,12 +23,12 @@ from annoy_store.db.engine import Database
 from annoy_store.db.sql import in_values
 from annoy_store.db.tables import (
     attempts,
+    benchmark_overlaps,
     calls,
     executions,
     io_pairs,
     jobs,
     origins,
-    overlaps,
     prompts,
     responses,
     samples,
@@ -158,8 +158,11 @@ def _forget(connection: Connection, kind: str, page: Sequence[int]) -> None:
 def _derived(connection: Connection, kind: str, page: Sequence[int]) -> None:
     mine = signatures.c.kind == kind, in_values(connection, signatures.c.subject_id, page)
     connection.execute(delete(signatures).where(*mine))
-    shared = overlaps.c.kind == kind, in_values(connection, overlaps.c.subject_id, page)
-    connection.execute(update(overlaps).where(*shared).values(evidence=""))
+    shared = (
+        benchmark_overlaps.c.kind == kind,
+        in_values(connection, benchmark_overlaps.c.subject_id, page),
+    )
+    connection.execute(update(benchmark_overlaps).where(*shared).values(evidence=""))
 
 
 def _blank_source(connection: Connection, page: Sequence[int]) -> Counter[str]:

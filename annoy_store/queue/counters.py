@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, and_, delete, func, select
 
 from annoy_store.db.sql import increment
-from annoy_store.db.tables import counters, workers
+from annoy_store.db.tables import job_counters, workers
 
 NO_WORKER = 0  # the worker that commands count under
 Deltas = Mapping[tuple[str, str], int]
@@ -25,7 +25,7 @@ def add_to_counters(connection: Connection, worker_id: int, deltas: Deltas) -> N
         for (stage, state), n in sorted(deltas.items())
         if n
     ]
-    increment(connection, counters, rows)
+    increment(connection, job_counters, rows)
 
 
 def state_change(stages: Mapping[str, int], before: str, after: str) -> dict[tuple[str, str], int]:
@@ -37,9 +37,9 @@ def state_change(stages: Mapping[str, int], before: str, after: str) -> dict[tup
 def funnel(connection: Connection) -> dict[str, dict[str, int]]:
     """Jobs per stage and state."""
     rows = connection.execute(
-        select(counters.c.stage, counters.c.state, func.sum(counters.c.n))
-        .group_by(counters.c.stage, counters.c.state)
-        .having(func.sum(counters.c.n) != 0)
+        select(job_counters.c.stage, job_counters.c.state, func.sum(job_counters.c.n))
+        .group_by(job_counters.c.stage, job_counters.c.state)
+        .having(func.sum(job_counters.c.n) != 0)
     )
     result: dict[str, dict[str, int]] = {}
     for stage, state, n in rows:
@@ -53,9 +53,11 @@ def fold_counters(connection: Connection) -> None:
     What is added is what this transaction deleted: two that fold at once add nothing twice.
     """
     alive = select(workers.c.id).where(workers.c.alive == 1)
-    gone = and_(counters.c.worker_id != NO_WORKER, counters.c.worker_id.not_in(alive))
+    gone = and_(job_counters.c.worker_id != NO_WORKER, job_counters.c.worker_id.not_in(alive))
     deleted = connection.execute(
-        delete(counters).where(gone).returning(counters.c.stage, counters.c.state, counters.c.n)
+        delete(job_counters)
+        .where(gone)
+        .returning(job_counters.c.stage, job_counters.c.state, job_counters.c.n)
     )
     sums: Counter[tuple[str, str]] = Counter()
     for stage, state, n in deleted:

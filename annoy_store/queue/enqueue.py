@@ -11,7 +11,7 @@ Decisions
   looked at again.
 - A watermark never passes a row that may still be committed. PostgreSQL hands out ids before
   commit, so the highest id of a table counts once every transaction has ended that was writing
-  to it when that id was seen (`horizons`).
+  to it when that id was seen (`commit_horizons`).
 - When a row that was passed becomes wanted by a new row of another table (a turn that comes after
   its answer), whoever writes that one has the watermark taken back (`look_again`). A planner that
   read it before does not move it.
@@ -53,7 +53,7 @@ from annoy_store.db.sql import (
     open_writers,
     upsert,
 )
-from annoy_store.db.tables import horizons, jobs, watermarks
+from annoy_store.db.tables import commit_horizons, jobs, watermarks
 from annoy_store.hashing import digest
 from annoy_store.interfaces import Stage
 from annoy_store.queue.counters import NO_WORKER, add_to_counters
@@ -328,7 +328,9 @@ def rewind_watermark(
 
 def _advance_horizon(connection: Connection, table: Table) -> int:
     """Find out, and keep, up to which id every row of `table` is committed for good."""
-    known = connection.execute(select(horizons).where(horizons.c.table_name == table.name)).first()
+    known = connection.execute(
+        select(commit_horizons).where(commit_horizons.c.table_name == table.name)
+    ).first()
     upto, seen, waited = (known.upto, known.seen, known.writers) if known else (0, 0, "")
     newest = int(connection.scalar(select(func.max(table.c.id))) or 0)
     writers = open_writers(connection, table)  # after `newest`: who took a lower id is seen here
@@ -338,7 +340,7 @@ def _advance_horizon(connection: Connection, table: Table) -> int:
         upto = newest
     row = {"table_name": table.name, "upto": upto, "seen": seen, "writers": waited}
     if known is None or tuple(row.values()) != tuple(known):
-        upsert(connection, horizons, row)
+        upsert(connection, commit_horizons, row)
     return int(upto)
 
 

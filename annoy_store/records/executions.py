@@ -43,7 +43,7 @@ def new_execution(
             "phase": ran.phase,
             "cpu_ms": ran.cpu_ms,
             "wall_ms": ran.wall_ms,
-            "rung": habitat.isolation,
+            "isolation": habitat.isolation,
             "runner_version": habitat.runner_version,
             "interpreter": habitat.interpreter,
             "draws": canonical_json(dict(draws)) if draws is not None else None,

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from annoy_store.db.sql import in_values
 from annoy_store.db.tables import (
     calls,
-    hidden,
+    hidden_subjects,
     io_pairs,
     pair_checks,
     responses,
@@ -34,7 +34,7 @@ from annoy_store.db.tables import (
 
 def not_hidden(kind: str, subject: ColumnElement[Any]) -> ColumnElement[bool]:
     """The subject (`source` or `sample`) has not been taken down."""
-    return ~exists().where(hidden.c.kind == kind, hidden.c.subject_id == subject)
+    return ~exists().where(hidden_subjects.c.kind == kind, hidden_subjects.c.subject_id == subject)
 
 
 def first_turn_of(prompt_id: ColumnElement[Any]) -> ScalarSelect[Any]:

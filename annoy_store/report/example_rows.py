@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from annoy_store.analysis.lineage import Lineage, Node, lineage
 from annoy_store.db.engine import Database
-from annoy_store.db.tables import hidden
+from annoy_store.db.tables import hidden_subjects
 from annoy_store.errors import UsageError
 from annoy_store.report.figure import Ref, RenderedFigure
 
@@ -57,7 +57,9 @@ def _example(store: Database, ref: Ref) -> Sequence[Example]:
 
 
 def _is_hidden(connection: Connection, node: Node) -> bool:
-    chosen = select(hidden.c.kind).where(hidden.c.kind == node.kind, hidden.c.subject_id == node.id)
+    chosen = select(hidden_subjects.c.kind).where(
+        hidden_subjects.c.kind == node.kind, hidden_subjects.c.subject_id == node.id
+    )
     return connection.execute(chosen).first() is not None
 
 

@@ -128,7 +128,7 @@ def _check(
         rows.append(_generation(draws, row, tools))
     if stable:
         return done(*rows)
-    word = f"restless:{restless}" if restless else "too_few_stable"
+    word = f"nondeterministic:{restless}" if restless else "too_few_stable"
     if came:
         missing = next((ran.missing_module for ran in rans if ran.missing_module), None)
         worst = Counter(statuses).most_common(1)[0][0]

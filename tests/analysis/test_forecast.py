@@ -226,7 +226,7 @@ def test_judging_again_asks_for_nothing(store: Database) -> None:
     with store.write() as connection:
         enqueue_all(connection, load_plan(connection, PIPELINE))
         connection.execute(text("UPDATE jobs SET state = 'done'"))
-        connection.execute(text("UPDATE counters SET state = 'done'"))
+        connection.execute(text("UPDATE job_counters SET state = 'done'"))
     found = predicted(store, {"tolerance": "0.1"}, again={"verify": None})
     assert found.expected["verify"] == 5
     assert found.asking == ()

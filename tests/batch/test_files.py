@@ -13,7 +13,7 @@ import pytest
 from annoy_store.batch.files import export_again, export_requests, import_results, release
 from annoy_store.config import RunSettings
 from annoy_store.db.engine import Database
-from annoy_store.db.tables import hidden
+from annoy_store.db.tables import hidden_subjects
 from annoy_store.errors import UsageError
 from annoy_store.maintenance.check import check
 from annoy_store.queue.counters import funnel
@@ -152,7 +152,7 @@ def test_a_source_taken_down_meanwhile_leaves_the_file(
     assert written
     assert written.lines == 2
     with sqlite_store.write() as connection:
-        connection.execute(hidden.insert().values(kind="source", subject_id=1))
+        connection.execute(hidden_subjects.insert().values(kind="source", subject_id=1))
     again = export_again(sqlite_store, SETTINGS, written.batch_id, tmp_path / "again.jsonl")
     assert again.lines == 1
     with sqlite_store.read() as connection:

@@ -225,7 +225,7 @@ class Filler:
             phase="call",
             cpu_ms=12.5,
             wall_ms=14.0,
-            rung="strong",
+            isolation="strong",
             runner_version="1",
             interpreter="py",
             draws=None,

@@ -112,7 +112,7 @@ def watched(path: Path, seconds: float) -> tuple[float, int]:
 
 def _ended(path: Path) -> int:
     db = sqlite_module().connect(str(path))
-    ended = "SELECT TOTAL(n) FROM counters WHERE stage = ? AND state = 'done'"
+    ended = "SELECT TOTAL(n) FROM job_counters WHERE stage = ? AND state = 'done'"
     n = int(db.execute(ended, (SETTLED,)).fetchone()[0])
     db.close()
     return n

@@ -202,7 +202,7 @@ def test_status_says_who_is_gone_and_what_it_held(annoy: Annoy, worked: Path) ->
         "UPDATE jobs SET state = 'claimed', worker_id = 900, claimed_at = 0.0 WHERE stage = 'parse'"
     )
     db.execute("UPDATE jobs SET state = 'suspect', crashes = 2 WHERE stage = 'generate'")
-    db.execute("INSERT INTO counters VALUES (900, 'generate', 'suspect', 3)")
+    db.execute("INSERT INTO job_counters VALUES (900, 'generate', 'suspect', 3)")
     db.commit()
     db.close()
     shown = annoy("status").stdout

@@ -162,7 +162,7 @@ def test_a_source_is_taken_down_and_brought_back(annoy: Annoy) -> None:
     lifted = told(annoy("takedown", "source:1", "--lift", "--json"))
     assert lifted["shown"] >= 0
     annoy("takedown", "--licence", "mit", "--lift")
-    assert told(annoy("sql", "SELECT * FROM hidden", "--json")) == []
+    assert told(annoy("sql", "SELECT * FROM hidden_subjects", "--json")) == []
 
 
 def test_the_exports_that_hold_it_are_named(annoy: Annoy) -> None:

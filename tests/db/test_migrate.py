@@ -28,8 +28,8 @@ BATCH = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
@@ -189,7 +189,7 @@ def one_more(store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """A package with one migration more than ours, that changes a table under foreign keys."""
     folder = tmp_path / "migrations"
     shutil.copytree(migrate.migrations_folder(), folder)
-    (folder / "versions" / "0002_one_more.py").write_text(BATCH)
+    (folder / "versions" / "0003_one_more.py").write_text(BATCH)
     monkeypatch.setattr(migrate, "migrations_folder", lambda: folder)
     # the views of today do not know the schema of tomorrow
     monkeypatch.setattr("annoy_store.db.views.create_views", lambda connection: None)
@@ -199,7 +199,7 @@ def one_more(store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_up_and_down_keep_the_rows(store: Database) -> None:
     with store.write() as connection:
         insert_rows(connection, [origin(source("a")), origin(source("b"))])
-    for step in (upgrade, lambda s: downgrade(s, "0001"), upgrade):
+    for step in (upgrade, lambda s: downgrade(s, "0002"), upgrade):
         step(store)
         with store.write() as connection:
             kept = connection.execute(
@@ -215,7 +215,7 @@ def test_up_and_down_keep_the_rows(store: Database) -> None:
 @pytest.mark.usefixtures("one_more")
 def test_an_older_store_is_refused_with_the_way_out(store: Database) -> None:
     url = store.url.render_as_string(hide_password=False)
-    with pytest.raises(StoreError, match=r"schema 0001.*works with 0002.*annoy init"):
+    with pytest.raises(StoreError, match=r"schema 0002.*works with 0003.*annoy init"):
         open_store(url)
     upgrade(store)
     open_store(url).close()
@@ -239,13 +239,13 @@ def test_a_migration_that_fails_changes_nothing(
     broken = BATCH.replace(
         "    with op.batch", '    op.execute("SELECT nonsense")\n    with op.batch', 1
     )
-    (folder / "versions" / "0002_broken.py").write_text(broken)
+    (folder / "versions" / "0003_broken.py").write_text(broken)
     monkeypatch.setattr(migrate, "migrations_folder", lambda: folder)
     with store.read() as connection:
         before = described(connection)
     with pytest.raises(StoreError):
         upgrade(store)
-    assert revision(store) == "0001"
+    assert revision(store) == "0002"
     with store.read() as connection:
         assert described(connection) == before
         connection.execute(text("SELECT * FROM v_funnel"))

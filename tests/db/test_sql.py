@@ -29,7 +29,15 @@ from annoy_store.db.sql import (
     reserve_ids,
     upsert,
 )
-from annoy_store.db.tables import counters, hidden, jobs, origins, sources, watermarks, workers
+from annoy_store.db.tables import (
+    hidden_subjects,
+    job_counters,
+    jobs,
+    origins,
+    sources,
+    watermarks,
+    workers,
+)
 from annoy_store.errors import StoreError, UsageError
 from tests.support.factories import source
 
@@ -236,14 +244,14 @@ def test_a_lost_connection_is_made_anew(postgres_store: Database) -> None:
 
 def test_a_deadlock_is_tried_again(postgres_store: Database) -> None:
     with postgres_store.write() as connection:
-        insert_new(connection, hidden, [{"kind": k, "subject_id": 1} for k in "ab"])
+        insert_new(connection, hidden_subjects, [{"kind": k, "subject_id": 1} for k in "ab"])
     barrier = threading.Barrier(2, timeout=20)
     tries: list[str] = []
 
     def work(first: str, second: str) -> None:
         def change(connection: Any) -> None:
             tries.append(first)
-            lock = "SELECT 1 FROM hidden WHERE kind = :k FOR UPDATE"
+            lock = "SELECT 1 FROM hidden_subjects WHERE kind = :k FOR UPDATE"
             connection.execute(text(lock), {"k": first})
             if len(tries) <= 2:
                 barrier.wait()
@@ -290,19 +298,19 @@ def test_insert_from_says_how_many_are_new(store: Database) -> None:
         chosen = select(sources.c.content.label("kind"), sources.c.id.label("subject_id")).where(
             sources.c.id > 0
         )
-        assert insert_from(connection, hidden, chosen) == 2
-        assert insert_from(connection, hidden, chosen) == 0
+        assert insert_from(connection, hidden_subjects, chosen) == 2
+        assert insert_from(connection, hidden_subjects, chosen) == 0
 
 
 def test_add_sums_and_put_overwrites(store: Database) -> None:
     row = {"worker_id": 1, "stage": "s", "state": "done", "n": 2}
     mark = {"stage": "s", "scope": "x", "upto": 7}
     with store.write() as connection:
-        increment(connection, counters, [row, {**row, "state": "failed"}])
-        increment(connection, counters, [row])
+        increment(connection, job_counters, [row, {**row, "state": "failed"}])
+        increment(connection, job_counters, [row])
         upsert(connection, watermarks, mark)
         upsert(connection, watermarks, {**mark, "upto": 5})
-        sums = dict(connection.execute(select(counters.c.state, counters.c.n)).all())  # type: ignore[arg-type]
+        sums = dict(connection.execute(select(job_counters.c.state, job_counters.c.n)).all())  # type: ignore[arg-type]
         assert connection.scalar(select(watermarks.c.upto)) == 5
     assert sums == {"done": 4, "failed": 2}
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
-from annoy_store.db.tables import behaviours, clusters, probes, samples
+from annoy_store.db.tables import behaviour_probes, behaviours, clusters, samples
 from annoy_store.dedup.behaviour import _fingerprint, _parameters, _value_type, find_twins
 from annoy_store.dedup.clusters import cluster
 from annoy_store.sandbox import LocalSandbox, open_sandbox
@@ -75,13 +75,13 @@ def test_growth_runs_only_what_is_new(sqlite_store: Database, sandbox: LocalSand
     add(sqlite_store, "loop", "square")
     find_twins(sqlite_store, sandbox)
     with sqlite_store.read() as connection:
-        before = connection.execute(select(probes)).all()
+        before = connection.execute(select(behaviour_probes)).all()
     add(sqlite_store, "formula")
     assert find_twins(sqlite_store, sandbox).samples == 1
     assert find_twins(sqlite_store, sandbox).samples == 0
     assert twins(sqlite_store) == {"formula": "loop"}
     with sqlite_store.read() as connection:
-        assert connection.execute(select(probes)).all() == before
+        assert connection.execute(select(behaviour_probes)).all() == before
 
 
 def test_suspects_must_agree_on_each_others_inputs(

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
-from annoy_store.db.tables import overlaps
+from annoy_store.db.tables import benchmark_overlaps
 from annoy_store.dedup.benchmark_items import read_benchmark
 from annoy_store.dedup.decontaminate import decontaminate
 from annoy_store.dedup.shingles import split_words
@@ -38,7 +38,9 @@ def bench(tmp_path: Path, *items: Any, name: str = "bench.jsonl") -> Path:
 
 def found(store: Database) -> list[tuple[str, str, str]]:
     with store.read() as connection:
-        chosen = select(overlaps.c.kind, overlaps.c.item, overlaps.c.method)
+        chosen = select(
+            benchmark_overlaps.c.kind, benchmark_overlaps.c.item, benchmark_overlaps.c.method
+        )
         return sorted((row[0], row[1], row[2]) for row in connection.execute(chosen))
 
 
@@ -60,7 +62,7 @@ def test_a_common_run_of_words_marks_a_sample(store: Database, tmp_path: Path) -
     assert (report.items, report.samples, dict(report.overlaps)) == (2, 1, {"13gram": 1})
     assert found(store) == [("sample", "T/1", "13gram")]
     with store.read() as connection:
-        evidence = connection.scalar(select(overlaps.c.evidence)) or ""
+        evidence = connection.scalar(select(benchmark_overlaps.c.evidence)) or ""
     assert evidence == " ".join(split_words(TASK)[:13])
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, insert, select
 
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
-from annoy_store.db.tables import export_rows, exports, hidden, responses, takedowns
+from annoy_store.db.tables import export_rows, exports, hidden_subjects, responses, takedowns
 from annoy_store.errors import UsageError
 from annoy_store.export.export import export
 from annoy_store.export.filters import Selection
@@ -193,7 +193,7 @@ def test_what_is_taken_down_meanwhile_is_not_published(
 
     def hide_then_write(*args: object) -> object:
         with sqlite_store.write() as connection:
-            connection.execute(insert(hidden).values(kind="sample", subject_id=1))
+            connection.execute(insert(hidden_subjects).values(kind="sample", subject_id=1))
         return written(*args)  # type: ignore[arg-type]
 
     written = exporting._write

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, update
 
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
-from annoy_store.db.tables import overlaps, variants, verdicts
+from annoy_store.db.tables import benchmark_overlaps, variants, verdicts
 from annoy_store.errors import UsageError
 from annoy_store.export.export import export
 from annoy_store.export.filters import Selection
@@ -126,8 +126,8 @@ def test_several_answers_to_one_prompt(filled: Database, tmp_path: Path) -> None
 def test_overlaps_are_left_out_when_asked(filled: Database) -> None:
     with filled.write() as connection:
         row = {"benchmark": "b", "item": "1", "method": "13gram", "created_at": "", "evidence": ""}
-        connection.execute(insert(overlaps).values(kind="sample", subject_id=1, **row))
-        connection.execute(insert(overlaps).values(kind="source", subject_id=2, **row))
+        connection.execute(insert(benchmark_overlaps).values(kind="sample", subject_id=1, **row))
+        connection.execute(insert(benchmark_overlaps).values(kind="source", subject_id=2, **row))
     assert count(filled).n_rows == 9
     assert dict(count(filled, exclude_overlaps=True).removed) == {"overlap": 6}
 

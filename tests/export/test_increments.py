@@ -14,7 +14,7 @@ from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import (
     export_rows,
-    hidden,
+    hidden_subjects,
     io_pairs,
     jobs,
     responses,
@@ -141,14 +141,14 @@ def test_what_is_hidden_is_taken_back_and_what_is_lifted_returns(
     with store.write() as connection:
         bee = select(samples.c.id).where(samples.c.problem_statement.contains("bee"))
         row = {"kind": "sample", "subject_id": connection.scalar(bee)}
-        connection.execute(insert(hidden).values(**row))
+        connection.execute(insert(hidden_subjects).values(**row))
     second = add(store, tmp_path / "2")
     assert (second.n_rows, dict(second.retractions)) == (0, {"taken_down": 3})
     assert {row["reason"] for row in taken_back(tmp_path / "2")} == {"taken_down"}
     whole = export(store, ExportRequest("codeio", tmp_path / "whole"))
     assert (whole.n_rows, whole.removed["taken_down"]) == (3, 3)
     with store.write() as connection:
-        connection.execute(hidden.delete())
+        connection.execute(hidden_subjects.delete())
     third = export(store, ExportRequest("codeio", tmp_path / "3", since=str(second.export_id)))
     assert (third.n_rows, dict(third.retractions)) == (3, {})
 

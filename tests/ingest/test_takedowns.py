@@ -15,7 +15,7 @@ from annoy_store.db.engine import Database
 from annoy_store.db.tables import (
     export_rows,
     exports,
-    hidden,
+    hidden_subjects,
     jobs,
     prompts,
     responses,
@@ -43,7 +43,7 @@ from tests.support import chains, factories
 
 
 def hid(connection: Connection) -> dict[str, set[int]]:
-    rows = connection.execute(select(hidden.c.kind, hidden.c.subject_id))
+    rows = connection.execute(select(hidden_subjects.c.kind, hidden_subjects.c.subject_id))
     found: dict[str, set[int]] = {"source": set(), "sample": set()}
     for kind, key in rows:
         found[kind].add(key)
@@ -169,7 +169,7 @@ def test_lifting_brings_back_the_work(store: Database) -> None:
         refresh_hidden(connection)
         enqueue_all(connection, load_plan(connection, PIPELINE))
         connection.execute(text("UPDATE jobs SET state = 'rejected', reason = 'not_wanted'"))
-        connection.execute(text("UPDATE counters SET state = 'rejected'"))
+        connection.execute(text("UPDATE job_counters SET state = 'rejected'"))
         lift(connection, "repo", "team/x")
         assert requeue_hidden(connection, PIPELINE) == 1
         assert enqueue_all(connection, load_plan(connection, PIPELINE))["transform"] == 1

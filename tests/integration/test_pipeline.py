@@ -82,7 +82,7 @@ def counts(store: Database) -> dict[str, int]:
         return {
             table.name: connection.scalar(select(func.count()).select_from(table)) or 0
             for table in metadata.sorted_tables
-            if table.name not in {"workers", "counters", "watermarks"}
+            if table.name not in {"workers", "job_counters", "watermarks"}
         }
 
 

@@ -13,8 +13,8 @@ from annoy_store.db.insert import insert_rows
 from annoy_store.db.migrate import open_store
 from annoy_store.db.sql import insert_new
 from annoy_store.db.tables import (
-    counters,
     io_pairs,
+    job_counters,
     jobs,
     origins,
     prompts,
@@ -91,7 +91,10 @@ def test_rows_that_were_deleted_are_missed(worked: Database) -> None:
 
 
 def test_wrong_counters_are_found_and_made_anew(worked: Database) -> None:
-    damage(worked, update(counters).values(n=counters.c.n + 1).where(counters.c.state == "done"))
+    damage(
+        worked,
+        update(job_counters).values(n=job_counters.c.n + 1).where(job_counters.c.state == "done"),
+    )
     assert {what for what, _, _ in found(worked)} == {"a counter is wrong"}
     with worked.write() as connection:
         recount(connection)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, func, select
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.sql import committed_upto, insert_new
-from annoy_store.db.tables import calls, counters, horizons, jobs, sources, watermarks
+from annoy_store.db.tables import calls, commit_horizons, job_counters, jobs, sources, watermarks
 from annoy_store.interfaces import NewRow, done
 from annoy_store.queue import enqueue
 from annoy_store.queue import jobs as job_queue
@@ -41,7 +41,7 @@ def entered(connection: Connection) -> set[tuple[str, int, int]]:
 
 
 def forget_jobs(connection: Connection) -> None:
-    for table in (jobs, counters, watermarks, horizons):
+    for table in (jobs, job_counters, watermarks, commit_horizons):
         connection.execute(delete(table))
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, select, text, update
 
 from annoy_store.db.engine import Database
 from annoy_store.db.sql import insert_new
-from annoy_store.db.tables import counters, jobs, prompts, responses, sources, workers
+from annoy_store.db.tables import job_counters, jobs, prompts, responses, sources, workers
 from annoy_store.errors import LeaseLost
 from annoy_store.interfaces import NewRow, Outcome, done, failed, rejected
 from annoy_store.queue import jobs as job_queue
@@ -307,7 +307,7 @@ class Fleet(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         with self.store.write() as connection:
-            for name in ("jobs", "counters", "workers", "watermarks", "horizons"):
+            for name in ("jobs", "job_counters", "workers", "watermarks", "commit_horizons"):
                 connection.execute(text(f"DELETE FROM {name}"))
         add_sources(self.store, 12)
         self.agenda = plan(self.store)
@@ -419,7 +419,7 @@ def test_two_that_fold_at_once_count_once(postgres_store: Database) -> None:
     gone = hire(postgres_store)
     with postgres_store.write() as connection:
         row = {"worker_id": gone, "stage": "s", "state": "done", "n": 5}
-        insert_new(connection, counters, [row])
+        insert_new(connection, job_counters, [row])
         connection.execute(update(workers).values(alive=0))
     with postgres_store.write_engine.connect() as one, one.begin():
         fold_counters(one)

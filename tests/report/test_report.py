@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import insert
 
 from annoy_store.db.engine import Database
-from annoy_store.db.tables import hidden
+from annoy_store.db.tables import hidden_subjects
 from annoy_store.errors import UsageError
 from annoy_store.report import FIGURES, draw_all, gather, report, write_pictures
 from annoy_store.report.charts import Bar, Dot, Heat, Panel, heat, horizontal_bars, panels
@@ -185,7 +185,7 @@ def test_what_was_taken_down_is_not_shown(sqlite_store: Database) -> None:
     assert "import nowhere" in report(sqlite_store, gathered)
     with sqlite_store.write() as connection:
         rows = [{"kind": "sample", "subject_id": i} for i in range(1, 9)]
-        connection.execute(insert(hidden), rows)
+        connection.execute(insert(hidden_subjects), rows)
     text = report(sqlite_store, gathered)
     assert "import nowhere" not in text
     assert "taken down" in text

@@ -98,7 +98,10 @@ def test_an_input_that_is_drawn_again_is_not_run_again(run_stage, sqlite_store: 
         ("def main_solution(x):\n    while True:\n        pass\n", "cpu_timeout"),
         ("import sys\ndef main_solution(x):\n    sys.exit(0)\n", "exit"),
         ("import random\ndef main_solution(x):\n    return random.random()\n", "too_few_stable"),
-        ("import time\ndef main_solution(x):\n    return int(time.time() * 0)\n", "restless:clock"),
+        (
+            "import time\ndef main_solution(x):\n    return int(time.time() * 0)\n",
+            "nondeterministic:clock",
+        ),
         (
             "def main_solution(x):\n    return hash(str(x)) % 1000 if x % 5 == 0 else x\n",
             "too_few_stable",

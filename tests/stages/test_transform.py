@@ -7,7 +7,7 @@ import json
 from sqlalchemy import insert, select
 
 from annoy_store.db.engine import Database
-from annoy_store.db.tables import calls, hidden, prompts, sources, turns
+from annoy_store.db.tables import calls, hidden_subjects, prompts, sources, turns
 from annoy_store.prompts.template import extract_values
 from tests.support import factories
 
@@ -42,5 +42,5 @@ def test_a_source_that_was_taken_down_is_not_wanted(run_stage, sqlite_store: Dat
     with sqlite_store.write() as connection:
         insert_rows(connection, [factories.source("secret = 1")])
         key = connection.scalar(select(sources.c.id))
-        connection.execute(insert(hidden).values(kind="source", subject_id=key))
+        connection.execute(insert(hidden_subjects).values(kind="source", subject_id=key))
     assert run_stage("transform") == []

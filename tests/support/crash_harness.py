@@ -77,7 +77,7 @@ def leaving_a_trace(stage: Stage) -> Stage:
 def _effect(name: str) -> NewRow:
     values = dict.fromkeys(("sample_id", "response_id", "error_type", "missing_module", "phase"))
     values |= {"purpose": "generate", "outcome": "ok", "cpu_ms": 0.0, "wall_ms": 0.0}  # type: ignore[dict-item]
-    values |= {"rung": "", "runner_version": "", "interpreter": "", "draws": name}  # type: ignore[dict-item]
+    values |= {"isolation": "", "runner_version": "", "interpreter": "", "draws": name}  # type: ignore[dict-item]
     return NewRow(executions, values | {"error_message": None})
 
 

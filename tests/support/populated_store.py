@@ -82,7 +82,7 @@ def _trouble(connection: Connection) -> None:
         "missing_module": f"nowhere{SCRIPT}",
         "cpu_ms": 5.0,
         "wall_ms": 900.0,
-        "rung": "strong",
+        "isolation": "strong",
         "runner_version": "1",
         "interpreter": "py",
     }

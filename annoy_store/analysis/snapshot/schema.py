@@ -39,7 +39,7 @@ TEXTS = {
     "samples": {"problem_statement", "io_requirements", "refcode", "input_generator"},
     "io_pairs": {"input", "output"},
     "verdicts": {"predicted", "got", "feedback"},
-    "overlaps": {"evidence"},
+    "benchmark_overlaps": {"evidence"},
 }
 MEASURED = {"sources": {"content"}, "prompts": {"messages"}, "responses": {"text"}}  # as n_chars
 DIGESTS = {
