@@ -25,6 +25,7 @@ from annoy_store.db.tables import (
     samples,
     sources,
     teachers,
+    turn_pairs,
     turns,
     verdicts,
 )
@@ -98,6 +99,7 @@ EDGES = (
     _edge("origin", "source", origins.c.id, origins.c.source_id),
     _edge("source", "turn", turns.c.source_id, turns.c.id),
     _edge("io_pair", "turn", turns.c.io_pair_id, turns.c.id),
+    _edge("io_pair", "turn", turn_pairs.c.io_pair_id, turn_pairs.c.turn_id),
     _edge(
         "verdict",
         "turn",

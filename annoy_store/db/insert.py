@@ -60,13 +60,18 @@ def _resolve(row: NewRow, ids: Mapping[int, int]) -> dict[str, Any]:
 def insert_into_table(
     connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
 ) -> list[int]:
-    """Write rows of one table whose references are ids; return their ids, in their order."""
+    """Write rows of one table whose references are ids; return their ids, in their order.
+
+    Rows of a table without an id count as 0.
+    """
     names = NATURAL_KEYS.get(table.name)
     if names is None:
         return _append(connection, table, rows)
     keys = [tuple(row[name] for name in names) for row in rows]
     unique = dict(zip(keys, rows, strict=True))
     insert_new(connection, table, [unique[key] for key in sorted(unique)])
+    if "id" not in table.c:
+        return [0] * len(rows)
     known = _ids(connection, table, names, list(unique))
     return [known[key] for key in keys]
 

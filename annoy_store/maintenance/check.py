@@ -7,7 +7,7 @@ except by `recount`, which makes the counters anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from annoy_store.db.engine import Database
 from annoy_store.db.introspect import referenced_table
 from annoy_store.db.sql import integrity_errors
 from annoy_store.db.tables import (
+    STATUSES,
     batch_items,
     io_pairs,
     job_counters,
@@ -67,9 +68,23 @@ Note = Callable[[str], None]
 
 
 def check(
-    store: Database, note: Note = lambda _: None, *, digests: bool = True
+    store: Database,
+    note: Note = lambda _: None,
+    *,
+    tasks: Collection[str] | None = None,
+    digests: bool = True,
 ) -> list[CheckFinding]:
-    """Look at everything, the rows in one snapshot; `note` is told what is being looked at."""
+    """Look at everything, the rows in one snapshot.
+
+    Args:
+        store: the store, of the newest schema.
+        note: called with the name of each part before it is looked at.
+        tasks: names of all tasks; None leaves out whether turns are of one of them.
+        digests: whether content is read again and compared with its digest.
+
+    Returns:
+        What is not in order.
+    """
     note("the file")
     if damaged := _damage(store):
         return [CheckFinding("damaged file", "", len(damaged), damaged[0], _DAMAGED)]
@@ -77,6 +92,7 @@ def check(
     with store.read() as connection:
         for what, look in (
             ("references", _references),
+            ("kinds and statuses", lambda c: _unknown_words(c, tasks)),
             ("the ledger", _ledger),
             ("counters", _counters),
             ("sums", _sums),
@@ -136,6 +152,25 @@ def _finding(
     found = connection.execute(select(func.count(), func.min(key)).where(broken)).one()
     if found[0]:
         yield CheckFinding(what, table.name, found[0], f"{key.name} {found[1]}", hint)
+
+
+def _unknown_words(connection: Connection, tasks: Collection[str] | None) -> Iterator[CheckFinding]:
+    """Statuses and kinds that no code of ours writes; no CHECK of the schema lists them."""
+    known: list[tuple[Table, str, Collection[str], str]] = [
+        (verdicts, "status", STATUSES, "no status of a verdict"),
+    ]
+    if tasks is not None:
+        known.append((turns, "kind", ("transform", *tasks), "no known task"))
+    for table, name, words, what in known:
+        column = table.c[name]
+        chosen = select(column, func.count(), func.min(table.c.id)).where(column.not_in(words))
+        for word, n, example in connection.execute(chosen.group_by(column)):
+            yield CheckFinding(
+                f"{name} {word!r} is {what}", table.name, n, f"id {example}", _UNKNOWN
+            )
+
+
+_UNKNOWN = "install the package that brings it; rows of it are kept and left alone"
 
 
 # The ledger ----------------------------------------------------------------------------------
@@ -233,7 +268,7 @@ def _counters(connection: Connection) -> Iterator[CheckFinding]:
         if have != want:
             yield CheckFinding(
                 "a counter is wrong",
-                "counters",
+                "job_counters",
                 abs(have - want),
                 f"{stage} {state}: {have}, counted {want}",
                 "annoy check --recount",

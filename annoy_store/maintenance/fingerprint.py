@@ -51,7 +51,7 @@ def _digests(
 ) -> dict[int, str]:
     columns = [c for c in table.c if c.name != "id" and c.name not in IGNORED_COLUMNS]
     parents = {c.name: referenced_table(c) for c in columns}
-    digests = {}
+    digests: dict[int, str] = {}
     for page in row_pages(connection, table):
         for row in page:
             content = [
@@ -60,7 +60,7 @@ def _digests(
                 else known[parent.name].get(row[c.name], row[c.name])
                 for c in columns
             ]
-            digests[row["id"]] = digest(table.name, *content)
+            digests[row.get("id", len(digests))] = digest(table.name, *content)
     return digests
 
 

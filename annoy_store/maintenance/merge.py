@@ -90,7 +90,8 @@ class _Merging:
 
     def take(self, table: Table) -> None:
         """Take the rows of a table; their references are taken already."""
-        self._begin(table)
+        if "id" in table.c:
+            self._begin(table)
         for page in row_pages(self._reading, table):
             rows = [self._moved(table, row) for row in page]
             self._ours.transact(lambda c, p=page, r=rows: self._write(c, table, p, r))  # type: ignore[misc]
@@ -116,8 +117,9 @@ class _Merging:
         write = self._append if table in _OWNERS else insert_into_table
         written = write(connection, table, rows)
         after = connection.scalar(select(func.count()).select_from(table)) or 0
-        for row, key in zip(page, written, strict=True):
-            self._ids[table][row["id"]] = key
+        if "id" in table.c:
+            for row, key in zip(page, written, strict=True):
+                self._ids[table][row["id"]] = key
         self._tally(table, after - before, len(rows) - (after - before))
 
     def _tally(self, table: Table, new: int, known: int) -> None:

@@ -35,6 +35,7 @@ from annoy_store.db.tables import (
     signatures,
     sources,
     takedowns,
+    turn_pairs,
     turns,
     verdicts,
 )
@@ -121,21 +122,28 @@ def _pages(ids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def _prompts_of(connection: Connection, gone: Sequence[int], code: Sequence[int]) -> list[int]:
-    """Prompts that were asked about purged sources and samples, and about nothing else."""
-    sources_gone, samples_gone = set(gone), set(code)
-    asked: set[int] = set()
-    about = select(turns.c.prompt_id).outerjoin(io_pairs, io_pairs.c.id == turns.c.io_pair_id)
-    for column, ids in ((turns.c.source_id, gone), (io_pairs.c.sample_id, code)):
+    """Prompts that were asked about purged sources and samples, and about nothing else.
+
+    A turn is about purged code when its source, its sample or one of its pairs' samples is.
+    """
+    asking = select(turns.c.id, turns.c.prompt_id)
+    several = asking.join(turn_pairs, turn_pairs.c.turn_id == turns.c.id).join(
+        io_pairs, io_pairs.c.id == turn_pairs.c.io_pair_id
+    )
+    condemned: dict[int, int] = {}
+    for chosen, column, ids in (
+        (asking, turns.c.source_id, gone),
+        (asking, turns.c.sample_id, code),
+        (several, io_pairs.c.sample_id, code),
+    ):
         for page in _pages(ids):
-            asked.update(connection.scalars(about.where(in_values(connection, column, page))))
+            found = connection.execute(chosen.where(in_values(connection, column, page)))
+            condemned.update((row.id, row.prompt_id) for row in found)
+    asked = set(condemned.values())
     allowed: set[int] = set()
-    every = about.add_columns(turns.c.source_id, io_pairs.c.sample_id)
     for page in _pages(sorted(asked)):
-        for prompt, source, sample in connection.execute(
-            every.where(in_values(connection, turns.c.prompt_id, page))
-        ):
-            if source not in sources_gone and sample not in samples_gone:
-                allowed.add(prompt)
+        found = connection.execute(asking.where(in_values(connection, turns.c.prompt_id, page)))
+        allowed.update(row.prompt_id for row in found if row.id not in condemned)
     return sorted(asked - allowed)
 
 

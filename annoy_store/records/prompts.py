@@ -42,7 +42,7 @@ def new_prompt(messages: Messages, template: Template) -> NewRow:
 def new_turn(asked: NewRow, kind: str, number: int, about: str, **subject: Any) -> NewRow:
     """Why a prompt is asked: `about` is the digest of its subject, `subject` the columns."""
     values = {"source_id": None, "io_pair_id": None, "revises_response_id": None}
-    values |= {"chain_response_id": None} | subject
+    values |= {"chain_response_id": None, "sample_id": None} | subject
     named = digest("turn", asked.values["digest"], kind, number, about)
     return NewRow(
         turns, {"digest": named, "prompt_id": asked, "kind": kind, "number": number} | values

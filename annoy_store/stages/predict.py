@@ -37,6 +37,7 @@ def select_subjects(policy: Policy) -> Select[Any]:
     return (
         select(
             io_pairs.c.id.label("subject_id"),
+            io_pairs.c.sample_id,
             io_pairs.c.input_digest,
             io_pairs.c.input,
             io_pairs.c.output,
@@ -83,7 +84,8 @@ def _ask(kind: str, row: Row, policy: Policy) -> list[NewRow] | None:
         return None
     about = digest("pair", row["sample_digest"], row["input_digest"])
     answers = policy.samples_per_prompt
-    return prompt_rows(messages, template, kind, 1, about, answers, io_pair_id=row["subject_id"])
+    subject = {"io_pair_id": row["subject_id"], "sample_id": row["sample_id"]}
+    return prompt_rows(messages, template, kind, 1, about, answers, **subject)
 
 
 STAGE = Stage(

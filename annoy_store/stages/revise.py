@@ -62,6 +62,7 @@ def select_subjects(policy: Policy) -> Select[Any]:
             turns.c.kind,
             turns.c.number,
             turns.c.io_pair_id,
+            turns.c.sample_id,
             turns.c.digest.label("turn_digest"),
             calls.c.sample_no,
             teachers.c.digest.label("pinned_digest"),
@@ -105,6 +106,7 @@ def run(row: Row, tools: StageContext) -> Outcome:
             row["number"] + 1,
             digest("revision", *revised, index),
             io_pair_id=row["io_pair_id"],
+            sample_id=row["sample_id"],
             revises_response_id=row["response_id"],
             chain_response_id=root,
         )

@@ -257,14 +257,13 @@ class Filler:
             if position < ASKED:
                 self.job("predict", pair)
                 for case, kind in ((1, "predict_output"), (2, "predict_input")):
-                    self._chain(kind, case, pair)
+                    self._chain(kind, case, sample, pair)
 
-    def _chain(self, kind: str, case: int, pair: int) -> None:
-        first, verdict = self._ask(kind, 1, case, io_pair_id=pair)
+    def _chain(self, kind: str, case: int, sample: int, pair: int) -> None:
+        about = {"io_pair_id": pair, "sample_id": sample}
+        first, verdict = self._ask(kind, 1, case, **about)
         if verdict is not None:
-            self._ask(
-                kind, 2, case, io_pair_id=pair, revises_response_id=first, chain_response_id=first
-            )
+            self._ask(kind, 2, case, **about, revises_response_id=first, chain_response_id=first)
 
     def _ask(self, kind: str, number: int, case: int, **about: int) -> tuple[int, int | None]:
         """Ask and judge; return the response, and its verdict when it is wrong."""
@@ -284,7 +283,7 @@ class Filler:
             prompt_id=prompt,
             kind=kind,
             number=number,
-            **(columns | {"chain_response_id": None} | about),
+            **(columns | {"chain_response_id": None, "sample_id": None} | about),
         )
         call = self.add("calls", prompt_id=prompt, sample_no=0, pinned_teacher_id=0)
         self.job("complete", call, case=case)

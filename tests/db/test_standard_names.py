@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, MetaData, insert, text
 
-from annoy_store.db.engine import Store
+from annoy_store.db.engine import Database
 from annoy_store.db.migrate import downgrade, open_store, revision, upgrade
 from annoy_store.db.sql import restart_ids
 from annoy_store.errors import StoreError
-from annoy_store.hashing import canonical, digest
+from annoy_store.hashing import canonical_json, digest
 
 NEW_NAMES = {
     "hidden": "hidden_subjects",
@@ -140,7 +140,7 @@ def old_rows() -> dict[str, list[dict[str, Any]]]:
                     "output": 2.0}],
         "policies": [{"key": "max_turns", "value": "3", "since": NOW}],
         "variants": [{"id": key, "stage": stage, "digest": variant_digest(key),
-                      "description": canonical(described), "active": active}
+                      "description": canonical_json(described), "active": active}
                      for key, (stage, described, active) in VARIANTS.items()],
         "jobs": JOBS,
         "workers": [{"id": 7, "host": "h", "pid": 1, "process_start": "1", "stages": "predict",
@@ -210,7 +210,7 @@ def content(connection: Connection) -> Content:
 
 
 @pytest.fixture
-def old(store: Store) -> Content:
+def old(store: Database) -> Content:
     """What `store` holds, which is at revision 0001 with rows in every table."""
     downgrade(store, "base")
     upgrade(store, "0001")
@@ -229,7 +229,7 @@ def by_key(content: Content, stage: str) -> dict[tuple[int, int], dict[str, Any]
     return {(j["subject_id"], j["variant_id"]): j for j in content["jobs"] if j["stage"] == stage}
 
 
-def upgraded(store: Store) -> tuple[Content, dict[tuple[int, str], int]]:
+def upgraded(store: Database) -> tuple[Content, dict[tuple[int, str], int]]:
     """The content after the upgrade, and (old variant, task) -> variant."""
     upgrade(store)
     with store.read() as connection:
@@ -246,7 +246,7 @@ def test_every_table_has_a_row(old: Content) -> None:
 
 
 def test_an_old_store_is_refused_with_the_command_that_upgrades_it(
-    old: Content, store: Store
+    old: Content, store: Database
 ) -> None:
     assert old
     with pytest.raises(StoreError, match=r"schema 0001.*works with 0002.*annoy init"):
@@ -255,7 +255,7 @@ def test_an_old_store_is_refused_with_the_command_that_upgrades_it(
     open_store(store.url.render_as_string(hide_password=False)).close()
 
 
-def test_upgrade_keeps_rows_that_it_does_not_map(old: Content, store: Store) -> None:
+def test_upgrade_keeps_rows_that_it_does_not_map(old: Content, store: Database) -> None:
     new, _ = upgraded(store)
     mapped = {"jobs", "job_counters", "variants", "verdicts", "exports"}
     for name, rows in old.items():
@@ -274,13 +274,13 @@ def test_upgrade_keeps_rows_that_it_does_not_map(old: Content, store: Store) -> 
     assert new["turn_pairs"] == []
 
 
-def test_upgrade_gives_turns_their_sample(old: Content, store: Store) -> None:
+def test_upgrade_gives_turns_their_sample(old: Content, store: Database) -> None:
     new, _ = upgraded(store)
     assert {t["id"]: t["sample_id"] for t in new["turns"]} == {1: 1, 2: 1, 3: 2, 4: 1, 5: None}
     assert list(new["turns"][0])[-1] == "sample_id"
 
 
-def test_upgrade_describes_a_variant_per_task(old: Content, store: Store) -> None:
+def test_upgrade_describes_a_variant_per_task(old: Content, store: Database) -> None:
     new, ids = upgraded(store)
     known = {v["id"]: v for v in new["variants"]}
     for (key, task), name in ids.items():
@@ -296,7 +296,7 @@ def test_upgrade_describes_a_variant_per_task(old: Content, store: Store) -> Non
             expected["split_from"] = variant_digest(11)
         assert known[name] == {
             "id": name, "stage": stage, "digest": digest("variant", stage, expected),
-            "description": canonical(expected), "active": active, "task": task,
+            "description": canonical_json(expected), "active": active, "task": task,
         }  # fmt: skip
     others = [v for v in new["variants"] if not v["task"]]
     assert [{k: v for k, v in o.items() if k != "task"} for o in others] == [
@@ -304,7 +304,7 @@ def test_upgrade_describes_a_variant_per_task(old: Content, store: Store) -> Non
     ]
 
 
-def test_upgrade_makes_a_predict_job_per_task(old: Content, store: Store) -> None:
+def test_upgrade_makes_a_predict_job_per_task(old: Content, store: Database) -> None:
     new, ids = upgraded(store)
     jobs = by_key(new, "predict")
     expected = {}
@@ -322,7 +322,7 @@ def test_upgrade_makes_a_predict_job_per_task(old: Content, store: Store) -> Non
     assert jobs == expected
 
 
-def test_upgrade_moves_verdicts_and_jobs_of_input_answers(old: Content, store: Store) -> None:
+def test_upgrade_moves_verdicts_and_jobs_of_input_answers(old: Content, store: Database) -> None:
     new, ids = upgraded(store)
     of_old = {row["id"]: row for row in old["verdicts"]}
     for row in new["verdicts"]:
@@ -337,13 +337,13 @@ def test_upgrade_moves_verdicts_and_jobs_of_input_answers(old: Content, store: S
     assert by_key(new, "verify") == expected
 
 
-def test_upgrade_renames_reasons_of_generate(old: Content, store: Store) -> None:
+def test_upgrade_renames_reasons_of_generate(old: Content, store: Database) -> None:
     new, _ = upgraded(store)
     reasons = {s: j["reason"] for (s, _), j in by_key(new, "generate").items()}
     assert reasons == {1: "nondeterministic:clock", 2: "no_pairs", 3: None}
 
 
-def test_upgrade_keeps_counters_true(old: Content, store: Store) -> None:
+def test_upgrade_keeps_counters_true(old: Content, store: Database) -> None:
     new, _ = upgraded(store)
     sums: dict[tuple[str, str], int] = {}
     for row in new["job_counters"]:
@@ -354,7 +354,7 @@ def test_upgrade_keeps_counters_true(old: Content, store: Store) -> None:
     assert set(sums.values()) == {0}
 
 
-def test_upgrade_lets_exports_know_the_new_variants(old: Content, store: Store) -> None:
+def test_upgrade_lets_exports_know_the_new_variants(old: Content, store: Database) -> None:
     new, ids = upgraded(store)
     names = {v["id"]: v["digest"] for v in new["variants"]}
     for row in new["exports"]:
@@ -362,7 +362,7 @@ def test_upgrade_lets_exports_know_the_new_variants(old: Content, store: Store) 
         assert json.loads(row["seen"]) == {"verdict": 5, "checkers": sorted(both)}
 
 
-def test_downgrade_gives_equal_rows_back(old: Content, store: Store) -> None:
+def test_downgrade_gives_equal_rows_back(old: Content, store: Database) -> None:
     first, _ = upgraded(store)
     downgrade(store, "0001")
     assert revision(store) == "0001"
@@ -387,7 +387,7 @@ def test_downgrade_gives_equal_rows_back(old: Content, store: Store) -> None:
         assert kept == others, name
 
 
-def test_ids_go_on_behind_those_that_were_copied(old: Content, store: Store) -> None:
+def test_ids_go_on_behind_those_that_were_copied(old: Content, store: Database) -> None:
     upgrade(store)
     with store.write() as connection:
         connection.execute(
@@ -409,7 +409,7 @@ def test_ids_go_on_behind_those_that_were_copied(old: Content, store: Store) -> 
     ],
 )
 def test_downgrade_refuses_rows_of_other_tasks(
-    old: Content, store: Store, change: str, message: str
+    old: Content, store: Database, change: str, message: str
 ) -> None:
     upgrade(store)
     with store.write() as connection:
@@ -419,7 +419,7 @@ def test_downgrade_refuses_rows_of_other_tasks(
     assert revision(store) == "0002"
 
 
-def test_downgrade_after_work_asks_open_questions_again(old: Content, store: Store) -> None:
+def test_downgrade_after_work_asks_open_questions_again(old: Content, store: Database) -> None:
     _, ids = upgraded(store)
     with store.write() as connection:
         connection.execute(

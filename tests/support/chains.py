@@ -115,6 +115,7 @@ def chain(
             number,
             about,
             io_pair_id=pair,
+            sample_id=pair.values["sample_id"],
             revises_response_id=before,
             chain_response_id=first,
         )

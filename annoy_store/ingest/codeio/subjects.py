@@ -160,7 +160,7 @@ class SubjectFinder:
             assert isinstance(pair.row, NewRow)
             rows = (*rows, pair.row)
         about = digest("pair", name, pair.input_digest) if pair else ""
-        columns = {"io_pair_id": pair.row if pair else None}
+        columns = {"io_pair_id": pair.row if pair else None, "sample_id": sample}
         return ConversationSubject(talk.kind, about, columns, self._file, rows, new=bool(rows))
 
 
