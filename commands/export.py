@@ -220,7 +220,7 @@ def _conclude(ctx: click.Context, report: Any, *, dry_run: bool) -> None:
     elif report.folder is None:
         warn("no row to write; nothing was made (annoy status shows how far the work is)")
     else:
-        again = ", the same as before" if report.known else ""
+        again = ", the same as before" if report.already_published else ""
         say(ctx, f"export {report.export_id}: {report.n_rows} rows in {report.folder}{again}")
 
 
@@ -235,7 +235,7 @@ def _as_json(report: Any) -> dict[str, Any]:
         "splits": dict(report.rows),
         "left_out": dict(report.removed),
         "retractions": dict(report.retractions),
-        "known": report.known,
+        "known": report.already_published,
         "files": [file.as_json() for file in report.files],
         "warnings": list(report.warnings),
     }

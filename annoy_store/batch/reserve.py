@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -109,15 +109,13 @@ def _reserve_page(connection: Connection, office: BatchContext, filling: BatchDr
     jobs.settle(connection, office.worker_id, ended, office.plan)
     batch_id = _insert_items(connection, office, filling, bound) if bound else filling.batch_id
     lines_now = filling.n_lines + len(bound)
-    return BatchDraft(
-        **{
-            **vars(filling),
-            "batch_id": batch_id,
-            "lines": lines_now,
-            "size": filling.n_bytes + sum(line.size for line in bound),
-            "full": bool(back) or len(claims) < asked or lines_now >= filling.max_lines,
-            "reached": reached,
-        }
+    return replace(
+        filling,
+        batch_id=batch_id,
+        n_lines=lines_now,
+        n_bytes=filling.n_bytes + sum(line.size for line in bound),
+        is_full=bool(back) or len(claims) < asked or lines_now >= filling.max_lines,
+        exhausted_budget=reached,
     )
 
 

@@ -164,7 +164,7 @@ def _publish(
     written = {"files": tuple(files), "folder": request.folder, "digest": named}
     if (same := export_log.find_published(store, named)) is not None:
         publish_folder(making, request.folder)
-        return _report(form, choice, export_id=same, known=True, **written)
+        return _report(form, choice, export_id=same, already_published=True, **written)
     edition = export_row(form, request, choice, files, named)
     rows = _rows(choice.records, form)
     export_id = export_log.record_export(

@@ -218,9 +218,9 @@ def test_reading_does_not_need_a_writable_folder(sqlite_store: Database, tmp_pat
         (tmp_path / beside).unlink(missing_ok=True)
     code = (
         "import os\nfrom annoy_store.db.engine import connect\n"
-        "from annoy_store.analysis.sql import asking\nimport sqlalchemy.dialects.sqlite\n"
+        "from annoy_store.analysis.sql import run_query\nimport sqlalchemy.dialects.sqlite\n"
         "os.setuid(65534)\n"
-        f"with asking(connect('sqlite:///{path}'), 'SELECT COUNT(*) FROM sources') as found:\n"
+        f"with run_query(connect('sqlite:///{path}'), 'SELECT COUNT(*) FROM sources') as found:\n"
         "    print(list(found.rows))"
     )
     if os.getuid() != 0:

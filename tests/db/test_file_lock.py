@@ -19,8 +19,8 @@ from annoy_store.db.file_lock import FileLock, lock_holder
 HOLD = """
 import os, signal, sys
 from pathlib import Path
-from annoy_store.db.file_lock import Turns
-with Turns(Path(sys.argv[1])).take():
+from annoy_store.db.file_lock import FileLock
+with FileLock(Path(sys.argv[1])).acquire():
     print("mine", flush=True)
     sys.stdin.readline()
 """
