@@ -142,13 +142,13 @@ from pathlib import Path
 from annoy_store.export import export as exporting
 from annoy_store.db.migrate import open_store
 from annoy_store.export.export import ExportRequest, export
-streamed = exporting.stream
+streamed = exporting.stream_records
 def slow(*args):
     for batch in streamed(*args):
         print("writing", flush=True)
         time.sleep(60)
         yield batch
-exporting.stream = slow
+exporting.stream_records = slow
 export(open_store(sys.argv[1]), ExportRequest("codeio", Path(sys.argv[2])))
 """
 
