@@ -1,9 +1,10 @@
-"""The executor: untrusted Python in warm, walled-in interpreters. `open_sandbox` is the door.
+"""Runs untrusted Python in isolated, preloaded interpreter processes; start at `open_sandbox`.
 
-The parts, from the inside out: `runner` is the program inside, `zygote` the host's end of one,
-`results` turns what comes back into outcomes, `pool` is the `interfaces.Sandbox` over them,
-`isolation` finds the strongest isolation that holds here, `interpreter` describes the interpreter,
-and `preload` says what to import beforehand.
+Modules, from the inside out: `runner` is the program inside the sandbox, `zygote` the host side of
+one such process, `results` turns its reports into execution results, `pool` implements
+`interfaces.Sandbox` with them, `isolation` finds the strongest isolation that works here,
+`interpreter` describes the Python that runs the samples, and `preload` says which modules are
+imported in advance.
 """
 
 from __future__ import annotations
@@ -28,30 +29,39 @@ def open_sandbox(
     allow_subprocess: bool = False,
     isolation: str | None = None,
 ) -> LocalSandbox:
-    """Open a sandbox with `slots` (default: cores) on the strongest rung that holds here.
+    """Open a sandbox at the strongest isolation level that works on this machine.
 
-    `python` names the interpreter of the samples (default: our own). `unsafe` admits the rung
-    that has resource limits only. `allow_subprocess` lets code start processes, on the strong
-    rung only. `rung` forces one rung. Raises UsageError when none holds.
+    Args:
+        slots: How many batches of calls run at the same time; default: the cores of this process.
+        python: Path of the interpreter that runs the samples; default: the one that runs this.
+        unsafe: Also accept the level `minimum`, which has resource limits only.
+        allow_subprocess: Let code start processes; needs the level `strong`.
+        isolation: The only level to try (`strong`, `fallback` or `minimum`); default: all.
+
+    Returns:
+        A sandbox with one warm process. Close it after use, or use it as a context manager.
+
+    Raises:
+        UsageError: There is no such level or interpreter, or no permitted level works.
     """
     if isolation is not None and isolation not in ISOLATION_LEVELS:
         raise UsageError(
-            f"there is no rung {isolation!r}; the rungs are {', '.join(ISOLATION_LEVELS)}"
+            f"unknown isolation level {isolation!r}; the levels are {', '.join(ISOLATION_LEVELS)}"
         )
     interpreter = inspect_interpreter(python)
     spawner = ThreadPoolExecutor(1, "annoy-spawn")
-    names = modules_to_preload("plain", interpreter.installed)
+    modules = modules_to_preload("plain", interpreter.installed)
 
-    def start(rung: IsolationLevel) -> ZygoteProcess:
-        return ZygoteProcess(rung, interpreter, names, 0, spawner)
+    def start(level: IsolationLevel) -> ZygoteProcess:
+        return ZygoteProcess(level, interpreter, modules, 0, spawner)
 
     try:
-        found, zygote, refused = strongest_isolation(
+        level, zygote, failures = strongest_isolation(
             interpreter, start, unsafe=unsafe, subprocesses=allow_subprocess, only=isolation
         )
     except BaseException:
         spawner.shutdown()
         raise
-    sandbox = LocalSandbox(found, interpreter, slots or available_cores(), spawner, refused)
+    sandbox = LocalSandbox(level, interpreter, slots or available_cores(), spawner, failures)
     sandbox.add_zygote(zygote)
     return sandbox

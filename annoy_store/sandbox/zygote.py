@@ -1,11 +1,14 @@
-"""The host's end of one zygote: start it, hand it a request, read its frames, end it.
+"""The host side of one zygote: starts it, sends requests, reads its frames, ends it.
+
+A zygote is a warm interpreter that forks a child for each call.
 
 Decisions
 - All zygotes of a sandbox are started by one thread that lives as long as the sandbox: Linux
-  tells a child of its parent's death when the *thread* that started it dies.
-- Every wait has a deadline. A zygote that is late, gone or odd is Trouble: the caller ends it and
-  tries once more in a fresh one.
-- Standard error is kept in a file only until the hello: it says why a wall could not be built.
+  signals a child when the *thread* that started it ends.
+- Every wait has a deadline. A zygote that is late, gone or inconsistent raises ZygoteError; the
+  caller kills it and tries once more in a fresh one.
+- Standard error is kept in a file only until the first message: it says why the isolation could
+  not be set up.
 """
 
 from __future__ import annotations
@@ -38,12 +41,20 @@ MAX_FRAME_BYTES = 1 << 28
 
 
 class ZygoteError(Exception):
-    """The zygote failed us; nothing is known about the code that it ran."""
+    """The zygote failed; nothing is known about the code that it ran."""
 
 
 @dataclass(frozen=True)
 class IsolationLevel:
-    """How a zygote is walled in: the command before the interpreter, and what it is told."""
+    """How a zygote is isolated.
+
+    Attributes:
+        name: `strong`, `fallback` or `minimum`.
+        command: The command that precedes the interpreter, such as bubblewrap with its options.
+        runner_path: Path of the runner as the zygote sees it.
+        tmpfs_paths: Writable folders inside, emptied between calls.
+        subprocesses: Whether code may start processes.
+    """
 
     name: str
     command: tuple[str, ...] = ()
@@ -54,10 +65,14 @@ class IsolationLevel:
 
 @dataclass(frozen=True)
 class SandboxRequest:
-    """What a zygote is to do: run a program with each input, or with one drawn for each seed.
+    """A program and the tasks that a zygote has to run.
 
-    `known` lists the inputs that were drawn before, and says that tasks are seeds. Tasks that may
-    stand `together` share a process while they succeed.
+    Attributes:
+        program: The untrusted code.
+        limits: Limits of each task.
+        tasks: Inputs as JSON texts, or random seeds if `known_inputs` is given.
+        known_inputs: Canonical JSON of inputs that were drawn before; None if tasks are inputs.
+        share_process: Whether tasks may share a process while they succeed.
     """
 
     program: Program
@@ -69,62 +84,89 @@ class SandboxRequest:
 
 @dataclass(frozen=True)
 class ZygoteReply:
-    """One frame: what the zygote vouches for, and the child's own words, which nobody does."""
+    """One frame: `header` is the process state, seen by the zygote; `payload` is untrusted."""
 
     header: Mapping[str, Any]
     payload: bytes
 
 
 class ZygoteProcess:
-    """One warm interpreter. Not thread-safe: a slot has it to itself."""
+    """One warm interpreter process. Not thread-safe: one slot at a time uses it.
+
+    Attributes:
+        n_calls: How many tasks it has run.
+        environment_seed: Selects its hash seed, random seed and clock.
+        kill_blocked: Whether code in it cannot send SIGKILL to itself.
+    """
 
     def __init__(
         self,
-        rung: IsolationLevel,
+        level: IsolationLevel,
         interpreter: Interpreter,
         preload: Sequence[str],
-        world: int,
+        environment_seed: int,
         spawner: ThreadPoolExecutor,
     ) -> None:
+        """Start the process and wait until it is ready.
+
+        Args:
+            level: The isolation level.
+            interpreter: The interpreter that runs the samples.
+            preload: Modules to import in advance.
+            environment_seed: Selects hash seed, random seed and clock; 0 for first runs.
+            spawner: The executor whose single thread starts processes.
+
+        Raises:
+            ZygoteError: It did not become ready.
+            OSError: It could not be started.
+        """
         self.n_calls = 0
-        self.environment_seed = world
-        self._socket, theirs = socket.socketpair()
+        self.environment_seed = environment_seed
+        self._socket, child_socket = socket.socketpair()
         with tempfile.TemporaryFile() as errors:
             try:
-                with theirs:
+                with child_socket:
                     self._process = spawner.submit(
-                        _spawn, rung, interpreter, world, theirs, errors
+                        _spawn, level, interpreter, environment_seed, child_socket, errors
                     ).result()
-                self._greet(rung, interpreter, preload)
+                self._handshake(level, interpreter, preload)
             except BaseException as error:
                 self.kill()
                 raise _with_errors(error, errors) from error
 
-    def _greet(
-        self, rung: IsolationLevel, interpreter: Interpreter, preload: Sequence[str]
+    def _handshake(
+        self, level: IsolationLevel, interpreter: Interpreter, preload: Sequence[str]
     ) -> None:
         setup = {
-            "rung": rung.name,
+            "rung": level.name,
             "readable": readable_paths(interpreter),
             "preload": list(preload),
             "world": self.environment_seed,
-            "scratch": rung.tmpfs_paths,
-            "subprocesses": rung.subprocesses,
+            "scratch": level.tmpfs_paths,
+            "subprocesses": level.subprocesses,
         }
         self._send(setup)
-        hello = self._receive(START_SECONDS).header
-        self.kill_blocked = bool(hello["guarded"])
+        header = self._receive(START_SECONDS).header
+        self.kill_blocked = bool(header["guarded"])
 
-    def run(self, order: SandboxRequest, compile_in_child: bool = False) -> Iterator[ZygoteReply]:
-        """Run each task of an order; yield the replies.
+    def run(self, request: SandboxRequest, compile_in_child: bool = False) -> Iterator[ZygoteReply]:
+        """Run each task of a request and yield the replies, in order.
 
-        Ends early when the zygote wants to be replaced. `careful` keeps the program away from the
-        zygote's own compiler. Raises Trouble.
+        Ends early when the zygote asks to be replaced.
+
+        Args:
+            request: The program and its tasks.
+            compile_in_child: Keep the program away from the zygote's own compiler.
+
+        Raises:
+            ZygoteError: The zygote is late, gone or inconsistent.
         """
-        self._send({**_request(order), "careful": compile_in_child, "world": self.environment_seed})
+        self._send(
+            {**_to_message(request), "careful": compile_in_child, "world": self.environment_seed}
+        )
         self._receive(COMPILE_SECONDS)
-        for _ in order.tasks:
-            reply = self._receive(order.limits.ceiling_seconds + GRACE_SECONDS)
+        for _ in request.tasks:
+            reply = self._receive(request.limits.ceiling_seconds + GRACE_SECONDS)
             self.n_calls += 1
             yield reply
             if reply.header.get("recycle"):
@@ -132,19 +174,26 @@ class ZygoteProcess:
                 return
 
     def measure(self, forks: int = 0) -> Mapping[str, Any]:
-        """Return what this zygote has used; `forks` bare forks are made and timed on the way."""
+        """Return the resources that this zygote has used: descriptors, peak memory, time per fork.
+
+        Args:
+            forks: How many bare forks to make and time; 0 for none.
+
+        Raises:
+            ZygoteError: The zygote is late, gone or inconsistent.
+        """
         self._send({"measure": forks})
         return self._receive(START_SECONDS).header
 
     def close(self) -> None:
-        """End an idle zygote: it leaves by itself when nobody listens any more."""
+        """End an idle zygote: it exits by itself when the connection is closed."""
         self._socket.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
         self.kill()
 
     def kill(self) -> None:
-        """End a zygote that may be busy, with all that it started."""
+        """End a zygote that may be busy, with all processes that it started."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -159,19 +208,19 @@ class ZygoteProcess:
             self._socket.settimeout(START_SECONDS)
             self._socket.sendall(struct.pack("<I", len(data)) + data)
         except OSError as error:
-            raise ZygoteError(f"the zygote does not listen ({error})") from error
+            raise ZygoteError(f"the zygote does not accept requests ({error})") from error
 
     def _receive(self, seconds: float) -> ZygoteReply:
         deadline = time.monotonic() + seconds
-        words, rest = struct.unpack("<II", self._exactly(8, deadline))
-        if words + rest > MAX_FRAME_BYTES:
-            raise ZygoteError("the zygote sent a frame without end")
-        head = json.loads(self._exactly(words, deadline))
-        if "trouble" in head:
-            raise ZygoteError(head["trouble"])
-        return ZygoteReply(head, self._exactly(rest, deadline))
+        header_size, payload_size = struct.unpack("<II", self._read_exactly(8, deadline))
+        if header_size + payload_size > MAX_FRAME_BYTES:
+            raise ZygoteError("the zygote sent too large a frame")
+        header = json.loads(self._read_exactly(header_size, deadline))
+        if "trouble" in header:
+            raise ZygoteError(header["trouble"])
+        return ZygoteReply(header, self._read_exactly(payload_size, deadline))
 
-    def _exactly(self, length: int, deadline: float) -> bytes:
+    def _read_exactly(self, length: int, deadline: float) -> bytes:
         data = bytearray()
         while len(data) < length:
             left = deadline - time.monotonic()
@@ -189,10 +238,10 @@ class ZygoteProcess:
 
 
 def _spawn(
-    rung: IsolationLevel,
+    level: IsolationLevel,
     interpreter: Interpreter,
-    world: int,
-    theirs: socket.socket,
+    environment_seed: int,
+    child_socket: socket.socket,
     errors: IO[bytes],
 ) -> subprocess.Popen[bytes]:
     python = [
@@ -200,45 +249,45 @@ def _spawn(
         "-S",
         "-s",
         "-B",
-        rung.runner_path,
-        str(theirs.fileno()),
+        level.runner_path,
+        str(child_socket.fileno()),
         process_label(),
     ]
     return subprocess.Popen(
-        [*rung.command, *python],
+        [*level.command, *python],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=errors,
         cwd="/",
-        env=environment_variables(world),
-        pass_fds=[theirs.fileno()],
+        env=environment_variables(environment_seed),
+        pass_fds=[child_socket.fileno()],
         start_new_session=True,
     )
 
 
 def process_label() -> str:
-    """Return the word by which `ps` tells the processes that this process has started."""
+    """Return the argument that marks the processes started by this process in `ps`."""
     return f"host={os.getpid()}"
 
 
 def _with_errors(error: BaseException, errors: IO[bytes]) -> BaseException:
     errors.seek(0)
-    said = errors.read(2000).decode(errors="replace").strip()
-    if not said or not isinstance(error, ZygoteError | OSError):
+    text = errors.read(2000).decode(errors="replace").strip()
+    if not text or not isinstance(error, ZygoteError | OSError):
         return error
-    return ZygoteError(f"{error}: {said.splitlines()[-1]}")
+    return ZygoteError(f"{error}: {text.splitlines()[-1]}")
 
 
-def _request(order: SandboxRequest) -> dict[str, Any]:
-    program, limits, draws = order.program, order.limits, order.known_inputs is not None
+def _to_message(request: SandboxRequest) -> dict[str, Any]:
+    program, limits, is_draw = request.program, request.limits, request.known_inputs is not None
     return {
         "code": program.code,
         "entry": program.entry,
         "generator": program.generator,
-        "seeds" if draws else "inputs": list(order.tasks),
-        "inputs" if draws else "seeds": None,
-        "known": list(order.known_inputs or ()),
-        "together": order.share_process,
+        "seeds" if is_draw else "inputs": list(request.tasks),
+        "inputs" if is_draw else "seeds": None,
+        "known": list(request.known_inputs or ()),
+        "together": request.share_process,
         "cpu": limits.cpu_seconds,
         "wall": limits.wall_seconds,
         "ceiling": limits.ceiling_seconds,

@@ -1,4 +1,4 @@
-"""One sandbox per module and rung; skipped, with the reason, where a rung does not work."""
+"""One sandbox per module and isolation level; tests are skipped where a level does not work."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from annoy_store.interfaces import Limits
 from annoy_store.sandbox import LocalSandbox, open_sandbox
 
 
-def opened(rung: str) -> LocalSandbox:
-    """Open a sandbox on `rung`, or skip the test."""
+def opened(level: str) -> LocalSandbox:
+    """Open a sandbox at one isolation level, or skip the test."""
     try:
-        return open_sandbox(slots=2, isolation=rung, unsafe=True)
+        return open_sandbox(slots=2, isolation=level, unsafe=True)
     except UsageError as error:
-        pytest.skip(f"no {rung} sandbox here: {error}")
+        pytest.skip(f"no {level} sandbox here: {error}")
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +28,12 @@ def sandbox() -> Iterator[LocalSandbox]:
 
 @pytest.fixture(scope="module", params=["strong", "fallback", "minimum"])
 def each(request: pytest.FixtureRequest) -> Iterator[LocalSandbox]:
-    """A sandbox on every rung in turn."""
+    """A sandbox at every isolation level in turn."""
     with opened(request.param) as found:
         yield found
 
 
 @pytest.fixture
 def limits() -> Limits:
-    """Limits that no honest test comes near."""
+    """Limits that no correct test reaches."""
     return Limits(cpu_seconds=5.0, wall_seconds=15.0, ceiling_seconds=60.0, memory_mb=256)

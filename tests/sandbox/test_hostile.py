@@ -1,4 +1,4 @@
-"""The hostile suite on every rung, as ourselves and as an ordinary user."""
+"""The hostile suite at every isolation level, as the current and as an unprivileged user."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from annoy_store.sandbox.interpreter import RUNNER
 from tests.support import hostile_suite
 
 NOBODY = 65534
-BRIEFLY = (
+SELECTION = (
     "daemon_double_fork read_secret write_outside touch_standard_library environment "
     "environment_of_others tcp_loopback unix_path unix_abstract kill_everybody kill_parent "
     "kill_host ptrace_parent limits_of_parent fork_bomb scratch_locked signal_by_owner passwords"
@@ -27,46 +27,46 @@ BRIEFLY = (
 
 
 @dataclass(frozen=True)
-class Battle:
+class SuiteRun:
     """One run of the whole suite."""
 
-    rung: str
+    level: str
     attacks: dict[str, hostile_suite.Attack]
     harm: list[str]
     survivors: set[int]
 
 
-RUNGS = ["strong", "fallback", pytest.param("minimum", marks=pytest.mark.slow)]
+LEVELS = ["strong", "fallback", pytest.param("minimum", marks=pytest.mark.slow)]
 
 
-@pytest.fixture(scope="module", params=RUNGS)
-def battle(request: pytest.FixtureRequest) -> Iterator[Battle]:
+@pytest.fixture(scope="module", params=LEVELS)
+def suite_run(request: pytest.FixtureRequest) -> Iterator[SuiteRun]:
     with tempfile.TemporaryDirectory(prefix="annoy-victims-") as folder:
         before = hostile_suite.alive()
         try:
             attacks, harm = hostile_suite.attack(request.param, Path(folder))
         except UsageError as error:
             pytest.skip(f"no {request.param} sandbox here: {error}")
-        yield Battle(request.param, attacks, harm, hostile_suite.survivors(before))
+        yield SuiteRun(request.param, attacks, harm, hostile_suite.survivors(before))
 
 
-def test_the_suite_is_complete() -> None:
+def test_hostile_suite_is_complete() -> None:
     known = hostile_suite.snippets()
     assert len(known) >= 80
     assert all({"strong", "fallback"} <= snippet.expected.keys() for snippet in known)
 
 
-def test_every_snippet_ends_as_expected_and_leaves_the_next_check_alone(battle: Battle) -> None:
-    assert hostile_suite.unexpected(battle.rung, battle.attacks) == {}
-    assert len(battle.attacks) >= 80
+def test_hostile_snippets_end_as_expected(suite_run: SuiteRun) -> None:
+    assert hostile_suite.unexpected(suite_run.level, suite_run.attacks) == {}
+    assert len(suite_run.attacks) >= 80
 
 
-def test_nothing_outside_was_harmed_and_nothing_survives(battle: Battle) -> None:
-    assert battle.harm == []
-    assert battle.survivors == set()
+def test_hostile_snippets_harm_nothing_and_leave_no_process(suite_run: SuiteRun) -> None:
+    assert suite_run.harm == []
+    assert suite_run.survivors == set()
 
 
-def as_nobody(rung: str, names: str) -> dict[str, object]:
+def as_nobody(level: str, names: str) -> dict[str, object]:
     """Run the suite under another uid, with an interpreter that this uid can start."""
     python = usable_by_nobody()
     with tempfile.TemporaryDirectory(prefix="annoy-victims-") as folder:
@@ -77,7 +77,7 @@ def as_nobody(rung: str, names: str) -> dict[str, object]:
             "-m",
             "tests.support.hostile_suite",
             str(NOBODY),
-            rung,
+            level,
             python,
             folder,
         ]
@@ -85,14 +85,14 @@ def as_nobody(rung: str, names: str) -> dict[str, object]:
             [*command, names], capture_output=True, text=True, cwd=Path(__file__).parents[2]
         )
     if "UsageError" in answer.stderr:
-        pytest.skip(f"no {rung} sandbox for an ordinary user: {answer.stderr.splitlines()[-1]}")
+        pytest.skip(f"no {level} sandbox for an ordinary user: {answer.stderr.splitlines()[-1]}")
     assert answer.returncode == 0, answer.stderr
     found: dict[str, object] = json.loads(answer.stdout)
     return found
 
 
 def usable_by_nobody() -> str:
-    """Return an interpreter that an ordinary user can run, or skip."""
+    """Return an interpreter that an unprivileged user can run, or skip."""
     if os.geteuid() != 0:
         pytest.skip("we are an ordinary user already")
     for python in (sys.executable, shutil.which("python3", path="/usr/bin:/usr/local/bin")):
@@ -108,14 +108,14 @@ def _runs(command: list[str]) -> bool:
         return False
 
 
-@pytest.mark.parametrize("rung", ["strong", "fallback"])
-def test_an_ordinary_user_is_as_safe(rung: str) -> None:
-    found = as_nobody(rung, BRIEFLY)
-    assert (found["wrong"], found["harm"], found["ran"]) == ({}, [], len(BRIEFLY.split()))
+@pytest.mark.parametrize("level", ["strong", "fallback"])
+def test_isolation_holds_for_an_unprivileged_user(level: str) -> None:
+    found = as_nobody(level, SELECTION)
+    assert (found["wrong"], found["harm"], found["ran"]) == ({}, [], len(SELECTION.split()))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rung", ["strong", "fallback", "minimum"])
-def test_an_ordinary_user_against_the_whole_suite(rung: str) -> None:
-    found = as_nobody(rung, "")
+@pytest.mark.parametrize("level", ["strong", "fallback", "minimum"])
+def test_hostile_suite_as_an_unprivileged_user(level: str) -> None:
+    found = as_nobody(level, "")
     assert (found["wrong"], found["harm"]) == ({}, [])

@@ -1,4 +1,4 @@
-"""The ladder: what is tried, what is refused, and what a person is told."""
+"""Choice of the isolation level, interpreters, and the seccomp filter."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def no_bubblewrap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolation, "bubblewrap_binaries", list)
 
 
-def test_the_strongest_rung_that_holds_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strongest_isolation_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     opened("strong").close()
     opened("fallback").close()
     with open_sandbox(slots=1) as sandbox:
@@ -39,7 +39,7 @@ def test_the_strongest_rung_that_holds_is_taken(monkeypatch: pytest.MonkeyPatch)
         assert sandbox.describe()["refused"] == {"strong": "bubblewrap is not installed"}
 
 
-def test_either_bubblewrap_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bubblewrap_binaries_all_work(monkeypatch: pytest.MonkeyPatch) -> None:
     binaries = isolation.bubblewrap_binaries()
     if len(binaries) < 2:
         pytest.skip(f"only {len(binaries)} bubblewrap here")
@@ -50,7 +50,7 @@ def test_either_bubblewrap_serves(monkeypatch: pytest.MonkeyPatch) -> None:
             assert sandbox.call(ONE, ["{}"], Limits())[0].output == "1"
 
 
-def test_a_bubblewrap_that_fails_is_named_with_its_reason(
+def test_bubblewrap_failure_is_reported_with_its_reason(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     opened("fallback").close()
@@ -63,7 +63,7 @@ def test_a_bubblewrap_that_fails_is_named_with_its_reason(
         assert "uid map: Permission denied" in sandbox.describe()["refused"]["strong"]
 
 
-def test_walls_that_do_not_hold_are_found_out() -> None:
+def test_failed_self_tests_detect_weak_isolation() -> None:
     with ThreadPoolExecutor(1) as spawner:
         weak = ZygoteProcess(IsolationLevel("minimum"), inspect_interpreter(), [], 0, spawner)
         try:
@@ -75,7 +75,7 @@ def test_walls_that_do_not_hold_are_found_out() -> None:
     assert "code starts processes" in holes
 
 
-def test_limits_alone_need_a_persons_word(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minimum_isolation_needs_the_unsafe_option(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="--unsafe-no-sandbox"):
         open_sandbox(isolation="minimum")
     with open_sandbox(slots=1, isolation="minimum", unsafe=True) as sandbox:
@@ -85,7 +85,7 @@ def test_limits_alone_need_a_persons_word(monkeypatch: pytest.MonkeyPatch) -> No
         open_sandbox(isolation="strong", unsafe=True)
 
 
-def test_subprocesses_need_the_strong_rung(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_subprocesses_need_strong_isolation(monkeypatch: pytest.MonkeyPatch) -> None:
     opened("strong").close()
     program = Program(
         "import os, subprocess, time\n"
@@ -104,27 +104,27 @@ def test_subprocesses_need_the_strong_rung(monkeypatch: pytest.MonkeyPatch) -> N
         open_sandbox(allow_subprocess=True, unsafe=True)
 
 
-def test_unknown_rungs_and_interpreters_are_a_persons_mistake(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="the rungs are strong, fallback, minimum"):
+def test_open_sandbox_rejects_unknown_levels_and_interpreters(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the levels are strong, fallback, minimum"):
         open_sandbox(isolation="mighty")
     with pytest.raises(UsageError, match="does not run"):
         open_sandbox(python=str(tmp_path / "python"))
-    with pytest.raises(UsageError, match="is no Python"):
+    with pytest.raises(UsageError, match="is not Python"):
         open_sandbox(python=shutil.which("true"))
 
 
-def test_the_habitat_names_interpreter_packages_and_runner(sandbox: LocalSandbox) -> None:
-    habitat = sandbox.info
-    assert habitat.python == ".".join(map(str, sys.version_info[:3]))
-    assert habitat.packages["pytest"] == pytest.__version__
-    assert len(habitat.interpreter) == 32
-    assert len(habitat.runner_version) == 12
+def test_sandbox_info_identifies_interpreter_packages_and_runner(sandbox: LocalSandbox) -> None:
+    info = sandbox.info
+    assert info.python == ".".join(map(str, sys.version_info[:3]))
+    assert info.packages["pytest"] == pytest.__version__
+    assert len(info.interpreter) == 32
+    assert len(info.runner_version) == 12
     about = sandbox.describe()
-    assert about["interpreter"] == habitat.interpreter
-    assert about["packages"] == habitat.packages
+    assert about["interpreter"] == info.interpreter
+    assert about["packages"] == info.packages
 
 
-def test_a_new_package_is_a_new_habitat() -> None:
+def test_sandbox_info_changes_with_the_packages() -> None:
     interpreter = inspect_interpreter()
     more = {**interpreter.packages, "sympy": "1.14"}
     other = type(interpreter)(**{**vars(interpreter), "packages": more})
@@ -134,7 +134,7 @@ def test_a_new_package_is_a_new_habitat() -> None:
     )
 
 
-def test_nothing_beside_the_interpreter_can_be_read() -> None:
+def test_readable_paths_cover_the_interpreter_only() -> None:
     interpreter = inspect_interpreter()
     allowed = readable_paths(interpreter)
     assert "/" not in allowed
@@ -142,15 +142,15 @@ def test_nothing_beside_the_interpreter_can_be_read() -> None:
     assert any(os.path.realpath(interpreter.path).startswith(path) for path in allowed)
 
 
-def test_a_link_to_an_interpreter_is_followed(tmp_path: Path) -> None:
+def test_interpreter_may_be_a_symbolic_link(tmp_path: Path) -> None:
     link = tmp_path / "python"
     link.symlink_to(os.path.realpath(sys.executable))
     with open_sandbox(slots=1, python=str(link), unsafe=True) as sandbox:
         assert sandbox.call(ONE, ["{}"], Limits())[0].output == "1"
 
 
-def test_nothing_can_be_left_beside_an_interpreter_below_scratch() -> None:
-    """Not even in the folders that lead to it, which are neither scratch nor the interpreter."""
+def test_interpreter_below_tmp_leads_to_no_writable_folder() -> None:
+    """Nor are the folders that lead to it, which are neither tmpfs nor the interpreter."""
     opened("strong").close()
     stay = """
 import os
@@ -174,7 +174,7 @@ def main_solution(path):
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 @pytest.mark.parametrize("subprocesses", [True, False])
-def test_every_jump_of_the_filter_lands_inside_it(machine: str, subprocesses: bool) -> None:
+def test_seccomp_filter_jumps_stay_inside_it(machine: str, subprocesses: bool) -> None:
     steps = runner.filter_steps(machine, subprocesses, metadata=True)
     for place, (code, yes, no, operand) in enumerate(steps):
         if code in (runner.EQUAL, runner.AT_LEAST, runner.BITS):
@@ -197,7 +197,7 @@ ALLOWED = {
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-def test_the_filter_says_what_the_tables_say(machine: str) -> None:
+def test_seccomp_filter_follows_the_syscall_tables(machine: str) -> None:
     column = ["x86_64", "aarch64"].index(machine)
     steps = runner.filter_steps(machine, False, metadata=True)
     refused = {**runner.NEVER, **runner.PROCESSES, **runner.METADATA}
@@ -233,7 +233,7 @@ def test_the_filter_says_what_the_tables_say(machine: str) -> None:
 def verdict(
     steps: list[runner.Step], machine: str, call: int, given: list[int] | None = None
 ) -> int:
-    """Run a filter as the kernel would, on one system call."""
+    """Evaluate a seccomp filter as the kernel would, on one system call."""
     words = {0: call, 4: runner.AUDIT_ARCH.get(machine, 7)}
     for place, value in enumerate([*(given or []), 0, 0, 0, 0, 0, 0][:6]):
         words[16 + 8 * place], words[20 + 8 * place] = value & 0xFFFFFFFF, value >> 32
@@ -270,7 +270,7 @@ def verdict(
             at += yes if holds else no
 
 
-def test_the_probe_runs_without_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_probe_runs_without_the_host_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     monkeypatch.setenv("SOME_API_KEY", "sk-1")
     answer = subprocess.run([sys.executable, str(RUNNER), "probe", "json"], capture_output=True)

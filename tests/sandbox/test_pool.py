@@ -1,4 +1,4 @@
-"""What `call` gives back: outcomes, phases, snapshots, messages, limits, worlds."""
+"""Results of `LocalSandbox.call`: outcomes, phases, inputs, messages, limits, environment seeds."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def call(
     code: str,
     given: str = "{}",
     limits: Limits | None = None,
-    world: int = 0,
+    environment_seed: int = 0,
 ) -> ExecutionResult:
-    return sandbox.call(Program(code), [given], limits or Limits(), world)[0]
+    return sandbox.call(Program(code), [given], limits or Limits(), environment_seed)[0]
 
 
-def test_results_come_in_the_order_of_the_inputs(each: LocalSandbox, limits: Limits) -> None:
+def test_call_returns_results_in_input_order(each: LocalSandbox, limits: Limits) -> None:
     program = Program("def main_solution(a, b=2):\n    return [a, b]\n")
     ran = each.call(program, ['{"a": 1}', '{"c": 1}', "[1]", '{"b": 5, "a": "é"}'], limits)
     assert [r.outcome for r in ran] == ["ok", "bad_args", "bad_args", "ok"]
@@ -53,7 +53,9 @@ JSON = st.recursive(
 
 @settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), JSON, max_size=4))
-def test_any_json_passes_through_unchanged(sandbox: LocalSandbox, value: dict[str, object]) -> None:
+def test_call_passes_any_json_through_unchanged(
+    sandbox: LocalSandbox, value: dict[str, object]
+) -> None:
     ran = sandbox.call(ECHO, [json.dumps(value)], Limits())[0]
     assert ran.outcome == "ok"
     assert ran.output is not None
@@ -75,12 +77,14 @@ def test_any_json_passes_through_unchanged(sandbox: LocalSandbox, value: dict[st
         ('{"a":' * 300 + "1" + "}" * 300, "RecursionError"),
     ],
 )
-def test_inputs_that_no_call_can_be_made_with(sandbox: LocalSandbox, text: str, kind: str) -> None:
+def test_call_rejects_invalid_inputs_as_bad_args(
+    sandbox: LocalSandbox, text: str, kind: str
+) -> None:
     ran = sandbox.call(ECHO, [text], Limits())[0]
     assert (ran.outcome, ran.error_type, ran.phase) == ("bad_args", kind, "call")
 
 
-def test_a_type_error_of_the_code_is_no_bad_argument(sandbox: LocalSandbox) -> None:
+def test_call_tells_type_error_in_code_from_bad_args(sandbox: LocalSandbox) -> None:
     inside = "def main_solution(a):\n    return a + 'x'\n"
     assert call(sandbox, inside, '{"a": 1}').outcome == "exception"
     cached = "import functools\n@functools.lru_cache\ndef main_solution(a):\n    return 1\n"
@@ -95,7 +99,7 @@ def test_a_type_error_of_the_code_is_no_bad_argument(sandbox: LocalSandbox) -> N
     assert call(sandbox, wrapped, '{"a": 1}').output == "1"
 
 
-def test_phases_tell_where_it_went_wrong(sandbox: LocalSandbox) -> None:
+def test_call_reports_phase_of_failure(sandbox: LocalSandbox) -> None:
     assert call(sandbox, "1 / 0").phase == "load"
     assert call(sandbox, "def main_solution():\n    1 / 0\n").phase == "call"
     assert call(sandbox, "def main_solution():\n    return {1}\n").phase == "result"
@@ -103,7 +107,7 @@ def test_phases_tell_where_it_went_wrong(sandbox: LocalSandbox) -> None:
     assert call(sandbox, "def main_solution():\n    return 1\n").phase is None
 
 
-def test_arguments_that_the_call_changed(sandbox: LocalSandbox) -> None:
+def test_call_reports_mutated_arguments(sandbox: LocalSandbox) -> None:
     code = "def main_solution(a):\n    a.append(1)\n    return len(a)\n"
     ran = call(sandbox, code, '{"a": []}')
     assert (ran.output, ran.mutated, ran.input) == ("1", True, '{"a": []}')
@@ -116,14 +120,14 @@ def test_arguments_that_the_call_changed(sandbox: LocalSandbox) -> None:
     assert call(sandbox, same, '{"a": [1]}').mutated
 
 
-def test_messages_are_clean_and_short(sandbox: LocalSandbox) -> None:
+def test_error_message_is_cleaned_and_truncated(sandbox: LocalSandbox) -> None:
     ran = call(sandbox, "def main_solution():\n    raise ValueError('\\0\\ud800' + 'x' * 9999)\n")
     assert ran.error_message is not None
     assert ran.error_message.startswith("\ufffd\ufffdx")
     assert len(ran.error_message) == 500
 
 
-def test_missing_module_needs_a_module_that_is_missing(sandbox: LocalSandbox) -> None:
+def test_missing_module_is_reported_only_for_absent_modules(sandbox: LocalSandbox) -> None:
     ran = call(sandbox, "from surely.missing import x\n")
     assert (ran.outcome, ran.missing_module, ran.phase) == ("missing_module", "surely", "load")
     late = "def main_solution():\n    import surely_missing\n"
@@ -132,27 +136,27 @@ def test_missing_module_needs_a_module_that_is_missing(sandbox: LocalSandbox) ->
     assert call(sandbox, "raise ModuleNotFoundError('mine')\n").outcome == "exception"
 
 
-def test_output_size_is_counted_in_bytes_of_utf8(sandbox: LocalSandbox) -> None:
+def test_output_limit_counts_utf8_bytes(sandbox: LocalSandbox) -> None:
     limits = Limits(output_bytes=32)
     code = "def main_solution(n):\n    return 'é' * n\n"
     assert call(sandbox, code, '{"n": 15}', limits).output == '"' + "é" * 15 + '"'
     assert call(sandbox, code, '{"n": 16}', limits).outcome == "output_too_large"
 
 
-def test_every_call_has_a_process_of_its_own(sandbox: LocalSandbox) -> None:
+def test_call_runs_each_input_in_its_own_process(sandbox: LocalSandbox) -> None:
     code = "n = 0\ndef main_solution():\n    global n\n    n += 1\n    return n\n"
     ran = sandbox.call(Program(code), ["{}"] * 3, Limits())
     assert [r.output for r in ran] == ["1", "1", "1"]
 
 
-def test_memory_counts_beyond_the_warm_interpreter(sandbox: LocalSandbox) -> None:
+def test_memory_limit_excludes_the_preloaded_interpreter(sandbox: LocalSandbox) -> None:
     code = "def main_solution(mb):\n    return len(bytearray(mb << 20)) >> 20\n"
     limits = Limits(memory_mb=128)
     assert call(sandbox, code, '{"mb": 100}', limits).output == "100"
     assert call(sandbox, code, '{"mb": 200}', limits).outcome == "memory"
 
 
-def test_cpu_time_decides_and_sleepers_are_stopped(each: LocalSandbox) -> None:
+def test_time_limits_stop_busy_and_sleeping_code(each: LocalSandbox) -> None:
     limits = Limits(cpu_seconds=0.3, wall_seconds=0.6, ceiling_seconds=20)
     spin = call(each, "def main_solution():\n    while True: pass\n", limits=limits)
     assert (spin.outcome, spin.cpu_ms >= 300) == ("cpu_timeout", True)
@@ -160,7 +164,7 @@ def test_cpu_time_decides_and_sleepers_are_stopped(each: LocalSandbox) -> None:
     assert (sleep.outcome, sleep.cpu_ms < 30, sleep.wall_ms >= 600) == ("wall_timeout", True, True)
 
 
-def test_one_who_worked_may_be_late(sandbox: LocalSandbox) -> None:
+def test_wall_limit_tolerates_calls_that_used_cpu(sandbox: LocalSandbox) -> None:
     limits = Limits(cpu_seconds=0.4, wall_seconds=1.0, ceiling_seconds=20)
     code = (
         "import time\ndef main_solution():\n    while time.process_time() < 0.15: pass\n"
@@ -170,7 +174,7 @@ def test_one_who_worked_may_be_late(sandbox: LocalSandbox) -> None:
     assert (ran.outcome, ran.wall_ms > 1000) == ("ok", True)
 
 
-def test_lines_are_counted_up_to_a_bound(each: LocalSandbox) -> None:
+def test_line_count_stops_at_its_limit(each: LocalSandbox) -> None:
     code = "import json\ndef main_solution(n):\n    s = 0\n    for i in range(n):\n        s += i\n    return s\n"
     program = Program(code)
     ran = each.call(program, ['{"n": 1}', '{"n": 10}'], Limits(lines=1000))
@@ -180,7 +184,7 @@ def test_lines_are_counted_up_to_a_bound(each: LocalSandbox) -> None:
     assert each.call(program, ['{"n": 3}'], Limits())[0].lines is None
 
 
-def test_worlds_differ_in_hash_seed_random_seed_and_clock(sandbox: LocalSandbox) -> None:
+def test_environment_seed_changes_hash_seed_random_seed_and_clock(sandbox: LocalSandbox) -> None:
     code = (
         "import random, datetime, time\n"
         "def main_solution(what):\n"
@@ -203,7 +207,7 @@ def test_worlds_differ_in_hash_seed_random_seed_and_clock(sandbox: LocalSandbox)
     ]
 
 
-def test_the_other_clock_keeps_its_word(sandbox: LocalSandbox) -> None:
+def test_shifted_clock_is_consistent(sandbox: LocalSandbox) -> None:
     code = (
         "import datetime, time, pickle, copy\n"
         "from datetime import datetime as dt, date\n"
@@ -219,27 +223,27 @@ def test_the_other_clock_keeps_its_word(sandbox: LocalSandbox) -> None:
         "    assert time.asctime().endswith(str(dt.now().year))\n"
         "    return [repr(d), str(d), repr(d + datetime.timedelta(1)), (d - dt(2020, 1, 1)).days]\n"
     )
-    here, there = call(sandbox, code), call(sandbox, code, world=1)
+    here, there = call(sandbox, code), call(sandbox, code, environment_seed=1)
     assert here.outcome == there.outcome == "ok", there
     assert here.output == there.output
 
 
-def test_unseeded_programs_start_from_one_state(sandbox: LocalSandbox) -> None:
+def test_random_state_is_equal_for_unseeded_programs(sandbox: LocalSandbox) -> None:
     code = "def main_solution():\n    return __import__('ran' + 'dom').random()\n"
     ran = sandbox.call(Program(code), ["{}"] * 2, Limits())
     assert ran[0].output == ran[1].output
-    assert call(sandbox, code, world=1).output != ran[0].output
+    assert call(sandbox, code, environment_seed=1).output != ran[0].output
 
 
-def test_numpy_is_seeded_too(sandbox: LocalSandbox) -> None:
+def test_numpy_random_state_is_seeded(sandbox: LocalSandbox) -> None:
     pytest.importorskip("numpy")
     code = "import numpy as np\ndef main_solution(a):\n    return float(np.random.rand())\n"
     ran = sandbox.call(Program(code), ['{"a": 1}', '{"a": 1}', '{"a": 2}'], Limits())
     assert ran[0].output == ran[1].output != ran[2].output
-    assert call(sandbox, code, '{"a": 1}', world=1).output != ran[0].output
+    assert call(sandbox, code, '{"a": 1}', environment_seed=1).output != ran[0].output
 
 
-def test_many_threads_share_the_slots() -> None:
+def test_pool_serves_many_threads() -> None:
     program = Program("def main_solution(n):\n    return n * n\n")
     with open_sandbox(slots=2, unsafe=True) as sandbox, ThreadPoolExecutor(8) as pool:
         asked = [[json.dumps({"n": 10 * i + j}) for j in range(5)] for i in range(16)]
@@ -251,7 +255,7 @@ def test_many_threads_share_the_slots() -> None:
         assert sandbox.slots == 2
 
 
-def test_callers_block_while_all_slots_are_taken(limits: Limits) -> None:
+def test_pool_blocks_callers_while_all_slots_are_busy(limits: Limits) -> None:
     slow = Program(
         "import time\ndef main_solution():\n    time.sleep(0.4)\n    return time.monotonic()\n"
     )

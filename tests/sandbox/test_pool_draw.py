@@ -1,4 +1,4 @@
-"""What `draw` gives back: seeded inputs, taken before the call, and who is at fault."""
+"""Results of `LocalSandbox.draw`: seeded inputs, recorded before the call, and failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GENERATOR = (
 )
 
 
-def test_a_seed_names_an_input(each: LocalSandbox) -> None:
+def test_draw_is_reproducible_by_seed(each: LocalSandbox) -> None:
     program = Program(CODE, generator=GENERATOR)
     first = each.draw(program, [1, 2, 1], Limits())
     assert [r.outcome for r in first] == ["ok"] * 3
@@ -25,7 +25,7 @@ def test_a_seed_names_an_input(each: LocalSandbox) -> None:
     assert each.draw(program, [2], Limits())[0].output == first[1].output
 
 
-def test_the_input_is_taken_before_the_call(sandbox: LocalSandbox) -> None:
+def test_draw_records_input_before_the_call(sandbox: LocalSandbox) -> None:
     ran = sandbox.draw(Program(CODE, generator=GENERATOR), [7], Limits())[0]
     assert ran.input is not None
     assert ran.output is not None
@@ -36,7 +36,7 @@ def test_the_input_is_taken_before_the_call(sandbox: LocalSandbox) -> None:
     assert sandbox.call(Program(CODE), [ran.input], Limits())[0].output == ran.output
 
 
-def test_a_draw_runs_what_a_call_with_its_input_runs(sandbox: LocalSandbox) -> None:
+def test_draw_gives_the_same_output_as_call(sandbox: LocalSandbox) -> None:
     code = "import random\ndef main_solution(a):\n    return [a, random.random()]\n"
     program = Program(code, generator="def input_generator():\n    return {'a': random.random()}\n")
     ran = sandbox.draw(program, [5], Limits())[0]
@@ -44,8 +44,8 @@ def test_a_draw_runs_what_a_call_with_its_input_runs(sandbox: LocalSandbox) -> N
     assert sandbox.call(program, [ran.input], Limits())[0].output == ran.output
 
 
-def test_what_was_drawn_before_is_not_called(each: LocalSandbox) -> None:
-    """Not even when the order of the keys is another one."""
+def test_draw_does_not_call_known_inputs(each: LocalSandbox) -> None:
+    """Not even if the order of the keys differs."""
     code = "def main_solution(a, b):\n    return a // b\n"
     generator = "def input_generator():\n    return {'b': 0, 'a': 1}\n"
     program = Program(code, generator=generator)
@@ -56,7 +56,7 @@ def test_what_was_drawn_before_is_not_called(each: LocalSandbox) -> None:
     assert (new.outcome, new.error_type) == ("exception", "ZeroDivisionError")
 
 
-def test_the_generator_shares_the_namespace_of_the_code(sandbox: LocalSandbox) -> None:
+def test_generator_shares_the_namespace_of_the_code(sandbox: LocalSandbox) -> None:
     code = "SIZE = 3\ndef main_solution(n):\n    return n\n"
     generator = "def input_generator():\n    return {'n': SIZE}\n"
     assert sandbox.draw(Program(code, generator=generator), [1], Limits())[0].input == '{"n":3}'
@@ -78,7 +78,7 @@ def test_the_generator_shares_the_namespace_of_the_code(sandbox: LocalSandbox) -
         ("def input_generator():\n    raise SystemExit\n", "exit", "SystemExit"),
     ],
 )
-def test_faults_of_the_generator(
+def test_generator_errors_are_reported_in_phase_generate(
     sandbox: LocalSandbox, generator: str, outcome: str, kind: str | None
 ) -> None:
     ran = sandbox.draw(Program(CODE, generator=generator), [1], Limits())[0]
@@ -86,7 +86,7 @@ def test_faults_of_the_generator(
     assert (ran.input, ran.output) == (None, None)
 
 
-def test_faults_of_the_call_keep_the_input(sandbox: LocalSandbox) -> None:
+def test_draw_keeps_the_input_of_a_failed_call(sandbox: LocalSandbox) -> None:
     generator = "def input_generator():\n    return {'b': 1}\n"
     ran = sandbox.draw(Program(CODE, generator=generator), [1], Limits())[0]
     assert (ran.outcome, ran.phase, ran.input) == ("bad_args", "call", '{"b":1}')
@@ -95,14 +95,14 @@ def test_faults_of_the_call_keep_the_input(sandbox: LocalSandbox) -> None:
     assert (ran.outcome, ran.phase, ran.input) == ("exception", "call", '{"a":1}')
 
 
-def test_inputs_keep_the_order_of_their_keys_and_lose_surrogates(sandbox: LocalSandbox) -> None:
+def test_draw_keeps_key_order_and_replaces_surrogates(sandbox: LocalSandbox) -> None:
     code = "def main_solution(z, a):\n    return [z, a]\n"
     generator = "def input_generator():\n    return {'z': '\\ud800é', 'a': 1}\n"
     ran = sandbox.draw(Program(code, generator=generator), [1], Limits())[0]
     assert (ran.input, ran.output) == ('{"z":"\ufffdé","a":1}', '["\ufffdé",1]')
 
 
-def test_lines_of_the_call_only(sandbox: LocalSandbox) -> None:
+def test_draw_counts_lines_of_the_call_only(sandbox: LocalSandbox) -> None:
     code = "def main_solution(n):\n    return n\n"
     generator = "def input_generator():\n    n = 1\n    n = 2\n    n = 3\n    return {'n': n}\n"
     ran = sandbox.draw(Program(code, generator=generator), [1], Limits(lines=100))[0]

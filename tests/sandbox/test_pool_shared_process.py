@@ -1,4 +1,4 @@
-"""Calls that stand together share a process, and nobody can tell by what they return."""
+"""Calls that share a process return what separate calls return."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def deeds(words: list[str]) -> list[str]:
     return [json.dumps({"do": word}) for word in words]
 
 
-def test_they_share_a_process_only_when_asked(sandbox: LocalSandbox) -> None:
+def test_share_process_is_off_by_default(sandbox: LocalSandbox) -> None:
     alone = sandbox.call(COUNTING, ["{}"] * 3, LIMITS)
     assert [r.output for r in alone] == ["1", "1", "1"]
     shared = sandbox.call(COUNTING, ["{}"] * 3, LIMITS, share_process=True)
@@ -55,7 +55,7 @@ def test_they_share_a_process_only_when_asked(sandbox: LocalSandbox) -> None:
 
 
 @pytest.mark.parametrize("deed", [*DEEDS, "forge"])
-def test_one_that_fails_costs_the_others_nothing(sandbox: LocalSandbox, deed: str) -> None:
+def test_share_process_isolates_a_failing_call(sandbox: LocalSandbox, deed: str) -> None:
     texts = deeds(["a", deed, "b", "c"])
     shared = sandbox.call(ANYTHING, texts, LIMITS, share_process=True)
     assert outcomes(shared) == outcomes(sandbox.call(ANYTHING, texts, LIMITS))
@@ -64,14 +64,14 @@ def test_one_that_fails_costs_the_others_nothing(sandbox: LocalSandbox, deed: st
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from([*DEEDS[:6], "a", "b", "é"]), max_size=8))
-def test_what_they_return_is_what_each_returns_alone(
+def test_share_process_returns_what_separate_calls_return(
     sandbox: LocalSandbox, words: list[str]
 ) -> None:
     shared = sandbox.call(ANYTHING, deeds(words), LIMITS, share_process=True)
     assert outcomes(shared) == outcomes(sandbox.call(ANYTHING, deeds(words), LIMITS))
 
 
-def test_lines_are_counted_for_each(sandbox: LocalSandbox) -> None:
+def test_share_process_counts_lines_per_call(sandbox: LocalSandbox) -> None:
     code = "def main_solution(n):\n    for _ in range(n):\n        n += 1\n    return n\n"
     texts = [json.dumps({"n": n}) for n in (1, 10, 100)]
     within = Limits(lines=100)
@@ -82,13 +82,13 @@ def test_lines_are_counted_for_each(sandbox: LocalSandbox) -> None:
     assert shared[2].lines == 100
 
 
-def test_they_share_on_every_rung_that_keeps_code_from_forking(each: LocalSandbox) -> None:
+def test_share_process_needs_an_isolation_that_blocks_forks(each: LocalSandbox) -> None:
     shared = each.call(COUNTING, ["{}"] * 2, LIMITS, environment_seed=1, share_process=True)
-    walled = each.describe()["rung"] != "minimum"
-    assert [r.output for r in shared] == (["1", "2"] if walled else ["1", "1"])
+    forks_blocked = each.describe()["rung"] != "minimum"
+    assert [r.output for r in shared] == (["1", "2"] if forks_blocked else ["1", "1"])
 
 
-def test_where_code_may_start_processes_nothing_is_shared() -> None:
+def test_share_process_is_off_where_subprocesses_are_allowed() -> None:
     with opened("strong"), open_sandbox(slots=1, allow_subprocess=True) as sandbox:
         ran = sandbox.call(COUNTING, ["{}"] * 2, LIMITS, share_process=True)
         assert [r.output for r in ran] == ["1", "1"]

@@ -1,4 +1,4 @@
-"""Flavours follow imports, and only packages that are there."""
+"""Preload sets follow imports, and only of packages that are installed."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from annoy_store.sandbox.preload import (
         ("", set()),
     ],
 )
-def test_imports_are_found_in_the_text(code: str, names: set[str]) -> None:
+def test_imported_packages_are_found_in_the_text(code: str, names: set[str]) -> None:
     assert imported_packages(code) == names
 
 
-def test_the_heaviest_import_decides() -> None:
+def test_preload_set_follows_the_heaviest_import() -> None:
     assert preload_set("import math\n", HEAVY_PACKAGES) == "plain"
     assert preload_set("import numpy\n", HEAVY_PACKAGES) == "numpy"
     assert preload_set("import numpy\nimport scipy\n", HEAVY_PACKAGES) == "scientific"
 
 
-def test_packages_that_are_missing_warm_nothing() -> None:
+def test_preload_set_ignores_missing_packages() -> None:
     assert preload_set("import numpy\nimport scipy\n", ["numpy"]) == "numpy"
     assert preload_set("import numpy\n", []) == "plain"
     assert "numpy.random" not in modules_to_preload("scientific", ["sympy"])

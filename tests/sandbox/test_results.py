@@ -1,4 +1,4 @@
-"""Replies are judged by the kernel's facts first, and strange reports harm nobody."""
+"""Process state outranks the report of a child, and malformed reports do no harm."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def judged(payload: bytes = GOOD, guarded: bool = True, **head: Any) -> Executio
         ({"status": -9, "cpu": 5.1}, "cpu_timeout"),
     ],
 )
-def test_facts_come_before_words(head: dict[str, Any], outcome: str) -> None:
+def test_to_result_prefers_process_state_to_the_report(head: dict[str, Any], outcome: str) -> None:
     ran = judged(**head)
     assert ran.outcome == outcome
     assert (ran.output is None) == (outcome != "ok")
     assert ran.input == "{}"
 
 
-def test_trouble_is_no_outcome() -> None:
+def test_to_result_raises_for_zygote_errors() -> None:
     with pytest.raises(ZygoteError, match="not done after 120 s"):
         judged(killed="ceiling")
     with pytest.raises(ZygoteError, match="out of memory"):
@@ -65,7 +65,7 @@ def test_trouble_is_no_outcome() -> None:
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_judged(payload: bytes) -> None:
+def test_to_result_accepts_any_bytes(payload: bytes) -> None:
     assert judged(payload).outcome in OUTCOMES
 
 
@@ -86,7 +86,7 @@ WORDS = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
         },
     )
 )
-def test_any_report_is_judged_and_only_json_is_kept(report: dict[str, Any]) -> None:
+def test_to_result_accepts_any_report_and_keeps_only_json(report: dict[str, Any]) -> None:
     ran = judged(json.dumps(report).encode())
     assert ran.outcome in OUTCOMES
     assert isinstance(ran.mutated, bool)
@@ -96,16 +96,16 @@ def test_any_report_is_judged_and_only_json_is_kept(report: dict[str, Any]) -> N
         assert normalise_json(ran.output) == ran.output
 
 
-def test_outputs_are_written_anew() -> None:
+def test_to_result_normalises_the_output() -> None:
     report = {"outcome": "ok", "phase": "result", "output": '{ "b":1.50, "a":"\\u00e9\\ud800" }'}
     assert judged(json.dumps(report).encode()).output == '{"b":1.5,"a":"é\ufffd"}'
 
 
 @pytest.mark.parametrize("text", ["NaN", "[Infinity]", "1e999", "{", "", "[" * 300 + "]" * 300])
-def test_unfit_texts_are_refused(text: str) -> None:
+def test_normalise_json_rejects_unsupported_texts(text: str) -> None:
     with pytest.raises(NotSerializable):
         normalise_json(text)
 
 
-def test_wide_values_are_not_deep() -> None:
+def test_parse_json_accepts_wide_values() -> None:
     assert len(parse_json(json.dumps([[]] * 1000))) == 1000

@@ -46,7 +46,7 @@ def interpreter(version: str) -> str:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_calls_draws_lines_and_worlds(version: str) -> None:
+def test_runner_works_under_each_python_version(version: str) -> None:
     program = Program(CODE, generator=GENERATOR)
     with open_sandbox(slots=1, python=interpreter(version), unsafe=True) as sandbox:
         assert re.match(re.escape(version) + r"\.\d", sandbox.info.python)
@@ -69,8 +69,8 @@ def test_calls_draws_lines_and_worlds(version: str) -> None:
             assert sandbox.call(fork, ["{}"], quick)[0].error_type == "PermissionError"
 
 
-def test_an_interpreter_below_the_scratch_folder() -> None:
-    """A virtual environment in /tmp is seen inside, kept between calls, and not writable."""
+def test_runner_works_with_an_interpreter_below_tmp() -> None:
+    """A virtual environment in /tmp is visible inside, kept between calls, and read-only."""
     folder = Path(tempfile.mkdtemp(dir="/tmp"))
     try:
         venv.create(folder / "venv", with_pip=False)
@@ -78,7 +78,7 @@ def test_an_interpreter_below_the_scratch_folder() -> None:
         with open_sandbox(slots=1, python=python, isolation="strong") as sandbox:
             got = [sandbox.call(Program(LITTERS), ['{"x": 1}'], Limits())[0] for _ in range(3)]
     except UsageError as error:
-        pytest.skip(f"no strong rung here: {error}")
+        pytest.skip(f"no strong level here: {error}")
     finally:
         shutil.rmtree(folder)
     assert [ran.output for ran in got] == ["[1,1]"] * 3

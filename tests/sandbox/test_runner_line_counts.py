@@ -1,4 +1,4 @@
-"""Counting lines changes nothing that a program can notice, however deep it goes."""
+"""Line counting has no effect that a program can notice, at any recursion depth."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def outcomes(sandbox: LocalSandbox, program: Program, texts: list[str], lines: i
 
 
 @pytest.mark.parametrize("version", VERSIONS[3:])
-def test_the_depth_at_which_it_ends_is_the_same(version: str) -> None:
+def test_line_counting_keeps_the_recursion_limit(version: str) -> None:
     depths = [json.dumps({"n": n}) for n in range(970, 1000)]
     limits = [json.dumps({"limit": n}) for n in (0, 300, 2000)]
     with open_sandbox(slots=1, python=interpreter(version), unsafe=True) as sandbox:

@@ -1,4 +1,4 @@
-"""Zygotes come and go: trouble is tried twice, nothing outlives its host, nothing grows."""
+"""Zygotes are replaced when they fail, die with their host, and leak nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HOST = """
 import sys, threading
 from annoy_store.interfaces import Limits, Program
 from annoy_store.sandbox import open_sandbox
-sandbox = open_sandbox(slots=2, rung=sys.argv[1], unsafe=True)
+sandbox = open_sandbox(slots=2, isolation=sys.argv[1], unsafe=True)
 spin = Program("def main_solution():\\n    while True: pass\\n")
 sleep = Program("import time\\ndef main_solution():\\n    time.sleep(100)\\n")
 limits = Limits(cpu_seconds=60, wall_seconds=100)
@@ -46,7 +46,7 @@ def only(sandbox: LocalSandbox) -> ZygoteProcess:
     return next(zygote for zygotes in sandbox._idle.values() for zygote in zygotes)
 
 
-def test_a_zygote_that_died_is_replaced() -> None:
+def test_zygote_that_died_is_replaced() -> None:
     with open_sandbox(slots=1, unsafe=True) as sandbox:
         first = only(sandbox)
         first._process.kill()
@@ -55,14 +55,14 @@ def test_a_zygote_that_died_is_replaced() -> None:
         assert only(sandbox) is not first
 
 
-def test_a_zygote_that_stands_still_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zygote_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("annoy_store.sandbox.zygote.COMPILE_SECONDS", 0.3)
     with opened("fallback") as sandbox:
         os.kill(only(sandbox)._process.pid, signal.SIGSTOP)
         assert sandbox.call(ONE, ["{}"], Limits())[0].output == "1"
 
 
-def test_a_zygote_retires(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zygote_is_replaced_after_its_last_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "CALLS_PER_ZYGOTE", 5)
     with open_sandbox(slots=1, unsafe=True) as sandbox:
         first = only(sandbox)
@@ -72,7 +72,7 @@ def test_a_zygote_retires(monkeypatch: pytest.MonkeyPatch) -> None:
         assert only(sandbox).n_calls == 2
 
 
-def test_the_ceiling_is_trouble_and_no_outcome() -> None:
+def test_ceiling_raises_a_sandbox_error() -> None:
     with open_sandbox(slots=1, unsafe=True) as sandbox:
         limits = Limits(cpu_seconds=0.2, wall_seconds=60, ceiling_seconds=0.4)
         with pytest.raises(SandboxError, match="was not done after"):
@@ -80,7 +80,7 @@ def test_the_ceiling_is_trouble_and_no_outcome() -> None:
         assert sandbox.call(ONE, ["{}"], Limits())[0].output == "1"
 
 
-def test_trouble_keeps_the_results_that_are_there() -> None:
+def test_zygote_error_keeps_finished_results() -> None:
     with open_sandbox(slots=1, unsafe=True) as sandbox:
         real, seen = ZygoteProcess.run, []
 
@@ -99,7 +99,7 @@ def test_trouble_keeps_the_results_that_are_there() -> None:
         assert seen == [2]
 
 
-def test_code_that_kills_the_compiler_has_an_outcome_of_its_own() -> None:
+def test_zygote_survives_code_that_kills_the_compiler() -> None:
     with open_sandbox(slots=1, unsafe=True) as sandbox:
         limits = Limits(cpu_seconds=1.0, memory_mb=256)
         ran = sandbox.call(DEEP, ["{}"], limits)[0]
@@ -107,7 +107,7 @@ def test_code_that_kills_the_compiler_has_an_outcome_of_its_own() -> None:
         assert sandbox.call(ONE, ["{}"], limits)[0].output == "1"
 
 
-def test_after_close_there_is_an_error_and_no_process() -> None:
+def test_close_ends_all_processes_and_rejects_calls() -> None:
     before = hostile_suite.alive()
     sandbox = open_sandbox(slots=2, unsafe=True)
     assert hostile_suite.alive() - before
@@ -123,7 +123,7 @@ def test_after_close_there_is_an_error_and_no_process() -> None:
     assert hostile_suite.survivors(before) == set()
 
 
-def test_zygotes_outlive_the_thread_that_asked_for_them() -> None:
+def test_zygote_outlives_the_thread_that_started_it() -> None:
     with open_sandbox(slots=1, unsafe=True) as sandbox:
         asking = threading.Thread(target=sandbox.call, args=(ONE, ["{}"], Limits(), 1))
         asking.start()
@@ -135,11 +135,11 @@ def test_zygotes_outlive_the_thread_that_asked_for_them() -> None:
         assert sandbox._idle["plain", 1] == [zygote]
 
 
-@pytest.mark.parametrize("rung", ["strong", "fallback", "minimum"])
-def test_nothing_outlives_a_host_that_was_killed(rung: str) -> None:
-    opened(rung).close()
+@pytest.mark.parametrize("level", ["strong", "fallback", "minimum"])
+def test_zygote_dies_with_its_host(level: str) -> None:
+    opened(level).close()
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-c", HOST, rung]
+    command = [sys.executable, "-c", HOST, level]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as host:
         assert host.stdout is not None
         assert host.stdout.readline() == "ready\n"
@@ -149,17 +149,17 @@ def test_nothing_outlives_a_host_that_was_killed(rung: str) -> None:
         assert hostile_suite.survivors(set(), host.pid) == set()
 
 
-def test_some_hundred_checks_leave_no_trace() -> None:
+def test_pool_leaks_nothing_in_400_calls() -> None:
     grown(400)
 
 
 @pytest.mark.slow
-def test_ten_thousand_checks_leave_no_trace() -> None:
+def test_pool_leaks_nothing_in_10000_calls() -> None:
     grown(10_000)
 
 
 def grown(checks: int) -> None:
-    """Run that many checks and assert that descriptors, processes and memory stay as they are."""
+    """Run that many checks and assert that descriptors, processes and memory do not grow."""
     with open_sandbox(slots=1, unsafe=True) as sandbox:
         sandbox.call(ONE, ["{}"] * 200, Limits())
         before = measured(sandbox)
@@ -176,7 +176,7 @@ def grown(checks: int) -> None:
 
 
 def measured(sandbox: LocalSandbox) -> dict[str, int]:
-    """Count what could grow, on both sides."""
+    """Measure what could grow, on both sides."""
     usage = sandbox.zygote_usage()["plain", 0]
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
@@ -190,8 +190,8 @@ def measured(sandbox: LocalSandbox) -> dict[str, int]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_load_changes_no_outcome() -> None:
-    """The same thousand checks, on this machine as it is and under eight busy processes."""
+def test_outcomes_do_not_depend_on_load() -> None:
+    """The same thousand checks, on this machine as it is and beside eight busy processes."""
     programs = [
         Program(f"def main_solution(n):\n    return sum(i * {k} for i in range(n))\n")
         for k in range(97)

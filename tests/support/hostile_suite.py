@@ -1,11 +1,11 @@
-"""The hostile suite: snippets with what must become of them on each rung, and their victims.
+"""The hostile suite: snippets with their expected outcomes at each level, and victims outside.
 
-A snippet is a file of `hostile/`; comment lines at its top say what is expected: `# all: ..` on
-the strong and the fallback rung, `# strong: ..` or `# fallback: ..` where they differ, and
-`# minimum: ..` where it can be run at all without walls. `ok 1` wants that output, `exception X`
-that type, `*` any; ` or ` separates what is allowed. `# needs: numpy` names a package.
+A snippet is a file of `tests/sandbox/hostile/`; comment lines at its top give the expected outcome:
+`# all: ..` at the levels strong and fallback, `# strong: ..` or `# fallback: ..` where they differ,
+and `# minimum: ..` where it can be run without isolation at all. `ok 1` expects that output,
+`exception X` that class, `*` any; ` or ` separates alternatives. `# needs: numpy` names a package.
 
-Run as a program it runs the suite under another uid and prints what happened as JSON.
+Run as a program it runs the suite under another uid and prints the results as JSON.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ CANARY = "CANARY_API_KEY"
 
 @dataclass(frozen=True)
 class Snippet:
-    """One hostile program; `expected` maps a rung to what may become of it there."""
+    """One hostile program; `expected` has the allowed outcomes by isolation level."""
 
     name: str
     code: str
     expected: dict[str, tuple[str, ...]]
     needs: str | None
 
-    def allows(self, rung: str, ran: ExecutionResult) -> bool:
-        """Return whether `ran` is one of the outcomes that are expected on `rung`."""
-        return any(_fits(expected, ran) for expected in self.expected[rung])
+    def allows(self, level: str, ran: ExecutionResult) -> bool:
+        """Return whether a result is one of those expected at a level."""
+        return any(_fits(expected, ran) for expected in self.expected[level])
 
 
 def _fits(expected: str, ran: ExecutionResult) -> bool:
@@ -69,15 +69,15 @@ def snippets() -> list[Snippet]:
 def _read(path: Path) -> Snippet:
     code = path.read_text()
     said = dict(re.findall(r"^# (all|strong|fallback|minimum|needs): (.+)$", code, re.M))
-    expected = {rung: said.get(rung, said.get("all")) for rung in ("strong", "fallback")}
+    expected = {level: said.get(level, said.get("all")) for level in ("strong", "fallback")}
     expected["minimum"] = said.get("minimum")
-    ways = {rung: tuple(text.split(" or ")) for rung, text in expected.items() if text}
+    ways = {level: tuple(text.split(" or ")) for level, text in expected.items() if text}
     return Snippet(path.stem, code, ways, said.get("needs"))
 
 
 @dataclass
 class Victims:
-    """What lies outside and must stay as it is: files, listeners, this process."""
+    """What is outside and must not change: files, listeners, this process."""
 
     folder: Path
     tcp: socket.socket
@@ -87,7 +87,7 @@ class Victims:
     abstract: socket.socket
 
     def fill(self, code: str) -> str:
-        """Return a snippet with the addresses of these victims in it."""
+        """Return a snippet with the addresses of these victims filled in."""
         values: dict[str, Any] = {
             "OUTSIDE": self.folder,
             "HOME": Path.home(),
@@ -115,7 +115,7 @@ class Victims:
 
     @staticmethod
     def listeners() -> tuple[str, ...]:
-        """Return the names of the sockets that nobody may reach."""
+        """Return the names of the sockets that must not be reached."""
         return ("tcp", "udp", "stream", "datagram", "abstract")
 
     @staticmethod
@@ -158,23 +158,23 @@ def victims(folder: Path) -> Iterator[Victims]:
 
 @dataclass(frozen=True)
 class Attack:
-    """What became of one snippet, and of an ordinary check right after it in the same slot."""
+    """The result of one snippet, and of an ordinary call right after it in the same slot."""
 
     ran: ExecutionResult
     after: ExecutionResult
 
 
 def attack(
-    rung: str, folder: Path, python: str | None = None, chosen: Sequence[Snippet] | None = None
+    level: str, folder: Path, python: str | None = None, chosen: Sequence[Snippet] | None = None
 ) -> tuple[dict[str, Attack], list[str]]:
-    """Run the snippets that have an expectation on `rung`; return what happened, and the harm."""
-    chosen = [s for s in chosen or snippets() if rung in s.expected]
+    """Run the snippets with an expectation at a level; return the results, and the harm."""
+    chosen = [s for s in chosen or snippets() if level in s.expected]
     os.environ[CANARY] = "sk-canary"
     try:
         with victims(folder) as outside, ExitStack() as stack:
             lanes = [
                 stack.enter_context(
-                    open_sandbox(slots=1, python=python, isolation=rung, unsafe=True)
+                    open_sandbox(slots=1, python=python, isolation=level, unsafe=True)
                 )
                 for _ in range(LANES)
             ]
@@ -199,7 +199,7 @@ def _lane(sandbox: LocalSandbox, chosen: Sequence[Snippet], outside: Victims) ->
 
 
 def alive(host: int | None = None) -> set[int]:
-    """Return the processes inside sandboxes that `host` (by default: we) opened, dead or alive."""
+    """Return the sandbox processes that `host` (default: this process) started, also dead ones."""
     word = process_label() if host is None else f"host={host}"
     found = set()
     for entry in os.listdir("/proc"):
@@ -210,37 +210,37 @@ def alive(host: int | None = None) -> set[int]:
 
 
 def survivors(before: set[int], host: int | None = None, seconds: float = 10.0) -> set[int]:
-    """Return the processes, but those of `before`, that are still there after so long at most."""
+    """Return the processes other than `before` that still exist after at most `seconds`."""
     deadline = time.monotonic() + seconds
     while (left := alive(host) - before) and time.monotonic() < deadline:
         time.sleep(0.01)
     return left
 
 
-def unexpected(rung: str, attacks: dict[str, Attack]) -> dict[str, str]:
-    """Return what did not go as expected, by snippet."""
+def unexpected(level: str, attacks: dict[str, Attack]) -> dict[str, str]:
+    """Return the snippets that did not end as expected, with what happened."""
     known = {snippet.name: snippet for snippet in snippets()}
     wrong = {}
     for name, result in attacks.items():
-        if not known[name].allows(rung, result.ran):
-            wrong[name] = f"{result.ran} instead of {known[name].expected[rung]}"
+        if not known[name].allows(level, result.ran):
+            wrong[name] = f"{result.ran} instead of {known[name].expected[level]}"
         elif result.after.output != "6":
             wrong[name] = f"the next check gave {result.after}"
     return wrong
 
 
 def main() -> None:
-    """Give up root, attack as an ordinary user, print what went wrong as JSON.
+    """Give up root, run the suite as an unprivileged user, print what went wrong as JSON.
 
-    Arguments: uid, rung, interpreter, folder, and the names of some snippets (none: all).
+    Arguments: uid, level, interpreter, folder, and the names of some snippets (none: all).
     """
-    uid, rung, python, folder, names = int(sys.argv[1]), *sys.argv[2:6]
+    uid, level, python, folder, names = int(sys.argv[1]), *sys.argv[2:6]
     os.setgroups([])
     os.setgid(uid)
     os.setuid(uid)
     chosen = [s for s in snippets() if not names or s.name in names.split()]
-    attacks, harm = attack(rung, Path(folder), python, chosen)
-    print(json.dumps({"ran": len(attacks), "wrong": unexpected(rung, attacks), "harm": harm}))
+    attacks, harm = attack(level, Path(folder), python, chosen)
+    print(json.dumps({"ran": len(attacks), "wrong": unexpected(level, attacks), "harm": harm}))
 
 
 if __name__ == "__main__":
