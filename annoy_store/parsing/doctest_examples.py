@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from annoy_store.parsing import json_values
+from annoy_store.parsing.python_code import parse_expression
 
 _EQUAL = {"assertEqual", "assertEquals", "assertAlmostEqual", "assertListEqual", "assertDictEqual"}
 _TRUE = {"assertTrue": True, "assertFalse": False}
@@ -46,10 +46,9 @@ def doctest_examples(functions: Functions) -> Iterator[CallExample]:
 
 def _expression(text: str) -> ast.expr | None:
     try:
-        tree = json_values.parse_python(text.strip(), "eval")
+        return parse_expression(text.strip())
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    return tree.body if isinstance(tree, ast.Expression) else None
 
 
 def assert_examples(tree: ast.AST, functions: Functions) -> Iterator[CallExample]:

@@ -1,4 +1,10 @@
-"""Finds the final answer in the text of a response."""
+"""Finds the final JSON answer in the text of a response.
+
+Decisions. The final answer is the last complete object that holds the key: drafts come before it,
+and fences decide nothing, for they are often left open. NaN, infinities and integers of more than
+4,300 digits are rejected, not replaced by an earlier draft; a placeholder such as `{"output": ...}`
+is no JSON and is skipped.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +21,17 @@ _LATEX_TEXT = re.compile(r"\\(?:text|texttt|mathrm|mathtt|operatorname)\{([^{}]{
 
 
 def find_final_answer(text: str, key: str) -> JsonValue | None:
-    """Return what the last complete object of `text` holds under `key` (`output` or `input`).
+    r"""Return what the last complete object of a text holds under a key.
 
-    JSON is wanted; Python literals, trailing commas and LaTeX escapes are understood. Without such
-    an object the last `\\boxed{..}` counts, which for an `input` must be an object.
+    JSON is expected; Python literals, trailing commas and LaTeX escapes are accepted. Without such
+    an object the last `\boxed{..}` counts, which for an `input` must be an object.
+
+    Args:
+        text: The answer of a teacher.
+        key: `output` or `input`.
+
+    Returns:
+        The value, None if there is none or it is rejected. It never raises.
     """
     found = ObjectSpans(text, key)
     try:
@@ -32,7 +45,7 @@ def find_final_answer(text: str, key: str) -> JsonValue | None:
 
 
 def _boxed(found: ObjectSpans) -> JsonValue | None:
-    """Return what the last closed `\\boxed{..}` holds, if it can be the answer."""
+    r"""Return the content of the last closed `\boxed{..}`, if it can be the answer."""
     for box in reversed(list(_BOXED.finditer(found.text))):
         end = found.ends.get(box.end() - 1)
         if end is not None:

@@ -1,12 +1,8 @@
-"""What a teacher's text says: the four sections of a transform answer, or the final JSON answer.
+"""Extracts the four sections from the answer to a transform prompt.
 
-Decisions. Both readers are tolerant of form and strict about content, look at text only, execute
-nothing and never raise. Every fault has a word of its own, so that failures can be counted.
-The final answer is the last complete object that holds the wanted key: drafts come before it, and
-fences decide nothing, for they are often left open. NaN, infinities and integers of more than
-4,300 digits are refused and not replaced by an earlier draft; a placeholder such as
-`{"output": ...}` is no JSON and is passed over. Code is checked by `ast.parse` of the Python that
-runs this, so whether it is Python may depend on that version.
+Decisions. The parser is tolerant of form and strict about content; it executes nothing and never
+raises. Each failure has its own reason, so that failures can be counted. Code is checked by
+`ast.parse` of the running Python, so whether it is valid may depend on that version.
 """
 
 from __future__ import annotations
@@ -17,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from annoy_store.hashing import clean_text
-from annoy_store.parsing import json_values
+from annoy_store.parsing.python_code import parse_module
 
-VERSION = 1  # part of the variant of `parse` and of the checkers: raise it when results change
+VERSION = 1  # part of the variants of `parse` and of the tasks: raise it when results change
 
 MAX_CODE_CHARS = 131_072
 
@@ -36,12 +32,12 @@ _HEADINGS = {
 }
 _DECORATION = " \t\r#*_:.)(0123456789"
 _FENCE = re.compile(r"([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+([^`\n]*+)$")
-_NOTHING_SUITS = re.compile(r"^[^\w\n]{0,8}no suitable function\b", re.IGNORECASE | re.MULTILINE)
+_NO_FUNCTION = re.compile(r"^[^\w\n]{0,8}no suitable function\b", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class ParsedSample:
-    """The four sections; both codes are Python and define the names that they must."""
+    """The four sections; both pieces of code are valid Python and define the required names."""
 
     refcode: str
     io_requirements: str
@@ -51,7 +47,7 @@ class ParsedSample:
 
 @dataclass(frozen=True)
 class ParseFailure:
-    """Why a text holds no sample: one word, where it was found, and maybe more to read."""
+    """Why a text holds no sample: a countable reason, and maybe more detail."""
 
     reason: str
     detail: str = ""
@@ -71,11 +67,15 @@ class _Heading:
 
 
 def parse_sections(text: str) -> ParsedSample | ParseFailure:
-    """Return the sample that a transform answer describes, or the first fault found.
+    """Return the sample that a transform answer describes, or the first failure found.
 
-    Reasons: `empty`, `no_function` (the teacher says that no function suits), and with the name of
-    the section `section_missing: no_fence: too_long: syntax_error:`, or of the function
-    `name_missing:`.
+    Args:
+        text: The answer of a teacher.
+
+    Returns:
+        The sample, or a failure with one of the reasons `empty`, `no_function` (the teacher says
+        that no function is suitable), `section_missing:SECTION`, `no_fence:SECTION`,
+        `too_long:SECTION`, `syntax_error:SECTION` and `name_missing:FUNCTION`.
     """
     if not text.strip():
         return ParseFailure("empty")
@@ -83,7 +83,7 @@ def parse_sections(text: str) -> ParsedSample | ParseFailure:
     bodies = _bodies(lines)
     main = _code(bodies, "main_function", "main_solution")
     if isinstance(main, ParseFailure) and main.reason.startswith(("section_missing", "no_fence")):
-        return ParseFailure("no_function") if _NOTHING_SUITS.search("\n".join(lines)) else main
+        return ParseFailure("no_function") if _NO_FUNCTION.search("\n".join(lines)) else main
     io = _prose(bodies, "input_output_description")
     generator = _code(bodies, "input_generator", "input_generator")
     problem = _prose(bodies, "problem_statement")
@@ -97,19 +97,21 @@ def _bodies(lines: Sequence[str]) -> dict[str, list[list[str]]]:
     """Return the bodies under each known heading, last one first.
 
     A heading inside a fence is usually a comment. Only if a section is missing otherwise, a fence
-    was left open or the whole answer is fenced: then `##` headings count wherever they stand.
+    was left open or the whole answer is fenced: then `##` headings count wherever they are.
     """
     strict = list(_headings(lines))
     if {heading.name for heading in strict} >= set(SECTIONS):
         return _cut(lines, strict)
-    lenient = [_Heading(n, 2, _named(line)) for n, line in enumerate(lines) if "##" in line[:6]]
+    lenient = [
+        _Heading(n, 2, _section_name(line)) for n, line in enumerate(lines) if "##" in line[:6]
+    ]
     lenient = [heading for heading in lenient if heading.name]
     known = [len({h.name for h in found if h.name}) for found in (strict, lenient)]
     return _cut(lines, lenient if known[1] > known[0] else strict)
 
 
 def _headings(lines: Sequence[str]) -> Iterator[_Heading]:
-    """Yield the headings that stand outside fences."""
+    """Yield the headings outside of fences."""
     fence = ""
     for number, line in enumerate(lines):
         mark = _FENCE.match(line)
@@ -118,13 +120,13 @@ def _headings(lines: Sequence[str]) -> Iterator[_Heading]:
         elif mark:
             fence = mark[2]
         else:
-            name, level = _named(line), len(line) - len(line.lstrip("#"))
+            name, level = _section_name(line), len(line) - len(line.lstrip("#"))
             if name or 0 < level <= 6:
                 yield _Heading(number, level, name)
 
 
-def _named(line: str) -> str | None:
-    """Return the section that a line is the heading of; markup and numbering do not matter."""
+def _section_name(line: str) -> str | None:
+    """Return the section that a line is the heading of; markup and numbering are ignored."""
     if len(line) > 80:
         return None
     words = re.sub(r"[/&-]|\band\b", " ", line.strip(_DECORATION).lower())
@@ -136,12 +138,12 @@ def _closes(mark: re.Match[str] | None, fence: str) -> bool:
 
 
 def _cut(lines: Sequence[str], headings: Sequence[_Heading]) -> dict[str, list[list[str]]]:
-    """Return the lines under each known heading, up to the next one of its rank or above."""
+    """Return the lines under each known heading, up to the next of the same or a higher level."""
     bodies: dict[str, list[list[str]]] = {}
     end, ends = len(lines), dict[int, int]()  # level -> where the next heading of it stands
     for heading in reversed(headings):
         if heading.name:
-            body = lines[heading.line + 1 : min([end, *_upto(ends, heading.level)])]
+            body = lines[heading.line + 1 : min([end, *_lines_up_to(ends, heading.level)])]
             bodies.setdefault(heading.name, []).append(list(body))
             end, ends = heading.line, {}
         elif heading.level:
@@ -149,12 +151,12 @@ def _cut(lines: Sequence[str], headings: Sequence[_Heading]) -> dict[str, list[l
     return bodies
 
 
-def _upto(ends: dict[int, int], level: int) -> list[int]:
+def _lines_up_to(ends: dict[int, int], level: int) -> list[int]:
     return [line for rank, line in ends.items() if rank <= level]
 
 
 def _prose(bodies: dict[str, list[list[str]]], name: str) -> str | ParseFailure:
-    """Return the last text under the heading `name` that is not blank."""
+    """Return the last non-blank text under a heading."""
     for body in bodies.get(name, ()):
         text = "\n".join(_unfenced(body)).strip()
         if text:
@@ -163,7 +165,7 @@ def _prose(bodies: dict[str, list[list[str]]], name: str) -> str | ParseFailure:
 
 
 def _unfenced(body: list[str]) -> list[str]:
-    """Take away a fence around the whole body, and one that closes what was opened before it."""
+    """Remove a fence around the whole body, and one that closes what was opened before it."""
     kept = [n for n, line in enumerate(body) if line.strip()]
     if not kept:
         return []
@@ -174,18 +176,18 @@ def _unfenced(body: list[str]) -> list[str]:
 
 
 def _code(bodies: dict[str, list[list[str]]], name: str, function: str) -> str | ParseFailure:
-    """Return the fenced code under the heading `name`; it is Python and defines `function`."""
+    """Return the fenced code under a heading, which must be Python and define `function`."""
     if name not in bodies:
         return ParseFailure(f"section_missing:{name}")
     blocks = [block for body in bodies[name] for block in _blocks(body) if block.strip()]
     if not blocks:
         return ParseFailure(f"no_fence:{name}")
     code = next((block for block in blocks if f"def {function}" in block), blocks[0])
-    return _fault(name, code, function) or code
+    return _code_failure(name, code, function) or code
 
 
 def _blocks(body: Sequence[str]) -> Iterator[str]:
-    """Yield the content of each fence; the last one may be open."""
+    """Yield the content of each fence; the last one may be left open."""
     opened: re.Match[str] | None = None
     held: list[str] = []
     for line in body:
@@ -202,11 +204,11 @@ def _blocks(body: Sequence[str]) -> Iterator[str]:
         yield "\n".join(held).strip("\n")
 
 
-def _fault(name: str, code: str, function: str) -> ParseFailure | None:
+def _code_failure(name: str, code: str, function: str) -> ParseFailure | None:
     if len(code) > MAX_CODE_CHARS:
         return ParseFailure(f"too_long:{name}", f"{len(code)} characters")
     try:
-        tree = json_values.parse_python(code, "exec")
+        tree = parse_module(code)
     except SyntaxError as error:
         return ParseFailure(f"syntax_error:{name}", f"{error.msg} (line {error.lineno})"[:200])
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
@@ -215,7 +217,7 @@ def _fault(name: str, code: str, function: str) -> ParseFailure | None:
 
 
 def _defines(tree: ast.AST, function: str) -> bool:
-    """Tell whether the module defines `function` at its top level, or assigns it there."""
+    """Return whether a module defines `function` at its top level, or assigns it there."""
     for node in getattr(tree, "body", ()):
         if isinstance(node, ast.FunctionDef) and node.name == function:
             return True
@@ -224,6 +226,3 @@ def _defines(tree: ast.AST, function: str) -> bool:
         }:
             return True
     return False
-
-
-# The final answer ----------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from annoy_store.parsing import json_values
+from annoy_store.parsing.python_code import parse_expression, parse_module
 
 _TALK = {"print", "unittest.main", "doctest.testmod", "pytest.main"}
 _TEST_NAME = re.compile(r"test(_|$)")
@@ -46,18 +46,17 @@ def strip_tests(code: str, needed: Collection[str]) -> tuple[str, ast.Module]:
     Raises Damaged.
     """
     try:
-        tree = json_values.parse_python(code, "exec")
-        assert isinstance(tree, ast.Module)
+        tree = parse_module(code)
         text, gone = _Text(code), _tests(tree.body, needed)
         shown = [] if ">>>" not in code else list(_shown(tree.body, gone))
         edits = [*_statements(text, tree.body, gone), *(_without(text, node) for node in shown)]
         left = text.edited(edits).strip("\n")
         _forget(tree, gone, shown)
-        again = json_values.parse_python(left, "exec")
+        again = parse_module(left)
         same = ast.dump(again) == ast.dump(tree)
     except _UNREADABLE as error:
         raise TestsNotSeparable(f"it is no Python without its tests: {error}") from None
-    if not same or not isinstance(again, ast.Module):
+    if not same:
         raise TestsNotSeparable("it is other code without its tests")
     return left, again
 
@@ -259,7 +258,7 @@ def string_literal(value: str) -> str:
     raw = f'r"""{value}"""' if "\\" in value else f'"""{value}"""'
     for literal in (raw, f'"""{escaped}"""'):
         try:
-            if ast.literal_eval(json_values.parse_python(literal, "eval")) == value:
+            if ast.literal_eval(parse_expression(literal)) == value:
                 return literal
         except (SyntaxError, ValueError):
             continue

@@ -1,8 +1,8 @@
-"""Which code uses what no seed controls: the clock, identifiers, entropy, unseeded generators.
+"""Detects calls whose result no seed controls: clock, entropy, unseeded generators.
 
-Decision: a pair of such code is unstable even when two runs agreed, because they may agree by
-chance. Only calls count, not imports. `random` and `numpy.random` themselves are seeded, so runs
-in two worlds tell.
+Decision: pairs of such code are unstable even if two runs agreed, because they may agree by chance.
+Only calls count, not imports. `random` and `numpy.random` themselves are seeded, so two runs with
+different seeds show whether they matter.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from annoy_store.parsing import json_values
+from annoy_store.parsing.python_code import parse_module
 
 CLOCK_CALLS = {
     "time": {
@@ -37,9 +37,16 @@ ENTROPY_CALLS = {
 
 
 def nondeterministic_call(code: str) -> str | None:
-    """Return `clock`, `entropy` or `unseeded` for the first such use in `code`, else None."""
+    """Return the kind of the first call in `code` that no seed controls.
+
+    Args:
+        code: Python source; it need not be valid.
+
+    Returns:
+        `clock`, `entropy` or `unseeded`; None if there is no such call.
+    """
     try:
-        tree = json_values.parse_python(code, "exec")
+        tree = parse_module(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     imported = dict(_imported(tree))
@@ -48,7 +55,7 @@ def nondeterministic_call(code: str) -> str | None:
 
 
 def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Local name -> the dotted name that it was imported from."""
+    """Yield each local name with the dotted name that it was imported from."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for name in node.names:

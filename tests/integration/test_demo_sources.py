@@ -1,4 +1,4 @@
-"""The bundled sources show every way that a file can go through the pipeline."""
+"""The bundled sources show every way that a file can take through the pipeline."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ def samples() -> dict[str, sections.ParsedSample | sections.ParseFailure]:
     }
 
 
-def test_they_are_many_small_and_different() -> None:
+def test_demo_sources_are_many_small_and_different() -> None:
     texts = [path.read_text("utf-8") for path in DEMO]
     assert len(texts) >= 40
     assert len(set(texts)) == len(texts)
     assert max(map(len, texts)) < 2_000
 
 
-def test_the_tracer_finds_a_function_in_all_that_have_one() -> None:
+def test_tracer_finds_a_function_in_each_demo_source_that_has_one() -> None:
     faults = {stem for stem, made in samples().items() if isinstance(made, sections.ParseFailure)}
     assert faults == REFUSED
 
 
 def course(program: Program, sandbox: Sandbox) -> str:
-    """Say how drawing pairs of a sample goes: `pairs`, or what is wrong with it."""
+    """Return the result of drawing pairs of a sample: `pairs`, or what is wrong with it."""
     first = sandbox.draw(program, [1], LIMITS)
     drawn = first + (
         sandbox.draw(program, range(2, 8), LIMITS) if first[0].outcome != "cpu_timeout" else []
@@ -86,7 +86,7 @@ def word(ran: ExecutionResult) -> str:
     return "oversize" if any(size_violation(json.loads(text)) for text in texts) else "ok"
 
 
-def test_every_way_to_fail_shows_and_the_rest_makes_pairs(sandbox: Sandbox) -> None:
+def test_demo_sources_fail_in_every_way_and_the_rest_makes_pairs(sandbox: Sandbox) -> None:
     courses = {
         stem: course(Program(made.refcode, generator=made.input_generator), sandbox)
         for stem, made in samples().items()
@@ -95,7 +95,7 @@ def test_every_way_to_fail_shows_and_the_rest_makes_pairs(sandbox: Sandbox) -> N
     assert {stem: how for stem, how in courses.items() if how != "pairs"} == SPOILT
 
 
-def test_right_wrong_and_repaired_answers_all_occur(sandbox: Sandbox) -> None:
+def test_tracer_gives_right_wrong_and_repaired_answers_for_demo_sources(sandbox: Sandbox) -> None:
     teacher = backend.connect(RunSettings(), None, lambda: sandbox)
     seen: Counter[tuple[bool, ...]] = Counter()
     for stem in ("collatz", "luhn", "edit_distance"):
@@ -112,7 +112,7 @@ def test_right_wrong_and_repaired_answers_all_occur(sandbox: Sandbox) -> None:
 def turns(
     made: sections.ParsedSample, ran: ExecutionResult, teacher: backend.Tracer
 ) -> tuple[bool, ...]:
-    """Ask for the output of one pair, and again if it is wrong; say what was right."""
+    """Ask for the output of one pair, and again if it is wrong; return which answers were right."""
     messages = template.load_template("predict_output").render(
         problem=made.problem_statement,
         io=made.io_requirements,

@@ -1,4 +1,4 @@
-"""Reading teachers' texts: every sloppiness that is understood, every fault's own word."""
+"""Parsing answers: accepted deviations in form, and the reason of every failure."""
 
 from __future__ import annotations
 
@@ -96,30 +96,30 @@ def without(*old: str) -> str:
         ),
     ],
 )
-def test_sloppy_forms(text: str) -> None:
+def test_sections_accept_sloppy_markup(text: str) -> None:
     assert parse_sections(text) == SAMPLE
 
 
-def test_any_order_and_an_open_last_fence() -> None:
+def test_sections_accept_any_order_and_an_open_last_fence() -> None:
     main, io, generator, problem = (f"## {part}" for part in GOOD.split("## ")[1:])
     text = "\n".join([problem, io, main, generator])
     assert parse_sections(text) == SAMPLE
     assert parse_sections(text.rstrip().removesuffix("```")) == SAMPLE
 
 
-def test_an_indented_fence() -> None:
+def test_sections_accept_an_indented_fence() -> None:
     indented = "\n".join("  " + line for line in f"```python\n{MAIN}\n```".split("\n"))
     assert parse_sections(GOOD.replace(f"```python\n{MAIN}\n```", indented)) == SAMPLE
 
 
-def test_subheadings_belong_to_the_problem() -> None:
+def test_sections_keep_subheadings_of_the_problem() -> None:
     problem = f"{PROBLEM}\n### Example\nFor 10 it is 3."
     found = parse_sections(GOOD.replace(PROBLEM, problem))
     assert isinstance(found, ParsedSample)
     assert found.problem_statement == problem
 
 
-def test_the_last_version_counts() -> None:
+def test_sections_use_the_last_version() -> None:
     draft = GOOD.replace("isqrt", "sqrt")
     assert parse_sections(f"{draft}\nBetter:\n{GOOD}") == SAMPLE
 
@@ -163,7 +163,7 @@ def test_the_last_version_counts() -> None:
         (GOOD + "\nNo suitable function was left out.", None),
     ],
 )
-def test_each_fault_has_its_word(text: str, reason: str | None) -> None:
+def test_sections_report_each_failure_with_its_reason(text: str, reason: str | None) -> None:
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         found = parse_sections(text)
@@ -177,7 +177,7 @@ def test_each_fault_has_its_word(text: str, reason: str | None) -> None:
         assert len(found.detail) <= 200
 
 
-def test_a_syntax_error_tells_where() -> None:
+def test_sections_report_the_line_of_a_syntax_error() -> None:
     found = parse_sections(GOOD.replace("import math", "print 'hello'"))
     assert isinstance(found, ParseFailure)
     assert found.detail.endswith("(line 1)")
@@ -193,7 +193,7 @@ PIECES = (
 
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=6), max_size=14).map("".join))
 @settings(max_examples=300, deadline=None)
-def test_sections_never_raises(text: str) -> None:
+def test_sections_never_raise(text: str) -> None:
     found = parse_sections(text)
     if isinstance(found, ParseFailure):
         assert found.reason.split(":")[0] in {
@@ -211,11 +211,11 @@ def test_sections_never_raises(text: str) -> None:
     "monster",
     ["#" * 10**6, " " * 10**6, "`" * 10**6, "```\n" * 200_000, "## Main Function\n" * 50_000],
 )
-def test_monsters_have_no_sections(monster: str) -> None:
+def test_sections_reject_huge_repetitive_texts(monster: str) -> None:
     assert isinstance(parse_sections(monster), ParseFailure)
 
 
-def test_recorded_transforms() -> None:
+def test_sections_parse_recorded_transform_answers() -> None:
     found = [parse_sections(record["response"]) for record in recorded("recorded_transform.jsonl")]
     assert len(found) == 24
     assert all(isinstance(part, ParsedSample) for part in found)
@@ -285,7 +285,7 @@ def operations(work: Callable[[], object]) -> int:
         ('{"output": null}', None),
     ],
 )
-def test_answers(text: str, value: Any) -> None:
+def test_final_answer_of_output_questions(text: str, value: Any) -> None:
     found = find_final_answer(text, "output")
     assert found is not None
     assert found.value == value
@@ -323,7 +323,7 @@ def test_answers(text: str, value: Any) -> None:
         "\\boxed{5} \\boxed{NaN}",
     ],
 )
-def test_no_answers(text: str) -> None:
+def test_final_answer_is_none_without_an_answer(text: str) -> None:
     assert find_final_answer(text, "output") is None
 
 
@@ -339,17 +339,17 @@ def test_no_answers(text: str) -> None:
         ('{"input": 5}', 5),
     ],
 )
-def test_inputs(text: str, value: Any) -> None:
+def test_final_answer_of_input_questions(text: str, value: Any) -> None:
     found = find_final_answer(text, "input")
     assert found is not None
     assert found.value == value
 
 
-def test_a_boxed_input_has_to_be_an_object() -> None:
+def test_final_answer_in_a_box_must_be_an_object_for_inputs() -> None:
     assert find_final_answer("\\boxed{123}", "input") is None
 
 
-def test_keys_keep_their_order() -> None:
+def test_final_answer_keeps_key_order() -> None:
     found = find_final_answer('{"input": {"b": 1, "a": {"d": 1, "c": 2}}}', "input")
     assert found is not None
     assert found.text == '{"b":1,"a":{"d":1,"c":2}}'
@@ -379,7 +379,7 @@ WRITERS = (
 
 @given(JSON, PROSE, st.sampled_from(["", "\n```", " And that's it.", "\n{", "\n}"]))
 @settings(max_examples=300, deadline=None)
-def test_an_answer_survives_what_stands_around_it(value: Any, before: str, after: str) -> None:
+def test_final_answer_is_found_in_any_surrounding_text(value: Any, before: str, after: str) -> None:
     for write in WRITERS:
         found = find_final_answer(f"{before}\n{write({'output': value})}{after}", "output")
         assert found is not None
@@ -425,7 +425,7 @@ def test_final_answer_never_raises(text: str) -> None:
         "{\"'{'\"",
     ],
 )
-def test_work_grows_with_the_text(hostile: str) -> None:
+def test_object_spans_take_linear_time(hostile: str) -> None:
     for suffix in ("", "}", "\n"):
         small, large = (
             operations(partial(ObjectSpans, hostile * n + suffix * n, "output")) for n in (50, 500)
@@ -435,16 +435,16 @@ def test_work_grows_with_the_text(hostile: str) -> None:
 
 @given(st.text("{}[]\"'\\\n:a", max_size=60))
 @UNHURRIED
-def test_work_is_bounded_for_any_text(text: str) -> None:
+def test_object_spans_take_bounded_time_for_any_text(text: str) -> None:
     assert operations(lambda: ObjectSpans(text * 5, "a")) <= 30 * len(text * 5) + 30
 
 
 @pytest.mark.parametrize("hostile", ["{", '{"output":', '"\\', "[", "{'output':[", "\\boxed{"])
-def test_a_megabyte_is_no_trouble(hostile: str) -> None:
+def test_final_answer_handles_a_megabyte(hostile: str) -> None:
     assert find_final_answer(hostile * (1_000_000 // len(hostile)), "output") is None
 
 
-def test_recorded_predictions() -> None:
+def test_final_answer_parses_recorded_answers() -> None:
     records = list(recorded("recorded_predict.jsonl"))
     found = [find_final_answer(record["response"], record["direction"]) for record in records]
     assert len(found) == 48

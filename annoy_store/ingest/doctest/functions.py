@@ -35,6 +35,7 @@ from annoy_store.parsing.doctest_examples import (
     doctest_examples,
     parameter_names,
 )
+from annoy_store.parsing.python_code import parse_module
 from annoy_store.parsing.strip_tests import (
     TestsNotSeparable,
     normalise_newlines,
@@ -75,10 +76,9 @@ def samples_from_code(code: str) -> list[FunctionWithTests | SkippedFunction]:
     """
     code = normalise_newlines(code)
     try:
-        tree = json_values.parse_python(code, "exec")
+        tree = parse_module(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
-    assert isinstance(tree, ast.Module)
     functions = {
         node.name: node
         for node in tree.body

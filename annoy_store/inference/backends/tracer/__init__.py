@@ -1,7 +1,8 @@
-"""The rule-based backend: it answers prompts by reading code and running it step by step.
+"""A rule-based teacher that reads code, rewrites it, traces it and searches its inputs.
 
-The backend itself is `backend.py`. Modules up to `transform_answer.py` are static and run nothing;
-`sandbox_calls.py` runs `sandbox_stepper.py` and `sandbox_prober.py`, as texts, in the sandbox only.
+`backend` is the teacher. `transform_answer` and what it uses is static and runs nothing;
+`output_answer` and `input_answer` run `sandbox_stepper` and `sandbox_prober`, as texts, inside the
+sandbox only.
 """
 
 from __future__ import annotations

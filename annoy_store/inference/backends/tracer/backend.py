@@ -1,10 +1,10 @@
-"""A teacher that is no model: it reads the prompts and answers by rules, with code run step by step.
+"""A teacher without a model: reads the prompts and answers by rules, with code traced step by step.
 
-Decisions. It is honest about what it is: its rows say backend `tracer`, its words tell what it
-did, and where its budget of executed lines ends it says so and extrapolates, which may be wrong.
-A later turn has the larger budget. Budgets count lines and tries, never time, and every seed comes
-from the messages, so the same request always gets the same text. Foreign code is read here and
-executed in the sandbox only.
+Decisions. It does not pretend to be a model: its rows say backend `tracer`, its answers tell what
+it did, and where its budget of executed lines ends it says so and extrapolates, which may be wrong.
+A later turn has a larger budget. Budgets count lines and attempts, never time, and every seed is
+derived from the messages, so the same request always gets the same text. Foreign code is read here
+and executed in the sandbox only.
 """
 
 from __future__ import annotations
@@ -44,12 +44,18 @@ _GIVEN_OUTPUT = re.compile(r'^\{"output": (.*)\}$', re.MULTILINE)
 def connect(
     settings: RunSettings, model: str | None = None, sandbox: Callable[[], Sandbox] | None = None
 ) -> Tracer:
-    """Return the rule-based teacher; it opens a sandbox of its own unless one is handed in.
+    """Return the rule-based teacher.
 
-    Raises UsageError for a model that is no set of rules.
+    Args:
+        settings: Settings of the sandbox that it opens if it gets none.
+        model: None or `rules-1`.
+        sandbox: Returns the sandbox to use; default: one of its own, opened when needed.
+
+    Raises:
+        UsageError: There is no such set of rules.
     """
     if model not in (None, RULES):
-        raise UsageError(f"the tracer has no model {model!r}; its rules are called {RULES}")
+        raise UsageError(f"unknown model {model!r}; the tracer has only {RULES}")
     return Tracer(settings, sandbox)
 
 
@@ -65,25 +71,29 @@ class Tracer:
 
     @property
     def capacity(self) -> int:
-        """Return how many calls it is worth having in flight: the slots of the sandbox."""
+        """Return how many calls are worth having in progress: the slots of the sandbox."""
         return self._settings.slots or os.cpu_count() or 1
 
     def use_sandbox(self, sandbox: Callable[[], Sandbox]) -> None:
-        """Use the sandbox of the worker instead of one of our own."""
+        """Use this sandbox, usually the worker's, instead of one of its own."""
         self._shared = sandbox
 
     async def ask(self, request: Request) -> CallResult:
-        """Answer one call. Raises SandboxError."""
-        started, clock = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
+        """Answer one call.
+
+        Raises:
+            SandboxError: The sandbox failed.
+        """
+        started, start = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
         text = await asyncio.to_thread(self._text, request)
-        attempt = Attempt("ok", started, (time.monotonic() - clock) * 1000, model=RULES)
+        attempt = Attempt("ok", started, (time.monotonic() - start) * 1000, model=RULES)
         return CallResult("answered", (attempt,), Completion(text, model=RULES))
 
     def drain(self) -> None:
-        """What is asked comes to its end by itself."""
+        """Do nothing: calls in progress end by themselves."""
 
     async def close(self) -> None:
-        """Close the sandbox if it is our own."""
+        """Close the sandbox if it is the teacher's own."""
         own, self._own = self._own, None
         if own is not None:
             await asyncio.to_thread(own.close)
@@ -97,21 +107,23 @@ class Tracer:
             return self._own
 
     def _text(self, request: Request) -> str:
-        found = extract_values(request.messages)
-        if "code" not in found:
+        values = extract_values(request.messages)
+        if "code" not in values:
             return NO_CODE_ANSWER
         if request.kind == "transform":
-            return write_transform_answer(found["code"])
+            return write_transform_answer(values["code"])
         turn = sum(message["role"] == "assistant" for message in request.messages) + 1
-        late, said = int(turn > 1), found.get(f"answer_{turn - 1}", "")
+        later, answer = int(turn > 1), values.get(f"answer_{turn - 1}", "")
         if request.kind == "predict_output":
-            refused = _last(_GIVEN_OUTPUT, said)
-            text = write_output_answer(self._sandbox(), found, LINE_BUDGETS[late], refused)
+            wrong_answer = _last_match(_GIVEN_OUTPUT, answer)
+            text = write_output_answer(self._sandbox(), values, LINE_BUDGETS[later], wrong_answer)
         else:
-            refused = _last(_GIVEN_INPUT, said)
-            number = derive_seed(turn, request.sample_no)
-            text = write_input_answer(self._sandbox(), found, SEARCH_BUDGETS[late], number, refused)
-        return _heard(found.get(f"feedback_{turn - 1}")) + text
+            wrong_answer = _last_match(_GIVEN_INPUT, answer)
+            search_seed = derive_seed(turn, request.sample_no)
+            text = write_input_answer(
+                self._sandbox(), values, SEARCH_BUDGETS[later], search_seed, wrong_answer
+            )
+        return _quoted_feedback(values.get(f"feedback_{turn - 1}")) + text
 
 
 def _open(settings: RunSettings) -> Sandbox:
@@ -132,14 +144,14 @@ def _parameters() -> dict[str, object]:
     return {"lines": list(LINE_BUDGETS), "efforts": efforts}
 
 
-def _heard(feedback: str | None) -> str:
-    """Repeat what was said about the last answer, if anything was."""
+def _quoted_feedback(feedback: str | None) -> str:
+    """Quote the feedback on the last answer, if there is any."""
     if not feedback:
         return ""
     quoted = "\n".join(f"> {line}" for line in feedback[:600].split("\n"))
     return f"I was told:\n\n{quoted}\n\n"
 
 
-def _last(rule: re.Pattern[str], text: str) -> str | None:
-    found = rule.findall(text)
-    return found[-1] if found else None
+def _last_match(rule: re.Pattern[str], text: str) -> str | None:
+    matches = rule.findall(text)
+    return matches[-1] if matches else None

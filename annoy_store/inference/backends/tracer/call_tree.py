@@ -1,4 +1,4 @@
-"""The events of a followed run as a tree of calls, each with the lines that it executed."""
+"""The events of a traced run as a tree of calls, each with the lines that it executed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from typing import Any
 
 @dataclass
 class TraceStep:
-    """One executed line: what it changed, the calls that it made, what it gave to a loop."""
+    """One executed line.
+
+    Attributes:
+        line: Its number.
+        changes: Variables that it changed, with their new values as texts.
+        calls: The calls that it made.
+        yields: What it yielded.
+    """
 
     line: int
     changes: Mapping[str, str] = field(default_factory=dict)
@@ -19,7 +26,15 @@ class TraceStep:
 
 @dataclass
 class Frame:
-    """One call of a function of the code; `result` is None while it is open, and in generators."""
+    """One call of a function of the code.
+
+    Attributes:
+        name: The name of the function.
+        arguments: Its arguments as texts.
+        steps: The lines that it executed.
+        result: The result as a text; None while it is open, and in generators.
+        error: Class of the exception that left it, if any.
+    """
 
     name: str
     arguments: Mapping[str, str]
@@ -29,7 +44,14 @@ class Frame:
 
 
 def build_call_tree(events: Sequence[Sequence[Any]]) -> Frame | None:
-    """Build the tree of calls; a generator that goes on, goes on in its own frame."""
+    """Build the tree of calls; a generator that resumes continues in its own frame.
+
+    Args:
+        events: Events as in `TraceReport.events`.
+
+    Returns:
+        The outermost call, None if there are no events.
+    """
     frames: dict[int, Frame] = {}
     open_frames: list[int] = []
     root: Frame | None = None

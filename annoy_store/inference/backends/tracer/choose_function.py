@@ -1,8 +1,8 @@
-"""Which function of a file makes the best sample, and why the others do not.
+"""Chooses which function of a file makes the best sample, and says why the others do not.
 
-A candidate is a top-level function, or a method of a class that can be made without arguments.
-The one with the most to reason about wins: branches, loops and calls to its own helpers count,
-guessed shapes, foreign modules and chance count against it.
+A candidate is a top-level function, or a method of a class that can be created without arguments.
+The one with the most to reason about wins: branches, loops and calls to its own helpers raise the
+score; guessed types, third-party modules and randomness lower it.
 """
 
 from __future__ import annotations
@@ -33,16 +33,28 @@ _KNOWN_PACKAGES = frozenset(
         "simpy shapely numba unidecode inflect regex toolz sortedcontainers more_itertools"
     )
 )
-_DRY_NAMES = re.compile(r"main|run|start|menu|test\w*|\w*_test|setUp|tearDown|__\w+__|demo|usage")
-_UNSTEADY = frozenset({"random", "time", "datetime", "uuid", "secrets", "shuffle", "randint"})
+_IGNORED_NAMES = re.compile(
+    r"main|run|start|menu|test\w*|\w*_test|setUp|tearDown|__\w+__|demo|usage"
+)
+_NONDETERMINISTIC = frozenset(
+    {"random", "time", "datetime", "uuid", "secrets", "shuffle", "randint"}
+)
 
 
 @dataclass(frozen=True)
 class Candidate:
     """A function that a sample can be made of.
 
-    `result` says what its caller gets: `return`, `list` (a generator, made a list), `sorted`
-    (a set, made a list) or the name of the argument that it changes in place.
+    Attributes:
+        func: The function.
+        owner: Its class, if it is a method.
+        parameters: What it has to be given.
+        dependencies: What it depends on.
+        documentation: All text about it.
+        result: What its caller gets: `return`, `list` (a generator, made a list), `sorted` (a set,
+            made a list) or the name of the argument that it changes in place.
+        return_type: The type of the result, if known.
+        score: How much there is to reason about.
     """
 
     func: ast.FunctionDef
@@ -56,29 +68,33 @@ class Candidate:
 
     @property
     def topic(self) -> str:
-        """The names and words that tell what the function is about, in lower case."""
+        """The name and the text about the function, in lower case."""
         name = re.sub(r"([a-z])([A-Z])", r"\1_\2", self.func.name)
         return f"{name} {self.documentation}".lower()
 
 
 def choose_function(source: SourceFile) -> Candidate:
-    """Return the best candidate. Raises Unsuitable with the reason that weighs most."""
-    found: list[Candidate] = []
+    """Return the best candidate of a file.
+
+    Raises:
+        Unsuitable: There is none; the message gives the reasons for the first three functions.
+    """
+    candidates: list[Candidate] = []
     reasons: list[str] = []
     for func, owner in _functions(source.tree):
         try:
-            found.append(_candidate(func, owner, source))
+            candidates.append(_candidate(func, owner, source))
         except Unsuitable as reason:
             reasons.append(f"{func.name}: {reason}")
-    if found:
-        return max(found, key=lambda candidate: candidate.score)
+    if candidates:
+        return max(candidates, key=lambda candidate: candidate.score)
     if reasons:
         raise Unsuitable("; ".join(reasons[:3]))
     raise Unsuitable("the file defines no function that could be called with an input")
 
 
 def _functions(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef, ast.ClassDef | None]]:
-    """Give the top-level functions and the methods of top-level classes; the last of a name."""
+    """Yield top-level functions and methods of top-level classes; the last of a name counts."""
     last: dict[tuple[str, str], tuple[ast.FunctionDef, ast.ClassDef | None]] = {}
     for stmt in tree.body:
         if isinstance(stmt, ast.FunctionDef):
@@ -91,21 +107,21 @@ def _functions(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef, ast.ClassDef
 
 
 def _candidate(func: ast.FunctionDef, owner: ast.ClassDef | None, source: SourceFile) -> Candidate:
-    if _DRY_NAMES.fullmatch(func.name):
+    if _IGNORED_NAMES.fullmatch(func.name):
         raise Unsuitable("its name says that it only starts or tests something")
     _check_decorators(func)
     if owner is not None:
-        _check_maker(owner)
+        _check_constructor(owner)
     is_method = owner is not None and "staticmethod" not in _decorators(func)
     doc = _doc(func, owner, source)
-    given = infer_parameters(func, source, doc, is_method)
-    result, returns = _result(func, given, doc)
-    needs = source.dependencies_of(owner or func)
-    unknown = sorted(needs.third_party - _KNOWN_PACKAGES)
+    parameters = infer_parameters(func, source, doc, is_method)
+    result, return_type = _result(func, parameters, doc)
+    dependencies = source.dependencies_of(owner or func)
+    unknown = sorted(dependencies.third_party - _KNOWN_PACKAGES)
     if unknown:
         raise Unsuitable(f"it needs the module {unknown[0]}, which is not at hand")
-    score = _score(func, given, needs, source)
-    return Candidate(func, owner, given, needs, doc, result, returns, score)
+    score = _score(func, parameters, dependencies, source)
+    return Candidate(func, owner, parameters, dependencies, doc, result, return_type, score)
 
 
 def _decorators(func: ast.FunctionDef) -> set[str]:
@@ -122,8 +138,8 @@ def _check_decorators(func: ast.FunctionDef) -> None:
         raise Unsuitable(f"it is wrapped by @{min(odd)}")
 
 
-def _check_maker(owner: ast.ClassDef) -> None:
-    """Make sure that an object of the class can be had without arguments. Raises Unsuitable."""
+def _check_constructor(owner: ast.ClassDef) -> None:
+    """Check that an object of the class can be created without arguments. Raises Unsuitable."""
     for part in owner.body:
         if not isinstance(part, ast.FunctionDef) or part.name != "__init__":
             continue
@@ -135,7 +151,7 @@ def _check_maker(owner: ast.ClassDef) -> None:
 
 
 def _doc(func: ast.FunctionDef, owner: ast.ClassDef | None, source: SourceFile) -> str:
-    """Return all words about the function, nearest first."""
+    """Return all text about a function, nearest first."""
     texts = [ast.get_docstring(func), ast.get_docstring(owner) if owner else None]
     texts += [_comments_above(owner or func, source), ast.get_docstring(source.tree)]
     texts += [_loose_strings(source.tree)] if len(source.tree.body) < 6 else []
@@ -162,8 +178,8 @@ def _loose_strings(tree: ast.Module) -> str:
     return "\n".join(texts)
 
 
-def _own(func: ast.FunctionDef) -> Iterator[ast.AST]:
-    """Walk the function without the functions and classes defined inside."""
+def _own_nodes(func: ast.FunctionDef) -> Iterator[ast.AST]:
+    """Yield the nodes of a function without the functions and classes defined inside."""
     todo: list[ast.AST] = list(func.body)
     while todo:
         node = todo.pop()
@@ -173,13 +189,13 @@ def _own(func: ast.FunctionDef) -> Iterator[ast.AST]:
 
 
 def _result(
-    func: ast.FunctionDef, given: tuple[Parameter, ...], doc: str
+    func: ast.FunctionDef, parameters: tuple[Parameter, ...], doc: str
 ) -> tuple[str, ValueType | None]:
-    """Say what the caller gets from the function, and its shape if known. Raises Unsuitable."""
+    """Return what the caller gets from a function, and its type if known. Raises Unsuitable."""
     match = re.search(r":rtype\s*:\s*([^\n]+)|:return\s*:\s*([^\n]+)", doc)
-    told = type_from_text(match[1] or match[2]) if match else None
-    returns = type_from_annotation(func.returns) or told
-    nodes = list(_own(func))
+    documented = type_from_text(match[1] or match[2]) if match else None
+    return_type = type_from_annotation(func.returns) or documented
+    nodes = list(_own_nodes(func))
     if any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in nodes):
         return "list", ValueType("list")
     values = [node.value for node in nodes if isinstance(node, ast.Return) and node.value]
@@ -187,11 +203,13 @@ def _result(
     if any(_is_opaque(value) for value in values):
         raise Unsuitable("it returns another function or object")
     if values:
-        is_set = any(_is_set(value) for value in values) or (returns and returns.kind == "set")
-        return ("sorted" if is_set else "return"), returns or _judged(values)
-    changed = next((p.name for p in given if p.value_type.kind == "list"), None)
-    if changed and _changes(nodes, changed):
-        return changed, ValueType("list")
+        is_set = any(_is_set(value) for value in values) or (
+            return_type and return_type.kind == "set"
+        )
+        return ("sorted" if is_set else "return"), return_type or _type_of_returns(values)
+    mutated = next((p.name for p in parameters if p.value_type.kind == "list"), None)
+    if mutated and _changes(nodes, mutated):
+        return mutated, ValueType("list")
     raise Unsuitable("it returns nothing")
 
 
@@ -211,7 +229,7 @@ def _is_set(value: ast.expr) -> bool:
     return isinstance(value, ast.Call) and ast.unparse(value.func) == "set"
 
 
-def _judged(values: list[ast.expr]) -> ValueType | None:
+def _type_of_returns(values: list[ast.expr]) -> ValueType | None:
     truths = (ast.Compare, ast.BoolOp)
     if all(
         isinstance(value, truths)
@@ -223,7 +241,7 @@ def _judged(values: list[ast.expr]) -> ValueType | None:
 
 
 def _changes(nodes: list[ast.AST], name: str) -> bool:
-    """Say whether the function stores into the argument or calls a method that changes it."""
+    """Return whether the function stores into the argument or calls a method that changes it."""
     changing = ("sort", "reverse", "append", "insert", "pop", "remove")
     for node in nodes:
         stored = isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store)
@@ -234,7 +252,10 @@ def _changes(nodes: list[ast.AST], name: str) -> bool:
 
 
 def _score(
-    func: ast.FunctionDef, given: tuple[Parameter, ...], needs: Dependencies, source: SourceFile
+    func: ast.FunctionDef,
+    parameters: tuple[Parameter, ...],
+    dependencies: Dependencies,
+    source: SourceFile,
 ) -> float:
     nodes = list(ast.walk(func))
     loops = sum(isinstance(node, (ast.For, ast.While, ast.comprehension)) for node in nodes)
@@ -244,11 +265,13 @@ def _score(
     helpers = len(called & set(source.functions))
     length = (func.end_lineno or func.lineno) - func.lineno + 1
     score = 3 * min(loops, 4) + 2 * min(branches, 5) + 4 * helpers + min(length, 40) / 5
-    score += 2 * any(parameter.examples for parameter in given)
+    score += 2 * any(parameter.examples for parameter in parameters)
     score += 2 * (ast.get_docstring(func) is not None) + 2 * (func.returns is not None)
     score -= (
-        3 * func.name.startswith("_") + 6 * bool(needs.node_classes) + 40 * bool(needs.third_party)
+        3 * func.name.startswith("_")
+        + 6 * bool(dependencies.node_classes)
+        + 40 * bool(dependencies.third_party)
     )
-    score -= 5 * bool(names_used(func) & _UNSTEADY) + max(0, length - 60) / 10
+    score -= 5 * bool(names_used(func) & _NONDETERMINISTIC) + max(0, length - 60) / 10
     used_by_main = any(func.name in names_used(s) for s in source.tree.body if is_main_block(s))
     return score + 3 * used_by_main

@@ -1,4 +1,4 @@
-"""The values that a file shows a function being called with: calls, doctests, `x = [..]` in words."""
+"""Collects argument values that a file shows: calls, doctests, `x = [..]` in descriptions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from annoy_store.inference.backends.tracer.source_file import SourceFile, parse_python
+from annoy_store.inference.backends.tracer.source_file import SourceFile
+from annoy_store.parsing.python_code import parse_module
 
 _DOCTEST = re.compile(r"^\s*>>> (.+)$", re.MULTILINE)
 _JSON_NAMES = {"true": True, "false": False, "null": None}
@@ -16,7 +17,17 @@ _JSON_NAMES = {"true": True, "false": False, "null": None}
 def example_values(
     name: str, names: list[str], source: SourceFile, doc: str
 ) -> dict[str, list[Any]]:
-    """Collect the values that each parameter is given anywhere in the file."""
+    """Collect the values that each parameter is given anywhere in a file, at most 12 each.
+
+    Args:
+        name: The name of the function.
+        names: The names of its positional parameters.
+        source: The file.
+        doc: All text about the function.
+
+    Returns:
+        Values by parameter; parameters without examples are left out.
+    """
     found: dict[str, list[Any]] = {}
     trees = [source.tree, *_doctests(source.text if ">>> " in doc else "")]
     known = _literals(source.tree)
@@ -32,7 +43,7 @@ def example_values(
 def _doctests(text: str) -> Iterator[ast.Module]:
     for line in _DOCTEST.findall(text)[:40]:
         try:
-            yield parse_python(line)
+            yield parse_module(line)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
 
@@ -44,7 +55,7 @@ def _called(node: ast.Call) -> str:
 
 
 def _literals(tree: ast.Module) -> dict[str, Any]:
-    """Return what every name that is assigned one literal stands for."""
+    """Return the values of names that are assigned one literal."""
     known: dict[str, Any] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
@@ -77,7 +88,7 @@ def _note_call(
 
 
 def _described(parameter: str, doc: str) -> Iterator[Any]:
-    """Give the literals after `parameter =` in a description, JSON spelling allowed."""
+    """Yield the literals after `parameter =` in a description, JSON spelling allowed."""
     for match in re.finditer(rf"\b{re.escape(parameter)}\s*=\s*(?=[\[\"'\d-])", doc):
         text = _balanced(doc[match.end() : match.end() + 400])
         try:

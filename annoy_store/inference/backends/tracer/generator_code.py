@@ -1,6 +1,6 @@
-"""The input generator: how every parameter is drawn, containers and relations included.
+"""Writes the input generator: an expression for every parameter, with containers and relations.
 
-Values stay small: fewer than 20 items, strings under 100 characters, under 1 KB in all.
+Values stay small: fewer than 20 items, strings under 100 characters, under 1 KB in total.
 """
 
 from __future__ import annotations
@@ -22,42 +22,51 @@ from annoy_store.inference.backends.tracer.random_expressions import (
 from annoy_store.inference.backends.tracer.value_types import ValueType
 
 
-def render_generator(recipes: Sequence[tuple[str, RandomExpression]]) -> str:
-    """Return the text of a module that defines `input_generator`."""
+def render_generator(expressions: Sequence[tuple[str, RandomExpression]]) -> str:
+    """Return the source of a module that defines `input_generator`.
+
+    Args:
+        expressions: Expressions by parameter, in order.
+    """
     body = []
-    for name, recipe in recipes:
-        body += [f"    {line}" for line in recipe.setup_lines]
-        body.append(f"    {_local(name)} = {recipe.code}")
+    for name, expression in expressions:
+        body += [f"    {line}" for line in expression.setup_lines]
+        body.append(f"    {_local(name)} = {expression.code}")
     text = "\n".join(body)
     head = ["import random"]
     if "WORDS" in text:
         head += ["", f"WORDS = {list(WORDS)!r}"]
-    names = ", ".join(f'"{name}": {_local(name)}' for name, _ in recipes)
+    names = ", ".join(f'"{name}": {_local(name)}' for name, _ in expressions)
     return "\n".join([*head, "", "", "def input_generator():", text, f"    return {{{names}}}", ""])
 
 
 def _local(name: str) -> str:
-    """Return the generator's variable for a parameter; what it draws with keeps its own name."""
-    taken = name in ("random", "WORDS", "row_length", "node_count") or hasattr(builtins, name)
-    return f"{name}_" if taken else name
+    """Return the generator's variable for a parameter; names that its code uses get a suffix."""
+    is_reserved = name in ("random", "WORDS", "row_length", "node_count") or hasattr(builtins, name)
+    return f"{name}_" if is_reserved else name
 
 
 def parameter_expressions(
     parameters: Sequence[Parameter], topic: str
 ) -> list[tuple[str, RandomExpression]]:
-    """Return how to draw each parameter; `topic` is what the function's names and words say."""
+    """Return a random expression for each parameter.
+
+    Args:
+        parameters: The parameters in order.
+        topic: Words about the function in lower case.
+    """
     found: list[tuple[str, RandomExpression]] = []
     container: Parameter | None = None
     for parameter in parameters:
         related = _related(parameter, container)
         if container is None and parameter.value_type.kind in ("list", "str"):
             container = parameter
-        found.append((parameter.name, related or _recipe(parameter, topic)))
+        found.append((parameter.name, related or _expression(parameter, topic)))
     return found
 
 
 def _related(parameter: Parameter, container: Parameter | None) -> RandomExpression | None:
-    """Tie an index, a count or a target to the list that it is about."""
+    """Return an expression that relates an index, count or target to the list that it is about."""
     if container is None or parameter.value_type.kind != "int":
         return None
     local = _local(container.name)
@@ -96,16 +105,16 @@ _RELATED = (
 )
 
 
-def _recipe(parameter: Parameter, topic: str) -> RandomExpression:
-    draw = _DRAWS.get(parameter.value_type.kind, int_expression)
+def _expression(parameter: Parameter, topic: str) -> RandomExpression:
+    draw = _EXPRESSIONS.get(parameter.value_type.kind, int_expression)
     return draw(parameter.value_type, parameter.name.lower(), list(parameter.examples), topic)
 
 
 # Containers ----------------------------------------------------------------------------------
 
 
-def _list(shape: ValueType, name: str, examples: list[Any], topic: str) -> RandomExpression:
-    item = shape.item
+def _list(value_type: ValueType, name: str, examples: list[Any], topic: str) -> RandomExpression:
+    item = value_type.item
     inner = [part for value in examples if isinstance(value, (list, tuple, set)) for part in value]
     if item.kind == "list":
         return _grid(item, name, inner, topic)
@@ -113,7 +122,7 @@ def _list(shape: ValueType, name: str, examples: list[Any], topic: str) -> Rando
     low, high = _lengths(examples)
     many = f"[{part.code} for _ in range(random.randint({low}, {high}))]"
     words = f"a list of {low} to {high} values, each {part.description}"
-    if shape.kind == "set":
+    if value_type.kind == "set":
         return RandomExpression(f"sorted(set({many}))", f"{words}, all different")
     if _is_sorted(name, topic) and item.kind in ("int", "float", "str"):
         return RandomExpression(f"sorted({many})", f"{words}, in rising order")
@@ -156,11 +165,11 @@ def _element(item: ValueType, name: str, inner: list[Any], topic: str) -> Random
         return float_expression(item, name, inner, topic)
     if item.kind == "str" and not inner and not item.choices:
         return RandomExpression("random.choice(WORDS)", "a short word")
-    return _recipe(Parameter(name, item, tuple(inner)), topic)
+    return _expression(Parameter(name, item, tuple(inner)), topic)
 
 
 def _grid(item: ValueType, name: str, rows: list[Any], topic: str) -> RandomExpression:
-    """Draw a list of rows of one width; pairs for edges and intervals, squares where it is said."""
+    """Return an expression for rows of equal length: pairs for edges, squares where named."""
     cells = [cell for row in rows if isinstance(row, (list, tuple)) for cell in row]
     part = _element(item.item, name, cells, topic)
     if item.item.kind == "list":
@@ -197,30 +206,30 @@ def _pairs(name: str, part: RandomExpression) -> RandomExpression:
     )
 
 
-def _tuple(shape: ValueType, name: str, examples: list[Any], topic: str) -> RandomExpression:
-    if not shape.items:
-        return _list(shape, name, examples, topic)
-    parts = [_element(item, name, [], topic) for item in shape.items[:8]]
+def _tuple(value_type: ValueType, name: str, examples: list[Any], topic: str) -> RandomExpression:
+    if not value_type.items:
+        return _list(value_type, name, examples, topic)
+    parts = [_element(item, name, [], topic) for item in value_type.items[:8]]
     return RandomExpression(
         f"[{', '.join(part.code for part in parts)}]",
         "a list of " + ", ".join(part.description for part in parts),
     )
 
 
-def _dict(shape: ValueType, name: str, examples: list[Any], topic: str) -> RandomExpression:
+def _dict(value_type: ValueType, name: str, examples: list[Any], topic: str) -> RandomExpression:
     shown = [value for value in examples if isinstance(value, dict) and 0 < len(value) < 15]
     if shown and all(isinstance(value, dict) for value in shown):
         texts = [value for value in shown if len(repr(value)) < 400][:4]
-        if texts and shape.item.kind not in ("int", "float"):
+        if texts and value_type.item.kind not in ("int", "float"):
             return RandomExpression(
                 f"random.choice({texts!r})", "one of the tables that the code shows"
             )
-    if shape.item.kind == "list" or re.search(r"graph|adjac|neighbo", f"{name} {topic}"):
-        return _graph(shape)
+    if value_type.item.kind == "list" or re.search(r"graph|adjac|neighbo", f"{name} {topic}"):
+        return _graph(value_type)
     keys = list(dict.fromkeys(key for value in shown for key in value))[:12] or None
     source = repr(keys) if keys and len(keys) > 1 else "WORDS"
     most = min(6, len(keys)) if keys and len(keys) > 1 else 6
-    item = shape.item if shape.items else ValueType("int")
+    item = value_type.item if value_type.items else ValueType("int")
     part = _element(item, name, [v for value in shown for v in value.values()], topic)
     return RandomExpression(
         f"{{key: {part.code} for key in random.sample({source}, random.randint(2, {most}))}}",
@@ -228,8 +237,8 @@ def _dict(shape: ValueType, name: str, examples: list[Any], topic: str) -> Rando
     )
 
 
-def _graph(shape: ValueType) -> RandomExpression:
-    key = shape.items[0].kind if len(shape.items) == 2 else "str"
+def _graph(value_type: ValueType) -> RandomExpression:
+    key = value_type.items[0].kind if len(value_type.items) == 2 else "str"
     names = "range(5)" if key == "int" else '"ABCDE"'
     return RandomExpression(
         f"{{key: sorted(random.sample([n for n in {names} if n != key], random.randint(1, 3))) "
@@ -238,7 +247,7 @@ def _graph(shape: ValueType) -> RandomExpression:
     )
 
 
-def _tree(shape: ValueType, name: str, examples: list[Any], topic: str) -> RandomExpression:
+def _tree(value_type: ValueType, name: str, examples: list[Any], topic: str) -> RandomExpression:
     draw = "[random.randint(1, 30)] + [random.choice([None, *range(1, 30)]) for _ in range(node_count)]"
     if re.search(r"bst|search tree", topic):
         draw = "(lambda v: [v[3], v[1], v[5], v[0], v[2], v[4], v[6]])(sorted(random.sample(range(1, 40), 7)))"
@@ -250,14 +259,14 @@ def _tree(shape: ValueType, name: str, examples: list[Any], topic: str) -> Rando
     )
 
 
-def _linked(shape: ValueType, name: str, examples: list[Any], topic: str) -> RandomExpression:
+def _linked(value_type: ValueType, name: str, examples: list[Any], topic: str) -> RandomExpression:
     many = "[random.randint(1, 20) for _ in range(random.randint(2, 8))]"
     if "sorted" in topic or "merge" in topic:
         return RandomExpression(f"sorted({many})", "the values of a linked list in rising order")
     return RandomExpression(many, "the values of a linked list, first to last")
 
 
-_DRAWS: dict[str, Callable[[ValueType, str, list[Any], str], RandomExpression]] = {
+_EXPRESSIONS: dict[str, Callable[[ValueType, str, list[Any], str], RandomExpression]] = {
     "int": int_expression,
     "float": float_expression,
     "bool": bool_expression,

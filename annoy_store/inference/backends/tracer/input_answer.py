@@ -1,8 +1,8 @@
-"""An answer to "which input gives this output": small inputs of the described types, tried in order.
+"""Writes the answer to an input question: small inputs of the described types, tried in order.
 
-First come inputs put together from small values, from constants of the code and from parts of the
-wanted output; then inputs drawn in the described ranges. The sandbox tries them; the first that
-fits is the answer, else the one whose output came nearest.
+First come inputs built from small values, from constants of the code and from parts of the wanted
+output; then random inputs in the described ranges. The sandbox tries them; the first that gives the
+output is the answer, else the one whose output was nearest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,14 @@ from annoy_store.interfaces import Sandbox
 
 @dataclass(frozen=True)
 class SearchBudget:
-    """How much is tried: inputs put together, drawn and varied, and executed lines for each."""
+    """How much is tried.
+
+    Attributes:
+        built: Inputs built from small values and constants.
+        drawn: Random inputs.
+        varied: Variations of the nearest inputs.
+        lines: Executed lines for each input.
+    """
 
     built: int
     drawn: int
@@ -38,84 +45,94 @@ class SearchBudget:
 def write_input_answer(
     sandbox: Sandbox,
     parts: Mapping[str, str],
-    effort: SearchBudget,
+    budget: SearchBudget,
     number: int,
-    refused: str | None,
+    wrong_answer: str | None,
 ) -> str:
-    """Search an input for which the code returns `parts["output"]`; `refused` is an earlier answer.
+    """Search an input for which the code returns the wanted output, and write the answer.
 
-    `number` makes searches for the same prompt differ. Raises SandboxError.
+    Args:
+        sandbox: Where the code runs.
+        parts: The values of the prompt: `code`, `output`, `io` and `problem`.
+        budget: How much is tried.
+        number: Makes searches for the same prompt differ.
+        wrong_answer: JSON text of an earlier, wrong answer.
+
+    Raises:
+        SandboxError: The sandbox failed.
     """
     try:
         wanted = parse_json(parts.get("output", ""))
     except ValueError:
         return _closing("The output is not JSON, so there is nothing to look for.", "{}")
     code = parts["code"]
-    given = described_parameters(code, parts.get("io", ""))
-    if not given:
+    parameters = described_parameters(code, parts.get("io", ""))
+    if not parameters:
         return _closing("I cannot tell which arguments the code takes.", "{}")
-    tries = list(itertools.islice(candidate_inputs(given, code, wanted), effort.built))
-    probed = try_inputs(
+    tries = list(itertools.islice(candidate_inputs(parameters, code, wanted), budget.built))
+    report = try_inputs(
         sandbox,
         code=code,
         wanted=wanted,
-        tries=[text for text in tries if text != refused],
-        generator=render_generator(parameter_expressions(given, parts.get("problem", "").lower())),
+        tries=[text for text in tries if text != wrong_answer],
+        generator=render_generator(
+            parameter_expressions(parameters, parts.get("problem", "").lower())
+        ),
         seed=derive_seed("search", parts["output"], code, number) % 1_000_000,
-        draws=effort.drawn,
-        variations=effort.varied,
-        lines=effort.lines,
+        draws=budget.drawn,
+        variations=budget.varied,
+        lines=budget.lines,
     )
-    return _answer(given, parts["output"], probed, refused, tries)
+    return _answer(parameters, parts["output"], report, wrong_answer, tries)
 
 
 # What is said --------------------------------------------------------------------------------
 
 
 def _answer(
-    given: Sequence[Parameter],
+    parameters: Sequence[Parameter],
     wanted: str,
-    probed: SearchReport,
+    report: SearchReport,
     refused: str | None,
     tries: list[str],
 ) -> str:
-    names = ", ".join(f"`{p.name}` ({p.value_type.kind})" for p in given)
+    names = ", ".join(f"`{p.name}` ({p.value_type.kind})" for p in parameters)
     goal = wanted if len(wanted) <= 200 else wanted[:197] + "..."
     lines = [f"I look for values of {names} with which the code returns `{goal}`."]
     if refused:
         lines.append(f"`{refused}` did not give it, so I leave that aside and look further.")
-    lines += ["", _course(probed), *_told(probed), ""]
-    if not probed.nearest:
+    lines += ["", _summary(report), *_tried_lines(report), ""]
+    if not report.nearest:
         return _closing(
             "\n".join([*lines, "No input could be tried; this one is a guess."]),
             tries[0] if tries else "{}",
         )
     lines.append(
         "The first line gives exactly the wanted output."
-        if probed.hit
+        if report.hit
         else "None of them gives the wanted output; the first comes nearest, and I have no better."
     )
-    return _closing("\n".join(lines), probed.nearest[0].input)
+    return _closing("\n".join(lines), report.nearest[0].input)
 
 
-def _course(probed: SearchReport) -> str:
+def _summary(report: SearchReport) -> str:
     failures = [
         f"{n} ended with {what}"
-        for what, n in sorted(probed.outcomes.items())
+        for what, n in sorted(report.outcomes.items())
         if what not in ("ok", "long")
     ]
-    long = probed.outcomes.get("long", 0)
+    long = report.outcomes.get("long", 0)
     failures += [f"{long} took more steps than I follow"] if long else []
     added = f" ({'; '.join(failures)})" if failures else ""
-    noun = "input" if probed.tried == 1 else "inputs"
-    return f"I went through {probed.tried} {noun}, small ones first{added}. The nearest:"
+    noun = "input" if report.tried == 1 else "inputs"
+    return f"I went through {report.tried} {noun}, small ones first{added}. The nearest:"
 
 
-def _told(probed: SearchReport) -> Iterator[str]:
-    for row in probed.nearest:
+def _tried_lines(report: SearchReport) -> Iterator[str]:
+    for row in report.nearest:
         output = row.output if row.outcome == "ok" else row.outcome
         yield f"- `{row.input}` gives `{output[:160]}`"
 
 
-def _closing(text: str, given: str) -> str:
-    return f'{text}\n\n```json\n{{"input": {given}}}\n```'
+def _closing(text: str, input_text: str) -> str:
+    return f'{text}\n\n```json\n{{"input": {input_text}}}\n```'

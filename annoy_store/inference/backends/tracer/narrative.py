@@ -1,7 +1,7 @@
-"""A followed run in words: calls, branches, assignments and loop rounds, long loops condensed.
+"""Describes a traced run in words: calls, branches, assignments, and loops, long ones condensed.
 
-The events of one frame are grouped by the loops of the code and each loop's rounds; the first
-rounds are told, the rest is counted. What is told is what happened; nothing is made up.
+The events of one frame are grouped by the loops of the code and the rounds of each loop; the first
+rounds are described, the rest is counted. Only what happened is described.
 """
 
 from __future__ import annotations
@@ -12,17 +12,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from annoy_store.inference.backends.tracer.call_tree import Frame, TraceStep, build_call_tree
-from annoy_store.inference.backends.tracer.source_file import parse_python
+from annoy_store.parsing.python_code import parse_module
 
-_ROUNDS_TOLD = 3
-_CALLS_TOLD = 2
-_DEPTH_TOLD = 3
-_MOST_CHARS = 5_000
+_ROUNDS_DESCRIBED = 3
+_CALLS_DESCRIBED = 2
+_DEPTH_DESCRIBED = 3
+_MAX_CHARS = 5_000
 _Loop = ast.For | ast.While
 
 
 def narrate(code: str, events: Sequence[Sequence[Any]]) -> list[str]:
-    """Return the story of a run, one line of text per step; at most about 5,000 characters."""
+    """Return the description of a run, one line of text per step, about 5,000 characters at most.
+
+    Args:
+        code: The reference code.
+        events: Events as in `TraceReport.events`.
+    """
     root = build_call_tree(events)
     if root is None:
         return []
@@ -30,7 +35,7 @@ def narrate(code: str, events: Sequence[Sequence[Any]]) -> list[str]:
     size = 0
     for line in Narrator(code).describe_frame(root, 0):
         size += len(line)
-        if size > _MOST_CHARS:
+        if size > _MAX_CHARS:
             return [
                 *lines,
                 "- The steps after that are of the same kind; I keep them in mind only.",
@@ -40,30 +45,30 @@ def narrate(code: str, events: Sequence[Sequence[Any]]) -> list[str]:
 
 
 class Narrator:
-    """Knows the code, and how often each function has been told about."""
+    """Describes frames of one program, and counts how often each function was described."""
 
     def __init__(self, code: str) -> None:
-        tree = parse_python(code)
+        tree = parse_module(code)
         self.source = code.split("\n")
         self.statements = _by_line(tree)
         self.loops = [node for node in ast.walk(tree) if isinstance(node, _Loop)]
         self.n_described: Counter[str] = Counter()
 
     def describe_frame(self, frame: Frame, depth: int) -> Iterator[str]:
-        """Tell one call and what happens inside."""
+        """Describe one call and what happens inside."""
         self.n_described[frame.name] += 1
         indent = "  " * depth
         yield f"{indent}- `{_call_text(frame)}` is called."
         yield from self.describe_steps(frame.steps, frame, depth + 1, [])
         if frame.result is not None:
-            yield f"{indent}- So `{frame.name}` returns `{_tame(frame.result)}`."
+            yield f"{indent}- So `{frame.name}` returns `{_shortened(frame.result)}`."
         elif frame.error is not None:
             yield f"{indent}- `{frame.name}` stops with {frame.error}."
 
     def describe_steps(
         self, steps: Sequence[TraceStep], frame: Frame, depth: int, inside: list[_Loop]
     ) -> Iterator[str]:
-        """Tell steps in order, loops as wholes."""
+        """Describe steps in order, loops as wholes."""
         at = 0
         while at < len(steps):
             loop = self.outermost(steps[at].line, inside)
@@ -79,25 +84,25 @@ class Narrator:
             at = end
 
     def outermost(self, line: int, inside: list[_Loop]) -> _Loop | None:
-        """Return the outermost loop around a line that we are not inside of yet."""
+        """Return the outermost loop around a line that is not one of `inside`."""
         around = [loop for loop in self.loops if _covers(loop, line) and loop not in inside]
         return min(around, key=lambda loop: loop.lineno, default=None)
 
     def describe_loop(
         self, loop: _Loop, steps: Sequence[TraceStep], frame: Frame, depth: int, inside: list[_Loop]
     ) -> Iterator[str]:
-        """Tell a loop: its first rounds, how many there are, and what holds after it."""
+        """Describe a loop: its first rounds, the number of rounds, and the values after it."""
         rounds = _rounds(loop, steps)
         indent, head = "  " * depth, self.line_text(loop.lineno)
         if not rounds:
             yield f"{indent}- The loop `{head}` has nothing to do."
             return
-        told = _ROUNDS_TOLD if depth < 2 * _DEPTH_TOLD else 1
+        n_shown = _ROUNDS_DESCRIBED if depth < 2 * _DEPTH_DESCRIBED else 1
         yield f"{indent}- The loop `{head}`:"
-        for number, part in enumerate(rounds[:told], 1):
+        for number, part in enumerate(rounds[:n_shown], 1):
             yield from self.describe_round(number, part, loop, frame, depth + 1, inside)
-        if len(rounds) > told:
-            yield f"{indent}  - {_others(rounds, told)}"
+        if len(rounds) > n_shown:
+            yield f"{indent}  - {_others(rounds, n_shown)}"
 
     def describe_round(
         self,
@@ -108,43 +113,43 @@ class Narrator:
         depth: int,
         inside: list[_Loop],
     ) -> Iterator[str]:
-        """Tell one round, in one line where it is simple."""
+        """Describe one round, in one line if it is simple."""
         indent = "  " * depth
         at_head = steps[0].line == loop.lineno and loop.body[0].lineno > loop.lineno
         drawn = _effect(steps[0].changes) if at_head else ""
         label = f"{indent}- Round {number}" + (f" ({drawn})" if drawn else "")
         calls = [call for step in steps[:1] for call in step.calls] if at_head else []
-        told = [line for call in calls for line in self.describe_call(call, depth + 1)]
-        told += self.describe_steps(
+        lines = [line for call in calls for line in self.describe_call(call, depth + 1)]
+        lines += self.describe_steps(
             steps[1:] if at_head else steps, frame, depth + 1, [*inside, loop]
         )
-        nested = any(line.startswith(f"{indent}    ") for line in told)
-        if nested or sum(map(len, told)) > 400:
+        nested = any(line.startswith(f"{indent}    ") for line in lines)
+        if nested or sum(map(len, lines)) > 400:
             yield f"{label}:"
-            yield from told
+            yield from lines
         else:
-            yield f"{label}: {_one_line(told)}"
+            yield f"{label}: {_one_line(lines)}"
 
     def describe_call(self, call: Frame, depth: int) -> Iterator[str]:
-        """Tell a call: in full the first times, then by its result alone."""
-        if self.n_described[call.name] < _CALLS_TOLD and depth < 2 * _DEPTH_TOLD:
+        """Describe a call: in full the first times, then by its result alone."""
+        if self.n_described[call.name] < _CALLS_DESCRIBED and depth < 2 * _DEPTH_DESCRIBED:
             yield from self.describe_frame(call, depth)
         elif call.result is not None:
-            yield f"{'  ' * depth}- `{_call_text(call)}` gives `{_tame(call.result)}`."
+            yield f"{'  ' * depth}- `{_call_text(call)}` gives `{_shortened(call.result)}`."
         elif call.error is None:
             yield f"{'  ' * depth}- `{_call_text(call)}` is called."
 
     def describe_step(self, step: TraceStep, following: int | None, depth: int) -> Iterator[str]:
-        """Tell one line: the calls that it made, its branch, its effect."""
+        """Describe one line: the calls that it made, its branch, its effect."""
         indent = "  " * depth
         statement = self.statements.get(step.line)
         for call in step.calls:
             yield from self.describe_call(call, depth)
         if isinstance(statement, ast.If):
-            told = _branch(statement, following)
-            yield from [f"{indent}- {told}."] if told else ()
+            branch = _branch(statement, following)
+            yield from [f"{indent}- {branch}."] if branch else ()
         for text in step.yields:
-            yield f"{indent}- `{self.line_text(step.line)}` hands out `{_tame(text)}`."
+            yield f"{indent}- `{self.line_text(step.line)}` hands out `{_shortened(text)}`."
         effect = _effect(step.changes)
         if effect and isinstance(statement, ast.Assign) and _is_plain(statement.value):
             yield f"{indent}- {effect}."
@@ -161,7 +166,7 @@ class Narrator:
 
 
 def _by_line(tree: ast.Module) -> dict[int, ast.stmt]:
-    """Return the innermost statement that begins at, or goes over, each line."""
+    """Return the innermost statement that begins at, or extends over, each line."""
     found: dict[int, ast.stmt] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.stmt):
@@ -178,7 +183,7 @@ def _covers(loop: _Loop, line: int) -> bool:
 
 
 def _rounds(loop: _Loop, steps: Sequence[TraceStep]) -> list[list[TraceStep]]:
-    """Cut the steps of a loop at its head; the last look at the head, which ends it, is no round."""
+    """Split the steps of a loop at its head; the last evaluation of the head is no round."""
     rounds: list[list[TraceStep]] = []
     for step in steps:
         if step.line == loop.lineno or not rounds:
@@ -190,37 +195,37 @@ def _rounds(loop: _Loop, steps: Sequence[TraceStep]) -> list[list[TraceStep]]:
     return rounds
 
 
-def _others(rounds: Sequence[Sequence[TraceStep]], told: int) -> str:
-    """Tell the rounds that are not told one by one, and what holds after the last."""
+def _others(rounds: Sequence[Sequence[TraceStep]], n_shown: int) -> str:
+    """Summarise the rounds that are not described one by one, with the values after the last."""
     which = (
-        f"Round {told + 1} goes"
-        if len(rounds) == told + 1
-        else f"Rounds {told + 1} to {len(rounds)} go"
+        f"Round {n_shown + 1} goes"
+        if len(rounds) == n_shown + 1
+        else f"Rounds {n_shown + 1} to {len(rounds)} go"
     )
     known: dict[str, str] = {}
-    for part in rounds[told:]:
+    for part in rounds[n_shown:]:
         for step in part:
             known.update(step.changes)
-    shown = [f"`{name} = {_tame(text)}`" for name, text in known.items() if len(text) < 80]
+    shown = [f"`{name} = {_shortened(text)}`" for name, text in known.items() if len(text) < 80]
     return f"{which} the same way" + (f"; then {', '.join(shown[:5])}." if shown else ".")
 
 
-def _one_line(told: Sequence[str]) -> str:
-    parts = [line.strip().removeprefix("- ").rstrip(".") for line in told]
+def _one_line(lines: Sequence[str]) -> str:
+    parts = [line.strip().removeprefix("- ").rstrip(".") for line in lines]
     return ("; ".join(part for part in parts if part) or "nothing changes") + "."
 
 
 def _effect(changes: Mapping[str, str]) -> str:
-    return ", ".join(f"`{name} = {_tame(text)}`" for name, text in list(changes.items())[:6])
+    return ", ".join(f"`{name} = {_shortened(text)}`" for name, text in list(changes.items())[:6])
 
 
 def _is_plain(value: ast.expr) -> bool:
-    """Say whether a value is as good as written: a constant, or an empty structure."""
+    """Return whether a value is as good as written: a constant, or an empty structure."""
     return isinstance(value, (ast.Constant, ast.List, ast.Dict)) and not list(ast.walk(value))[3:]
 
 
 def _branch(statement: ast.If, following: int | None) -> str:
-    """Say whether the condition held, by the line that came next."""
+    """Return whether a condition held, inferred from the line that came next."""
     test = ast.unparse(statement.test)
     test = (test if len(test) <= 80 else test[:77] + "...").replace("`", "'")
     if following is None or statement.body[0].lineno == statement.lineno:
@@ -239,5 +244,5 @@ def _call_text(frame: Frame) -> str:
     return f"{frame.name}({', '.join(shown)})".replace("`", "'")
 
 
-def _tame(text: str) -> str:
+def _shortened(text: str) -> str:
     return (text if len(text) <= 160 else text[:157] + "...").replace("`", "'")

@@ -1,4 +1,4 @@
-"""An answer to "what does the code return": the run in words, then the value as JSON."""
+"""Writes the answer to an output question: the run in words, then the value as JSON."""
 
 from __future__ import annotations
 
@@ -15,64 +15,71 @@ from annoy_store.interfaces import Sandbox
 
 
 def write_output_answer(
-    sandbox: Sandbox, parts: Mapping[str, str], budget: int, refused: str | None
+    sandbox: Sandbox, parts: Mapping[str, str], budget: int, wrong_answer: str | None
 ) -> str:
-    """Follow the code for at most `budget` lines and answer; `refused` is an earlier answer.
+    """Trace the code and write the answer.
 
-    Raises SandboxError.
+    Args:
+        sandbox: Where the code runs.
+        parts: The values of the prompt: `code` and `input`.
+        budget: How many lines to follow at most.
+        wrong_answer: JSON text of an earlier, wrong answer.
+
+    Raises:
+        SandboxError: The sandbox failed.
     """
-    code, given = parts["code"], parts.get("input", "")
+    code, input_text = parts["code"], parts.get("input", "")
     try:
-        arguments = parse_json(given)
+        arguments = parse_json(input_text)
     except ValueError:
         return _closing("The input is not JSON, so I cannot follow it.", "null")
-    followed = trace_execution(sandbox, code, arguments, budget)
-    opening = [_opening(given, refused, budget), ""]
-    return "\n".join([*opening, *_story(code, followed), "", _ending(followed)])
+    report = trace_execution(sandbox, code, arguments, budget)
+    opening = [_opening(input_text, wrong_answer, budget), ""]
+    return "\n".join([*opening, *_narrative(code, report), "", _ending(report)])
 
 
-def _opening(given: str, refused: str | None, budget: int) -> str:
-    shown = given if len(given) <= 300 else given[:297] + "..."
+def _opening(input_text: str, wrong_answer: str | None, budget: int) -> str:
+    shown = input_text if len(input_text) <= 300 else input_text[:297] + "..."
     start = f"I follow the code line by line for the input `{shown}`."
-    if refused is None:
+    if wrong_answer is None:
         return start
     return (
-        f"My earlier answer {refused[:200]} does not hold: it was put together before the code had "
+        f"My earlier answer {wrong_answer[:200]} does not hold: it was put together before the code had "
         f"come to its end. {start} This time I go on for up to {budget} lines."
     )
 
 
-def _story(code: str, followed: TraceReport) -> list[str]:
+def _narrative(code: str, report: TraceReport) -> list[str]:
     try:
-        return narrate(code, followed.events)
+        return narrate(code, report.events)
     except Exception:  # the report comes from the code's own process: a forged one tells nothing
         return []
 
 
-def _ending(followed: TraceReport) -> str:
-    if followed.end == "returned" and followed.value is not None:
-        return _closing(f"That is all: {_lines(followed)} were executed.", followed.value)
-    if followed.end == "raised":
-        return _closing(f"The code stops with {followed.error}, so there is no value.", "null")
-    if followed.end == "spent":
-        guessed = _guess(followed)
+def _ending(report: TraceReport) -> str:
+    if report.end == "returned" and report.value is not None:
+        return _closing(f"That is all: {_lines(report)} were executed.", report.value)
+    if report.end == "raised":
+        return _closing(f"The code stops with {report.error}, so there is no value.", "null")
+    if report.end == "spent":
+        extrapolation = _extrapolated(report)
         text = (
-            f"I stop stepping through here, after {_lines(followed)}; the code is not at its "
-            f"end. From what I have seen so far, {guessed.reason}. I have not checked that."
+            f"I stop stepping through here, after {_lines(report)}; the code is not at its "
+            f"end. From what I have seen so far, {extrapolation.reason}. I have not checked that."
         )
-        return _closing(text, guessed.output)
+        return _closing(text, extrapolation.output)
     return _closing("The code runs for longer than I can follow it, so I can only guess.", "0")
 
 
-def _guess(followed: TraceReport) -> Extrapolation:
+def _extrapolated(report: TraceReport) -> Extrapolation:
     try:
-        return extrapolate(followed.stack)
+        return extrapolate(report.stack)
     except Exception:  # as above
         return Extrapolation("0", "nothing that I have seen tells the result")
 
 
-def _lines(followed: TraceReport) -> str:
-    return "1 line" if followed.lines == 1 else f"{followed.lines} lines"
+def _lines(report: TraceReport) -> str:
+    return "1 line" if report.lines == 1 else f"{report.lines} lines"
 
 
 def _closing(text: str, output: str) -> str:

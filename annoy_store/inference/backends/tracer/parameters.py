@@ -1,7 +1,7 @@
-"""The parameters of one function, each with the shape that the file gives reason to expect.
+"""Infers the parameters of one function, each with the type of its values.
 
-Trust falls in this order: annotation, docstring, examples (calls, doctests, `x = [..]` in a
-description), default, use, name. What an earlier source leaves open, a later one fills in.
+Evidence in order of reliability: annotation, docstring, examples (calls, doctests, `x = [..]` in a
+description), default, usage, name. What a better source leaves open, a weaker one fills in.
 """
 
 from __future__ import annotations
@@ -30,7 +30,13 @@ _MAX_PARAMETERS = 6
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument of the function: its shape, and the examples seen."""
+    """One argument of a function.
+
+    Attributes:
+        name: Its name.
+        value_type: The inferred type of its values.
+        examples: Values found in the file.
+    """
 
     name: str
     value_type: ValueType
@@ -40,7 +46,17 @@ class Parameter:
 def infer_parameters(
     func: ast.FunctionDef, source: SourceFile, doc: str, is_method: bool
 ) -> tuple[Parameter, ...]:
-    """Return what the function has to be given. Raises Unsuitable where a shape cannot be told."""
+    """Return the parameters that have to be given to a function.
+
+    Args:
+        func: The function.
+        source: The file that defines it.
+        doc: All text about the function.
+        is_method: Whether its first parameter is `self` or `cls`.
+
+    Raises:
+        Unsuitable: A type cannot be inferred, or the number of parameters is not 1 to 6.
+    """
     arguments = func.args
     positional = [*arguments.posonlyargs, *arguments.args][1 if is_method else 0 :]
     defaults: list[ast.expr | None] = [None] * len(positional)
@@ -66,31 +82,33 @@ def _parameter(
     func: ast.FunctionDef,
     source: SourceFile,
     doc: str,
-    given: Mapping[str, list[Any]],
+    examples_by_name: Mapping[str, list[Any]],
 ) -> Parameter | None:
-    """Return the parameter; None for one that is better left at its default, with all after it."""
+    """Return one parameter; None if it, and all after it, are better left at their defaults."""
     annotated = type_from_annotation(arg.annotation)
     if annotated is None and arg.annotation is not None and not _is_open(arg.annotation):
         raise Unsuitable(f"{func.name} takes {arg.arg} of type {ast.unparse(arg.annotation)}")
-    seen = given.get(arg.arg, [])
+    seen = examples_by_name.get(arg.arg, [])
     if default is not None and annotated is None and not seen and not _is_plain(default):
         return None
-    shape = merge_types(annotated, _from_doc(arg.arg, doc))
-    shape = merge_types(shape, type_of_values(seen) if seen else None)
+    value_type = merge_types(annotated, _from_doc(arg.arg, doc))
+    value_type = merge_types(value_type, type_of_values(seen) if seen else None)
     if isinstance(default, ast.Constant) and default.value is not None:
-        shape = merge_types(shape, type_of_value(default.value))
+        value_type = merge_types(value_type, type_of_value(default.value))
     used = type_from_usage(arg.arg, func, source.functions)
     if _has_objects(used):
         raise Unsuitable(f"{func.name} takes {arg.arg}, an object of its own kind")
-    shape = merge_types(shape, used)
-    shape = merge_types(shape, type_from_name(arg.arg))
-    if shape is None or shape.kind == "none":
+    value_type = merge_types(value_type, used)
+    value_type = merge_types(value_type, type_from_name(arg.arg))
+    if value_type is None or value_type.kind == "none":
         raise Unsuitable(f"the type of {arg.arg} in {func.name} cannot be told")
-    return Parameter(arg.arg, with_bounds(shape, arg.arg, func), tuple(seen))
+    return Parameter(arg.arg, with_bounds(value_type, arg.arg, func), tuple(seen))
 
 
-def _has_objects(shape: ValueType | None) -> bool:
-    return shape is not None and (shape.kind == "object" or any(map(_has_objects, shape.items)))
+def _has_objects(value_type: ValueType | None) -> bool:
+    return value_type is not None and (
+        value_type.kind == "object" or any(map(_has_objects, value_type.items))
+    )
 
 
 def _is_open(annotation: ast.expr) -> bool:
@@ -112,28 +130,34 @@ def _from_doc(name: str, doc: str) -> ValueType | None:
         rf"@?param\s+{escaped}\s*:\s*([^\n]+)",
     ):
         match = re.search(rule, doc, re.MULTILINE)
-        shape = type_from_text(match[1]) if match else None
-        if shape:
-            return shape
+        value_type = type_from_text(match[1]) if match else None
+        if value_type:
+            return value_type
     return None
 
 
-def with_bounds(shape: ValueType, name: str, func: ast.FunctionDef) -> ValueType:
-    """Add what the function itself says about the values of a parameter."""
-    if shape.choices:
-        return shape
-    if shape.kind in ("int", "float"):
+def with_bounds(value_type: ValueType, name: str, func: ast.FunctionDef) -> ValueType:
+    """Add what the function itself reveals about the values of a parameter.
+
+    Args:
+        value_type: The type inferred so far.
+        name: The name of the parameter.
+        func: The function.
+    """
+    if value_type.choices:
+        return value_type
+    if value_type.kind in ("int", "float"):
         low, high = _guards(name, func)
-        return replace(shape, low=low, high=high)
-    if shape.kind == "str":
-        return _lettered(shape, name, func)
-    if shape.kind == "list" and shape.items:
-        return replace(shape, items=(_celled(shape.items[0], name, func),))
-    return shape
+        return replace(value_type, low=low, high=high)
+    if value_type.kind == "str":
+        return _lettered(value_type, name, func)
+    if value_type.kind == "list" and value_type.items:
+        return replace(value_type, items=(_celled(value_type.items[0], name, func),))
+    return value_type
 
 
 def _celled(item: ValueType, name: str, func: ast.FunctionDef) -> ValueType:
-    """Give the letters of a grid of letters: those that the code compares with."""
+    """Restrict a grid of letters to the letters that the code compares with."""
     if item.kind != "list" or item.item.kind != "str":
         return item
     letters = _lettered(item.item, name, func).alphabet
@@ -141,7 +165,7 @@ def _celled(item: ValueType, name: str, func: ast.FunctionDef) -> ValueType:
 
 
 def _guards(name: str, func: ast.FunctionDef) -> tuple[float | None, float | None]:
-    """Read `if n < 0: raise` and its kin: the values that the function refuses."""
+    """Return the bounds given by guard clauses such as `if n < 0: raise`."""
     low: float | None = None
     high: float | None = None
     for node in ast.walk(func):
@@ -166,8 +190,8 @@ def _guards(name: str, func: ast.FunctionDef) -> tuple[float | None, float | Non
     return low, high
 
 
-def _lettered(shape: ValueType, name: str, func: ast.FunctionDef) -> ValueType:
-    """Take choices from `mode == "add"`, and the alphabet from single characters in the code."""
+def _lettered(value_type: ValueType, name: str, func: ast.FunctionDef) -> ValueType:
+    """Infer choices from `mode == "add"`, and the alphabet from single characters in the code."""
     words, letters = [], []
     for node in ast.walk(func):
         if isinstance(node, ast.Compare) and _is_named(node.left, name):
@@ -176,9 +200,9 @@ def _lettered(shape: ValueType, name: str, func: ast.FunctionDef) -> ValueType:
             letters += [node.value] if len(node.value) == 1 else []
     whole = [word for word in words if len(word) > 1]
     if len(whole) >= 2:
-        return replace(shape, choices=tuple(dict.fromkeys(whole))[:12])
+        return replace(value_type, choices=tuple(dict.fromkeys(whole))[:12])
     alphabet = "".join(dict.fromkeys(letters))
-    return replace(shape, alphabet=alphabet) if len(alphabet) >= 2 else shape
+    return replace(value_type, alphabet=alphabet) if len(alphabet) >= 2 else value_type
 
 
 def _is_named(node: ast.expr, name: str) -> bool:

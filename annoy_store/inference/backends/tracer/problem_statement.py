@@ -1,4 +1,4 @@
-"""The words of a sample: a problem statement that ends in a question, and what goes in and out."""
+"""Writes the texts of a sample: the problem statement, and what goes in and out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from annoy_store.inference.backends.tracer.random_expressions import RandomExpre
 from annoy_store.inference.backends.tracer.value_types import ValueType
 
 _MAX_CHARS = 600
-_CUT = re.compile(
+_SKIPPED_LINES = re.compile(
     r"^\s*(>>>|\.\.\. |[:@](param|type|return|rtype|raise)|args?:|arguments:|parameters?:?\s*$|"
     r"returns?:|raises?:|examples?\b|input\b|output\b|note:|constraints|usage|author|-{3,}|={3,}|"
     r"created (on|by)|@author|copyright|licen[sc]e|time complexity|space complexity|runtime|https?://|test)",
@@ -32,12 +32,19 @@ _TYPES = {"tuple": "list", "set": "list", "tree": "list", "linked": "list"}
 _VERBS = re.compile(r"(get|find|calculate|calc|compute|determine|return|make|build|do) (?=\w)")
 
 
-def io_description(candidate: Candidate, recipes: Sequence[tuple[str, RandomExpression]]) -> str:
-    """Return the section that names every input with its type and range, and the output."""
-    shapes = {parameter.name: parameter.value_type for parameter in candidate.parameters}
+def io_description(
+    candidate: Candidate, expressions: Sequence[tuple[str, RandomExpression]]
+) -> str:
+    """Return the section that names every input with its type and range, and the output.
+
+    Args:
+        candidate: The chosen function.
+        expressions: Random expressions by parameter, in order.
+    """
+    value_types = {parameter.name: parameter.value_type for parameter in candidate.parameters}
     lines = ["Input:"]
-    for name, recipe in recipes:
-        lines.append(f"  `{name}` ({type_name(shapes[name])}): {recipe.description}.")
+    for name, expression in expressions:
+        lines.append(f"  `{name}` ({type_name(value_types[name])}): {expression.description}.")
     returned = (
         _TYPES.get(candidate.return_type.kind, candidate.return_type.kind)
         if candidate.return_type
@@ -47,12 +54,12 @@ def io_description(candidate: Candidate, recipes: Sequence[tuple[str, RandomExpr
     return "\n".join(lines)
 
 
-def type_name(shape: ValueType) -> str:
-    """Return the JSON-side type of a shape, such as `list of int`."""
-    name = _TYPES.get(shape.kind, shape.kind)
-    if name != "list" or shape.kind == "tuple":
+def type_name(value_type: ValueType) -> str:
+    """Return the JSON name of a type, such as `list of int`."""
+    name = _TYPES.get(value_type.kind, value_type.kind)
+    if name != "list" or value_type.kind == "tuple":
         return name
-    return f"list of {type_name(shape.items[0])}" if shape.items else "list"
+    return f"list of {type_name(value_type.items[0])}" if value_type.items else "list"
 
 
 def _output(candidate: Candidate) -> str:
@@ -67,7 +74,7 @@ def _output(candidate: Candidate) -> str:
 
 
 def problem_statement(candidate: Candidate) -> str:
-    """Return what is asked: the file's own words where it has some, then a question."""
+    """Return the problem: the file's own text if it has enough, then a question."""
     words = _cleaned(candidate.documentation)
     opening = words if len(words) >= 20 else _opening(candidate)
     return f"{opening}\n\n{_question(candidate)}"
@@ -77,7 +84,7 @@ def _cleaned(doc: str) -> str:
     """Return the first paragraphs of a description, without examples, parameters and headings."""
     kept: list[str] = []
     for line in doc.split("\n"):
-        if _CUT.match(line):
+        if _SKIPPED_LINES.match(line):
             if kept:
                 break
             continue
@@ -90,7 +97,7 @@ def _cleaned(doc: str) -> str:
 
 
 def name_as_phrase(name: str) -> str:
-    """Return a function's name as words: `maxSubArray` -> `max sub array`."""
+    """Return the name of a function as words: `maxSubArray` becomes `max sub array`."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_+", " ", name).strip().lower()
     return re.sub(r"\s+", " ", spaced) or name
 
@@ -109,10 +116,10 @@ def _question(candidate: Candidate) -> str:
         for parameter in candidate.parameters
     ]
     inputs = given[0] if len(given) == 1 else ", ".join(given[:-1]) + f" and {given[-1]}"
-    return f"Given {inputs}, {_asked(candidate)}?"
+    return f"Given {inputs}, {_question_part(candidate)}?"
 
 
-def _asked(candidate: Candidate) -> str:
+def _question_part(candidate: Candidate) -> str:
     name = name_as_phrase(candidate.func.name)
     if candidate.result not in ("return", "list", "sorted"):
         return f"what does `{candidate.result}` hold after “{name}” is done"

@@ -1,6 +1,6 @@
-"""How to draw one number or text: a Python expression, and the same in words.
+"""Python expressions that generate one random number or text, with a description of each.
 
-The expression draws from `random` alone, so the seed that the sandbox sets decides every value.
+The expressions use `random` alone, so the seed that the sandbox sets decides every value.
 """
 
 from __future__ import annotations
@@ -34,7 +34,13 @@ WORDS = (
 
 @dataclass(frozen=True)
 class RandomExpression:
-    """A Python expression that draws a value, what it draws in words, and lines it needs before."""
+    """A Python expression that generates a value.
+
+    Attributes:
+        code: The expression.
+        description: What it generates, in words.
+        setup_lines: Statements that it needs before it.
+    """
 
     code: str
     description: str
@@ -64,26 +70,35 @@ _INT_RANGES: tuple[tuple[str, int, int], ...] = (
 
 
 def int_expression(
-    shape: ValueType, name: str, examples: list[Any], topic: str
+    value_type: ValueType, name: str, examples: list[Any], topic: str
 ) -> RandomExpression:
-    """Draw a whole number."""
-    if shape.choices:
-        return _choice(shape.choices)
-    low, high = _int_bounds(shape, name, examples, topic)
+    """Return an expression for whole numbers.
+
+    Args:
+        value_type: The type, with bounds and choices.
+        name: The name of the parameter in lower case.
+        examples: Values found in the file.
+        topic: Words about the function in lower case.
+    """
+    if value_type.choices:
+        return _choice(value_type.choices)
+    low, high = _int_bounds(value_type, name, examples, topic)
     return RandomExpression(
         f"random.randint({low}, {high})", f"a whole number from {low} to {high}"
     )
 
 
-def _int_bounds(shape: ValueType, name: str, examples: list[Any], topic: str) -> tuple[int, int]:
+def _int_bounds(
+    value_type: ValueType, name: str, examples: list[Any], topic: str
+) -> tuple[int, int]:
     low, high = _named_bounds(name, topic)
     numbers = [n for n in examples if isinstance(n, int) and abs(n) <= 10_000]
     if numbers:
         low, high = min(low, *numbers), max(*numbers, min(numbers) + 12)
-    if shape.low is not None:
-        low = max(int(shape.low), low)
-    if shape.high is not None:
-        high = min(int(shape.high), high)
+    if value_type.low is not None:
+        low = max(int(value_type.low), low)
+    if value_type.high is not None:
+        high = min(int(value_type.high), high)
     return (low, high) if low <= high else (low, low + 9)
 
 
@@ -105,9 +120,9 @@ def _named_bounds(name: str, topic: str) -> tuple[int, int]:
 
 
 def float_expression(
-    shape: ValueType, name: str, examples: list[Any], topic: str
+    value_type: ValueType, name: str, examples: list[Any], topic: str
 ) -> RandomExpression:
-    """Draw a number with a fraction."""
+    """Return an expression for numbers with a fraction; see `int_expression` for the arguments."""
     numbers = [float(n) for n in examples if isinstance(n, (int, float)) and abs(n) < 1e6]
     low, high = (0.5, 50.0)
     if re.search(r"prob|rate|ratio|tax|percent|alpha|beta|epsilon|tol", name):
@@ -118,8 +133,8 @@ def float_expression(
         low, high = 0.0, 180.0
     if numbers:
         low, high = min(numbers) * 0.5, max(numbers) * 1.5 + 1
-    if shape.low is not None:
-        low = max(low, float(shape.low))
+    if value_type.low is not None:
+        low = max(low, float(value_type.low))
     high = max(high, low + 1)
     return RandomExpression(
         f"round(random.uniform({low:g}, {high:g}), 2)",
@@ -128,9 +143,9 @@ def float_expression(
 
 
 def bool_expression(
-    shape: ValueType, name: str, examples: list[Any], topic: str
+    value_type: ValueType, name: str, examples: list[Any], topic: str
 ) -> RandomExpression:
-    """Draw a truth value."""
+    """Return an expression for truth values; see `int_expression` for the arguments."""
     return RandomExpression("random.random() < 0.5", "true or false")
 
 
@@ -230,25 +245,25 @@ _ANY_WORD = _letters("abcdeiorst", 3, 10, "lower-case letters")
 
 
 def str_expression(
-    shape: ValueType, name: str, examples: list[Any], topic: str
+    value_type: ValueType, name: str, examples: list[Any], topic: str
 ) -> RandomExpression:
-    """Draw a text."""
-    if shape.choices:
-        return _choice(shape.choices)
+    """Return an expression for texts; see `int_expression` for the arguments."""
+    if value_type.choices:
+        return _choice(value_type.choices)
     texts = [text for text in examples if isinstance(text, str) and 0 < len(text) < 90]
     if texts:
         return _like(list(dict.fromkeys(texts))[:8])
     if re.fullmatch(r"c|ch|char|letter|symbol", name):
         return RandomExpression('random.choice("abcdeiorst")', "one letter")
     for where in (name, topic):
-        for rule, recipe in _TEXTS:
+        for rule, expression in _TEXTS:
             if re.search(rule, where.replace("_", " ")):
-                return recipe
-    return _from_alphabet(shape.alphabet) or _ANY_WORD
+                return expression
+    return _from_alphabet(value_type.alphabet) or _ANY_WORD
 
 
 def _like(texts: list[str]) -> RandomExpression:
-    """Draw a text that is built as one of the examples: digit for digit, letter for letter."""
+    """Return an expression for texts like the examples: digit for digit, letter for letter."""
     letters = "".join(sorted({c for text in texts for c in text if c.isalpha()})) or "abc"
     digits = "".join(sorted({c for text in texts for c in text if c.isdigit()})) or "0"
     if len(digits) > 2:

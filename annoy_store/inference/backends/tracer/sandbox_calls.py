@@ -1,8 +1,8 @@
-"""Foreign code followed, or tried, inside the sandbox: what goes in and what comes back.
+"""Runs the tracing and the search program inside the sandbox, and validates their reports.
 
 The two programs are files of this folder that are read as text and never imported; the code under
-study is part of their input. Their reports come out of the sandbox, so nothing in them is believed
-beyond being data: a report that has not the expected form counts as none.
+study is part of their input. Their reports come out of the sandbox, so they are treated as data
+only: a report without the expected form counts as none.
 """
 
 from __future__ import annotations
@@ -22,9 +22,16 @@ _LIMITS = Limits(cpu_seconds=10.0, wall_seconds=30.0, output_bytes=1_048_576)
 
 @dataclass(frozen=True)
 class TraceReport:
-    """What following the code line by line showed.
+    """What tracing the code line by line showed; the fields are the keys of the report.
 
-    `end` is `returned`, `raised`, `spent` (the budget) or `lost` (the sandbox stopped it).
+    Attributes:
+        end: `returned`, `raised`, `spent` (the budget) or `lost` (the sandbox stopped it).
+        value: JSON text of the result, if it returned.
+        error: Class of the exception, if it raised.
+        lines: How many lines were executed.
+        events: Calls, lines, returns and exceptions, in order.
+        dropped: How many events were left out.
+        stack: What each open function knew when the budget was spent, outermost first.
     """
 
     end: str
@@ -38,7 +45,7 @@ class TraceReport:
 
 @dataclass(frozen=True)
 class TriedInput:
-    """One input that was tried: both sides as JSON texts; `outcome` is `ok` or what went wrong."""
+    """One input that was tried: JSON texts of both sides; `outcome` is `ok` or what went wrong."""
 
     input: str
     outcome: str
@@ -47,7 +54,14 @@ class TriedInput:
 
 @dataclass(frozen=True)
 class SearchReport:
-    """What trying inputs showed: how many, whether one fits, the nearest first, and the rest."""
+    """What trying inputs showed; the fields are the keys of the report.
+
+    Attributes:
+        tried: How many inputs were tried.
+        hit: Whether the last one gives the wanted output.
+        nearest: The inputs whose outputs are nearest, best first.
+        outcomes: How many inputs had each outcome.
+    """
 
     tried: int = 0
     hit: bool = False
@@ -62,7 +76,17 @@ def _program(name: str) -> Program:
 
 
 def trace_execution(sandbox: Sandbox, code: str, arguments: Any, budget: int) -> TraceReport:
-    """Follow main_solution(**arguments) for at most `budget` lines. Raises SandboxError."""
+    """Trace `main_solution(**arguments)` line by line.
+
+    Args:
+        sandbox: Where the code runs.
+        code: The reference code.
+        arguments: The keyword arguments.
+        budget: How many lines to follow at most.
+
+    Raises:
+        SandboxError: The sandbox failed.
+    """
     told = _run(
         sandbox, "sandbox_stepper", {"code": code, "arguments": arguments, "budget": budget}
     )
@@ -79,27 +103,39 @@ _FIELDS = {field.name for field in fields(TraceReport)}
 
 
 def parse_json(text: str) -> Any:
-    """Return the value that a JSON text spells. Raises ValueError, for NaN and infinities too."""
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: It is no JSON, or has NaN or infinities.
+    """
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_reject)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
 def _is_json(text: Any) -> bool:
-    """Say whether this is None or a JSON text."""
+    """Return whether this is None or a JSON text."""
     try:
         return text is None or (parse_json(text), True)[1]
     except (ValueError, TypeError):
         return False
 
 
-def _refuse(name: str) -> Any:
+def _reject(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
 def try_inputs(sandbox: Sandbox, **arguments: Any) -> SearchReport:
-    """Try inputs, see `prober.main_solution` for the arguments. Raises SandboxError."""
+    """Try inputs on the code.
+
+    Args:
+        sandbox: Where the code runs.
+        **arguments: Those of `sandbox_prober.main_solution`.
+
+    Raises:
+        SandboxError: The sandbox failed.
+    """
     told = _run(sandbox, "sandbox_prober", arguments)
     try:
         nearest = tuple(TriedInput(**row) for row in told.pop("nearest"))

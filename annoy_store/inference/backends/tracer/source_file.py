@@ -1,6 +1,6 @@
-"""A source file as the tracer reads it: its top-level statements, and which of them a function needs.
+"""Parses a source file and finds which top-level statements a function depends on.
 
-Nothing here is executed. Whatever text comes in, the outcome is a `Source` or an `Unsuitable`.
+Nothing is executed. For any text the result is a `SourceFile` or an `Unsuitable`.
 """
 
 from __future__ import annotations
@@ -10,27 +10,25 @@ import builtins
 import copy
 import re
 import sys
-import threading
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from annoy_store.inference.backends.tracer.value_types import split_names
+from annoy_store.parsing.python_code import parse_module
 
-_PARSING = threading.Lock()
 _MAX_CHARS = 200_000
 _MAX_DEPTH = 120
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
 _CONSOLE = frozenset({"input", "raw_input", "open", "exec", "eval", "exit", "quit", "breakpoint"})
-_OUTWARD = frozenset(
+_OUTSIDE_MODULES = frozenset(
     split_names(
         "os subprocess socket urllib http tkinter turtle pygame requests threading multiprocessing "
         "asyncio sqlite3 shutil glob pathlib argparse smtplib ssl signal ctypes selenium flask django "
         "tempfile getpass curses pdb bs4 scrapy cv2 webbrowser telnetlib ftplib wx"
     )
 )
-_GIVEN = {
+_IMPORTS_BY_NAME = {
     **{
         name: f"from typing import {name}"
         for name in split_names("List Optional Dict Tuple Set Any")
@@ -61,7 +59,14 @@ class Unsuitable(Exception):
 
 @dataclass(frozen=True)
 class Dependencies:
-    """The statements that a function stands on, what has to be added, and what it imports."""
+    """What a function depends on.
+
+    Attributes:
+        statements: The top-level statements that it needs, itself included, in file order.
+        additions: Import lines that the file lacks.
+        node_classes: Those of `NODE_CLASSES` that it uses and the file lacks.
+        third_party: Imported modules outside of the standard library.
+    """
 
     statements: tuple[ast.stmt, ...]
     additions: tuple[str, ...]
@@ -71,18 +76,24 @@ class Dependencies:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that parses. `lines` is its text, split at newlines only."""
+    r"""A file that parses.
+
+    Attributes:
+        text: Its text with `\n` at line ends.
+        tree: Its syntax tree.
+    """
 
     text: str
     tree: ast.Module = field(repr=False)
 
     @cached_property
     def lines(self) -> list[str]:
+        """The text, split at newlines only."""
         return self.text.split("\n")
 
     @cached_property
     def functions(self) -> dict[str, ast.FunctionDef]:
-        """Every function by name, methods too; the first of a name wins."""
+        """Every function by name, methods included; the first of a name counts."""
         found: dict[str, ast.FunctionDef] = {}
         for node in ast.walk(self.tree):
             if isinstance(node, ast.FunctionDef):
@@ -91,27 +102,34 @@ class SourceFile:
 
     @cached_property
     def definitions(self) -> list[tuple[ast.stmt, frozenset[str], frozenset[str]]]:
-        """Every top-level statement that gives or changes names, with those and the names it uses."""
+        """Top-level statements that bind or change names: statement, those names, names it uses."""
         rows = ((stmt, _bound(stmt), names_used(stmt)) for stmt in self.tree.body)
         return [row for row in rows if row[1] and not is_main_block(row[0])]
 
     def dependencies_of(self, start: ast.stmt) -> Dependencies:
-        """Return what `start` (a top-level function or class) needs. Raises Unsuitable."""
+        """Return what a statement depends on.
+
+        Args:
+            start: A top-level function or class.
+
+        Raises:
+            Unsuitable: It needs something that is not in the file, or reaches outside of it.
+        """
         kept = {id(start): start}
         wanted = set(names_used(start))
         grown = True
         while grown:
             grown = False
             for stmt, bound, used in self.definitions:
-                if id(stmt) not in kept and bound & wanted and not _speaks(stmt, wanted):
+                if id(stmt) not in kept and bound & wanted and not _only_prints(stmt, wanted):
                     kept[id(stmt)] = stmt
                     wanted |= used
                     grown = True
         statements = (stmt for stmt in self.tree.body if id(stmt) in kept)
-        return _checked(tuple(_narrowed(stmt, wanted) for stmt in statements), wanted)
+        return _checked_dependencies(tuple(_narrowed(stmt, wanted) for stmt in statements), wanted)
 
     def statement_text(self, stmt: ast.stmt) -> str:
-        """Return a top-level statement as it is written, decorators and comments inside included."""
+        """Return a top-level statement as it is written, with its decorators and inner comments."""
         decorators = getattr(stmt, "decorator_list", [])
         first = min([stmt.lineno, *(node.lineno for node in decorators)])
         last = stmt.end_lineno or stmt.lineno
@@ -122,12 +140,16 @@ class SourceFile:
 
 
 def read_source(text: str) -> SourceFile:
-    """Parse a file's text. Raises Unsuitable."""
+    """Parse the text of a file.
+
+    Raises:
+        Unsuitable: It is too long, not valid Python 3, or nested too deeply.
+    """
     text = text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff")
     if len(text) > _MAX_CHARS:
         raise Unsuitable("the file is too long to read with care")
     try:
-        tree = parse_python(text)
+        tree = parse_module(text)
     except SyntaxError as error:
         raise Unsuitable(_not_python(text, error)) from None
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
@@ -137,18 +159,8 @@ def read_source(text: str) -> SourceFile:
     return SourceFile(text, tree)
 
 
-def parse_python(text: str) -> ast.Module:
-    """Parse without the warnings that odd escapes in other people's files would give.
-
-    Raises SyntaxError, ValueError, RecursionError or MemoryError.
-    """
-    with _PARSING, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return ast.parse(text)
-
-
 def _not_python(text: str, error: SyntaxError) -> str:
-    """Name the fault by its line alone: the parser's words differ between interpreters."""
+    """Describe a syntax error by its line alone: parser messages differ between Python versions."""
     line = error.lineno or 1
     faulty = text.split("\n")[line - 1].lstrip() if line <= text.count("\n") + 1 else ""
     if re.match(r"(print|exec)\s+[^(=]|raise \w+, |except \w+, ?\w+:", faulty):
@@ -166,12 +178,12 @@ def _too_deep(tree: ast.Module) -> bool:
 
 
 def is_main_block(stmt: ast.stmt) -> bool:
-    """Say whether this is `if __name__ == "__main__":`."""
+    """Return whether a statement is `if __name__ == "__main__":`."""
     return isinstance(stmt, ast.If) and "__name__" in names_used(stmt.test)
 
 
 def names_used(node: ast.AST) -> frozenset[str]:
-    """Return every name that is read anywhere inside."""
+    """Return every name that is read anywhere inside a node."""
     return frozenset(
         part.id
         for part in ast.walk(node)
@@ -201,7 +213,7 @@ def _bound_inside(stmt: ast.stmt) -> Iterator[str]:
 
 
 def _narrowed(stmt: ast.stmt, wanted: set[str]) -> ast.stmt:
-    """Return an import with the names that are wanted alone; any other statement as it is."""
+    """Return an import reduced to the wanted names; any other statement unchanged."""
     if not isinstance(stmt, (ast.Import, ast.ImportFrom)) or _is_star(stmt):
         return stmt
     names = [n for n in stmt.names if (n.asname or n.name).split(".")[0] in wanted]
@@ -219,8 +231,8 @@ def _base(node: ast.expr) -> Iterator[str]:
         yield node.id
 
 
-def _speaks(stmt: ast.stmt, wanted: set[str]) -> bool:
-    """Say whether a statement only talks to a terminal: it gives none of the names that are wanted."""
+def _only_prints(stmt: ast.stmt, wanted: set[str]) -> bool:
+    """Return whether a statement only uses the terminal and binds none of the wanted names."""
     if not isinstance(stmt, (ast.Expr, ast.For, ast.While, ast.If, ast.With)):
         return False
     stored = {
@@ -232,41 +244,45 @@ def _speaks(stmt: ast.stmt, wanted: set[str]) -> bool:
     return bool(talks) and not stored & wanted
 
 
-def _checked(statements: tuple[ast.stmt, ...], wanted: set[str]) -> Dependencies:
+def _checked_dependencies(statements: tuple[ast.stmt, ...], wanted: set[str]) -> Dependencies:
     used = frozenset(wanted) | {"print"}
     console = sorted(used & _CONSOLE)
     if console:
         raise Unsuitable(f"it calls {console[0]}(), so it is not closed in itself")
     modules = frozenset(_modules(statements))
-    outward = sorted(modules & _OUTWARD)
+    outward = sorted(modules & _OUTSIDE_MODULES)
     if outward:
         raise Unsuitable(f"it uses {outward[0]}, which reaches outside of the program")
-    missing = sorted(used - _given_by(statements) - _BUILTINS)
+    missing = sorted(used - _names_bound(statements) - _BUILTINS)
     if any(_is_star(stmt) for stmt in statements):
-        missing = [name for name in missing if name in _GIVEN]
+        missing = [name for name in missing if name in _IMPORTS_BY_NAME]
     nodes = frozenset(missing) & NODE_CLASSES
-    unknown = [name for name in missing if name not in _GIVEN and name not in NODE_CLASSES]
+    unknown = [
+        name for name in missing if name not in _IMPORTS_BY_NAME and name not in NODE_CLASSES
+    ]
     if unknown:
         raise Unsuitable(f"it uses {unknown[0]}, which this file does not define")
-    additions = tuple(dict.fromkeys(_GIVEN[name] for name in missing if name in _GIVEN))
-    return Dependencies(statements, additions, nodes, frozenset(_foreign(modules)))
+    additions = tuple(
+        dict.fromkeys(_IMPORTS_BY_NAME[name] for name in missing if name in _IMPORTS_BY_NAME)
+    )
+    return Dependencies(statements, additions, nodes, frozenset(_third_party(modules)))
 
 
-def _given_by(statements: tuple[ast.stmt, ...]) -> frozenset[str]:
-    given = set()
+def _names_bound(statements: tuple[ast.stmt, ...]) -> frozenset[str]:
+    names = set()
     for stmt in statements:
         for node in ast.walk(stmt):
             if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-                given.add(node.id)
+                names.add(node.id)
             elif isinstance(node, ast.arg):
-                given.add(node.arg)
+                names.add(node.arg)
             elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                given.add(node.name)
+                names.add(node.name)
             elif isinstance(node, ast.alias):
-                given.add((node.asname or node.name).split(".")[0])
+                names.add((node.asname or node.name).split(".")[0])
             elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
-                given.add(node.name)
-    return frozenset(given)
+                names.add(node.name)
+    return frozenset(names)
 
 
 def _is_star(stmt: ast.stmt) -> bool:
@@ -282,7 +298,7 @@ def _modules(statements: tuple[ast.stmt, ...]) -> Iterator[str]:
                 yield "." if node.level else (node.module or "").split(".")[0]
 
 
-def _foreign(modules: frozenset[str]) -> Iterator[str]:
+def _third_party(modules: frozenset[str]) -> Iterator[str]:
     for module in sorted(modules):
         if module == ".":
             raise Unsuitable("it imports from its own package")

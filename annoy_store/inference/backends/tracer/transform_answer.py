@@ -1,6 +1,6 @@
-"""A transform answer: the chosen function as a closed module, its words and its generator.
+"""Writes a transform answer: the chosen function as a closed module, its texts and its generator.
 
-Only text is handled here; the code in it is run nowhere but in the sandbox, later and by others.
+Only text is handled here; the code in it is run in the sandbox only, later and by other stages.
 """
 
 from __future__ import annotations
@@ -71,7 +71,14 @@ _ANNOTATED = {"int", "float", "str", "bool", "list", "dict"}
 
 
 def write_transform_answer(code: str) -> str:
-    """Return the four sections for a source file, or the line that says why there are none."""
+    """Return the answer for a source file.
+
+    Args:
+        code: The text of the file; it need not be valid Python.
+
+    Returns:
+        The four sections, or the line that says why no function is suitable.
+    """
     try:
         source = read_source(code)
         return _answer(choose_function(source), source)
@@ -118,7 +125,7 @@ def _spaced(parts: list[str]) -> str:
 
 
 def _node_parts(candidate: Candidate) -> list[str]:
-    """Return the node classes that judges supply, where the file lacks them, and the builders."""
+    """Return the node classes that judges provide, if the file lacks them, and their builders."""
     kinds, missing = _node_kinds(candidate), candidate.dependencies.node_classes
     kept = {getattr(stmt, "name", "") for stmt in candidate.dependencies.statements}
     parts = []
@@ -133,10 +140,10 @@ def _node_parts(candidate: Candidate) -> list[str]:
 
 
 def _node_kinds(candidate: Candidate) -> set[str]:
-    shapes = [parameter.value_type for parameter in candidate.parameters]
-    shapes += [item for shape in shapes for item in shape.items]
-    shapes += [candidate.return_type] if candidate.return_type else []
-    return {shape.kind for shape in shapes} & {"tree", "linked"}
+    value_types = [parameter.value_type for parameter in candidate.parameters]
+    value_types += [item for value_type in value_types for item in value_type.items]
+    value_types += [candidate.return_type] if candidate.return_type else []
+    return {value_type.kind for value_type in value_types} & {"tree", "linked"}
 
 
 def _main(candidate: Candidate) -> str:
@@ -150,8 +157,8 @@ def _main(candidate: Candidate) -> str:
     return "\n".join(lines)
 
 
-def _signature(name: str, shape: ValueType) -> str:
-    kind = shape.kind if shape.kind in _ANNOTATED else "list"
+def _signature(name: str, value_type: ValueType) -> str:
+    kind = value_type.kind if value_type.kind in _ANNOTATED else "list"
     return f"{name}: {kind}"
 
 
@@ -163,18 +170,26 @@ def _callee(candidate: Candidate) -> str:
     return f"{candidate.owner.name}{maker}.{candidate.func.name}"
 
 
-def _converted(name: str, shape: ValueType) -> str:
-    """Return the expression that turns the JSON value into what the function expects."""
-    if shape.kind in ("tuple", "set"):
-        return f"{shape.kind}({name})"
-    if shape.kind == "tree":
+def _converted(name: str, value_type: ValueType) -> str:
+    """Return the expression that converts the JSON value to what the function expects."""
+    if value_type.kind in ("tuple", "set"):
+        return f"{value_type.kind}({name})"
+    if value_type.kind == "tree":
         return f"build_tree({name})"
-    if shape.kind == "linked":
+    if value_type.kind == "linked":
         return f"build_list({name})"
-    if shape.kind == "list" and shape.items and shape.items[0].kind in ("tuple", "linked"):
-        inner = _converted("item", shape.items[0])
+    if (
+        value_type.kind == "list"
+        and value_type.items
+        and value_type.items[0].kind in ("tuple", "linked")
+    ):
+        inner = _converted("item", value_type.items[0])
         return f"[{inner} for item in {name}]"
-    if shape.kind == "dict" and len(shape.items) == 2 and shape.items[0].kind == "int":
+    if (
+        value_type.kind == "dict"
+        and len(value_type.items) == 2
+        and value_type.items[0].kind == "int"
+    ):
         return f"{{int(key): value for key, value in {name}.items()}}"
     return name
 

@@ -1,8 +1,8 @@
-"""What a parameter holds, told from an annotation, a docstring, an example or its name.
+"""The type of a parameter's values, inferred from an annotation, docstring, example or name.
 
-A shape is a kind (`int float str bool list tuple set dict tree linked`) with the shapes inside
-it and, where something is known, the bounds of its values. It is a guess that the tracer states
-openly in its input description; a wrong one costs a rejected sample, nothing else.
+A type is a kind (`int float str bool list tuple set dict tree linked`) with the types inside it
+and, where something is known, the bounds of its values. It is a guess that the tracer states in
+its input description; a wrong one costs a rejected sample, nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ValueType:
-    """A kind of value; `items` are the element, the fields of a tuple, or key and value."""
+    """A kind of value, with what is known about it.
+
+    Attributes:
+        kind: `int`, `float`, `str`, `bool`, `list`, `tuple`, `set`, `dict`, `tree`, `linked`,
+            `object` or `none`.
+        items: The element type, the types of a tuple's fields, or the types of key and value.
+        low: Smallest number, if known.
+        high: Largest number, if known.
+        choices: The only values, if known.
+        alphabet: Characters of texts, if known.
+    """
 
     kind: str
     items: tuple[ValueType, ...] = ()
@@ -27,12 +37,12 @@ class ValueType:
 
     @property
     def item(self) -> ValueType:
-        """The shape of an element (of a dict: of a value); whole numbers where nothing is known."""
+        """The type of an element (of a dict: of a value); `int` if nothing is known."""
         return self.items[-1] if self.items else ValueType("int")
 
 
 def split_names(text: str) -> list[str]:
-    """Return the words of a text: long lists of names are read and kept more easily so."""
+    """Split a text at blanks; long lists of names are easier to read and edit as one text."""
     return text.split()
 
 
@@ -62,7 +72,7 @@ _STEMS = {"int": INT, "number": INT, "float": FLOAT, "str": STR, "char": STR, "w
 
 
 def type_from_annotation(node: ast.expr | None) -> ValueType | None:
-    """Return the shape that an annotation names, None where it names nothing we can draw."""
+    """Return the type that an annotation names, None if it names none that can be generated."""
     if isinstance(node, ast.Name):
         return _PLAIN.get(node.id)
     if isinstance(node, ast.Attribute):
@@ -83,7 +93,9 @@ def _from_subscript(node: ast.Subscript) -> ValueType | None:
     name = node.value.attr if isinstance(node.value, ast.Attribute) else ""
     name = node.value.id if isinstance(node.value, ast.Name) else name
     if name in ("Optional", "Union", "Annotated", "Final"):
-        return next((shape for shape in map(type_from_annotation, inner) if shape), None)
+        return next(
+            (value_type for value_type in map(type_from_annotation, inner) if value_type), None
+        )
     if name == "Literal":
         values = [part.value for part in inner if isinstance(part, ast.Constant)]
         return replace(type_of_value(values[0]), choices=tuple(values)) if values else None
@@ -92,12 +104,12 @@ def _from_subscript(node: ast.Subscript) -> ValueType | None:
         return None
     if outer.kind == "tuple" and any(_is_dots(part) for part in inner):
         return ValueType("list", _known(inner[:1]))
-    shapes = [type_from_annotation(part) for part in inner]
-    return None if None in shapes else replace(outer, items=_known(inner))
+    value_types = [type_from_annotation(part) for part in inner]
+    return None if None in value_types else replace(outer, items=_known(inner))
 
 
 def _known(nodes: Iterable[ast.expr]) -> tuple[ValueType, ...]:
-    return tuple(shape for shape in map(type_from_annotation, nodes) if shape)
+    return tuple(value_type for value_type in map(type_from_annotation, nodes) if value_type)
 
 
 def _is_dots(node: ast.expr) -> bool:
@@ -105,7 +117,7 @@ def _is_dots(node: ast.expr) -> bool:
 
 
 def type_from_text(text: str) -> ValueType | None:
-    """Return the shape that a docstring's type names (`List[int]`, `list of ints`, `string`)."""
+    """Return the type that a docstring names (`List[int]`, `list of ints`, `string`), if any."""
     text = text.strip().strip(".`").removesuffix("optional").strip(" ,")
     try:
         found = type_from_annotation(ast.parse(text.replace(" or ", "|"), mode="eval").body)
@@ -118,14 +130,14 @@ def _from_words(text: str) -> ValueType | None:
     plural = _PLURAL.match(text)
     if plural:
         item = _STEMS.get(plural[2], LIST if plural[2] == "list" else INT)
-        shape = ValueType("list", (item,))
-        return ValueType("list", (shape,)) if plural[1] else shape
+        value_type = ValueType("list", (item,))
+        return ValueType("list", (value_type,)) if plural[1] else value_type
     first = re.match(r"(?:an? |the |non-?negative |positive )*([a-z]+)", text)
     return _PLAIN.get(first[1].removesuffix("s")) if first else None
 
 
 def type_of_value(value: Any) -> ValueType:
-    """Return the shape of one example."""
+    """Return the type of one example."""
     if isinstance(value, bool):
         return BOOL
     if isinstance(value, (list, set, frozenset)):
@@ -140,14 +152,19 @@ def type_of_value(value: Any) -> ValueType:
 
 
 def type_of_values(values: Iterable[Any]) -> ValueType:
-    """Return the shape that covers most of the examples: the first, widened from int to float."""
-    shapes = [shape for shape in map(type_of_value, values) if shape.kind != "none"]
-    if not shapes:
+    """Return the type that covers most of the examples: the first, widened from int to float."""
+    value_types = [
+        value_type for value_type in map(type_of_value, values) if value_type.kind != "none"
+    ]
+    if not value_types:
         return ValueType("none")
-    if any(shape.kind == "float" for shape in shapes) and shapes[0].kind == "int":
+    if (
+        any(value_type.kind == "float" for value_type in value_types)
+        and value_types[0].kind == "int"
+    ):
         return FLOAT
-    fullest = max(shapes[:8], key=lambda shape: len(shape.items))
-    return fullest if fullest.kind == shapes[0].kind else shapes[0]
+    fullest = max(value_types[:8], key=lambda value_type: len(value_type.items))
+    return fullest if fullest.kind == value_types[0].kind else value_types[0]
 
 
 _BY_NAME: tuple[tuple[str, ValueType], ...] = (
@@ -177,13 +194,13 @@ _BY_NAME: tuple[tuple[str, ValueType], ...] = (
 
 
 def type_from_name(name: str) -> ValueType | None:
-    """Return the shape that a parameter of this name usually has."""
+    """Return the type that a parameter of this name usually has, if any."""
     lowered = name.lower().strip("_")
-    return next((shape for rule, shape in _BY_NAME if re.fullmatch(rule, lowered)), None)
+    return next((value_type for rule, value_type in _BY_NAME if re.fullmatch(rule, lowered)), None)
 
 
 def merge_types(known: ValueType | None, other: ValueType | None) -> ValueType | None:
-    """Fill in what `known` leaves open from `other`, where both are of one kind."""
+    """Complete `known` with what `other` knows, if both are of one kind."""
     if known is None or other is None:
         return known or other
     if other.kind != known.kind:

@@ -87,7 +87,7 @@ def answered(text: str, key: str) -> Any:
 # Output --------------------------------------------------------------------------------------
 
 
-def test_a_short_run_is_told_and_answered(teacher: backend.Tracer) -> None:
+def test_output_answer_describes_a_short_run(teacher: backend.Tracer) -> None:
     text = ask(teacher, "predict_output", output_prompt(COLLATZ, start=5, many=1))
     assert answered(text, "output") == [5]
     for told in (
@@ -101,7 +101,9 @@ def test_a_short_run_is_told_and_answered(teacher: backend.Tracer) -> None:
         assert told in text
 
 
-def test_past_the_budget_it_extrapolates_and_the_next_turn_goes_on(teacher: backend.Tracer) -> None:
+def test_output_answer_extrapolates_past_the_budget_and_continues_next_turn(
+    teacher: backend.Tracer,
+) -> None:
     messages = output_prompt(COLLATZ, start=10, many=3)
     first = ask(teacher, "predict_output", messages)
     assert "I stop stepping through here" in first
@@ -112,7 +114,7 @@ def test_past_the_budget_it_extrapolates_and_the_next_turn_goes_on(teacher: back
     assert answered(second, "output") == [6, 14, 9]
 
 
-def test_a_steady_number_is_carried_on_to_the_last_round(teacher: backend.Tracer) -> None:
+def test_extrapolation_continues_a_linear_sequence(teacher: backend.Tracer) -> None:
     code = """
         def main_solution(n: int):
             total = 0
@@ -160,7 +162,7 @@ def test_a_steady_number_is_carried_on_to_the_last_round(teacher: backend.Tracer
         ),
     ],
 )
-def test_steps_of_every_kind_are_told(
+def test_narrative_describes_every_kind_of_step(
     teacher: backend.Tracer, code: str, told: str, output: Any
 ) -> None:
     text = ask(teacher, "predict_output", output_prompt(code, x=7))
@@ -184,16 +186,16 @@ def test_steps_of_every_kind_are_told(
         "return 10 ** 6000",
     ],
 )
-def test_code_that_misbehaves_gets_an_answer_all_the_same(
-    teacher: backend.Tracer, body: str
-) -> None:
+def test_output_answer_handles_misbehaving_code(teacher: backend.Tracer, body: str) -> None:
     messages = output_prompt(f"def main_solution(x):\n    {body}\n", x=1)
     first = ask(teacher, "predict_output", messages)
     assert final_answer.find_final_answer(first, "output") is not None
     assert "```json" in ask(teacher, "predict_output", revised(messages, first))
 
 
-def test_foreign_code_never_runs_in_this_process(teacher: backend.Tracer, tmp_path: Path) -> None:
+def test_tracer_runs_no_foreign_code_in_this_process(
+    teacher: backend.Tracer, tmp_path: Path
+) -> None:
     mark = tmp_path / "mark"
     code = f"""
         import os
@@ -236,7 +238,7 @@ def run(sandbox: Sandbox, code: str, given: Any) -> Any:
         ),
     ],
 )
-def test_an_input_is_found(
+def test_input_answer_finds_an_input(
     teacher: backend.Tracer, sandbox: Sandbox, code: str, output: Any, io: str
 ) -> None:
     messages = input_prompt(code, output, io)
@@ -247,7 +249,7 @@ def test_an_input_is_found(
     assert run(sandbox, code, given) == output
 
 
-def test_what_cannot_be_found_is_guessed_and_the_guess_is_not_repeated(
+def test_input_answer_guesses_and_does_not_repeat_a_guess(
     teacher: backend.Tracer,
 ) -> None:
     messages = input_prompt("def main_solution(n: int):\n    return n * 2", 7)
@@ -259,7 +261,7 @@ def test_what_cannot_be_found_is_guessed_and_the_guess_is_not_repeated(
     assert answered(second, "input") != answered(first, "input")
 
 
-def test_a_later_turn_finds_what_the_first_did_not(
+def test_input_answer_searches_longer_in_later_turns(
     teacher: backend.Tracer, sandbox: Sandbox
 ) -> None:
     messages = input_prompt(COLLATZ, [16, 3, 19])
@@ -269,7 +271,7 @@ def test_a_later_turn_finds_what_the_first_did_not(
     assert run(sandbox, COLLATZ, answered(second, "input")) == [16, 3, 19]
 
 
-def test_inputs_that_never_end_do_not_stop_the_search(teacher: backend.Tracer) -> None:
+def test_input_answer_survives_inputs_that_never_return(teacher: backend.Tracer) -> None:
     code = "def main_solution(n: int):\n    while n != 5:\n        n += 2\n    return n"
     text = ask(teacher, "predict_input", input_prompt(code, 5))
     assert answered(text, "input")["n"] % 2 == 1
@@ -278,9 +280,7 @@ def test_inputs_that_never_end_do_not_stop_the_search(teacher: backend.Tracer) -
 # The teacher itself --------------------------------------------------------------------------
 
 
-def test_the_same_request_always_gets_the_same_text(
-    teacher: backend.Tracer, sandbox: Sandbox
-) -> None:
+def test_tracer_is_deterministic(teacher: backend.Tracer, sandbox: Sandbox) -> None:
     code = "def main_solution(s: str):\n    seen = set(s)\n    return sorted(seen)[:2]"
     other = backend.connect(SETTINGS)
     try:
@@ -294,12 +294,12 @@ def test_the_same_request_always_gets_the_same_text(
         asyncio.run(other.close())
 
 
-def test_another_sample_number_is_another_search(teacher: backend.Tracer) -> None:
+def test_tracer_varies_with_the_sample_number(teacher: backend.Tracer) -> None:
     messages = input_prompt(COLLATZ, [1, 2, 3])
     assert ask(teacher, "predict_input", messages) != ask(teacher, "predict_input", messages, 1)
 
 
-def test_a_message_without_code_is_answered_so(teacher: backend.Tracer) -> None:
+def test_tracer_answers_messages_without_code(teacher: backend.Tracer) -> None:
     messages = [{"role": "user", "content": "How are you?"}]
     for kind in ("transform", "predict_output", "predict_input"):
         text = ask(teacher, kind, messages)
@@ -309,7 +309,7 @@ def test_a_message_without_code_is_answered_so(teacher: backend.Tracer) -> None:
         assert fault.reason == "no_function"
 
 
-def test_transform_needs_no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tracer_opens_no_sandbox_for_transform(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**_: Any) -> Any:
         raise AssertionError("the sandbox was opened")
 
@@ -322,7 +322,7 @@ def test_transform_needs_no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     assert teacher.capacity == 1
 
 
-def test_the_door_opens_it_and_unknown_rules_are_refused() -> None:
+def test_open_backend_opens_the_tracer_and_rejects_unknown_models() -> None:
     teacher = open_backend("tracer", SETTINGS, None)
     assert (teacher.identity.backend, teacher.identity.model) == ("tracer", "rules-1")
     with pytest.raises(UsageError, match="rules-1"):

@@ -1,4 +1,4 @@
-"""Transform answers: what is chosen, how it is typed and worded, and that no text breaks it."""
+"""Transform answers: chosen functions, types and texts, and tolerance of any text."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def reason(code: str) -> str:
     return answer.split("\n")[1]
 
 
-def test_needs_are_kept_and_the_rest_is_pruned() -> None:
+def test_transform_answer_keeps_dependencies_only() -> None:
     made = sample("""
         from __future__ import annotations
         import math, os
@@ -89,12 +89,12 @@ def test_needs_are_kept_and_the_rest_is_pruned() -> None:
         ('def f(a, b: \'Literal["x", "y"]\'):', "return a", "int"),
     ],
 )
-def test_parameters_are_typed(head: str, body: str, kind: str) -> None:
+def test_parameters_get_their_types(head: str, body: str, kind: str) -> None:
     made = sample(f"{head}\n    {body}\n")
     assert f"({kind}):" in made.io_requirements.split("Output:")[0]
 
 
-def test_examples_give_types_and_ranges() -> None:
+def test_example_values_give_types_and_ranges() -> None:
     made = sample("""
         def f(a, b):
             '''Do it.
@@ -110,7 +110,7 @@ def test_examples_give_types_and_ranges() -> None:
     assert "x1" in made.input_generator
 
 
-def test_guards_bound_what_is_drawn() -> None:
+def test_guard_clauses_bound_generated_values() -> None:
     made = sample("""
         def f(n: int):
             if n < 7:
@@ -122,7 +122,7 @@ def test_guards_bound_what_is_drawn() -> None:
     assert "random.randint(7, 9)" in made.input_generator
 
 
-def test_methods_sets_generators_and_changed_arguments() -> None:
+def test_main_solution_wraps_methods_sets_generators_and_mutations() -> None:
     method = sample("class Solution:\n    def go(self, nums):\n        return set(nums)\n")
     assert "return sorted(Solution().go(nums))" in method.refcode
     made = sample("def rows(n):\n    for i in range(n):\n        yield i\n")
@@ -131,7 +131,7 @@ def test_methods_sets_generators_and_changed_arguments() -> None:
     assert "    turn(nums)\n    return nums" in changed.refcode
 
 
-def test_trees_and_linked_lists_are_built_from_lists() -> None:
+def test_main_solution_builds_trees_and_linked_lists_from_lists() -> None:
     made = sample("""
         class Solution:
             def flip(self, root):
@@ -147,7 +147,7 @@ def test_trees_and_linked_lists_are_built_from_lists() -> None:
     assert "class TreeNode" in made.refcode
 
 
-def test_names_that_judges_give_are_imported() -> None:
+def test_transform_answer_imports_names_that_judges_provide() -> None:
     code = sample(
         "def f(nums: List[int]) -> int:\n    return Counter(nums).most_common()[0][1]"
     ).refcode
@@ -178,11 +178,11 @@ def test_names_that_judges_give_are_imported() -> None:
         ("def f(n):\n    return n\x00\n", ""),
     ],
 )
-def test_why_nothing_suits(code: str, words: str) -> None:
+def test_transform_answer_says_why_nothing_suits(code: str, words: str) -> None:
     assert words in reason(code)
 
 
-def test_fences_in_the_code_do_not_break_the_answer() -> None:
+def test_transform_answer_handles_fences_in_the_code() -> None:
     made = sample('def f(text):\n    """Count ```fences```."""\n    return text.count("```")\n')
     assert '"```"' in made.refcode
 
@@ -194,13 +194,13 @@ def sound(answer: str) -> bool:
 
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=300))
-def test_no_text_breaks_it(text: str) -> None:
+def test_transform_answer_accepts_any_text(text: str) -> None:
     assert sound(write_transform_answer(text))
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from(DEMO))
-def test_no_damaged_source_breaks_it(number: int, path: Path) -> None:
+def test_transform_answer_accepts_damaged_sources(number: int, path: Path) -> None:
     draw = random.Random(number)
     lines = path.read_text("utf-8").split("\n")
     for _ in range(draw.randint(1, 4)):
@@ -216,7 +216,7 @@ def test_no_damaged_source_breaks_it(number: int, path: Path) -> None:
     assert sound(write_transform_answer("\n".join(lines)))
 
 
-def test_real_files_give_enough_functions(data: Path) -> None:
+def test_transform_answer_finds_functions_in_real_files(data: Path) -> None:
     with (data / "rawcode.jsonl").open(encoding="utf-8") as lines:
         answers = [
             write_transform_answer(json.loads(line)["content"])
