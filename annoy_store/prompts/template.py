@@ -1,10 +1,11 @@
-"""What is said to a teacher: templates with places to fill, and the way back to the parts.
+"""Prompt templates: fills in placeholders, and extracts the values from messages again.
 
-Decisions. A template is Markdown with `{{name}}` places, filled in one pass, so that a value which
-looks like a place stays as it is. A place alone in a fence gets a fence longer than any run of
-backticks in its value, so every value can be taken out again exactly as it went in: `parts` does
-so by the headings, for teachers that are programs. The whole file is one user message. The shared
-parts stand first and what differs last, because providers charge little for a repeated beginning.
+Decisions. A template is Markdown with `{{name}}` placeholders, substituted in one pass, so that a
+value which looks like a placeholder stays as it is. A placeholder alone in a fence gets a fence
+longer than any run of backticks in its value, so that every value can be extracted exactly as it
+was filled in: `extract_values` does so by the headings, for teachers that are programs. The whole
+file is one user message. Shared parts come first and what differs last, because providers charge
+less for a repeated prefix.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ HEADINGS = {
     "Given Output": "output",
     "Feedback": "feedback",
 }
-OPTIONAL_VALUES = frozenset({"problem", "io", "code"})  # to ask with less, as ablations do
+OPTIONAL_VALUES = frozenset({"problem", "io", "code"})  # templates of ablations may leave these out
 
-_PLACE = re.compile(
+_PLACEHOLDER = re.compile(
     r"^(?P<fence>`{3,})(?P<language>[a-z]*)\n\{\{(?P<fenced>\w+)\}\}\n(?P=fence)$"
     r"|\{\{(?P<bare>\w+)\}\}",
     re.MULTILINE,
@@ -40,7 +41,13 @@ _FENCE = re.compile(r"(`{3,})[a-z]*$")
 
 @dataclass(frozen=True)
 class Template:
-    """A text with places; equal texts have equal digests, whatever they are called."""
+    """A text with placeholders; equal texts have equal digests, whatever their names.
+
+    Attributes:
+        name: Name of a bundled template, or `custom`.
+        digest: Digest of the body.
+        body: The text.
+    """
 
     name: str
     digest: str
@@ -49,36 +56,50 @@ class Template:
     @functools.cached_property
     def placeholders(self) -> frozenset[str]:
         """The names of the values that it takes."""
-        return frozenset(m["fenced"] or m["bare"] for m in _PLACE.finditer(self.body))
+        return frozenset(m["fenced"] or m["bare"] for m in _PLACEHOLDER.finditer(self.body))
 
     def render(self, **values: str) -> list[dict[str, str]]:
-        """Return the messages to send.
+        """Fill in the placeholders.
 
-        Raises UsageError for a place without a value, and for a value without a place unless it is
-        one of `MAY_BE_LEFT_OUT` and another value has one.
+        Args:
+            **values: Values by placeholder.
+
+        Returns:
+            The messages to send.
+
+        Raises:
+            UsageError: A placeholder has no value, or a value has no placeholder and is not one of
+                `OPTIONAL_VALUES` beside another that has one.
         """
         if unknown := self.placeholders - values.keys():
-            raise UsageError(f"template {self.name} has {_list(unknown)}; use {_list(values)}")
+            raise UsageError(
+                f"template {self.name} has unknown placeholders {_placeholder_list(unknown)}; "
+                f"known are {_placeholder_list(values)}"
+            )
         unused = values.keys() - self.placeholders
         if unused - OPTIONAL_VALUES or not self.placeholders:
-            raise UsageError(f"template {self.name} lacks {_list(unused)}; add it")
-        content = _PLACE.sub(lambda place: _filled(place, values), self.body)
+            raise UsageError(f"template {self.name} lacks {_placeholder_list(unused)}")
+        content = _PLACEHOLDER.sub(lambda match: _substitute(match, values), self.body)
         return [{"role": "user", "content": content}]
 
 
 @functools.cache
 def load_template(name_or_text: str) -> Template:
-    """Return the bundled template of this name; what has a line break is itself the template.
+    """Return a template by name or by its text.
 
-    Raises UsageError if there is no such template.
+    Args:
+        name_or_text: Name of a bundled template; what has a line break is itself the template.
+
+    Raises:
+        UsageError: There is no such template.
     """
     if "\n" in name_or_text:
-        return _template("custom", name_or_text)
+        return _new_template("custom", name_or_text)
     if name_or_text not in bundled_templates():
         raise UsageError(
             f"no template {name_or_text!r}; bundled are {', '.join(bundled_templates())}, or give @FILE"
         )
-    return _template(name_or_text, _folder().joinpath(f"{name_or_text}.md").read_text("utf-8"))
+    return _new_template(name_or_text, _folder().joinpath(f"{name_or_text}.md").read_text("utf-8"))
 
 
 def bundled_templates() -> list[str]:
@@ -88,11 +109,15 @@ def bundled_templates() -> list[str]:
 
 
 def extract_values(messages: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Return what went into the messages of a chain, exactly as it was.
+    """Return the values that the messages of a chain were rendered with.
 
-    Keys: `code problem io input output`, as far as they were asked with, from the first message;
-    then for each earlier turn N `answer_N` and `feedback_N`. What was said to a template without
-    our headings and fences is not found.
+    Args:
+        messages: Messages with `role` and `content`, as sent to a teacher.
+
+    Returns:
+        From the first message `code`, `problem`, `io`, `input` and `output`, as far as it has them;
+        for each earlier turn N `answer_N` and `feedback_N`. Values of a template without the
+        headings and fences of the bundled ones are not found.
     """
     found: dict[str, str] = {}
     turn = 0
@@ -107,13 +132,18 @@ def extract_values(messages: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 
 def fenced_block(value: str, language: str = "") -> str:
-    """Return `value` in a fence that nothing in it can close."""
+    """Return a value in a Markdown fence that nothing in it can close.
+
+    Args:
+        value: The text inside.
+        language: The info string, such as `json`.
+    """
     longest = max(map(len, re.findall("`+", value)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{value}\n{fence}"
 
 
-def _template(name: str, text: str) -> Template:
+def _new_template(name: str, text: str) -> Template:
     body = text.replace("\r\n", "\n").strip("\n")
     return Template(name, digest("template", body), body)
 
@@ -122,18 +152,18 @@ def _folder() -> importlib.resources.abc.Traversable:
     return importlib.resources.files(__package__).joinpath("templates")
 
 
-def _filled(place: re.Match[str], values: Mapping[str, str]) -> str:
-    if place["fenced"]:
-        return fenced_block(values[place["fenced"]], place["language"])
-    return values[place["bare"]]
+def _substitute(match: re.Match[str], values: Mapping[str, str]) -> str:
+    if match["fenced"]:
+        return fenced_block(values[match["fenced"]], match["language"])
+    return values[match["bare"]]
 
 
-def _list(names: Sequence[str] | Mapping[str, str] | frozenset[str] | set[str]) -> str:
-    return " ".join(f"{{{{{name}}}}}" for name in sorted(names)) or "no place to fill"
+def _placeholder_list(names: Sequence[str] | Mapping[str, str] | frozenset[str] | set[str]) -> str:
+    return " ".join(f"{{{{{name}}}}}" for name in sorted(names)) or "any placeholder"
 
 
 def _headed_fences(text: str) -> Iterator[tuple[str, str]]:
-    """Yield name and content of the first fence under each of our headings."""
+    """Yield name and content of the first fence under each known heading."""
     lines = iter(text.split("\n"))
     name = None
     for line in lines:

@@ -1,4 +1,4 @@
-"""The pipeline, in order. A stage is one file of one shape: what it wants, does and writes."""
+"""The seven stages in pipeline order; each file says what its stage selects, does and writes."""
 
 from __future__ import annotations
 

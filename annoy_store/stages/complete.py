@@ -1,7 +1,7 @@
-"""complete: put a planned call to a teacher.
+"""complete: send a pending call to a teacher.
 
-wants   calls without a response
-does    asks the teacher that the settings name for the turn's kind, or the one it is pinned to
+selects calls without a response
+does    asks the teacher configured for the kind of turn, or the one that the call is pinned to
 writes  attempts, responses
 """
 
@@ -37,7 +37,7 @@ from annoy_store.records.queries import first_turn_of, not_hidden
 
 
 def select_subjects(_: Policy) -> Select[Any]:
-    """Every call that has no response and whose source or sample is not taken down."""
+    """Select the calls that have no response and whose source or sample is not taken down."""
     return (
         select(
             calls.c.id.label("subject_id"),
@@ -59,7 +59,7 @@ def select_subjects(_: Policy) -> Select[Any]:
 
 
 def partitions(connection: Connection) -> list[dict[str, Any]]:
-    """A worker claims only what its teachers can answer: told apart by kind and pinned teacher."""
+    """Return the groups of calls that a worker can claim: by kind of turn and pinned teacher."""
     pinned = connection.scalars(
         select(calls.c.pinned_teacher_id).where(calls.c.pinned_teacher_id > 0).distinct()
     )
@@ -71,22 +71,30 @@ def partitions(connection: Connection) -> list[dict[str, Any]]:
 
 
 async def run(row: Row, tools: StageContext) -> Outcome:
-    """Ask one call and keep every try of it, also of a call that gets no answer now."""
+    """Make one call and store all its attempts, also of a call that gets no answer now.
+
+    Raises:
+        JobReturned: The job goes back to the queue; the attempts so far are stored.
+    """
     teacher_id, teacher = tools.teacher(row["kind"], row["pinned_teacher_id"])
     request = build_request(row)
-    names = request.call_id, teacher_id, tools.worker_id
+    ids = request.call_id, teacher_id, tools.worker_id
     try:
-        asked = await teacher.ask(request)
-    except JobReturned as undone:
-        undone.rows = attempt_rows(undone.rows, *names)
+        result = await teacher.ask(request)
+    except JobReturned as returned:
+        returned.rows = attempt_rows(returned.rows, *ids)
         raise
-    except asyncio.CancelledError as gone:
-        raise CallPostponed("stopped", attempt_rows(gone.args, *names)) from None
-    return build_outcome(asked, *names)
+    except asyncio.CancelledError as cancelled:
+        raise CallPostponed("stopped", attempt_rows(cancelled.args, *ids)) from None
+    return build_outcome(result, *ids)
 
 
 def build_request(row: Row) -> Request:
-    """The request that a wanted row is."""
+    """Build the request of one call.
+
+    Args:
+        row: A row of `select_subjects`.
+    """
     return Request(
         call_id=row["subject_id"],
         kind=row["kind"],
@@ -96,35 +104,52 @@ def build_request(row: Row) -> Request:
     )
 
 
-def build_outcome(asked: CallResult, call_id: int, teacher_id: int, worker_id: int) -> Outcome:
-    """How the job of a call ends, with all rows that it made."""
-    tried = attempt_rows(asked.attempts, call_id, teacher_id, worker_id)
-    if asked.status == "rejected":
-        return rejected(asked.reason or "refused", *tried, detail=asked.detail)
-    if asked.status == "failed" or asked.completion is None:
-        return failed(asked.reason or "no_answer", *tried, detail=asked.detail)
-    text = clean_text(asked.completion.text)
-    reasoning = asked.completion.reasoning
+def build_outcome(result: CallResult, call_id: int, teacher_id: int, worker_id: int) -> Outcome:
+    """Convert the result of a call into the outcome of its job.
+
+    Args:
+        result: The result of the call, with all attempts.
+        call_id: Row id of the call.
+        teacher_id: Row id of the teacher that was asked.
+        worker_id: Row id of the worker that asked.
+
+    Returns:
+        `done` with the response, or `rejected` or `failed` with a reason; always with the attempts.
+    """
+    made = attempt_rows(result.attempts, call_id, teacher_id, worker_id)
+    if result.status == "rejected":
+        return rejected(result.reason or "refused", *made, detail=result.detail)
+    if result.status == "failed" or result.completion is None:
+        return failed(result.reason or "no_answer", *made, detail=result.detail)
+    text = clean_text(result.completion.text)
+    reasoning = result.completion.reasoning
     response = NewRow(
         responses,
         {
             "call_id": call_id,
             "teacher_id": teacher_id,
-            "finish_reason": asked.completion.finish_reason,
+            "finish_reason": result.completion.finish_reason,
             "n_chars": len(text),
             "created_at": utc_now(),
             "text": text,
             "reasoning": clean_text(reasoning) if reasoning is not None else None,
         },
     )
-    return done(response, *tried)
+    return done(response, *made)
 
 
 def attempt_rows(
-    tried: Iterable[Attempt], call_id: int, teacher_id: int, worker_id: int
+    made: Iterable[Attempt], call_id: int, teacher_id: int, worker_id: int
 ) -> tuple[NewRow, ...]:
-    """The rows of the tries of a call."""
-    return tuple(_attempt(a, call_id, teacher_id, worker_id) for a in tried)
+    """Build the rows of the attempts of one call.
+
+    Args:
+        made: The attempts in order.
+        call_id: Row id of the call.
+        teacher_id: Row id of the teacher that was asked.
+        worker_id: Row id of the worker that asked.
+    """
+    return tuple(_attempt(a, call_id, teacher_id, worker_id) for a in made)
 
 
 def _attempt(attempt: Attempt, call_id: int, teacher_id: int, worker_id: int) -> NewRow:

@@ -1,13 +1,13 @@
-"""generate: make I/O pairs of a sample, and see which of them hold.
+"""generate: make I/O pairs of a sample and check which of them are stable.
 
-wants   samples
-does    draws inputs with recorded seeds, runs the code, repeats each pair in another world
+selects samples
+does    draws inputs with recorded seeds, runs the code, repeats each pair in a changed environment
 writes  executions, io_pairs, pair_checks
 
-A pair holds when a second process with another hash seed, random seed and clock second gives the
-same output for the stored input, and the code does not use what no seed controls. One pair that
-does not hold so condemns the others of its sample: they agreed by chance. Pairs that came with a
-sample, without seeds, are checked too, and have to give the output that they came with.
+A pair is stable if a second process with another hash seed, random seed and clock gives the same
+output for the stored input, and the code calls nothing that no seed controls. If one pair is
+unstable, all pairs of the sample are marked unstable: the others agreed by chance. Pairs that came
+with a sample, without seeds, are checked too, and must give the output that they came with.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from annoy_store.stages.input_sampling import SampledInputs, parse_json, sample_
 from annoy_store.stages.nondeterminism import nondeterministic_call
 from annoy_store.stages.value_limits import order_by_distinct_output
 
-MIN_PAIRS = 2  # pairs below which a sample is of no use (the paper's rule)
-FIELD_SEPARATOR, RECORD_SEPARATOR = "\x1f", "\x1e"  # never stand in JSON text, which escapes them
+MIN_PAIRS = 2  # a sample with fewer stable pairs is rejected (CodeI/O paper)
+FIELD_SEPARATOR, RECORD_SEPARATOR = "\x1f", "\x1e"  # JSON escapes them
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,12 @@ class StoredPair:
 
     @property
     def key(self) -> str:
+        """The digest of the input."""
         return digest("input", json.loads(self.input))
 
 
 def select_subjects(_: Policy) -> Select[Any]:
-    """Every sample that is not taken down, with the pairs that it has already."""
+    """Select the samples that are not taken down, with the pairs that they already have."""
     seeded = case((io_pairs.c.seed.is_(None), ""), else_="seeded")
     columns = (cast(io_pairs.c.id, String), seeded, io_pairs.c.input, io_pairs.c.output)
     record = reduce(lambda text, column: text + literal(FIELD_SEPARATOR) + column, columns)
@@ -82,71 +83,84 @@ def select_subjects(_: Policy) -> Select[Any]:
     ).where(not_hidden("sample", samples.c.id))
 
 
-def run(row: Row, tools: StageContext) -> Outcome:
-    """Make and check the pairs of one sample. Raises SandboxError."""
+def run(row: Row, context: StageContext) -> Outcome:
+    """Make and check the pairs of one sample.
+
+    Raises:
+        SandboxError: The sandbox failed, so nothing is known about the sample.
+    """
     program = Program(row["refcode"], row["funcname"], row["input_generator"])
     draws = SampledInputs()
     if program.generator is not None:
-        draws = sample_inputs(program, row["digest"], tools.sandbox(), tools.policy)
-    came = [pair for pair in _there(row) if not pair.has_seed and pair.key not in draws.pairs]
-    if came or len(draws.pairs) >= MIN_PAIRS:
-        return _check(draws, came, row, program, tools)
+        draws = sample_inputs(program, row["digest"], context.sandbox(), context.policy)
+    given_pairs = [
+        pair for pair in _stored_pairs(row) if not pair.has_seed and pair.key not in draws.pairs
+    ]
+    if given_pairs or len(draws.pairs) >= MIN_PAIRS:
+        return _check_pairs(draws, given_pairs, row, program, context)
     if program.generator is None:
         return rejected("no_pairs")
-    return rejected(draws.reason(), _generation(draws, row, tools), detail=draws.detail)
+    return rejected(draws.reason(), _generation_row(draws, row, context), detail=draws.detail)
 
 
 # Checking ------------------------------------------------------------------------------------
 
 
-def _check(
+def _check_pairs(
     draws: SampledInputs,
-    came: Sequence[StoredPair],
+    given_pairs: Sequence[StoredPair],
     row: Row,
     program: Program,
-    tools: StageContext,
+    context: StageContext,
 ) -> Outcome:
-    """Run every pair again, those that came for the first time too; say what holds."""
-    within = replace(call_limits(tools.policy), lines=tools.policy.count_lines)
-    rans = [ran for _, ran in draws.pairs.values()]
-    rans += tools.sandbox().call(program, [pair.input for pair in came], within)
-    again = _again(rans, program, tools)
-    restless = nondeterministic_call(program.code)
-    there = {pair.key: pair.output for pair in _there(row)}
-    told = [there.get(key) for key in (*draws.pairs, *(pair.key for pair in came))]
-    statuses = _statuses(rans, again, told, restless)
+    """Run all pairs again, given ones for the first time too, and decide which are stable."""
+    limits = replace(call_limits(context.policy), lines=context.policy.count_lines)
+    results = [result for _, result in draws.pairs.values()]
+    results += context.sandbox().call(program, [pair.input for pair in given_pairs], limits)
+    second_runs = _second_runs(results, program, context)
+    nondeterminism = nondeterministic_call(program.code)
+    stored_outputs = {pair.key: pair.output for pair in _stored_pairs(row)}
+    expected = [
+        stored_outputs.get(key) for key in (*draws.pairs, *(pair.key for pair in given_pairs))
+    ]
+    statuses = _statuses(results, second_runs, expected, nondeterminism)
     stable = statuses.count("stable")
-    if 0 < stable < MIN_PAIRS and not came:
+    if 0 < stable < MIN_PAIRS and not given_pairs:
         statuses, stable = ["alone" if s == "stable" else s for s in statuses], 0
-    pairs: list[NewRow | int] = [*_drawn(draws, statuses, row, tools), *(pair.id for pair in came)]
-    check = _check_run(rans, again, row, tools)
+    pairs: list[NewRow | int] = [
+        *_new_pairs(draws, statuses, row, context),
+        *(pair.id for pair in given_pairs),
+    ]
+    check = _check_execution(results, second_runs, row, context)
     rows = [
-        _checked(pair, status, ran.lines, check, tools)
-        for pair, status, ran in zip(pairs, statuses, rans, strict=True)
+        _check_row(pair, status, result.lines, check, context)
+        for pair, status, result in zip(pairs, statuses, results, strict=True)
     ]
     if draws.n_draws and not draws.pairs:
-        rows.append(_generation(draws, row, tools))
+        rows.append(_generation_row(draws, row, context))
     if stable:
         return done(*rows)
-    word = f"nondeterministic:{restless}" if restless else "too_few_stable"
-    if came:
-        missing = next((ran.missing_module for ran in rans if ran.missing_module), None)
+    reason = f"nondeterministic:{nondeterminism}" if nondeterminism else "too_few_stable"
+    if given_pairs:
+        missing = next((result.missing_module for result in results if result.missing_module), None)
         worst = Counter(statuses).most_common(1)[0][0]
-        word = f"missing_module:{missing}" if missing else worst
-    agreed = sum(_status(*runs) == "stable" for runs in zip(rans, again, strict=True))
-    return rejected(word, *rows, detail=f"{agreed} of {len(rans)} pairs agree with a second run")
+        reason = f"missing_module:{missing}" if missing else worst
+    agreed = sum(_status(*runs) == "stable" for runs in zip(results, second_runs, strict=True))
+    return rejected(
+        reason, *rows, detail=f"{agreed} of {len(results)} pairs agree with a second run"
+    )
 
 
-def _drawn(
-    draws: SampledInputs, statuses: Sequence[str], row: Row, tools: StageContext
+def _new_pairs(
+    draws: SampledInputs, statuses: Sequence[str], row: Row, context: StageContext
 ) -> list[NewRow]:
-    """The rows of the pairs that were drawn."""
+    """Build the rows of the drawn pairs."""
     if not draws.n_draws:
         return []
-    generation = _generation(draws, row, tools)
-    holding = {key for key, s in zip(draws.pairs, statuses, strict=False) if s == "stable"}
-    rans = [ran for _, ran in draws.pairs.values()]
-    positions = _positions(list(draws.pairs), rans, holding, row)
+    generation = _generation_row(draws, row, context)
+    stable = {key for key, s in zip(draws.pairs, statuses, strict=False) if s == "stable"}
+    results = [result for _, result in draws.pairs.values()]
+    positions = _positions(list(draws.pairs), results, stable, row)
     return [
         NewRow(
             io_pairs,
@@ -156,68 +170,76 @@ def _drawn(
                 "input_digest": key,
                 "seed": number,
                 "execution_id": generation,
-                "input": ran.input,
-                "output": ran.output,
+                "input": result.input,
+                "output": result.output,
             },
         )
-        for (key, (number, ran)), position in zip(draws.pairs.items(), positions, strict=True)
+        for (key, (number, result)), position in zip(draws.pairs.items(), positions, strict=True)
     ]
 
 
 def _positions(
-    keys: Sequence[str], rans: Sequence[ExecutionResult], stable: Set[str], row: Row
+    keys: Sequence[str], results: Sequence[ExecutionResult], stable: Set[str], row: Row
 ) -> list[int]:
-    """Where each pair stands: stable ones first, outputs repeating late; behind those there."""
-    known = {pair.key for pair in _there(row)}
-    outputs = {key: ran.output or "null" for key, ran in zip(keys, rans, strict=True)}
+    """Return the position of each pair: after stored ones, stable first, repeated outputs late."""
+    known = {pair.key for pair in _stored_pairs(row)}
+    outputs = {key: result.output or "null" for key, result in zip(keys, results, strict=True)}
     new = [key for key in keys if key not in known]
     first = [key for key in new if key in stable]
     order = [first[i] for i in order_by_distinct_output([outputs[key] for key in first])]
     order += [key for key in new if key not in stable]
-    places = {key: len(known) + place for place, key in enumerate(order)}
-    return [places.get(key, 0) for key in keys]
+    positions = {key: len(known) + place for place, key in enumerate(order)}
+    return [positions.get(key, 0) for key in keys]
 
 
-def _again(
-    rans: Sequence[ExecutionResult], program: Program, tools: StageContext
+def _second_runs(
+    results: Sequence[ExecutionResult], program: Program, context: StageContext
 ) -> list[ExecutionResult]:
-    """Second runs, in another world.
+    """Run each pair again with another environment seed.
 
-    An output that comes again even after other calls in the same process needs no more; the other
-    inputs run once more, each in a process of its own.
+    An output that is reproduced in a process shared with other calls needs no further run; the
+    other inputs run once more, each in its own process.
     """
-    within = call_limits(tools.policy)
-    sandbox, inputs = tools.sandbox(), [ran.input or "" for ran in rans]
-    again = sandbox.call(
-        program, inputs, within, environment_seed=1, share_process=_fit_one(rans, within)
+    limits = call_limits(context.policy)
+    sandbox, inputs = context.sandbox(), [result.input or "" for result in results]
+    second_runs = sandbox.call(
+        program,
+        inputs,
+        limits,
+        environment_seed=1,
+        share_process=_fits_one_process(results, limits),
     )
-    odd = [i for i, ran in enumerate(rans) if _status(ran, again[i]) == "unstable"]
-    alone = sandbox.call(program, [inputs[i] for i in odd], within, environment_seed=1)
-    for i, ran in zip(odd, alone, strict=True):
-        again[i] = replace(ran, cpu_ms=ran.cpu_ms + again[i].cpu_ms)
-    return again
+    differing = [
+        i for i, result in enumerate(results) if _status(result, second_runs[i]) == "unstable"
+    ]
+    separate = sandbox.call(program, [inputs[i] for i in differing], limits, environment_seed=1)
+    for i, result in zip(differing, separate, strict=True):
+        second_runs[i] = replace(result, cpu_ms=result.cpu_ms + second_runs[i].cpu_ms)
+    return second_runs
 
 
-def _fit_one(rans: Sequence[ExecutionResult], within: Limits) -> bool:
-    """Whether these calls in one process would stay far from the limits of one call."""
-    cpu, wall = sum(ran.cpu_ms for ran in rans), sum(ran.wall_ms for ran in rans)
-    return cpu < within.cpu_seconds * 500 and wall < within.wall_seconds * 500
+def _fits_one_process(results: Sequence[ExecutionResult], limits: Limits) -> bool:
+    """Return whether these calls together would use less than half of the limits of one call."""
+    cpu, wall = sum(result.cpu_ms for result in results), sum(result.wall_ms for result in results)
+    return cpu < limits.cpu_seconds * 500 and wall < limits.wall_seconds * 500
 
 
 def _statuses(
-    rans: Sequence[ExecutionResult],
-    again: Sequence[ExecutionResult],
-    told: Sequence[str | None],
-    restless: str | None,
+    results: Sequence[ExecutionResult],
+    second_runs: Sequence[ExecutionResult],
+    expected: Sequence[str | None],
+    nondeterminism: str | None,
 ) -> list[str]:
-    """Whether each pair holds: in two runs, and with the output that it was told to have.
+    """Return the status of each pair: whether two runs agree, and agree with the expected output.
 
-    What agrees beside one that does not, agrees by chance.
+    If one pair is unstable, those that agree do so by chance.
     """
-    found = [_status(first, second) for first, second in zip(rans, again, strict=True)]
-    if restless or "unstable" in found:
+    found = [_status(first, second) for first, second in zip(results, second_runs, strict=True)]
+    if nondeterminism or "unstable" in found:
         return ["unstable" if status == "stable" else status for status in found]
-    wrong = [t is not None and not _equal(t, r.output) for t, r in zip(told, rans, strict=True)]
+    wrong = [
+        t is not None and not _equal(t, r.output) for t, r in zip(expected, results, strict=True)
+    ]
     return [
         "wrong_output" if status == "stable" and bad else status
         for status, bad in zip(found, wrong, strict=True)
@@ -225,10 +247,10 @@ def _statuses(
 
 
 def _status(first: ExecutionResult, second: ExecutionResult) -> str:
-    """Whether two runs agree; what happened instead when one gave nothing."""
-    for ran in (first, second):
-        if ran.outcome != "ok":
-            return ran.outcome
+    """Return whether two runs agree, or the outcome of the one that failed."""
+    for result in (first, second):
+        if result.outcome != "ok":
+            return result.outcome
     return "stable" if _equal(first.output, second.output) else "unstable"
 
 
@@ -241,11 +263,14 @@ def _equal(left: str | None, right: str | None) -> bool:
         return False
 
 
-def _there(row: Row) -> list[StoredPair]:
-    """The pairs that a sample has already."""
+def _stored_pairs(row: Row) -> list[StoredPair]:
+    """Return the pairs that a sample already has, by row id."""
     records = (r.split(FIELD_SEPARATOR) for r in (row["pairs"] or "").split(RECORD_SEPARATOR) if r)
     return sorted(
-        (StoredPair(int(key), bool(seeded), given, got) for key, seeded, given, got in records),
+        (
+            StoredPair(int(key), bool(seeded), input_text, output)
+            for key, seeded, input_text, output in records
+        ),
         key=lambda pair: pair.id,
     )
 
@@ -253,12 +278,12 @@ def _there(row: Row) -> list[StoredPair]:
 # Rows ----------------------------------------------------------------------------------------
 
 
-def _checked(
-    pair: NewRow | int, status: str, lines: int | None, check: NewRow, tools: StageContext
+def _check_row(
+    pair: NewRow | int, status: str, lines: int | None, check: NewRow, context: StageContext
 ) -> NewRow:
     values = {
         "io_pair_id": pair,
-        "variant_id": tools.variant_id,
+        "variant_id": context.variant_id,
         "status": status,
         "execution_id": check,
         "lines_executed": lines,
@@ -266,26 +291,35 @@ def _checked(
     return NewRow(pair_checks, values)
 
 
-def _generation(draws: SampledInputs, row: Row, tools: StageContext) -> NewRow:
-    """One row for all draws of a sample, with the counts of what was refused."""
-    failing = draws.typical_failure if len(draws.pairs) < MIN_PAIRS else None
-    ran = failing or ExecutionResult("ok")
-    ran = replace(ran, cpu_ms=draws.cpu_ms, wall_ms=draws.wall_ms)
+def _generation_row(draws: SampledInputs, row: Row, context: StageContext) -> NewRow:
+    """Build one row for all draws of a sample, with the counts of rejected draws."""
+    failure = draws.typical_failure if len(draws.pairs) < MIN_PAIRS else None
+    result = failure or ExecutionResult("ok")
+    result = replace(result, cpu_ms=draws.cpu_ms, wall_ms=draws.wall_ms)
     counts = {"drawn": draws.n_draws, "pairs": len(draws.pairs), **draws.rejections}
-    habitat = tools.sandbox().info
-    return new_execution(ran, habitat, "generate", sample_id=row["subject_id"], draws=counts)
+    info = context.sandbox().info
+    return new_execution(result, info, "generate", sample_id=row["subject_id"], draws=counts)
 
 
-def _check_run(
-    rans: Sequence[ExecutionResult], again: Sequence[ExecutionResult], row: Row, tools: StageContext
+def _check_execution(
+    results: Sequence[ExecutionResult],
+    second_runs: Sequence[ExecutionResult],
+    row: Row,
+    context: StageContext,
 ) -> NewRow:
-    """One row for the second runs of a sample's pairs, or for what kept one from having any."""
-    told = [two if one.outcome == "ok" else one for one, two in zip(rans, again, strict=True)]
-    worst = next((r for r in told if r.outcome != "ok"), told[0])
-    ran = replace(worst, cpu_ms=sum(r.cpu_ms for r in again), wall_ms=sum(r.wall_ms for r in again))
-    counts = {"pairs": len(told), **Counter(r.outcome for r in told)}
-    habitat = tools.sandbox().info
-    return new_execution(ran, habitat, "check", sample_id=row["subject_id"], draws=counts)
+    """Build one row for the second runs of a sample's pairs, or for what prevented them."""
+    runs = [
+        two if one.outcome == "ok" else one for one, two in zip(results, second_runs, strict=True)
+    ]
+    worst = next((r for r in runs if r.outcome != "ok"), runs[0])
+    result = replace(
+        worst,
+        cpu_ms=sum(r.cpu_ms for r in second_runs),
+        wall_ms=sum(r.wall_ms for r in second_runs),
+    )
+    counts = {"pairs": len(runs), **Counter(r.outcome for r in runs)}
+    info = context.sandbox().info
+    return new_execution(result, info, "check", sample_id=row["subject_id"], draws=counts)
 
 
 STAGE = Stage(

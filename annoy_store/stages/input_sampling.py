@@ -1,10 +1,10 @@
-"""Drawing: inputs of a sample by recorded seeds, and the pairs that they make.
+"""Draws inputs of a sample with recorded seeds and collects the pairs that they make.
 
 Decisions
-- An input that was drawn before is not run again, whatever became of it.
-- Nobody reasons through a run of more than `count_lines` lines, and functions that run so long, one
-  in fifteen, take most of the CPU time: where the first pair is such a run, `long_pairs` do. Lines
-  are the same everywhere, so the rule makes the same rows anywhere.
+- An input that was drawn before is not run again, whatever its result was.
+- A run of more than `count_lines` lines is too long to be reasoned through, and functions with such
+  runs, one in fifteen, take most of the CPU time: if the first pair is such a run, `long_pairs` are
+  enough. Line counts are the same on all machines, so this rule gives the same rows everywhere.
 """
 
 from __future__ import annotations
@@ -25,9 +25,17 @@ from annoy_store.stages.value_limits import size_violation
 
 @dataclass
 class SampledInputs:
-    """What came of drawing: distinct pairs by input digest with their seeds, and refusals.
+    """The result of drawing: distinct pairs with their seeds, and why other draws were rejected.
 
-    `known` says of every input that was called, as canonical JSON, why it made no pair.
+    Attributes:
+        pairs: Seed and execution of each pair, by the digest of its input.
+        reason_by_input: Why an input made no pair (None: it made one), by its canonical JSON.
+        rejections: How many draws were rejected, by reason.
+        n_draws: How many draws were made.
+        cpu_ms: CPU time of all draws in milliseconds.
+        wall_ms: Wall time of all draws in milliseconds.
+        last_rejected: The last draw that was rejected when its input was first seen.
+        last_by_reason: The same by reason.
     """
 
     pairs: dict[str, tuple[int, ExecutionResult]] = field(default_factory=dict)
@@ -37,51 +45,56 @@ class SampledInputs:
     cpu_ms: float = 0.0
     wall_ms: float = 0.0
     last_rejected: ExecutionResult | None = None
-    last_by_reason: dict[str, ExecutionResult] = field(
-        default_factory=dict
-    )  # by word, the last draw refused for it
+    last_by_reason: dict[str, ExecutionResult] = field(default_factory=dict)
 
     @property
     def typical_failure(self) -> ExecutionResult | None:
-        """A draw that was refused for what was most often wrong."""
+        """A draw that was rejected for the most frequent reason."""
         return self.last_by_reason.get(self.reason())
 
     @property
     def detail(self) -> str | None:
+        """The error message of that draw."""
         return self.typical_failure.error_message if self.typical_failure else None
 
     def reason(self) -> str:
-        """The word for what was most often wrong with the draws."""
+        """Return the most frequent reason for rejected draws."""
         if not self.rejections:
             return "too_few_distinct"
-        return min(self.rejections, key=lambda word: (-self.rejections[word], word))
+        return min(self.rejections, key=lambda reason: (-self.rejections[reason], reason))
 
-    def add(self, number: int, ran: ExecutionResult, policy: Policy) -> None:
-        """Take in one draw, in the order of the seeds."""
+    def add(self, number: int, result: ExecutionResult, policy: Policy) -> None:
+        """Record one draw; call it in the order of the seeds.
+
+        Args:
+            number: The seed.
+            result: The execution, with the input that was drawn.
+            policy: The limits of values and lines.
+        """
         self.n_draws += 1
-        self.cpu_ms += ran.cpu_ms
-        self.wall_ms += ran.wall_ms
-        given = canonical_json(json.loads(ran.input)) if ran.input is not None else ""
-        if given in self.reason_by_input:
-            self.rejections[self.reason_by_input[given] or "too_few_distinct"] += 1
+        self.cpu_ms += result.cpu_ms
+        self.wall_ms += result.wall_ms
+        key = canonical_json(json.loads(result.input)) if result.input is not None else ""
+        if key in self.reason_by_input:
+            self.rejections[self.reason_by_input[key] or "too_few_distinct"] += 1
             return
-        word = rejection_reason(ran, policy)
-        if given:
-            self.reason_by_input[given] = word
-        if word is None:
-            self.pairs[digest("input", json.loads(given))] = (number, ran)
+        reason = rejection_reason(result, policy)
+        if key:
+            self.reason_by_input[key] = reason
+        if reason is None:
+            self.pairs[digest("input", json.loads(key))] = (number, result)
         else:
-            self.rejections[word] += 1
-            self.last_rejected = self.last_by_reason[word] = ran
+            self.rejections[reason] += 1
+            self.last_rejected = self.last_by_reason[reason] = result
 
     def pairs_needed(self, policy: Policy) -> int:
-        """How many pairs are wanted: fewer of a function too long to be reasoned through."""
+        """Return how many pairs are wanted: fewer if the first run is too long."""
         _, first = next(iter(self.pairs.values()), (0, ExecutionResult("ok")))
         long = policy.count_lines and (first.lines or 0) >= policy.count_lines
         return min(policy.pairs_wanted, policy.long_pairs) if long else policy.pairs_wanted
 
     def is_finished(self, policy: Policy) -> bool:
-        """True when drawing should end."""
+        """Return whether drawing should end: there are enough pairs, or a bound is reached."""
         timeouts = self.rejections["cpu_timeout"] + self.rejections["wall_timeout"]
         never_loads = (
             self.last_rejected is not None and self.last_rejected.phase == "load" and not self.pairs
@@ -94,20 +107,25 @@ class SampledInputs:
         )
 
 
-def rejection_reason(ran: ExecutionResult, policy: Policy) -> str | None:
-    """Why one draw makes no pair: a word, or None for a pair."""
-    if ran.outcome != "ok":
-        if ran.outcome == "missing_module":
-            return f"missing_module:{ran.missing_module}"
-        phase = f"generator_{ran.outcome}" if ran.phase == "generate" else ran.outcome
-        return f"{phase}:{ran.error_type}" if ran.outcome == "exception" else phase
-    if ran.output == "null":
+def rejection_reason(result: ExecutionResult, policy: Policy) -> str | None:
+    """Return why one draw makes no pair, such as `exception:ValueError`; None if it makes one.
+
+    Args:
+        result: The execution of the draw.
+        policy: The limits of values.
+    """
+    if result.outcome != "ok":
+        if result.outcome == "missing_module":
+            return f"missing_module:{result.missing_module}"
+        phase = f"generator_{result.outcome}" if result.phase == "generate" else result.outcome
+        return f"{phase}:{result.error_type}" if result.outcome == "exception" else phase
+    if result.output == "null":
         return "no_output"
     rule = policy.max_items, policy.max_string, policy.max_value_bytes
-    for name, text in (("input", ran.input), ("output", ran.output)):
+    for name, text in (("input", result.input), ("output", result.output)):
         try:
             value = parse_json(text)
-        except json_values.UnsupportedValue:  # nested beyond reading, or a monstrous number
+        except json_values.UnsupportedValue:  # nested too deeply, or too long a number
             return f"{name}_too_large"
         if size_violation(value, *rule):
             return f"{name}_too_large"
@@ -117,21 +135,31 @@ def rejection_reason(ran: ExecutionResult, policy: Policy) -> str | None:
 def sample_inputs(
     program: Program, sample_digest: str, sandbox: Sandbox, policy: Policy
 ) -> SampledInputs:
-    """Draw until enough distinct pairs are there, or one of the policy's bounds is met."""
+    """Draw until there are enough distinct pairs or one of the policy's bounds is reached.
+
+    Args:
+        program: The code of the sample with its input generator.
+        sample_digest: Digest of the sample, from which the seeds are derived.
+        sandbox: Runs the draws.
+        policy: Numbers of pairs and draws, and all limits.
+
+    Raises:
+        SandboxError: The sandbox failed, so nothing is known about the sample.
+    """
     draws = SampledInputs()
-    within = replace(call_limits(policy), lines=policy.count_lines)
-    for numbers in _chunks(policy):
+    limits = replace(call_limits(policy), lines=policy.count_lines)
+    for numbers in _seed_ranges(policy):
         seeds = [derive_seed("draw", sample_digest, n) for n in numbers]
-        drawn = sandbox.draw(program, seeds, within, list(draws.reason_by_input))
-        for number, ran in zip(seeds, drawn, strict=True):
-            draws.add(number, ran, policy)
+        results = sandbox.draw(program, seeds, limits, list(draws.reason_by_input))
+        for number, result in zip(seeds, results, strict=True):
+            draws.add(number, result, policy)
             if draws.is_finished(policy):
                 return draws
     return draws
 
 
-def _chunks(policy: Policy) -> Iterator[range]:
-    """A single draw first, because most failures fail always; then few enough to stop in time."""
+def _seed_ranges(policy: Policy) -> Iterator[range]:
+    """Yield one draw first, because most failures are constant; then few enough to stop in time."""
     yield range(1)
     step = max(1, policy.max_timeouts - 1)
     for start in range(1, policy.max_draws, step):
@@ -139,7 +167,11 @@ def _chunks(policy: Policy) -> Iterator[range]:
 
 
 def parse_json(text: str | None) -> Any:
-    """What the sandbox's JSON says. Raises Refused for what nobody could be asked about."""
+    """Return the value of a JSON text from the sandbox; None is read as `null`.
+
+    Raises:
+        UnsupportedValue: It is nested too deeply or has too long a number.
+    """
     found = json_values.parse_value(text or "null")
     if found is None:
         raise json_values.UnsupportedValue("not a value")

@@ -1,7 +1,7 @@
-"""parse: take the sample out of a transform answer.
+"""parse: extract the sample from an answer to a transform prompt.
 
-wants   responses to transform turns
-does    finds the four sections, checks that the code compiles and names its two functions
+selects responses to transform turns
+does    finds the four sections, checks that the code compiles and defines its two functions
 writes  samples, sample_origins
 """
 
@@ -20,7 +20,7 @@ from annoy_store.records.samples import FUNCNAME, new_origin, new_sample
 
 
 def select_subjects(_: Policy) -> Select[Any]:
-    """Every response to a transform turn whose source is not taken down."""
+    """Select the responses to transform turns whose source is not taken down."""
     return (
         select(
             responses.c.id.label("subject_id"),
@@ -34,8 +34,8 @@ def select_subjects(_: Policy) -> Select[Any]:
     )
 
 
-def run(row: Row, tools: StageContext) -> Outcome:
-    """Parse one answer."""
+def run(row: Row, context: StageContext) -> Outcome:
+    """Parse one answer; if it has no sample, reject it with the parser's reason."""
     found = sections.parse_sections(row["text"])
     if isinstance(found, sections.ParseFailure):
         truncated = row["finish_reason"] == "length"
@@ -52,7 +52,7 @@ def run(row: Row, tools: StageContext) -> Outcome:
         row["source_digest"],
         response_id=row["subject_id"],
         source_id=row["source_id"],
-        variant_id=tools.variant_id,
+        variant_id=context.variant_id,
     )
     return done(origin)
 

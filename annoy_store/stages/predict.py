@@ -1,7 +1,7 @@
 """predict: ask for the output of an input, and for an input of an output.
 
-wants   pairs whose current check is stable, the first of each sample
-does    words one output and one input prediction prompt
+selects pairs whose current check is stable, the first of each sample
+does    fills in one output and one input prompt
 writes  prompts, turns, calls
 """
 
@@ -21,7 +21,7 @@ from annoy_store.records.queries import current_check, not_hidden
 
 
 def select_subjects(policy: Policy) -> Select[Any]:
-    """The first `pairs_per_sample` pairs of a sample that hold.
+    """Select the first `pairs_per_sample` stable pairs of each sample.
 
     `same_output` says that an earlier one of them asks for an input of the same output.
     """
@@ -60,7 +60,7 @@ def select_subjects(policy: Policy) -> Select[Any]:
 
 
 def run(row: Row, tools: StageContext) -> Outcome:
-    """Word both prompts of one pair; the input direction only where no other pair asks the same."""
+    """Make both prompts of one pair; the input question only if no earlier pair asks the same."""
     directions = ["predict_output"] if row["same_output"] else ["predict_output", "predict_input"]
     rows: list[NewRow] = []
     for kind in directions:

@@ -1,7 +1,7 @@
-"""revise: give a wrong answer its feedback and ask again.
+"""revise: ask again with feedback after an answer that is not correct.
 
-wants   current verdicts that are not correct, on turns below `max_turns`
-does    words the next prompt: the earlier messages, the answer, the feedback
+selects current verdicts that are not correct, on turns below `max_turns`
+does    makes the next prompt: the earlier messages, the answer, the feedback
 writes  prompts, turns, calls
 """
 
@@ -31,7 +31,7 @@ from annoy_store.records.queries import answered_turns, not_hidden
 
 
 def select_subjects(policy: Policy) -> Select[Any]:
-    """Current verdicts that are not correct, whose answer has not been revised.
+    """Select the current verdicts that are not correct and whose answer was not revised.
 
     Two chains may have come to the same prompt (their first answers were equal); `chains` names
     them all, so that each gets its next turn.
@@ -87,7 +87,7 @@ def select_subjects(policy: Policy) -> Select[Any]:
 
 
 def run(row: Row, tools: StageContext) -> Outcome:
-    """Word the next prompt of one chain (or of all that share the answer)."""
+    """Make the next prompt of one chain (or of all that share the answer)."""
     template = load_template(tools.policy.template_revise)
     messages = [
         *json.loads(row["messages"]),

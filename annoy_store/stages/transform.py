@@ -1,7 +1,7 @@
-"""transform: ask a teacher to rewrite a raw file into one function.
+"""transform: ask a teacher to rewrite a source file into one function.
 
-wants   sources
-does    words the transform prompt
+selects sources
+does    fills in the transform prompt
 writes  prompts, turns, calls
 """
 
@@ -20,19 +20,19 @@ from annoy_store.records.queries import not_hidden
 
 
 def select_subjects(_: Policy) -> Select[Any]:
-    """Every source that is not taken down."""
+    """Select the sources that are not taken down."""
     return select(sources.c.id.label("subject_id"), sources.c.digest, sources.c.content).where(
         not_hidden("source", sources.c.id)
     )
 
 
-def run(row: Row, tools: StageContext) -> Outcome:
-    """Word the prompt of one source."""
+def run(row: Row, context: StageContext) -> Outcome:
+    """Make the prompt, turn and calls of one source."""
     if not row["content"].strip():
         return rejected("empty")
-    template = load_template(tools.policy.template_transform)
+    template = load_template(context.policy.template_transform)
     messages = template.render(code=row["content"])
-    if count_chars(messages) > tools.policy.max_prompt_chars:
+    if count_chars(messages) > context.policy.max_prompt_chars:
         return rejected("too_long", detail=f"{count_chars(messages)} characters")
     return done(
         *prompt_rows(messages, template, "transform", 1, row["digest"], source_id=row["subject_id"])

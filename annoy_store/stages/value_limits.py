@@ -1,9 +1,9 @@
-"""Which values are fit to be asked about, and in which order.
+"""Limits on the size of values in questions, and the order in which pairs are asked about.
 
-Decisions. The bounds are the CodeI/O paper's numbers put on what a model reads, the JSON text, and
-not on Python's memory; every container and every string, keys included, obeys them. Pairs are
-asked about in an order in which outputs repeat as late as possible, for pairs that share an
-output teach the same thing twice and ask the same input question twice.
+Decisions. The limits are those of the CodeI/O paper, applied to what a model reads, the JSON text,
+not to Python's memory; every container and every string, keys included, obeys them. Pairs are
+ordered so that outputs repeat as late as possible: pairs with the same output teach the same thing
+twice and ask the same input question twice.
 """
 
 from __future__ import annotations
@@ -20,11 +20,17 @@ from annoy_store.parsing.json_values import MAX_DEPTH, children
 def size_violation(
     value: Any, max_items: int = 20, max_string: int = 100, max_value_bytes: int = 1024
 ) -> str | None:
-    """Return why `value` is too large to be asked about, None if it is not.
+    """Return why a value is too large for a question.
 
-    Each bound is the first size that is too large: items per container, characters per string,
-    UTF-8 bytes as compact JSON. Words: `too_deep`, `too_many_items`, `string_too_long`,
-    `too_many_bytes`, and `not_json` for what JSON cannot hold, NaN and infinities included.
+    Args:
+        value: A JSON value.
+        max_items: The smallest number of items per container that is too large.
+        max_string: The smallest number of characters per string or key that is too large.
+        max_value_bytes: The smallest size as compact JSON in UTF-8 bytes that is too large.
+
+    Returns:
+        `too_deep`, `too_many_items`, `string_too_long`, `too_many_bytes`, or `not_json` for what
+        JSON cannot hold, NaN and infinities included; None if the value is small enough.
     """
     level = [value]
     for _ in range(MAX_DEPTH + 1):
@@ -44,10 +50,13 @@ def size_violation(
 
 
 def order_by_distinct_output(outputs: Sequence[str]) -> list[int]:
-    """Return the indexes of `outputs` (JSON texts) in the order of asking.
+    """Return the indexes of outputs, ordered so that outputs repeat as late as possible.
 
-    First the first one of each distinct output, then the second ones, and so on; within a round
-    the given order stays. The order of keys makes no output distinct.
+    First comes the first of each distinct output, then the second ones, and so on; within each
+    round the given order is kept. Outputs that differ in the order of keys only are equal.
+
+    Args:
+        outputs: JSON texts.
     """
     seen: Counter[str] = Counter()
     rounds: list[tuple[int, int]] = []

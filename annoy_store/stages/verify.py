@@ -1,7 +1,7 @@
-"""verify: judge an answer by its checker.
+"""verify: check the answer to a prediction question.
 
-wants   responses to prediction turns
-does    hands the answer to the checker named after the turn's kind
+selects responses to prediction turns
+does    passes the answer to the check of the turn's kind
 writes  verdicts, executions
 """
 
@@ -31,7 +31,7 @@ from annoy_store.records.queries import answered_turns, not_hidden
 
 
 def select_subjects(_: Policy) -> Select[Any]:
-    """Every response to a prediction turn whose sample is not taken down."""
+    """Select the responses to prediction turns whose sample is not taken down."""
     pairs = answered_turns().join(io_pairs, io_pairs.c.id == turns.c.io_pair_id)
     return (
         select(
@@ -50,7 +50,11 @@ def select_subjects(_: Policy) -> Select[Any]:
 
 
 def run(row: Row, tools: StageContext) -> Outcome:
-    """Judge one answer. Raises SandboxError, which is never a verdict."""
+    """Check one answer.
+
+    Raises:
+        SandboxError: The sandbox failed, which is never a verdict.
+    """
     judged = tasks.named(row["kind"]).check(
         row["text"],
         row["finish_reason"],

@@ -1,4 +1,4 @@
-"""Templates: what goes in comes out again exactly, and mistakes are told."""
+"""Rendered values can be extracted exactly, and mistakes in templates are reported."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def predicted(name: str, problem: str, io: str, code: str, value: str) -> list[d
     return load_template(name).render(**values)
 
 
-def test_the_bundled_templates() -> None:
+def test_bundled_templates_have_their_placeholders() -> None:
     assert bundled_templates() == sorted(["transform", "revise", *PREDICT])
     assert load_template("transform").placeholders == {"code"}
     assert load_template("revise").placeholders == {"feedback"}
@@ -51,7 +51,7 @@ def test_the_bundled_templates() -> None:
 @pytest.mark.parametrize("name", PREDICT)
 @given(TRICKY, TRICKY, TRICKY, TRICKY)
 @UNHURRIED
-def test_predictions_come_apart_again(
+def test_extract_values_inverts_render_for_predictions(
     name: str, problem: str, io: str, code: str, value: str
 ) -> None:
     [message] = messages = predicted(name, problem, io, code, value)
@@ -66,13 +66,13 @@ def test_predictions_come_apart_again(
 
 @given(TRICKY)
 @UNHURRIED
-def test_transforms_come_apart_again(code: str) -> None:
+def test_extract_values_inverts_render_for_transforms(code: str) -> None:
     assert extract_values(load_template("transform").render(code=code)) == {"code": code}
 
 
 @given(TRICKY, st.lists(st.tuples(TRICKY, TRICKY), max_size=3))
 @UNHURRIED
-def test_chains_come_apart_again(code: str, turns: list[tuple[str, str]]) -> None:
+def test_extract_values_inverts_render_for_chains(code: str, turns: list[tuple[str, str]]) -> None:
     messages = predicted("predict_output", "p", "io", code, "{}")
     wanted = extract_values(messages)
     for number, (answer, feedback) in enumerate(turns, start=1):
@@ -84,7 +84,7 @@ def test_chains_come_apart_again(code: str, turns: list[tuple[str, str]]) -> Non
 
 @given(TRICKY, TRICKY)
 @UNHURRIED
-def test_one_pass_only(left: str, right: str) -> None:
+def test_render_substitutes_in_one_pass(left: str, right: str) -> None:
     template = load_template("<{{left}}|{{right}}>\n")
     [message] = template.render(left=left, right=right)
     assert message["content"] == f"<{left}|{right}>"
@@ -92,34 +92,34 @@ def test_one_pass_only(left: str, right: str) -> None:
 
 @given(TRICKY)
 @UNHURRIED
-def test_nothing_inside_closes_a_fence(value: str) -> None:
+def test_fenced_block_cannot_be_closed_by_its_content(value: str) -> None:
     first, *_, last = fenced_block(value).split("\n")
     assert first == last
     assert last not in value
 
 
-def test_values_are_json_and_stand_last() -> None:
+def test_render_puts_the_json_value_last() -> None:
     value = json.dumps({"flag": True, "none": None, "s": "a"})
     [message] = predicted("predict_output", "p", "i", "c", value)
     assert message["content"].endswith(f"## Given Input\n\n```json\n{value}\n```")
 
 
 @pytest.mark.parametrize("name", ["predict_output", "predict_input"])
-def test_siblings_share_a_long_beginning(name: str) -> None:
+def test_render_gives_related_prompts_a_long_common_prefix(name: str) -> None:
     code = "x = 1\n" * 100
     one, other = (predicted(name, "p", "io", code, v)[0]["content"] for v in ("[1]", "[2]"))
     shared = next(n for n, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
     assert shared / len(one) > 0.98
 
 
-def test_a_text_is_its_own_template() -> None:
+def test_load_template_accepts_the_text_itself() -> None:
     template = load_template("Say\r\n{{code}}\n")
     assert (template.name, template.body) == ("custom", "Say\n{{code}}")
     assert load_template("Say\n{{code}}").digest == template.digest
     assert load_template("Tell\n{{code}}").digest != template.digest
 
 
-def test_a_template_may_ask_with_less() -> None:
+def test_render_allows_optional_values_to_be_left_out() -> None:
     template = load_template("## Problem\n\n```text\n{{problem}}\n```\n\n{{input}}\n")
     messages = template.render(problem="p", io="i", code="c", input="7")
     assert extract_values(messages) == {"problem": "p"}
@@ -130,21 +130,23 @@ def test_a_template_may_ask_with_less() -> None:
     [
         ("{{code}}\n{{colour}}", {"code": "x"}, "{{colour}}"),
         ("{{problem}}\n", {"problem": "p", "input": "1"}, "lacks {{input}}"),
-        ("no place\n", {"code": "x"}, "lacks {{code}}"),
+        ("no placeholder\n", {"code": "x"}, "lacks {{code}}"),
     ],
 )
-def test_mistakes_in_templates(template: str, values: dict[str, str], word: str) -> None:
+def test_render_reports_missing_and_unused_values(
+    template: str, values: dict[str, str], word: str
+) -> None:
     with pytest.raises(UsageError, match=word.replace("{", r"\{")):
         load_template(template).render(**values)
 
 
 @pytest.mark.parametrize("name", ["predict", "../wording", "transform.md", ""])
-def test_unknown_names(name: str) -> None:
+def test_load_template_rejects_unknown_names(name: str) -> None:
     with pytest.raises(UsageError, match="bundled are predict_input"):
         load_template(name)
 
 
-def test_templates_are_frozen() -> None:
+def test_template_is_frozen() -> None:
     template = load_template("revise")
     assert isinstance(template, Template)
     with pytest.raises(AttributeError):
@@ -160,5 +162,5 @@ def test_templates_are_frozen() -> None:
         [{"role": "user", "content": "## Problem\n## Other\n```\nx\n```"}],
     ],
 )
-def test_nothing_to_take_out(messages: list[dict[str, str]]) -> None:
+def test_extract_values_finds_nothing_without_headed_fences(messages: list[dict[str, str]]) -> None:
     assert extract_values(messages) == {}

@@ -1,4 +1,4 @@
-"""Running one stage on rows that a test wrote."""
+"""Runs one stage on rows that a test wrote."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def run_stage(sqlite_store: Database, sandbox: Sandbox) -> RunStage:
-    """Write rows, plan, then do all pending jobs of a stage and settle them."""
+    """Write rows, enqueue, then run all pending jobs of a stage and settle them."""
 
     def run(name: str, rows: Sequence[NewRow] = (), **changes: Any) -> list[Outcome]:
         stage = STAGES[name]
@@ -66,7 +66,7 @@ def _enlist(connection: Any) -> int:
 
 
 def _tools(policy: Policy, variant_id: int, sandbox: Sandbox) -> StageContext:
-    def nobody(kind: str, pinned: int) -> Any:
-        raise AssertionError("this stage asks nobody")
+    def no_teacher(kind: str, pinned: int) -> Any:
+        raise AssertionError("this stage calls no teacher")
 
-    return StageContext(policy, variant_id, lambda: sandbox, nobody, 1)
+    return StageContext(policy, variant_id, lambda: sandbox, no_teacher, 1)

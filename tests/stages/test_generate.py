@@ -1,4 +1,4 @@
-"""generate makes pairs that hold, sets the others aside, and says why a sample has none."""
+"""generate makes stable pairs, marks the others, and says why a sample has none."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def statuses(store: Database) -> list[str]:
         return list(connection.scalars(select(pair_checks.c.status)))
 
 
-def test_pairs_are_distinct_stable_and_ordered_by_new_outputs(
+def test_generate_makes_distinct_stable_pairs_with_new_outputs_first(
     run_stage, sqlite_store: Database
 ) -> None:
     [outcome] = run_stage(
@@ -38,7 +38,7 @@ def test_pairs_are_distinct_stable_and_ordered_by_new_outputs(
     assert all(c.lines_executed for c in checks)
 
 
-def test_the_stored_input_is_the_one_before_the_call(run_stage, sqlite_store: Database) -> None:
+def test_generate_stores_the_input_before_the_call(run_stage, sqlite_store: Database) -> None:
     code = "def main_solution(xs):\n    xs.sort()\n    return xs.pop()\n"
     run_stage("generate", [factories.sample(code, LIST)])
     with sqlite_store.read() as connection:
@@ -49,7 +49,7 @@ def test_the_stored_input_is_the_one_before_the_call(run_stage, sqlite_store: Da
     assert set(statuses(sqlite_store)) == {"stable"}
 
 
-def test_few_pairs_do_for_a_function_that_runs_long(run_stage, sqlite_store: Database) -> None:
+def test_generate_makes_fewer_pairs_of_long_runs(run_stage, sqlite_store: Database) -> None:
     code = "def main_solution(x):\n    for i in range(x * 4000):\n        x += 1\n    return x\n"
     generator = "import random\ndef input_generator():\n    return {'x': random.randint(20, 90)}\n"
     short = code.replace("4000", "4")
@@ -62,7 +62,7 @@ def test_few_pairs_do_for_a_function_that_runs_long(run_stage, sqlite_store: Dat
     assert max(lines for _, lines in held) == 100_000
 
 
-def test_an_input_that_is_drawn_again_is_not_run_again(run_stage, sqlite_store: Database) -> None:
+def test_generate_runs_no_input_twice(run_stage, sqlite_store: Database) -> None:
     code = (
         "import time\ndef main_solution(x):\n    end = time.process_time() + 0.1\n"
         "    while time.process_time() < end:\n        pass\n    return 1 // x\n"
@@ -108,24 +108,24 @@ def test_an_input_that_is_drawn_again_is_not_run_again(run_stage, sqlite_store: 
         ),
     ],
 )
-def test_each_kind_of_useless_sample_has_its_word(run_stage, code: str, reason: str) -> None:
+def test_generate_rejects_with_a_reason(run_stage, code: str, reason: str) -> None:
     [outcome] = run_stage("generate", [factories.sample(code, RANDOM_INT)], cpu_seconds=0.3)
     assert (outcome.state, outcome.reason) == ("rejected", reason)
 
 
-def test_a_constant_generator_gives_too_few(run_stage) -> None:
+def test_generate_rejects_a_constant_generator(run_stage) -> None:
     generator = "def input_generator():\n    return {'x': 1}\n"
     [outcome] = run_stage("generate", [factories.sample(generator=generator)])
     assert outcome.reason == "too_few_distinct"
 
 
-def test_a_failing_generator_is_told_from_failing_code(run_stage) -> None:
+def test_generate_tells_a_failing_generator_from_failing_code(run_stage) -> None:
     generator = "def input_generator():\n    return 1 / 0\n"
     [outcome] = run_stage("generate", [factories.sample(generator=generator)])
     assert outcome.reason == "generator_exception:ZeroDivisionError"
 
 
-def test_failures_are_rows_with_counts(run_stage, sqlite_store: Database) -> None:
+def test_generate_stores_failures_with_counts(run_stage, sqlite_store: Database) -> None:
     code = "def main_solution(x):\n    assert x > 1000\n    return x\n"
     run_stage("generate", [factories.sample(code)])
     with sqlite_store.read() as connection:
@@ -137,9 +137,7 @@ def test_failures_are_rows_with_counts(run_stage, sqlite_store: Database) -> Non
     assert missing == []
 
 
-def test_what_a_function_remembers_of_other_calls_condemns_no_pair(
-    run_stage, sqlite_store: Database
-) -> None:
+def test_generate_isolates_calls_from_module_state(run_stage, sqlite_store: Database) -> None:
     code = "n = 0\ndef main_solution(x):\n    global n\n    n += 1\n    return n * x\n"
     [outcome] = run_stage("generate", [factories.sample(code, RANDOM_INT)])
     assert outcome.state == "done"
@@ -149,7 +147,7 @@ def test_what_a_function_remembers_of_other_calls_condemns_no_pair(
     assert all(json.loads(given_input)["x"] == json.loads(output) for given_input, output in pairs)
 
 
-def test_lines_are_those_of_a_call_that_is_alone(run_stage, sqlite_store: Database) -> None:
+def test_generate_counts_lines_of_separate_calls(run_stage, sqlite_store: Database) -> None:
     code = (
         "known = {}\ndef main_solution(x):\n    if 0 not in known:\n"
         "        for i in range(500):\n            known[i] = i\n    return known[x]\n"
@@ -160,9 +158,7 @@ def test_lines_are_those_of_a_call_that_is_alone(run_stage, sqlite_store: Databa
     assert lines == {1003}
 
 
-def test_pairs_that_agree_beside_one_that_does_not_agree_by_chance(
-    run_stage, sqlite_store: Database
-) -> None:
+def test_generate_marks_all_pairs_unstable_if_one_is(run_stage, sqlite_store: Database) -> None:
     code = "def main_solution(x):\n    return hash(str(x)) if x == 2 else x\n"
     sample = factories.sample(code, None)
     outputs = [0, 1, 77]
@@ -173,9 +169,7 @@ def test_pairs_that_agree_beside_one_that_does_not_agree_by_chance(
     assert statuses(sqlite_store) == ["unstable"] * 3
 
 
-def test_given_pairs_are_checked_where_there_is_no_generator(
-    run_stage, sqlite_store: Database
-) -> None:
+def test_generate_checks_given_pairs_without_a_generator(run_stage, sqlite_store: Database) -> None:
     sample = factories.sample(generator=None)
     pairs = [factories.io_pair(sample, {"x": n}, out, n) for n, out in enumerate([0, 2, 5])]
     [outcome] = run_stage("generate", pairs)
@@ -183,7 +177,7 @@ def test_given_pairs_are_checked_where_there_is_no_generator(
     assert statuses(sqlite_store) == ["stable", "stable", "wrong_output"]
 
 
-def test_pairs_that_came_with_a_generator_are_checked_beside_what_it_draws(
+def test_generate_checks_given_pairs_beside_generated_ones(
     run_stage, sqlite_store: Database
 ) -> None:
     sample = factories.sample("def main_solution(x):\n    return x * x\n", RANDOM_INT)
@@ -205,7 +199,9 @@ def test_pairs_that_came_with_a_generator_are_checked_beside_what_it_draws(
     assert set(status.values()) == {"stable"}
 
 
-def test_a_wrong_pair_that_is_drawn_too_is_found_out(run_stage, sqlite_store: Database) -> None:
+def test_generate_detects_a_wrong_pair_that_is_also_drawn(
+    run_stage, sqlite_store: Database
+) -> None:
     generator = (
         "import random\ndef input_generator():\n    return {'x': random.choice([1, 2, 3])}\n"
     )
@@ -220,7 +216,9 @@ def test_a_wrong_pair_that_is_drawn_too_is_found_out(run_stage, sqlite_store: Da
     assert sorted(map(tuple, found)) == [("11", "wrong_output"), ("20", "stable"), ("30", "stable")]
 
 
-def test_pairs_that_came_do_where_the_generator_fails(run_stage, sqlite_store: Database) -> None:
+def test_generate_keeps_given_pairs_if_the_generator_fails(
+    run_stage, sqlite_store: Database
+) -> None:
     sample = factories.sample(generator="def input_generator():\n    return 1 / 0\n")
     [outcome] = run_stage("generate", [factories.io_pair(sample, {"x": 3}, 6, 0)])
     assert outcome.state == "done"
@@ -230,7 +228,7 @@ def test_pairs_that_came_do_where_the_generator_fails(run_stage, sqlite_store: D
     assert purposes == {"generate", "check"}
 
 
-def test_the_same_sample_gives_the_same_pairs_again(run_stage, sqlite_store: Database) -> None:
+def test_generate_is_reproducible(run_stage, sqlite_store: Database) -> None:
     run_stage("generate", [factories.sample()])
     with sqlite_store.read() as connection:
         first = connection.execute(select(io_pairs.c.input, io_pairs.c.output)).all()
@@ -250,7 +248,7 @@ def test_the_same_sample_gives_the_same_pairs_again(run_stage, sqlite_store: Dat
     assert sorted(r.position for r in again) == list(range(12))
 
 
-def test_the_detail_is_of_what_was_most_often_wrong(run_stage, sqlite_store: Database) -> None:
+def test_generate_details_the_most_frequent_failure(run_stage, sqlite_store: Database) -> None:
     code = "def main_solution(x):\n    if x == 1:\n        return {1, 2}\n    raise ValueError('always')\n"
     generator = "import random\ndef input_generator():\n    return {'x': random.randint(0, 5)}\n"
     [outcome] = run_stage("generate", [factories.sample(code, generator)])

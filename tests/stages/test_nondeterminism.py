@@ -1,4 +1,4 @@
-"""Which code uses what no seed controls."""
+"""Calls whose result no seed controls."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from annoy_store.stages.nondeterminism import nondeterministic_call
         ("def broken(", None),
     ],
 )
-def test_uses(code: str, use: str | None) -> None:
+def test_nondeterministic_call_finds_the_kind(code: str, use: str | None) -> None:
     assert nondeterministic_call(code) == use
 
 
 @given(st.text())
-def test_never_raises(code: str) -> None:
+def test_nondeterministic_call_never_raises(code: str) -> None:
     assert nondeterministic_call(code) in {None, "clock", "entropy", "unseeded"}

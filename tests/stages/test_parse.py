@@ -1,4 +1,4 @@
-"""parse makes samples of answers, and gives every fault its own word."""
+"""parse makes samples of answers, and gives every failure its own reason."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def answer(text: str, finish_reason: str = "stop", content: str = "a = 1"):
     return [turn, factories.response(call, text, finish_reason=finish_reason)]
 
 
-def test_a_good_answer_becomes_a_sample_with_its_lineage(run_stage, sqlite_store: Database) -> None:
+def test_parse_makes_a_sample_with_its_origin(run_stage, sqlite_store: Database) -> None:
     [outcome] = run_stage("parse", answer(GOOD))
     assert outcome.state == "done"
     with sqlite_store.read() as connection:
@@ -42,9 +42,7 @@ def test_a_good_answer_becomes_a_sample_with_its_lineage(run_stage, sqlite_store
     assert (origin.sample_id, origin.source_id, origin.response_id) == (sample.id, 1, 1)
 
 
-def test_equal_answers_to_two_sources_are_one_sample_with_two_origins(
-    run_stage, sqlite_store: Database
-) -> None:
+def test_parse_merges_equal_answers_to_two_sources(run_stage, sqlite_store: Database) -> None:
     run_stage("parse", answer(GOOD, content="a = 1") + answer(GOOD, content="b = 2"))
     with sqlite_store.read() as connection:
         assert len(connection.execute(select(samples)).all()) == 1
@@ -61,6 +59,6 @@ def test_equal_answers_to_two_sources_are_one_sample_with_two_origins(
         ("", "stop", "empty"),
     ],
 )
-def test_each_fault_has_its_word(run_stage, text: str, finish_reason: str, reason: str) -> None:
+def test_parse_rejects_with_a_reason(run_stage, text: str, finish_reason: str, reason: str) -> None:
     [outcome] = run_stage("parse", answer(text, finish_reason))
     assert (outcome.state, outcome.reason) == ("rejected", reason)

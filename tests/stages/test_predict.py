@@ -1,4 +1,4 @@
-"""predict asks both directions of the first stable pairs, and nothing twice."""
+"""predict asks both questions of the first stable pairs, and nothing twice."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def asked(store: Database) -> list[tuple[str, dict[str, str]]]:
         return [(kind, extract_values(json.loads(messages))) for kind, messages in rows]
 
 
-def test_three_pairs_in_both_directions(run_stage, sqlite_store: Database) -> None:
+def test_predict_asks_three_pairs_in_both_directions(run_stage, sqlite_store: Database) -> None:
     run_stage("predict", checked([0, 2, 4, 6]))
     found = asked(sqlite_store)
     inputs = {p["input"] for kind, p in found if kind == "predict_output"}
@@ -50,7 +50,7 @@ def test_three_pairs_in_both_directions(run_stage, sqlite_store: Database) -> No
     assert all(not {"input", "output"} <= p.keys() for _, p in found)
 
 
-def test_an_input_is_not_asked_twice_for_one_output(run_stage, sqlite_store: Database) -> None:
+def test_predict_asks_once_for_an_input_of_one_output(run_stage, sqlite_store: Database) -> None:
     outcomes = run_stage("predict", checked([7, 7, 8]))
     kinds = [kind for kind, _ in asked(sqlite_store)]
     assert kinds.count("predict_input") == 2
@@ -58,18 +58,18 @@ def test_an_input_is_not_asked_twice_for_one_output(run_stage, sqlite_store: Dat
     assert sorted(str(o.reason) for o in outcomes) == ["None", "None", "same_prompt"]
 
 
-def test_only_stable_pairs_are_asked(run_stage, sqlite_store: Database) -> None:
+def test_predict_asks_only_stable_pairs(run_stage, sqlite_store: Database) -> None:
     run_stage("predict", checked([0, 2, 4], ["stable", "unstable", "missing_module"]))
     assert len(asked(sqlite_store)) == 2
 
 
-def test_raising_the_number_of_pairs_asks_only_the_new_ones(run_stage) -> None:
+def test_predict_asks_only_new_pairs_when_more_are_wanted(run_stage) -> None:
     assert len(run_stage("predict", checked([0, 2, 4, 6]))) == 3
     assert len(run_stage("predict", pairs_per_sample=4)) == 1
     assert run_stage("predict", pairs_per_sample=4) == []
 
 
-def test_several_answers_are_planned_where_wanted(run_stage, sqlite_store: Database) -> None:
+def test_predict_plans_several_calls_per_prompt(run_stage, sqlite_store: Database) -> None:
     run_stage("predict", checked([0, 2]), samples_per_prompt=4, pairs_per_sample=1)
     with sqlite_store.read() as connection:
         numbers = list(connection.scalars(select(calls.c.sample_no)))

@@ -1,4 +1,4 @@
-"""Tests about the house: every stage has the one shape, and its SELECT runs on both databases."""
+"""Every stage has the same form, and its SELECT runs on both databases."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def test_stage_is_named_after_its_file_and_opens_with_three_lines(stage: Stage) 
     assert module.__name__ == f"annoy_store.stages.{stage.name}"
     lines = (module.__doc__ or "").splitlines()
     assert lines[0].startswith(f"{stage.name}: ")
-    assert [line.split()[0] for line in lines[2:5]] == ["wants", "does", "writes"]
+    assert [line.split()[0] for line in lines[2:5]] == ["selects", "does", "writes"]
     written = lines[4].removeprefix("writes").replace(",", " ").split()
     assert sorted(written) == sorted(t.name for t in stage.writes)
 
 
 @pytest.mark.parametrize("stage", PIPELINE, ids=lambda s: s.name)
-def test_asking_stages_are_coroutines_and_others_are_not(stage: Stage) -> None:
+def test_stage_run_is_a_coroutine_in_the_async_executor_only(stage: Stage) -> None:
     assert inspect.iscoroutinefunction(stage.run) is (stage.executor == "asking")
 
 
-def test_selects_run_on_an_empty_store(store: Database) -> None:
+def test_stage_selects_run_on_an_empty_store(store: Database) -> None:
     with store.write() as connection:
         agenda = load_plan(connection, PIPELINE)
         assert enqueue_all(connection, agenda).total() == 0
@@ -52,7 +52,7 @@ def test_selects_run_on_an_empty_store(store: Database) -> None:
 
 
 @pytest.mark.parametrize("stage", PIPELINE, ids=lambda s: s.name)
-def test_depends_and_reach_are_policies(stage: Stage) -> None:
+def test_stage_depends_and_rescan_on_are_policies(stage: Stage) -> None:
     from annoy_store.config import Policy
 
     assert {*stage.depends, *stage.rescan_on} <= set(Policy.model_fields)

@@ -1,4 +1,4 @@
-"""transform words one prompt per source, once."""
+"""transform makes one prompt per source, once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from annoy_store.prompts.template import extract_values
 from tests.support import factories
 
 
-def test_prompt_turn_and_call_are_written(run_stage, sqlite_store: Database) -> None:
+def test_transform_writes_prompt_turn_and_call(run_stage, sqlite_store: Database) -> None:
     [outcome] = run_stage("transform", [factories.source("def f(x):\n    return x\n")])
     assert outcome.state == "done"
     with sqlite_store.read() as connection:
@@ -24,19 +24,19 @@ def test_prompt_turn_and_call_are_written(run_stage, sqlite_store: Database) -> 
         assert (call.prompt_id, call.sample_no, call.pinned_teacher_id) == (turn.prompt_id, 0, 0)
 
 
-def test_a_second_run_finds_nothing(run_stage) -> None:
+def test_transform_finds_nothing_in_a_second_run(run_stage) -> None:
     assert len(run_stage("transform", [factories.source("a = 1")])) == 1
     assert run_stage("transform", [factories.source("a = 1")]) == []
 
 
-def test_blank_and_too_long_sources_are_rejected(run_stage) -> None:
+def test_transform_rejects_blank_and_too_long_sources(run_stage) -> None:
     rows = [factories.source(" \n"), factories.source("x" * 5000)]
     outcomes = run_stage("transform", rows, max_prompt_chars=4000)
     assert sorted(o.reason for o in outcomes) == ["empty", "too_long"]
     assert {o.state for o in outcomes} == {"rejected"}
 
 
-def test_a_source_that_was_taken_down_is_not_wanted(run_stage, sqlite_store: Database) -> None:
+def test_transform_skips_a_source_that_was_taken_down(run_stage, sqlite_store: Database) -> None:
     from annoy_store.db.insert import insert_rows
 
     with sqlite_store.write() as connection:

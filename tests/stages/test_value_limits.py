@@ -1,4 +1,4 @@
-"""The size rule at its bounds, and the order in which pairs are asked about."""
+"""Size limits at their bounds, and the order in which pairs are asked about."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ def nest(levels: int) -> Any:
         ({}, None),
     ],
 )
-def test_the_size_rule(value: Any, reason: str | None) -> None:
+def test_size_violation_at_its_bounds(value: Any, reason: str | None) -> None:
     assert size_violation(value) == reason
 
 
-def test_the_bounds_are_settings() -> None:
+def test_size_violation_takes_its_bounds_as_arguments() -> None:
     assert size_violation([1, 2, 3], max_items=3) == "too_many_items"
     assert size_violation("abc", max_string=3) == "string_too_long"
     assert size_violation([10, 20], max_value_bytes=7) == "too_many_bytes"
     assert size_violation([10, 20], max_value_bytes=8) is None
 
 
-def test_a_monster_is_judged_without_harm() -> None:
+def test_size_violation_handles_extreme_nesting() -> None:
     value: Any = nest(100_000)
     assert size_violation(value) == "too_deep"
     while isinstance(value, list) and value:
@@ -74,13 +74,13 @@ def test_a_monster_is_judged_without_harm() -> None:
         (["true", "1", "true"], [0, 1, 2]),
     ],
 )
-def test_diverse(outputs: list[str], order: list[int]) -> None:
+def test_order_by_distinct_output(outputs: list[str], order: list[int]) -> None:
     assert order_by_distinct_output(outputs) == order
 
 
 @given(st.lists(st.integers(0, 4) | st.booleans() | st.text("ab", max_size=1), max_size=12))
 @UNHURRIED
-def test_the_first_ones_differ(values: list[Any]) -> None:
+def test_order_by_distinct_output_puts_distinct_outputs_first(values: list[Any]) -> None:
     outputs = [json.dumps(value) for value in values]
     order = order_by_distinct_output(outputs)
     assert sorted(order) == list(range(len(outputs)))

@@ -1,4 +1,4 @@
-"""verify judges by checker; revise asks the wrong ones again, chain by chain."""
+"""verify checks answers by task; revise asks wrong ones again, chain by chain."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def judged(store: Database) -> list[tuple[str, str | None]]:
         ]  # type: ignore[misc]
 
 
-def test_output_is_compared_without_running_anything(run_stage, sqlite_store: Database) -> None:
+def test_verify_compares_outputs_without_running_code(run_stage, sqlite_store: Database) -> None:
     run_stage("verify", answered("predict_output", '```json\n{"output": 8}\n```'))
     assert judged(sqlite_store) == [("correct", None)]
     with sqlite_store.read() as connection:
         assert connection.execute(select(executions)).all() == []
 
 
-def test_any_input_that_gives_the_output_is_right(run_stage, sqlite_store: Database) -> None:
+def test_verify_accepts_any_input_that_gives_the_output(run_stage, sqlite_store: Database) -> None:
     run_stage("verify", answered("predict_input", '{"input": {"x": 4.0}}'))
     assert judged(sqlite_store) == [("correct", None)]
     with sqlite_store.read() as connection:
@@ -44,7 +44,7 @@ def test_any_input_that_gives_the_output_is_right(run_stage, sqlite_store: Datab
     assert (row.purpose, row.outcome, row.response_id) == ("verify", "ok", 1)
 
 
-def test_a_wrong_input_is_told_what_it_gives(run_stage, sqlite_store: Database) -> None:
+def test_verify_reports_the_output_of_a_wrong_input(run_stage, sqlite_store: Database) -> None:
     run_stage("verify", answered("predict_input", '{"input": {"x": 5}}'))
     with sqlite_store.read() as connection:
         verdict = connection.execute(select(verdicts)).one()
@@ -52,7 +52,7 @@ def test_a_wrong_input_is_told_what_it_gives(run_stage, sqlite_store: Database) 
     assert "10" in verdict.feedback
 
 
-def test_feedback_never_leaks_the_output(run_stage, sqlite_store: Database) -> None:
+def test_verify_feedback_does_not_contain_the_output(run_stage, sqlite_store: Database) -> None:
     run_stage("verify", answered("predict_output", '{"output": 7}'))
     with sqlite_store.read() as connection:
         verdict = connection.execute(select(verdicts)).one()
@@ -60,7 +60,7 @@ def test_feedback_never_leaks_the_output(run_stage, sqlite_store: Database) -> N
     assert "8" not in verdict.feedback
 
 
-def test_a_wrong_answer_is_asked_again_with_its_feedback(run_stage, sqlite_store: Database) -> None:
+def test_revise_asks_again_with_feedback(run_stage, sqlite_store: Database) -> None:
     run_stage("verify", answered("predict_output", '{"output": 7}'))
     [outcome] = run_stage("revise")
     assert outcome.state == "done"
@@ -76,7 +76,7 @@ def test_a_wrong_answer_is_asked_again_with_its_feedback(run_stage, sqlite_store
     assert messages[1]["content"] == '{"output": 7}'
 
 
-def test_correct_answers_and_last_turns_are_not_revised(run_stage, sqlite_store: Database) -> None:
+def test_revise_skips_correct_answers_and_last_turns(run_stage, sqlite_store: Database) -> None:
     run_stage("verify", answered("predict_output", '{"output": 8}'))
     assert run_stage("revise") == []
     run_stage("verify", answered("predict_input", '{"input": {"x": 5}}'), max_turns=1)
@@ -84,7 +84,7 @@ def test_correct_answers_and_last_turns_are_not_revised(run_stage, sqlite_store:
     assert len(run_stage("revise", max_turns=2)) == 1
 
 
-def test_equal_answers_of_one_prompt_each_get_their_second_turn(
+def test_revise_gives_equal_answers_their_own_second_turn(
     run_stage, sqlite_store: Database
 ) -> None:
     rows = answered("predict_output", '{"output": 7}', 0) + answered(
