@@ -44,6 +44,15 @@ class LocalSandbox:
         spawner: ThreadPoolExecutor,
         failed_levels: dict[str, str],
     ) -> None:
+        """Create an empty pool; processes start when they are needed.
+
+        Args:
+            level: The isolation level of all processes.
+            interpreter: The interpreter that runs the samples.
+            slots: How many batches of calls run at the same time.
+            spawner: The executor whose single thread starts processes; closed with the pool.
+            failed_levels: Why stronger levels failed, by their names; for `describe`.
+        """
         self._level, self._interpreter, self._slots = level, interpreter, slots
         self._spawner, self._failed_levels = spawner, failed_levels
         self._info = interpreter.sandbox_info(level.name)

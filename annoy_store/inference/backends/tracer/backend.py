@@ -63,6 +63,7 @@ class Tracer:
     """Answers all three kinds of request by rules."""
 
     def __init__(self, settings: RunSettings, sandbox: Callable[[], Sandbox] | None) -> None:
+        """Create the teacher; see `connect`."""
         self.identity = TeacherIdentity("tracer", RULES, parameters=_parameters())
         self._settings = settings
         self._shared = sandbox

@@ -48,6 +48,7 @@ class Narrator:
     """Describes frames of one program, and counts how often each function was described."""
 
     def __init__(self, code: str) -> None:
+        """Parse the program whose runs are described."""
         tree = parse_module(code)
         self.source = code.split("\n")
         self.statements = _by_line(tree)

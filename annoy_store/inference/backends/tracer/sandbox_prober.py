@@ -1,8 +1,8 @@
-"""The program that tries inputs on foreign code. It runs inside the sandbox, never here.
+"""The program that tries inputs on foreign code. It runs inside the sandbox, never on the host.
 
-Standard library only, any CPython from 3.8 on. It is handed over as text; its `main_solution`
-calls the code with one input after the other, each for a bounded number of executed lines, until
-one gives the wanted output or the budget is spent.
+Standard library only, any CPython from 3.8 on. It is passed to the sandbox as text; its
+`main_solution` calls the code with one input after the other, each for a bounded number of executed
+lines, until one gives the wanted output or the budget is spent.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main_solution(
     variations: int,
     lines: int,
 ) -> dict[str, Any]:
-    """Try the JSON texts `tries`, then inputs that the generator draws, then variations of the best."""
+    """Try the JSON texts `tries`, then generated inputs, then variations of the nearest ones."""
     module = types.ModuleType("solution")
     sys.modules["solution"] = module
     exec(compile(code, FILE, "exec"), module.__dict__)
@@ -58,7 +58,7 @@ def main_solution(
 
 
 def generated(generator: str, seed: int, draws: int) -> Iterator[str]:
-    """Give the inputs that the generator draws, as JSON texts."""
+    """Yield the inputs that the generator makes, as JSON texts."""
     names: dict[str, Any] = {}
     try:
         exec(compile(generator, "<generator>", "exec"), names)
@@ -70,7 +70,7 @@ def generated(generator: str, seed: int, draws: int) -> Iterator[str]:
 
 
 def varied(found: list[Try], seed: int, variations: int) -> Iterator[str]:
-    """Give variations of the nearest inputs so far, as JSON texts."""
+    """Yield variations of the nearest inputs so far, as JSON texts."""
     for number in range(variations):
         draw = random.Random(seed + number)
         nearest = heapq.nsmallest(5, found, key=lambda row: row[:2])
@@ -80,7 +80,7 @@ def varied(found: list[Try], seed: int, variations: int) -> Iterator[str]:
 
 
 def vary(value: Any, draw: random.Random) -> Any:
-    """Return the value with one small thing changed."""
+    """Return the value with one small change."""
     if isinstance(value, bool) or value is None:
         return not value
     if isinstance(value, int):
@@ -142,7 +142,7 @@ def attempt(call: Any, arguments: dict[str, Any], budget: int) -> tuple[str, Any
 
 
 def same(value: Any, wanted: Any) -> bool:
-    """Say whether two JSON values are equal, floats up to a thousandth."""
+    """Return whether two JSON values are equal, floats up to a thousandth."""
     if isinstance(value, bool) or isinstance(wanted, bool):
         return value is wanted
     if isinstance(value, float) or isinstance(wanted, float):
@@ -159,7 +159,7 @@ def same(value: Any, wanted: Any) -> bool:
 
 
 def distance(value: Any, wanted: Any) -> float:
-    """Say how far a value is from the wanted one: 0 equal, below 1 of one kind, 3 otherwise."""
+    """Return the distance of two values: 0 equal, below 1 of one kind, 3 otherwise."""
     number = (int, float)
     if isinstance(value, bool) or isinstance(wanted, bool) or value is None or wanted is None:
         return 0.0 if value is wanted else 1.0
@@ -184,7 +184,7 @@ def distance(value: Any, wanted: Any) -> float:
 
 
 def report(found: list[Try], wanted: Any) -> dict[str, Any]:
-    """Return the nearest tries, nearest first, and how many there were of each outcome."""
+    """Return the nearest tried inputs, nearest first, and how many had each outcome."""
     outcomes: dict[str, int] = {}
     for row in found:
         outcomes[row[3]] = outcomes.get(row[3], 0) + 1

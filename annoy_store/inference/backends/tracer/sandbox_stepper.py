@@ -1,9 +1,9 @@
-"""The program that follows foreign code line by line. It runs inside the sandbox, never here.
+"""The program that traces foreign code line by line. It runs inside the sandbox, never on the host.
 
-Standard library only, any CPython from 3.8 on. It is handed over as text; its `main_solution`
-executes the code under `sys.settrace` and stops it when its budget of executed lines is spent.
-It reports what every line changed, and, when stopped, what each open function knew by then.
-Values are shown without calling a method of theirs, so that looking at them changes nothing.
+Standard library only, any CPython from 3.8 on. It is passed to the sandbox as text; its
+`main_solution` executes the code under `sys.settrace` and stops it when its budget of executed
+lines is spent. It reports what every line changed, and, if stopped, what each open function knew.
+Values are shown without calling their methods, so that showing them changes nothing.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Spent(BaseException):
 
 
 def main_solution(code: str, arguments: dict[str, Any], budget: int) -> dict[str, Any]:
-    """Run `code`, then its main_solution(**arguments) for at most `budget` lines."""
+    """Run `code`, then call its main_solution with `arguments`, for at most `budget` lines."""
     follower = Follower(ast.parse(code), budget)
     report: dict[str, Any] = {"end": "returned", "value": None, "error": None}
     try:
@@ -80,7 +80,7 @@ def main_solution(code: str, arguments: dict[str, Any], budget: int) -> dict[str
 
 
 class Follower:
-    """Takes the events of the interpreter and keeps those that tell a story."""
+    """Receives the events of the interpreter and keeps those that describe the run."""
 
     def __init__(self, tree: ast.Module, budget: int) -> None:
         self.budget = budget
@@ -98,7 +98,7 @@ class Follower:
         self.loops = {n.lineno: n for n in ast.walk(tree) if isinstance(n, ast.For)}
 
     def report(self) -> dict[str, Any]:
-        """Return everything seen."""
+        """Return everything recorded."""
         return {
             "lines": self.lines,
             "events": self.events,
@@ -107,7 +107,7 @@ class Follower:
         }
 
     def on_call(self, frame: types.FrameType, event: str, _: Any) -> Any:
-        """Enter a function of the followed code; others run unseen."""
+        """Start tracing a function of the traced code; other functions run untraced."""
         if frame.f_code.co_filename != FILE:
             return None
         if frame.f_code.co_name.startswith("<"):
@@ -121,13 +121,13 @@ class Follower:
         return self.on_event
 
     def count_only(self, frame: types.FrameType, event: str, _: Any) -> Any:
-        """Count the lines of comprehensions and lambdas without telling about them."""
+        """Count the lines of comprehensions and lambdas without recording them."""
         if event == "line":
             self.count(frame)
         return self.count_only
 
     def on_event(self, frame: types.FrameType, event: str, value: Any) -> Any:
-        """Note a line that is about to run, a return or an exception."""
+        """Record a line that is about to run, a return or an exception."""
         number = self.numbers[frame]
         if event == "line":
             self.count(frame)
@@ -167,13 +167,13 @@ class Follower:
         }
 
     def changes(self, number: int, frame: types.FrameType) -> dict[str, str]:
-        """Return what is new since the last look at the frame."""
+        """Return which variables changed since the last event of the frame."""
         old, new = self.known[number], self.show_locals(frame)
         self.known[number] = new
         return {name: text for name, text in new.items() if old.get(name) != text}
 
     def note_round(self, number: int, frame: types.FrameType) -> None:
-        """Remember the numbers that a frame holds each time it is at the head of a loop."""
+        """Record the numbers that a frame holds each time it is at the head of a loop."""
         loop = self.loops.get(frame.f_lineno)
         if loop is None:
             return
@@ -189,7 +189,7 @@ class Follower:
                 seen[1].setdefault(name, deque(maxlen=4)).append(value)
 
     def open_frames(self, frame: types.FrameType | None) -> list[dict[str, Any]]:
-        """Tell what every open function knows, outermost first."""
+        """Describe what every open function knows, outermost first."""
         found: list[dict[str, Any]] = []
         while frame is not None and len(found) < 400:
             if frame in self.numbers:
@@ -198,7 +198,7 @@ class Follower:
         return found[:3] + found[-5:] if len(found) > 8 else found[::-1]
 
     def open_frame(self, frame: types.FrameType) -> dict[str, Any]:
-        """Tell what one function would return if it ended here, and the loop that it is in."""
+        """Describe what one function would return if it ended here, and the loop that it is in."""
         number, name = self.numbers[frame], frame.f_code.co_name
         told: dict[str, Any] = {
             "name": name,
@@ -221,7 +221,7 @@ class Follower:
         return None
 
     def open_loop(self, number: int, frame: types.FrameType) -> dict[str, Any] | None:
-        """Return rounds done, rounds in all and the last values, of the outermost open loop."""
+        """Return rounds done, total rounds and the last values, of the outermost open loop."""
         for line in sorted(self.rounds.get(number, {})):
             loop = self.loops[line]
             if loop.lineno <= frame.f_lineno <= (loop.end_lineno or loop.lineno):
@@ -247,12 +247,12 @@ def last_return(function: ast.FunctionDef) -> ast.expr | None:
 
 
 def expression_text(node: ast.expr) -> str:
-    """Return an expression as text, where the interpreter can."""
+    """Return an expression as text, if this Python can unparse."""
     return ast.unparse(node) if hasattr(ast, "unparse") else getattr(node, "id", "")
 
 
 def evaluated(node: ast.expr, frame: types.FrameType) -> Any:
-    """Return the value of a harmless expression in a frame; None where it is not harmless."""
+    """Return the value of a harmless expression in a frame; None if it is not harmless."""
     for part in ast.walk(node):
         if not isinstance(part, SAFE_NODES):
             return None
@@ -270,7 +270,7 @@ def evaluated(node: ast.expr, frame: types.FrameType) -> Any:
 
 
 def length(node: ast.expr, frame: types.FrameType) -> int | None:
-    """Return how many rounds a loop over `node` has, None if that cannot be told."""
+    """Return how many rounds a loop over `node` has, None if that is unknown."""
     while isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
         if node.func.id not in ("enumerate", "zip", "reversed", "sorted"):
             break
@@ -282,7 +282,7 @@ def length(node: ast.expr, frame: types.FrameType) -> int | None:
 
 
 def dumped(value: Any) -> str | None:
-    """Return a value as JSON, None where it has none or is too long."""
+    """Return a value as JSON, None if it has none or is too long."""
     try:
         text = json.dumps(value, allow_nan=False)
     except Exception:
@@ -291,7 +291,7 @@ def dumped(value: Any) -> str | None:
 
 
 def show(value: Any, room: list[int] | None = None) -> str:
-    """Return a short picture of a value, the same in every process."""
+    """Return a short text for a value, the same in every process."""
     room = [ROOM] if room is None else room
     room[0] -= 1
     if value is None or type(value) in (bool, float):
@@ -321,7 +321,7 @@ def show_container(value: Any, room: list[int]) -> str:
 
 
 def more(value: Any, parts: list[str]) -> str:
-    """Say how much was left out."""
+    """Return how much was left out."""
     return f", ... {len(value)} in all" if len(value) > len(parts) else ""
 
 
