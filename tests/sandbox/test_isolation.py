@@ -45,7 +45,7 @@ def test_bubblewrap_binaries_all_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_bubblewrap_failure_is_reported_with_its_reason(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     opened("fallback").close()
     broken = tmp_path / "bwrap"
@@ -55,6 +55,7 @@ def test_bubblewrap_failure_is_reported_with_its_reason(
     with open_sandbox(slots=1) as sandbox:
         assert sandbox.info.isolation == "fallback"
         assert "uid map: Permission denied" in sandbox.describe()["refused"]["strong"]
+    assert "isolation falls back to fallback: strong: " in caplog.text
 
 
 def test_failed_self_tests_detect_weak_isolation() -> None:

@@ -46,13 +46,14 @@ def only(sandbox: LocalSandbox) -> ZygoteProcess:
     return next(zygote for zygotes in sandbox._idle.values() for zygote in zygotes)
 
 
-def test_zygote_that_died_is_replaced() -> None:
+def test_zygote_that_died_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
     with open_sandbox(slots=1, unsafe=True) as sandbox:
         first = only(sandbox)
         first._process.kill()
         first._process.wait()
         assert sandbox.call(ONE, ["{}"] * 3, Limits())[2].output == "1"
         assert only(sandbox) is not first
+    assert "restarting a sandbox process" in caplog.text
 
 
 def test_zygote_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,55 @@
+"""Requests of calls, and outcomes of their results."""
+
+from __future__ import annotations
+
+import json
+
+from annoy_store.db.tables import attempts, responses
+from annoy_store.interfaces import Attempt, CallResult, Completion
+from annoy_store.stages.complete import attempt_rows, build_outcome, build_request
+
+ATTEMPT = Attempt("ok", "2026-01-01T00:00:00.000+00:00", 12.5, error_message="a\0b")
+IDS = 7, 3, 1
+
+
+def test_build_request_derives_its_seed_from_prompt_and_sample_number() -> None:
+    row = {
+        "subject_id": 7,
+        "kind": "transform",
+        "messages": json.dumps([{"role": "user", "content": "hi"}]),
+        "digest": "d",
+        "sample_no": 0,
+    }
+    first, again = build_request(row), build_request(row)
+    other = build_request({**row, "sample_no": 1})
+    assert (first.call_id, first.kind, first.messages[0]["content"]) == (7, "transform", "hi")
+    assert first.seed == again.seed != other.seed
+
+
+def test_build_outcome_of_an_answer_has_response_and_attempts() -> None:
+    completion = Completion("text\0", "length", reasoning="why")
+    outcome = build_outcome(CallResult("answered", (ATTEMPT,), completion), *IDS)
+    assert outcome.state == "done"
+    response, attempt = outcome.rows
+    assert (response.table, attempt.table) == (responses, attempts)
+    assert response.values["text"] == "text\ufffd"
+    assert (response.values["n_chars"], response.values["finish_reason"]) == (5, "length")
+    assert response.values["reasoning"] == "why"
+
+
+def test_build_outcome_keeps_reason_and_attempts_without_an_answer() -> None:
+    rejected = build_outcome(CallResult("rejected", (ATTEMPT,), reason="content_filter"), *IDS)
+    assert (rejected.state, rejected.reason, len(rejected.rows)) == (
+        "rejected",
+        "content_filter",
+        1,
+    )
+    failed = build_outcome(CallResult("failed", (ATTEMPT, ATTEMPT)), *IDS)
+    assert (failed.state, failed.reason, len(failed.rows)) == ("failed", "no_answer", 2)
+
+
+def test_attempt_rows_name_call_teacher_and_worker() -> None:
+    [row] = attempt_rows([ATTEMPT], *IDS)
+    assert row.table is attempts
+    assert (row.values["call_id"], row.values["teacher_id"], row.values["worker_id"]) == IDS
+    assert row.values["error_message"] == "a\ufffdb"
