@@ -193,7 +193,7 @@ def strongest_isolation(
 
 def _log_failures(level: IsolationLevel, failures: dict[str, str]) -> None:
     for name, reason in failures.items():
-        logger.warning("sandbox isolation falls back to %s: %s: %s", level.name, name, reason)
+        logger.warning("using sandbox isolation %s because %s failed: %s", level.name, name, reason)
 
 
 def _no_sandbox_message(failures: dict[str, str], subprocesses: bool) -> str:

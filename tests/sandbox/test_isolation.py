@@ -55,7 +55,7 @@ def test_bubblewrap_failure_is_reported_with_its_reason(
     with open_sandbox(slots=1) as sandbox:
         assert sandbox.info.isolation == "fallback"
         assert "uid map: Permission denied" in sandbox.describe()["refused"]["strong"]
-    assert "isolation falls back to fallback: strong: " in caplog.text
+    assert "using sandbox isolation fallback because strong failed: " in caplog.text
 
 
 def test_failed_self_tests_detect_weak_isolation() -> None:
