@@ -140,7 +140,7 @@ def _closes(mark: re.Match[str] | None, fence: str) -> bool:
 def _cut(lines: Sequence[str], headings: Sequence[_Heading]) -> dict[str, list[list[str]]]:
     """Return the lines under each known heading, up to the next of the same or a higher level."""
     bodies: dict[str, list[list[str]]] = {}
-    end, ends = len(lines), dict[int, int]()  # level -> where the next heading of it stands
+    end, ends = len(lines), dict[int, int]()  # level -> line of its next heading
     for heading in reversed(headings):
         if heading.name:
             body = lines[heading.line + 1 : min([end, *_lines_up_to(ends, heading.level)])]
