@@ -144,9 +144,9 @@ def _close_items(connection: Connection, batch: BatchRow, judged: Sequence[_Line
     mine = batch_items.c.batch_id == batch.id
     here = in_parameter(batch_items.c.call_id, "of_calls")
     change = update(batch_items).where(here)
-    connection.execute(change.where(mine).values(read=1), {"of_calls": calls})
-    connection.execute(change.where(mine).values(tries=1), {"of_calls": counted})
-    connection.execute(change.values(tries=0), {"of_calls": given_up})
+    connection.execute(change.where(mine).values(is_read=1), {"of_calls": calls})
+    connection.execute(change.where(mine).values(n_tries=1), {"of_calls": counted})
+    connection.execute(change.values(n_tries=0), {"of_calls": given_up})
     good = sum(j.outcome.state == "done" for j in judged)
     connection.execute(
         update(batches)

@@ -143,7 +143,7 @@ def close_items(connection: Connection, batch_id: int, calls: Sequence[int]) -> 
         update(batch_items)
         .where(batch_items.c.batch_id == bindparam("of_batch"))
         .where(in_parameter(batch_items.c.call_id, "of_calls"))
-        .values(open=0),
+        .values(is_open=0),
         {"of_batch": batch_id, "of_calls": list(calls)},
     )
 

@@ -42,9 +42,9 @@ def test_a_question_is_one_line_with_the_body_as_it_is() -> None:
 
 def test_an_answer_with_what_it_used() -> None:
     got = reply({"status_code": 200, "body": completion(reasoning_content="hm")})
-    assert (got.name, got.call_id, got.served) == (NAME, 42, True)
-    assert got.said == Completion("yes", "stop", "hm", "m-2026")
-    assert (got.tokens.prompt, got.tokens.completion) == (7, 3)
+    assert (got.batch_name, got.call_id, got.is_processed) == (NAME, 42, True)
+    assert got.result == Completion("yes", "stop", "hm", "m-2026")
+    assert (got.usage.prompt, got.usage.completion) == (7, 3)
 
 
 @pytest.mark.parametrize(
@@ -77,19 +77,19 @@ def test_an_answer_with_what_it_used() -> None:
 )
 def test_what_is_no_answer(response: Any, error: Any, kind: str, name: str, served: bool) -> None:
     got = reply(response, error)
-    assert isinstance(got.said, CallError)
-    assert (got.said.kind, got.said.name, got.served) == (kind, name, served)
+    assert isinstance(got.result, CallError)
+    assert (got.result.kind, got.result.name, got.is_processed) == (kind, name, served)
 
 
 def test_an_empty_answer_was_paid() -> None:
     got = reply({"status_code": 200, "body": completion(content="")})
-    assert (got.tokens.prompt, got.tokens.completion) == (7, 3)
+    assert (got.usage.prompt, got.usage.completion) == (7, 3)
 
 
 def test_words_of_a_provider_hold_no_key() -> None:
     body = {"error": {"message": "Incorrect API key provided: sk-abcdef123456."}}
     got = reply({"status_code": 400, "body": body})
-    assert "abcdef" not in got.said.words
+    assert "abcdef" not in got.result.message
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ def test_suspects_are_worked_on_alone(store: Database) -> None:
         return spread(row, tools)
 
     add_sources(store, 6)
-    slow = doing(SPREAD, work, lane="sandbox")
+    slow = doing(SPREAD, work, executor="sandbox")
     plan(store, [slow])
     with store.write() as connection:
         connection.execute(update(jobs).values(state="suspect", crashes=1))
@@ -235,7 +235,7 @@ def test_suspects_do_not_starve_behind_a_busy_lane(
         order.append("suspect" if row["subject_id"] == 1 else "fresh")
         return spread(row, tools)
 
-    pipeline = [doing(SPREAD, work), doing(ANSWER, ask, lane="asking", cases=unpinned), JUDGE]
+    pipeline = [doing(SPREAD, work), doing(ANSWER, ask, executor="asking", partitions=unpinned), JUDGE]
     add_sources(store, 60)
     plan(store, pipeline)
     with store.write() as connection:
@@ -265,7 +265,7 @@ def test_the_first_signal_finishes_what_is_in_flight(store: Database) -> None:
         return spread(row, tools)
 
     add_sources(store, 40)
-    worker = ToyWorker(store, [doing(SPREAD, work, lane="sandbox"), ANSWER, JUDGE])
+    worker = ToyWorker(store, [doing(SPREAD, work, executor="sandbox"), ANSWER, JUDGE])
     thread = threading.Thread(target=worker.run)
     thread.start()
     assert began.wait(10)
@@ -335,7 +335,7 @@ def test_a_round_is_one_transaction(store: Database) -> None:
 @pytest.mark.parametrize("lane", ["inline", "sandbox"])
 def test_workers_share_the_work(store: Database, lane: Any) -> None:
     add_sources(store, 30)
-    pipeline = [doing(stage, stage.run, lane=lane) for stage in TOYS]  # type: ignore[arg-type]
+    pipeline = [doing(stage, stage.run, executor=lane) for stage in TOYS]  # type: ignore[arg-type]
     totals: list[int] = []
 
     def one() -> None:
