@@ -178,8 +178,11 @@ def _everything(store: Database) -> dict[str, int]:
 def test_open_calls_are_told_apart_by_kind(store: Database) -> None:
     filled(store, "ant")
     with store.write() as connection:
-        pair = connection.scalar(text("SELECT MIN(id) FROM io_pairs"))
-        rows = factories.asked("more?", kind="predict_input", about="more", io_pair_id=pair)
+        first = text("SELECT id, sample_id FROM io_pairs ORDER BY id LIMIT 1")
+        subject = dict(
+            zip(("io_pair_id", "sample_id"), connection.execute(first).one(), strict=True)
+        )
+        rows = factories.asked("more?", kind="predict_input", about="more", **subject)
         factories.write_all(connection, [*rows, *factories.asked("transform me", about="t")])
         enqueue_all(connection, load_plan(connection, PIPELINE))
         factories.write_all(connection, factories.asked("later", about="later"))

@@ -33,9 +33,9 @@ def told(result: Any) -> Any:
 
 
 def test_init_makes_a_store_once(annoy: Annoy) -> None:
-    assert annoy("init").stdout == "made sqlite:///annoy.db with schema 0001\n"
-    assert annoy("init").stdout == "sqlite:///annoy.db has schema 0001 already\n"
-    assert told(annoy("init", "--json"))["before"] == "0001"
+    assert annoy("init").stdout == "made sqlite:///annoy.db with schema 0002\n"
+    assert annoy("init").stdout == "sqlite:///annoy.db has schema 0002 already\n"
+    assert told(annoy("init", "--json"))["before"] == "0002"
 
 
 def test_ingest_makes_a_store_and_says_what_it_took(annoy: Annoy) -> None:

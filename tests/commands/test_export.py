@@ -176,7 +176,7 @@ def test_every_reason_has_words() -> None:
         Path(m.__file__ or "").read_text()
         for m in (increments, group_filters, filters, token_counts)
     ]
-    marks = r"removed = '(\w+)'|Rule\(\"(\w+)\"|_rank\(duck, \"(\w+)\"|keep\(duck, \"(\w+)\""
+    marks = r"removed = '(\w+)'|RowFilter\(\"(\w+)\"|_rank\(duck, \"(\w+)\"|unless\(duck, \"(\w+)\""
     found = {next(filter(None, groups)) for text in sources for groups in re.findall(marks, text)}
     assert len(found) > 12
     assert found <= set(REASONS)

@@ -182,7 +182,7 @@ def test_a_line_keeps_its_splits(sqlite_store: Database, tmp_path: Path) -> None
     assert (second.n_rows, dict(second.retractions)) == (36, {})
     assert set(second.rows) == {"train", "validation", "test"}
     with pytest.raises(UsageError, match="was split with the salt 'salt'"):
-        add(sqlite_store, tmp_path / "3", splitting=SplitConfig(0.5, 0.25, 0.25, "other"))
+        add(sqlite_store, tmp_path / "3", split_config=SplitConfig(0.5, 0.25, 0.25, "other"))
 
 
 def test_clusters_that_merge_take_back_the_losing_rows(store: Database, tmp_path: Path) -> None:

@@ -123,14 +123,16 @@ def test_a_job_sees_so_many_deaths_and_no_more(store: Database) -> None:
         assert [tuple(row) for row in found] == [("worker_died", 3, None)] * 2
 
 
-def test_bystanders_may_see_more_deaths(store: Database) -> None:
+def test_crash_safe_stages_may_see_more_deaths(store: Database) -> None:
     add_sources(store, 1)
     agenda = plan(store)
     mine, victim = hire(store), hire(store)
     claim(store, agenda, victim)
     with store.write() as connection:
         unregister_worker(connection, victim)
-    assert kept_up(store, mine, max_crashes=1, bystanders=["spread"]) == {"spread": {"suspect": 1}}
+    assert kept_up(store, mine, max_crashes=1, crash_safe_stages=["spread"]) == {
+        "spread": {"suspect": 1}
+    }
 
 
 def test_what_is_due_becomes_pending(store: Database) -> None:

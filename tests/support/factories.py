@@ -50,7 +50,7 @@ def asked(
     content: str = "question", kind: str = "transform", about: str = "x", **subject: Any
 ) -> list[NewRow]:
     """A prompt's turn and call."""
-    if "io_pair_id" in subject:
+    if "io_pair_id" in subject and "sample_id" not in subject:
         subject = {"sample_id": subject["io_pair_id"].values["sample_id"]} | subject
     words = new_prompt([{"role": "user", "content": content}], load_template("transform"))
     return [new_turn(words, kind, 1, about, **subject), *new_calls(words, 1)]

@@ -235,7 +235,11 @@ def test_suspects_do_not_starve_behind_a_busy_lane(
         order.append("suspect" if row["subject_id"] == 1 else "fresh")
         return spread(row, tools)
 
-    pipeline = [doing(SPREAD, work), doing(ANSWER, ask, executor="asking", partitions=unpinned), JUDGE]
+    pipeline = [
+        doing(SPREAD, work),
+        doing(ANSWER, ask, executor="asking", partitions=unpinned),
+        JUDGE,
+    ]
     add_sources(store, 60)
     plan(store, pipeline)
     with store.write() as connection:
