@@ -17,6 +17,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
         r"worker_died",
         "its workers died of it, again and again; free memory or use fewer --slots, then annoy retry {stage}",
     ),
+    (r"same_prompt", "another pair of the sample asks the same; nothing to do"),
     (r"not_wanted", "taken down, or done in the meantime; nothing to do"),
     (
         r"not_recorded",

@@ -16,12 +16,14 @@ from annoy_store.db.tables import (
     export_rows,
     exports,
     hidden_subjects,
+    io_pairs,
     jobs,
     prompts,
     responses,
     samples,
     sources,
     takedowns,
+    turn_pairs,
 )
 from annoy_store.errors import UsageError
 from annoy_store.ingest.sources import IngestOptions, ingest
@@ -34,6 +36,7 @@ from annoy_store.ingest.takedowns import (
     take_down,
     takedown_rules,
 )
+from annoy_store.interfaces import NewRow
 from annoy_store.maintenance.check import check
 from annoy_store.maintenance.purge import purge
 from annoy_store.queue.enqueue import enqueue_all
@@ -350,6 +353,20 @@ def test_a_purge_spares_what_another_source_allows(store: Database) -> None:
             False,
             True,
         ]
+
+
+def test_a_purge_blanks_a_question_that_shows_a_purged_pair(store: Database) -> None:
+    chains.fill(store, ("zebra", "bee"))
+    with store.write() as connection:
+        chosen = select(samples.c.id).where(samples.c.problem_statement.contains("bee"))
+        bee = connection.scalar(chosen)
+        zebra = connection.scalar(select(io_pairs.c.id).where(io_pairs.c.sample_id != bee))
+        turn, *_ = factories.asked("zebra and bee?", "induce_function", "both", sample_id=bee)
+        shown = {"turn_id": turn, "io_pair_id": zebra, "role": "shown"}
+        factories.write_all(connection, [NewRow(turn_pairs, shown)])
+    purged(store, "team/zebra")
+    with store.read() as connection:
+        assert texts(connection, "zebra") == []
 
 
 def test_another_rule_alone_is_not_purged_along(store: Database) -> None:

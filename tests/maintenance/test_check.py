@@ -24,6 +24,7 @@ from annoy_store.db.tables import (
 )
 from annoy_store.maintenance.check import check, recount
 from annoy_store.stages import PIPELINE
+from tests.support import chains
 from tests.support.factories import asked, io_pair, origin, response, sample, source
 from tests.support.small_pipeline import ToyWorker, add_sources, plan
 
@@ -143,6 +144,25 @@ def test_a_done_job_that_left_nothing_is_found(store: Database) -> None:
     assert {n for n, _ in findings.values()} == {2}
     assert sorted(findings) == ["generate", "parse", "predict", "revise", "verify"]
     assert all(f.hint for f in check(store))
+
+
+def test_check_reports_kinds_and_statuses_that_nobody_writes(store: Database) -> None:
+    with store.write() as connection:
+        pair = io_pair(sample(), {"x": 1}, 2)
+        rows = [pair]
+        for kind in ("predict_output", "predict_trace"):
+            turn, call = asked(f"{kind}?", kind, kind, io_pair_id=pair)
+            answer = response(call, kind)
+            status = "correct" if kind == "predict_output" else "odd"
+            rows += [turn, chains.verdict(connection, answer, status)]
+        insert_rows(connection, rows)
+    assert found(store) == [("status 'odd' is no status of a verdict", "verdicts", 1)]
+    findings = check(store, tasks=("predict_output", "predict_input"))
+    assert [(f.what, f.table) for f in findings] == [
+        ("status 'odd' is no status of a verdict", "verdicts"),
+        ("kind 'predict_trace' is no known task", "turns"),
+    ]
+    assert len(check(store, tasks=("predict_output", "predict_trace"))) == 1
 
 
 def test_a_damaged_file_is_found(sqlite_store: Database, tmp_path: Path) -> None:

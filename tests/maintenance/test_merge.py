@@ -26,6 +26,7 @@ from annoy_store.db.tables import (
     sample_origins,
     samples,
     sources,
+    turn_pairs,
     turns,
     workers,
 )
@@ -217,6 +218,29 @@ def test_two_stores_become_one(store: Database, other: Database) -> None:
     assert check(store) == []
     progress = ToyWorker(store).run()
     assert progress.ended == {}  # nothing is done again
+    other.close()
+
+
+def test_merge_takes_the_pairs_of_a_question_once(store: Database, other: Database) -> None:
+    def ask_about_two(start: int) -> list[NewRow]:
+        made = factories.sample(f"# {start}\n")
+        pairs = [factories.io_pair(made, {"x": start + i}, i, i) for i in range(2)]
+        turn, _ = factories.asked(f"{start}?", "induce_function", str(start), sample_id=made)
+        return [
+            NewRow(turn_pairs, {"turn_id": turn, "io_pair_id": pair, "role": role})
+            for pair, role in zip(pairs, ("shown", "held_out"), strict=True)
+        ]
+
+    for place, starts in ((store, (1,)), (other, (1, 5))):
+        with place.write() as connection:
+            for start in starts:
+                insert_rows(connection, ask_about_two(start))
+    merged = merge(store, other, TOYS)
+    assert (merged.new["turn_pairs"], merged.known["turn_pairs"]) == (2, 2)
+    assert +merge(store, other, TOYS).new == {}
+    there, here = held(other), held(store)
+    assert content_differences(there, here) == {}
+    assert there["turn_pairs"].total() == 4
     other.close()
 
 
