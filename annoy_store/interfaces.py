@@ -18,7 +18,7 @@ from annoy_store.config import Policy
 
 Row = Mapping[str, Any]
 JobState = Literal["pending", "claimed", "done", "rejected", "failed", "deferred", "suspect"]
-ExecutorName = Literal["inline", "sandbox", "asking"]
+ExecutorName = Literal["inline", "sandbox", "async"]
 TURN_KINDS = ("transform", "predict_output", "predict_input")
 
 

@@ -131,7 +131,7 @@ def _open_calls(connection: Connection) -> Counter[Turn]:
 
 def _again(connection: Connection, stage: Stage, after: Policy) -> int:
     """Subjects that were done under another variant only; nothing is ever asked again by this."""
-    if stage.executor == "asking":
+    if stage.executor == "async":
         return 0
     cases = preview_partitions(connection, stage, after)
     known = select(variants.c.id).where(variants.c.stage == stage.name)

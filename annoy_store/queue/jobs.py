@@ -39,6 +39,7 @@ from annoy_store.config import Policy
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.sql import clock, in_parameter, in_subquery, unindexed
 from annoy_store.db.tables import jobs
+from annoy_store.errors import EndpointUnavailable
 from annoy_store.interfaces import Outcome, Stage
 from annoy_store.queue.counters import NO_WORKER, Deltas, add_to_counters, state_change
 from annoy_store.queue.enqueue import enqueue_new, subject_column
@@ -93,11 +94,20 @@ class Claim:
 
 @dataclass(frozen=True)
 class JobResult:
-    """A claimed job and how it ended; a deferred one is due in `due_in` seconds, or never (None)."""
+    """A claimed job and how it ended.
+
+    Attributes:
+        claim: the job and its fencing token.
+        outcome: its new state, the reason, and the rows it made.
+        due_in: seconds until a deferred job is due; None when only its batch makes it due.
+        stop: why the endpoint can answer no calls at all: the run has to end, and the job is
+            returned as it was, with the rows made so far.
+    """
 
     claim: Claim
     outcome: Outcome
     due_in: float | None = 0.0
+    stop: EndpointUnavailable | None = None
 
 
 @dataclass(frozen=True)

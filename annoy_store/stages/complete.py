@@ -172,6 +172,6 @@ STAGE = Stage(
     trigger=calls.c.id,
     run=run,
     writes=(attempts, responses),
-    executor="asking",
+    executor="async",
     partitions=partitions,
 )

@@ -1,94 +1,115 @@
-"""Places: where a worker claims jobs, and when it is worth looking there again."""
+"""Claim cursors: where a worker claims jobs, and when it is worth querying there again.
+
+Decisions
+- A cursor is a keyset position in the pending jobs of one variant of a stage, so a claim costs the
+  same however many jobs have ended.
+- Cursors are values: a transaction computes the next ones, and the job manager keeps them after
+  the commit. A transaction that is begun again therefore starts where the lost one started.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from annoy_store.interfaces import Row, Stage
-from annoy_store.queue import jobs
+from annoy_store.interfaces import Row, Stage, StageContext
+from annoy_store.queue import jobs as job_queue
 from annoy_store.queue.jobs import Claim, Tally
 
 INLINE_BATCH = 128
 EMPTY_PAUSE_SECONDS = (0.25, 2.0)
 
 
-@dataclass
-class ClaimCursor:
-    """One variant of a stage, and how far its pending jobs were taken.
+@dataclass(frozen=True)
+class ClaimedJob:
+    """A job that this worker holds, with all that its stage needs to run.
 
-    A place that gave less than was asked for is left alone for a while (`dry_until`).
+    Attributes:
+        claim: the job and its fencing token.
+        stage: the stage that runs it.
+        row: what the stage's SELECT gives for the subject; None when it selects it no longer.
+        context: the policy and the resources that the stage runs with.
+    """
+
+    claim: Claim
+    stage: Stage
+    row: Row | None
+    context: StageContext
+
+
+@dataclass(frozen=True)
+class ClaimCursor:
+    """One variant of a stage, and how far its pending jobs have been claimed.
+
+    Attributes:
+        stage: the stage whose jobs are claimed.
+        variant_id: the variant of that stage.
+        position: (priority, subject id) behind which the next claim begins.
+        pause: seconds for which the last claim that found too few jobs paused this cursor.
+        retry_at: monotonic time before which nothing is claimed here.
+        has_suspects: whether there are jobs whose last worker died.
     """
 
     stage: Stage
     variant_id: int
-    position: tuple[int, int] = jobs.CURSOR_START
+    position: tuple[int, int] = job_queue.CURSOR_START
     pause: float = 0.0
     retry_at: float = 0.0
+    has_suspects: bool = False
 
     @property
     def key(self) -> tuple[str, int]:
+        """The stage's name and the variant's id."""
         return self.stage.name, self.variant_id
 
     @property
     def is_crash_safe(self) -> bool:
-        """Whether its jobs are calls to teachers, which cannot kill their worker."""
-        return self.stage.executor == "asking"
+        """Whether its jobs are calls to teachers, which cannot crash their worker."""
+        return self.stage.executor == "async"
 
     @property
     def is_open(self) -> bool:
+        """Whether it is worth claiming here now."""
         return time.monotonic() >= self.retry_at
 
-    def reset(self) -> None:
-        """There is something new."""
-        self.pause = self.retry_at = 0.0
+    def reset(self) -> ClaimCursor:
+        """Return the cursor without its pause, because there are new jobs."""
+        return replace(self, pause=0.0, retry_at=0.0)
 
+    def claim(
+        self, connection: Connection, worker_id: int, limit: int, tally: Tally
+    ) -> tuple[list[Claim], ClaimCursor]:
+        """Claim pending jobs behind the position; from the start when there are none behind it.
 
-@dataclass(frozen=True)
-class ClaimedBatch:
-    """What was claimed at a place when `asked` jobs were wanted, pending ones or suspects."""
+        Args:
+            connection: a write transaction.
+            worker_id: the worker that claims.
+            limit: the most jobs to claim.
+            tally: collects the changes of the job counters.
 
-    place: ClaimCursor
-    asked: int
-    suspects: bool
-    claims: list[Claim] = field(default_factory=list)
-    rows: dict[int, Row] = field(default_factory=dict)  # by subject, what the stage reads
+        Returns:
+            The claims, and the cursor to go on with once the transaction is committed.
+        """
+        where = (connection, worker_id, *self.key, limit)
+        claims = job_queue.claim(*where, after=self.position, tally=tally)
+        if not claims and self.position != job_queue.CURSOR_START:
+            claims = job_queue.claim(*where, tally=tally)
+        return claims, self._after(claims, limit)
 
-    def remember(self) -> None:
-        """Note at the place where to go on, or how long to stay away."""
-        place, claims = self.place, self.claims
-        if self.suspects:
-            return
-        if len(claims) == self.asked:
-            place.position, place.pause = (claims[-1].priority, claims[-1].subject_id), 0.0
-            return
+    def claim_suspects(
+        self, connection: Connection, worker_id: int, limit: int, tally: Tally
+    ) -> tuple[list[Claim], ClaimCursor]:
+        """Claim jobs whose last worker died; arguments and result as in `claim`."""
+        claims = job_queue.claim_suspects(connection, worker_id, *self.key, limit, tally)
+        return claims, replace(self, has_suspects=bool(claims))
+
+    def _after(self, claims: list[Claim], limit: int) -> ClaimCursor:
+        if len(claims) == limit:
+            last = claims[-1]
+            return replace(self, position=(last.priority, last.subject_id), pause=0.0)
         shortest, longest = EMPTY_PAUSE_SECONDS
-        place.position = jobs.CURSOR_START
-        place.pause = min(longest, max(shortest, 2 * place.pause))
-        place.retry_at = time.monotonic() + place.pause
-
-
-def claim_pending(
-    connection: Connection, worker_id: int, place: ClaimCursor, asked: int, tally: Tally
-) -> ClaimedBatch:
-    """Claim pending jobs behind the place's cursor; from the start when there are none behind."""
-    where = (connection, worker_id, *place.key, asked)
-    claims = jobs.claim(*where, after=place.position, tally=tally)
-    if not claims and place.position != jobs.CURSOR_START:
-        claims = jobs.claim(*where, tally=tally)
-    return ClaimedBatch(place, asked, False, claims)
-
-
-def claim_suspects(
-    connection: Connection, worker_id: int, place: ClaimCursor, asked: int, tally: Tally
-) -> ClaimedBatch:
-    """Claim jobs whose last holder died."""
-    claims = jobs.claim_suspects(connection, worker_id, *place.key, asked, tally)
-    return ClaimedBatch(place, asked, True, claims)
-
-
-def all_claims(taken: Sequence[ClaimedBatch]) -> list[Claim]:
-    return [claim for t in taken for claim in t.claims]
+        pause = min(longest, max(shortest, 2 * self.pause))
+        retry_at = time.monotonic() + pause
+        return replace(self, position=job_queue.CURSOR_START, pause=pause, retry_at=retry_at)

@@ -1,13 +1,14 @@
-"""Lanes: where claimed jobs are worked on, outside any transaction.
+"""Executors: where claimed jobs run, outside any transaction.
 
 Decisions
-- A lane takes jobs, works on them, and puts how each ended into the worker's queue, in the order
-  in which they end. It never touches the store, so the store has one client per process.
-- `sandbox` work blocks in as many threads as there are slots. `asking` work is one asyncio loop in
-  a thread of its own: thousands of calls in flight cost one process and flat memory.
-- What a lane holds but has not begun is given back on `drain`; what is in flight is waited for.
-- Calls that are not asked now (`NotNow`) go back as they were, with the tries that they took. A
-  limit of 0 closes the asking lane: it takes nothing and gives back what it has not begun.
+- An executor takes jobs, runs them, and puts how each ended into the worker's queue, in the order
+  in which they end. It never uses the store, so the store has one client per process.
+- Jobs of `sandbox` stages block in as many threads as the sandbox has slots. Jobs of `async` stages
+  run on one asyncio loop in a thread of its own: thousands of calls in flight cost one process and
+  constant memory.
+- Jobs that an executor holds but has not begun are returned on `drain`; those in flight finish.
+- Calls that are postponed (`CallPostponed`) are returned unchanged, with the attempts made so far.
+  A limit of 0 closes the asyncio executor: it takes no jobs and returns those it has not begun.
 """
 
 from __future__ import annotations
@@ -15,100 +16,84 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Protocol, cast
 
-from annoy_store.errors import CallPostponed, EndpointUnavailable, JobReturned, SandboxError
-from annoy_store.interfaces import Outcome, Row, Stage, StageContext, failed
+from annoy_store.errors import EndpointUnavailable, JobReturned, SandboxError
+from annoy_store.interfaces import Outcome, failed, rejected
 from annoy_store.queue.jobs import Claim, JobResult
+from annoy_store.worker.claim_cursor import ClaimedJob
 
 SANDBOX_TRIES = 4
 RETRY_SECONDS = 2.0
 
-
-@dataclass(frozen=True)
-class Task:
-    """A claimed job with what its stage reads."""
-
-    claim: Claim
-    stage: Stage
-    row: Row
-    tools: StageContext
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """A job that was not done because the run has to end; it goes back as it was, but for `made`."""
-
-    claim: Claim
-    error: EndpointUnavailable
-
-    @property
-    def made(self) -> JobResult | None:
-        """What was made for the job until then, to be kept as it goes back; None if nothing was."""
-        return JobResult(self.claim, given_back(self.error)) if self.error.rows else None
-
-
-Results = SimpleQueue[JobResult | Stopped]
+Results = SimpleQueue[JobResult]
 
 
 class Executor(Protocol):
-    """Works on tasks; results go to the queue it was made with."""
+    """Runs jobs; results go to the queue that it was made with."""
 
     def free_capacity(self) -> int:
-        """How many more tasks it is worth handing over now."""
+        """Return how many more jobs it is worth submitting now."""
 
-    def submit(self, tasks: list[Task]) -> None: ...
+    def submit(self, jobs: list[ClaimedJob]) -> None:
+        """Take jobs to run; returns at once."""
 
     def in_progress(self) -> int:
-        """How many tasks it has that have not ended."""
+        """Return how many submitted jobs have not ended."""
 
     def is_idle(self) -> bool:
-        """True when it will soon have nothing to begin."""
+        """Return whether it will soon have no job to begin."""
 
     def drain(self) -> list[Claim]:
-        """Give back what has not begun; begin nothing any more."""
+        """Return the claims of jobs that have not begun, and begin no more."""
 
-    def close(self) -> None: ...
-
-
-def given_back(undone: JobReturned) -> Outcome:
-    """The end of a job that goes back as it was, with what was made for it."""
-    return Outcome("pending", undone.rows)
+    def close(self) -> None:
+        """Free its threads."""
 
 
-def ending(claim: Claim, error: BaseException) -> JobResult | Stopped:
-    """How a job ends whose work raised: the run stops, it is tried again, or it failed."""
-    if isinstance(error, EndpointUnavailable):
-        return Stopped(claim, error)
-    if isinstance(error, CallPostponed):
-        return JobResult(claim, given_back(error))
+def error_result(claim: Claim, error: BaseException) -> JobResult:
+    """Return how a job ends whose stage raised.
+
+    Args:
+        claim: the job.
+        error: what the stage raised. A `JobReturned` returns the job with the rows made so far, and
+            `EndpointUnavailable` also ends the run; a `SandboxError` defers it, with a growing
+            delay, until `SANDBOX_TRIES` attempts are used; any other error fails it.
+    """
+    if isinstance(error, JobReturned):
+        stop = error if isinstance(error, EndpointUnavailable) else None
+        return JobResult(claim, Outcome("pending", error.rows), stop=stop)
     detail = str(error) or None
     if isinstance(error, SandboxError) and claim.attempts < SANDBOX_TRIES:
         again = Outcome("deferred", (), "sandbox_error", detail)
         return JobResult(claim, again, RETRY_SECONDS * 4 ** (claim.attempts - 1))
-    word = "sandbox_error" if isinstance(error, SandboxError) else type(error).__name__
-    return JobResult(claim, failed(word, detail=detail))
+    reason = "sandbox_error" if isinstance(error, SandboxError) else type(error).__name__
+    return JobResult(claim, failed(reason, detail=detail))
 
 
-def work_on(task: Task) -> JobResult | Stopped:
-    """Do one job of a stage whose work is a plain function."""
+def _call(job: ClaimedJob) -> Outcome | Awaitable[Outcome]:
+    """Call the job's stage; a subject that it no longer selects is rejected without a call."""
+    return rejected("not_wanted") if job.row is None else job.stage.run(job.row, job.context)
+
+
+def run_job(job: ClaimedJob) -> JobResult:
+    """Run a job of a stage whose `run` is a plain function, and return how it ended."""
     try:
-        return JobResult(task.claim, cast(Outcome, task.stage.run(task.row, task.tools)))
+        return JobResult(job.claim, cast(Outcome, _call(job)))
     except Exception as error:
-        return ending(task.claim, error)
+        return error_result(job.claim, error)
 
 
 class ThreadExecutor:
-    """Blocking work in threads, as many as the sandbox has slots."""
+    """Runs blocking jobs in threads, as many as the sandbox has slots."""
 
     def __init__(self, results: Results, threads: int) -> None:
         self._results, self._threads = results, threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sandbox-lane")
-        self._waiting: deque[Task] = deque()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sandbox-executor")
+        self._waiting: deque[ClaimedJob] = deque()
         self._running = 0
         self._lock = threading.Lock()
 
@@ -121,9 +106,9 @@ class ThreadExecutor:
     def is_idle(self) -> bool:
         return len(self._waiting) < self._threads
 
-    def submit(self, tasks: list[Task]) -> None:
+    def submit(self, jobs: list[ClaimedJob]) -> None:
         with self._lock:
-            self._waiting.extend(tasks)
+            self._waiting.extend(jobs)
         self._start()
 
     def _start(self) -> None:
@@ -132,38 +117,44 @@ class ThreadExecutor:
                 self._running += 1
                 self._pool.submit(self._run, self._waiting.popleft())
 
-    def _run(self, task: Task) -> None:
-        self._results.put(work_on(task))  # before it counts as ended: nobody may miss it
+    def _run(self, job: ClaimedJob) -> None:
+        self._results.put(run_job(job))  # before it counts as ended, so that it is never missed
         with self._lock:
             self._running -= 1
         self._start()
 
     def drain(self) -> list[Claim]:
         with self._lock:
-            back = [task.claim for task in self._waiting]
+            returned = [job.claim for job in self._waiting]
             self._waiting.clear()
-        return back
+        return returned
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 class AsyncExecutor:
-    """Calls to teachers: one asyncio loop, at most `limit()` calls in flight.
+    """Runs calls to teachers on one asyncio loop.
 
-    `drain` tells the teachers to begin no more tries.
+    Args:
+        results: the queue for the results.
+        limit: returns how many calls may be in flight now; 0 closes the executor.
+        drain_teachers: tells the teachers to begin no more tries; called on the loop.
     """
 
     def __init__(
-        self, results: Results, limit: Callable[[], int], drain: Callable[[], None] = lambda: None
+        self,
+        results: Results,
+        limit: Callable[[], int],
+        drain_teachers: Callable[[], None] = lambda: None,
     ) -> None:
-        self._results, self._limit, self._drain_teachers = results, limit, drain
-        self._waiting: deque[Task] = deque()
+        self._results, self._limit, self._drain_teachers = results, limit, drain_teachers
+        self._waiting: deque[ClaimedJob] = deque()
         self._running = 0
-        self._handed = self._ended = 0
+        self._submitted = self._ended = 0
         self._drained = False
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="asking-lane")
+        self._thread = threading.Thread(target=self._loop.run_forever, name="async-executor")
         self._thread.start()
 
     def free_capacity(self) -> int:
@@ -171,17 +162,17 @@ class AsyncExecutor:
         return max(0, 2 * limit + 16 - self.in_progress()) if limit else 0
 
     def in_progress(self) -> int:
-        return self._handed - self._ended
+        return self._submitted - self._ended
 
     def is_idle(self) -> bool:
         return 2 * len(self._waiting) < self._limit()
 
-    def submit(self, tasks: list[Task]) -> None:
-        self._handed += len(tasks)
-        self._loop.call_soon_threadsafe(self._take, tasks)
+    def submit(self, jobs: list[ClaimedJob]) -> None:
+        self._submitted += len(jobs)
+        self._loop.call_soon_threadsafe(self._add, jobs)
 
-    def _take(self, tasks: list[Task]) -> None:
-        self._waiting.extend(tasks)
+    def _add(self, jobs: list[ClaimedJob]) -> None:
+        self._waiting.extend(jobs)
         self._start()
 
     def _start(self) -> None:
@@ -190,24 +181,26 @@ class AsyncExecutor:
             self._running += 1
             self._loop.create_task(self._run(self._waiting.popleft()))
         if self._waiting and not limit:
-            self._give_back()
+            self._return_waiting()
 
-    def _give_back(self) -> None:
-        """Closed: what has not begun ends as it was."""
-        for task in self._waiting:
-            self._results.put(JobResult(task.claim, Outcome("pending")))
+    def _return_waiting(self) -> None:
+        """The limit is 0: return the jobs that have not begun unchanged."""
+        for job in self._waiting:
+            self._results.put(JobResult(job.claim, Outcome("pending")))
         self._ended += len(self._waiting)
         self._waiting.clear()
 
-    async def _run(self, task: Task) -> None:
+    async def _run(self, job: ClaimedJob) -> None:
         try:
-            asked = cast(Coroutine[Any, Any, Outcome], task.stage.run(task.row, task.tools))
-            ended: JobResult | Stopped = JobResult(task.claim, await asked)
+            outcome = _call(job)
+            if not isinstance(outcome, Outcome):
+                outcome = await outcome
+            result = JobResult(job.claim, outcome)
         except asyncio.CancelledError:
-            ended = JobResult(task.claim, Outcome("pending"))
+            result = JobResult(job.claim, Outcome("pending"))
         except Exception as error:
-            ended = ending(task.claim, error)
-        self._results.put(ended)  # before it counts as ended: nobody may miss it
+            result = error_result(job.claim, error)
+        self._results.put(result)  # before it counts as ended, so that it is never missed
         self._running -= 1
         self._ended += 1
         self._start()
@@ -218,17 +211,17 @@ class AsyncExecutor:
     async def _drain(self) -> list[Claim]:
         self._drained = True
         self._drain_teachers()
-        back = [task.claim for task in self._waiting]
-        self._ended += len(back)
+        returned = [job.claim for job in self._waiting]
+        self._ended += len(returned)
         self._waiting.clear()
-        return back
+        return returned
 
     def call(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run something on the lane's loop and wait for it (teachers close there)."""
+        """Run a coroutine on the executor's loop and wait for it (teachers are closed there)."""
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def cancel(self) -> None:
-        """Cancel what is in flight; each call ends as stopped."""
+        """Cancel the calls in flight; each of their jobs is returned unchanged."""
         asyncio.run_coroutine_threadsafe(self._cancel(), self._loop).result()
 
     async def _cancel(self) -> None:

@@ -1,17 +1,19 @@
-"""The desk: one worker's dealings with the ledger, one transaction per round.
+"""The job manager of a worker: settles finished jobs and claims new ones in one transaction.
 
 Decisions
-- A round settles what has ended, claims what there is room for, and reads what that needs, in a
-  single transaction: one commit and one lease renewal serve it all, whatever the batch.
-- A suspect (its last holder died) is worked on alone, when nothing else is in hand that it could
-  take along. Where work cannot kill its worker (asking) suspects come with the others. A worker
-  that never idles stops claiming after a while, until the suspects are done.
-- A job whose rows cannot be written fails by itself: its neighbours are settled one by one.
-- What the ledger says we hold and we do not know of (the answer to a commit got lost) goes back.
+- One transaction settles the jobs that ended, claims as many as the executors have capacity for,
+  and reads their rows: one commit and one lease renewal for all of it, whatever the batch size.
+- A suspect (a job whose last worker died) runs alone, when no other job is in progress that it
+  could take down. Where a job cannot crash its worker (calls to teachers) suspects run with the
+  others. A worker that is never idle stops claiming after a while, until the suspects are done.
+- A job whose rows cannot be written fails alone: its neighbours are settled one by one.
+- Jobs that the database says this worker holds and that it does not know of (the answer to a
+  commit was lost) are released.
 """
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections import Counter
@@ -20,6 +22,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
+from annoy_store.config import Policy
 from annoy_store.db.engine import Database, is_transient
 from annoy_store.db.sql import analyse
 from annoy_store.db.tables import (
@@ -34,7 +37,7 @@ from annoy_store.db.tables import (
     turns,
 )
 from annoy_store.errors import LeaseLost
-from annoy_store.interfaces import Stage, failed
+from annoy_store.interfaces import Stage, StageContext, failed
 from annoy_store.queue import jobs as job_queue
 from annoy_store.queue import workers
 from annoy_store.queue.counters import add_to_counters
@@ -42,25 +45,29 @@ from annoy_store.queue.enqueue import enqueue_page
 from annoy_store.queue.jobs import Claim, JobResult, SettleResult, Tally
 from annoy_store.queue.lease import Lease
 from annoy_store.queue.variants import StagePlan, load_plan
-from annoy_store.worker.claim_cursor import (
-    INLINE_BATCH,
-    ClaimCursor,
-    ClaimedBatch,
-    all_claims,
-    claim_pending,
-    claim_suspects,
-)
+from annoy_store.worker.claim_cursor import INLINE_BATCH, ClaimCursor, ClaimedJob
 from annoy_store.worker.progress import Progress
 
-ANALYSE_JOBS_AT = 10_000  # jobs entered at once that call for new statistics
-ANALYSE_DATA_AT = 1_000  # jobs of one planning: what they read may be as new as they are
+logger = logging.getLogger(__name__)
+
+ANALYSE_JOBS_AT = 10_000  # jobs enqueued at once that call for new statistics
+ANALYSE_DATA_AT = 1_000  # jobs of one enqueuing: the rows that they read may be as new
 DATA_TABLES = (sources, samples, prompts, turns, calls, responses, io_pairs, pair_checks)
 SUSPECT_PAUSE_SECONDS = (10.0, 60.0)
+MESSAGE_CHARS = 1_000
 
 
 @dataclass(frozen=True)
 class WorkerScope:
-    """What a worker works on: of a pipeline some stages, of those the cases it can answer."""
+    """What a worker works on: some stages of a pipeline, and of those the partitions it can answer.
+
+    Attributes:
+        pipeline: all stages whose jobs are entered.
+        stages: the stages whose jobs are claimed.
+        can_answer: whether this worker's teachers answer calls of a partition (its columns).
+        limit: the most jobs per stage; None for no limit.
+        max_crashes: crashes after which a job fails.
+    """
 
     pipeline: Sequence[Stage]
     stages: Sequence[Stage]
@@ -70,61 +77,83 @@ class WorkerScope:
 
     @property
     def crash_safe_stages(self) -> list[str]:
-        """Stages whose work cannot kill its worker."""
-        return [stage.name for stage in self.pipeline if stage.executor == "asking"]
+        """The stages whose jobs cannot crash their worker."""
+        return [stage.name for stage in self.pipeline if stage.executor == "async"]
 
 
 class JobManager:
-    """Claims and settles for one worker; used by one thread."""
+    """Settles and claims for one worker; used by one thread.
+
+    Args:
+        store: the store.
+        lease: the lease of this worker, renewed in every transaction.
+        scope: which jobs to enter and which to claim.
+        progress: counts what ends and what is entered.
+        new_context: makes the context that jobs of a variant run with.
+    """
 
     stage_plan: StagePlan
 
     def __init__(
-        self, store: Database, lease: Lease, scope: WorkerScope, progress: Progress
+        self,
+        store: Database,
+        lease: Lease,
+        scope: WorkerScope,
+        progress: Progress,
+        new_context: Callable[[Policy, int], StageContext],
     ) -> None:
         self._store, self._lease, self._scope, self._progress = store, lease, scope, progress
+        self._new_context = new_context
         self._held: dict[Claim, None] = {}
         self._left = dict.fromkeys((stage.name for stage in scope.stages), scope.limit)
-        self._places: dict[tuple[str, int], ClaimCursor] = {}
-        self._suspects: set[tuple[str, int]] = set()
+        self._cursors: dict[tuple[str, int], ClaimCursor] = {}
         self._suspects_due_at = float("inf")
-        self._alone = False
+        self._runs_suspect = False
         self.maintain()
 
     @property
     def in_progress(self) -> int:
-        """How many jobs are in hand."""
+        """How many jobs this worker holds."""
         return len(self._held)
 
-    # Upkeep ----------------------------------------------------------------------------------
+    # Maintenance -----------------------------------------------------------------------------
 
     def maintain(self) -> None:
-        """Take back the jobs of the dead, release what is due, and see what there is to do."""
-        self.stage_plan, suspects = self._store.transact(self._upkeep)
+        """Reclaim the jobs of dead workers, release due retries, and update the cursors."""
+        self.stage_plan, suspects = self._store.transact(self._maintain)
         wanted = {
-            (stage.name, case.variant_id): stage
+            (stage.name, partition.variant_id): stage
             for stage in reversed(self._scope.stages)
-            for case in reversed(self.stage_plan.partitions[stage.name])
-            if stage.executor != "asking" or self._scope.can_answer(case.columns)
+            for partition in reversed(self.stage_plan.partitions[stage.name])
+            if stage.executor != "async" or self._scope.can_answer(partition.columns)
         }
-        self._places = {k: self._places.get(k) or ClaimCursor(s, k[1]) for k, s in wanted.items()}
-        self._suspects = suspects & set(self._places)
-        if not self._dangerous():
+        self._cursors = {
+            key: replace(
+                self._cursors.get(key) or ClaimCursor(stage, key[1]), has_suspects=key in suspects
+            )
+            for key, stage in wanted.items()
+        }
+        if not self._unsafe_suspects():
             self._suspects_due_at = float("inf")
         elif self._suspects_due_at == float("inf"):
             self._suspects_due_at = time.monotonic() + random.uniform(*SUSPECT_PAUSE_SECONDS)
 
-    def _upkeep(self, connection: Connection) -> tuple[StagePlan, set[tuple[str, int]]]:
-        who, scope = self._lease.worker_id, self._scope
-        workers.reap(connection, who, scope.crash_safe_stages, scope.max_crashes)
-        unknown = [
-            c for c in job_queue.unacknowledged_claims(connection, who) if c not in self._held
-        ]
-        job_queue.release(connection, who, unknown)
+    def _maintain(self, connection: Connection) -> tuple[StagePlan, set[tuple[str, int]]]:
+        worker_id, scope = self._lease.worker_id, self._scope
+        workers.reap(connection, worker_id, scope.crash_safe_stages, scope.max_crashes)
+        held = job_queue.unacknowledged_claims(connection, worker_id)
+        unknown = [claim for claim in held if claim not in self._held]
+        if unknown:
+            logger.warning("releasing %d jobs that a lost commit had claimed", len(unknown))
+        job_queue.release(connection, worker_id, unknown)
         return load_plan(connection, scope.pipeline), job_queue.variants_with_suspects(connection)
 
     def enqueue(self) -> int:
-        """Enter what is wanted and missing; returns how many jobs that is for our stages."""
+        """Enter every job that is selected and missing.
+
+        Returns:
+            How many of them are jobs of the stages that this worker claims.
+        """
         ours, new, more = 0, 0, True
         while more:
             entered, more = self._store.transact(
@@ -142,171 +171,206 @@ class JobManager:
         return ours
 
     def reset_cursors(self) -> None:
-        """There is something new to claim."""
-        for place in self._places.values():
-            place.reset()
+        """End the pauses of all cursors, because there may be new jobs."""
+        self._cursors = {key: cursor.reset() for key, cursor in self._cursors.items()}
 
     def open_jobs(self) -> dict[tuple[str, int | None], int]:
-        """Jobs that are not ended among those that we may claim: by state and holder."""
-        mine = [place.key for place in self._wanted()]
+        """Return the jobs not ended that this worker may claim, by state and worker that holds it."""
+        ours = [cursor.key for cursor in self._claimable()]
         with self._store.read() as connection:
-            return job_queue.count_open_jobs(connection, mine)
+            return job_queue.count_open_jobs(connection, ours)
 
-    # Rounds ----------------------------------------------------------------------------------
+    # Settling and claiming -------------------------------------------------------------------
 
     def settle_and_claim(
-        self, ended: Sequence[JobResult], room: Mapping[str, int] | None
-    ) -> list[ClaimedBatch]:
-        """Settle `ended`, then claim into `room` by lane (None: claim nothing).
+        self, results: Sequence[JobResult], capacity: Mapping[str, int] | None
+    ) -> list[ClaimedJob]:
+        """Settle jobs and claim new ones, in one transaction.
 
-        Raises LostClaim when this worker was declared dead; nothing was settled then.
+        Args:
+            results: how jobs that this worker holds ended.
+            capacity: how many jobs each executor has capacity for; None claims nothing.
+
+        Returns:
+            The claimed jobs.
+
+        Raises:
+            LeaseLost: this worker was declared dead; nothing was settled.
         """
-        alone = room is not None and self._can_take_suspects(ended)
-        places = self._dangerous() if alone else self._open_places(room)
-        if not ended and not places:
+        alone = capacity is not None and self._may_run_suspect(results)
+        cursors = self._unsafe_suspects() if alone else self._open_cursors(capacity)
+        if not results and not cursors:
             return []
         try:
-            settled, taken = self._store.transact(
-                lambda c: self._round(c, ended, places, dict(room or {}), alone)
+            settled, claimed, advanced = self._store.transact(
+                lambda c: self._settle_and_claim(c, results, cursors, dict(capacity or {}), alone)
             )
         except LeaseLost:
             raise
         except Exception as error:
-            if not ended or is_transient(error):
+            if not results or is_transient(error):
                 raise
-            settled, taken = self._settle_singly(ended), []
-        self._note_ends(ended, settled)
-        self._note_claims(taken)
-        self._alone = alone and bool(all_claims(taken))
-        return [t for t in taken if t.claims]
+            logger.warning("settling %d jobs one by one, because of %s", len(results), error)
+            settled, claimed, advanced = self._settle_singly(results), [], []
+        self._note_results(results, settled)
+        self._note_claims(claimed, advanced)
+        self._runs_suspect = alone and bool(claimed)
+        return claimed
 
-    def _round(
+    def _settle_and_claim(
         self,
         connection: Connection,
-        ended: Sequence[JobResult],
-        places: Sequence[ClaimCursor],
-        room: dict[str, int],
+        results: Sequence[JobResult],
+        cursors: Sequence[ClaimCursor],
+        capacity: dict[str, int],
         alone: bool,
-    ) -> tuple[SettleResult, list[ClaimedBatch]]:
+    ) -> tuple[SettleResult, list[ClaimedJob], list[ClaimCursor]]:
         tally: Tally = Counter()
         self._lease.renew(connection)
-        who, settled = self._lease.worker_id, SettleResult()
-        if ended:
-            settled = job_queue.settle(connection, who, ended, self.stage_plan, tally)
-        taken = self._take(connection, places, room, alone, tally)
-        add_to_counters(connection, who, tally)
-        return settled, [self._load(connection, t) if t.claims else t for t in taken]
+        worker_id, settled = self._lease.worker_id, SettleResult()
+        if results:
+            settled = job_queue.settle(connection, worker_id, results, self.stage_plan, tally)
+        cursors = [self._with_new_jobs(cursor, settled) for cursor in cursors]
+        claimed = (
+            self._claim_one_suspect(connection, cursors, tally)
+            if alone
+            else self._claim(connection, cursors, capacity, tally)
+        )
+        add_to_counters(connection, worker_id, tally)
+        loaded = [
+            job for claims, cursor in claimed for job in self._load(connection, cursor, claims)
+        ]
+        return settled, loaded, [cursor for _, cursor in claimed]
 
-    def _load(self, connection: Connection, taken: ClaimedBatch) -> ClaimedBatch:
-        rows = job_queue.load_rows(connection, self.stage_plan, taken.place.stage, taken.claims)
-        return replace(taken, rows=rows)
+    def _load(
+        self, connection: Connection, cursor: ClaimCursor, claims: Sequence[Claim]
+    ) -> list[ClaimedJob]:
+        if not claims:
+            return []
+        stage = cursor.stage
+        rows = job_queue.load_rows(connection, self.stage_plan, stage, claims)
+        context = self._new_context(self.stage_plan.policy, cursor.variant_id)
+        return [ClaimedJob(c, stage, rows.get(c.subject_id), context) for c in claims]
 
-    def _settle_singly(self, ended: Sequence[JobResult]) -> SettleResult:
+    def _claim(
+        self,
+        connection: Connection,
+        cursors: Sequence[ClaimCursor],
+        capacity: dict[str, int],
+        tally: Tally,
+    ) -> list[tuple[list[Claim], ClaimCursor]]:
+        claimed: list[tuple[list[Claim], ClaimCursor]] = []
+        for cursor in cursors:
+            executor = cursor.stage.executor
+            limit = self._within_limit(cursor, capacity.get(executor, INLINE_BATCH))
+            if limit <= 0:
+                continue
+            suspects = cursor.has_suspects and cursor.is_crash_safe
+            claim = cursor.claim_suspects if suspects else cursor.claim
+            claims, after = claim(connection, self._lease.worker_id, limit, tally)
+            claimed.append((claims, after))
+            if executor in capacity:
+                capacity[executor] -= len(claims)
+        return claimed
+
+    def _claim_one_suspect(
+        self, connection: Connection, cursors: Sequence[ClaimCursor], tally: Tally
+    ) -> list[tuple[list[Claim], ClaimCursor]]:
+        claimed: list[tuple[list[Claim], ClaimCursor]] = []
+        for cursor in cursors:
+            claimed.append(cursor.claim_suspects(connection, self._lease.worker_id, 1, tally))
+            if claimed[-1][0]:
+                break
+        return claimed
+
+    def _within_limit(self, cursor: ClaimCursor, capacity: int) -> int:
+        left = self._left[cursor.stage.name]
+        return capacity if left is None else min(capacity, left)
+
+    def _settle_singly(self, results: Sequence[JobResult]) -> SettleResult:
         together = SettleResult()
-        for e in ended:
-            settled = self._settle_or_fail(e)
+        for result in results:
+            settled = self._settle_or_fail(result)
             together.accepted.extend(settled.accepted)
             together.enqueued.update(settled.enqueued)
         return together
 
-    def _settle_or_fail(self, ended: JobResult) -> SettleResult:
-        """Settle one job; when what it made cannot be written, it failed, with the reason."""
+    def _settle_or_fail(self, result: JobResult) -> SettleResult:
+        """Settle one job; when the rows it made cannot be written, it fails with the reason."""
         try:
-            return self._store.transact(lambda c: self._round(c, [ended], (), {}, False)[0])
+            return self._settle_one(result)
         except LeaseLost:
             raise
         except Exception as error:
             if is_transient(error):
                 raise
-            words = str(getattr(error, "orig", None) or error)[:1000]
-            instead = JobResult(ended.claim, failed(type(error).__name__, detail=words))
-            return self._store.transact(lambda c: self._round(c, [instead], (), {}, False)[0])
+            message = str(getattr(error, "orig", None) or error)[:MESSAGE_CHARS]
+            outcome = failed(type(error).__name__, detail=message)
+            return self._settle_one(JobResult(result.claim, outcome))
 
-    def _take(
-        self,
-        connection: Connection,
-        places: Sequence[ClaimCursor],
-        room: dict[str, int],
-        alone: bool,
-        tally: Tally,
-    ) -> list[ClaimedBatch]:
-        who = self._lease.worker_id
-        taken: list[ClaimedBatch] = []
-        for place in places:
-            if alone:
-                taken.append(claim_suspects(connection, who, place, 1, tally))
-                if taken[-1].claims:
-                    break
-                continue
-            lane = place.stage.executor
-            asked = self._bounded(place, room.get(lane, INLINE_BATCH))
-            if asked > 0 and place.key in self._suspects and place.is_crash_safe:
-                taken.append(claim_suspects(connection, who, place, asked, tally))
-            elif asked > 0:
-                taken.append(claim_pending(connection, who, place, asked, tally))
-            else:
-                continue
-            if lane in room:
-                room[lane] -= len(taken[-1].claims)
-        return taken
+    def _settle_one(self, result: JobResult) -> SettleResult:
+        return self._store.transact(lambda c: self._settle_and_claim(c, [result], (), {}, False)[0])
 
-    def _bounded(self, place: ClaimCursor, room: int) -> int:
-        left = self._left[place.stage.name]
-        return room if left is None else min(room, left)
+    def _note_results(self, results: Sequence[JobResult], settled: SettleResult) -> None:
+        for result in results:
+            self._held.pop(result.claim, None)
+        for result in settled.accepted:
+            if result.outcome.state == "pending":
+                continue  # it was returned unchanged
+            self._progress.ended[result.claim.stage, result.outcome.state] += 1
+            if result.outcome.reason:
+                self._progress.reasons[result.claim.stage, result.outcome.reason] += 1
+        self._cursors = {
+            key: self._with_new_jobs(cursor, settled) for key, cursor in self._cursors.items()
+        }
 
-    def _note_ends(self, ended: Sequence[JobResult], settled: SettleResult) -> None:
-        for e in ended:
-            self._held.pop(e.claim, None)
-        for e in settled.accepted:
-            if e.outcome.state == "pending":
-                continue  # it went back as it was
-            self._progress.ended[e.claim.stage, e.outcome.state] += 1
-            if e.outcome.reason:
-                self._progress.reasons[e.claim.stage, e.outcome.reason] += 1
-        for place in self._places.values():
-            if settled.enqueued[place.stage.name]:
-                place.reset()
+    @staticmethod
+    def _with_new_jobs(cursor: ClaimCursor, settled: SettleResult) -> ClaimCursor:
+        return cursor.reset() if settled.enqueued[cursor.stage.name] else cursor
 
-    def _note_claims(self, taken: Sequence[ClaimedBatch]) -> None:
-        for t in taken:
-            t.remember()
-            name = t.place.stage.name
-            self._held.update(dict.fromkeys(t.claims))
-            if (left := self._left[name]) is not None:
-                self._left[name] = left - len(t.claims)
-            if t.suspects and not t.claims:
-                self._suspects.discard(t.place.key)
+    def _note_claims(self, claimed: Sequence[ClaimedJob], advanced: Sequence[ClaimCursor]) -> None:
+        self._cursors.update((cursor.key, cursor) for cursor in advanced)
+        for job in claimed:
+            self._held[job.claim] = None
+            if (left := self._left[job.stage.name]) is not None:
+                self._left[job.stage.name] = left - 1
 
     def release(self, claims: Sequence[Claim] | None = None) -> None:
-        """Give jobs back as if they had never been claimed; all that are held unless named."""
-        back = list(self._held) if claims is None else claims
-        if back:
-            self._store.transact(lambda c: job_queue.release(c, self._lease.worker_id, back))
-        for claim in back:
+        """Return jobs as if they had never been claimed.
+
+        Args:
+            claims: the jobs to return; None for all that this worker holds.
+        """
+        returned = list(self._held) if claims is None else claims
+        if returned:
+            self._store.transact(lambda c: job_queue.release(c, self._lease.worker_id, returned))
+        for claim in returned:
             self._held.pop(claim, None)
 
-    # Places ----------------------------------------------------------------------------------
+    # Cursors ---------------------------------------------------------------------------------
 
-    def may_claim(self, lane: str) -> bool:
-        """True when there may be something to claim for a lane now."""
-        return any(p.stage.executor == lane and p.is_open for p in self._wanted())
+    def may_claim(self, executor: str) -> bool:
+        """Return whether there may be jobs to claim for an executor now."""
+        return any(c.stage.executor == executor and c.is_open for c in self._claimable())
 
-    def _wanted(self) -> list[ClaimCursor]:
-        """Where no limit has been reached."""
-        return [p for p in self._places.values() if self._left[p.stage.name] != 0]
+    def _claimable(self) -> list[ClaimCursor]:
+        """The cursors of stages that have not reached the limit of jobs."""
+        return [c for c in self._cursors.values() if self._left[c.stage.name] != 0]
 
-    def _open_places(self, room: Mapping[str, int] | None) -> list[ClaimCursor]:
-        shy = bool(self._dangerous()) and time.monotonic() > self._suspects_due_at
-        if room is None or shy or (self._alone and self._held):
+    def _open_cursors(self, capacity: Mapping[str, int] | None) -> list[ClaimCursor]:
+        suspects_due = bool(self._unsafe_suspects()) and time.monotonic() > self._suspects_due_at
+        if capacity is None or suspects_due or (self._runs_suspect and self._held):
             return []
         return [
-            p for p in self._wanted() if p.is_open and room.get(p.stage.executor, INLINE_BATCH) > 0
+            c
+            for c in self._claimable()
+            if c.is_open and capacity.get(c.stage.executor, INLINE_BATCH) > 0
         ]
 
-    def _dangerous(self) -> list[ClaimCursor]:
-        """Where suspects are that want to be alone."""
-        return [p for p in self._wanted() if p.key in self._suspects and not p.is_crash_safe]
+    def _unsafe_suspects(self) -> list[ClaimCursor]:
+        """The cursors with suspects that have to run alone."""
+        return [c for c in self._claimable() if c.has_suspects and not c.is_crash_safe]
 
-    def _can_take_suspects(self, ended: Sequence[JobResult]) -> bool:
-        """True when nothing will be in hand, and there are suspects that want it so."""
-        return len(ended) == len(self._held) and bool(self._dangerous())
+    def _may_run_suspect(self, results: Sequence[JobResult]) -> bool:
+        """True when settling `results` leaves no job in progress, and a suspect has to run alone."""
+        return len(results) == len(self._held) and bool(self._unsafe_suspects())

@@ -110,7 +110,7 @@ class Run:
 
     def work(self, watch: bool) -> None:
         """Work round by round. Raises UsageError, StopRun, LostClaim."""
-        asks = any(stage.executor == "asking" for stage in self._stages)
+        asks = any(stage.executor == "async" for stage in self._stages)
         clerk = batch_client(self._store, self._settings, self.stopped.is_set) if asks else None
         if clerk is None:
             return self._work(watch)

@@ -1,60 +1,67 @@
-"""The worker: the one loop that claims, works, settles and heartbeats until nothing is pending.
+"""The worker: the loop that claims, runs and settles jobs until none is pending.
 
 Decisions
-- One thread talks to the store (`job_manager.py`). Lanes work in others and hand back how jobs
-  ended. It sleeps until something has, and gathers what follows, so that one commit serves many:
-  for `FED_SECONDS` or a few dozen while every lane has enough to do, which is also what kill -9 can
-  lose; for a few times as long as the last commit took when one has not, so that a short chain is
-  not kept waiting.
-- Stages near the end are fed first: chains close early, and what waits is small.
-- A run ends when nothing that it may claim is pending, due, suspect or held by anybody else. It
-  plans once more before it ends, and it waits for others, saying for whom.
-- The first signal drains: nothing new is begun, calls in flight are waited for, the rest goes
-  back. The second stops at once. kill -9 loses at most the work in flight.
+- One thread uses the store (`job_manager.py`). Executors run jobs in other threads and return how
+  they ended. The loop sleeps until a job has ended, and gathers those that end shortly after, so
+  that one commit serves many: for `BUSY_GATHER_SECONDS` or a few dozen jobs while every executor
+  has enough to do, which is also what kill -9 can lose; for a few times the duration of the last
+  commit when one has not, so that a short chain is not delayed.
+- Late stages are claimed first: chains close early, and few rows wait between the stages.
+- A run ends when no job that it may claim is pending, due, suspect or held by another worker. It
+  enqueues once more before it ends, and it waits for other workers, naming them.
+- The first signal drains: no job is begun, calls in flight finish, the other jobs are returned.
+  The second stops at once. kill -9 loses at most the work in flight.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 
-from annoy_store.config import RunSettings
+from annoy_store.config import Policy, RunSettings
 from annoy_store.db.engine import Database
 from annoy_store.errors import EndpointUnavailable, LeaseLost
-from annoy_store.interfaces import ExecutorName as LaneName
-from annoy_store.interfaces import Outcome, Stage, StageContext
+from annoy_store.interfaces import ExecutorName, Stage, StageContext
 from annoy_store.queue.jobs import JobResult
 from annoy_store.queue.lease import Lease
 from annoy_store.queue.workers import LEASE_LOST_MESSAGE, MAX_CRASHES
 from annoy_store.stages import PIPELINE
-from annoy_store.worker.claim_cursor import ClaimedBatch
-from annoy_store.worker.executors import (
-    AsyncExecutor,
-    Executor,
-    Results,
-    Stopped,
-    Task,
-    ThreadExecutor,
-    work_on,
-)
+from annoy_store.worker.claim_cursor import ClaimedJob
+from annoy_store.worker.executors import AsyncExecutor, Executor, Results, ThreadExecutor, run_job
 from annoy_store.worker.job_manager import JobManager, WorkerScope
 from annoy_store.worker.progress import Progress, by_stage
 from annoy_store.worker.resources import WorkerResources
 
-COMMIT_ROWS = (32, 500)  # worth a commit; the most of one, when they come faster than it
+logger = logging.getLogger(__name__)
+
+COMMIT_ROWS = (32, 500)  # enough for a commit; the most of one, when jobs end faster than it
 GATHER_SECONDS = (0.005, 0.1)
 GATHER_FACTOR = 4
 BUSY_GATHER_SECONDS = 0.2
-POLL_SECONDS = 0.25  # the longest sleep: signals, the display and dry places are looked at then
+POLL_SECONDS = 0.25  # the longest sleep: signals, display and paused cursors are checked then
 IDLE_SECONDS = (0.05, 1.0)
 MAINTENANCE_SECONDS = 5.0
 DRAIN_SECONDS = 60.0
 
 
 class Worker:
-    """One process's share of a run over `stages` of a store."""
+    """One process of a run on a store.
+
+    Args:
+        store: the store.
+        settings: sandbox, teachers, lease and limits of this process.
+        stages: the stages whose jobs this worker claims.
+        pipeline: all stages whose jobs it enters.
+        limit: the most jobs per stage; None for no limit.
+        watch: stay when no job is left, until `stop` is called.
+        max_crashes: crashes of workers after which a job fails.
+        on_progress: called with the progress several times a second.
+        progress: the progress to add to.
+    """
 
     def __init__(
         self,
@@ -75,25 +82,33 @@ class Worker:
         self.resources = WorkerResources(store, settings)
         self._scope = WorkerScope(pipeline, stages, self.resources.can_answer, limit, max_crashes)
         self._results: Results = SimpleQueue()
-        self._lanes: dict[LaneName, Executor] = {}
+        self._executors: dict[ExecutorName, Executor] = {}
         self._stop = threading.Event()
         self._error: EndpointUnavailable | None = None
-        self._committing = 0.0
+        self._commit_seconds = 0.0
         self._idle = IDLE_SECONDS[0]
-        self._kept_up = time.monotonic()
+        self._maintained = time.monotonic()
 
     # Life ------------------------------------------------------------------------------------
 
     def run(self) -> Progress:
-        """Work until nothing is left. Raises StopRun or LostClaim when it had to end early."""
+        """Work until no job is left.
+
+        Returns:
+            What was done.
+
+        Raises:
+            EndpointUnavailable: an endpoint answers no calls at all; the jobs were returned.
+            LeaseLost: this worker was declared dead, and others run its jobs.
+        """
         try:
-            self._open_hands()
+            self._open_resources()
             names = [stage.name for stage in self.stages]
             seconds = self.settings.lease_seconds
             with Lease(self.store, names, seconds, self.stop) as self._lease:
                 self._work()
         finally:
-            self._close_lanes()
+            self._close_executors()
             self.resources.close()
         if self._lease.lost.is_set():
             raise LeaseLost(LEASE_LOST_MESSAGE)
@@ -102,174 +117,190 @@ class Worker:
         return self.progress
 
     def stop(self) -> None:
-        """Drain: begin nothing new, finish what is in flight, give the rest back."""
+        """Drain: begin no job, finish those in flight, return the others."""
         self._stop.set()
 
-    def _open_hands(self) -> None:
+    def _open_resources(self) -> None:
         wanted = {stage.executor for stage in self.stages}
-        if "asking" in wanted:
+        if "async" in wanted:
             self.resources.open_teachers()
-            self._lanes["asking"] = AsyncExecutor(
+            self._executors["async"] = AsyncExecutor(
                 self._results, self.resources.max_in_flight, self.resources.drain_teachers
             )
         if "sandbox" in wanted:
-            self._lanes["sandbox"] = ThreadExecutor(self._results, self.resources.sandbox().slots)
+            slots = self.resources.sandbox().slots
+            self._executors["sandbox"] = ThreadExecutor(self._results, slots)
 
     def _work(self) -> None:
-        self._desk = JobManager(self.store, self._lease, self._scope, self.progress)
+        self._manager = JobManager(
+            self.store, self._lease, self._scope, self.progress, self._new_context
+        )
         try:
-            self._desk.enqueue()
+            self._manager.enqueue()
             self._loop()
         finally:
             self._stop.set()
-            self._close_lanes()
+            self._close_executors()
             if not self._lease.lost.is_set():
-                self._round(self._kept(self._drain_queue()))
-                self._desk.release()
+                self._settle_and_claim(self._accept(self._drain_queue()))
+                self._manager.release()
 
-    def _close_lanes(self) -> None:
-        """Drop what is still in flight."""
-        lanes, self._lanes = list(self._lanes.values()), {}
-        for lane in lanes:
-            if isinstance(lane, AsyncExecutor):
-                lane.cancel()
-                lane.call(self.resources.close_teachers())
-        if lanes:
-            self.resources.close()  # ends what runs in the sandbox, so that its lane can close
-        for lane in lanes:
-            lane.close()
+    def _new_context(self, policy: Policy, variant_id: int) -> StageContext:
+        return StageContext(
+            policy,
+            variant_id,
+            self.resources.sandbox,
+            self.resources.teacher,
+            self._lease.worker_id,
+        )
+
+    def _close_executors(self) -> None:
+        """Stop the jobs that are still in flight."""
+        executors, self._executors = list(self._executors.values()), {}
+        for executor in executors:
+            if isinstance(executor, AsyncExecutor):
+                executor.cancel()
+                executor.call(self.resources.close_teachers())
+        if executors:
+            self.resources.close()  # ends the calls in the sandbox, so that its threads can end
+        for executor in executors:
+            executor.close()
 
     # The loop --------------------------------------------------------------------------------
 
     def _loop(self) -> None:
-        ended: list[JobResult] = []
+        results: list[JobResult] = []
         while not self._stop.is_set():
-            ended = self._round([*ended, *self._gather()])
-            if time.monotonic() - self._kept_up > MAINTENANCE_SECONDS:
-                self._keep_up()
+            results = self._settle_and_claim([*results, *self._gather()])
+            if time.monotonic() - self._maintained > MAINTENANCE_SECONDS:
+                self._maintain()
             self._report()
-            if not ended and not self._desk.in_progress and self._over():
+            if not results and not self._manager.in_progress and self._is_finished():
                 return
-        self._wind_up(ended)
+        self._drain(results)
 
-    def _round(self, ended: list[JobResult]) -> list[JobResult]:
-        """Settle what ended, claim, begin; return what has ended again by then (inline work)."""
-        room: dict[str, int] = {name: lane.free_capacity() for name, lane in self._lanes.items()}
+    def _settle_and_claim(self, results: list[JobResult]) -> list[JobResult]:
+        """Settle, claim and begin jobs; return those that have ended by then (inline stages)."""
+        capacity: dict[str, int] = {
+            name: executor.free_capacity() for name, executor in self._executors.items()
+        }
         began = time.monotonic()
         try:
-            taken = self._desk.settle_and_claim(ended, None if self._stop.is_set() else room)
+            claimed = self._manager.settle_and_claim(
+                results, None if self._stop.is_set() else capacity
+            )
         except LeaseLost:
+            logger.warning("worker %d lost its lease", self._lease.worker_id)
             self._lease.lost.set()
             self._stop.set()
             return []
-        self._committing = time.monotonic() - began
-        if taken:
+        self._commit_seconds = time.monotonic() - began
+        if claimed:
             self._idle = IDLE_SECONDS[0]
-        return [e for t in taken for e in self._begin(t)]
+        return self._start(claimed)
 
-    def _over(self) -> bool:
-        """True when there is nothing left for us; waits a little when others may make more."""
-        self._keep_up()
-        if self._desk.enqueue():
+    def _is_finished(self) -> bool:
+        """Return whether no job is left; pauses when other workers may make more."""
+        self._maintain()
+        if self._manager.enqueue():
             return False
-        self.progress.waiting_for = still = self._desk.open_jobs()
-        if not still and not self.watch:
+        self.progress.waiting_for = still_open = self._manager.open_jobs()
+        if not still_open and not self.watch:
             return True
-        if any(state in ("pending", "suspect") for state, _ in still):
-            self._desk.reset_cursors()
+        if any(state in ("pending", "suspect") for state, _ in still_open):
+            self._manager.reset_cursors()
         self._report()
         self._stop.wait(self._idle)
         self._idle = min(2 * self._idle, IDLE_SECONDS[1])
         return False
 
-    def _keep_up(self) -> None:
-        self._desk.maintain()
-        self._kept_up = time.monotonic()
+    def _maintain(self) -> None:
+        self._manager.maintain()
+        self._maintained = time.monotonic()
 
-    def _wind_up(self, ended: list[JobResult]) -> None:
-        """Give back what has not begun, wait for what is in flight, settle it."""
-        for lane in self._lanes.values():
-            self._desk.release(lane.drain())
+    def _drain(self, results: list[JobResult]) -> None:
+        """Return the jobs that have not begun, wait for those in flight, settle them."""
+        for executor in self._executors.values():
+            self._manager.release(executor.drain())
         deadline = time.monotonic() + DRAIN_SECONDS
         while not self._lease.lost.is_set() and time.monotonic() < deadline:
-            waiting = any(lane.in_progress() for lane in self._lanes.values())
-            ended = self._round([*ended, *self._gather()])
+            running = any(executor.in_progress() for executor in self._executors.values())
+            results = self._settle_and_claim([*results, *self._gather()])
             self._report()
-            if not waiting and self._results.empty():
+            if not running and self._results.empty():
                 return
 
     def _report(self) -> None:
-        self.progress.in_flight = self._desk.in_progress
+        self.progress.in_flight = self._manager.in_progress
         self.on_progress(self.progress)
 
-    # Work ------------------------------------------------------------------------------------
+    # Jobs ------------------------------------------------------------------------------------
 
-    def _begin(self, taken: ClaimedBatch) -> list[JobResult]:
-        """Hand claims to their lane, or do them here; return those that have ended."""
-        stage, claims, rows = taken.place.stage, taken.claims, taken.rows
-        tools = StageContext(
-            self._desk.stage_plan.policy,
-            taken.place.variant_id,
-            self.resources.sandbox,
-            self.resources.teacher,
-            self._lease.worker_id,
-        )
-        tasks = [Task(c, stage, rows[c.subject_id], tools) for c in claims if c.subject_id in rows]
-        unwanted = Outcome("rejected", (), "not_wanted")
-        ended = [JobResult(c, unwanted) for c in claims if c.subject_id not in rows]
-        lane = self._lanes.get(stage.executor)
-        if lane is None:
-            return ended + self._kept(map(work_on, tasks))
-        lane.submit(tasks)
-        return ended
+    def _start(self, claimed: Iterable[ClaimedJob]) -> list[JobResult]:
+        """Submit jobs to their executors, or run them here; return those that have ended."""
+        here: list[ClaimedJob] = []
+        submitted: dict[ExecutorName, list[ClaimedJob]] = defaultdict(list)
+        for job in claimed:
+            name = job.stage.executor
+            is_ours = job.row is None or name not in self._executors
+            (here if is_ours else submitted[name]).append(job)
+        for name, jobs in submitted.items():
+            self._executors[name].submit(jobs)
+        return self._accept(map(run_job, here))
 
-    def _drain_queue(self) -> list[JobResult | Stopped]:
-        gathered = []
+    def _drain_queue(self) -> list[JobResult]:
+        results = []
         while not self._results.empty():
-            gathered.append(self._results.get())
-        return gathered
+            results.append(self._results.get())
+        return results
 
     def _gather(self) -> list[JobResult]:
-        """Wait for a result, then take what comes for one commit."""
-        if not any(lane.in_progress() for lane in self._lanes.values()) and self._results.empty():
+        """Wait for a result, then gather those that follow for one commit."""
+        if not self._is_running() and self._results.empty():
             return []
-        gathered: list[JobResult | Stopped] = []
+        results: list[JobResult] = []
         until = time.monotonic() + POLL_SECONDS
         enough, most = COMMIT_ROWS
-        while len(gathered) < most and (left := until - time.monotonic()) > 0:
+        while len(results) < most and (left := until - time.monotonic()) > 0:
             try:
-                gathered.append(self._results.get(timeout=left))
+                results.append(self._results.get(timeout=left))
             except Empty:
                 break
-            if len(gathered) == 1:
-                until = time.monotonic() + self._window()
-            if self._results.empty() and (len(gathered) >= enough or self._is_hungry()):
+            if len(results) == 1:
+                until = time.monotonic() + self._gather_seconds()
+            if self._results.empty() and (len(results) >= enough or self._needs_jobs()):
                 break
-        return self._kept(gathered)
+        return self._accept(results)
 
-    def _window(self) -> float:
-        """How long results that come together may wait for each other."""
-        if not any(lane.is_idle() for lane in self._lanes.values()):
+    def _is_running(self) -> bool:
+        return any(executor.in_progress() for executor in self._executors.values())
+
+    def _gather_seconds(self) -> float:
+        """How long to gather results that end shortly after each other."""
+        if not any(executor.is_idle() for executor in self._executors.values()):
             return BUSY_GATHER_SECONDS
         shortest, longest = GATHER_SECONDS
-        return min(longest, max(shortest, GATHER_FACTOR * self._committing))
+        return min(longest, max(shortest, GATHER_FACTOR * self._commit_seconds))
 
-    def _is_hungry(self) -> bool:
-        """True when a lane will soon be idle that the store may have work for."""
-        if not any(lane.in_progress() for lane in self._lanes.values()):
+    def _needs_jobs(self) -> bool:
+        """Whether an executor will soon be idle that the store may have jobs for."""
+        if not self._is_running():
             return True
-        return any(n.is_idle() and self._desk.may_claim(name) for name, n in self._lanes.items())
+        return any(
+            executor.is_idle() and self._manager.may_claim(name)
+            for name, executor in self._executors.items()
+        )
 
-    def _kept(self, results: Iterable[JobResult | Stopped]) -> list[JobResult]:
-        """The jobs that ended; those that were stopped go back, and the run ends."""
-        gathered = list(results)
-        stopped = [r for r in gathered if isinstance(r, Stopped)]
+    def _accept(self, results: Iterable[JobResult]) -> list[JobResult]:
+        """Return the results to settle; jobs that an unavailable endpoint stopped are released."""
+        ended = list(results)
+        stopped = [result for result in ended if result.stop]
         if stopped:
-            self._error = self._error or stopped[0].error
-            self._desk.release([s.claim for s in stopped if not s.made])
+            self._error = self._error or stopped[0].stop
+            logger.warning("the run ends: %s", self._error)
+            self._manager.release([r.claim for r in stopped if not r.outcome.rows])
             self._stop.set()
-        ended = (r.made if isinstance(r, Stopped) else r for r in gathered)
-        return [e for e in ended if e is not None]
+        return [r for r in ended if not r.stop or r.outcome.rows]
 
 
 __all__ = ["Progress", "Worker", "by_stage"]

@@ -123,7 +123,7 @@ def test_a_job_sees_so_many_deaths_and_no_more(store: Database) -> None:
         assert [tuple(row) for row in found] == [("worker_died", 3, None)] * 2
 
 
-def test_crash_safe_stages_may_see_more_deaths(store: Database) -> None:
+def test_reap_lets_crash_safe_stages_see_more_crashes(store: Database) -> None:
     add_sources(store, 1)
     agenda = plan(store)
     mine, victim = hire(store), hire(store)

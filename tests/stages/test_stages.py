@@ -40,7 +40,7 @@ def test_stage_is_named_after_its_file_and_opens_with_three_lines(stage: Stage) 
 
 @pytest.mark.parametrize("stage", PIPELINE, ids=lambda s: s.name)
 def test_stage_run_is_a_coroutine_in_the_async_executor_only(stage: Stage) -> None:
-    assert inspect.iscoroutinefunction(stage.run) is (stage.executor == "asking")
+    assert inspect.iscoroutinefunction(stage.run) is (stage.executor == "async")
 
 
 def test_stage_selects_run_on_an_empty_store(store: Database) -> None:

@@ -120,12 +120,12 @@ class ToyWorker(Worker):
         super().__init__(store, run, stages or pipeline, pipeline=pipeline, **options)
         self._in_flight = in_flight
 
-    def _open_hands(self) -> None:
+    def _open_resources(self) -> None:
         for lane in {stage.executor for stage in self.stages}:
             if lane == "sandbox":
-                self._lanes[lane] = ThreadExecutor(self._results, self._in_flight)
-            elif lane == "asking":
-                self._lanes[lane] = AsyncExecutor(self._results, lambda: self._in_flight)
+                self._executors[lane] = ThreadExecutor(self._results, self._in_flight)
+            elif lane == "async":
+                self._executors[lane] = AsyncExecutor(self._results, lambda: self._in_flight)
 
 
 def unpinned(_: Connection) -> list[dict[str, Any]]:

@@ -237,7 +237,7 @@ def test_suspects_do_not_starve_behind_a_busy_lane(
 
     pipeline = [
         doing(SPREAD, work),
-        doing(ANSWER, ask, executor="asking", partitions=unpinned),
+        doing(ANSWER, ask, executor="async", partitions=unpinned),
         JUDGE,
     ]
     add_sources(store, 60)
