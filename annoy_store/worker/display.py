@@ -1,4 +1,4 @@
-"""The progress of a run on a terminal, or as plain lines without one."""
+"""Shows the progress of a run on a terminal, or as plain lines without one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from contextlib import AbstractContextManager
 from types import TracebackType
 
+from rich import box
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
@@ -14,16 +16,19 @@ from annoy_store.worker.progress import Progress, by_stage
 
 
 class Display(AbstractContextManager["Display"]):
-    """Shows a run on stderr: a live table on a terminal, a plain line now and then elsewhere."""
+    """Shows a run on stderr: a live table on a terminal, else a plain line every ten seconds.
+
+    A context manager; call it with the progress as often as you like.
+
+    Args:
+        quiet: show nothing.
+    """
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
         self._live: Live | None = None
         self._next = 0.0
         if not quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.live import Live
-
             self._live = Live(console=Console(stderr=True), transient=True, refresh_per_second=4)
 
     def __enter__(self) -> Display:
@@ -54,7 +59,9 @@ def _line(progress: Progress) -> str:
     ended = by_stage(progress)
     parts = [f"{name} {sum(states.values())}" for name, states in ended.items()]
     waiting = _waiting(progress)
-    return f"{_elapsed(progress):.0f} s: {', '.join(parts)}; {progress.in_flight} in hand{waiting}"
+    return (
+        f"{_elapsed(progress):.0f} s: {', '.join(parts)}; {progress.in_flight} in progress{waiting}"
+    )
 
 
 def _waiting(progress: Progress) -> str:
@@ -63,7 +70,7 @@ def _waiting(progress: Progress) -> str:
     others = {worker for (state, worker) in progress.waiting_for if state == "claimed"}
     if progress.in_flight or not progress.waiting_for:
         return ""
-    names = ", ".join(f"worker {w}" for w in sorted(others, key=str)) or "jobs that are due later"
+    names = ", ".join(f"worker {w}" for w in sorted(others, key=str)) or "deferred jobs"
     return f"; waiting for {names}"
 
 
@@ -72,10 +79,8 @@ def _elapsed(progress: Progress) -> float:
 
 
 def _table(progress: Progress) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, caption=f"{progress.in_flight} in hand{_waiting(progress)}")
+    caption = f"{progress.in_flight} in progress{_waiting(progress)}"
+    table = Table(box=box.SIMPLE_HEAD, caption=caption)
     for name in ("stage", "done", "rejected", "failed", "per second"):
         table.add_column(name, justify="left" if name == "stage" else "right")
     for name, states in by_stage(progress).items():

@@ -175,7 +175,7 @@ class JobManager:
         self._cursors = {key: cursor.reset() for key, cursor in self._cursors.items()}
 
     def open_jobs(self) -> dict[tuple[str, int | None], int]:
-        """Return the jobs not ended that this worker may claim, by state and worker that holds it."""
+        """Return the open jobs that this worker may claim, by state and worker that holds them."""
         ours = [cursor.key for cursor in self._claimable()]
         with self._store.read() as connection:
             return job_queue.count_open_jobs(connection, ours)
@@ -372,5 +372,5 @@ class JobManager:
         return [c for c in self._claimable() if c.has_suspects and not c.is_crash_safe]
 
     def _may_run_suspect(self, results: Sequence[JobResult]) -> bool:
-        """True when settling `results` leaves no job in progress, and a suspect has to run alone."""
+        """Whether no job is in progress once `results` are settled, and a suspect has to run alone."""
         return len(results) == len(self._held) and bool(self._unsafe_suspects())

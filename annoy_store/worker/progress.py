@@ -1,4 +1,4 @@
-"""What a run did so far, for whoever shows it."""
+"""The progress of a run: what was done so far."""
 
 from __future__ import annotations
 
@@ -9,24 +9,36 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Progress:
-    """What a run did so far: ended jobs by (stage, state), what it waits for, and why."""
+    """What a run has done so far.
+
+    Attributes:
+        ended: ended jobs by (stage, state).
+        reasons: ended jobs by (stage, reason).
+        enqueued: new jobs by stage.
+        in_flight: jobs that are claimed and have not ended.
+        submitted_calls: calls that were submitted in batches.
+        notice: why no call is sent now, as a sentence; empty otherwise.
+        waiting_for: open jobs that the run waits for, by state and worker that holds them.
+        started: monotonic time at which the run started.
+    """
 
     ended: Counter[tuple[str, str]] = field(default_factory=Counter)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     enqueued: Counter[str] = field(default_factory=Counter)
     in_flight: int = 0
-    submitted_calls: int = 0  # calls, in batches
+    submitted_calls: int = 0
     notice: str = ""
     waiting_for: dict[tuple[str, int | None], int] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
     @property
     def failed(self) -> int:
+        """How many jobs failed."""
         return sum(n for (_, state), n in self.ended.items() if state == "failed")
 
 
 def by_stage(progress: Progress) -> dict[str, dict[str, int]]:
-    """Ended jobs of a run by stage and state."""
+    """Return the ended jobs of a run by stage and state."""
     out: dict[str, dict[str, int]] = defaultdict(dict)
     for (stage, state), n in sorted(progress.ended.items()):
         out[stage][state] = n

@@ -1,14 +1,14 @@
-"""A fleet on a Ray cluster: `annoy run` once per group of sandbox slots, all on one store.
+"""Runs on a Ray cluster: one `annoy run` per group of sandbox slots, all on one store.
 
 Decisions
-- Ray places processes and says when one is gone; the store stays the truth. An actor is a run like
-  any other, with a worker's row and lease, so one that dies is a dead worker: the others take its
-  jobs back, and nothing is started in its place.
-- A group is `--slots` cores of one node, or all cores of it. What runs no code in a sandbox needs
-  one group in all, because one process asks thousands of calls at once.
-- Each node needs the same annoy-store and, in its own environment, the keys: settings travel to
-  the actors, keys do not, because Ray shows and logs the environments that it is given.
-- SQLite only where the cluster is this one machine: its file is locked on one host.
+- Ray places processes and reports those that ended; the store remains the source of truth. An actor
+  is a run like any other, with a worker row and a lease. One that dies is a dead worker: others
+  reclaim its jobs, and no actor is started in its place.
+- A group is `--slots` cores of one node, or all its cores. Stages that run no code in a sandbox
+  need one group in all, because one process has thousands of calls in flight.
+- Each node needs the same annoy-store and, in its own environment, the API keys: settings are sent
+  to the actors, keys are not, because Ray shows and logs the environments that it is given.
+- SQLite is allowed only where the cluster is this one machine: its file is locked on one host.
 """
 
 from __future__ import annotations
@@ -31,19 +31,31 @@ from annoy_store.worker.run import RunResult, run
 
 POLL_SECONDS = 1.0
 CONNECT_SECONDS = 5.0
-THREADS = 3  # of an actor: it runs, is looked at, and is told to stop
+THREADS = 3  # of an actor: for `run`, `progress` and `stop`
 
 
 @dataclass(frozen=True)
 class SlotGroup:
-    """Cores of one node that one run gets."""
+    """The cores of one node that one run gets.
+
+    Attributes:
+        node: Ray's id of the node.
+        slots: number of cores, and of sandbox slots.
+    """
 
     node: str
     slots: int
 
 
 class RayWorker:
-    """A run inside an actor; `look` and `stop` are called while `run` works."""
+    """A run inside an actor; `progress` and `stop` are called while `run` works.
+
+    Args:
+        url: the store's URL, password included.
+        settings: the settings of this run.
+        names: the stages to run; all of them if empty.
+        options: further arguments of `run`.
+    """
 
     def __init__(
         self, url: str, settings: RunSettings, names: Sequence[str], options: Mapping[str, Any]
@@ -54,7 +66,7 @@ class RayWorker:
         self._stopped = False
 
     def run(self) -> RunResult:
-        """Work until nothing is left; errors of ours cross to the driver as they are."""
+        """Run until no job is left; our errors reach the driver unchanged."""
         store = open_store(self._url)
         try:
             return run(
@@ -68,12 +80,12 @@ class RayWorker:
         finally:
             store.close()
 
-    def look(self) -> Progress:
-        """What this run did so far."""
+    def progress(self) -> Progress:
+        """Return what this run has done so far."""
         return self._progress
 
     def stop(self) -> None:
-        """Drain, also when the run has only just begun."""
+        """Drain, also before the run has begun."""
         self._stopped = True
         if self._stop:
             self._stop()
@@ -99,10 +111,25 @@ def run_on_ray(
     on_signal: Callable[[Callable[[], None]], None] = lambda _: None,
     on_message: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
-    """Run the named stages on the Ray cluster at `address` until nothing is left.
+    """Run stages on a Ray cluster until no job is left.
 
-    Raises UsageError when there is no such cluster, or it cannot reach the store, and what a run
-    raises when all actors ended that way.
+    Args:
+        address: the cluster: `auto`, HOST:PORT or ray://HOST:PORT.
+        store: the store; every node must be able to reach its URL.
+        settings: the settings of every actor; `slots` is the size of a group in cores.
+        names: the stages to run; all of them if empty.
+        watch: stay when no job is left, until the run is stopped.
+        until_correct: the number of correct chains to stop at.
+        display: called with the summed progress once a second.
+        on_signal: called once with the function that stops the run.
+        on_message: called with a sentence when an actor failed.
+
+    Returns:
+        How the run ended, summed over all actors.
+
+    Raises:
+        UsageError: there is no such cluster, its nodes are too small, or it cannot reach the store.
+        Exception: what the first actor raised, when all of them failed.
     """
     ray = _connect_ray(address)
     try:
@@ -111,16 +138,16 @@ def run_on_ray(
         cores = {node["NodeID"]: int(node["Resources"].get("CPU", 0)) for node in alive}
         groups = list(slot_groups(cores, settings.slots, uses_sandbox(names)))
         options = {"watch": watch, "until_correct": until_correct}
-        hands = [_start_actor(ray, group, url, settings, names, options) for group in groups]
-        crew = RayRun(ray, hands, on_message)
-        on_signal(crew.stop)
-        return crew.work(display)
+        actors = [_start_actor(ray, group, url, settings, names, options) for group in groups]
+        cluster_run = RayRun(ray, actors, on_message)
+        on_signal(cluster_run.stop)
+        return cluster_run.wait(display)
     finally:
         ray.shutdown()
 
 
 def _connect_ray(address: str) -> Any:
-    """Ray, connected to a cluster that is there."""
+    """Return the `ray` module, connected to a running cluster."""
     try:
         ray: Any = importlib.import_module("ray")
     except ImportError as error:
@@ -129,22 +156,31 @@ def _connect_ray(address: str) -> Any:
         _check_reachable(address)
         ray.init(address=address, logging_level="error", log_to_driver=False)
     except (OSError, ValueError, RuntimeError) as error:
-        words = str(error).strip().splitlines() or ["nothing answers"]
+        lines = str(error).strip().splitlines() or ["no answer"]
         raise UsageError(
-            f"no Ray cluster at {address}: {words[0]}; start one with: ray start --head"
+            f"no Ray cluster at {address}: {lines[0]}; start one with: ray start --head"
         ) from error
     return ray
 
 
 def _check_reachable(address: str) -> None:
-    """See that somebody is at HOST:PORT; Ray itself would try for many minutes."""
+    """Connect to HOST:PORT once, because Ray itself would try for many minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
 
 
 def slot_groups(cores: Mapping[str, int], slots: int | None, code: bool) -> Iterator[SlotGroup]:
-    """What nodes with so many cores are divided into. Raises UsageError when none is big enough."""
+    """Divide the nodes of a cluster into groups, one per run.
+
+    Args:
+        cores: the number of cores by node.
+        slots: cores per group; None for all cores of a node.
+        code: whether the run executes code in the sandbox; else one group is enough.
+
+    Raises:
+        UsageError: no node has that many cores.
+    """
     largest = max(cores.values(), default=0)
     wanted = (slots or 1) if code else 1
     if largest < wanted:
@@ -158,12 +194,20 @@ def slot_groups(cores: Mapping[str, int], slots: int | None, code: bool) -> Iter
 
 
 def uses_sandbox(names: Sequence[str]) -> bool:
-    """True when a run of these stages (all without names) uses the sandbox."""
+    """Return whether a run of these stages (of all, if empty) executes code in the sandbox."""
     return any(s.executor == "sandbox" for s in PIPELINE if not names or s.name in names)
 
 
 def shared_url(store: Database, hosts: set[str]) -> str:
-    """The store's URL as every host can use it. Raises UsageError for a file that is on one."""
+    """Return the store's URL, password included, as every host can use it.
+
+    Args:
+        store: the store.
+        hosts: the host names of the cluster's nodes.
+
+    Raises:
+        UsageError: a SQLite file, and the cluster is more than this machine.
+    """
     if store.path is None:
         return store.url.render_as_string(hide_password=False)
     if hosts != {socket.gethostname()}:
@@ -182,7 +226,7 @@ def _start_actor(
     names: Sequence[str],
     options: Mapping[str, Any],
 ) -> Any:
-    """An actor on a node, when its cores are free; it ends with the driver."""
+    """Start an actor on a node as soon as its cores are free; it ends with the driver."""
     strategies = importlib.import_module("ray.util.scheduling_strategies")
     there = strategies.NodeAffinitySchedulingStrategy(group.node, soft=False)
     placed = ray.remote(RayWorker).options(
@@ -193,66 +237,76 @@ def _start_actor(
 
 
 class RayRun:
-    """The actors of one fleet, seen from where it was started."""
+    """The actors of one run, as the driver sees them.
 
-    def __init__(self, ray: Any, hands: Sequence[Any], say: Callable[[str], None]) -> None:
-        self._ray, self._say = ray, say
+    Args:
+        ray: the connected `ray` module.
+        actors: handles of `RayWorker` actors.
+        on_message: called with a sentence when an actor failed.
+    """
+
+    def __init__(self, ray: Any, actors: Sequence[Any], on_message: Callable[[str], None]) -> None:
+        self._ray, self._on_message = ray, on_message
         self._started = time.monotonic()
         self._interrupted = False
-        self._hands = list(hands)
-        self._begun = {hand.__ray_ready__.remote(): hand for hand in hands}
-        self._running = {hand.run.remote(): hand for hand in hands}
+        self._actors = list(actors)
+        self._begun = {actor.__ray_ready__.remote(): actor for actor in actors}
+        self._running = {actor.run.remote(): actor for actor in actors}
         self._seen: dict[Any, Progress] = {}
         self._ended: list[RunResult] = []
         self._errors: list[Exception] = []
 
     def stop(self) -> None:
-        """Let every run drain."""
+        """Let every actor drain."""
         self._interrupted = True
-        for hand in self._hands:
-            hand.stop.remote()
+        for actor in self._actors:
+            actor.stop.remote()
 
-    def work(self, display: Callable[[Progress], None]) -> RunResult:
-        """Wait until every run that found cores has ended; the others find nothing to do."""
+    def wait(self, display: Callable[[Progress], None]) -> RunResult:
+        """Wait until every actor that got its cores has ended; no job is left for the others.
+
+        Raises:
+            Exception: what the first actor raised, when all of them failed.
+        """
         while self._running and not self._is_over():
             ended, _ = self._ray.wait(list(self._running), num_returns=1, timeout=POLL_SECONDS)
             for ref in ended:
-                self._take(ref)
-            self._look()
+                self._finish(ref)
+            self._update()
             display(self._sum())
         if not self._ended:
             raise self._errors[0]
-        return self._done()
+        return self._result()
 
     def _is_over(self) -> bool:
-        """True when what is left has never begun: others need its cores, and the work is done."""
+        """Whether only actors are left that never got cores, although others have ended."""
         waiting = set(self._waiting().values())
-        others = [hand for hand in self._running.values() if hand not in waiting]
+        others = [actor for actor in self._running.values() if actor not in waiting]
         return bool(self._ended or self._interrupted) and not others
 
     def _waiting(self) -> dict[Any, Any]:
-        """Actors that have no cores yet."""
+        """The actors that have no cores yet."""
         begun, _ = self._ray.wait(list(self._begun), num_returns=len(self._begun), timeout=0)
-        return {ref: hand for ref, hand in self._begun.items() if ref not in begun}
+        return {ref: actor for ref, actor in self._begun.items() if ref not in begun}
 
-    def _take(self, ref: Any) -> None:
-        hand = self._running.pop(ref)
+    def _finish(self, ref: Any) -> None:
+        actor = self._running.pop(ref)
         try:
             done: RunResult = self._ray.get(ref)
         except Exception as error:
             self._errors.append(_cause(error))
-            self._say(f"a run on the cluster ended: {self._errors[-1]}")
+            self._on_message(f"a run on the cluster ended: {self._errors[-1]}")
             return
-        self._seen[hand] = done.progress
+        self._seen[actor] = done.progress
         self._ended.append(done)
 
-    def _look(self) -> None:
-        refs = {hand.look.remote(): hand for hand in self._running.values()}
+    def _update(self) -> None:
+        refs = {actor.progress.remote(): actor for actor in self._running.values()}
         if not refs:
             return
         found, _ = self._ray.wait(list(refs), num_returns=len(refs), timeout=POLL_SECONDS)
         for ref in found:
-            with contextlib.suppress(Exception):  # it is gone, and `run` will tell
+            with contextlib.suppress(Exception):  # the actor is gone: `run` raises
                 self._seen[refs[ref]] = self._ray.get(ref)
 
     def _sum(self) -> Progress:
@@ -266,10 +320,10 @@ class RayRun:
             total.waiting_for |= seen.waiting_for
             total.notice = total.notice or seen.notice
         if n := len(self._waiting()):
-            total.notice = total.notice or f"{n} of {len(self._hands)} groups wait for free cores"
+            total.notice = total.notice or f"{n} of {len(self._actors)} groups wait for free cores"
         return total
 
-    def _done(self) -> RunResult:
+    def _result(self) -> RunResult:
         last = self._ended[-1]
         return replace(
             last,
@@ -281,6 +335,6 @@ class RayRun:
 
 
 def _cause(error: Exception) -> Exception:
-    """What an actor raised, out of what Ray wraps it in."""
+    """Return what an actor raised, without Ray's wrapper."""
     cause = getattr(error, "cause", None)
     return cause if isinstance(cause, Exception) else error

@@ -1,10 +1,10 @@
-"""The hands of a worker: its sandbox and its teachers, opened when first needed.
+"""The resources of a worker: its sandbox and its model clients, opened when first needed.
 
 Decisions
-- One sandbox and one teacher per (backend, model) serve the whole process, because a sandbox knows
-  its slots and a teacher's limiter knows its endpoint.
-- A teacher whose answers come in batches has a row as every teacher, but no worker claims its
-  calls: nobody waits for them (batching/).
+- One sandbox and one teacher per (backend, model) serve the whole process, because a sandbox owns
+  its slots and a teacher's rate limiter belongs to one endpoint.
+- A teacher that answers by batch has a row like every other teacher, but no worker claims its
+  calls: they are submitted and collected by `batch/`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,16 @@ from annoy_store.interfaces import TURN_KINDS, Sandbox, Teacher
 from annoy_store.records.teachers import BATCH_BACKEND, register_teacher
 from annoy_store.sandbox import open_sandbox
 
-CLOCK_SECONDS = 5.0  # between two looks at the clock
+CLOCK_SECONDS = 5.0  # between two checks for peak hours
 
 
 class WorkerResources:
-    """Opens the sandbox and the teachers that the settings name, once each."""
+    """Opens and closes the sandbox and the teachers that the settings name, each once.
+
+    Args:
+        store: the store in which the teachers are registered.
+        settings: the sandbox, the teachers and the budgets.
+    """
 
     def __init__(self, store: Database, settings: RunSettings) -> None:
         self._store, self._settings = store, settings
@@ -38,14 +43,18 @@ class WorkerResources:
         self._sandbox: Sandbox | None = None
         self._teachers: dict[int, Teacher] = {}
         self._by_kind: dict[str, int] = {}
-        self._handed_in: set[int] = set()
-        self._purses: list[BudgetShare] = []
+        self._batch_ids: set[int] = set()
+        self._budgets: list[BudgetShare] = []
         self._peak: PeakHours | None = None
         self._peak_end: datetime | None = None
-        self._look_at = 0.0
+        self._check_at = 0.0
 
     def sandbox(self) -> Sandbox:
-        """The sandbox. Raises UsageError when none works here."""
+        """Return the sandbox, opened by the first call; thread-safe.
+
+        Raises:
+            UsageError: no isolation level works on this machine.
+        """
         with self._lock:
             if self._sandbox is None:
                 self._sandbox = open_sandbox(
@@ -57,7 +66,11 @@ class WorkerResources:
             return self._sandbox
 
     def open_teachers(self) -> None:
-        """Open the teachers of all kinds of turn and enter them in the store."""
+        """Open the teachers of all kinds of turns and register them in the store.
+
+        Raises:
+            UsageError: a setting is missing or wrong, or a budget is invalid.
+        """
         opened: dict[tuple[str, str | None], int] = {}
         self._open_budgets()
         for kind in TURN_KINDS:
@@ -68,44 +81,54 @@ class WorkerResources:
                     teacher.use_sandbox(self.sandbox)
                 if hasattr(teacher, "share_rate_limit"):
                     teacher.share_rate_limit(SharedRateLimit(self._store, teacher.identity))
-                opened[choice] = self._enter(teacher)
+                opened[choice] = self._register(teacher)
                 if choice[0] == BATCH_BACKEND:
-                    self._handed_in.add(opened[choice])
+                    self._batch_ids.add(opened[choice])
             self._by_kind[kind] = opened[choice]
 
     def _open_budgets(self) -> None:
-        """Open what bounds our asking."""
+        """Open the budgets and the peak hours that limit calls."""
         if self._settings.only_off_peak:
             self._peak = peak_hours(self._settings)
-        self._purses = budget_shares(self._store, self._settings)
+        self._budgets = budget_shares(self._store, self._settings)
 
-    def _enter(self, teacher: Teacher) -> int:
-        key = register_teacher(self._store, teacher)
-        bounded = teacher.identity.backend != BATCH_BACKEND
-        purses = self._purses if bounded else []
-        self._teachers[key] = with_budgets(self._store, teacher, purses, self._settings)
-        return key
+    def _register(self, teacher: Teacher) -> int:
+        teacher_id = register_teacher(self._store, teacher)
+        is_batch = teacher.identity.backend == BATCH_BACKEND
+        shares = [] if is_batch else self._budgets
+        self._teachers[teacher_id] = with_budgets(self._store, teacher, shares, self._settings)
+        return teacher_id
 
     def teacher(self, kind: str, pinned_teacher_id: int) -> tuple[int, Teacher]:
-        """The teacher of a kind of turn, or the pinned one, with its id."""
-        chosen = pinned_teacher_id or self._by_kind[kind]
-        return chosen, self._teachers[chosen]
+        """Return the id and the teacher of a call.
+
+        Args:
+            kind: the kind of turn.
+            pinned_teacher_id: the teacher that the call is pinned to; 0 for the kind's teacher.
+        """
+        teacher_id = pinned_teacher_id or self._by_kind[kind]
+        return teacher_id, self._teachers[teacher_id]
 
     @property
     def teachers(self) -> Mapping[int, Teacher]:
+        """The open teachers by id."""
         return self._teachers
 
-    def can_answer(self, only: Mapping[str, object]) -> bool:
-        """True when these teachers can answer calls narrowed to `only` (kind, pinned teacher)."""
+    def can_answer(self, columns: Mapping[str, object]) -> bool:
+        """Return whether these teachers answer the calls of a partition now.
+
+        Args:
+            columns: what all calls of the partition share: `kind`, `pinned_teacher_id`.
+        """
         if self.exhausted_budget:
             return False
-        pinned = only.get("pinned_teacher_id")
-        teacher_id = pinned or self._by_kind.get(str(only.get("kind")))
+        pinned = columns.get("pinned_teacher_id")
+        teacher_id = pinned or self._by_kind.get(str(columns.get("kind")))
         known = pinned == 0 or pinned in self._teachers
-        return known and teacher_id not in self._handed_in
+        return known and teacher_id not in self._batch_ids
 
     def max_in_flight(self) -> int:
-        """How many calls may be in flight now; 0 when nothing is to be asked."""
+        """Return how many calls may be in flight now; 0 when no call may be sent."""
         if self.exhausted_budget or self.peak_hours_end():
             return 0
         capacity = sum(teacher.capacity for teacher in self._teachers.values())
@@ -113,29 +136,31 @@ class WorkerResources:
 
     @property
     def exhausted_budget(self) -> str | None:
-        """Which budget is reached, if one is."""
-        return next((str(purse) for purse in self._purses if purse.reached), None)
+        """The budget that is used up, as a sentence; None while there is none."""
+        return next((str(share) for share in self._budgets if share.reached), None)
 
     def peak_hours_end(self) -> datetime | None:
-        """When the peak hours that we wait for are over; None when it is not them."""
+        """Return when the present peak hours end; None outside of them, or if they are allowed."""
         if self._peak is None:
             return None
-        if time.monotonic() >= self._look_at:
+        if time.monotonic() >= self._check_at:
             self._peak_end = self._peak.peak_end(datetime.now(UTC))
-            self._look_at = time.monotonic() + CLOCK_SECONDS
+            self._check_at = time.monotonic() + CLOCK_SECONDS
         return self._peak_end
 
     def drain_teachers(self) -> None:
-        """Begin no more tries; to be called on the loop that the teachers live in."""
+        """Tell the teachers to begin no more tries; called on the loop that they run on."""
         for teacher in self._teachers.values():
             teacher.drain()
 
     async def close_teachers(self) -> None:
+        """Close the connections of the teachers and return what is left of the budget blocks."""
         for teacher in self._teachers.values():
             await teacher.close()
-        for purse in self._purses:
-            await purse.close()
+        for share in self._budgets:
+            await share.close()
 
     def close(self) -> None:
+        """End the processes of the sandbox."""
         if self._sandbox is not None:
             self._sandbox.close()

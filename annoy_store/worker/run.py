@@ -1,4 +1,4 @@
-"""A run as a person starts it: its rounds with a display, signals and prices."""
+"""A run as `annoy run` starts it: workers and batch passes, with a display, signals and prices."""
 
 from __future__ import annotations
 
@@ -23,21 +23,33 @@ from annoy_store.worker.worker import Worker
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended."""
+    """How a run ended.
+
+    Attributes:
+        progress: what was done.
+        seconds: how long it took.
+        interrupted: whether a signal ended it.
+        stopped: why it ended before all was done (a budget), as a sentence.
+        stop_condition: whether the stop condition was met, as a sentence.
+        open_batches: the open batches, and the command that collects them, as sentences.
+        batch_errors: what failed in dealing with a batch, for now, as sentences.
+    """
 
     progress: Progress
     seconds: float
     interrupted: bool
-    stopped: str | None = None  # why it ended before all was done
-    stop_condition: str | None = None  # what became of the goal
-    open_batches: tuple[str, ...] = ()  # what is out in batches, and the command to come back with
-    batch_errors: tuple[str, ...] = ()  # what could not be done with a batch, for now
+    stopped: str | None = None
+    stop_condition: str | None = None
+    open_batches: tuple[str, ...] = ()
+    batch_errors: tuple[str, ...] = ()
 
     @property
     def failed(self) -> int:
+        """How many jobs failed."""
         return self.progress.failed
 
     def by_stage(self) -> dict[str, dict[str, int]]:
+        """Return the ended jobs by stage and state."""
         return by_stage(self.progress)
 
 
@@ -52,38 +64,65 @@ def run(
     display: Callable[[Progress], None] = lambda _: None,
     on_signal: Callable[[Callable[[], None]], None] = lambda _: None,
 ) -> RunResult:
-    """Run the named stages (all without names) on a store until nothing is left.
+    """Run stages on a store until no job is left.
 
-    It ends before that when `until_correct` chains are correct, or when a budget is reached and
-    what is left are calls. Raises UsageError, StopRun, LostClaim.
+    A run ends earlier when `until_correct` chains are correct, or when a budget is used up and only
+    calls are left.
+
+    Args:
+        store: the store.
+        settings: how this process runs.
+        names: the stages to run; all of them if empty.
+        limit: the most jobs per stage; None for no limit.
+        watch: stay when no job is left, until the run is stopped.
+        until_correct: the number of correct chains to stop at.
+        display: called with the progress several times a second.
+        on_signal: called once with the function that stops the run, to be called by a signal.
+
+    Returns:
+        How the run ended.
+
+    Raises:
+        UsageError: an unknown stage, or a setting is missing or wrong.
+        EndpointUnavailable: an endpoint answers no calls at all.
+        LeaseLost: this worker was declared dead.
     """
     stages = [stage for stage in PIPELINE if not names or stage.name in names]
     if unknown := set(names) - set(STAGES):
         raise UsageError(f"unknown stage {min(unknown)!r}; stages are: {', '.join(STAGES)}")
     insert_prices(store, settings)
-    goal = StopCondition(store, until_correct) if until_correct else None
-    if goal and goal.is_met:
-        return RunResult(Progress(), 0.0, False, stop_condition=str(goal))
-    rounds = Run(store, settings, stages, limit, goal, display)
-    on_signal(rounds.stop)
+    condition = StopCondition(store, until_correct) if until_correct else None
+    if condition and condition.is_met:
+        return RunResult(Progress(), 0.0, False, stop_condition=str(condition))
+    this = Run(store, settings, stages, limit, condition, display)
+    on_signal(this.stop)
     started = time.monotonic()
-    rounds.work(watch)
+    this.work(watch)
     seconds = time.monotonic() - started
-    if goal:
-        goal.recount()
+    if condition:
+        condition.recount()
     return RunResult(
-        rounds.progress,
+        this.progress,
         seconds,
-        rounds.stopped.is_set(),
-        rounds.exhausted_budget,
-        str(goal) if goal else None,
-        tuple(rounds.open_batches()),
-        tuple(rounds.batch_errors),
+        this.stopped.is_set(),
+        this.exhausted_budget,
+        str(condition) if condition else None,
+        tuple(this.open_batches()),
+        tuple(this.batch_errors),
     )
 
 
 class Run:
-    """The rounds of one run."""
+    """One run: a worker, and a batch pass before and after it where calls go by batch.
+
+    Args:
+        store: the store.
+        settings: how this process runs.
+        stages: the stages to run.
+        limit: the most jobs per stage; None for no limit.
+        condition: when to stop although there are jobs; None for no such condition.
+        display: called with the progress several times a second.
+    """
 
     def __init__(
         self,
@@ -91,11 +130,11 @@ class Run:
         settings: RunSettings,
         stages: Sequence[Stage],
         limit: int | None,
-        goal: StopCondition | None,
+        condition: StopCondition | None,
         display: Callable[[Progress], None],
     ) -> None:
         self._store, self._settings, self._stages = store, settings, stages
-        self._limit, self._goal, self._display = limit, goal, display
+        self._limit, self._condition, self._display = limit, condition, display
         self.stopped = threading.Event()
         self.progress = Progress()
         self.batch_errors: list[str] = []
@@ -103,47 +142,46 @@ class Run:
         self._worker: Worker | None = None
 
     def stop(self) -> None:
-        """Finish what is in flight, and begin nothing more."""
+        """Finish the jobs in flight, and begin no more."""
         self.stopped.set()
         if self._worker:
             self._worker.stop()
 
     def work(self, watch: bool) -> None:
-        """Work round by round. Raises UsageError, StopRun, LostClaim."""
-        asks = any(stage.executor == "async" for stage in self._stages)
-        clerk = batch_client(self._store, self._settings, self.stopped.is_set) if asks else None
-        if clerk is None:
-            return self._work(watch)
+        """Run until no job is left; with `watch`, until `stop` is called. Raises as `run` does."""
+        calls = any(stage.executor == "async" for stage in self._stages)
+        client = batch_client(self._store, self._settings, self.stopped.is_set) if calls else None
+        if client is None:
+            return self._run_worker(watch)
         try:
-            while self._round(clerk, watch) and watch:
-                self._wait(clerk.poll_interval)
+            while self._run_with_batches(client, watch) and watch:
+                self._wait(client.poll_interval)
         finally:
-            clerk.close()
+            client.close()
 
-    def _round(self, clerk: BatchClient, watch: bool) -> bool:
-        """Take in, work, hand in; say whether there is a reason for another round."""
+    def _run_with_batches(self, client: BatchClient, watch: bool) -> bool:
+        """Collect, work, submit; return whether there is a reason to do so again."""
         self.batch_errors, self.exhausted_budget = [], None
-        self._note(clerk.collect(), watch)
+        self._note(client.collect(), watch)
         if not self.stopped.is_set():
-            self._work(watch=False)
-        if self.stopped.is_set() or (self._goal and self._goal.is_met):
+            self._run_worker(watch=False)
+        if self.stopped.is_set() or (self._condition and self._condition.is_met):
             return False
         left = None if self._limit is None else self._limit - self.progress.submitted_calls
-        self._note(clerk.submit(left), watch)
+        self._note(client.submit(left), watch)
         return not self.stopped.is_set() and bool(self.open_batches() or not self.exhausted_budget)
 
-    def _note(self, visit: BatchPass, watch: bool) -> None:
-        """Add up what a visit did. Raises StopRun when nobody gets an answer, or nobody is there."""
-        self.progress.ended += visit.job_states
-        self.progress.submitted_calls += visit.submitted
-        self.exhausted_budget = self.exhausted_budget or visit.exhausted_budget
-        self.batch_errors += visit.problems
-        if visit.stop_reason or (visit.unreachable_reason and not watch):
-            raise EndpointUnavailable(visit.stop_reason or visit.unreachable_reason or "")
+    def _note(self, done: BatchPass, watch: bool) -> None:
+        """Add up what a batch pass did; raise EndpointUnavailable where none can be answered."""
+        self.progress.ended += done.job_states
+        self.progress.submitted_calls += done.submitted
+        self.exhausted_budget = self.exhausted_budget or done.exhausted_budget
+        self.batch_errors += done.problems
+        if done.stop_reason or (done.unreachable_reason and not watch):
+            raise EndpointUnavailable(done.stop_reason or done.unreachable_reason or "")
 
-    def _work(self, watch: bool) -> None:
-        """Let a worker do what can be done now."""
-        before = self.progress
+    def _run_worker(self, watch: bool) -> None:
+        """Run the jobs that can be run now."""
         self._worker = worker = Worker(
             self._store,
             self._settings,
@@ -151,7 +189,7 @@ class Run:
             limit=self._limit,
             watch=watch,
             on_progress=self._report,
-            progress=before,
+            progress=self.progress,
         )
         if self.stopped.is_set():
             worker.stop()
@@ -162,18 +200,18 @@ class Run:
         assert self._worker
         progress.notice = _notice(self._worker)
         self._display(progress)
-        if self._goal and self._goal.check():
+        if self._condition and self._condition.check():
             self._worker.stop()
 
     def open_batches(self) -> list[str]:
-        """What is out, in words."""
+        """Return the open batches, as sentences."""
         with self._store.read() as connection:
             return open_batch_summary(connection)
 
     def _wait(self, seconds: float) -> None:
-        """Wait until it is worth looking at the batches again, or we are stopped."""
+        """Wait until the batches are to be polled again, or the run is stopped."""
         self.progress.notice = (
-            "; ".join([*self.batch_errors, *self.open_batches()]) or "nothing is out"
+            "; ".join([*self.batch_errors, *self.open_batches()]) or "no open batches"
         )
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not self.stopped.wait(min(1.0, left)):
@@ -181,8 +219,8 @@ class Run:
 
 
 def _notice(worker: Worker) -> str:
-    """Why the run asks nothing now, if so."""
+    """Why the run sends no calls now, if so."""
     if worker.resources.exhausted_budget:
         return worker.resources.exhausted_budget
     end = worker.resources.peak_hours_end()
-    return f"peak hours until {end:%a %H:%M} UTC: nothing is asked" if end else ""
+    return f"peak hours until {end:%a %H:%M} UTC: no calls are sent" if end else ""

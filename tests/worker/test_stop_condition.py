@@ -80,7 +80,7 @@ def test_nothing_is_asked_in_peak_hours(sqlite_store: Database, provider: Provid
     bounded = settings(provider, only_off_peak=True, peak_hours=hours)
     run(sqlite_store, bounded, ["complete"], display=display, on_signal=stop.append)
     assert provider.counts["requests"] == 0
-    assert set(seen) == {f"peak hours until {end:%a %H:%M} UTC: nothing is asked"}
+    assert set(seen) == {f"peak hours until {end:%a %H:%M} UTC: no calls are sent"}
 
 
 def test_off_peak_everything_is_asked(sqlite_store: Database, provider: Provider) -> None:
