@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from annoy_store.db.states import ENDED_STATES
 from annoy_store.errors import AnnoyError, UsageError
 
 from ._shared import json_option, load_settings, print_json, print_table, say, store_of, warn
@@ -155,11 +156,11 @@ def import_(ctx: click.Context, file: tuple[Path, ...], tries: int | None, as_js
     if as_json:
         print_json({"batches": [_back(back) for back in backs], "strangers": strangers})
     elif backs:
-        columns = ["batch", "done", "rejected", "failed", "pending again", "known", "no line yet"]
+        columns = ["batch", *ENDED_STATES, "pending again", "known", "no line yet"]
         rows = [
             [
                 b.batch_id,
-                *(b.ended[s] for s in ("done", "rejected", "failed")),
+                *(b.ended[s] for s in ENDED_STATES),
                 b.again,
                 b.known,
                 b.missing,

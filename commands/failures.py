@@ -19,14 +19,13 @@ import click
 
 from annoy_store.analysis.failures import Failure, failures, top
 from annoy_store.analysis.snapshot.query import asker
+from annoy_store.db.states import STAGE_NAMES
 
 from ._shared import json_option, print_json, print_table, say, store_of
 
-STAGES = ("transform", "complete", "parse", "generate", "predict", "verify", "revise")
-
 
 @click.command(help=__doc__)
-@click.option("--stage", type=click.Choice(STAGES), help="Only this stage.")
+@click.option("--stage", type=click.Choice(STAGE_NAMES), help="Only this stage.")
 @click.option(
     "-n", "--limit", type=click.IntRange(1), default=8, show_default=True, help="Per stage."
 )

@@ -23,12 +23,13 @@ import click
 from annoy_store.analysis.forecast import Forecast, forecast, latest_prices
 from annoy_store.analysis.yields import read_yields
 from annoy_store.config import Policy
+from annoy_store.db.states import STAGE_NAMES
 from annoy_store.inference import backends
 from annoy_store.records.policy import changed_policy, load_policy
 
 from ._shared import json_option, load_settings, print_json, print_table, say, store_of
 
-STAGES = ("transform", "parse", "generate", "predict", "verify", "revise")
+STAGES = tuple(name for name in STAGE_NAMES if name != "complete")
 
 
 @click.command(help=__doc__)

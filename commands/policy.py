@@ -20,6 +20,7 @@ import click
 
 from annoy_store.config import Policy
 from annoy_store.db.engine import Database
+from annoy_store.db.states import ENDED_STATES
 from annoy_store.prompts import template
 from annoy_store.queue.counters import funnel
 from annoy_store.records.policy import load_policy, set_policy
@@ -88,7 +89,7 @@ def _change(store: Database, changes: dict[str, str]) -> list[str]:
 def _effects(changed: set[str], done: dict[str, dict[str, int]]) -> list[str]:
     told = []
     for stage in PIPELINE:
-        n = sum(done.get(stage.name, {}).get(s, 0) for s in ("done", "rejected", "failed"))
+        n = sum(done.get(stage.name, {}).get(s, 0) for s in ENDED_STATES)
         if keys := sorted(changed & set(stage.depends)):
             way = "recheck" if stage.name == "verify" else f"replan {stage.name}"
             again = f"; annoy {way} does the {n:,} old ones again" if n else ""

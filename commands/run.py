@@ -32,13 +32,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from annoy_store.config import RunSettings
+from annoy_store.db.states import ENDED_STATES, STAGE_NAMES
 
 from ._shared import json_option, load_settings, print_json, print_table, say, store_of, warn
 
 if TYPE_CHECKING:
     from annoy_store.worker.run import RunResult
 
-STAGES = ("transform", "complete", "parse", "generate", "predict", "verify", "revise")
 FLAGS: dict[str, Any] = {
     "teacher": str,
     "transform_teacher": str,
@@ -91,7 +91,7 @@ def _options(command: Any, types: dict[str, Any]) -> Any:
 
 
 @click.command(help=__doc__)
-@click.argument("stage", nargs=-1, type=click.Choice(STAGES))
+@click.argument("stage", nargs=-1, type=click.Choice(STAGE_NAMES))
 @settings_options
 @bounds_options
 @click.option(
@@ -190,9 +190,11 @@ def _print(ctx: click.Context, done: RunResult) -> None:
     if not ended and not handed_in:
         say(ctx, "nothing to do now" if done.open_batches else "nothing to do")
         return
-    states = ("done", "rejected", "failed", "deferred")
+    states = (*ENDED_STATES, "deferred")
     rows = [
-        [name, *(ended[name].get(state, 0) for state in states)] for name in STAGES if name in ended
+        [name, *(ended[name].get(state, 0) for state in states)]
+        for name in STAGE_NAMES
+        if name in ended
     ]
     if rows:
         print_table(["stage", *states], rows)

@@ -22,12 +22,13 @@ import click
 
 from annoy_store.analysis.status import StoreStatus, store_status
 from annoy_store.db.engine import Database
+from annoy_store.db.states import ENDED_STATES, OPEN_STATES
 from annoy_store.inference.spend import Usage
 from annoy_store.stages import PIPELINE
 
 from ._shared import json_option, on_terminal, print_json, print_table, store_of
 
-STATES = ("pending", "claimed", "deferred", "suspect", "done", "rejected", "failed")
+STATES = (*OPEN_STATES, *ENDED_STATES)
 
 
 @click.command(help=__doc__)
@@ -48,7 +49,7 @@ def _watch(store: Database, every: float, as_json: bool) -> None:
     before: tuple[float, int] | None = None
     while True:
         at = store_status(store, PIPELINE, usage)
-        usage, ended = at.usage, at.total("done", "rejected", "failed")
+        usage, ended = at.usage, at.total(*ENDED_STATES)
         if on_terminal() and not as_json:
             click.clear()
         _print(at, as_json)
@@ -96,7 +97,7 @@ def print_funnel(at: StoreStatus) -> None:
 
 def _yield(states: dict[str, int] | object) -> str:
     assert isinstance(states, dict)
-    ended = sum(states.get(state, 0) for state in ("done", "rejected", "failed"))
+    ended = sum(states.get(state, 0) for state in ENDED_STATES)
     return f"{states.get('done', 0) / ended:.1%}" if ended else ""
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from annoy_store.analysis.error_signatures import signature
 from annoy_store.analysis.hints import hint
+from annoy_store.db.states import FAILED_STATES, sql_list
 from annoy_store.interfaces import Stage
 from annoy_store.stages import PIPELINE
 
@@ -30,10 +31,10 @@ SUBJECTS = {
     "revise": "verdict",
 }
 
-_JOBS = """
+_JOBS = f"""
     SELECT stage, state, COALESCE(reason, state) AS reason, detail, COUNT(*) AS n,
            MIN(subject_id) AS example
-    FROM jobs WHERE state IN ('rejected', 'failed') GROUP BY stage, state, reason, detail
+    FROM jobs WHERE state IN {sql_list(FAILED_STATES)} GROUP BY stage, state, reason, detail
 """
 _TRIES = """
     SELECT 'complete', 'try', COALESCE(error_class, status), error_message, COUNT(*), MIN(call_id)

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from annoy_store.analysis.yields import FREE, PREDICTIONS, History, Share, Spent, Turn
+from annoy_store.analysis.yields import PREDICTIONS, History, Share, Spent, Turn
 from annoy_store.config import Policy
+from annoy_store.db.states import FREE_BACKENDS, OPEN_STATES
 from annoy_store.db.tables import calls, jobs, prices, turns, variants
 from annoy_store.db.views import BATCH_PRICE_FACTOR
 from annoy_store.interfaces import Stage
@@ -31,7 +32,6 @@ from annoy_store.stages import PIPELINE, STAGES
 JUDGING = "verify"  # judged again, an answer that was wrong before has its revision already
 PART = {"batch": BATCH_PRICE_FACTOR}
 MAKES_THE_SAME = ("parse", "generate")
-OPEN = ("pending", "claimed", "deferred", "suspect")
 Chooser = Callable[[str], tuple[str, str | None]]  # kind of turn -> backend and model that answer
 Price = tuple[float, float, float]  # USD per million tokens: input, cached, output
 Prices = Mapping[str, Price]  # by model
@@ -106,14 +106,14 @@ def stand(
 
 def _open(connection: Connection) -> dict[str, dict[str, int]]:
     return {
-        stage: {state: of[state] for state in OPEN if of.get(state)}
+        stage: {state: of[state] for state in OPEN_STATES if of.get(state)}
         for stage, of in funnel(connection).items()
     }
 
 
 def _open_calls(connection: Connection) -> Counter[Turn]:
     waiting: Counter[Turn] = Counter()
-    for state in OPEN:
+    for state in OPEN_STATES:
         chosen = (
             select(turns.c.kind, turns.c.number, func.count())
             .select_from(
@@ -145,7 +145,7 @@ def _again(connection: Connection, stage: Stage, after: Policy) -> int:
             )
         )
         or 0
-        for state in OPEN
+        for state in OPEN_STATES
     )
     wanted = count_enqueue_again(connection, stage, after, cases)
     return max(0, wanted - count_wanted(connection, stage, after) - stale)
@@ -215,7 +215,7 @@ def cost(
     for (kind, turn), n in sorted(asked.items(), key=lambda item: (item[0][1], item[0][0])):
         if n > 0:
             backend, model = choose(kind)
-            if backend in FREE:
+            if backend in FREE_BACKENDS:
                 yield Asking(kind, turn, n, 0.0, 0.0, 0.0)
                 continue
             part, price = PART.get(backend, 1.0), known.get(model or "")

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, FromClause, func, literal_column, select
 
 from annoy_store.analysis.lineage_edges import ALIASES, STAGES_OF, TABLES
+from annoy_store.db.states import FAILED_STATES
 from annoy_store.db.tables import STATUSES, jobs, verdicts
 from annoy_store.errors import UsageError
 
@@ -62,7 +63,7 @@ def _judged(connection: Connection, where: ColumnElement[bool], dice: Random) ->
 
 def _turned_down(connection: Connection, reason: str, dice: Random) -> str | None:
     """A subject whose job was rejected or failed, by the reason or the state."""
-    is_state = reason in ("rejected", "failed")
+    is_state = reason in FAILED_STATES
     ended = ENDED_BADLY & ((jobs.c.state if is_state else jobs.c.reason) == reason)
     stages = connection.scalars(select(jobs.c.stage).where(ended).distinct()).all()
     if not stages:

@@ -21,6 +21,7 @@ from annoy_store.analysis.worker_status import WorkerStatus, worker_status
 from annoy_store.db.engine import Database
 from annoy_store.db.migrate import revision
 from annoy_store.db.sql import now
+from annoy_store.db.states import OPEN_STATES
 from annoy_store.db.tables import jobs, metadata
 from annoy_store.inference.spend import Usage, usage_since
 from annoy_store.interfaces import Stage
@@ -45,7 +46,6 @@ COUNTED = (
     "exports",
     "export_rows",
 )
-OPEN = ("pending", "claimed", "deferred", "suspect")
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ class StoreStatus:
             return "annoy ingest PATH   (or see it work first: annoy demo)"
         if any(worker["alive"] for worker in self.workers):
             return "annoy status --watch"
-        if self.in_batches and self.in_batches == self.total(*OPEN):
+        if self.in_batches and self.in_batches == self.total(*OPEN_STATES):
             return "annoy batch status"
-        if self.total(*OPEN) or sum(self.wanted.values()):
+        if self.total(*OPEN_STATES) or sum(self.wanted.values()):
             return "annoy run --teacher tracer   (or with a model: annoy run -m MODEL)"
         if self.total("failed"):
             return "annoy retry --dry-run"

@@ -18,11 +18,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from annoy_store.db.sql import now
+from annoy_store.db.states import ENDED_STATES
 from annoy_store.db.tables import job_counters, jobs, workers
 from annoy_store.queue.jobs import in_state
 from annoy_store.queue.workers import IS_ALIVE, dead_local_workers
 
-ENDED = ("done", "rejected", "failed")
 EXAMPLES = 20
 
 
@@ -88,7 +88,7 @@ def _ended(connection: Connection) -> Counter[int]:
     """What workers have ended; of those that are gone nothing is kept."""
     of_living = job_counters.c.worker_id.in_(select(workers.c.id).where(IS_ALIVE))
     chosen = select(job_counters.c.worker_id, func.sum(job_counters.c.n)).where(
-        of_living, job_counters.c.state.in_(ENDED)
+        of_living, job_counters.c.state.in_(ENDED_STATES)
     )
     rows = connection.execute(chosen.group_by(job_counters.c.worker_id))
     return Counter({worker: int(n) for worker, n in rows})

@@ -21,6 +21,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, select, text
 
 from annoy_store.config import Policy
+from annoy_store.db.states import ENDED_STATES
 from annoy_store.db.tables import attempts, calls, verdicts
 from annoy_store.db.views import TOTAL_COST
 from annoy_store.queue.counters import funnel
@@ -28,8 +29,6 @@ from annoy_store.queue.counters import funnel
 SAMPLE, SLICES = 40_000, 40
 Turn = tuple[str, int]
 PREDICTIONS = ("predict_output", "predict_input")
-FREE = ("tracer", "replay")
-_ENDED = ("done", "rejected", "failed")
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class History:
 
     def pairs(self, policy: Policy, before: Policy) -> Share:
         """How many pairs of a sample are asked about."""
-        ended = sum(self.jobs.get("generate", {}).get(state, 0) for state in _ENDED)
+        ended = sum(self.jobs.get("generate", {}).get(state, 0) for state in ENDED_STATES)
         made = sum(self.jobs.get("predict", {}).values())
         if not ended or not made:
             return Share(float(policy.pairs_per_sample), False)
@@ -83,7 +82,7 @@ class History:
 
     def questions(self, kind: str, policy: Policy) -> Share:
         """How many calls of a kind are made about a pair."""
-        ended = sum(self.jobs.get("predict", {}).get(state, 0) for state in _ENDED)
+        ended = sum(self.jobs.get("predict", {}).get(state, 0) for state in ENDED_STATES)
         asked = self.turns.get((kind, 1), 0)
         each = float(policy.samples_per_prompt)
         return Share(asked / ended * each) if ended and asked else Share(each, False)
@@ -97,7 +96,7 @@ class History:
 
 
 def _share(ended: Mapping[str, int]) -> Share:
-    total = sum(ended.get(state, 0) for state in _ENDED)
+    total = sum(ended.get(state, 0) for state in ENDED_STATES)
     return Share(ended.get("done", 0) / total) if total else Share(1.0, False)
 
 

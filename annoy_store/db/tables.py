@@ -34,6 +34,8 @@ from sqlalchemy import (
     text,
 )
 
+from annoy_store.db.states import FAILED_STATES, JOB_STATES, sql_list
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -57,7 +59,7 @@ STATUSES = [
     "output_too_large",
     "not_json",
 ]
-JOB_STATES = ["pending", "claimed", "done", "rejected", "failed", "deferred", "suspect"]
+
 JOB_OPTIONS: dict[str, Any] = {
     "sqlite_with_rowid": False,
     "postgresql_with": {
@@ -361,7 +363,7 @@ jobs = Table(
     Column("claimed_at", Double),
     _text("reason", nullable=True),
     _text("detail", nullable=True),
-    CheckConstraint("state IN ({})".format(", ".join(f"'{s}'" for s in JOB_STATES)), name="state"),
+    CheckConstraint(f"state IN {sql_list(JOB_STATES)}", name="state"),
     _partial(
         "ix_jobs_pending",
         "stage",
@@ -373,7 +375,7 @@ jobs = Table(
     _partial("ix_jobs_claimed", "worker_id", where="state = 'claimed'"),
     _partial("ix_jobs_deferred", "due_at", where="state = 'deferred'"),
     _partial("ix_jobs_suspect", "stage", "variant_id", "subject_id", where="state = 'suspect'"),
-    _partial("ix_jobs_ended_badly", "stage", "reason", where="state IN ('rejected', 'failed')"),
+    _partial("ix_jobs_ended_badly", "stage", "reason", where=f"state IN {sql_list(FAILED_STATES)}"),
     comment="one unit of work of one stage, with its state",
     **JOB_OPTIONS,
 )

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from annoy_store.db.states import FAILED_STATES, FREE_BACKENDS, sql_list
+
 
 @dataclass(frozen=True)
 class View:
@@ -25,7 +27,7 @@ class View:
 BATCH_PRICE_FACTOR = 0.5  # of the price: what providers bill for an answer by batch
 # What an attempt cost: tracer and replay nothing, by batch half. Where a, b and p are the attempt,
 # its teacher and the price of that time; null where an answer has no price.
-ATTEMPT_COST = f"""CASE WHEN b.backend IN ('tracer', 'replay') THEN 0.0 ELSE
+ATTEMPT_COST = f"""CASE WHEN b.backend IN {sql_list(FREE_BACKENDS)} THEN 0.0 ELSE
     ((a.prompt_tokens - COALESCE(a.cached_tokens, 0)) * p.input
      + COALESCE(a.cached_tokens, 0) * p.cached + a.completion_tokens * p.output) / 1000000.0
     * CASE WHEN b.backend = 'batch' THEN {BATCH_PRICE_FACTOR} ELSE 1.0 END END"""
@@ -46,10 +48,10 @@ VIEWS = (
         "v_failures",
         "why jobs were rejected or failed, with one example each",
         "SELECT * FROM v_failures ORDER BY jobs DESC LIMIT 10",
-        """
+        f"""
         SELECT stage, state, reason, COUNT(*) AS jobs, MIN(subject_id) AS example_subject_id,
                MIN(detail) AS example_detail
-        FROM jobs WHERE state IN ('rejected', 'failed') GROUP BY stage, state, reason
+        FROM jobs WHERE state IN {sql_list(FAILED_STATES)} GROUP BY stage, state, reason
         """,
     ),
     View(
@@ -96,7 +98,7 @@ VIEWS = (
         "v_chains",
         "one row per first answer: its turns, how it went, and whether it is closed",
         "SELECT kind, status_1, status_2, COUNT(*) FROM v_chains GROUP BY 1, 2, 3",
-        """
+        f"""
         SELECT f.chain_id, f.kind, p.sample_id, f.io_pair_id, f.teacher_id, f.sample_no,
                f.turn_id AS turn_1_id, f.prompt_id AS prompt_1_id, f.response_id AS response_1_id,
                f.status AS status_1, f.verdict_id AS verdict_1_id,
@@ -109,14 +111,14 @@ VIEWS = (
                     THEN 1
                     WHEN EXISTS (SELECT 1 FROM jobs j JOIN calls c ON c.id = j.subject_id
                                  WHERE j.stage = 'complete' AND c.prompt_id = l.prompt_id
-                                 AND j.state IN ('rejected', 'failed')
+                                 AND j.state IN {sql_list(FAILED_STATES)}
                                  AND e.response_id IS NULL) THEN 1
                     WHEN EXISTS (SELECT 1 FROM jobs j WHERE j.stage = 'revise'
                                  AND j.subject_id = e.verdict_id
-                                 AND j.state IN ('rejected', 'failed')) THEN 1
+                                 AND j.state IN {sql_list(FAILED_STATES)}) THEN 1
                     WHEN EXISTS (SELECT 1 FROM jobs j WHERE j.stage = 'verify'
                                  AND j.subject_id = e.response_id
-                                 AND j.state IN ('rejected', 'failed')) THEN 1
+                                 AND j.state IN {sql_list(FAILED_STATES)}) THEN 1
                     ELSE 0 END AS closed
         FROM v_answers f
         JOIN io_pairs p ON p.id = f.io_pair_id

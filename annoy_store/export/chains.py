@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from annoy_store.db.duckdb_session import load_table
+from annoy_store.db.states import FAILED_STATES
 from annoy_store.db.tables import (
     calls,
     io_pairs,
@@ -37,7 +38,7 @@ from annoy_store.db.tables import (
 from annoy_store.errors import UsageError
 
 ChainCondition = Callable[[ColumnElement[int]], ColumnElement[bool]]
-_ENDED_BADLY = jobs.c.state.in_(["rejected", "failed"])
+_IS_FAILED = jobs.c.state.in_(FAILED_STATES)
 
 
 def first_answers(within: ChainCondition | None = None) -> Select[Any]:
@@ -102,7 +103,7 @@ def ended_jobs() -> Select[Any]:
         .select_from(
             jobs.outerjoin(calls, (jobs.c.stage == "complete") & (calls.c.id == jobs.c.subject_id))
         )
-        .where(stuck, _ENDED_BADLY)
+        .where(stuck, _IS_FAILED)
     )
 
 

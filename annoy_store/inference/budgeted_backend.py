@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from annoy_store.config import RunSettings
 from annoy_store.db.engine import Database
+from annoy_store.db.states import FREE_BACKENDS
 from annoy_store.errors import JobReturned
 from annoy_store.inference.budgets import BudgetShare
 from annoy_store.inference.prices import PER_TOKEN, Price, required_price
-from annoy_store.inference.spend import FREE_BACKENDS
 from annoy_store.interfaces import Attempt, CallResult, Request, Teacher, TeacherIdentity
 from annoy_store.records.prompts import count_chars
 

@@ -21,12 +21,12 @@ from sqlalchemy import Connection, Select, select
 from annoy_store.config import RunSettings
 from annoy_store.db.engine import Database
 from annoy_store.db.sql import insert_new
+from annoy_store.db.states import FREE_BACKENDS
 from annoy_store.db.tables import prices
 from annoy_store.db.timestamps import utc_now
 from annoy_store.errors import UsageError
 from annoy_store.inference.backends import backend_and_model
 from annoy_store.inference.client.providers import is_local, resolve_base_url
-from annoy_store.inference.spend import FREE_BACKENDS
 from annoy_store.interfaces import TURN_KINDS
 
 _MILLION = 1_000_000.0

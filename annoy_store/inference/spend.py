@@ -23,11 +23,9 @@ from sqlalchemy import (
     select,
 )
 
+from annoy_store.db.states import FREE_BACKENDS
 from annoy_store.db.tables import attempts, prices, teachers
 from annoy_store.db.views import BATCH_PRICE_FACTOR
-
-FREE_BACKENDS = ("tracer", "replay")
-
 
 TOKENS = ("prompt", "cached", "completion", "reasoning")
 

@@ -27,6 +27,7 @@ from sqlalchemy.exc import DatabaseError
 from annoy_store.db.engine import Database
 from annoy_store.db.introspect import referenced_table
 from annoy_store.db.sql import integrity_errors
+from annoy_store.db.states import WAITING_STATES
 from annoy_store.db.tables import (
     STATUSES,
     batch_items,
@@ -46,8 +47,6 @@ from annoy_store.maintenance.digests import DIGEST_FUNCTIONS, rows_with_wrong_di
 from annoy_store.queue.counters import NO_WORKER, add_to_counters, funnel
 from annoy_store.queue.jobs import IN_BATCH
 from annoy_store.queue.workers import IS_ALIVE
-
-_OPEN_UNHELD = ("pending", "deferred", "suspect")
 
 
 @dataclass(frozen=True)
@@ -202,7 +201,7 @@ def _states(connection: Connection) -> Iterator[CheckFinding]:
             "nothing to do: the next `annoy run` takes them back",
         ),
         (
-            and_(jobs.c.state.in_(_OPEN_UNHELD), jobs.c.worker_id.is_not(None)),
+            and_(jobs.c.state.in_(WAITING_STATES), jobs.c.worker_id.is_not(None)),
             "held and not claimed",
             "annoy retry --state pending",
         ),

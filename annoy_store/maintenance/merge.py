@@ -25,6 +25,7 @@ from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_into_table
 from annoy_store.db.introspect import referenced_table, row_pages
 from annoy_store.db.sql import in_values, insert_new
+from annoy_store.db.states import ENDED_STATES, WAITING_STATES
 from annoy_store.db.tables import (
     NATURAL_KEYS,
     attempts,
@@ -45,8 +46,6 @@ from annoy_store.records.policy import load_policy
 
 Rows = Sequence[Mapping[str, Any]]
 Note = Callable[[str, int], None]
-ENDED = ("done", "rejected", "failed")
-OPEN = ("pending", "deferred", "suspect")
 _OWNERS = {executions: ("sample_id", "response_id"), attempts: ("call_id",)}
 
 
@@ -232,7 +231,7 @@ class _Merging:
                     "worker_id": None,
                 }
                 for row in page
-                if row["state"] in ENDED and row["stage"] in subjects
+                if row["state"] in ENDED_STATES and row["stage"] in subjects
             ]
             if rows:
                 self._ours.transact(lambda c, r=rows: self._write_jobs(c, r))  # type: ignore[misc]
@@ -245,7 +244,7 @@ class _Merging:
         insert_new(connection, jobs, fresh)
         for row in fresh:
             deltas[row["stage"], row["state"]] += 1
-        ended = [row for row in rows if here.get(_job(row)) in OPEN]
+        ended = [row for row in rows if here.get(_job(row)) in WAITING_STATES]
         for row in ended:
             stage, subject, variant = _job(row)
             connection.execute(

@@ -38,6 +38,7 @@ from sqlalchemy import (
 from annoy_store.config import Policy
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.sql import clock, in_parameter, in_subquery, unindexed
+from annoy_store.db.states import OPEN_STATES
 from annoy_store.db.tables import jobs
 from annoy_store.errors import EndpointUnavailable
 from annoy_store.interfaces import Outcome, Stage
@@ -64,7 +65,6 @@ def _count(connection: Connection, worker_id: int, deltas: Deltas, tally: Tally 
 
 CURSOR_START = (-32768, -1)  # before every (priority, subject)
 IN_BATCH = "in_batch"  # reason of deferred calls that a provider, and no worker, has in hand
-OPEN_STATES = ("pending", "claimed", "deferred", "suspect")
 _PARTITION = and_(
     jobs.c.stage == bindparam("of_stage"), jobs.c.variant_id == bindparam("of_variant")
 )

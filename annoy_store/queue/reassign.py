@@ -17,12 +17,11 @@ from typing import Any
 
 from sqlalchemy import Connection, exists, literal_column, select, update
 
+from annoy_store.db.states import WAITING_STATES
 from annoy_store.db.tables import jobs, variants
 from annoy_store.interfaces import Stage
 from annoy_store.queue.counters import add_to_counters, state_change
 from annoy_store.queue.variants import StagePlan
-
-OPEN = ("pending", "deferred", "suspect")
 
 
 def move_to_active_variant(connection: Connection, agenda: StagePlan, worker_id: int) -> int:
@@ -30,7 +29,7 @@ def move_to_active_variant(connection: Connection, agenda: StagePlan, worker_id:
     brought = 0
     for stage in agenda.stages.values():
         for home, stale in _successors(connection, agenda, stage).items():
-            for state in OPEN:
+            for state in WAITING_STATES:
                 brought += _move_jobs(connection, stage.name, state, home, stale, worker_id)
     return brought
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from annoy_store.db.states import ENDED_STATES, STAGE_NAMES, sql_list
 from annoy_store.report.charts import Bar, Dot, Panel, horizontal_bars, panels
 from annoy_store.report.figure import Ask, Cell, Figure, Ref, RenderedFigure, Rows
 from annoy_store.report.svg import percent
 
-STAGES = ("transform", "complete", "parse", "generate", "predict", "verify", "revise")
 SUBJECT = {
     "transform": "source",
     "complete": "call",
@@ -22,7 +22,7 @@ STATES = (("done", "a"), ("rejected", "b"), ("failed", "d"), ("open", "e"))
 MOST_BUCKETS = 48
 PREFIXES = (19, 18, 16, 15, 13, 10, 7)  # of a time as text: second, .. hour, day, month
 _SECONDS = (1, 10, 60, 600, 3600, 86_400, 2_678_400)
-_ENDED = "IN ('done', 'rejected', 'failed')"
+_ENDED = f"IN {sql_list(ENDED_STATES)}"
 
 
 # The funnel ----------------------------------------------------------------------------------
@@ -32,9 +32,9 @@ def _draw_funnel(rows: Rows) -> RenderedFigure:
     by: dict[str, dict[str, int]] = {}
     for stage, state, n in rows:
         of = by.setdefault(stage, {})
-        name = state if state in ("done", "rejected", "failed") else "open"
+        name = state if state in ENDED_STATES else "open"
         of[name] = of.get(name, 0) + int(n)
-    stages = [s for s in STAGES if s in by] + sorted(set(by) - set(STAGES))
+    stages = [s for s in STAGE_NAMES if s in by] + sorted(set(by) - set(STAGE_NAMES))
     table: list[tuple[Cell, ...]] = [
         (s, *(by[s].get(name, 0) for name, _ in STATES), _yield(by[s])) for s in stages
     ]
@@ -58,7 +58,7 @@ def _draw_funnel(rows: Rows) -> RenderedFigure:
 
 
 def _yield(of: dict[str, int]) -> str:
-    ended = sum(of.get(state, 0) for state in ("done", "rejected", "failed"))
+    ended = sum(of.get(state, 0) for state in ENDED_STATES)
     return percent(of.get("done", 0) / ended) if ended else ""
 
 

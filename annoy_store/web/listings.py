@@ -22,6 +22,7 @@ from sqlalchemy import (
     table,
 )
 
+from annoy_store.db.states import ENDED_STATES
 from annoy_store.db.tables import (
     STATUSES,
     calls,
@@ -175,7 +176,7 @@ LISTINGS = {
                     samples,
                 ),
             },
-            {"state": Filter(_state, ("done", "rejected", "failed", "pending"))},
+            {"state": Filter(_state, (*ENDED_STATES, "pending"))},
             (samples.c.problem_statement, samples.c.refcode),
         ),
         Listing(

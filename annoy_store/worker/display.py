@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from annoy_store.db.states import ENDED_STATES
 from annoy_store.worker.progress import Progress, by_stage
 
 
@@ -81,10 +82,10 @@ def _elapsed(progress: Progress) -> float:
 def _table(progress: Progress) -> Table:
     caption = f"{progress.in_flight} in progress{_waiting(progress)}"
     table = Table(box=box.SIMPLE_HEAD, caption=caption)
-    for name in ("stage", "done", "rejected", "failed", "per second"):
+    for name in ("stage", *ENDED_STATES, "per second"):
         table.add_column(name, justify="left" if name == "stage" else "right")
     for name, states in by_stage(progress).items():
         rate = sum(states.values()) / _elapsed(progress)
-        numbers = (states.get(s, 0) for s in ("done", "rejected", "failed"))
+        numbers = (states.get(s, 0) for s in ENDED_STATES)
         table.add_row(name, *(f"{n:,}" for n in numbers), f"{rate:,.1f}")
     return table

@@ -50,6 +50,7 @@ from annoy_store.analysis.snapshot.parts import (
 from annoy_store.analysis.snapshot.schema import APPENDED, CONTROL, TABLES, held
 from annoy_store.db.engine import Database
 from annoy_store.db.sql import open_writers
+from annoy_store.db.states import FAILED_STATES, OPEN_STATES, sql_list
 from annoy_store.db.tables import jobs, takedowns, variants
 from annoy_store.hashing import digest
 from annoy_store.queue.counters import funnel
@@ -58,8 +59,7 @@ FORM = 1  # of the parts: raise it when what a column means changes
 PART_ROWS = 500_000
 _AT_ONCE = 8_192
 Rows = Select[Any] | CompoundSelect[Any]
-_OPEN = ("pending", "claimed", "deferred", "suspect")
-_ENDED_BADLY = "state IN ('rejected', 'failed')"  # as the partial index spells it
+_IS_FAILED = f"state IN {sql_list(FAILED_STATES)}"  # as the partial index spells it
 
 
 def refresh(store: Database, folder: Path) -> Manifest:
@@ -199,7 +199,7 @@ class _Refresh:
             kept.parts = put_together(self.folder, "jobs", [*kept.parts, part])
         self.new.done = dict(done)
         rest = [_done(kind, hi) for kind, hi in self.new.done_upto.items()]
-        others = [*map(_in_state, _OPEN), held(jobs).where(literal_column(_ENDED_BADLY))]
+        others = [*map(_in_state, OPEN_STATES), held(jobs).where(literal_column(_IS_FAILED))]
         return done + self._count_done(self._anew(connection, jobs, union_all(*rest, *others)))
 
     def _count_done(self, part: Part) -> Counter[str]:
@@ -221,7 +221,7 @@ def _done_upto(connection: Connection) -> dict[str, int]:
     known = connection.execute(select(variants.c.stage, variants.c.id)).all()
     upto = {f"{stage}/{key}": int(highest[stage] or 0) for stage, key in known}
     stage_of = jobs.c.stage.concat("").label("stage")
-    for state in _OPEN:
+    for state in OPEN_STATES:
         first = select(stage_of, jobs.c.variant_id, func.min(jobs.c.subject_id))
         chosen = first.where(jobs.c.state == literal_column(f"'{state}'"))
         grouped = chosen.group_by(stage_of, jobs.c.variant_id)

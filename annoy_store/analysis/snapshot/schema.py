@@ -27,6 +27,7 @@ from sqlalchemy import (
     select,
 )
 
+from annoy_store.db.states import FAILED_STATES, sql_list
 from annoy_store.db.tables import attempts, calls, metadata, responses, turns
 from annoy_store.db.views import TOTAL_COST, VIEWS
 from annoy_store.records.queries import first_turn_of
@@ -196,10 +197,10 @@ _ANEW = {
     SELECT a.*, v.id AS verdict_id, v.status, v.mismatch
     FROM asked a LEFT JOIN v_current_verdicts v ON v.response_id = a.response_id
     """,
-    "v_chains": """
+    "v_chains": f"""
     WITH ended AS (
         SELECT stage, subject_id FROM jobs
-        WHERE state IN ('rejected', 'failed') AND stage IN ('complete', 'verify', 'revise')),
+        WHERE state IN {sql_list(FAILED_STATES)} AND stage IN ('complete', 'verify', 'revise')),
     whole AS (
         SELECT c.chain_id, c.kind, p.sample_id, c.io_pair_id, c.teacher_id, c.sample_no,
                c.turn_1_id, c.prompt_1_id, c.response_1_id, c.status_1, c.verdict_1_id,
