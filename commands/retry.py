@@ -15,7 +15,7 @@ from __future__ import annotations
 import click
 
 from annoy_store.errors import UsageError
-from annoy_store.queue.jobs import requeue
+from annoy_store.queue.requeue import requeue
 from annoy_store.stages import STAGES
 
 from ._shared import json_option, print_json, print_table, say, store_of

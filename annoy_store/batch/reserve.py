@@ -34,6 +34,7 @@ from annoy_store.inference.backends.batch import BatchTeacher
 from annoy_store.inference.budgeted_backend import max_prompt_tokens
 from annoy_store.inference.budgets import adjust_budget, batch_price, remaining_budget
 from annoy_store.interfaces import Outcome, Row, rejected
+from annoy_store.queue import claims as job_claims
 from annoy_store.queue import jobs
 from annoy_store.queue.jobs import IN_BATCH, Claim, JobResult
 from annoy_store.stages.complete import STAGE, build_request
@@ -95,7 +96,7 @@ def _reserve_page(connection: Connection, office: BatchContext, filling: BatchDr
     """Bind one page of calls, all in one transaction."""
     asked = min(PAGE, filling.max_lines - filling.n_lines)
     claims = _claim(connection, office.worker_id, filling.variants, asked)
-    rows = jobs.load_rows(connection, office.plan, STAGE, claims)
+    rows = job_claims.load_rows(connection, office.plan, STAGE, claims)
     gone = [c for c in claims if c.subject_id not in rows]
     twins = _in_open_batches(connection, [c.subject_id for c in claims])
     there = [c for c in claims if c.subject_id in rows and c.subject_id not in twins]
@@ -123,7 +124,7 @@ def _claim(
     connection: Connection, worker_id: int, variants: Sequence[int], most: int
 ) -> list[Claim]:
     claims: list[Claim] = []
-    for take in (jobs.claim_suspects, jobs.claim):
+    for take in (job_claims.claim_suspects, job_claims.claim):
         for variant_id in variants:
             if left := most - len(claims):
                 claims += take(connection, worker_id, STAGE.name, variant_id, left)
@@ -216,7 +217,7 @@ def write_requests(office: BatchContext, batch: BatchRow, teacher: BatchTeacher,
 def _request_lines(office: BatchContext, batch: BatchRow, teacher: BatchTeacher) -> Iterator[bytes]:
     for calls in open_call_pages(office.store, batch.id):
         with office.store.read() as connection:
-            rows = jobs.select_rows(connection, office.plan, STAGE, calls)
+            rows = job_claims.select_rows(connection, office.plan, STAGE, calls)
         if gone := [call for call in calls if call not in rows]:
             office.transact(partial(_drop_calls, office=office, batch=batch, calls=gone))
         for call in calls:
@@ -227,7 +228,7 @@ def _request_lines(office: BatchContext, batch: BatchRow, teacher: BatchTeacher)
 def _drop_calls(
     connection: Connection, office: BatchContext, batch: BatchRow, calls: Sequence[int]
 ) -> None:
-    claims = jobs.claim_batched(connection, office.worker_id, STAGE.name, calls)
+    claims = job_claims.claim_batched(connection, office.worker_id, STAGE.name, calls)
     ended = [JobResult(claim, NOT_WANTED) for claim in claims]
     jobs.settle(connection, office.worker_id, ended, office.plan)
     close_items(connection, batch.id, calls)

@@ -35,6 +35,7 @@ from annoy_store.db.tables import batch_items, batches, budgets, responses
 from annoy_store.inference.budgets import adjust_budget, batch_price
 from annoy_store.inference.client.errors import CallError
 from annoy_store.interfaces import Attempt, CallResult, Completion, NewRow, Outcome, failed
+from annoy_store.queue import claims as job_claims
 from annoy_store.queue import jobs
 from annoy_store.queue.jobs import Claim, JobResult
 from annoy_store.stages.complete import STAGE, attempt_rows, build_outcome
@@ -124,7 +125,7 @@ def _claims(
     connection: Connection, office: BatchContext, calls: Sequence[int]
 ) -> dict[int, list[Claim]]:
     claims: dict[int, list[Claim]] = defaultdict(list)
-    for claim in jobs.claim_batched(connection, office.worker_id, STAGE.name, calls):
+    for claim in job_claims.claim_batched(connection, office.worker_id, STAGE.name, calls):
         claims[claim.subject_id].append(claim)
     return claims
 

@@ -14,36 +14,31 @@ Workers and their leases live in workers.py, the entering of jobs in enqueue.py.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Double,
-    Select,
     Text,
     and_,
     bindparam,
     literal_column,
-    or_,
     select,
     true,
-    tuple_,
     update,
 )
 
-from annoy_store.config import Policy
 from annoy_store.db.insert import insert_rows
-from annoy_store.db.sql import clock, in_parameter, in_subquery, unindexed
+from annoy_store.db.sql import clock, in_parameter, unindexed
 from annoy_store.db.states import OPEN_STATES
 from annoy_store.db.tables import jobs
 from annoy_store.errors import EndpointUnavailable
 from annoy_store.interfaces import Outcome, Stage
-from annoy_store.queue.counters import NO_WORKER, Deltas, add_to_counters, state_change
-from annoy_store.queue.enqueue import enqueue_new, subject_column
+from annoy_store.queue.counters import Deltas, add_to_counters, state_change
+from annoy_store.queue.enqueue import enqueue_new
 from annoy_store.queue.variants import StagePlan
 
 
@@ -56,21 +51,22 @@ Tally = Counter[tuple[str, str]]
 """What a transaction moved, by (stage, state): given one, the caller counts, once for it all."""
 
 
-def _count(connection: Connection, worker_id: int, deltas: Deltas, tally: Tally | None) -> None:
+def tally_or_count(
+    connection: Connection, worker_id: int, deltas: Deltas, tally: Tally | None
+) -> None:
     if tally is None:
         add_to_counters(connection, worker_id, deltas)
     else:
         tally.update(deltas)
 
 
-CURSOR_START = (-32768, -1)  # before every (priority, subject)
 IN_BATCH = "in_batch"  # reason of deferred calls that a provider, and no worker, has in hand
-_PARTITION = and_(
+IN_PARTITION = and_(
     jobs.c.stage == bindparam("of_stage"), jobs.c.variant_id == bindparam("of_variant")
 )
-_SUBJECTS = and_(_PARTITION, in_parameter(jobs.c.subject_id, "of_subjects"))
+IN_SUBJECTS = and_(IN_PARTITION, in_parameter(jobs.c.subject_id, "of_subjects"))
 _OWNED = and_(
-    _SUBJECTS,
+    IN_SUBJECTS,
     jobs.c.attempts == bindparam("of_attempts"),
     unindexed(jobs.c.worker_id) == bindparam("of_worker"),
     unindexed(jobs.c.state) == literal_column("'claimed'"),
@@ -122,147 +118,6 @@ class SettleResult:
         return [e.claim for e in self.accepted]
 
 
-# Claiming ------------------------------------------------------------------------------------
-
-
-def _claim_statement(
-    state: str, order: Sequence[ColumnElement[Any]], *where: ColumnElement[bool]
-) -> Any:
-    chosen = (
-        select(jobs.c.subject_id)
-        .where(_PARTITION, in_state(state), *where)
-        .order_by(*order)
-        .limit(bindparam("at_most"))
-        .with_for_update(skip_locked=True)
-    )
-    return (
-        update(jobs)
-        .where(_PARTITION, in_subquery(jobs.c.subject_id, chosen))
-        .values(
-            state=literal_column("'claimed'"),
-            worker_id=bindparam("by_worker"),
-            attempts=jobs.c.attempts + literal_column("1"),
-            claimed_at=clock(),
-        )
-        .returning(jobs.c.subject_id, jobs.c.attempts, jobs.c.priority)
-    )
-
-
-_CURSOR_COLUMNS = (jobs.c.priority, jobs.c.subject_id)
-_AFTER_CURSOR = tuple_(*_CURSOR_COLUMNS) > tuple_(
-    bindparam("after_priority"), bindparam("after_subject")
-)
-_CLAIM_PENDING = _claim_statement("pending", _CURSOR_COLUMNS, _AFTER_CURSOR)
-_CLAIM_SUSPECTS = _claim_statement("suspect", (jobs.c.subject_id,))
-
-
-def claim(
-    connection: Connection,
-    worker_id: int,
-    stage: str,
-    variant_id: int,
-    limit: int,
-    after: tuple[int, int] = CURSOR_START,
-    tally: Tally | None = None,
-) -> list[Claim]:
-    """Take up to `limit` pending jobs behind the cursor `after` = (priority, subject)."""
-    place = {"of_stage": stage, "of_variant": variant_id, "at_most": limit, "by_worker": worker_id}
-    place |= {"after_priority": after[0], "after_subject": after[1]}
-    return _claimed(connection, _CLAIM_PENDING, place, "pending", tally)
-
-
-def claim_suspects(
-    connection: Connection,
-    worker_id: int,
-    stage: str,
-    variant_id: int,
-    limit: int,
-    tally: Tally | None = None,
-) -> list[Claim]:
-    """Take up to `limit` jobs whose last holder died."""
-    place = {"of_stage": stage, "of_variant": variant_id, "at_most": limit, "by_worker": worker_id}
-    return _claimed(connection, _CLAIM_SUSPECTS, place, "suspect", tally)
-
-
-_CLAIM_BATCHED = (
-    update(jobs)
-    .where(
-        jobs.c.stage == bindparam("of_stage"),
-        in_parameter(jobs.c.subject_id, "of_subjects"),
-        or_(
-            unindexed(jobs.c.state) == literal_column("'pending'"),
-            and_(
-                unindexed(jobs.c.state) == literal_column("'deferred'"),
-                jobs.c.reason == literal_column(f"'{IN_BATCH}'"),
-            ),
-        ),
-    )
-    .values(
-        state=literal_column("'claimed'"),
-        worker_id=bindparam("by_worker"),
-        attempts=jobs.c.attempts + literal_column("1"),
-        claimed_at=clock(),
-    )
-    .returning(
-        jobs.c.subject_id, jobs.c.variant_id, jobs.c.attempts, jobs.c.priority, jobs.c.reason
-    )
-)
-
-
-def claim_batched(
-    connection: Connection, worker_id: int, stage: str, subjects: Sequence[int]
-) -> list[Claim]:
-    """Take the jobs of subjects that were in a batch, also those made pending meanwhile."""
-    where = {"of_stage": stage, "of_subjects": list(subjects), "by_worker": worker_id}
-    taken = connection.execute(_CLAIM_BATCHED, where).all()
-    deferred = sum(row.reason == IN_BATCH for row in taken)
-    add_to_counters(connection, worker_id, state_change({stage: deferred}, "deferred", "claimed"))
-    add_to_counters(
-        connection, worker_id, state_change({stage: len(taken) - deferred}, "pending", "claimed")
-    )
-    return [Claim(stage, r.subject_id, r.variant_id, r.attempts, r.priority) for r in taken]
-
-
-def _claimed(
-    connection: Connection,
-    statement: Any,
-    place: Mapping[str, Any],
-    state: str,
-    tally: Tally | None,
-) -> list[Claim]:
-    stage, variant_id = place["of_stage"], place["of_variant"]
-    taken = connection.execute(statement, place).all()
-    _count(
-        connection, place["by_worker"], state_change({stage: len(taken)}, state, "claimed"), tally
-    )
-    claims = [Claim(stage, row[0], variant_id, row[1], row[2]) for row in taken]
-    return sorted(claims, key=lambda c: (c.priority, c.subject_id))
-
-
-def load_rows(
-    connection: Connection, agenda: StagePlan, stage: Stage, claims: Sequence[Claim]
-) -> dict[int, Mapping[str, Any]]:
-    """Return by subject what the stage reads; a subject that is no longer wanted is missing."""
-    return select_rows(connection, agenda, stage, [c.subject_id for c in claims])
-
-
-def select_rows(
-    connection: Connection, agenda: StagePlan, stage: Stage, subjects: Sequence[int]
-) -> dict[int, Mapping[str, Any]]:
-    """Return by subject what the stage reads of those it wants, claimed or not."""
-    found = connection.execute(
-        _load_statement(stage, agenda.policy), {"of_subjects": list(subjects)}
-    )
-    names = tuple(found.keys())
-    rows = (dict(zip(names, row, strict=True)) for row in found)
-    return {row["subject_id"]: row for row in rows}
-
-
-@lru_cache(maxsize=64)
-def _load_statement(stage: Stage, policy: Policy) -> Select[Any]:
-    return stage.select(policy).where(in_parameter(subject_column(stage, policy), "of_subjects"))
-
-
 # Settling ------------------------------------------------------------------------------------
 
 
@@ -281,7 +136,7 @@ _FINISH = (
 )
 _SET_REASON = (
     update(jobs)
-    .where(_PARTITION, jobs.c.subject_id == bindparam("of_subject"))
+    .where(IN_PARTITION, jobs.c.subject_id == bindparam("of_subject"))
     .values(
         reason=bindparam("because"),
         detail=bindparam("in_words", type_=Text),
@@ -317,7 +172,7 @@ def settle(
     for e in accepted:
         deltas[e.claim.stage, "claimed"] -= 1
         deltas[e.claim.stage, e.outcome.state] += 1
-    _count(connection, worker_id, deltas, tally)
+    tally_or_count(connection, worker_id, deltas, tally)
     return SettleResult(accepted, entered)
 
 
@@ -424,64 +279,3 @@ def variants_with_suspects(connection: Connection) -> set[tuple[str, int]]:
     """The (stage, variant) that have jobs whose last holder died."""
     chosen = select(jobs.c.stage, jobs.c.variant_id).where(in_state("suspect")).distinct()
     return {(row.stage, row.variant_id) for row in connection.execute(chosen)}
-
-
-def requeue(
-    connection: Connection,
-    stage: str | None = None,
-    states: Sequence[str] = ("failed",),
-    like: str | None = None,
-    limit: int | None = None,
-    dry_run: bool = False,
-) -> Counter[str]:
-    """Make ended jobs pending again, with their tries and crashes forgotten; counts per stage.
-
-    `like` is looked for in reason and detail.
-    """
-    conditions: list[ColumnElement[bool]] = [
-        jobs.c.state.in_([literal_column(f"'{s}'") for s in states])
-    ]
-    if stage is not None:
-        conditions.append(jobs.c.stage == stage)
-    if like is not None:
-        text = f"%{like}%"
-        conditions.append(or_(jobs.c.reason.like(text), jobs.c.detail.like(text)))
-    chosen = (
-        select(jobs.c.stage, jobs.c.subject_id, jobs.c.variant_id, jobs.c.state)
-        .where(*conditions)
-        .with_for_update()
-    )
-    rows = connection.execute(chosen.order_by(jobs.c.stage, jobs.c.subject_id).limit(limit)).all()
-    if not dry_run:
-        _make_pending(connection, rows)
-    return Counter(row.stage for row in rows)
-
-
-_REQUEUE = (
-    update(jobs)
-    .where(_SUBJECTS)
-    .values(
-        state=literal_column("'pending'"),
-        worker_id=None,
-        reason=None,
-        detail=None,
-        due_at=None,
-        attempts=0,
-        crashes=0,
-    )
-)
-
-
-def _make_pending(connection: Connection, rows: Sequence[Any]) -> None:
-    deltas: Counter[tuple[str, str]] = Counter()
-    subjects: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for row in rows:
-        deltas[row.stage, row.state] -= 1
-        deltas[row.stage, "pending"] += 1
-        subjects[row.stage, row.variant_id].append(row.subject_id)
-    for (stage, variant_id), listed_ids in subjects.items():
-        place = {"of_stage": stage, "of_variant": variant_id}
-        for start in range(0, len(listed_ids), 5000):
-            page = listed_ids[start : start + 5000]
-            connection.execute(_REQUEUE, {**place, "of_subjects": page})
-    add_to_counters(connection, NO_WORKER, deltas)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from annoy_store.interfaces import Row, Stage, StageContext
-from annoy_store.queue import jobs as job_queue
+from annoy_store.queue import claims as job_claims
 from annoy_store.queue.jobs import Claim, Tally
 
 INLINE_BATCH = 128
@@ -54,7 +54,7 @@ class ClaimCursor:
 
     stage: Stage
     variant_id: int
-    position: tuple[int, int] = job_queue.CURSOR_START
+    position: tuple[int, int] = job_claims.CURSOR_START
     pause: float = 0.0
     retry_at: float = 0.0
     has_suspects: bool = False
@@ -93,16 +93,16 @@ class ClaimCursor:
             The claims, and the cursor to go on with once the transaction is committed.
         """
         where = (connection, worker_id, *self.key, limit)
-        claims = job_queue.claim(*where, after=self.position, tally=tally)
-        if not claims and self.position != job_queue.CURSOR_START:
-            claims = job_queue.claim(*where, tally=tally)
+        claims = job_claims.claim(*where, after=self.position, tally=tally)
+        if not claims and self.position != job_claims.CURSOR_START:
+            claims = job_claims.claim(*where, tally=tally)
         return claims, self._after(claims, limit)
 
     def claim_suspects(
         self, connection: Connection, worker_id: int, limit: int, tally: Tally
     ) -> tuple[list[Claim], ClaimCursor]:
         """Claim jobs whose last worker died; arguments and result as in `claim`."""
-        claims = job_queue.claim_suspects(connection, worker_id, *self.key, limit, tally)
+        claims = job_claims.claim_suspects(connection, worker_id, *self.key, limit, tally)
         return claims, replace(self, has_suspects=bool(claims))
 
     def _after(self, claims: list[Claim], limit: int) -> ClaimCursor:
@@ -112,4 +112,4 @@ class ClaimCursor:
         shortest, longest = EMPTY_PAUSE_SECONDS
         pause = min(longest, max(shortest, 2 * self.pause))
         retry_at = time.monotonic() + pause
-        return replace(self, position=job_queue.CURSOR_START, pause=pause, retry_at=retry_at)
+        return replace(self, position=job_claims.CURSOR_START, pause=pause, retry_at=retry_at)

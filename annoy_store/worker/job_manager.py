@@ -38,6 +38,7 @@ from annoy_store.db.tables import (
 )
 from annoy_store.errors import LeaseLost
 from annoy_store.interfaces import Stage, StageContext, failed
+from annoy_store.queue import claims as job_claims
 from annoy_store.queue import jobs as job_queue
 from annoy_store.queue import workers
 from annoy_store.queue.counters import add_to_counters
@@ -248,7 +249,7 @@ class JobManager:
         if not claims:
             return []
         stage = cursor.stage
-        rows = job_queue.load_rows(connection, self.stage_plan, stage, claims)
+        rows = job_claims.load_rows(connection, self.stage_plan, stage, claims)
         context = self._new_context(self.stage_plan.policy, cursor.variant_id)
         return [ClaimedJob(c, stage, rows.get(c.subject_id), context) for c in claims]
 

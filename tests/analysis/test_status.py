@@ -13,6 +13,7 @@ from annoy_store.db.engine import Database
 from annoy_store.db.sql import now
 from annoy_store.db.tables import attempts, calls, jobs, prices, prompts, teachers, workers
 from annoy_store.inference.spend import Usage
+from annoy_store.queue import claims as job_claims
 from annoy_store.queue import jobs as job_queue
 from annoy_store.queue import workers as worker_leases
 from annoy_store.queue.counters import add_to_counters
@@ -186,7 +187,7 @@ def test_a_worker_that_claims_says_since_when(store: Database) -> None:
     plan(store)
     worker = enlisted(store)
     with store.write() as connection:
-        (first, second) = job_queue.claim(connection, worker, "spread", 1, 2)
+        (first, second) = job_claims.claim(connection, worker, "spread", 1, 2)
     assert look(store).roster.oldest_claim == {
         "stage": "spread",
         "subject": first.subject_id,

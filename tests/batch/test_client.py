@@ -29,7 +29,8 @@ from annoy_store.inference.client.batch_api import BatchApi, ProviderBatch
 from annoy_store.inference.spend import usage_since
 from annoy_store.maintenance.check import check
 from annoy_store.prompts.template import load_template
-from annoy_store.queue.jobs import IN_BATCH, requeue
+from annoy_store.queue.jobs import IN_BATCH
+from annoy_store.queue.requeue import requeue
 from annoy_store.records.prompts import prompt_rows
 from annoy_store.worker.run import run
 from tests.batch.conftest import ComeBy, out, tries

@@ -11,7 +11,7 @@ from annoy_store.db.engine import Database
 from annoy_store.db.tables import jobs
 from annoy_store.errors import EndpointUnavailable, UsageError
 from annoy_store.inference.client import batch_api as wire
-from annoy_store.queue.jobs import requeue
+from annoy_store.queue.requeue import requeue
 from tests.batch.conftest import ComeBy, out, tries
 from tests.integration.test_interrupted_calls import kept, plan_calls
 from tests.support import provider as simulator

@@ -37,6 +37,7 @@ from annoy_store.db.migrate import open_store, upgrade  # noqa: E402
 from annoy_store.db.sql import analyse, insert_new  # noqa: E402
 from annoy_store.db.tables import jobs, sources  # noqa: E402
 from annoy_store.interfaces import Stage, done  # noqa: E402
+from annoy_store.queue import claims as job_claims  # noqa: E402
 from annoy_store.queue import jobs as job_queue  # noqa: E402
 from annoy_store.queue.jobs import JobResult  # noqa: E402
 from annoy_store.queue.variants import Partition, StagePlan  # noqa: E402
@@ -233,7 +234,7 @@ def growth(
         with store.write() as connection:
             analyse(connection, jobs)
             ledgers.append(
-                [store, register_worker(connection, ["noop"], 3600.0), job_queue.CURSOR_START]
+                [store, register_worker(connection, ["noop"], 3600.0), job_claims.CURSOR_START]
             )
     seen: dict[str, list[float]] = {}
     for _ in range(rounds):
@@ -263,7 +264,7 @@ def _one_round(store: Database, worker: int, cursor: Any) -> tuple[float, float,
     began = time.perf_counter()
     with store.write() as connection:
         renew_lease(connection, worker, 3600.0)
-        taken = job_queue.claim(connection, worker, "noop", 1, 128, cursor)
+        taken = job_claims.claim(connection, worker, "noop", 1, 128, cursor)
     claimed = time.perf_counter()
     with store.write() as connection:
         job_queue.settle(connection, worker, [JobResult(c, done()) for c in taken], agenda)

@@ -22,7 +22,7 @@ from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import attempts, calls, jobs, prompts, responses
 from annoy_store.prompts.template import load_template
-from annoy_store.queue.jobs import requeue
+from annoy_store.queue.requeue import requeue
 from annoy_store.records.prompts import prompt_rows
 from tests.support.provider import Provider, default_answer
 

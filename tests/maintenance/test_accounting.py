@@ -26,6 +26,7 @@ from annoy_store.interfaces import (
     StageContext,
 )
 from annoy_store.maintenance.accounting import Imbalance, reconcile, token_totals
+from annoy_store.queue import claims as job_claims
 from annoy_store.queue import jobs as job_queue
 from annoy_store.queue import workers
 from annoy_store.queue.counters import funnel
@@ -98,8 +99,8 @@ class Driver:
         agenda = self.plan()
         for variant in agenda.variant_ids(stage):
             with self.store.write() as connection:
-                claims = job_queue.claim(connection, self.worker, stage, variant, 2)
-                loaded = job_queue.load_rows(connection, agenda, agenda.stages[stage], claims)
+                claims = job_claims.claim(connection, self.worker, stage, variant, 2)
+                loaded = job_claims.load_rows(connection, agenda, agenda.stages[stage], claims)
             ended = [self.end(stage, c, loaded.get(c.subject_id), end, tried, used) for c in claims]
             with self.store.write() as connection:
                 if end == "released":

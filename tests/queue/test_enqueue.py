@@ -14,6 +14,7 @@ from annoy_store.db.insert import insert_rows
 from annoy_store.db.sql import committed_upto, insert_new
 from annoy_store.db.tables import calls, commit_horizons, job_counters, jobs, sources, watermarks
 from annoy_store.interfaces import NewRow, done
+from annoy_store.queue import claims as job_claims
 from annoy_store.queue import enqueue
 from annoy_store.queue import jobs as job_queue
 from annoy_store.queue.counters import funnel
@@ -122,7 +123,7 @@ def test_a_new_variant_is_for_new_rows_unless_asked(store: Database) -> None:
         old = load_plan(connection, PIPELINE)
         enqueue_all(connection, old)
         worker = register_worker(connection, ["transform"], 30)
-        claims = job_queue.claim(connection, worker, "transform", *old.variant_ids("transform"), 9)
+        claims = job_claims.claim(connection, worker, "transform", *old.variant_ids("transform"), 9)
         job_queue.settle(connection, worker, [job_queue.JobResult(c, done()) for c in claims], old)
         set_policy(connection, {"max_prompt_chars": "5000"})
         new = load_plan(connection, PIPELINE)
@@ -280,7 +281,7 @@ def test_a_stage_looks_rows_up_by_key(store: Database, name: str) -> None:
         claims = [Claim(name, i, agenda.variant_ids(name)[0], 1) for i in (1, 2, 3)]
         with watched(store, "INSERT INTO jobs", "SELECT") as statements:
             enqueue_new(connection, agenda, {stage.trigger.table.name: [1, 2, 3]})
-            job_queue.load_rows(connection, agenda, stage, claims)
+            job_claims.load_rows(connection, agenda, stage, claims)
         assert len(statements) == 2
         for statement in statements:
             assert scans(explained(connection, *statement), *LARGE) == []

@@ -16,9 +16,11 @@ from annoy_store.db.sql import insert_new
 from annoy_store.db.tables import job_counters, jobs, prompts, responses, sources, workers
 from annoy_store.errors import LeaseLost
 from annoy_store.interfaces import NewRow, Outcome, done, failed, rejected
+from annoy_store.queue import claims as job_claims
 from annoy_store.queue import jobs as job_queue
 from annoy_store.queue.counters import fold_counters, funnel
 from annoy_store.queue.jobs import Claim, JobResult
+from annoy_store.queue.requeue import requeue
 from annoy_store.queue.variants import StagePlan
 from annoy_store.queue.workers import reap, register_worker, renew_lease
 from tests.support.query_plans import explained, scans, watched
@@ -48,7 +50,7 @@ def take(
     (variant,) = agenda.variant_ids(stage)
     with store.write() as connection:
         renew_lease(connection, worker, LEASE)
-        return job_queue.claim(connection, worker, stage, variant, n)
+        return job_claims.claim(connection, worker, stage, variant, n)
 
 
 def end(
@@ -94,10 +96,10 @@ def test_the_cursor_goes_on_behind_the_last(store: Database) -> None:
     (variant,) = agenda.variant_ids("spread")
     with store.write() as connection:
         all_of_them = connection.scalars(select(sources.c.id).order_by(sources.c.id)).all()
-        behind = job_queue.claim(connection, worker, "spread", variant, 2, (0, all_of_them[2]))
+        behind = job_claims.claim(connection, worker, "spread", variant, 2, (0, all_of_them[2]))
         urgent = update(jobs).where(jobs.c.subject_id == all_of_them[2]).values(priority=-1)
         connection.execute(urgent)
-        rest = job_queue.claim(connection, worker, "spread", variant, 9)
+        rest = job_claims.claim(connection, worker, "spread", variant, 9)
     assert [c.subject_id for c in behind] == all_of_them[3:]
     assert [c.subject_id for c in rest] == [all_of_them[2], *all_of_them[:2]]
 
@@ -113,7 +115,7 @@ def test_the_late_zombie_writes_nothing(store: Database) -> None:
         again = [
             c
             for _ in range(3)
-            for c in job_queue.claim_suspects(connection, b, "spread", held[0].variant_id, 1)
+            for c in job_claims.claim_suspects(connection, b, "spread", held[0].variant_id, 1)
         ]
     assert [c.subject_id for c in again] == [c.subject_id for c in held]
     assert end(store, agenda, b, again, done(*_made("by b"))) == again
@@ -157,7 +159,7 @@ def test_settling_writes_and_enters_what_follows(store: Database) -> None:
     worker = hire(store)
     held = take(store, agenda, worker)
     with store.write() as connection:
-        loaded = job_queue.load_rows(connection, agenda, SPREAD, held)
+        loaded = job_claims.load_rows(connection, agenda, SPREAD, held)
         ended = [JobResult(c, spread(loaded[c.subject_id], None)) for c in held]  # type: ignore[arg-type]
         settled = job_queue.settle(connection, worker, ended, agenda)
     assert settled.enqueued == {"answer": 6}
@@ -222,7 +224,7 @@ def test_a_subject_that_is_no_longer_wanted_is_not_loaded(store: Database) -> No
     held = take(store, agenda, hire(store))
     gone = [*held, Claim("spread", 10**6, held[0].variant_id, 1)]
     with store.read() as connection:
-        loaded = job_queue.load_rows(connection, agenda, SPREAD, gone)
+        loaded = job_claims.load_rows(connection, agenda, SPREAD, gone)
     assert sorted(loaded) == [c.subject_id for c in held]
 
 
@@ -237,11 +239,11 @@ def test_requeue_finds_by_state_and_words(store: Database) -> None:
             JobResult(c, failed(w) if w else done()) for c, w in zip(held, words, strict=True)
         ]
         job_queue.settle(connection, worker, endings, agenda)
-        tried = job_queue.requeue(connection, "spread", like="missing_module", dry_run=True)
+        tried = requeue(connection, "spread", like="missing_module", dry_run=True)
         assert tried == {"spread": 2}
-        assert job_queue.requeue(connection, "spread", like="module:a") == {"spread": 1}
-        assert job_queue.requeue(connection, limit=1) == {"spread": 1}
-        assert job_queue.requeue(connection, "answer") == {}
+        assert requeue(connection, "spread", like="module:a") == {"spread": 1}
+        assert requeue(connection, limit=1) == {"spread": 1}
+        assert requeue(connection, "answer") == {}
     assert states(store) == {
         ("spread", "pending"): 2,
         ("spread", "failed"): 1,
@@ -273,11 +275,11 @@ def test_jobs_are_found_by_index_without_statistics(store: Database) -> None:
     agenda = plan(store)
     worker = hire(store)
     with watched(store, "UPDATE jobs") as statements, store.write() as connection:
-        held = job_queue.claim(connection, worker, "spread", 1, 64)
+        held = job_claims.claim(connection, worker, "spread", 1, 64)
         job_queue.settle(connection, worker, [JobResult(c, done()) for c in held], agenda)
-        held = job_queue.claim(connection, worker, "spread", 1, 64)
+        held = job_claims.claim(connection, worker, "spread", 1, 64)
         job_queue.release(connection, worker, held)
-        job_queue.claim_suspects(connection, worker, "spread", 1, 1)
+        job_claims.claim_suspects(connection, worker, "spread", 1, 1)
         reap(connection, worker)
     with store.write_engine.connect() as connection, connection.begin() as transaction:
         plans = ["\n".join(explained(connection, *statement)) for statement in statements]
@@ -353,7 +355,7 @@ class Fleet(RuleBasedStateMachine):
         worker = hire(self.store)
         with self.store.write() as connection:
             variant = self.agenda.variant_ids("spread")[0]
-            taken = job_queue.claim_suspects(connection, worker, "spread", variant, n)
+            taken = job_claims.claim_suspects(connection, worker, "spread", variant, n)
         self.held.setdefault(worker, []).extend(taken)
 
     @rule()
@@ -364,7 +366,7 @@ class Fleet(RuleBasedStateMachine):
     @rule()
     def somebody_retries(self) -> None:
         with self.store.write() as connection:
-            job_queue.requeue(connection, states=("failed", "rejected"))
+            requeue(connection, states=("failed", "rejected"))
 
     @rule()
     def somebody_folds(self) -> None:

@@ -8,6 +8,7 @@ from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import jobs
 from annoy_store.interfaces import Outcome
+from annoy_store.queue import claims as job_claims
 from annoy_store.queue import jobs as job_queue
 from annoy_store.queue.counters import funnel
 from annoy_store.queue.enqueue import enqueue_again, enqueue_all
@@ -40,7 +41,7 @@ def test_a_changed_policy_takes_the_pending_jobs_along(store: Database) -> None:
     with store.write() as connection:
         worker = register_worker(connection, ["transform"], 30)
         [variant] = after.variant_ids("transform")
-        assert len(job_queue.claim(connection, worker, "transform", variant, 10)) == 2
+        assert len(job_claims.claim(connection, worker, "transform", variant, 10)) == 2
 
 
 def test_a_job_with_a_twin_is_superseded(store: Database) -> None:
@@ -70,7 +71,7 @@ def test_what_was_not_wanted_is_looked_at_again_when_a_bound_moves(store: Databa
     with store.write() as connection:
         worker = register_worker(connection, ["predict"], 30)
         [variant] = agenda.variant_ids("predict")
-        claims = job_queue.claim(connection, worker, "predict", variant, 10)
+        claims = job_claims.claim(connection, worker, "predict", variant, 10)
         unwanted = Outcome("rejected", (), "not_wanted")
         job_queue.settle(
             connection, worker, [job_queue.JobResult(c, unwanted) for c in claims], agenda

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from annoy_store.db.engine import Database
 from annoy_store.db.tables import jobs, workers
 from annoy_store.errors import LeaseLost
-from annoy_store.queue import jobs as job_queue
+from annoy_store.queue import claims as job_claims
 from annoy_store.queue.counters import funnel
 from annoy_store.queue.jobs import Claim
 from annoy_store.queue.variants import StagePlan
@@ -32,7 +32,7 @@ def claim(
     store: Database, agenda: StagePlan, worker: int, n: int = 9, stage: str = "spread"
 ) -> list[Claim]:
     with store.write() as connection:
-        return job_queue.claim(connection, worker, stage, agenda.variant_ids(stage)[0], n)
+        return job_claims.claim(connection, worker, stage, agenda.variant_ids(stage)[0], n)
 
 
 def hire(store: Database, **columns: object) -> int:
@@ -113,8 +113,8 @@ def test_a_job_sees_so_many_deaths_and_no_more(store: Database) -> None:
         victim = hire(store)
         with store.write() as connection:
             for _ in range(2):
-                job_queue.claim(connection, victim, "spread", variant, 1)
-                job_queue.claim_suspects(connection, victim, "spread", variant, 1)
+                job_claims.claim(connection, victim, "spread", variant, 1)
+                job_claims.claim_suspects(connection, victim, "spread", variant, 1)
             unregister_worker(connection, victim)
         seen.append(kept_up(store, mine, max_crashes=3)["spread"])
     assert seen == [{"suspect": 2}, {"suspect": 2}, {"failed": 2}]

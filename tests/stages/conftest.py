@@ -11,6 +11,7 @@ from annoy_store.config import Policy
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
 from annoy_store.interfaces import NewRow, Outcome, Sandbox, StageContext
+from annoy_store.queue import claims as job_claims
 from annoy_store.queue import jobs
 from annoy_store.queue.enqueue import enqueue_all
 from annoy_store.queue.variants import load_plan
@@ -44,8 +45,8 @@ def run_stage(sqlite_store: Database, sandbox: Sandbox) -> RunStage:
             worker = _enlist(connection)
             outcomes = []
             for case in agenda.partitions[name]:
-                claims = jobs.claim(connection, worker, name, case.variant_id, 1000)
-                read = jobs.load_rows(connection, agenda, stage, claims)
+                claims = job_claims.claim(connection, worker, name, case.variant_id, 1000)
+                read = job_claims.load_rows(connection, agenda, stage, claims)
                 tools = _tools(agenda.policy, case.variant_id, sandbox)
                 ended = [
                     jobs.JobResult(c, stage.run(read[c.subject_id], tools))  # type: ignore[arg-type]

@@ -9,8 +9,9 @@ import pytest
 
 from annoy_store.db.engine import Database
 from annoy_store.interfaces import Stage
+from annoy_store.queue.claims import load_rows
 from annoy_store.queue.enqueue import enqueue_all
-from annoy_store.queue.jobs import Claim, load_rows
+from annoy_store.queue.jobs import Claim
 from annoy_store.queue.variants import load_plan
 from annoy_store.stages import PIPELINE, STAGES
 

@@ -124,7 +124,7 @@ def remove_the_fence() -> None:
     unused = bindparam("of_attempts", type_=BigInteger) + bindparam("of_worker", type_=BigInteger)
     job_queue._FINISH = (
         update(jobs)
-        .where(job_queue._SUBJECTS, unused >= 0)
+        .where(job_queue.IN_SUBJECTS, unused >= 0)
         .values(state=bindparam("as_state"), worker_id=None, reason=None, detail=None)
         .returning(jobs.c.subject_id)
     )
