@@ -1,16 +1,16 @@
 """The errors this package raises on purpose.
 
     AnnoyError
-      UsageError        a person can mend it; the message says what to type next
-        StoreError      the store is missing, too old, too new or not writable
-      Undone            a job goes back as it was; the tries made for it are kept
-        StopRun         nothing more can be asked of an endpoint; the run ends
-        NotNow          not asked any more, because we are stopping or the money is spent
-      LostClaim         this worker was declared dead; another one holds its jobs
-      SandboxError      the sandbox itself broke; never a verdict about the code in it
+      UsageError               the user can correct it; the message says what to type next
+        StoreError             the store is missing, too old, too new or not writable
+      JobReturned              a job is returned as it was; the attempts made for it are kept
+        EndpointUnavailable    an endpoint answers no calls at all; the run ends
+        CallPostponed          the call is not sent now: the run stops, or a budget is used up
+      LeaseLost                this worker was declared dead; other workers hold its jobs
+      SandboxError             the sandbox itself failed; never a verdict about the code in it
 
-Everything else that escapes from a stage's work is a bug: its job is settled as `failed`
-with the type and the message, and the run goes on.
+Any other exception that a stage raises is a bug: its job is settled as `failed` with the type and
+the message, and the run goes on.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any
 
 
 class AnnoyError(Exception):
-    """Something that this package foresaw went wrong."""
+    """An error that this package raises on purpose."""
 
 
 class UsageError(AnnoyError):
-    """A person can mend this; the message says what to do next."""
+    """An error that the user can correct; the message says what to do next."""
 
 
 class StoreError(UsageError):
@@ -31,24 +31,29 @@ class StoreError(UsageError):
 
 
 class JobReturned(AnnoyError):
-    """A job goes back as it was; `made` are the tries, later rows, that are kept all the same."""
+    """A job is returned as it was.
 
-    def __init__(self, words: str = "", made: tuple[Any, ...] = ()) -> None:
-        super().__init__(words)
-        self.rows = made
+    Args:
+        message: why, as a sentence.
+        rows: what was made for the job so far and is kept: a teacher's attempts, a stage's rows.
+    """
+
+    def __init__(self, message: str = "", rows: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.rows = rows
 
 
 class EndpointUnavailable(JobReturned):
-    """The run has to end now; unfinished jobs go back as they were."""
+    """An endpoint answers no calls at all (key, credit, unknown model); the run ends."""
 
 
 class CallPostponed(JobReturned):
-    """A call is not asked now, and nobody is to blame; its job goes back as it was."""
+    """A call is not sent now: the run stops, or a budget is used up."""
 
 
 class LeaseLost(AnnoyError):
-    """This worker was declared dead and must stop."""
+    """This worker was declared dead; it writes nothing more and stops."""
 
 
 class SandboxError(AnnoyError):
-    """The sandbox failed, not the code in it; the work may be tried again."""
+    """The sandbox itself failed, not the code in it; the job may be retried."""

@@ -1,9 +1,9 @@
-"""The whole architecture on one page: the shapes that the parts of the pipeline agree on.
+"""The whole architecture on one page: the types that the parts of the pipeline share.
 
-A stage is one SELECT (what it wants), one function (what it does to one row) and a tuple of
-tables (what it may write). The ledger enters its jobs, the worker calls its function, and the
-rows it returns are written in the transaction that settles the job. Stages meet only in tables.
-Hands (a sandbox, teachers) reach a stage through `Tools`, so every one of them can be replaced.
+A stage is one SELECT (the subjects it works on), one function (what it does with one row) and a
+tuple of tables (what it may write). The queue enters its jobs, the worker calls its function, and
+the rows it returns are written in the transaction that settles the job. Stages meet only in tables.
+Resources (a sandbox, teachers) reach a stage through `StageContext`, so each can be replaced.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ ExecutorName = Literal["inline", "sandbox", "async"]
 TURN_KINDS = ("transform", "predict_output", "predict_input")
 
 
-# What a stage gives back ---------------------------------------------------------------------
+# What a stage returns ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class NewRow:
-    """A row to be written unless its natural key is there; a value may be another New (its id)."""
+    """A row to insert unless its natural key exists; a value that is a NewRow stands for its id."""
 
     table: Table
     values: Mapping[str, Any]
@@ -35,10 +35,13 @@ class NewRow:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one job ended: its new state, a reason unless it is done, and the rows it made.
+    """How one job ended.
 
-    `pending` gives the job back and keeps its rows. `reason` is a word that can be counted
-    (`syntax_error`, `missing_module:sympy`); `detail` is the sentence that goes with it.
+    Attributes:
+        state: the new state of the job; `pending` returns it and keeps its rows.
+        rows: the rows that it made.
+        reason: a word that can be counted (`syntax_error`, `missing_module:sympy`), unless done.
+        detail: the sentence that goes with the reason.
     """
 
     state: JobState
@@ -48,17 +51,20 @@ class Outcome:
 
 
 def done(*rows: NewRow) -> Outcome:
-    """The work is done and made `rows`."""
+    """Return the outcome of a job that is done and made `rows`."""
     return Outcome("done", rows)
 
 
 def rejected(reason: str, *rows: NewRow, detail: str | None = None) -> Outcome:
-    """The subject is at fault, and `reason` names the fault."""
+    """Return the outcome of a job whose subject is at fault, in the way that `reason` names."""
     return Outcome("rejected", rows, reason, detail)
 
 
 def failed(reason: str, *rows: NewRow, detail: str | None = None) -> Outcome:
-    """We or the world are at fault and gave up; `annoy retry` takes it up again."""
+    """Return the outcome of a job that failed for a reason outside of its subject.
+
+    `annoy retry` requeues it.
+    """
     return Outcome("failed", rows, reason, detail)
 
 
@@ -67,19 +73,34 @@ def failed(reason: str, *rows: NewRow, detail: str | None = None) -> Outcome:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one call inside the sandbox may use; CPU time decides, wall time only stops sleepers."""
+    """What one call inside the sandbox may use.
+
+    Attributes:
+        cpu_seconds: CPU time; this limit decides.
+        wall_seconds: wall time of a call that uses no CPU time (one that sleeps).
+        ceiling_seconds: wall time of any call.
+        memory_mb: address space, in MiB.
+        output_bytes: size of the output as JSON.
+        lines: executed lines are counted up to this number; 0 counts none.
+    """
 
     cpu_seconds: float = 5.0
     wall_seconds: float = 15.0
     ceiling_seconds: float = 120.0
     memory_mb: int = 1024
     output_bytes: int = 65_536
-    lines: int = 0  # count executed lines up to this many; 0 counts none
+    lines: int = 0
 
 
 @dataclass(frozen=True)
 class Program:
-    """Untrusted code: a module that defines `entry`, and maybe a generator run in its namespace."""
+    """Untrusted code.
+
+    Attributes:
+        code: source of a module that defines `entry`.
+        entry: name of the function to call.
+        generator: source of `input_generator`, run in the module's namespace, if there is one.
+    """
 
     code: str
     entry: str = "main_solution"
@@ -88,13 +109,22 @@ class Program:
 
 @dataclass(frozen=True)
 class ExecutionResult:
-    """What became of one call.
+    """The result of one call. A failure of the sandbox itself is no result: it raises SandboxError.
 
-    `outcome` is `ok` or one of `exception bad_args missing_module exit no_result cpu_timeout
-    wall_timeout memory crash output_too_large not_json bad_frame repeated` (the last for draws
-    alone: such an input was drawn before). Trouble of the sandbox itself is never an outcome: it
-    raises SandboxError. `input` and `output` are JSON texts; `input` is taken before the call,
-    `mutated` says that the call changed its arguments.
+    Attributes:
+        outcome: `ok` or one of `exception bad_args missing_module exit no_result cpu_timeout
+            wall_timeout memory crash output_too_large not_json bad_frame repeated` (the last of
+            `draw` only: the input was drawn before).
+        input: the arguments as a JSON object, encoded before the call.
+        output: the result as JSON.
+        error_type: class of the exception.
+        error_message: its message.
+        missing_module: the module whose import failed.
+        phase: where the call ended: load, generate, call or result.
+        lines: executed lines, if they were counted.
+        mutated: whether the call changed its arguments.
+        cpu_ms: CPU time, milliseconds.
+        wall_ms: wall time, milliseconds.
     """
 
     outcome: str
@@ -103,7 +133,7 @@ class ExecutionResult:
     error_type: str | None = None
     error_message: str | None = None
     missing_module: str | None = None
-    phase: str | None = None  # load | generate | call | result
+    phase: str | None = None
     lines: int | None = None
     mutated: bool = False
     cpu_ms: float = 0.0
@@ -112,12 +142,20 @@ class ExecutionResult:
 
 @dataclass(frozen=True)
 class SandboxInfo:
-    """Where code runs: stored with every execution, so that a result can be told from another's."""
+    """Where code runs; stored with every execution, so that results can be traced to it.
 
-    isolation: str  # strong | fallback | minimum
+    Attributes:
+        isolation: isolation level: strong, fallback or minimum.
+        runner_version: hash of the program inside the sandbox.
+        interpreter: digest of the Python version and the installed packages.
+        python: Python version, e.g. 3.11.7.
+        packages: installed packages and their versions.
+    """
+
+    isolation: str
     runner_version: str
-    interpreter: str  # digest of version and installed packages
-    python: str  # e.g. 3.11.7
+    interpreter: str
+    python: str
     packages: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -125,10 +163,12 @@ class Sandbox(Protocol):
     """Runs untrusted code in other processes. Thread-safe; blocks while all slots are busy."""
 
     @property
-    def info(self) -> SandboxInfo: ...
+    def info(self) -> SandboxInfo:
+        """Where the code runs."""
 
     @property
-    def slots(self) -> int: ...
+    def slots(self) -> int:
+        """How many calls run at the same time."""
 
     def call(
         self,
@@ -139,11 +179,21 @@ class Sandbox(Protocol):
         *,
         share_process: bool = False,
     ) -> list[ExecutionResult]:
-        """Call the entry with each of `inputs` (a JSON object of keyword arguments).
+        """Call the entry of a program with each input, each call in a process of its own.
 
-        Each call has a process of its own. `together`, those that succeed may share one: cheaper,
-        and good only to be compared with what a call gave alone. Another `world` means another
-        hash seed, random seed and clock second. Raises SandboxError.
+        Args:
+            program: the code.
+            inputs: JSON objects of keyword arguments.
+            limits: what each call may use.
+            environment_seed: sets the hash seed, the random seed and the second of the clock.
+            share_process: calls that succeed may share one process. That is cheaper, and good only
+                for comparing their outputs with those of isolated calls.
+
+        Returns:
+            One result per input, in their order.
+
+        Raises:
+            SandboxError: the sandbox itself failed.
         """
 
     def draw(
@@ -153,13 +203,23 @@ class Sandbox(Protocol):
         limits: Limits,
         known_inputs: Sequence[str] = (),
     ) -> list[ExecutionResult]:
-        """For each seed, draw an input from the program's generator and call the entry with it.
+        """Draw one input per seed from the program's generator, and call the entry with it.
 
-        An input that equals one of `known` (canonical JSON) is not called: it is `repeated`.
-        Raises SandboxError.
+        Args:
+            program: the code, with a generator.
+            seeds: the random seeds.
+            limits: what each draw with its call may use.
+            known_inputs: inputs as canonical JSON that are not called again: they are `repeated`.
+
+        Returns:
+            One result per seed, in their order.
+
+        Raises:
+            SandboxError: the sandbox itself failed.
         """
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End all processes of the sandbox."""
 
 
 # Teachers ------------------------------------------------------------------------------------
@@ -167,7 +227,14 @@ class Sandbox(Protocol):
 
 @dataclass(frozen=True)
 class TeacherIdentity:
-    """Who answers: equal identities are one row of `teachers`. Never holds a key."""
+    """Which model answers; equal identities are one row of `teachers`.
+
+    Attributes:
+        backend: name of the backend, e.g. openai.
+        model: model name as the endpoint knows it.
+        base_url: the endpoint; empty for a backend without one.
+        parameters: sampling parameters. Never a key.
+    """
 
     backend: str
     model: str
@@ -177,7 +244,15 @@ class TeacherIdentity:
 
 @dataclass(frozen=True)
 class Request:
-    """One call as a teacher sees it; `seed` differs per sample number."""
+    """One call as a teacher sees it.
+
+    Attributes:
+        call_id: id of the row in `calls`.
+        kind: kind of the turn that asks.
+        messages: chat messages with `role` and `content`.
+        seed: sampling seed, another one per sample number.
+        sample_no: number of the answer to the same prompt, from 0.
+    """
 
     call_id: int
     kind: str
@@ -188,7 +263,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """What a teacher said. `finish_reason` `length` marks a truncated answer."""
+    """The answer of a teacher.
+
+    Attributes:
+        text: the answer.
+        finish_reason: why it ended; `length` marks a truncated answer.
+        reasoning: the reasoning that the endpoint returned apart from the answer.
+        model: model name in the response, if it is there.
+    """
 
     text: str
     finish_reason: str = "stop"
@@ -198,9 +280,23 @@ class Completion:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try of a call, for better or worse; token counts are None where nobody told."""
+    """One HTTP try of a call, as in the table `attempts`; token counts are None if unknown.
 
-    status: str  # ok | retry | limited | failed | stopped
+    Attributes:
+        status: ok, retry, limited, failed or stopped.
+        started_at: UTC, as `utc_now` writes it.
+        latency_ms: milliseconds until the answer was complete.
+        error_class: class of the error, a word that can be counted.
+        error_message: the error in words.
+        http_status: status code of the response.
+        prompt_tokens: billed prompt tokens, the cached ones included.
+        cached_tokens: prompt tokens that the provider had cached.
+        completion_tokens: billed answer tokens, reasoning included.
+        reasoning_tokens: those of the answer tokens that are reasoning.
+        model: model name in the response.
+    """
+
+    status: str
     started_at: str
     latency_ms: float
     error_class: str | None = None
@@ -215,15 +311,20 @@ class Attempt:
 
 @dataclass(frozen=True)
 class CallResult:
-    """The end of one call: an answer, or a reason to reject or fail it; and every try it took.
+    """How one call ended.
 
-    `verdict` is `answered`, `rejected` (the provider refuses this prompt) or `failed` (gave up).
+    Attributes:
+        status: `answered`, `rejected` (the provider refuses this prompt) or `failed`.
+        attempts: all tries of the call.
+        completion: the answer, if there is one.
+        reason: one word, e.g. content_filter, empty, http_400.
+        detail: the sentence that goes with the reason.
     """
 
     status: Literal["answered", "rejected", "failed"]
     attempts: tuple[Attempt, ...]
     completion: Completion | None = None
-    reason: str | None = None  # one word, e.g. content_filter, empty, http_400
+    reason: str | None = None
     detail: str | None = None
 
 
@@ -231,23 +332,26 @@ class Teacher(Protocol):
     """A model behind an endpoint, or a program that answers like one."""
 
     @property
-    def identity(self) -> TeacherIdentity: ...
+    def identity(self) -> TeacherIdentity:
+        """Which model answers."""
 
     @property
     def capacity(self) -> int:
-        """How many calls it is worth having in flight now (the limiter's present limit)."""
+        """How many calls it is worth having in flight now."""
 
     async def ask(self, request: Request) -> CallResult:
-        """Answer one call, with retries and pacing of its own.
+        """Answer one call, with its own retries and rate limit.
 
-        Raises StopRun when the endpoint refuses everybody (key, money, model unknown) and NotNow
-        when it asks nothing more; both carry the attempts made until then.
+        Raises:
+            EndpointUnavailable: the endpoint answers no calls at all (key, credit, unknown model).
+            CallPostponed: the teacher sends no more calls. Both carry the attempts made so far.
         """
 
     def drain(self) -> None:
-        """Begin no more tries: calls that wait raise NotNow, those in flight come to their end."""
+        """Begin no more tries: waiting calls raise CallPostponed, those in flight finish."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close the connections."""
 
 
 # Checkers ------------------------------------------------------------------------------------
@@ -255,7 +359,16 @@ class Teacher(Protocol):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """A checker's word on one answer. `got` is what the predicted input gives, if it ran."""
+    """The judgement of one answer.
+
+    Attributes:
+        status: one of `tables.STATUSES`.
+        feedback: the sentences for the next turn.
+        mismatch: how the answer differs, a word that can be counted.
+        predicted: the final answer as JSON.
+        got: the output of the predicted input as JSON, if it ran.
+        execution: the sandbox run that the judgement needed.
+    """
 
     status: str
     feedback: str
@@ -270,12 +383,20 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class StageContext:
-    """The hands that a stage works with, and the rules that it works by."""
+    """The resources that a stage runs with, and the policy that it follows.
+
+    Attributes:
+        policy: the policy of the store.
+        variant_id: the variant of the stage that the job belongs to.
+        sandbox: returns the sandbox, opened by the first call.
+        teacher: returns the id and the teacher for a kind of turn and a pinned teacher id (or 0).
+        worker_id: the worker that runs the job.
+    """
 
     policy: Policy
     variant_id: int
     sandbox: Callable[[], Sandbox]
-    teacher: Callable[[str, int], tuple[int, Teacher]]  # (kind, pinned id) -> (teacher id, teacher)
+    teacher: Callable[[str, int], tuple[int, Teacher]]
     worker_id: int
 
 
@@ -283,11 +404,21 @@ class StageContext:
 class Stage:
     """One step of the pipeline.
 
-    `wants` gives one row per subject; it selects `subject_id` and all that `work` reads.
-    `watches` is the id column, in the FROM of `wants`, of the rows whose arrival makes work.
-    `depends` are the policies that the results depend on: with `version` they make the variant.
-    `reach` are the policies that only widen what is wanted: changed, old rows are looked at again.
-    `cases` names the labelled columns by which the jobs of one stage are told apart for claiming.
+    Attributes:
+        name: the name of the stage.
+        select: returns, for a policy, a SELECT of one row per subject: `subject_id` and every
+            column that `run` reads.
+        trigger: the id column, in the FROM of `select`, of the rows whose arrival makes jobs.
+        run: does the work of one job; a coroutine function for the executor `async`.
+        writes: the tables whose rows it may make.
+        executor: where it runs: `inline` in the worker's own thread, `sandbox` in one of as many
+            threads as there are sandbox slots, `async` on the event loop.
+        version: part of the variant; changed when the same row would give another result.
+        depends: the policies that the results depend on: with `version` they make the variant.
+        rescan_on: the policies that only widen what is selected; when one changes, old rows are
+            examined again.
+        partitions: returns the labelled columns of `select`, with their values, by which the jobs
+            of the stage are claimed apart; None for one partition.
     """
 
     name: str

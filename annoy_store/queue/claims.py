@@ -80,10 +80,28 @@ def claim(
     after: tuple[int, int] = CURSOR_START,
     tally: Tally | None = None,
 ) -> list[Claim]:
-    """Take up to `limit` pending jobs behind the cursor `after` = (priority, subject)."""
-    place = {"of_stage": stage, "of_variant": variant_id, "at_most": limit, "by_worker": worker_id}
-    place |= {"after_priority": after[0], "after_subject": after[1]}
-    return _claimed(connection, _CLAIM_PENDING, place, "pending", tally)
+    """Claim pending jobs of one variant.
+
+    Args:
+        connection: a write transaction.
+        worker_id: the worker that claims.
+        stage: the name of the stage.
+        variant_id: the variant of the stage.
+        limit: the most jobs to claim.
+        after: (priority, subject id) behind which to begin.
+        tally: collects the changes of the job counters; without it they are written at once.
+
+    Returns:
+        The claims, ordered by priority and subject.
+    """
+    parameters = {
+        "of_stage": stage,
+        "of_variant": variant_id,
+        "at_most": limit,
+        "by_worker": worker_id,
+    }
+    parameters |= {"after_priority": after[0], "after_subject": after[1]}
+    return _claimed(connection, _CLAIM_PENDING, parameters, "pending", tally)
 
 
 def claim_suspects(
@@ -94,9 +112,14 @@ def claim_suspects(
     limit: int,
     tally: Tally | None = None,
 ) -> list[Claim]:
-    """Take up to `limit` jobs whose last holder died."""
-    place = {"of_stage": stage, "of_variant": variant_id, "at_most": limit, "by_worker": worker_id}
-    return _claimed(connection, _CLAIM_SUSPECTS, place, "suspect", tally)
+    """Claim jobs whose last worker died; arguments and result as in `claim`."""
+    parameters = {
+        "of_stage": stage,
+        "of_variant": variant_id,
+        "at_most": limit,
+        "by_worker": worker_id,
+    }
+    return _claimed(connection, _CLAIM_SUSPECTS, parameters, "suspect", tally)
 
 
 _CLAIM_BATCHED = (
@@ -127,47 +150,68 @@ _CLAIM_BATCHED = (
 def claim_batched(
     connection: Connection, worker_id: int, stage: str, subjects: Sequence[int]
 ) -> list[Claim]:
-    """Take the jobs of subjects that were in a batch, also those made pending meanwhile."""
+    """Claim the jobs of subjects that were in a batch, also those that became pending meanwhile.
+
+    Args:
+        connection: a write transaction.
+        worker_id: the worker that claims.
+        stage: the name of the stage.
+        subjects: ids of the subjects.
+
+    Returns:
+        One claim per job that was found, under whichever variant.
+    """
     where = {"of_stage": stage, "of_subjects": list(subjects), "by_worker": worker_id}
-    taken = connection.execute(_CLAIM_BATCHED, where).all()
-    deferred = sum(row.reason == IN_BATCH for row in taken)
+    claimed = connection.execute(_CLAIM_BATCHED, where).all()
+    deferred = sum(row.reason == IN_BATCH for row in claimed)
     add_to_counters(connection, worker_id, state_change({stage: deferred}, "deferred", "claimed"))
     add_to_counters(
-        connection, worker_id, state_change({stage: len(taken) - deferred}, "pending", "claimed")
+        connection, worker_id, state_change({stage: len(claimed) - deferred}, "pending", "claimed")
     )
-    return [Claim(stage, r.subject_id, r.variant_id, r.attempts, r.priority) for r in taken]
+    return [Claim(stage, r.subject_id, r.variant_id, r.attempts, r.priority) for r in claimed]
 
 
 def _claimed(
     connection: Connection,
     statement: Any,
-    place: Mapping[str, Any],
+    parameters: Mapping[str, Any],
     state: str,
     tally: Tally | None,
 ) -> list[Claim]:
-    stage, variant_id = place["of_stage"], place["of_variant"]
-    taken = connection.execute(statement, place).all()
+    stage, variant_id = parameters["of_stage"], parameters["of_variant"]
+    claimed = connection.execute(statement, parameters).all()
     tally_or_count(
-        connection, place["by_worker"], state_change({stage: len(taken)}, state, "claimed"), tally
+        connection,
+        parameters["by_worker"],
+        state_change({stage: len(claimed)}, state, "claimed"),
+        tally,
     )
-    claims = [Claim(stage, row[0], variant_id, row[1], row[2]) for row in taken]
+    claims = [Claim(stage, row[0], variant_id, row[1], row[2]) for row in claimed]
     return sorted(claims, key=lambda c: (c.priority, c.subject_id))
 
 
 def load_rows(
-    connection: Connection, agenda: StagePlan, stage: Stage, claims: Sequence[Claim]
+    connection: Connection, plan: StagePlan, stage: Stage, claims: Sequence[Claim]
 ) -> dict[int, Mapping[str, Any]]:
-    """Return by subject what the stage reads; a subject that is no longer wanted is missing."""
-    return select_rows(connection, agenda, stage, [c.subject_id for c in claims])
+    """Return the rows that a stage reads for claimed jobs.
+
+    Args:
+        connection: the transaction to read in.
+        plan: the stage plan, for its policy.
+        stage: the stage.
+        claims: claims of that stage.
+
+    Returns:
+        Rows by subject id; a subject that the stage no longer selects is missing.
+    """
+    return select_rows(connection, plan, stage, [c.subject_id for c in claims])
 
 
 def select_rows(
-    connection: Connection, agenda: StagePlan, stage: Stage, subjects: Sequence[int]
+    connection: Connection, plan: StagePlan, stage: Stage, subjects: Sequence[int]
 ) -> dict[int, Mapping[str, Any]]:
-    """Return by subject what the stage reads of those it wants, claimed or not."""
-    found = connection.execute(
-        _load_statement(stage, agenda.policy), {"of_subjects": list(subjects)}
-    )
+    """Return the rows that a stage reads for subjects, claimed or not, by subject id."""
+    found = connection.execute(_load_statement(stage, plan.policy), {"of_subjects": list(subjects)})
     names = tuple(found.keys())
     rows = (dict(zip(names, row, strict=True)) for row in found)
     return {row["subject_id"]: row for row in rows}

@@ -1,7 +1,7 @@
-"""The counters: how many jobs are in each state, without ever scanning them.
+"""The job counters: how many jobs are in each state, without scanning the jobs.
 
-Every transaction that moves jobs adds its differences to rows of its own worker, so workers do
-not wait for each other; the sum over all workers is the funnel.
+Decision: every transaction that changes the state of jobs adds the differences to the rows of its
+own worker, so workers do not wait for each other. The sum over all workers is the funnel.
 """
 
 from __future__ import annotations
@@ -14,12 +14,18 @@ from sqlalchemy import Connection, and_, delete, func, select
 from annoy_store.db.sql import increment
 from annoy_store.db.tables import job_counters, workers
 
-NO_WORKER = 0  # the worker that commands count under
+NO_WORKER = 0  # the worker id under which commands count
 Deltas = Mapping[tuple[str, str], int]
 
 
 def add_to_counters(connection: Connection, worker_id: int, deltas: Deltas) -> None:
-    """Add `deltas` of jobs by (stage, state) to a worker's counters."""
+    """Add differences to the counters of a worker.
+
+    Args:
+        connection: a write transaction.
+        worker_id: the worker, or `NO_WORKER`.
+        deltas: jobs that entered minus jobs that left, by (stage, state).
+    """
     rows = [
         {"worker_id": worker_id, "stage": stage, "state": state, "n": n}
         for (stage, state), n in sorted(deltas.items())
@@ -29,13 +35,19 @@ def add_to_counters(connection: Connection, worker_id: int, deltas: Deltas) -> N
 
 
 def state_change(stages: Mapping[str, int], before: str, after: str) -> dict[tuple[str, str], int]:
-    """The differences when `n` jobs of each stage go from one state to another."""
+    """Return the differences when jobs change their state.
+
+    Args:
+        stages: the number of jobs by stage.
+        before: their state until now.
+        after: their new state.
+    """
     out = {(stage, before): -n for stage, n in stages.items()}
     return out | {(stage, after): n for stage, n in stages.items()}
 
 
 def funnel(connection: Connection) -> dict[str, dict[str, int]]:
-    """Jobs per stage and state."""
+    """Return the number of jobs by stage and state."""
     rows = connection.execute(
         select(job_counters.c.stage, job_counters.c.state, func.sum(job_counters.c.n))
         .group_by(job_counters.c.stage, job_counters.c.state)
@@ -48,9 +60,9 @@ def funnel(connection: Connection) -> dict[str, dict[str, int]]:
 
 
 def fold_counters(connection: Connection) -> None:
-    """Add the counters of workers that are gone to those of nobody, so that they stay few.
+    """Move the counters of ended workers to `NO_WORKER`, so that the table stays small.
 
-    What is added is what this transaction deleted: two that fold at once add nothing twice.
+    Exactly what this transaction deleted is added, so two at once add nothing twice.
     """
     alive = select(workers.c.id).where(workers.c.alive == 1)
     gone = and_(job_counters.c.worker_id != NO_WORKER, job_counters.c.worker_id.not_in(alive))

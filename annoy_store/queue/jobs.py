@@ -1,14 +1,14 @@
-"""The ledger: which unit of work is pending, who holds it, and how it ended.
+"""The jobs of the queue: settles and releases claimed jobs, and counts those that are open.
 
 Decisions
-- The fence of a claim is (worker, attempts). Settling updates exactly the jobs that still carry
-  it and writes results for those only, in one transaction: a late zombie writes nothing.
-- Jobs of the dead come back as `suspect`. They are claimed alone, so that a job that kills its
-  worker takes no neighbour along; asking lanes, where that cannot happen, take them together.
-- States are literals where a statement looks for them, as in the partial indexes that they use;
-  a statement that knows its subjects finds them by the key alone, whatever the planner believes.
+- The fencing token of a claim is (worker, attempts). Settling updates exactly the jobs that still
+  carry it and writes results for those only, in one transaction: a stale worker writes nothing.
+- Jobs of dead workers come back as `suspect` and are claimed alone, so that a job that crashes its
+  worker takes no other down; stages whose jobs cannot do that claim them together.
+- States are literals in the statements, as in the partial indexes that they use; a statement that
+  knows its subjects finds them by the key alone, whatever the planner estimates.
 - The statements are built once, with parameters: building them costs more than running them.
-Workers and their leases live in workers.py, the entering of jobs in enqueue.py.
+Claims are taken in claims.py, workers and leases are in workers.py, new jobs come from enqueue.py.
 """
 
 from __future__ import annotations
@@ -43,24 +43,25 @@ from annoy_store.queue.variants import StagePlan
 
 
 def in_state(state: str) -> ColumnElement[bool]:
-    """`state = 'word'` with the literal that the partial indexes spell."""
+    """Return `jobs.state = 'STATE'`, with the literal as in the partial indexes."""
     return jobs.c.state == literal_column(f"'{state}'")
 
 
 Tally = Counter[tuple[str, str]]
-"""What a transaction moved, by (stage, state): given one, the caller counts, once for it all."""
+"""Changes of the job counters by (stage, state), collected over one transaction."""
 
 
 def tally_or_count(
     connection: Connection, worker_id: int, deltas: Deltas, tally: Tally | None
 ) -> None:
+    """Add `deltas` to the tally, or to the counters where there is no tally."""
     if tally is None:
         add_to_counters(connection, worker_id, deltas)
     else:
         tally.update(deltas)
 
 
-IN_BATCH = "in_batch"  # reason of deferred calls that a provider, and no worker, has in hand
+IN_BATCH = "in_batch"  # reason of deferred calls that are in an open batch
 IN_PARTITION = and_(
     jobs.c.stage == bindparam("of_stage"), jobs.c.variant_id == bindparam("of_variant")
 )
@@ -75,7 +76,15 @@ _OWNED = and_(
 
 @dataclass(frozen=True)
 class Claim:
-    """One job that a worker holds; (worker, attempts) is its fence."""
+    """One job that a worker holds; (worker, attempts) is its fencing token.
+
+    Attributes:
+        stage: the name of the stage.
+        subject_id: the row that the job is about.
+        variant_id: the variant of the stage.
+        attempts: how often the job was claimed, this time included.
+        priority: lower is claimed first.
+    """
 
     stage: str
     subject_id: int
@@ -85,6 +94,7 @@ class Claim:
 
     @property
     def key(self) -> tuple[int, int]:
+        """The subject and the variant."""
         return self.subject_id, self.variant_id
 
 
@@ -108,14 +118,20 @@ class JobResult:
 
 @dataclass(frozen=True)
 class SettleResult:
-    """The ends that were accepted, and how many jobs of each stage followed from them."""
+    """What a settling transaction did.
+
+    Attributes:
+        accepted: the results whose claim was still valid.
+        enqueued: how many new jobs of each stage follow from them.
+    """
 
     accepted: list[JobResult] = field(default_factory=list)
     enqueued: Counter[str] = field(default_factory=Counter)
 
     @property
     def claims(self) -> list[Claim]:
-        return [e.claim for e in self.accepted]
+        """The claims of the accepted results."""
+        return [result.claim for result in self.accepted]
 
 
 # Settling ------------------------------------------------------------------------------------
@@ -138,8 +154,8 @@ _SET_REASON = (
     update(jobs)
     .where(IN_PARTITION, jobs.c.subject_id == bindparam("of_subject"))
     .values(
-        reason=bindparam("because"),
-        detail=bindparam("in_words", type_=Text),
+        reason=bindparam("new_reason"),
+        detail=bindparam("new_detail", type_=Text),
         due_at=clock() + bindparam("wait", type_=Double),
     )
 )
@@ -158,38 +174,52 @@ _RELEASE = (
 def settle(
     connection: Connection,
     worker_id: int,
-    ended: Sequence[JobResult],
-    agenda: StagePlan,
+    results: Sequence[JobResult],
+    plan: StagePlan,
     tally: Tally | None = None,
 ) -> SettleResult:
-    """End jobs: fence, write what they made, enter the jobs that follow."""
-    for e in ended:
-        _check_writes(agenda.stages[e.claim.stage], e.outcome)
-    accepted = _finish_owned(connection, worker_id, ended)
-    touched = insert_rows(connection, (row for e in accepted for row in e.outcome.rows))
-    entered = enqueue_new(connection, agenda, touched)
-    deltas: Counter[tuple[str, str]] = Counter({(s, "pending"): n for s, n in entered.items()})
+    """Settle jobs: end those whose claim is valid, write their rows, enqueue what follows.
+
+    Args:
+        connection: a write transaction.
+        worker_id: the worker that held the jobs.
+        results: how the jobs ended.
+        plan: the stages and partitions to enqueue new jobs for.
+        tally: collects the changes of the job counters; without it they are written at once.
+
+    Returns:
+        The accepted results, and the number of new jobs.
+
+    Raises:
+        TypeError: a stage made a row of a table that it may not write.
+    """
+    for e in results:
+        _check_writes(plan.stages[e.claim.stage], e.outcome)
+    accepted = _finish_owned(connection, worker_id, results)
+    written = insert_rows(connection, (row for e in accepted for row in e.outcome.rows))
+    enqueued = enqueue_new(connection, plan, written)
+    deltas: Counter[tuple[str, str]] = Counter({(s, "pending"): n for s, n in enqueued.items()})
     for e in accepted:
         deltas[e.claim.stage, "claimed"] -= 1
         deltas[e.claim.stage, e.outcome.state] += 1
     tally_or_count(connection, worker_id, deltas, tally)
-    return SettleResult(accepted, entered)
+    return SettleResult(accepted, enqueued)
 
 
 def _finish_owned(
-    connection: Connection, worker_id: int, ended: Sequence[JobResult]
+    connection: Connection, worker_id: int, results: Sequence[JobResult]
 ) -> list[JobResult]:
-    """End the jobs that still carry our fence; the others are somebody else's by now."""
+    """End the jobs that still carry our fencing token; the others have another worker by now."""
     by_state: dict[str, list[JobResult]] = defaultdict(list)
-    for e in ended:
+    for e in results:
         by_state[e.outcome.state].append(e)
     accepted: list[JobResult] = []
     for state, alike in by_state.items():
         held: set[Claim] = set()
         for fence, claims in _by_fence(worker_id, [e.claim for e in alike]):
             found = connection.execute(_FINISH, {**fence, "as_state": state})
-            left = {row.subject_id for row in found}
-            held.update(c for c in claims if c.subject_id in left)
+            still_held = {row.subject_id for row in found}
+            held.update(c for c in claims if c.subject_id in still_held)
         accepted += [e for e in alike if e.claim in held]
     _set_reasons(connection, accepted)
     return accepted
@@ -198,7 +228,7 @@ def _finish_owned(
 def _by_fence(
     worker_id: int, claims: Iterable[Claim]
 ) -> Iterator[tuple[dict[str, Any], list[Claim]]]:
-    """Claims in groups that one statement finds, with its parameters."""
+    """Claims in groups that one statement covers, with its parameters."""
     groups: dict[tuple[str, int, int], list[Claim]] = defaultdict(list)
     for c in claims:
         groups[c.stage, c.variant_id, c.attempts].append(c)
@@ -216,17 +246,17 @@ def _by_fence(
         )
 
 
-def _set_reasons(connection: Connection, ended: Iterable[JobResult]) -> None:
+def _set_reasons(connection: Connection, results: Iterable[JobResult]) -> None:
     rows = [
         {
             "of_stage": e.claim.stage,
             "of_variant": e.claim.variant_id,
             "of_subject": e.claim.subject_id,
-            "because": e.outcome.reason,
-            "in_words": e.outcome.detail,
+            "new_reason": e.outcome.reason,
+            "new_detail": e.outcome.detail,
             "wait": e.due_in if e.outcome.state == "deferred" else None,
         }
-        for e in ended
+        for e in results
         if e.outcome.reason or e.outcome.detail or e.outcome.state == "deferred"
     ]
     if rows:
@@ -240,30 +270,35 @@ def _check_writes(stage: Stage, outcome: Outcome) -> None:
 
 
 def release(connection: Connection, worker_id: int, claims: Sequence[Claim]) -> None:
-    """Give unfinished jobs back as if they had never been claimed."""
-    back: Counter[str] = Counter()
+    """Make claimed jobs pending again, as if they had never been claimed."""
+    released: Counter[str] = Counter()
     for fence, alike in _by_fence(worker_id, claims):
-        back[alike[0].stage] += connection.execute(_RELEASE, fence).rowcount
-    add_to_counters(connection, worker_id, state_change(back, "claimed", "pending"))
+        released[alike[0].stage] += connection.execute(_RELEASE, fence).rowcount
+    add_to_counters(connection, worker_id, state_change(released, "claimed", "pending"))
 
 
 def unacknowledged_claims(connection: Connection, worker_id: int) -> list[Claim]:
-    """What a worker holds by the ledger: after a commit whose answer was lost it may not know."""
+    """Return the claims of a worker; after a commit whose answer was lost it may not know of all."""
     chosen = select(
         jobs.c.stage, jobs.c.subject_id, jobs.c.variant_id, jobs.c.attempts, jobs.c.priority
     ).where(in_state("claimed"), jobs.c.worker_id == worker_id)
     return [Claim(*row) for row in connection.execute(chosen)]
 
 
-# Questions and commands ----------------------------------------------------------------------
+# Questions -----------------------------------------------------------------------------------
 
 
 def count_open_jobs(
     connection: Connection, claimable: Iterable[tuple[str, int]]
 ) -> dict[tuple[str, int | None], int]:
-    """Jobs that are not ended among (stage, variant): by state and holder, counted up to 1000.
+    """Count open jobs; jobs in an open batch are left out, because no run waits for them.
 
-    What is in a batch is not counted: nobody waits for it but those who handed it in.
+    Args:
+        connection: the transaction to read in.
+        claimable: the (stage, variant) whose jobs are counted.
+
+    Returns:
+        Jobs by state and worker that holds them; at most 1,000 per state and variant are counted.
     """
     found: Counter[tuple[str, int | None]] = Counter()
     for stage, variant_id in claimable:
@@ -276,6 +311,6 @@ def count_open_jobs(
 
 
 def variants_with_suspects(connection: Connection) -> set[tuple[str, int]]:
-    """The (stage, variant) that have jobs whose last holder died."""
+    """Return the (stage, variant) that have jobs whose last worker died."""
     chosen = select(jobs.c.stage, jobs.c.variant_id).where(in_state("suspect")).distinct()
     return {(row.stage, row.variant_id) for row in connection.execute(chosen)}

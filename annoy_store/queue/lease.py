@@ -1,11 +1,13 @@
-"""A worker's lease: its row in the workforce, and the thread that keeps it alive.
+"""A worker's lease: its row in `workers`, and the thread that renews it.
 
-The heartbeat has a thread of its own, so that a long commit or a slow inline job does not look
-like a death. Whoever was declared dead finds out at the next beat or claim, and stops.
+Decision: the heartbeat has a thread of its own, so that a worker does not count as dead during a
+long commit or a slow inline job. A worker that was declared dead learns it from the next heartbeat
+or claim, and stops.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Self
@@ -18,29 +20,44 @@ from annoy_store.errors import LeaseLost
 from annoy_store.queue import workers
 from annoy_store.queue.counters import fold_counters
 
-BEATS_PER_LEASE = 3  # in the time of one lease
-UNREGISTER_SECONDS = 5.0  # a worker that cannot say goodbye is found dead by the others
+logger = logging.getLogger(__name__)
+
+BEATS_PER_LEASE = 3
+UNREGISTER_SECONDS = 5.0  # if unregistering fails, others reclaim the jobs when the lease expires
 
 
 class Lease:
-    """One process's place in the workforce of a store."""
+    """Registers this process as a worker and renews its lease until it is closed.
+
+    A context manager; leaving it unregisters the worker.
+
+    Args:
+        store: the store.
+        stages: names of the stages that this worker works on.
+        seconds: seconds until the lease expires unless it is renewed.
+        on_loss: called from the heartbeat's thread when this worker was declared dead.
+    """
 
     def __init__(
         self, store: Database, stages: Sequence[str], seconds: float, on_loss: Callable[[], None]
     ) -> None:
         self._store, self._seconds, self._on_loss = store, seconds, on_loss
         self.lost = threading.Event()
-        self._over = threading.Event()
+        self._closed = threading.Event()
         self.worker_id = store.transact(lambda c: workers.register_worker(c, stages, seconds))
         self._thread = threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True)
         self._thread.start()
 
     def renew(self, connection: Connection) -> None:
-        """Lengthen the lease within a transaction. Raises LostClaim."""
+        """Renew the lease within a write transaction.
+
+        Raises:
+            LeaseLost: this worker was declared dead.
+        """
         workers.renew_lease(connection, self.worker_id, self._seconds)
 
     def _heartbeat(self) -> None:
-        while not self._over.wait(self._seconds / BEATS_PER_LEASE):
+        while not self._closed.wait(self._seconds / BEATS_PER_LEASE):
             try:
                 self._store.transact(self.renew, timeout_seconds=self._seconds)
             except LeaseLost:
@@ -48,14 +65,15 @@ class Lease:
                 self._on_loss()
                 return
             except DBAPIError:
-                continue  # the lease goes on running out; the next beat tells
+                logger.warning("cannot renew the lease of worker %d", self.worker_id)
+                continue  # the lease runs on; the next heartbeat may succeed
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave in good order."""
-        self._over.set()
+        """Stop the heartbeat and unregister the worker."""
+        self._closed.set()
         self._thread.join()
         self._store.transact(self._unregister, timeout_seconds=UNREGISTER_SECONDS)
 

@@ -1,11 +1,11 @@
-"""Open jobs whose reason to wait has changed: they are brought to where somebody will take them.
+"""Moves open jobs from inactive variants to the active one.
 
 Decisions
-- Workers claim jobs of active variants. When a policy or a stage's version changes, what is still
-  open under the old variant is done under the new one: it has cost nothing yet. A job that has a
-  twin there already (somebody asked for a replan) ends as `superseded`.
-- A job that was not wanted any more when it was claimed (a bound was lowered, an origin taken
-  down) was rejected as `not_wanted`; when the bounds change again, it is looked at again.
+- Workers claim jobs of active variants. When a policy or a stage's version changes, the jobs still
+  open under the old variant are moved to the new one: they have cost nothing yet. A job whose
+  subject has a job there already (because of `annoy rerun`) ends as `superseded`.
+- A job whose subject was not selected any more when it was claimed (a limit was lowered, an origin
+  taken down) was rejected as `not_wanted`; when the limits change requeued, it is requeued.
 """
 
 from __future__ import annotations
@@ -24,71 +24,93 @@ from annoy_store.queue.counters import add_to_counters, state_change
 from annoy_store.queue.variants import StagePlan
 
 
-def move_to_active_variant(connection: Connection, agenda: StagePlan, worker_id: int) -> int:
-    """Bring open jobs of inactive variants to the active ones; return how many."""
-    brought = 0
-    for stage in agenda.stages.values():
-        for home, stale in _successors(connection, agenda, stage).items():
+def move_to_active_variant(connection: Connection, plan: StagePlan, worker_id: int) -> int:
+    """Move the open jobs of inactive variants to the active ones.
+
+    Args:
+        connection: a write transaction.
+        plan: the active partitions of every stage.
+        worker_id: the worker whose counters take the changes.
+
+    Returns:
+        How many jobs were moved.
+    """
+    moved = 0
+    for stage in plan.stages.values():
+        for active_id, inactive_ids in _successors(connection, plan, stage).items():
             for state in WAITING_STATES:
-                brought += _move_jobs(connection, stage.name, state, home, stale, worker_id)
-    return brought
+                moved += _move_jobs(
+                    connection, stage.name, state, active_id, inactive_ids, worker_id
+                )
+    return moved
 
 
 def requeue_unwanted(connection: Connection, stage: Stage, worker_id: int) -> int:
-    """Make the jobs of a stage pending that were not wanted when they were claimed."""
-    again = connection.execute(
+    """Make the jobs of a stage pending that were rejected as `not_wanted`.
+
+    Args:
+        connection: a write transaction.
+        stage: the stage.
+        worker_id: the worker whose counters take the changes.
+
+    Returns:
+        How many jobs were requeued.
+    """
+    requeued = connection.execute(
         update(jobs)
         .where(jobs.c.stage == stage.name, _is("rejected"), jobs.c.reason == "not_wanted")
         .values(state=literal_column("'pending'"), reason=None, detail=None, attempts=0)
     ).rowcount
-    add_to_counters(connection, worker_id, state_change({stage.name: again}, "rejected", "pending"))
-    return again
+    add_to_counters(
+        connection, worker_id, state_change({stage.name: requeued}, "rejected", "pending")
+    )
+    return requeued
 
 
 def _successors(
-    connection: Connection, agenda: StagePlan, stage: Stage
+    connection: Connection, plan: StagePlan, stage: Stage
 ) -> Mapping[int, Sequence[int]]:
-    """Active variant -> the inactive ones whose jobs it takes."""
-    active = agenda.partitions[stage.name]
+    """By active variant, the inactive ones whose jobs it takes over."""
+    active = plan.partitions[stage.name]
     rows = connection.execute(
         select(variants.c.id, variants.c.description).where(
             variants.c.stage == stage.name,
-            variants.c.id.not_in([case.variant_id for case in active]),
+            variants.c.id.not_in([partition.variant_id for partition in active]),
         )
     )
-    homes: dict[int, list[int]] = defaultdict(list)
+    successors: dict[int, list[int]] = defaultdict(list)
     for key, description in rows:
         described = json.loads(description)
-        for case in active:
-            if all(described.get(name) == value for name, value in case.columns.items()):
-                homes[case.variant_id].append(key)
+        for partition in active:
+            if all(described.get(name) == value for name, value in partition.columns.items()):
+                successors[partition.variant_id].append(key)
                 break
-    return homes
+    return successors
 
 
 def _move_jobs(
     connection: Connection,
     stage: str,
     state: str,
-    home: int,
-    stale: Sequence[int],
+    active_id: int,
+    inactive_ids: Sequence[int],
     worker_id: int,
 ) -> int:
-    there = jobs.alias("there")
-    twin = exists().where(
-        there.c.stage == jobs.c.stage,
-        there.c.subject_id == jobs.c.subject_id,
-        there.c.variant_id == home,
+    other = jobs.alias("other")
+    duplicate = exists().where(
+        other.c.stage == jobs.c.stage,
+        other.c.subject_id == jobs.c.subject_id,
+        other.c.variant_id == active_id,
     )
-    waiting = [jobs.c.stage == stage, jobs.c.variant_id.in_(stale), _is(state)]
+    waiting = [jobs.c.stage == stage, jobs.c.variant_id.in_(inactive_ids), _is(state)]
     ended: dict[str, Any] = {
         "state": literal_column("'done'"),
         "reason": "superseded",
         "due_at": None,
     }
-    over = connection.execute(update(jobs).where(*waiting, twin).values(ended)).rowcount
+    over = connection.execute(update(jobs).where(*waiting, duplicate).values(ended)).rowcount
     add_to_counters(connection, worker_id, state_change({stage: over}, state, "done"))
-    return connection.execute(update(jobs).where(*waiting).values(variant_id=home)).rowcount
+    return connection.execute(update(jobs).where(*waiting).values(variant_id=active_id)).rowcount
 
 
 def _is(state: str) -> Any:

@@ -21,9 +21,18 @@ def requeue(
     limit: int | None = None,
     dry_run: bool = False,
 ) -> Counter[str]:
-    """Make ended jobs pending again, with their tries and crashes forgotten; counts per stage.
+    """Make ended jobs pending again; their attempts and crashes are counted from 0.
 
-    `like` is looked for in reason and detail.
+    Args:
+        connection: a write transaction.
+        stage: only jobs of this stage.
+        states: only jobs in these states.
+        like: only jobs whose reason or detail contains this text.
+        limit: the most jobs to requeue, by stage and subject.
+        dry_run: count only, and change no job.
+
+    Returns:
+        The number of jobs per stage.
     """
     conditions: list[ColumnElement[bool]] = [
         jobs.c.state.in_([literal_column(f"'{s}'") for s in states])
@@ -66,9 +75,9 @@ def _make_pending(connection: Connection, rows: Sequence[Any]) -> None:
         deltas[row.stage, row.state] -= 1
         deltas[row.stage, "pending"] += 1
         subjects[row.stage, row.variant_id].append(row.subject_id)
-    for (stage, variant_id), listed_ids in subjects.items():
-        place = {"of_stage": stage, "of_variant": variant_id}
-        for start in range(0, len(listed_ids), 5000):
-            page = listed_ids[start : start + 5000]
-            connection.execute(_REQUEUE, {**place, "of_subjects": page})
+    for (stage, variant_id), subject_ids in subjects.items():
+        partition = {"of_stage": stage, "of_variant": variant_id}
+        for start in range(0, len(subject_ids), 5000):
+            page = subject_ids[start : start + 5000]
+            connection.execute(_REQUEUE, {**partition, "of_subjects": page})
     add_to_counters(connection, NO_WORKER, deltas)

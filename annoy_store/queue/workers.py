@@ -1,17 +1,18 @@
-"""The workforce: who works on a store, and what becomes of the jobs of those who died.
+"""The workers of a store: registration, leases, and reclaiming the jobs of dead workers.
 
 Decisions
-- A worker is one row per process incarnation; ids are never used again. Its lease is that row's,
-  not its jobs': one heartbeat serves them all.
-- Dead is a state and not an event: jobs are taken back from every worker that is not alive, so
-  nothing depends on who noticed the death, or when.
-- A process of this host that is gone (by pid and start time) is dead at once, without waiting
-  for its lease.
-- A job may see `MAX_CRASHES` deaths; where a job cannot be the cause (asking lanes), more.
+- A worker is one row per process incarnation; ids are never used again. The lease belongs to that
+  row and not to the jobs: one heartbeat serves all of them.
+- Dead is a state and not an event: jobs are reclaimed from every worker that is not alive, so it
+  makes no difference which worker noticed it, or when.
+- A process of this host that has ended (by pid and start time) is dead at once, without waiting
+  for its lease to expire.
+- A job fails after `MAX_CRASHES` deaths of its worker; after more where it cannot be the cause.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 from collections import Counter
@@ -38,11 +39,13 @@ from annoy_store.errors import LeaseLost
 from annoy_store.queue.counters import add_to_counters, state_change
 from annoy_store.queue.jobs import in_state
 
+logger = logging.getLogger(__name__)
+
 MAX_CRASHES = 3
 CRASH_SAFE_FACTOR = 4
 LEASE_LOST_MESSAGE = (
-    "this worker was out of touch with the store for longer than its lease: it was declared dead, "
-    "and others do its jobs; nothing is lost, start it again"
+    "this worker could not reach the store for longer than its lease: it was declared dead, and "
+    "other workers run its jobs; nothing is lost, start it again"
 )
 IS_ALIVE = workers.c.alive == literal_column("1")
 _RENEW = (
@@ -54,7 +57,7 @@ _RENEW = (
 
 @cache
 def this_host() -> str:
-    """A name for the place where a pid means something: host, boot, and namespace of pids."""
+    """Return a name for the scope in which a pid is unique: host, boot and pid namespace."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     namespace = Path("/proc/self/ns/pid")
     parts = [platform.node()]
@@ -64,9 +67,14 @@ def this_host() -> str:
 
 
 def process_start(pid: int) -> str:
-    """When a process of this host started, as text; empty when there is none, or a zombie.
+    """Return when a process of this host started; empty if there is none, or it is a zombie.
 
-    On Linux these are ticks since boot, which do not move when the clock is set.
+    Args:
+        pid: the process id.
+
+    Returns:
+        On Linux the ticks since boot, which do not change when the clock is set (proc(5), field 22
+        of /proc/PID/stat); elsewhere seconds since the epoch.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -84,7 +92,16 @@ def _process_start_elsewhere(pid: int) -> str:
 
 
 def register_worker(connection: Connection, stages: Sequence[str], lease_seconds: float) -> int:
-    """Enter this process as a worker on `stages`; return its id."""
+    """Register this process as a worker.
+
+    Args:
+        connection: a write transaction.
+        stages: names of the stages that it works on.
+        lease_seconds: seconds until its lease expires unless it is renewed.
+
+    Returns:
+        The id of the worker.
+    """
     (worker_id,) = reserve_ids(connection, workers, 1)
     connection.execute(
         insert(workers).values(
@@ -102,19 +119,28 @@ def register_worker(connection: Connection, stages: Sequence[str], lease_seconds
 
 
 def unregister_worker(connection: Connection, worker_id: int) -> None:
-    """A worker leaves in good order."""
+    """Mark a worker as ended; the jobs that it still holds are reclaimed by others."""
     connection.execute(update(workers).where(workers.c.id == worker_id).values(alive=0))
 
 
 def renew_lease(connection: Connection, worker_id: int, lease_seconds: float) -> None:
-    """Lengthen a worker's lease. Raises LostClaim when it was declared dead."""
+    """Renew a worker's lease.
+
+    Args:
+        connection: a write transaction.
+        worker_id: the worker.
+        lease_seconds: seconds from now until the lease expires.
+
+    Raises:
+        LeaseLost: the worker was declared dead.
+    """
     alive = connection.execute(_RENEW, {"of_worker": worker_id, "lease": lease_seconds})
     if alive.rowcount != 1:
         raise LeaseLost(LEASE_LOST_MESSAGE)
 
 
 def dead_local_workers(connection: Connection) -> list[int]:
-    """The workers of this host that are thought to be alive while their process is gone."""
+    """Return the workers of this host that are marked alive although their process has ended."""
     chosen = select(workers.c.id, workers.c.pid, workers.c.process_start).where(
         IS_ALIVE, workers.c.host == this_host()
     )
@@ -122,7 +148,7 @@ def dead_local_workers(connection: Connection) -> list[int]:
 
 
 def live_workers(connection: Connection) -> list[int]:
-    """The workers that are alive for all that can be known."""
+    """Return the workers that are alive: with a valid lease, and on this host with a process."""
     holding = select(workers.c.id).where(IS_ALIVE, workers.c.lease_until >= clock())
     gone = set(dead_local_workers(connection))
     return [i for i in connection.scalars(holding) if i not in gone]
@@ -134,14 +160,20 @@ def reap(
     crash_safe_stages: Sequence[str] = (),
     max_crashes: int = MAX_CRASHES,
 ) -> None:
-    """Expire the dead, take their jobs back, and make retries that are due pending.
+    """Expire dead workers, reclaim their jobs, and make deferred jobs that are due pending.
 
-    Jobs of `bystanders`, stages whose work cannot kill its worker, may see more deaths.
+    Args:
+        connection: a write transaction.
+        worker_id: the worker that does this; it is never declared dead here.
+        crash_safe_stages: names of the stages whose jobs cannot crash their worker.
+        max_crashes: deaths of workers after which a job fails.
     """
     dead = or_(workers.c.lease_until < clock(), workers.c.id.in_(dead_local_workers(connection)))
-    connection.execute(
+    expired = connection.execute(
         update(workers).where(IS_ALIVE, workers.c.id != worker_id, dead).values(alive=0)
-    )
+    ).rowcount
+    if expired:
+        logger.warning("declared %d workers dead", expired)
     reclaim_jobs(connection, worker_id, crash_safe_stages, max_crashes)
     due = connection.execute(
         update(jobs)
@@ -159,7 +191,14 @@ def reclaim_jobs(
     crash_safe_stages: Sequence[str] = (),
     max_crashes: int = MAX_CRASHES,
 ) -> None:
-    """Take the claimed jobs of all who are not alive: suspect, or failed after too many deaths."""
+    """Reclaim the jobs of workers that are not alive: suspect, or failed after too many deaths.
+
+    Args:
+        connection: a write transaction.
+        worker_id: the worker whose counters take the changes.
+        crash_safe_stages: names of the stages whose jobs cannot crash their worker.
+        max_crashes: deaths of workers after which a job fails.
+    """
     alive = select(workers.c.id).where(IS_ALIVE)
     hopeless = jobs.c.crashes + 1 >= _allowed_crashes(crash_safe_stages, max_crashes)
     back = connection.execute(
@@ -178,6 +217,8 @@ def reclaim_jobs(
     for row in back:
         deltas[row.stage, row.state] += 1
         deltas[row.stage, "claimed"] -= 1
+    if deltas:
+        logger.warning("reclaimed jobs of dead workers: %s", dict(+deltas))
     add_to_counters(connection, worker_id, deltas)
 
 
