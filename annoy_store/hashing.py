@@ -2,8 +2,8 @@
 
 Decision: a digest covers content and other rows' digests, never ids, so that two stores fed the
 same agree row by row. 128 bits of SHA-256 are kept: a billion rows collide with odds of 1e-21.
-Values that code will see keep the order of their keys (`compact`), because a dict's order is
-visible to Python; identity ignores it (`canonical`).
+Values that code will see keep the order of their keys (`compact_json`), because a dict's order is
+visible to Python; identity ignores it (`canonical_json`).
 """
 
 from __future__ import annotations
@@ -24,23 +24,29 @@ _SORTED = json.JSONEncoder(
 
 def clean_text(text: str) -> str:
     """Replace NUL and lone surrogates, which no database stores alike, by U+FFFD."""
-    if text.isascii() and "\0" not in text:  # by far the most, and much faster to tell
+    if text.isascii() and "\0" not in text:  # most texts, and much faster to check
         return text
     return _FORBIDDEN.sub("\ufffd", text)
 
 
 def compact_json(value: Any) -> str:
-    """Return `value` as JSON in one line, keys in their order.
+    """Return `value` as JSON on one line, keys in their order.
 
-    Raises ValueError for NaN, infinities and cycles, TypeError for what JSON cannot hold.
+    Raises:
+        ValueError: NaN, an infinity or a cycle.
+        TypeError: a value that JSON cannot hold.
     """
     return clean_text(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
 
 
 def canonical_json(value: Any) -> str:
-    """Return `value` as JSON in one line with sorted keys: equal values, equal text.
+    """Return `value` as JSON on one line with sorted keys: equal values give equal text.
 
-    Text in it counts as `clean` stores it, so a value and what is read back are the same one.
+    Texts in it count as `clean_text` stores them, so a value equals what is read back.
+
+    Raises:
+        ValueError: NaN, an infinity or a cycle.
+        TypeError: a value that JSON cannot hold.
     """
     text = _sorted(value)
     if text.isascii() and "\\u0000" not in text:
@@ -49,13 +55,21 @@ def canonical_json(value: Any) -> str:
 
 
 def digest(kind: str, *parts: Any) -> str:
-    """Return 32 hex digits that name the content `parts` of a row of `kind`."""
+    """Return the content hash of a row.
+
+    Args:
+        kind: what the row is, e.g. `source`; equal parts of another kind hash differently.
+        parts: the content: JSON values, digests of other rows, never ids.
+
+    Returns:
+        32 hexadecimal digits, the first half of SHA-256 over `[kind, *parts]` as canonical JSON.
+    """
     data = _texts([kind, *parts]) or canonical_json([kind, *parts]).encode()
     return hashlib.sha256(data).hexdigest()[:32]
 
 
 def _texts(parts: list[Any]) -> bytes | None:
-    """`canonical` of a list of clean texts, the usual case, in a fifth of the time; else None."""
+    """`canonical_json` of a list of clean texts, the usual case, in a fifth of the time; or None."""
     if any(type(part) is not str for part in parts):
         return None
     try:
