@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, TypeAdapter
-from sqlalchemy import BigInteger, Connection, Select, Text, column, select, table
+from sqlalchemy import Connection, Select, select
 
 from annoy_store.benchmark.answers import Difficulty, parse_line, read_lines
 from annoy_store.config import DEFAULT_SPLIT_SALT
@@ -27,6 +27,7 @@ from annoy_store.db.tables import samples, splits
 from annoy_store.errors import UsageError
 from annoy_store.hashing import compact_json, digest
 from annoy_store.prompts.template import load_template
+from annoy_store.records.queries import current_pairs
 
 DIFFICULTY_BANDS: tuple[tuple[int, Difficulty], ...] = (
     (50, "easy"),
@@ -62,15 +63,15 @@ Work out the answer to the problem for the input at the end of this message, wit
 ```
 """
 
-_pairs = table(
-    "v_current_pairs",
-    column("sample_id", BigInteger),
-    column("position", BigInteger),
-    column("input_digest", Text),
-    column("lines_executed", BigInteger),
-    column("status", Text),
-    column("input", Text),
-    column("output", Text),
+_pairs = current_pairs.c
+_PAIR_COLUMNS = (
+    _pairs.sample_id,
+    _pairs.position,
+    _pairs.input_digest,
+    _pairs.lines_executed,
+    _pairs.status,
+    _pairs.input,
+    _pairs.output,
 )
 
 
@@ -156,14 +157,16 @@ def _problems(
 
 def _stable(split: str, salt: str) -> Select[Any]:
     chosen = (
-        select(samples.c.digest, samples.c.problem_statement, samples.c.io_requirements, *_pairs.c)
-        .join(samples, samples.c.id == _pairs.c.sample_id)
-        .where(_pairs.c.status == "stable")
-        .order_by(_pairs.c.sample_id, _pairs.c.position, _pairs.c.input_digest)
+        select(
+            samples.c.digest, samples.c.problem_statement, samples.c.io_requirements, *_PAIR_COLUMNS
+        )
+        .join(samples, samples.c.id == _pairs.sample_id)
+        .where(_pairs.status == "stable")
+        .order_by(_pairs.sample_id, _pairs.position, _pairs.input_digest)
     )
     if split == "all":
         return chosen
-    mine = splits.c.sample_id == _pairs.c.sample_id
+    mine = splits.c.sample_id == _pairs.sample_id
     return chosen.join(splits, mine).where(splits.c.split == split, splits.c.salt == salt)
 
 

@@ -17,7 +17,6 @@ from sqlalchemy import (
     Connection,
     Double,
     Select,
-    Text,
     and_,
     case,
     column,
@@ -45,6 +44,7 @@ from annoy_store.db.tables import (
     takedowns,
     teachers,
 )
+from annoy_store.records.queries import current_pairs
 
 Statement = Callable[[Connection, Sequence[int]], Select[Any]]
 
@@ -61,15 +61,6 @@ class Attribute:
     aggregation: str = ""
 
 
-_current_pairs = table(
-    "v_current_pairs",
-    column("id", BigInteger),
-    column("status", Text),
-    column("sample_id", BigInteger),
-    column("input_digest", Text),
-    column("lines_executed", BigInteger),
-    column("position", BigInteger),
-)
 _pass_rates = table(
     "v_pass_rate",
     column("prompt_id", BigInteger),
@@ -89,7 +80,7 @@ def _by(key: ColumnElement[int], *columns: ColumnElement[Any]) -> Statement:
 
 
 _teacher = _by(teachers.c.id, teachers.c.backend, teachers.c.model)
-_pair = _by(_current_pairs.c.id, _current_pairs.c.status, _current_pairs.c.lines_executed)
+_pair = _by(current_pairs.c.id, current_pairs.c.status, current_pairs.c.lines_executed)
 _pair_place = _by(io_pairs.c.id, io_pairs.c.position)
 _sample = _by(samples.c.id, samples.c.digest, samples.c.funcname)
 _finish = _by(responses.c.id, responses.c.finish_reason)
@@ -165,9 +156,9 @@ def _cluster(connection: Connection, ids: Sequence[int]) -> Select[Any]:
 
 
 def _held(connection: Connection, ids: Sequence[int]) -> Select[Any]:
-    chosen = select(_current_pairs.c.sample_id, _current_pairs.c.input_digest)
-    stable = _current_pairs.c.status == "stable"
-    return chosen.where(in_values(connection, _current_pairs.c.sample_id, ids), stable)
+    chosen = select(current_pairs.c.sample_id, current_pairs.c.input_digest)
+    stable = current_pairs.c.status == "stable"
+    return chosen.where(in_values(connection, current_pairs.c.sample_id, ids), stable)
 
 
 ATTRIBUTES = {

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, select
 
 from annoy_store.db.duckdb_session import load_table
 from annoy_store.db.tables import sample_origins, samples
-from annoy_store.records.queries import _current_pairs
+from annoy_store.records.queries import current_pairs
 
 
 def load_samples(duck: duckdb.DuckDBPyConnection, connection: Connection) -> None:
@@ -15,7 +15,7 @@ def load_samples(duck: duckdb.DuckDBPyConnection, connection: Connection) -> Non
 
     Imported samples come first, by their line in the file, then all others by their digest.
     """
-    pairs = _current_pairs.c
+    pairs = current_pairs.c
     load_table(duck, "samples", connection, select(samples.c.id, samples.c.digest))
     held = select(pairs.sample_id, pairs.input_digest).where(pairs.status == "stable")
     load_table(duck, "pairs", connection, held)

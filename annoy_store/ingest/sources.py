@@ -27,10 +27,11 @@ from annoy_store.db.engine import Database
 from annoy_store.db.sql import analyse, in_values, insert_new, reserve_ids
 from annoy_store.db.tables import origins, sources
 from annoy_store.db.timestamps import utc_now
-from annoy_store.hashing import canonical_json, clean_text, digest
+from annoy_store.hashing import canonical_json, clean_text
 from annoy_store.ingest.readers import STDIN, RawRow, read_raw
 from annoy_store.ingest.record_files import Refusal, Refusals
 from annoy_store.ingest.takedowns import hide_ingested
+from annoy_store.records.digests import origin_digest, source_digest
 from annoy_store.records.policy import load_policy
 
 BATCH_ROWS = 2_000
@@ -176,7 +177,7 @@ def _as_rows(raw: RawRow, origin: str, wish: IngestOptions, now: str) -> _Source
     content = clean_text(str(raw.content))
     path = clean_text(raw.attribute("path"))
     language = wish.language or raw.attribute("language") or _language_of(path)
-    name = digest("source", clean_text(language).lower(), content)
+    name = source_digest(clean_text(language).lower(), content)
     source = {
         "digest": name,
         "language": clean_text(language).lower(),
@@ -191,7 +192,7 @@ def _as_rows(raw: RawRow, origin: str, wish: IngestOptions, now: str) -> _Source
         "licence": clean_text(raw.attribute("licence")) or wish.licence,
         "metadata": metadata_json(raw.other_fields),
     }
-    return _SourceWithOrigin(source, {"digest": digest("origin", name, *where.values()), **where})
+    return _SourceWithOrigin(source, {"digest": origin_digest(name, where), **where})
 
 
 def _language_of(path: str) -> str:

@@ -10,46 +10,29 @@ from sqlalchemy import Connection, Table, select
 
 from annoy_store.db.introspect import row_pages
 from annoy_store.db.tables import io_pairs, origins, prompts, samples, sources, takedowns, teachers
-from annoy_store.hashing import digest
-from annoy_store.records.teachers import teacher_digest
-
-
-def _name_source(row: Mapping[str, Any], _: str) -> str:
-    return digest("source", row["language"], row["content"])
-
-
-def _name_origin(row: Mapping[str, Any], source: str) -> str:
-    names = ("origin", "repo", "path", "licence", "metadata")
-    return digest("origin", source, *(row[name] for name in names))
-
-
-def _name_prompt(row: Mapping[str, Any], _: str) -> str:
-    return digest("prompt", json.loads(row["messages"]))
-
-
-def _name_sample(row: Mapping[str, Any], _: str) -> str:
-    names = ("refcode", "funcname", "problem_statement", "io_requirements", "input_generator")
-    return digest("sample", *(row[name] for name in names))
-
-
-def _name_input(row: Mapping[str, Any], _: str) -> str:
-    return digest("input", json.loads(row["input"]))
-
-
-def _name_teacher(row: Mapping[str, Any], _: str) -> str:
-    parameters = json.loads(row["parameters"])
-    return teacher_digest(row["backend"], row["model"], row["base_url"], parameters)
-
+from annoy_store.records.digests import (
+    input_digest,
+    origin_digest,
+    prompt_digest,
+    sample_digest,
+    source_digest,
+    teacher_digest,
+)
 
 DIGEST_FUNCTIONS: dict[Table, Callable[[Mapping[str, Any], str], str]] = {
-    sources: _name_source,
-    origins: _name_origin,
-    prompts: _name_prompt,
-    teachers: _name_teacher,
-    samples: _name_sample,
-    io_pairs: _name_input,
+    sources: lambda row, _: source_digest(row["language"], row["content"]),
+    origins: lambda row, source: origin_digest(source, row),
+    prompts: lambda row, _: prompt_digest(json.loads(row["messages"])),
+    teachers: lambda row, _: _teacher_digest(row),
+    samples: lambda row, _: sample_digest(row),
+    io_pairs: lambda row, _: input_digest(json.loads(row["input"])),
 }
 """How the digest of a row follows from its content, and, for origins, its source's digest."""
+
+
+def _teacher_digest(row: Mapping[str, Any]) -> str:
+    parameters = json.loads(row["parameters"])
+    return teacher_digest(row["backend"], row["model"], row["base_url"], parameters)
 
 
 def _is_tombstone(row: Mapping[str, Any], parent: str, purged: set[str]) -> bool:

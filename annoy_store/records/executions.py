@@ -1,4 +1,4 @@
-"""The row of one sandbox run."""
+"""The rows of sandbox runs, and the limits that the policy sets for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from annoy_store.interfaces import ExecutionResult, Limits, NewRow, SandboxInfo
 
 
 def call_limits(policy: Policy) -> Limits:
-    """What one call may use under a policy."""
+    """Return what one call in the sandbox may use under a policy."""
     return Limits(
         cpu_seconds=policy.cpu_seconds,
         wall_seconds=policy.wall_seconds,
@@ -21,31 +21,40 @@ def call_limits(policy: Policy) -> Limits:
 
 
 def new_execution(
-    ran: ExecutionResult,
-    habitat: SandboxInfo,
+    result: ExecutionResult,
+    info: SandboxInfo,
     purpose: str,
     *,
     sample_id: int | None = None,
     response_id: int | None = None,
     draws: Mapping[str, Any] | None = None,
 ) -> NewRow:
-    """The row of a run on behalf of a sample or a response."""
-    message = ran.error_message
+    """Return the row of a sandbox run.
+
+    Args:
+        result: what the run gave.
+        info: where it ran.
+        purpose: why it ran: generate, verify or check.
+        sample_id: the sample on whose behalf it ran.
+        response_id: the response on whose behalf it ran.
+        draws: what the draws of a sample gave in sum, if it drew inputs.
+    """
+    message = result.error_message
     return NewRow(
         executions,
         {
             "sample_id": sample_id,
             "response_id": response_id,
             "purpose": purpose,
-            "outcome": ran.outcome,
-            "error_type": ran.error_type,
-            "missing_module": ran.missing_module,
-            "phase": ran.phase,
-            "cpu_ms": ran.cpu_ms,
-            "wall_ms": ran.wall_ms,
-            "isolation": habitat.isolation,
-            "runner_version": habitat.runner_version,
-            "interpreter": habitat.interpreter,
+            "outcome": result.outcome,
+            "error_type": result.error_type,
+            "missing_module": result.missing_module,
+            "phase": result.phase,
+            "cpu_ms": result.cpu_ms,
+            "wall_ms": result.wall_ms,
+            "isolation": info.isolation,
+            "runner_version": info.runner_version,
+            "interpreter": info.interpreter,
             "draws": canonical_json(dict(draws)) if draws is not None else None,
             "error_message": clean_text(message) if message is not None else None,
         },

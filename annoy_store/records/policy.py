@@ -17,15 +17,27 @@ from annoy_store.hashing import canonical_json
 
 
 def load_policy(connection: Connection) -> Policy:
-    """Return the policy of the store: its rows over the defaults."""
+    """Return the policy of the store: its rows over the defaults.
+
+    Raises:
+        pydantic.ValidationError: a stored value that this version does not accept.
+    """
     rows = connection.execute(select(policies.c.key, policies.c.value))
     return Policy.model_validate({key: json.loads(value) for key, value in rows})
 
 
 def set_policy(connection: Connection, changes: Mapping[str, str]) -> Policy:
-    """Change policy values given as text; `@FILE` stands for the file's text.
+    """Change the policy of the store.
 
-    Raises UsageError for an unknown key or a value that does not fit, and changes nothing then.
+    Args:
+        connection: a write transaction.
+        changes: new values as text by key; `@FILE` stands for the text of a file.
+
+    Returns:
+        The new policy.
+
+    Raises:
+        UsageError: an unknown key, or an invalid value; nothing is changed then.
     """
     new = changed_policy(load_policy(connection), changes)
     for key in changes:
@@ -38,7 +50,15 @@ def set_policy(connection: Connection, changes: Mapping[str, str]) -> Policy:
 
 
 def changed_policy(old: Policy, changes: Mapping[str, str]) -> Policy:
-    """Return a policy with values given as text, as `set_policy` would store it."""
+    """Return a policy with changed values, as `set_policy` would store it.
+
+    Args:
+        old: the policy to change.
+        changes: new values as text by key; `@FILE` stands for the text of a file.
+
+    Raises:
+        UsageError: an unknown key, or an invalid value.
+    """
     merged = old.model_dump() | {key: _parse_value(key, value) for key, value in changes.items()}
     try:
         return Policy.model_validate(merged)

@@ -1,7 +1,7 @@
-"""The rows of one more thing asked: a prompt, the turn that says why, and the calls planned.
+"""The rows of prompts: the prompt, the turn that asks it, and the planned calls.
 
-Decision: the digest of a turn names what it is about by the digests of those rows, so that the
-same question asked twice is one turn, in this store and in any other.
+Decision: the digest of a turn covers the digests of the rows that it is about, so that the same
+question asked twice is one turn, in this store and in any other.
 """
 
 from __future__ import annotations
@@ -13,24 +13,30 @@ from sqlalchemy import Connection, literal, select
 
 from annoy_store.db.sql import insert_from
 from annoy_store.db.tables import calls, prompts, turns
-from annoy_store.hashing import compact_json, digest
+from annoy_store.hashing import compact_json
 from annoy_store.interfaces import NewRow
 from annoy_store.prompts.template import Template
+from annoy_store.records.digests import prompt_digest, turn_digest
 
 Messages = Sequence[Mapping[str, str]]
 
 
 def count_chars(messages: Messages) -> int:
-    """How long a prompt is, in characters."""
+    """Return the length of a prompt in characters."""
     return sum(len(message["content"]) for message in messages)
 
 
 def new_prompt(messages: Messages, template: Template) -> NewRow:
-    """The prompt that these messages are."""
+    """Return the row of a prompt.
+
+    Args:
+        messages: chat messages with `role` and `content`.
+        template: the template that they were rendered from.
+    """
     return NewRow(
         prompts,
         {
-            "digest": digest("prompt", list(messages)),
+            "digest": prompt_digest(messages),
             "template": template.name,
             "template_digest": template.digest,
             "n_chars": count_chars(messages),
@@ -39,21 +45,36 @@ def new_prompt(messages: Messages, template: Template) -> NewRow:
     )
 
 
-def new_turn(asked: NewRow, kind: str, number: int, about: str, **subject: Any) -> NewRow:
-    """Why a prompt is asked: `about` is the digest of its subject, `subject` the columns."""
+def new_turn(prompt: NewRow, kind: str, number: int, about: str, **subject: Any) -> NewRow:
+    """Return the row of a turn: why a prompt is asked.
+
+    Args:
+        prompt: the row of the prompt.
+        kind: the kind of the turn: `transform`, or the name of a task.
+        number: its number in the chain, from 1.
+        about: the digest of what it is about.
+        subject: the columns that say the same: `source_id`, `io_pair_id`, `sample_id`,
+            `revises_response_id`, `chain_response_id`.
+    """
     values = {"source_id": None, "io_pair_id": None, "revises_response_id": None}
     values |= {"chain_response_id": None, "sample_id": None} | subject
-    named = digest("turn", asked.values["digest"], kind, number, about)
+    named = turn_digest(prompt.values["digest"], kind, number, about)
     return NewRow(
-        turns, {"digest": named, "prompt_id": asked, "kind": kind, "number": number} | values
+        turns, {"digest": named, "prompt_id": prompt, "kind": kind, "number": number} | values
     )
 
 
-def new_calls(asked: NewRow, how_many: int, pinned_teacher_id: int = 0) -> list[NewRow]:
-    """The calls for `how_many` answers to a prompt, from any teacher unless pinned."""
+def new_calls(prompt: NewRow, n_answers: int, pinned_teacher_id: int = 0) -> list[NewRow]:
+    """Return the rows of the calls for the answers to a prompt.
+
+    Args:
+        prompt: the row of the prompt.
+        n_answers: how many answers to plan, numbered from 0.
+        pinned_teacher_id: the teacher that has to answer; 0 for any.
+    """
     return [
-        NewRow(calls, {"prompt_id": asked, "sample_no": i, "pinned_teacher_id": pinned_teacher_id})
-        for i in range(how_many)
+        NewRow(calls, {"prompt_id": prompt, "sample_no": i, "pinned_teacher_id": pinned_teacher_id})
+        for i in range(n_answers)
     ]
 
 
@@ -63,20 +84,29 @@ def prompt_rows(
     kind: str,
     number: int,
     about: str,
-    how_many: int = 1,
+    n_answers: int = 1,
     **subject: Any,
 ) -> list[NewRow]:
-    """All rows of one more thing asked."""
-    asked = new_prompt(messages, template)
-    return [new_turn(asked, kind, number, about, **subject), *new_calls(asked, how_many)]
+    """Return the turn of a prompt and its calls; arguments as in the functions above."""
+    prompt = new_prompt(messages, template)
+    return [new_turn(prompt, kind, number, about, **subject), *new_calls(prompt, n_answers)]
 
 
 def plan_more_calls(
-    connection: Connection, kinds: Sequence[str], how_many: int, pinned_teacher_id: int = 0
+    connection: Connection, kinds: Sequence[str], n_answers: int, pinned_teacher_id: int = 0
 ) -> dict[str, int]:
-    """Plan answers 0 .. `how_many` - 1 to every prompt of a first turn; return the new by kind.
+    """Plan calls until every prompt of a first turn has a number of answers.
 
-    What is planned or answered already stays as it is, so asking for the same again adds nothing.
+    Calls that exist are left alone, so doing the same again adds none.
+
+    Args:
+        connection: a write transaction.
+        kinds: the kinds of turns.
+        n_answers: the number of answers per prompt.
+        pinned_teacher_id: the teacher that has to answer; 0 for any.
+
+    Returns:
+        The number of new calls by kind.
     """
     planned = {}
     for kind in kinds:
@@ -94,6 +124,6 @@ def plan_more_calls(
                     wanted.c.prompt_id, literal(i).label("sample_no"), wanted.c.pinned_teacher_id
                 ).where(wanted.c.prompt_id.is_not(None)),
             )
-            for i in range(how_many)
+            for i in range(n_answers)
         )
     return planned

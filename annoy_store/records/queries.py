@@ -1,4 +1,4 @@
-"""Parts of the SELECTs by which stages say what they want."""
+"""Parts of the SELECTs of stages, exports and reports: which rows are current."""
 
 from __future__ import annotations
 
@@ -33,12 +33,17 @@ from annoy_store.db.tables import (
 
 
 def not_hidden(kind: str, subject: ColumnElement[Any]) -> ColumnElement[bool]:
-    """The subject (`source` or `sample`) has not been taken down."""
+    """Return the condition that a subject has not been taken down.
+
+    Args:
+        kind: `source` or `sample`.
+        subject: the column with its id.
+    """
     return ~exists().where(hidden_subjects.c.kind == kind, hidden_subjects.c.subject_id == subject)
 
 
 def first_turn_of(prompt_id: ColumnElement[Any]) -> ScalarSelect[Any]:
-    """The first turn that asked a prompt: it tells the kind, and what the prompt is about."""
+    """Return the id of the first turn of a prompt: it has the kind, and what the prompt is about."""
     return (
         select(func.min(turns.c.id))
         .where(turns.c.prompt_id == prompt_id)
@@ -48,14 +53,14 @@ def first_turn_of(prompt_id: ColumnElement[Any]) -> ScalarSelect[Any]:
 
 
 def answered_turns() -> FromClause:
-    """Responses with their call and the first turn that asked it."""
+    """Return responses joined with their call and the first turn of its prompt."""
     return responses.join(calls, calls.c.id == responses.c.call_id).join(
         turns, turns.c.id == first_turn_of(calls.c.prompt_id)
     )
 
 
 def current_check() -> ScalarSelect[Any]:
-    """The id of a pair's current check: the active variant's, else the newest."""
+    """Return the id of a pair's current check: the active variant's, else the newest."""
     other = pair_checks.alias("other_check")
     return (
         select(other.c.id)
@@ -68,20 +73,40 @@ def current_check() -> ScalarSelect[Any]:
     )
 
 
-_current_pairs = table(
+current_pairs = table(
     "v_current_pairs",
+    column("id", BigInteger),
     column("sample_id", BigInteger),
     column("position", BigInteger),
     column("input_digest", Text),
     column("status", Text),
+    column("lines_executed", BigInteger),
     column("input", Text),
     column("output", Text),
 )
+"""The view of I/O pairs with their current check."""
+
+current_verdicts = table(
+    "v_current_verdicts",
+    column("id", BigInteger),
+    column("response_id", BigInteger),
+    column("status", Text),
+    column("mismatch", Text),
+)
+"""The view of one verdict per judged response."""
 
 
 def stable_pairs(connection: Connection, sample_ids: Sequence[int]) -> Select[int, str, str, str]:
-    """Sample id, input, output and the input's digest of pairs that hold, by sample, in order."""
-    pairs = _current_pairs.c
+    """Return the SELECT of the stable pairs of samples, in their order.
+
+    Args:
+        connection: the connection that will run it.
+        sample_ids: ids of the samples.
+
+    Returns:
+        Sample id, input and output as JSON, and the input's digest.
+    """
+    pairs = current_pairs.c
     return (
         select(pairs.sample_id, pairs.input, pairs.output, pairs.input_digest)
         .where(in_values(connection, pairs.sample_id, sample_ids), pairs.status == "stable")

@@ -1,15 +1,14 @@
-"""The rows of samples and of where they came from: how they are built and identified."""
+"""The rows of samples, and of where they came from."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from annoy_store.db.tables import sample_origins, samples
-from annoy_store.hashing import digest
 from annoy_store.interfaces import NewRow
+from annoy_store.records.digests import sample_digest, sample_origin_digest
 
-FUNCNAME = "main_solution"
-
+FUNCNAME = "main_solution"  # the function that a sample defines
 
 NO_ORIGIN: dict[str, Any] = {
     "response_id": None,
@@ -24,27 +23,32 @@ NO_ORIGIN: dict[str, Any] = {
 def new_sample(
     refcode: str, funcname: str, problem: str, io_requirements: str, generator: str | None
 ) -> NewRow:
-    """The row of a sample; equal content is one row, whoever wrote it."""
-    content = (refcode, funcname, problem, io_requirements, generator)
-    return NewRow(
-        samples,
-        {
-            "digest": digest("sample", *content),
-            "funcname": funcname,
-            "problem_statement": problem,
-            "io_requirements": io_requirements,
-            "refcode": refcode,
-            "input_generator": generator,
-        },
-    )
+    """Return the row of a sample; equal content is one row, wherever it comes from.
+
+    Args:
+        refcode: source of the module.
+        funcname: the function in it to call.
+        problem: the problem statement.
+        io_requirements: the description of inputs and outputs.
+        generator: source of the input generator, if there is one.
+    """
+    content = {
+        "funcname": funcname,
+        "problem_statement": problem,
+        "io_requirements": io_requirements,
+        "refcode": refcode,
+        "input_generator": generator,
+    }
+    return NewRow(samples, {"digest": sample_digest(content), **content})
 
 
 def new_origin(sample: NewRow, about: str, **columns: Any) -> NewRow:
-    """Where a sample came from; `about` is the digest of its source, or an origin's name."""
-    named = origin_digest(sample.values["digest"], about)
+    """Return the row of where a sample came from.
+
+    Args:
+        sample: the row of the sample.
+        about: the digest of its source, or the name of its origin.
+        columns: the columns that are known; the others are null.
+    """
+    named = sample_origin_digest(sample.values["digest"], about)
     return NewRow(sample_origins, {"digest": named, "sample_id": sample} | NO_ORIGIN | columns)
-
-
-def origin_digest(sample: str, about: str) -> str:
-    """The identity of a sample's origin, of the digest of the sample and what it came from."""
-    return digest("sample_origin", sample, about)

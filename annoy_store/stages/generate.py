@@ -23,7 +23,7 @@ from sqlalchemy import Select, String, case, cast, func, literal, select
 
 from annoy_store.config import Policy
 from annoy_store.db.tables import executions, io_pairs, pair_checks, samples
-from annoy_store.hashing import canonical_json, digest
+from annoy_store.hashing import canonical_json
 from annoy_store.interfaces import (
     ExecutionResult,
     Limits,
@@ -37,6 +37,7 @@ from annoy_store.interfaces import (
     rejected,
 )
 from annoy_store.parsing import json_values
+from annoy_store.records.digests import input_digest
 from annoy_store.records.executions import call_limits, new_execution
 from annoy_store.records.queries import not_hidden
 from annoy_store.stages.input_sampling import SampledInputs, parse_json, sample_inputs
@@ -59,7 +60,7 @@ class StoredPair:
     @property
     def key(self) -> str:
         """The digest of the input."""
-        return digest("input", json.loads(self.input))
+        return input_digest(json.loads(self.input))
 
 
 def select_subjects(_: Policy) -> Select[Any]:

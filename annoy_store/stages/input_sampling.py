@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from annoy_store.config import Policy
-from annoy_store.hashing import canonical_json, derive_seed, digest
+from annoy_store.hashing import canonical_json, derive_seed
 from annoy_store.interfaces import ExecutionResult, Program, Sandbox
 from annoy_store.parsing import json_values
+from annoy_store.records.digests import input_digest
 from annoy_store.records.executions import call_limits
 from annoy_store.stages.value_limits import size_violation
 
@@ -82,7 +83,7 @@ class SampledInputs:
         if key:
             self.reason_by_input[key] = reason
         if reason is None:
-            self.pairs[digest("input", json.loads(key))] = (number, result)
+            self.pairs[input_digest(json.loads(key))] = (number, result)
         else:
             self.rejections[reason] += 1
             self.last_rejected = self.last_by_reason[reason] = result

@@ -11,21 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     Column,
     ColumnElement,
     FromClause,
-    String,
-    column,
     func,
     select,
-    table,
 )
 
 from annoy_store.db.states import ENDED_STATES
 from annoy_store.db.tables import (
     STATUSES,
-    calls,
     jobs,
     origins,
     prompts,
@@ -38,7 +33,7 @@ from annoy_store.db.tables import (
     verdicts,
 )
 from annoy_store.interfaces import TURN_KINDS
-from annoy_store.records.queries import first_turn_of
+from annoy_store.records.queries import answered_turns, current_verdicts
 
 GIST = 220
 
@@ -68,18 +63,9 @@ def _gist(of: ColumnElement[Any]) -> ColumnElement[Any]:
     return func.substr(of, 1, GIST)
 
 
-_current = table(
-    "v_current_verdicts",
-    column("id", BigInteger),
-    column("response_id", BigInteger),
-    column("status", String),
-    column("mismatch", String),
-)
-_asked = responses.join(calls, calls.c.id == responses.c.call_id).join(
-    turns, turns.c.id == first_turn_of(calls.c.prompt_id)
-)
+_asked = answered_turns()
 _answered = _asked.join(teachers, teachers.c.id == responses.c.teacher_id).join(
-    _current, _current.c.response_id == responses.c.id, isouter=True
+    current_verdicts, current_verdicts.c.response_id == responses.c.id, isouter=True
 )
 _judged = verdicts.join(responses, responses.c.id == verdicts.c.response_id)
 _prompted = prompts.join(
@@ -126,16 +112,16 @@ LISTINGS = {
             {
                 "question": turns.c.kind,
                 "turn": turns.c.number,
-                "status": _current.c.status,
-                "mismatch": _current.c.mismatch,
+                "status": current_verdicts.c.status,
+                "mismatch": current_verdicts.c.mismatch,
                 "model": teachers.c.model,
                 "text": _gist(responses.c.text),
             },
             {
                 "question": Filter(turns.c.kind, TURN_KINDS),
                 "turn": Filter(turns.c.number, _NUMBERS),
-                "status": Filter(_current.c.status, STATUSES),
-                "mismatch": Filter(_current.c.mismatch),
+                "status": Filter(current_verdicts.c.status, STATUSES),
+                "mismatch": Filter(current_verdicts.c.mismatch),
                 "model": Filter(teachers.c.model),
                 "finish": Filter(responses.c.finish_reason),
             },

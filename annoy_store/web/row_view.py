@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, column, select, table
+from sqlalchemy import ColumnElement, Connection, FromClause, select
 
 from annoy_store.analysis.lineage import Lineage, Node
 from annoy_store.analysis.lineage_text import LONG, SUMMARY_COLUMNS
@@ -30,7 +30,7 @@ from annoy_store.db.tables import (
     turns,
     verdicts,
 )
-from annoy_store.records.queries import first_turn_of
+from annoy_store.records.queries import answered_turns, current_verdicts
 
 LANGUAGES = {
     "refcode": "python",
@@ -167,13 +167,10 @@ def turned_down(
 
 # A chain -------------------------------------------------------------------------------------
 
-_asked = responses.join(calls, calls.c.id == responses.c.call_id).join(
-    turns, turns.c.id == first_turn_of(calls.c.prompt_id)
-)
+_asked = answered_turns()
 _revised = turns.join(calls, calls.c.prompt_id == turns.c.prompt_id).join(
     responses, responses.c.call_id == calls.c.id
 )
-_current = table("v_current_verdicts", column("id"), column("response_id"))
 
 
 def chain_of(connection: Connection, response_id: int) -> int | None:
@@ -238,7 +235,7 @@ def _origin(connection: Connection, sample_id: int) -> Mapping[str, Any] | None:
 
 
 def _verdicts(connection: Connection, ids: Sequence[int]) -> dict[int, Mapping[str, Any]]:
-    current = select(_current.c.id).where(_current.c.response_id.in_(ids))
+    current = select(current_verdicts.c.id).where(current_verdicts.c.response_id.in_(ids))
     found = connection.execute(select(verdicts).where(verdicts.c.id.in_(current))).mappings()
     return {row["response_id"]: dict(row) for row in found}
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,9 +24,9 @@ from typing import Any
 
 from annoy_store.config import RunSettings
 from annoy_store.errors import UsageError
-from annoy_store.hashing import digest
 from annoy_store.inference.client.usage import estimate_tokens
 from annoy_store.interfaces import Attempt, CallResult, Completion, Request, TeacherIdentity
+from annoy_store.records.digests import prompt_digest
 
 _CAPACITY = 64
 
@@ -110,11 +110,6 @@ class ReplayTeacher:
         fitting = [r for r in exact if r.matches(request.kind, text)]
         fitting += [r for r in self._by_content if r.matches(request.kind, text)]
         return fitting[request.sample_no] if request.sample_no < len(fitting) else None
-
-
-def prompt_digest(messages: Sequence[Mapping[str, str]]) -> str:
-    """Return the digest of the row that these messages have in `prompts`."""
-    return digest("prompt", [dict(message) for message in messages])
 
 
 def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -14,23 +14,22 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlalchemy import Connection, select
 
 from annoy_store.db.sql import in_values
 from annoy_store.db.tables import calls, prompts, responses, teachers, verdicts
 from annoy_store.db.timestamps import utc_now
-from annoy_store.hashing import canonical_json, clean_text, digest
+from annoy_store.hashing import canonical_json, clean_text
 from annoy_store.ingest.codeio.conversations import AnsweredTurn, Conversation
 from annoy_store.ingest.codeio.subjects import ConversationSubject, ImportSession, SubjectFinder
 from annoy_store.ingest.record_files import Refusal
 from annoy_store.interfaces import NewRow
 from annoy_store.parsing import sections
 from annoy_store.prompts.template import Template
+from annoy_store.records.digests import prompt_digest, revision_digest, teacher_digest
 from annoy_store.records.prompts import new_prompt, new_turn
 from annoy_store.records.samples import FUNCNAME, new_origin, new_sample
-from annoy_store.records.teachers import teacher_digest
 
 IMPORTED = Template("imported", "", "")
 
@@ -85,7 +84,7 @@ class CallNumbers:
     def __init__(self, connection: Connection, talks: Sequence[Conversation]) -> None:
         self.new = 0
         self._texts: dict[str, dict[int, str | None]] = defaultdict(dict)
-        names = {digest("prompt", step.messages) for talk in talks for step in talk.turns}
+        names = {prompt_digest(step.messages) for talk in talks for step in talk.turns}
         found = connection.execute(
             select(prompts.c.digest, calls.c.sample_no, responses.c.text)
             .join(calls, calls.c.prompt_id == prompts.c.id)
@@ -116,7 +115,7 @@ def _chain(
     teacher = imported_teacher(talk.model)
     earlier: NewRow | None = None
     first: NewRow | None = None
-    revised: tuple[Any, ...] = ()
+    revised = ("", 0, "")
     for place, step in enumerate(talk.turns, 1):
         asked = new_prompt(step.messages, IMPORTED)
         number = book.sample_no(asked.values["digest"], step.answer)
@@ -126,7 +125,7 @@ def _chain(
         if step.verdict and subject.kind not in (None, "transform"):
             rows.append(_verdict(answer, step.verdict, session.variant_id))
         if subject.kind and subject.is_known:
-            about = subject.digest_key if place == 1 else digest("revision", *revised, 0)
+            about = subject.digest_key if place == 1 else revision_digest(*revised, 0)
             columns = {"revises_response_id": earlier, "chain_response_id": first}
             why = new_turn(asked, subject.kind, place, about, **subject.columns, **columns)
             revised = (why.values["digest"], number, session.any_digest)

@@ -27,7 +27,6 @@ from annoy_store.db.tables import (
     samples,
 )
 from annoy_store.errors import UsageError
-from annoy_store.hashing import digest
 from annoy_store.ingest.codeio.conversation_rows import build_rows
 from annoy_store.ingest.codeio.conversations import (
     Conversation,
@@ -53,6 +52,7 @@ from annoy_store.ingest.readers import raw_row
 from annoy_store.ingest.record_files import MAX_EXAMPLES, Location, Refusal
 from annoy_store.ingest.sources import IngestOptions, ingest_rows
 from annoy_store.interfaces import NewRow
+from annoy_store.records.digests import prompt_digest
 
 BATCH_ROWS = 500
 ODD = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
@@ -226,8 +226,8 @@ def _take_talks(
     insert_imported(connection, gathered.rows)
     for talk in talks:
         if talk.kind == "transform" and "index" in talk.row_numbers and talk.turns:
-            session.prompts_by_index[talk.row_numbers["index"]] = digest(
-                "prompt", talk.turns[0].messages
+            session.prompts_by_index[talk.row_numbers["index"]] = prompt_digest(
+                talk.turns[0].messages
             )
     done.rows[kind.name] += gathered.new + gathered.known
     done.known[kind.name] += gathered.known

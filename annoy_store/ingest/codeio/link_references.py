@@ -43,7 +43,8 @@ from annoy_store.ingest.codeio.subjects import ImportSession, SubjectFinder
 from annoy_store.ingest.record_files import Location, Refusal
 from annoy_store.interfaces import NewRow
 from annoy_store.parsing import sections
-from annoy_store.records.samples import NO_ORIGIN, origin_digest
+from annoy_store.records.digests import sample_origin_digest
+from annoy_store.records.samples import NO_ORIGIN
 
 PAGE = 500
 REFERENCE_KEYS = {
@@ -192,7 +193,7 @@ def _loose_functions(
 def _joined(row: Mapping[str, Any], about: str, **columns: Any) -> NewRow:
     """Another origin of an imported function, with what is known of it now."""
     kept = {key: row[key] for key in ("sample_id", "origin", "line", "metadata")}
-    values = {"digest": origin_digest(row["digest"], about), **NO_ORIGIN, **kept, **columns}
+    values = {"digest": sample_origin_digest(row["digest"], about), **NO_ORIGIN, **kept, **columns}
     return NewRow(sample_origins, values)
 
 

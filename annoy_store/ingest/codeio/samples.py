@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from annoy_store.db.tables import io_pairs
-from annoy_store.hashing import clean_text, digest
+from annoy_store.hashing import clean_text
 from annoy_store.ingest.codeio.conversations import is_row_number
 from annoy_store.ingest.record_files import Location, Refusal
 from annoy_store.ingest.sources import metadata_json
 from annoy_store.interfaces import NewRow
 from annoy_store.parsing import json_values
+from annoy_store.records.digests import input_digest
 from annoy_store.records.samples import FUNCNAME, new_origin, new_sample
 
 
@@ -131,7 +132,7 @@ def new_pair(sample: NewRow | int, pair: RecordedPair) -> NewRow:
 def recorded_pair(position: int, given: Any, output: Any) -> RecordedPair:
     """A pair of two values. Raises literals.Refused and TypeError for what is no JSON."""
     one, two = json_values.to_json_value(given), json_values.to_json_value(output)
-    return RecordedPair(position, one.text, two.text, digest("input", one.value))
+    return RecordedPair(position, one.text, two.text, input_digest(one.value))
 
 
 def _pairs(listed: Sequence[Any], place: Location) -> Iterator[RecordedPair | Refusal]:

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select
 from annoy_store.db.sql import in_values
 from annoy_store.db.tables import io_pairs, origins, samples, sources
 from annoy_store.db.timestamps import utc_now
-from annoy_store.hashing import clean_text, digest
+from annoy_store.hashing import clean_text
 from annoy_store.ingest.codeio.conversations import Conversation
 from annoy_store.ingest.codeio.questions import Question, given_value, shows_value
 from annoy_store.ingest.codeio.samples import RecordedPair, new_pair, recorded_pair
@@ -28,6 +28,7 @@ from annoy_store.ingest.sources import LANGUAGES
 from annoy_store.interfaces import NewRow
 from annoy_store.parsing import final_answer
 from annoy_store.parsing.json_values import UnsupportedValue
+from annoy_store.records.digests import origin_digest, pair_digest, prompt_digest, source_digest
 from annoy_store.records.samples import FUNCNAME, new_origin, new_sample
 
 _LANGUAGES = sorted({"python", *LANGUAGES.values()})
@@ -108,7 +109,7 @@ class SubjectFinder:
 
     def _transform(self, talk: Conversation) -> ConversationSubject:
         if talk.question is None or not talk.question.code.strip():
-            about = digest("prompt", talk.turns[0].messages) if talk.turns else ""
+            about = prompt_digest(talk.turns[0].messages) if talk.turns else ""
             return ConversationSubject("transform", about, {}, self._file, make_sample=True)
         content = clean_text(talk.question.code)
         known = self._sources.get(content)
@@ -159,7 +160,7 @@ class SubjectFinder:
             pairs.append(pair)
             assert isinstance(pair.row, NewRow)
             rows = (*rows, pair.row)
-        about = digest("pair", name, pair.input_digest) if pair else ""
+        about = pair_digest(name, pair.input_digest) if pair else ""
         columns = {"io_pair_id": pair.row if pair else None, "sample_id": sample}
         return ConversationSubject(talk.kind, about, columns, self._file, rows, new=bool(rows))
 
@@ -208,7 +209,7 @@ def _made(talk: Conversation, taken: Sequence[int]) -> RecordedPair | None:
 
 
 def _new_source(content: str, file: str) -> tuple[NewRow, NewRow]:
-    name = digest("source", "python", content)
+    name = source_digest("python", content)
     source = NewRow(
         sources,
         {
@@ -220,7 +221,7 @@ def _new_source(content: str, file: str) -> tuple[NewRow, NewRow]:
         },
     )
     where = {"origin": clean_text(file), "repo": "", "path": "", "licence": "", "metadata": "{}"}
-    named = digest("origin", name, *where.values())
+    named = origin_digest(name, where)
     return source, NewRow(origins, {"digest": named, "source_id": source, **where})
 
 
@@ -247,7 +248,7 @@ def _pairs(
 def _sources(connection: Connection, contents: Iterable[str]) -> dict[str, tuple[int, str]]:
     """Id and digest of the sources with these contents, whatever their language."""
     by_digest = {
-        digest("source", language, clean_text(content)): clean_text(content)
+        source_digest(language, clean_text(content)): clean_text(content)
         for content in contents
         for language in _LANGUAGES
     }

@@ -17,7 +17,7 @@ from annoy_store.db.insert import insert_rows
 from annoy_store.db.sql import in_values
 from annoy_store.db.tables import origins, samples, sources
 from annoy_store.db.timestamps import utc_now
-from annoy_store.hashing import clean_text, digest
+from annoy_store.hashing import clean_text
 from annoy_store.ingest.codeio.mark_done import import_variant, mark_imported_done
 from annoy_store.ingest.doctest.functions import (
     FunctionWithTests,
@@ -28,6 +28,7 @@ from annoy_store.ingest.readers import STDIN, RawRow, read_raw
 from annoy_store.ingest.record_files import Refusal
 from annoy_store.ingest.sources import DEFAULT_LANGUAGE, IngestOptions, IngestReport, metadata_json
 from annoy_store.interfaces import NewRow
+from annoy_store.records.digests import origin_digest, source_digest
 from annoy_store.records.policy import load_policy
 from annoy_store.records.samples import new_origin
 
@@ -86,7 +87,7 @@ def _judge(raw: RawRow, largest: int) -> list[FunctionWithTests | Refusal]:
 
 def _origin(raw: RawRow, origin: str, wish: IngestOptions) -> NewRow:
     content = clean_text(str(raw.content))
-    name = digest("source", DEFAULT_LANGUAGE, content)
+    name = source_digest(DEFAULT_LANGUAGE, content)
     source = NewRow(
         sources,
         {
@@ -104,7 +105,7 @@ def _origin(raw: RawRow, origin: str, wish: IngestOptions) -> NewRow:
         "licence": clean_text(raw.attribute("licence")) or wish.licence,
         "metadata": metadata_json(raw.other_fields),
     }
-    named = digest("origin", name, *where.values())
+    named = origin_digest(name, where)
     return NewRow(origins, {"digest": named, "source_id": source, **where})
 
 

@@ -12,8 +12,8 @@ import pytest
 from annoy_store.config import RunSettings
 from annoy_store.errors import UsageError
 from annoy_store.inference.backends import open_teacher
-from annoy_store.inference.backends.replay import prompt_digest
 from annoy_store.interfaces import CallResult, Request
+from annoy_store.records.digests import prompt_digest
 from tests.support import provider
 
 HELLO = [{"role": "user", "content": "hello \u2028 there"}]

@@ -1,0 +1,89 @@
+"""How the digest of each kind of row follows from its content.
+
+Decision: whoever writes a row and whoever checks it (`annoy check`) call the same function, so the
+rule stands in one place. What a digest may cover is decided in hashing.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from annoy_store.hashing import canonical_json, digest
+
+ORIGIN_COLUMNS = ("origin", "repo", "path", "licence", "metadata")
+SAMPLE_COLUMNS = ("refcode", "funcname", "problem_statement", "io_requirements", "input_generator")
+
+
+def source_digest(language: str, content: str) -> str:
+    """Return the digest of a source; both texts as they are stored."""
+    return digest("source", language, content)
+
+
+def origin_digest(source: str, row: Mapping[str, Any]) -> str:
+    """Return the digest of an origin.
+
+    Args:
+        source: the digest of its source.
+        row: the columns `ORIGIN_COLUMNS`.
+    """
+    return digest("origin", source, *(row[name] for name in ORIGIN_COLUMNS))
+
+
+def prompt_digest(messages: Sequence[Mapping[str, str]]) -> str:
+    """Return the digest of a prompt: of its messages alone, whatever template they come from."""
+    return digest("prompt", list(messages))
+
+
+def teacher_digest(backend: str, model: str, base_url: str, parameters: Mapping[str, Any]) -> str:
+    """Return the digest of a teacher; arguments as in `TeacherIdentity`."""
+    return digest("teacher", backend, model, base_url, canonical_json(dict(parameters)))
+
+
+def sample_digest(row: Mapping[str, Any]) -> str:
+    """Return the digest of a sample: of the columns `SAMPLE_COLUMNS`."""
+    return digest("sample", *(row[name] for name in SAMPLE_COLUMNS))
+
+
+def sample_origin_digest(sample: str, about: str) -> str:
+    """Return the digest of where a sample came from.
+
+    Args:
+        sample: the digest of the sample.
+        about: the digest of its source, or the name of its origin.
+    """
+    return digest("sample_origin", sample, about)
+
+
+def input_digest(value: Any) -> str:
+    """Return the digest of an input: a dict of keyword arguments, whatever their order."""
+    return digest("input", value)
+
+
+def pair_digest(sample: str, given: str) -> str:
+    """Return what a turn about an I/O pair is named by: the digests of its sample and its input."""
+    return digest("pair", sample, given)
+
+
+def turn_digest(prompt: str, kind: str, number: int, about: str) -> str:
+    """Return the digest of a turn.
+
+    Args:
+        prompt: the digest of its prompt.
+        kind: the kind of the turn.
+        number: its number in the chain, from 1.
+        about: the digest of what it is about.
+    """
+    return digest("turn", prompt, kind, number, about)
+
+
+def revision_digest(turn: str, sample_no: int, pinned_teacher: str, index: int) -> str:
+    """Return what a turn that revises an answer is named by.
+
+    Args:
+        turn: the digest of the turn that is revised.
+        sample_no: the number of the revised answer.
+        pinned_teacher: the digest of the teacher that its call was pinned to.
+        index: counts the chains that share the revised answer, from 0.
+    """
+    return digest("revision", turn, sample_no, pinned_teacher, index)
