@@ -1,4 +1,4 @@
-"""DuckDB as a tool: open one that stays offline and small, and pour rows of the store into it.
+"""DuckDB sessions that stay offline and small, and the transfer of rows between store and DuckDB.
 
 Decisions
 - DuckDB never opens the store's own file, and never fetches an extension: rows come through
@@ -26,7 +26,13 @@ BATCH_ROWS = 4096
 def open_duckdb(
     spill: Path, *, threads: int = 1, memory: str = "250MB"
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a DuckDB in memory that spills into the folder `spill`; close it at the end."""
+    """Open a DuckDB in memory, and close it at the end.
+
+    Args:
+        spill: the folder for what does not fit into memory.
+        threads: how many threads it uses.
+        memory: its memory limit, in DuckDB's notation.
+    """
     settings: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
@@ -48,7 +54,14 @@ def load_table(
     connection: Connection,
     *statements: Select[Any],
 ) -> None:
-    """Make `table` in DuckDB from the rows of `statements` (of equal columns), in constant memory."""
+    """Create a table in DuckDB from rows of the store, in constant memory.
+
+    Args:
+        duck: the DuckDB session.
+        table: the name of the new table.
+        connection: a transaction of the store to read in.
+        statements: SELECTs with the same columns.
+    """
     schema = pa.schema([(c.name, _arrow(c.type)) for c in statements[0].selected_columns])
     batches = (batch for s in statements for batch in _stream(connection, s, schema))
     with registered_stream(duck, "incoming", schema, batches):
@@ -65,24 +78,24 @@ def _stream(
 
 
 def arrow_table(duck: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
-    """Return the whole result of `query`."""
+    """Return the whole result of a query."""
     result: Any = duck.sql(query)
     return result.to_arrow_table()
 
 
 def id_column(duck: duckdb.DuckDBPyConnection, query: str) -> list[int]:
-    """Return the first column of `query` as numbers, nulls left out."""
+    """Return the first column of a query as integers, nulls left out."""
     return [int(i) for i in arrow_table(duck, query).column(0).drop_null().to_pylist()]
 
 
 def chunks(ids: Sequence[int], size: int = 5000) -> Iterator[Sequence[int]]:
-    """Cut `ids` into pieces; no ids are one empty piece, so that a table comes out of them."""
+    """Cut ids into chunks of `size`; no ids are one empty chunk, so that a table is still made."""
     for start in range(0, max(1, len(ids)), size):
         yield ids[start : start + size]
 
 
 def record_batch(rows: Iterable[Any], schema: pa.Schema) -> pa.RecordBatch:
-    """Return rows (tuples in the order of `schema`) as one Arrow batch."""
+    """Return rows, tuples in the order of `schema`, as one Arrow batch."""
     columns = zip(*rows, strict=True)
     arrays = [pa.array(c, type=f.type) for c, f in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
@@ -90,7 +103,7 @@ def record_batch(rows: Iterable[Any], schema: pa.Schema) -> pa.RecordBatch:
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Pause the search for cycles while millions of tuples come and go, none of them in one."""
+    """Pause the garbage collector while millions of tuples are made, none of them in a cycle."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -104,22 +117,32 @@ def gc_paused() -> Iterator[None]:
 def registered_stream(
     duck: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[None]:
-    """Let DuckDB read `batches` once under `name`; an error in them comes out as itself."""
-    trouble: list[BaseException] = []
+    """Let DuckDB read a stream once as a table.
+
+    Args:
+        duck: the DuckDB session.
+        name: the name of the table.
+        schema: the schema of the batches.
+        batches: the stream.
+
+    Raises:
+        Exception: what reading the stream raised, instead of DuckDB's own error.
+    """
+    errors: list[BaseException] = []
 
     def watched() -> Iterator[pa.RecordBatch]:
         try:
             yield from batches
         except BaseException as error:
-            trouble.append(error)
+            errors.append(error)
             raise
 
     duck.register(name, pa.RecordBatchReader.from_batches(schema, watched()))
     try:
         yield
     except duckdb.Error:
-        if trouble:
-            raise trouble[0] from None
+        if errors:
+            raise errors[0] from None
         raise
     finally:
         duck.unregister(name)

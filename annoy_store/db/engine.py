@@ -1,21 +1,21 @@
 """A store as a pair of engines: how to reach it, and how its transactions begin.
 
 Decisions
-- SQLite: WAL, one writer at a time. Writers of all processes take turns (`turns`) before BEGIN
-  IMMEDIATE. That is fair where busy polling is not, keeps the WAL at its checkpoint size, and, as
-  checkpoints run inside commits, it also removes the condition of the WAL-reset bug of SQLite
-  < 3.51.3 among our own processes. The newest library is preferred all the same: `pysqlite3` when
-  Python's own is older than that.
+- SQLite: WAL, one writer at a time. Writers of all processes take a file lock (`file_lock.py`)
+  before BEGIN IMMEDIATE. That is fair where busy polling is not, keeps the WAL at its checkpoint
+  size, and, as checkpoints run inside commits, it also removes the condition of the WAL-reset bug of
+  SQLite < 3.51.3 among our own processes. The newest library is preferred all the same:
+  `pysqlite3` when Python's own is older than that.
 - SQLAlchemy sends no BEGIN of its own on SQLite; without one two SELECTs see different data.
-  So the driver is in autocommit mode and the dialect says BEGIN or BEGIN IMMEDIATE.
+  So the driver is in autocommit mode and the dialect sends BEGIN or BEGIN IMMEDIATE.
 - synchronous=NORMAL: kill -9 loses nothing; power loss may lose the last commits, never half.
-- PostgreSQL: reads are REPEATABLE READ snapshots; the ledger writes through connections whose
-  planner may not choose bitmap, hash or sequential plans: right after a bulk load there are no
-  statistics, and one wrong plan makes a claim 200 times slower.
-- A writer that loses its server (restart, deadlock) tries again for a minute: `transact`.
-- A link that is cut says nothing. We give a silent server up after ten seconds, so a worker is back
-  within its lease; the server gives us up after twenty, so what a transaction of ours has locked
-  is free again by the time our lease has run out. The store's URL may say other figures.
+- PostgreSQL: reads are REPEATABLE READ snapshots; writes go through connections whose planner may
+  not choose bitmap, hash or sequential plans: right after a bulk load there are no statistics, and
+  one wrong plan makes a claim 200 times slower.
+- A write transaction that loses its server (restart, deadlock) is retried for a minute: `transact`.
+- A connection that is cut reports nothing. The client gives up a silent server after ten seconds,
+  so a worker reconnects within its lease; the server gives up the client after twenty, so the locks
+  of its transaction are released when the lease has expired. The store's URL may set other values.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _sqlite_integer(*_: Any, **__: Any) -> str:
 
 
 def sqlite_module() -> ModuleType:
-    """Return the newest SQLite library at hand."""
+    """Return the newest SQLite library that is installed: Python's own, or `pysqlite3`."""
     if sqlite3.sqlite_version_info >= SAFE_SQLITE:
         return sqlite3
     try:
@@ -89,7 +89,13 @@ def sqlite_module() -> ModuleType:
 
 @dataclass(frozen=True)
 class Database:
-    """An open store. `read()` gives a snapshot, `write()` a transaction that may write."""
+    """An open store: `read()` is a snapshot, `write()` a transaction that may write.
+
+    Attributes:
+        url: the URL of the store.
+        read_engine: SQLAlchemy engine whose transactions read.
+        write_engine: SQLAlchemy engine whose transactions write.
+    """
 
     url: URL
     read_engine: Engine
@@ -98,11 +104,12 @@ class Database:
 
     @property
     def is_sqlite(self) -> bool:
+        """Whether the store is a SQLite file."""
         return self.url.get_backend_name() == "sqlite"
 
     @property
     def path(self) -> Path | None:
-        """The file of a SQLite store."""
+        """The file of a SQLite store; None for PostgreSQL."""
         return Path(self.url.database or "") if self.is_sqlite else None
 
     def __str__(self) -> str:
@@ -110,22 +117,32 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One consistent snapshot; keep it short, a SQLite reader holds up the checkpoint."""
+        """Open a consistent snapshot; keep it short, because a SQLite reader delays checkpoints."""
         with self.read_engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One write transaction, committed at the end, rolled back on any error."""
+        """Open a write transaction, committed at the end, rolled back on any error."""
         with self.write_lock(), self.write_engine.begin() as connection:
             yield connection
 
     def transact(
         self, work: Callable[[Connection], T], timeout_seconds: float = RETRY_SECONDS
     ) -> T:
-        """Return what `work` returns for a write transaction, begun again when it is lost.
+        """Run a function in a write transaction, and again when the transaction is lost.
 
-        `work` may run several times, and a commit whose answer was lost may have happened.
+        Args:
+            work: the function; it may run several times, and a commit whose answer was lost may
+                have happened.
+            timeout_seconds: for how long a lost transaction is begun again.
+
+        Returns:
+            What `work` returned.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: an error that a retry does not help, or still there at the
+                time limit.
         """
         return retry_transient(lambda: self._transact_once(work), timeout_seconds)
 
@@ -134,16 +151,26 @@ class Database:
             return work(connection)
 
     def write_lock(self) -> AbstractContextManager[None]:
-        """Wait for this thread's turn to write a SQLite file; PostgreSQL needs none."""
+        """Wait for the file lock of a SQLite store and hold it; PostgreSQL needs none."""
         return self._file_lock.acquire() if self._file_lock else nullcontext()
 
     def close(self) -> None:
+        """Close all connections."""
         self.read_engine.dispose()
         self.write_engine.dispose()
 
 
 def retry_transient(work: Callable[[], T], timeout_seconds: float = RETRY_SECONDS) -> T:
-    """Return what `work` returns, trying again while its database is away or in its way."""
+    """Return what `work` returns, retrying transient errors of the database.
+
+    Args:
+        work: the function; it may run several times.
+        timeout_seconds: for how long it is retried, with pauses of 0.02 s that double up to 2 s.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: an error that a retry does not help, or still there at the time
+            limit.
+    """
     until, pause = time.monotonic() + timeout_seconds, 0.02
     while True:
         try:
@@ -156,7 +183,7 @@ def retry_transient(work: Callable[[], T], timeout_seconds: float = RETRY_SECOND
 
 
 def is_transient(error: BaseException) -> bool:
-    """True for a deadlock, a serialisation failure or a lost connection: try again."""
+    """Return whether an error is a deadlock, a serialisation failure or a lost connection."""
     if not isinstance(error, DBAPIError):
         return False
     if "sqlite" in type(error.orig).__module__:
@@ -167,36 +194,43 @@ def is_transient(error: BaseException) -> bool:
     return str(state).startswith(_TRANSIENT_STATES)
 
 
-# Reaching a database -------------------------------------------------------------------------
+# Connecting ----------------------------------------------------------------------------------
 
 
 def connect(url: str) -> Database:
-    """Return the store at `url` without looking at it. Raises UsageError for a URL we cannot use."""
+    """Return the store at a URL, without connecting yet.
+
+    Args:
+        url: `sqlite:///FILE` or `postgresql://HOST/DATABASE`.
+
+    Raises:
+        UsageError: not such a URL, or the driver of PostgreSQL is missing.
+    """
     try:
         parsed = make_url(url)
         backend = parsed.get_backend_name()
     except (ArgumentError, NoSuchModuleError) as error:
         raise UsageError(
-            f"not a store URL: {url!r}; say sqlite:///FILE or postgresql://HOST/DATABASE"
+            f"not a store URL: {url!r}; use sqlite:///FILE or postgresql://HOST/DATABASE"
         ) from error
     if backend == "sqlite":
         return _connect_sqlite(parsed)
     if backend == "postgresql":
         return _connect_postgres(parsed)
     raise UsageError(
-        f"{backend} is not supported; say sqlite:///FILE or postgresql://HOST/DATABASE"
+        f"{backend} is not supported; use sqlite:///FILE or postgresql://HOST/DATABASE"
     )
 
 
 def _connect_sqlite(url: URL) -> Database:
     if not url.database or url.database == ":memory:":
-        raise UsageError("a store is a file: say sqlite:///FILE")
+        raise UsageError("a SQLite store must be a file: use sqlite:///FILE")
     reading, writing = _sqlite_engine(url, "BEGIN"), _sqlite_engine(url, "BEGIN IMMEDIATE")
     return Database(url, reading, writing, FileLock(Path(url.database)))
 
 
 def _sqlite_engine(url: URL, begin: str) -> Engine:
-    """An engine whose transactions begin with `begin`; an event would slow every statement."""
+    """An engine whose transactions begin with `begin`; an event would slow down every statement."""
     engine = create_engine(url.set(drivername="sqlite+pysqlite"), module=sqlite_module())
     event.listen(engine, "connect", _prepare_sqlite)
     engine.dialect.do_begin = lambda connection: connection.execute(begin)  # type: ignore
@@ -234,7 +268,7 @@ def _connect_postgres(url: URL) -> Database:
 
 
 def _connect_args(url: URL, session: Mapping[str, str]) -> dict[str, str]:
-    """How to connect, and what the session begins with; what the URL says comes last and wins."""
+    """Connection arguments with session settings; those of the URL come last and win."""
     ours = {name: value for name, value in _CLIENT_OPTIONS.items() if name not in url.query}
     settings = [f"-c {name}={value}" for name, value in session.items()]
     given = url.query.get("options", ())
@@ -243,7 +277,7 @@ def _connect_args(url: URL, session: Mapping[str, str]) -> dict[str, str]:
 
 
 def sqlite_library() -> str:
-    """The SQLite library in use and whether it is safe, for `annoy doctor`."""
+    """Return the SQLite library in use and whether it is recent enough, for `annoy doctor`."""
     module = sqlite_module()
     version = module.sqlite_version
     safe = tuple(int(p) for p in version.split(".")) >= SAFE_SQLITE

@@ -1,11 +1,11 @@
-"""Whose turn it is to write a SQLite file: a lock beside it, which the kernel drops with a process.
+"""An advisory file lock (flock) that serialises the writers of a SQLite store.
 
 Decisions
-- An advisory lock (flock) on `<file>.lock` and not SQLite's own busy polling: it wakes who waits,
-  and it spans the checkpoint.
-- A process that is stopped inside a transaction (Ctrl-Z, a debugger, a frozen container) holds up
-  every writer. Who waits longer than ten seconds is told by whom, once a minute, as a warning of
-  the logger `annoy_store`, which a program that has set up no logging shows on stderr.
+- flock(2) on `<file>.lock` instead of SQLite's own busy polling: it wakes the waiting process, and
+  it spans the checkpoint. The kernel releases it when a process ends.
+- A process that is stopped inside a transaction (Ctrl-Z, a debugger, a frozen container) blocks
+  every writer. A writer that waits longer than ten seconds logs which process holds the lock, once
+  a minute, as a warning of the logger `annoy_store`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ from pathlib import Path
 WARN_AFTER_SECONDS, WARN_EVERY_SECONDS = 10.0, 60.0
 PROCESS_STATES = {"T": "stopped; continue it with kill -CONT {pid}", "t": "held by a debugger"}
 
-_log = logging.getLogger("annoy_store")
+logger = logging.getLogger("annoy_store")
 
 
 class FileLock:
-    """The turns of one SQLite file, as the threads of this process take them."""
+    """The lock of one SQLite file, for the threads of this process.
+
+    Args:
+        path: the SQLite file; the lock is a file beside it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = Path(f"{path}.lock")
@@ -37,7 +41,11 @@ class FileLock:
 
     @contextmanager
     def acquire(self) -> Iterator[None]:
-        """Wait for the turn of this thread, and give it up at the end."""
+        """Wait for the lock, hold it, and release it at the end.
+
+        Raises:
+            RuntimeError: this thread holds it already.
+        """
         if getattr(self._local, "writing", False):
             raise RuntimeError("a write transaction inside another would wait for itself")
         descriptor = self._descriptor()
@@ -69,24 +77,25 @@ class FileLock:
         return held.descriptor
 
     def _watch(self) -> None:
-        """See to it that somebody watches over those who wait."""
+        """Start the thread that warns about long waits, unless it runs."""
         with self._starting:
             if self._watcher is None or not self._watcher.is_alive():
                 self._watcher = threading.Thread(
-                    target=self._tell_who_waits, name="annoy-turns", daemon=True
+                    target=self._warn_about_waits, name="annoy-lock-watcher", daemon=True
                 )
                 self._watcher.start()
 
-    def _tell_who_waits(self) -> None:
-        told = -WARN_EVERY_SECONDS
+    def _warn_about_waits(self) -> None:
+        warned = -WARN_EVERY_SECONDS
         idle_since = time.monotonic()
         while (now := time.monotonic()) - idle_since < WARN_EVERY_SECONDS:
             waits = [now - since for since in list(self._waiting.values())]
             idle_since = now if waits else idle_since
-            if max(waits, default=0.0) >= WARN_AFTER_SECONDS and now - told >= WARN_EVERY_SECONDS:
-                told = now
-                _log.warning(
-                    "%s has been written for %.0f s by %s",
+            long = max(waits, default=0.0) >= WARN_AFTER_SECONDS
+            if long and now - warned >= WARN_EVERY_SECONDS:
+                warned = now
+                logger.warning(
+                    "%s has been locked for %.0f s by %s",
                     str(self._path).removesuffix(".lock"),
                     max(waits),
                     lock_holder(self._path),
@@ -95,7 +104,7 @@ class FileLock:
 
 
 class _LockFile:
-    """The open lock file of one thread; closed when the thread, or its store, is gone."""
+    """The open lock file of one thread; closed when the thread ends or its store is dropped."""
 
     def __init__(self, path: Path) -> None:
         self.pid, self.descriptor = os.getpid(), -1
@@ -107,21 +116,24 @@ class _LockFile:
 
 
 def lock_holder(path: Path) -> str:
-    """Say which process holds the lock on a file and what it does, as far as the system tells."""
+    """Return which process holds the lock on a file and its state, as a phrase for a message."""
     pid = _holding_pid(path)
     if pid is None:
-        return f"a process that this one does not see (fuser {path} may)"
+        return f"a process that cannot be identified from here (try: fuser {path})"
     if pid == os.getpid():
         return "another thread of this process"
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return f"process {pid}"
-    return f"process {pid}, " + PROCESS_STATES.get(state, "which runs").format(pid=pid)
+    return f"process {pid}, " + PROCESS_STATES.get(state, "running").format(pid=pid)
 
 
 def _holding_pid(path: Path) -> int | None:
-    """The process with the lock, from Linux's list: `1: FLOCK ADVISORY WRITE PID DEVICE:INODE ..`"""
+    """The process that holds the lock, from /proc/locks (proc(5)); None if it is not listed there.
+
+    A line there reads `1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE ..`.
+    """
     try:
         found, lines = os.stat(path), Path("/proc/locks").read_text().splitlines()
     except OSError:
@@ -133,5 +145,5 @@ def _holding_pid(path: Path) -> int | None:
         for pid, place in held
         if place.rpartition(":")[2] == str(found.st_ino)
     ]
-    # Some file systems tell `stat` another device. Pid 0 is a process outside of this container.
+    # Some file systems report another device to stat(2). Pid 0 is outside of this container.
     return max(pids, default=(False, 0))[1] or None

@@ -1,8 +1,8 @@
-"""Writes the rows that a stage made: by set, in the order of the tables, each once.
+"""Inserts the rows that a stage made: table by table, parents first, each row once.
 
-A row that is there already (by its natural key) is left alone, and its id serves the rows that
-refer to it. So work that is done twice writes once. Every text is cleaned here (hashing.py), for
-one that a database refuses would take all rows of its transaction with it.
+A row that exists (by its natural key) is left alone, and the rows that refer to it get its id. So
+work that is done twice is written once. Every text is cleaned here (hashing.py), because a text
+that a database rejects would fail all rows of its transaction.
 """
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ TABLE_ORDER = tuple(metadata.sorted_tables)  # parents first
 
 
 def insert_rows(connection: Connection, rows: Iterable[NewRow]) -> dict[str, list[int]]:
-    """Write `rows` and the rows they refer to; return per table the ids of all of them."""
+    """Insert rows and the rows that they refer to.
+
+    Args:
+        connection: a write transaction.
+        rows: the rows; those that exist are left alone.
+
+    Returns:
+        By table name, the ids of all these rows, new or not.
+    """
     by_table: dict[Table, list[NewRow]] = defaultdict(list)
     ids: dict[int, int] = {}
     for row in _with_references(rows):
@@ -39,7 +47,7 @@ def insert_rows(connection: Connection, rows: Iterable[NewRow]) -> dict[str, lis
 
 
 def _with_references(rows: Iterable[NewRow]) -> list[NewRow]:
-    """All rows to be written, every object once, references included."""
+    """All rows to insert, every object once, references included."""
     seen: dict[int, NewRow] = {}
     waiting = list(rows)
     while waiting:
@@ -60,9 +68,15 @@ def _resolve(row: NewRow, ids: Mapping[int, int]) -> dict[str, Any]:
 def insert_into_table(
     connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
 ) -> list[int]:
-    """Write rows of one table whose references are ids; return their ids, in their order.
+    """Insert rows of one table whose references are ids.
 
-    Rows of a table without an id count as 0.
+    Args:
+        connection: a write transaction.
+        table: the table.
+        rows: rows with the same columns; those that exist are left alone.
+
+    Returns:
+        Their ids, in their order.
     """
     names = NATURAL_KEYS.get(table.name)
     if names is None:
@@ -87,7 +101,7 @@ def _append(connection: Connection, table: Table, rows: Sequence[Mapping[str, An
 def _ids(
     connection: Connection, table: Table, names: tuple[str, ...], keys: Sequence[Key]
 ) -> dict[Key, int]:
-    """The ids of rows by natural key; the first column of every key is selective."""
+    """The ids of rows by natural key; the first column of each key is selective enough."""
     columns = [table.c[name] for name in names]
     firsts = {key[0] for key in keys}
     found = connection.execute(

@@ -1,4 +1,4 @@
-"""Reading tables whatever they are: the references of their columns, and their rows by page."""
+"""Reads any table: what its columns refer to, and its rows by page."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _UNDECLARED = {sample_origins.c.variant_id: variants}  # a reference without a f
 
 
 def referenced_table(column: Column[Any]) -> Table | None:
-    """The table whose id a column holds."""
+    """Return the table whose id a column holds, if it holds one."""
     for key in column.foreign_keys:
         return key.column.table
     return _UNDECLARED.get(column)
 
 
 def row_pages(connection: Connection, table: Table) -> Iterator[list[dict[str, Any]]]:
-    """The rows of a table in the order of their keys, some at a time, as one snapshot has them."""
+    """Yield the rows of a table ordered by their keys, `PAGE_ROWS` at a time, from one snapshot."""
     order = list(table.primary_key.columns) or list(table.c)
     streamed = connection.execution_options(stream_results=True)
     found = streamed.execute(

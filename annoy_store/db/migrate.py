@@ -1,10 +1,10 @@
-"""The schema of a store over time: which revision it has, and how it gets to ours.
+"""Schema migrations: which revision a store has, and how it is upgraded.
 
 Decisions
 - A new store is made by the same migrations that upgrade an old one: there is one path.
-- A store of another revision is refused with the command that helps, never upgraded silently.
-- One migrator at a time. On SQLite foreign keys are off meanwhile, because making a table anew
-  with them on deletes the rows that point at it; they are checked at the end.
+- A store of another revision is rejected with the command that helps, never upgraded silently.
+- One migration runs at a time. On SQLite foreign keys are off meanwhile, because recreating a table
+  with them on deletes the rows that refer to it; they are checked at the end.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ _MIGRATION_LOCK = 7305110  # the advisory lock of migrators on PostgreSQL
 
 
 def migrations_folder() -> Path:
-    """The migrations: inside the installed package, or beside it in a checkout."""
+    """Return the folder of the migrations: inside the installed package, or beside it."""
     package = Path(__file__).parent.parent
     inside = package / "migrations"
     return inside if inside.is_dir() else package.parent / "migrations"
 
 
 def newest_revision() -> str:
-    """The revision that this code works with: the highest numbered migration."""
+    """Return the revision that this code needs: the highest numbered migration."""
     names = sorted(path.name for path in (migrations_folder() / "versions").glob("[0-9]*.py"))
     return names[-1].split("_")[0]
 
 
 def revision(store: Database) -> str | None:
-    """The revision of a store; None when it has no schema of ours."""
+    """Return the revision of a store; None when it has no schema of ours."""
     with store.read() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
@@ -51,12 +51,20 @@ def revision(store: Database) -> str | None:
 
 
 def upgrade(store: Database, target: str = "head") -> None:
-    """Bring the schema of a store to `target`, in one transaction per migration."""
+    """Upgrade the schema of a store, in one transaction per migration.
+
+    Args:
+        store: the store.
+        target: a revision, or `head` for the newest.
+
+    Raises:
+        StoreError: the store cannot be written, or a migration left a broken reference.
+    """
     _alembic(store, "upgrade", target)
 
 
 def downgrade(store: Database, target: str) -> None:
-    """Take the schema of a store back to `target`."""
+    """Downgrade the schema of a store to a revision; raises as `upgrade` does."""
     _alembic(store, "downgrade", target)
 
 
@@ -77,7 +85,11 @@ def _alembic(store: Database, command: str, target: str) -> None:
 
 @contextmanager
 def migration_connection(store: Database) -> Iterator[Connection]:
-    """A connection for migrations: one migrator at a time, foreign keys checked at the end."""
+    """Open a connection for migrations: one at a time, foreign keys checked at the end.
+
+    Raises:
+        StoreError: a migration left a broken reference.
+    """
     with store.write_lock(), store.write_engine.connect() as connection:
         raw: Any = connection.connection.dbapi_connection  # a PRAGMA must stand outside BEGIN
         if store.is_sqlite:
@@ -106,7 +118,11 @@ def _check_foreign_keys(connection: Connection) -> None:
 
 
 def check_schema(store: Database) -> None:
-    """Raise StoreError with the way out when a store's revision is not ours."""
+    """Check that a store has the schema that this code needs.
+
+    Raises:
+        StoreError: it has another; the message says which command helps.
+    """
     have, want = revision(store), newest_revision()
     if have == want:
         return
@@ -124,15 +140,21 @@ def check_schema(store: Database) -> None:
 
 
 def store_error(store: Database, error: DBAPIError) -> StoreError:
-    """The error in one line, for a person."""
-    words = str(error.orig).strip().splitlines() or ["unknown error"]
-    return StoreError(f"cannot use the store at {store}: {words[0]}")
+    """Return an error of the database as one line for the user."""
+    lines = str(error.orig).strip().splitlines() or ["unknown error"]
+    return StoreError(f"cannot use the store at {store}: {lines[0]}")
 
 
 def open_store(url: str, *, create: bool = False) -> Database:
-    """Open the store at `url`; with `create`, make a SQLite store that is not there yet.
+    """Open a store.
 
-    Raises StoreError when it is missing, cannot be reached, or has another schema than ours.
+    Args:
+        url: `sqlite:///FILE` or `postgresql://HOST/DATABASE`.
+        create: create a SQLite store that does not exist yet.
+
+    Raises:
+        StoreError: the store is missing, cannot be reached, or has another schema.
+        UsageError: the URL cannot be used.
     """
     store = connect(url)
     missing = store.path is not None and not store.path.exists()

@@ -1,7 +1,7 @@
-"""The store as a database: opening it, and the statements that its dialects spell differently.
+"""The expressions and statements that differ between SQLite and PostgreSQL.
 
 Decision: dialects are named here and in engine.py, and nowhere else. Expressions that differ are
-constructs that are compiled per dialect, so that hot statements can be built once, at import.
+constructs that are compiled per dialect, so that frequent statements can be built once, at import.
 """
 
 from __future__ import annotations
@@ -42,7 +42,11 @@ from annoy_store.db.tables import commit_horizons
 
 
 class ListParameter(TypeDecorator[list[Any]]):
-    """Any number of values as one parameter: a JSON text on SQLite, an array on PostgreSQL."""
+    """Any number of values as one parameter: a JSON text on SQLite, an array on PostgreSQL.
+
+    Args:
+        item: the SQL type of the values.
+    """
 
     impl = Text
     cache_ok = True
@@ -59,7 +63,7 @@ class ListParameter(TypeDecorator[list[Any]]):
 
 
 class _InValues(FunctionElement[Any]):
-    """Column and values. It has no Boolean type, or SQLite would be told `(..) = 1`."""
+    """A column and values. It has no Boolean type, for SQLAlchemy would render `(..) = 1`."""
 
     inherit_cache = True
 
@@ -81,20 +85,24 @@ def _postgresql_among(element: _InValues, compiler: Any, **options: Any) -> str:
 def in_values(
     _: Connection, column: ColumnElement[Any], values: Iterable[Any]
 ) -> ColumnElement[bool]:
-    """`column IN values` for any number of values, as one parameter."""
+    """Return `column IN values`, with any number of values as one parameter."""
     return _InValues(column, bindparam(None, list(values), type_=ListParameter(column.type)))
 
 
 def in_parameter(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
-    """`column IN :name`, where the parameter is a list of any length."""
+    """Return `column IN :name`, where the parameter is a list of any length."""
     return _InValues(column, bindparam(name, type_=ListParameter(column.type)))
 
 
 def in_subquery(column: ColumnElement[Any], chosen: Select[Any]) -> ColumnElement[bool]:
-    """`column IN chosen`, where `chosen` (with LIMIT, with locks) runs exactly once, and first.
+    """Return `column IN (SELECT ..)`, where the subquery runs exactly once, and first.
 
-    PostgreSQL may run a plain subquery again for every row it joins, and lock more rows than the
-    limit; an array is made once, and leaves no plan but to look its members up.
+    PostgreSQL may run a plain subquery again for every joined row, and lock more rows than its
+    LIMIT; an array is built once, and its members are looked up.
+
+    Args:
+        column: the column.
+        chosen: the subquery of one column, with LIMIT or locks.
     """
     return _InValues(column, chosen.scalar_subquery())
 
@@ -111,7 +119,7 @@ def _unindexed(element: _Unindexed, compiler: Any, **options: Any) -> str:
 
 
 def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The column, but not for choosing an index: the planner would take the wrong one."""
+    """Return the column as an expression that no index is chosen for."""
     hidden = _Unindexed(column)
     hidden.type = column.type
     return hidden
@@ -133,7 +141,7 @@ def _postgresql_clock(*_: Any, **__: Any) -> str:
 
 
 def clock() -> ColumnElement[float]:
-    """Seconds since the epoch, by the database's clock, which machines share."""
+    """Return the expression of the database's clock, which machines share: seconds since 1970."""
     return _Clock()
 
 
@@ -142,7 +150,7 @@ def _is_sqlite(connection: Connection) -> bool:
 
 
 def now(connection: Connection) -> float:
-    """Seconds since the epoch: the database's clock where machines share it."""
+    """Return seconds since 1970, by the database's clock where machines share it."""
     return time.time() if _is_sqlite(connection) else float(connection.scalar(select(clock())) or 0)
 
 
@@ -150,9 +158,15 @@ def now(connection: Connection) -> float:
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert `rows` (equal keys), leaving alone those whose natural key is there already.
+    """Insert rows, except those whose natural key exists.
 
-    Returns how many were not there.
+    Args:
+        connection: a write transaction.
+        table: the table.
+        rows: rows with the same columns.
+
+    Returns:
+        How many rows are new.
     """
     if not rows:
         return 0
@@ -226,9 +240,16 @@ def insert_from(
     chosen: Select[Any],
     parameters: Mapping[str, Any] | None = None,
 ) -> int:
-    """INSERT .. SELECT, leaving alone what is there; return how many rows are new.
+    """Run INSERT .. SELECT, except for rows whose key exists.
 
-    The statement is kept, so `chosen` had better be one that is built once, with parameters.
+    Args:
+        connection: a write transaction.
+        table: the table.
+        chosen: the SELECT. The statement is cached, so it should be built once, with parameters.
+        parameters: the values of its parameters.
+
+    Returns:
+        How many rows are new.
     """
     statement = _insert_from(connection.dialect.name, table, chosen)
     return int(connection.execute(statement, parameters).rowcount)
@@ -244,14 +265,14 @@ def _increment_statement(dialect: str, table: Table, name: str) -> Any:
 
 
 def increment(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert `rows`, or add their last column to that of the row with the same key."""
+    """Insert rows, or add their last column to that of the row with the same primary key."""
     if rows:
         name = list(rows[0])[-1]
         connection.execute(_increment_statement(connection.dialect.name, table, name), list(rows))
 
 
 def upsert(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
-    """Insert `row`, or set the columns that are no key in the row with the same key."""
+    """Insert a row, or update the other columns of the row with the same primary key."""
     statement = _insert(connection.dialect.name, table)
     keys = list(table.primary_key.columns)
     changed = {n: statement.excluded[n] for n in row if n not in {k.name for k in keys}}
@@ -260,7 +281,7 @@ def upsert(connection: Connection, table: Table, row: Mapping[str, Any]) -> None
 
 
 def reserve_ids(connection: Connection, table: Table, n: int) -> list[int]:
-    """Return `n` ids that no other row of `table` has or will have."""
+    """Return `n` new ids for rows of a table; no other transaction gets them."""
     if _is_sqlite(connection):
         last = connection.scalar(select(func.max(table.c.id))) or 0
         return list(range(last + 1, last + 1 + n))
@@ -269,7 +290,7 @@ def reserve_ids(connection: Connection, table: Table, n: int) -> list[int]:
 
 
 def restart_ids(connection: Connection, tables: Iterable[Table]) -> None:
-    """Let ids go on behind the highest there is, after rows were written with ids of their own."""
+    """Set the id sequences behind the highest id, after rows were inserted with given ids."""
     if _is_sqlite(connection):
         return
     for table in tables:
@@ -280,10 +301,11 @@ def restart_ids(connection: Connection, tables: Iterable[Table]) -> None:
 
 
 def open_writers(connection: Connection, table: Table) -> set[str]:
-    """The other transactions that may have rows of `table` that nobody else sees yet.
+    """Return the other transactions that may have uncommitted rows of a table.
 
-    SQLite has one writer. On PostgreSQL who inserts holds a lock on the table from before the
-    first id is taken until the end, and the names of transactions are not used again.
+    SQLite has one writer, so there are none. On PostgreSQL an inserting transaction holds a lock on
+    the table from before its first id is taken until its end, and names of transactions are not
+    used again.
     """
     if _is_sqlite(connection):
         return set()
@@ -296,10 +318,10 @@ def open_writers(connection: Connection, table: Table) -> set[str]:
 
 
 def committed_upto(connection: Connection, column: Column[Any]) -> int:
-    """An id up to which every row of the column's table is committed for good.
+    """Return an id up to which every row of the column's table is committed.
 
-    SQLite has one writer, so that is the highest id. PostgreSQL hands out ids before commit; there
-    it is what queue/enqueue.py last found out.
+    SQLite has one writer, so this is the highest id. PostgreSQL assigns ids before the commit;
+    there it is what enqueue.py last wrote to `commit_horizons`.
     """
     if _is_sqlite(connection):
         return int(connection.scalar(select(func.max(column))) or 0)
@@ -308,15 +330,15 @@ def committed_upto(connection: Connection, column: Column[Any]) -> int:
 
 
 def integrity_errors(connection: Connection) -> list[str]:
-    """What is wrong with a SQLite file; PostgreSQL looks after its own."""
+    """Return the errors that SQLite's integrity check finds, at most 20; PostgreSQL has none."""
     if not _is_sqlite(connection):
         return []
     found = [str(row[0]) for row in connection.execute(text("PRAGMA integrity_check(20)"))]
-    return [words for words in found if words != "ok"]
+    return [message for message in found if message != "ok"]
 
 
 def analyse(connection: Connection, *tables: Table) -> None:
-    """Give the planner statistics after a bulk load, where it needs them."""
+    """Update the planner's statistics after a bulk load (PostgreSQL only)."""
     if not _is_sqlite(connection):
         for table in tables:
             connection.execute(text(f'ANALYZE "{table.name}"'))

@@ -1,12 +1,13 @@
 """The schema: what is stored, one table per noun.
 
 Decisions
-- Data tables are append-only; control tables (jobs, workers, job_counters, watermarks, commit_horizons,
-  policies, variants, takedowns, hidden_subjects, budgets, batches, clusters) change. Nothing is deleted.
-- `digest` names the content of a row, built from content and other rows' digests (hashing.py).
+- Data tables are append-only; control tables (jobs, workers, job_counters, watermarks,
+  commit_horizons, policies, variants, takedowns, hidden_subjects, budgets, batches, clusters) change.
+  Nothing is deleted.
+- `digest` is the content hash of a row, over content and other rows' digests (hashing.py).
 - Values of code (inputs, outputs) are JSON text: integers of any size, mixed types, one order.
 - Small columns stand before large texts, so that a scan need not read overflow pages.
-- Prompts know only their messages; turns say why they are asked. So there is no cycle of keys.
+- Prompts hold only their messages; turns say why they are asked. So the keys form no cycle.
 - States and statuses are words, and the literals in the partial indexes are the ones that the
   statements of queue/jobs.py spell out: a bound parameter cannot use such an index.
 - `NATURAL_KEYS` is what makes a row the same row; a table without one only grows.

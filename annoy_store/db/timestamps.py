@@ -1,4 +1,4 @@
-"""The text form of times that the store keeps."""
+"""The text form of times in the store."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from datetime import UTC, datetime
 
 
 def utc_now() -> str:
-    """The present time as the text that the store keeps: UTC, to the millisecond."""
+    """Return the present time as stored: ISO 8601, UTC, to the millisecond, with `Z`."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

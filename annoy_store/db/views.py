@@ -1,8 +1,8 @@
-"""The views that ship with the schema: questions that everyone asks of a store.
+"""The views that ship with the schema: what is commonly asked of a store.
 
 Decision: views are derived, so they are not migrated. They are dropped before any migration and
-made again at the newest schema, in the same transaction. Their SQL is common to SQLite,
-PostgreSQL and DuckDB. A view's order here is the order of creation.
+created again at the newest schema, in the same transaction. Their SQL is valid in SQLite,
+PostgreSQL and DuckDB. Their order here is the order of creation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from annoy_store.db.states import FAILED_STATES, FREE_BACKENDS, sql_list
 
 @dataclass(frozen=True)
 class View:
-    """A view: what it means in one line, a question to start with, and its SELECT."""
+    """A view.
+
+    Attributes:
+        name: its name, `v_..`.
+        meaning: what its rows are, in one line.
+        example: a query to start with.
+        sql: its SELECT.
+    """
 
     name: str
     meaning: str
@@ -24,9 +31,9 @@ class View:
     sql: str
 
 
-BATCH_PRICE_FACTOR = 0.5  # of the price: what providers bill for an answer by batch
-# What an attempt cost: tracer and replay nothing, by batch half. Where a, b and p are the attempt,
-# its teacher and the price of that time; null where an answer has no price.
+BATCH_PRICE_FACTOR = 0.5  # of the price: what providers charge for an answer by batch
+# Cost of an attempt in USD: 0 for tracer and replay, half by batch. a, b and p are the attempt, its
+# teacher and the price at that time; null where an answer has no price.
 ATTEMPT_COST = f"""CASE WHEN b.backend IN {sql_list(FREE_BACKENDS)} THEN 0.0 ELSE
     ((a.prompt_tokens - COALESCE(a.cached_tokens, 0)) * p.input
      + COALESCE(a.cached_tokens, 0) * p.cached + a.completion_tokens * p.output) / 1000000.0
@@ -139,7 +146,7 @@ VIEWS = (
     ),
     View(
         "v_transitions",
-        "how first answers turned out, and what became of the wrong ones in turn 2",
+        "statuses of first answers, and of the second answers to those that were wrong",
         "SELECT * FROM v_transitions WHERE status_1 <> 'correct' ORDER BY chains DESC",
         """
         SELECT kind, status_1, status_2, COUNT(*) AS chains FROM v_chains
@@ -148,7 +155,7 @@ VIEWS = (
     ),
     View(
         "v_cost",
-        "tries, tokens and money by kind of turn, turn number and teacher; unknown stays null",
+        "attempts, tokens and cost by kind of turn, turn number and teacher; null if unknown",
         "SELECT * FROM v_cost",
         f"""
         SELECT t.kind, t.number AS turn, b.backend, b.model, COUNT(*) AS attempts,
@@ -206,7 +213,7 @@ VIEWS = (
     ),
     View(
         "v_missing_modules",
-        "packages that samples import and the interpreter lacks, most wanted first",
+        "packages that samples import and the interpreter lacks, with the number of samples",
         "SELECT * FROM v_missing_modules ORDER BY samples DESC LIMIT 5",
         """
         SELECT missing_module, COUNT(DISTINCT sample_id) AS samples
@@ -228,7 +235,7 @@ VIEWS = (
     ),
     View(
         "v_clusters",
-        "what hangs together: near-duplicate code, with the samples made of it",
+        "clusters of near-duplicate code, with the samples made of it",
         "SELECT * FROM v_clusters WHERE sources > 1 ORDER BY sources DESC LIMIT 10",
         """
         SELECT cluster, SUM(CASE WHEN kind = 'source' THEN 1 ELSE 0 END) AS sources,
@@ -242,12 +249,12 @@ VIEWS = (
 
 
 def drop_views(connection: Connection) -> None:
-    """Drop every view of ours that is there."""
+    """Drop every view of ours that exists."""
     for view in reversed(VIEWS):
         connection.execute(text(f"DROP VIEW IF EXISTS {view.name}"))
 
 
 def create_views(connection: Connection) -> None:
-    """Make every view; the schema must be the newest."""
+    """Create every view; the schema must be the newest."""
     for view in VIEWS:
         connection.execute(text(f"CREATE VIEW {view.name} AS {view.sql}"))

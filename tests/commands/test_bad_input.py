@@ -133,8 +133,8 @@ def test_a_store_without_a_schema_is_made_by_init(annoy: Annoy, one_line: OneLin
     ("url", "words"),
     [
         ("nonsense", "not a store URL"),
-        ("mysql://host/db", "say sqlite:///FILE or postgresql://HOST/DATABASE"),
-        ("sqlite://", "a store is a file"),
+        ("mysql://host/db", "use sqlite:///FILE or postgresql://HOST/DATABASE"),
+        ("sqlite://", "a SQLite store must be a file"),
         ("sqlite:///nowhere/annoy.db", "nowhere"),
         ("postgresql://user:secret@127.0.0.1:1/db", "is the database server running"),
     ],

@@ -73,12 +73,14 @@ def test_a_turn_inside_another_is_an_error(file: Path) -> None:
 
 
 def test_a_process_that_dies_gives_its_turn_up(file: Path, other: subprocess.Popen[str]) -> None:
-    assert lock_holder(Path(f"{file}.lock")) == f"process {other.pid}, which runs"
+    assert lock_holder(Path(f"{file}.lock")) == f"process {other.pid}, running"
     other.kill()
     other.wait()
     with FileLock(file).acquire():
         assert lock_holder(Path(f"{file}.lock")) == "another thread of this process"
-    assert lock_holder(Path(f"{file}.lock")).startswith("a process that this one does not see")
+    assert lock_holder(Path(f"{file}.lock")).startswith(
+        "a process that cannot be identified from here"
+    )
 
 
 def test_who_waits_for_a_stopped_process_is_told_so_once(
@@ -103,7 +105,7 @@ def test_who_waits_for_a_stopped_process_is_told_so_once(
         time.sleep(0.02)
     time.sleep(0.3)
     [message] = caplog.messages
-    assert message.startswith(f"{file} has been written for ")
+    assert message.startswith(f"{file} has been locked for ")
     assert message.endswith(
         f"process {other.pid}, stopped; continue it with kill -CONT {other.pid}"
     )
