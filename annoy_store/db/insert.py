@@ -76,7 +76,7 @@ def insert_into_table(
         rows: rows with the same columns; those that exist are left alone.
 
     Returns:
-        Their ids, in their order.
+        Their ids, in their order; 0 for each row of a table without ids.
     """
     names = NATURAL_KEYS.get(table.name)
     if names is None:
