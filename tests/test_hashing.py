@@ -1,4 +1,4 @@
-"""Equal content, equal text, equal digest; and nothing that a database would store otherwise."""
+"""Hashing: equal content gives equal text and equal digests."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def shuffled(value: Any) -> Any:
 
 @given(TEXTS)
 @UNHURRIED
-def test_clean(text: str) -> None:
+def test_clean_text(text: str) -> None:
     result = clean_text(text)
     result.encode()
     assert "\x00" not in result
@@ -54,14 +54,14 @@ def test_clean(text: str) -> None:
 
 @given(WELL)
 @UNHURRIED
-def test_json_texts_say_the_same_value(value: Any) -> None:
+def test_json_texts_hold_the_same_value(value: Any) -> None:
     assert json.loads(compact_json(value)) == value
     assert json.loads(canonical_json(value)) == value
 
 
 @given(WELL)
 @UNHURRIED
-def test_compact_keeps_the_order_of_keys(value: dict[str, Any]) -> None:
+def test_compact_json_keeps_the_order_of_keys(value: dict[str, Any]) -> None:
     assert compact_json(json.loads(compact_json(value))) == compact_json(value)
     if isinstance(value, dict):
         assert list(json.loads(compact_json(value))) == list(value)
@@ -69,7 +69,7 @@ def test_compact_keeps_the_order_of_keys(value: dict[str, Any]) -> None:
 
 @given(ANY)
 @UNHURRIED
-def test_texts_can_be_stored_and_are_final(value: Any) -> None:
+def test_clean_text_can_be_stored_and_is_final(value: Any) -> None:
     for text in (compact_json(value), canonical_json(value)):
         text.encode()
         json.loads(text)
@@ -80,14 +80,14 @@ def test_texts_can_be_stored_and_are_final(value: Any) -> None:
 
 @given(ANY)
 @UNHURRIED
-def test_order_of_keys_is_no_content(value: Any) -> None:
+def test_canonical_json_ignores_the_order_of_keys(value: Any) -> None:
     assert canonical_json(shuffled(value)) == canonical_json(value)
     assert digest("x", shuffled(value)) == digest("x", value)
 
 
 @given(ANY, ANY)
 @UNHURRIED
-def test_digests(left: Any, right: Any) -> None:
+def test_digest(left: Any, right: Any) -> None:
     assert re.fullmatch("[0-9a-f]{32}", digest("x", left))
     assert (digest("x", left) == digest("x", right)) is (
         canonical_json(left) == canonical_json(right)
@@ -100,7 +100,7 @@ def test_digests(left: Any, right: Any) -> None:
 
 @given(TEXTS, TEXTS)
 @UNHURRIED
-def test_what_is_stored_has_the_digest_of_what_came(key: str, text: str) -> None:
+def test_digest_of_a_stored_value_is_that_of_the_original(key: str, text: str) -> None:
     assert digest("x", {key: [text]}) == digest("x", {clean_text(key): [clean_text(text)]})
 
 
@@ -112,36 +112,36 @@ def test_what_is_stored_has_the_digest_of_what_came(key: str, text: str) -> None
         ({"b": [1.0, -0.0], "a": None}, '{"a":null,"b":[1.0,-0.0]}'),
     ],
 )
-def test_canonical_texts(value: Any, text: str) -> None:
+def test_canonical_json(value: Any, text: str) -> None:
     assert canonical_json(value) == text
 
 
-def test_digests_are_for_ever() -> None:
+def test_digest_never_changes() -> None:
     assert digest("source", "print(1)\n") == "db56b8a2d01df8a0d12d710dc6ba5ba9"
     assert derive_seed("a", 1) == 408133536
 
 
 @pytest.mark.parametrize("value", [float("nan"), [float("inf")], [10**5000]])
 @pytest.mark.parametrize("write", [compact_json, canonical_json])
-def test_numbers_without_a_json_text(write: Any, value: Any) -> None:
+def test_canonical_json_rejects_numbers_without_a_json_text(write: Any, value: Any) -> None:
     with pytest.raises(ValueError, match=r"JSON|digits"):
         write(value)
 
 
 @pytest.mark.parametrize("value", [{1, 2}, b"x", [object()]])
-def test_what_json_cannot_hold(value: Any) -> None:
+def test_canonical_json_rejects_what_json_cannot_hold(value: Any) -> None:
     with pytest.raises(TypeError):
         compact_json(value)
 
 
 @given(st.lists(st.text(), max_size=5))
-def test_a_digest_of_texts_is_that_of_their_canonical_form(texts: list[str]) -> None:
+def test_digest_of_texts_is_that_of_their_canonical_json(texts: list[str]) -> None:
     """Texts take a shorter way to the same name."""
     long_way = hashlib.sha256(canonical_json(["kind", *texts]).encode()).hexdigest()[:32]
     assert digest("kind", *texts) == long_way
 
 
-def test_odd_texts_have_one_name() -> None:
+def test_digest_of_odd_texts() -> None:
     odd = ["".join(map(chr, range(0x300))), "\\u0000", "\x00", "\ud800", "\U0010ffff\u2028"]
     for text in odd:
         long_way = hashlib.sha256(canonical_json(["kind", text]).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Turns of a SQLite file: one at a time, and who waits in vain is told for whom."""
+"""The file lock: one writer at a time, and a warning that names who blocks the others."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def other(file: Path):  # type: ignore[no-untyped-def]
         process.kill()
 
 
-def test_threads_take_turns(file: Path) -> None:
+def test_file_lock_lets_one_thread_in_at_a_time(file: Path) -> None:
     ours, inside, most = FileLock(file), [], []
 
     def work() -> None:
@@ -64,7 +64,7 @@ def test_threads_take_turns(file: Path) -> None:
     assert most == [1] * 400
 
 
-def test_a_turn_inside_another_is_an_error(file: Path) -> None:
+def test_acquire_twice_in_a_thread_is_an_error(file: Path) -> None:
     ours = FileLock(file)
     with ours.acquire(), pytest.raises(RuntimeError, match="wait for itself"), ours.acquire():
         pass
@@ -72,7 +72,9 @@ def test_a_turn_inside_another_is_an_error(file: Path) -> None:
         pass
 
 
-def test_a_process_that_dies_gives_its_turn_up(file: Path, other: subprocess.Popen[str]) -> None:
+def test_file_lock_is_released_when_a_process_dies(
+    file: Path, other: subprocess.Popen[str]
+) -> None:
     assert lock_holder(Path(f"{file}.lock")) == f"process {other.pid}, running"
     other.kill()
     other.wait()
@@ -83,7 +85,7 @@ def test_a_process_that_dies_gives_its_turn_up(file: Path, other: subprocess.Pop
     )
 
 
-def test_who_waits_for_a_stopped_process_is_told_so_once(
+def test_file_lock_warns_once_about_a_stopped_holder(
     file: Path,
     other: subprocess.Popen[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -116,7 +118,7 @@ def test_who_waits_for_a_stopped_process_is_told_so_once(
     assert done.is_set()
 
 
-def test_a_short_wait_is_told_to_nobody(
+def test_file_lock_does_not_warn_about_a_short_wait(
     file: Path, other: subprocess.Popen[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "annoy_store")

@@ -1,4 +1,4 @@
-"""Writing: rows with their parents, each once, whoever wrote them first."""
+"""insert_rows: rows with their parents, each written once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def attempt(call: NewRow) -> NewRow:
     return NewRow(attempts, row)
 
 
-def test_parents_come_first_whatever_the_order(store: Database) -> None:
+def test_insert_rows_writes_parents_first(store: Database) -> None:
     turn, call = asked()
     with store.write() as connection:
         touched = insert_rows(connection, [attempt(call), response(call, "hello"), turn])
@@ -44,7 +44,7 @@ def test_parents_come_first_whatever_the_order(store: Database) -> None:
     }
 
 
-def test_what_is_there_is_left_alone_and_serves(store: Database) -> None:
+def test_insert_rows_reuses_rows_that_exist(store: Database) -> None:
     with store.write() as connection:
         first = insert_rows(connection, [origin(source("a"))])
         again = insert_rows(connection, [origin(source("a"), path="b.py")])
@@ -54,7 +54,7 @@ def test_what_is_there_is_left_alone_and_serves(store: Database) -> None:
     assert (count(store, sources), count(store, origins)) == (1, 2)
 
 
-def test_one_object_and_equal_objects_are_one_row(store: Database) -> None:
+def test_insert_rows_writes_equal_rows_once(store: Database) -> None:
     one = sample()
     with store.write() as connection:
         touched = insert_rows(
@@ -65,7 +65,7 @@ def test_one_object_and_equal_objects_are_one_row(store: Database) -> None:
     assert touched["io_pairs"][0] == touched["io_pairs"][1]
 
 
-def test_tables_without_a_natural_key_only_grow(store: Database) -> None:
+def test_insert_rows_appends_where_there_is_no_natural_key(store: Database) -> None:
     _, call = asked()
     for _ in range(2):
         with store.write() as connection:
@@ -73,14 +73,14 @@ def test_tables_without_a_natural_key_only_grow(store: Database) -> None:
     assert count(store, attempts) == 4
 
 
-def test_a_reference_to_nothing_is_an_error_and_writes_nothing(store: Database) -> None:
+def test_insert_rows_fails_as_a_whole_on_a_missing_reference(store: Database) -> None:
     broken = NewRow(origins, {**origin(source("a")).values, "source_id": 12345})
     with pytest.raises(IntegrityError), store.write() as connection:
         insert_rows(connection, [source("b"), broken])
     assert count(store, sources) == 0
 
 
-def test_ids_come_back_in_the_order_of_the_rows(store: Database) -> None:
+def test_insert_into_table_returns_ids_in_order(store: Database) -> None:
     contents = [f"x = {i % 7}" for i in range(20)]
     with store.write() as connection:
         ids = insert_rows(connection, [source(c) for c in contents])["sources"]
@@ -91,7 +91,7 @@ def test_ids_come_back_in_the_order_of_the_rows(store: Database) -> None:
     assert sorted(found[i] for i in ids) == sorted(contents)
 
 
-def test_every_natural_key_is_enforced_by_the_database() -> None:
+def test_natural_keys_are_enforced_by_the_database() -> None:
     for name, columns in NATURAL_KEYS.items():
         unique = [
             {column.name for column in constraint.columns}
@@ -108,7 +108,7 @@ def test_every_natural_key_is_enforced_by_the_database() -> None:
     contents=st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from("pqr")), max_size=12),
     cuts=st.lists(st.integers(0, 12), max_size=3),
 )
-def test_any_split_into_transactions_gives_the_same_rows(
+def test_insert_rows_gives_the_same_rows_in_any_split_of_transactions(
     sqlite_store: Database, contents: list[tuple[str, str]], cuts: list[int]
 ) -> None:
     rows = [origin(source(content), path=path) for content, path in contents]

@@ -1,4 +1,4 @@
-"""The migrations give the schema of tables.py, on both databases, and keep rows up and down."""
+"""Migrations give the schema of tables.py, on both databases, and keep rows up and down."""
 
 from __future__ import annotations
 
@@ -144,9 +144,7 @@ def made_at_once(store: Database, tmp_path: Path, request: pytest.FixtureRequest
     return other
 
 
-def test_the_migrations_make_the_tables_that_the_code_knows(
-    store: Database, made_at_once: Database
-) -> None:
+def test_migrations_make_the_tables_of_the_code(store: Database, made_at_once: Database) -> None:
     with store.read() as left, made_at_once.read() as right:
         migrated, known = described(left), described(right)
     made_at_once.close()
@@ -155,7 +153,7 @@ def test_the_migrations_make_the_tables_that_the_code_knows(
     assert migrated.keys() == known.keys()
 
 
-def test_the_comparison_sees_what_alembic_does_not(sqlite_store: Database) -> None:
+def test_schema_comparison_sees_what_alembic_does_not(sqlite_store: Database) -> None:
     with sqlite_store.write() as connection:
         before = described(connection)
         connection.exec_driver_sql("DROP INDEX ix_jobs_pending")
@@ -169,7 +167,7 @@ def test_the_comparison_sees_what_alembic_does_not(sqlite_store: Database) -> No
     assert {i[4] for i in before["jobs"]["indexes"]} >= {"state='pending'", "state='claimed'"}
 
 
-def test_down_to_nothing_and_up_again(store: Database) -> None:
+def test_downgrade_to_nothing_and_upgrade_again(store: Database) -> None:
     with store.read() as connection:
         before = described(connection)
     downgrade(store, "base")
@@ -196,7 +194,7 @@ def one_more(store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("one_more")
-def test_up_and_down_keep_the_rows(store: Database) -> None:
+def test_upgrade_and_downgrade_keep_the_rows(store: Database) -> None:
     with store.write() as connection:
         insert_rows(connection, [origin(source("a")), origin(source("b"))])
     for step in (upgrade, lambda s: downgrade(s, "0002"), upgrade):
@@ -213,7 +211,7 @@ def test_up_and_down_keep_the_rows(store: Database) -> None:
 
 
 @pytest.mark.usefixtures("one_more")
-def test_an_older_store_is_refused_with_the_way_out(store: Database) -> None:
+def test_check_schema_rejects_an_older_store(store: Database) -> None:
     url = store.url.render_as_string(hide_password=False)
     with pytest.raises(StoreError, match=r"schema 0002.*works with 0003.*annoy init"):
         open_store(url)
@@ -221,7 +219,7 @@ def test_an_older_store_is_refused_with_the_way_out(store: Database) -> None:
     open_store(url).close()
 
 
-def test_a_newer_store_is_refused_with_the_way_out(
+def test_check_schema_rejects_a_newer_store(
     store: Database, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request.getfixturevalue("one_more")
@@ -231,7 +229,7 @@ def test_a_newer_store_is_refused_with_the_way_out(
         open_store(store.url.render_as_string(hide_password=False))
 
 
-def test_a_migration_that_fails_changes_nothing(
+def test_migration_that_fails_changes_nothing(
     store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "broken"
@@ -251,7 +249,7 @@ def test_a_migration_that_fails_changes_nothing(
         connection.execute(text("SELECT * FROM v_funnel"))
 
 
-def test_views_of_an_older_package_go(store: Database) -> None:
+def test_upgrade_drops_views_of_an_older_package(store: Database) -> None:
     with store.write() as connection:
         connection.execute(text("CREATE VIEW v_forgotten AS SELECT digest FROM sources"))
     downgrade(store, "base")
@@ -279,7 +277,7 @@ def test_alembic_itself_works_from_a_checkout(tmp_path: Path) -> None:
     store.close()
 
 
-def test_the_newest_revision_is_the_last_file() -> None:
+def test_newest_revision_is_the_last_file() -> None:
     names = sorted(path.stem for path in (ROOT / "migrations" / "versions").glob("0*.py"))
     assert names[-1].startswith(newest_revision())
     assert len(names) == len({name[:4] for name in names})

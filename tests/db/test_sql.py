@@ -1,4 +1,4 @@
-"""The store as a database: transactions mean what they say, on both databases."""
+"""Connections, transactions and statements on both databases."""
 
 from __future__ import annotations
 
@@ -55,18 +55,18 @@ def count(store: Database, table: Any) -> int:
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://host/x", "sqlite://", "oracle://x/y"])
-def test_a_url_that_cannot_be_used_says_which_can(url: str) -> None:
+def test_connect_rejects_other_urls(url: str) -> None:
     with pytest.raises(UsageError, match=r"sqlite:///FILE"):
         engine.connect(url)
 
 
-def test_a_missing_store_is_not_made_by_looking(tmp_path: Path) -> None:
+def test_open_store_does_not_create_a_missing_store(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="annoy init"):
         open_store(f"sqlite:///{tmp_path}/none.db")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+def test_open_store_rejects_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_text(
         "this is not a database, and long enough to be read as one\n" * 40
     )
@@ -74,7 +74,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         open_store(f"sqlite:///{tmp_path}/x.db")
 
 
-def test_an_unreachable_server_is_one_sentence() -> None:
+def test_open_store_reports_an_unreachable_server_in_one_sentence() -> None:
     with pytest.raises(StoreError, match="cannot use the store") as caught:
         open_store("postgresql://someone:secret@127.0.0.1:1/x")
     assert "secret" not in str(caught.value)
@@ -96,7 +96,7 @@ def test_sqlite_runs_with_the_settings_that_the_design_counts_on(sqlite_store: D
     }
 
 
-def test_the_newest_sqlite_library_is_taken() -> None:
+def test_sqlite_module_is_the_newest_library() -> None:
     versions = [sqlite_module().sqlite_version_info, __import__("sqlite3").sqlite_version_info]
     assert versions[0] == max(versions)
 
@@ -104,7 +104,7 @@ def test_the_newest_sqlite_library_is_taken() -> None:
 # Transactions --------------------------------------------------------------------------------
 
 
-def test_two_reads_in_one_snapshot_agree(store: Database) -> None:
+def test_read_is_a_snapshot(store: Database) -> None:
     with store.read() as connection:
         before = connection.scalar(select(func.count()).select_from(sources))
         with store.write() as other:
@@ -113,7 +113,7 @@ def test_two_reads_in_one_snapshot_agree(store: Database) -> None:
     assert count(store, sources) == 1
 
 
-def test_a_write_that_raises_leaves_nothing(store: Database) -> None:
+def test_write_that_raises_leaves_nothing(store: Database) -> None:
     def work(connection: Any) -> None:
         insert_new(connection, sources, rows("a"))
         raise ZeroDivisionError
@@ -132,14 +132,14 @@ def test_foreign_keys_are_enforced(store: Database) -> None:
         connection.execute(origins.insert().values(**values, licence="", metadata="{}"))
 
 
-def test_a_write_inside_a_write_is_refused_and_not_a_deadlock(sqlite_store: Database) -> None:
+def test_write_inside_a_write_is_an_error_and_no_deadlock(sqlite_store: Database) -> None:
     with sqlite_store.write(), pytest.raises(RuntimeError), sqlite_store.write():
         pass
     with sqlite_store.write() as connection:
         insert_new(connection, sources, rows("a"))
 
 
-def test_writers_of_threads_take_turns(store: Database) -> None:
+def test_write_runs_one_thread_at_a_time(store: Database) -> None:
     def work(n: int) -> None:
         for i in range(10):
             with store.write() as connection:
@@ -154,7 +154,7 @@ def test_writers_of_threads_take_turns(store: Database) -> None:
     assert count(store, sources) == 40
 
 
-def test_a_writer_waits_for_the_lock_of_another_process(sqlite_store: Database) -> None:
+def test_write_waits_for_the_lock_of_another_process(sqlite_store: Database) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", _HOLDER, f"{sqlite_store.path}.lock"],
         stdin=subprocess.PIPE,
@@ -187,7 +187,7 @@ sys.stdin.read()
 """
 
 
-def test_the_lock_files_of_ended_threads_are_closed(sqlite_store: Database) -> None:
+def test_lock_files_of_ended_threads_are_closed(sqlite_store: Database) -> None:
     def work() -> None:
         with sqlite_store.write() as connection:
             insert_new(connection, sources, rows("a"))
@@ -200,7 +200,7 @@ def test_the_lock_files_of_ended_threads_are_closed(sqlite_store: Database) -> N
     assert len(os.listdir("/proc/self/fd")) < before + 10
 
 
-def test_the_wal_stays_small_under_writers(sqlite_store: Database) -> None:
+def test_wal_stays_small_under_writers(sqlite_store: Database) -> None:
     for i in range(60):
         with sqlite_store.write() as connection:
             insert_new(connection, sources, rows(f"{i} " + "x" * 200_000))
@@ -208,7 +208,7 @@ def test_the_wal_stays_small_under_writers(sqlite_store: Database) -> None:
     assert wal < 10_000_000  # 12 MB were written through it
 
 
-def test_a_foreign_lock_on_the_file_is_waited_for(sqlite_store: Database) -> None:
+def test_write_waits_for_a_foreign_lock_on_the_file(sqlite_store: Database) -> None:
     rude: Any = sqlite_module().connect(
         str(sqlite_store.path), isolation_level=None, check_same_thread=False
     )
@@ -225,7 +225,7 @@ def test_a_foreign_lock_on_the_file_is_waited_for(sqlite_store: Database) -> Non
 # Trying again --------------------------------------------------------------------------------
 
 
-def test_a_lost_connection_is_made_anew(postgres_store: Database) -> None:
+def test_transact_reconnects_after_a_lost_connection(postgres_store: Database) -> None:
     tries: list[int] = []
 
     def work(connection: Any) -> int:
@@ -242,7 +242,7 @@ def test_a_lost_connection_is_made_anew(postgres_store: Database) -> None:
     assert len(tries) == 2
 
 
-def test_a_deadlock_is_tried_again(postgres_store: Database) -> None:
+def test_transact_retries_a_deadlock(postgres_store: Database) -> None:
     with postgres_store.write() as connection:
         insert_new(connection, hidden_subjects, [{"kind": k, "subject_id": 1} for k in "ab"])
     barrier = threading.Barrier(2, timeout=20)
@@ -267,7 +267,7 @@ def test_a_deadlock_is_tried_again(postgres_store: Database) -> None:
     assert len(tries) == 3
 
 
-def test_a_mistake_is_not_tried_again(store: Database) -> None:
+def test_transact_does_not_retry_a_mistake(store: Database) -> None:
     tries: list[int] = []
 
     def work(connection: Any) -> None:
@@ -283,7 +283,7 @@ def test_a_mistake_is_not_tried_again(store: Database) -> None:
 # What differs between the dialects -----------------------------------------------------------
 
 
-def test_insert_new_leaves_alone_what_is_there(store: Database) -> None:
+def test_insert_new_skips_rows_that_exist(store: Database) -> None:
     with store.write() as connection:
         insert_new(connection, sources, rows("a", "b"))
         insert_new(connection, sources, rows("b", "c"))
@@ -292,7 +292,7 @@ def test_insert_new_leaves_alone_what_is_there(store: Database) -> None:
     assert found == ["a", "b", "c"]
 
 
-def test_insert_from_says_how_many_are_new(store: Database) -> None:
+def test_insert_from_returns_how_many_are_new(store: Database) -> None:
     with store.write() as connection:
         insert_new(connection, sources, rows("a", "b"))
         chosen = select(sources.c.content.label("kind"), sources.c.id.label("subject_id")).where(
@@ -302,7 +302,7 @@ def test_insert_from_says_how_many_are_new(store: Database) -> None:
         assert insert_from(connection, hidden_subjects, chosen) == 0
 
 
-def test_add_sums_and_put_overwrites(store: Database) -> None:
+def test_increment_adds_and_upsert_overwrites(store: Database) -> None:
     row = {"worker_id": 1, "stage": "s", "state": "done", "n": 2}
     mark = {"stage": "s", "scope": "x", "upto": 7}
     with store.write() as connection:
@@ -316,7 +316,7 @@ def test_add_sums_and_put_overwrites(store: Database) -> None:
 
 
 @pytest.mark.parametrize("n", [0, 1, 40_000])
-def test_among_takes_any_number_of_values(store: Database, n: int) -> None:
+def test_in_values_takes_any_number_of_values(store: Database, n: int) -> None:
     wanted = rows("a", "b", "c")
     with store.write() as connection:
         insert_new(connection, sources, wanted)
@@ -328,7 +328,7 @@ def test_among_takes_any_number_of_values(store: Database, n: int) -> None:
         assert connection.scalar(chosen) == 3
 
 
-def test_reserved_ids_are_new_each_time(store: Database) -> None:
+def test_reserve_ids_gives_new_ids_each_time(store: Database) -> None:
     with store.write() as connection:
         first = reserve_ids(connection, workers, 3)
         values = {"host": "h", "pid": 1, "process_start": "", "stages": "", "alive": 1}
@@ -340,7 +340,7 @@ def test_reserved_ids_are_new_each_time(store: Database) -> None:
     assert min(again) > max(first)
 
 
-def test_the_clock_of_the_database_is_the_time(store: Database) -> None:
+def test_clock_of_the_database_is_the_time(store: Database) -> None:
     with store.write() as connection:
         inside = float(connection.scalar(select(clock())) or 0)
         assert abs(now(connection) - inside) < 5

@@ -1,4 +1,4 @@
-"""Planning: what is wanted is entered once, whoever commits late, however it is found."""
+"""Enqueueing: every selected subject gets one job, however late its row is committed."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def everything() -> list[NewRow]:
     return rows
 
 
-def test_planning_within_the_rows_written_agrees_with_planning_it_all(store: Database) -> None:
+def test_enqueue_new_agrees_with_enqueue_all(store: Database) -> None:
     with store.write() as connection:
         agenda = load_plan(connection, PIPELINE)
         touched = insert_rows(connection, everything())
@@ -80,7 +80,7 @@ def test_planning_within_the_rows_written_agrees_with_planning_it_all(store: Dat
         }
 
 
-def test_planning_again_enters_nothing_and_looks_at_nothing(store: Database) -> None:
+def test_enqueue_all_again_enters_nothing_and_reads_nothing(store: Database) -> None:
     add_sources(store, 5)
     agenda = plan(store)
     with store.write() as connection:
@@ -95,7 +95,7 @@ def test_planning_again_enters_nothing_and_looks_at_nothing(store: Database) -> 
         assert funnel(connection) == {"spread": {"pending": 7}}
 
 
-def test_pages_together_are_the_whole(store: Database) -> None:
+def test_enqueue_page_by_page_is_enqueue_all(store: Database) -> None:
     add_sources(store, 10)
     sizes = []
     with store.write() as connection:
@@ -107,7 +107,7 @@ def test_pages_together_are_the_whole(store: Database) -> None:
     assert sizes == [4, 4, 2]
 
 
-def test_cases_are_told_apart(store: Database) -> None:
+def test_partitions_are_told_apart(store: Database) -> None:
     with store.write() as connection:
         agenda = load_plan(connection, PIPELINE)
         insert_rows(connection, everything())
@@ -117,7 +117,7 @@ def test_cases_are_told_apart(store: Database) -> None:
     assert found == {"predict_output"}  # the other calls are answered
 
 
-def test_a_new_variant_is_for_new_rows_unless_asked(store: Database) -> None:
+def test_new_variant_applies_to_new_rows_until_enqueue_again(store: Database) -> None:
     add_sources(store, 2)
     with store.write() as connection:
         old = load_plan(connection, PIPELINE)
@@ -134,7 +134,7 @@ def test_a_new_variant_is_for_new_rows_unless_asked(store: Database) -> None:
         assert funnel(connection) == {"transform": {"done": 2, "pending": 2}}
 
 
-def test_a_wider_reach_looks_at_old_rows_again(store: Database) -> None:
+def test_rescan_on_examines_old_rows_again(store: Database) -> None:
     wide = dataclasses.replace(SPREAD, rescan_on=("max_turns",), select=_only_up_to_max_turns)
     add_sources(store, 4)
     with store.write() as connection:
@@ -145,7 +145,7 @@ def test_a_wider_reach_looks_at_old_rows_again(store: Database) -> None:
         assert enqueue_all(connection, load_plan(connection, [wide]))["spread"] == 2
 
 
-def test_rows_that_were_passed_are_looked_at_again_on_demand(store: Database) -> None:
+def test_rewind_watermark_examines_passed_rows_again(store: Database) -> None:
     add_sources(store, 6)
     agenda = plan(store)
     entered_before = len(_jobs(store))
@@ -172,7 +172,7 @@ def _only_up_to_max_turns(policy: Any) -> Any:
     return wanted.where(sources.c.id <= policy.max_turns)
 
 
-def test_statements_are_kept(store: Database) -> None:
+def test_statements_are_cached(store: Database) -> None:
     add_sources(store, 1)
     plan(store)
     before = enqueue._jobs_between.cache_info()
@@ -190,7 +190,7 @@ def rows(*contents: str) -> list[dict[str, Any]]:
     return [dict(source(content).values) for content in contents]
 
 
-def test_a_row_committed_late_is_found(postgres_store: Database) -> None:
+def test_enqueue_all_finds_a_row_committed_late(postgres_store: Database) -> None:
     """A long transaction takes low ids, others take higher ones and are planned before it ends."""
     late = postgres_store.write_engine.connect()
     with late.begin() as transaction:
@@ -211,7 +211,7 @@ def test_a_row_committed_late_is_found(postgres_store: Database) -> None:
         )
 
 
-def test_the_horizon_moves_while_there_is_always_a_writer(postgres_store: Database) -> None:
+def test_commit_horizon_moves_while_there_is_always_a_writer(postgres_store: Database) -> None:
     writer = postgres_store.write_engine.connect()
     writer.begin()
     insert_new(writer, sources, rows("0"))
@@ -232,7 +232,7 @@ def test_the_horizon_moves_while_there_is_always_a_writer(postgres_store: Databa
     assert seen[-1] > 0
 
 
-def test_two_that_plan_at_once_do_not_collide(postgres_store: Database) -> None:
+def test_enqueue_by_two_at_once_does_not_collide(postgres_store: Database) -> None:
     add_sources(postgres_store, 20)
     with postgres_store.write() as connection:
         agenda = load_plan(connection, TOYS)
@@ -272,7 +272,7 @@ LARGE = (
 
 
 @pytest.mark.parametrize("name", [stage.name for stage in PIPELINE])
-def test_a_stage_looks_rows_up_by_key(store: Database, name: str) -> None:
+def test_load_rows_looks_rows_up_by_key(store: Database, name: str) -> None:
     """Planning for the rows just written, and loading what was claimed."""
     stage = STAGES[name]
     with store.write() as connection:
@@ -287,7 +287,7 @@ def test_a_stage_looks_rows_up_by_key(store: Database, name: str) -> None:
             assert scans(explained(connection, *statement), *LARGE) == []
 
 
-def test_calls_know_their_pins(store: Database) -> None:
+def test_partitions_of_calls_are_by_pinned_teacher(store: Database) -> None:
     with store.write() as connection:
         insert_rows(connection, everything())
         assert connection.scalar(select(func.count()).where(calls.c.pinned_teacher_id > 0)) == 0

@@ -1,4 +1,4 @@
-"""The ledger: claims are fenced, counters tell the truth, and no job is lost."""
+"""Jobs: claims are fenced, counters are true, and no job is lost."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def counted(store: Database) -> Counter[tuple[str, str]]:
         return Counter({(s, w): n for s, by in funnel(connection).items() for w, n in by.items()})
 
 
-def test_claims_come_in_order_and_only_once(store: Database) -> None:
+def test_claim_takes_each_job_once_in_order(store: Database) -> None:
     add_sources(store, 10)
     agenda = plan(store)
     a, b = hire(store), hire(store)
@@ -89,7 +89,7 @@ def test_claims_come_in_order_and_only_once(store: Database) -> None:
     assert take(store, agenda, a) == []
 
 
-def test_the_cursor_goes_on_behind_the_last(store: Database) -> None:
+def test_claim_begins_behind_the_cursor(store: Database) -> None:
     add_sources(store, 5)
     agenda = plan(store)
     worker = hire(store)
@@ -104,7 +104,7 @@ def test_the_cursor_goes_on_behind_the_last(store: Database) -> None:
     assert [c.subject_id for c in rest] == [all_of_them[2], *all_of_them[:2]]
 
 
-def test_the_late_zombie_writes_nothing(store: Database) -> None:
+def test_settle_writes_nothing_for_a_stale_worker(store: Database) -> None:
     add_sources(store, 3)
     agenda = plan(store)
     a, b = hire(store), hire(store)
@@ -129,7 +129,7 @@ def test_the_late_zombie_writes_nothing(store: Database) -> None:
     assert states(store)["spread", "done"] == 3
 
 
-def test_the_fence_holds_between_two_claims_of_one_worker(store: Database) -> None:
+def test_fencing_token_differs_between_two_claims_of_one_worker(store: Database) -> None:
     add_sources(store, 1)
     agenda = plan(store)
     worker = hire(store)
@@ -153,7 +153,7 @@ def _rows(store: Database, table: Any) -> int:
         return int(connection.scalar(select(func.count()).select_from(table)) or 0)
 
 
-def test_settling_writes_and_enters_what_follows(store: Database) -> None:
+def test_settle_writes_rows_and_enqueues_what_follows(store: Database) -> None:
     add_sources(store, 2)
     agenda = plan(store)
     worker = hire(store)
@@ -167,7 +167,7 @@ def test_settling_writes_and_enters_what_follows(store: Database) -> None:
     assert counted(store) == states(store)
 
 
-def test_reasons_and_details_stay_with_the_job(store: Database) -> None:
+def test_settle_stores_reason_and_detail(store: Database) -> None:
     add_sources(store, 3)
     agenda = plan(store)
     worker = hire(store)
@@ -193,7 +193,7 @@ def test_reasons_and_details_stay_with_the_job(store: Database) -> None:
     assert states(store)["spread", "deferred"] == 1
 
 
-def test_a_stage_writes_only_what_it_says(store: Database) -> None:
+def test_settle_rejects_rows_that_a_stage_may_not_write(store: Database) -> None:
     add_sources(store, 1)
     agenda = plan(store)
     worker = hire(store)
@@ -203,7 +203,7 @@ def test_a_stage_writes_only_what_it_says(store: Database) -> None:
     assert states(store)["spread", "claimed"] == 1
 
 
-def test_released_jobs_are_as_if_never_claimed(store: Database) -> None:
+def test_release_leaves_jobs_as_if_never_claimed(store: Database) -> None:
     add_sources(store, 3)
     agenda = plan(store)
     worker = hire(store)
@@ -218,7 +218,7 @@ def test_released_jobs_are_as_if_never_claimed(store: Database) -> None:
     assert counted(store) == states(store)
 
 
-def test_a_subject_that_is_no_longer_wanted_is_not_loaded(store: Database) -> None:
+def test_load_rows_leaves_out_subjects_no_longer_selected(store: Database) -> None:
     add_sources(store, 2)
     agenda = plan(store)
     held = take(store, agenda, hire(store))
@@ -228,7 +228,7 @@ def test_a_subject_that_is_no_longer_wanted_is_not_loaded(store: Database) -> No
     assert sorted(loaded) == [c.subject_id for c in held]
 
 
-def test_requeue_finds_by_state_and_words(store: Database) -> None:
+def test_requeue_filters_by_state_and_text(store: Database) -> None:
     add_sources(store, 4)
     agenda = plan(store)
     worker = hire(store)
@@ -255,7 +255,7 @@ def test_requeue_finds_by_state_and_words(store: Database) -> None:
         assert {row.attempts for row in fresh} == {0}
 
 
-def test_open_jobs_names_their_holders(store: Database) -> None:
+def test_count_open_jobs_names_their_workers(store: Database) -> None:
     add_sources(store, 3)
     agenda = plan(store)
     worker = hire(store)
@@ -268,7 +268,7 @@ def test_open_jobs_names_their_holders(store: Database) -> None:
 # How the databases find jobs -----------------------------------------------------------------
 
 
-def test_jobs_are_found_by_index_without_statistics(store: Database) -> None:
+def test_claim_uses_the_index_without_statistics(store: Database) -> None:
     with store.write() as connection:
         fresh = [{"stage": "spread", "subject_id": i, "variant_id": 1} for i in range(20_000)]
         insert_new(connection, jobs, fresh)
@@ -399,7 +399,7 @@ def hire_within(connection: Connection) -> int:
     return register_worker(connection, ["spread"], LEASE)
 
 
-def test_the_ledger_tells_the_truth_whatever_happens(store: Database) -> None:
+def test_counters_are_true_whatever_happens(store: Database) -> None:
     class OnThis(Fleet):
         pass
 
@@ -417,7 +417,7 @@ def test_the_ledger_tells_the_truth_whatever_happens(store: Database) -> None:
     )
 
 
-def test_two_that_fold_at_once_count_once(postgres_store: Database) -> None:
+def test_fold_counters_by_two_at_once_counts_once(postgres_store: Database) -> None:
     gone = hire(postgres_store)
     with postgres_store.write() as connection:
         row = {"worker_id": gone, "stage": "s", "state": "done", "n": 5}
@@ -440,6 +440,6 @@ def test_two_that_fold_at_once_count_once(postgres_store: Database) -> None:
     assert counted(postgres_store) == {("s", "done"): 5}
 
 
-def test_the_toys_are_a_pipeline(store: Database) -> None:
+def test_small_pipeline_is_a_pipeline(store: Database) -> None:
     assert [stage.name for stage in TOYS] == ["spread", "answer", "judge"]
     assert plan(store).variant_ids("judge")

@@ -1,4 +1,4 @@
-"""Open jobs are never stranded: not by a changed policy, not by a bound lowered and raised."""
+"""Open jobs move to the active variant, and are requeued when limits change."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _given(store: Database) -> StagePlan:
     return _planned(store)
 
 
-def test_a_changed_policy_takes_the_pending_jobs_along(store: Database) -> None:
+def test_move_to_active_variant_takes_pending_jobs_along(store: Database) -> None:
     before = _given(store)
     after = _planned(store, max_prompt_chars="5000")
     assert before.variant_ids("transform") != after.variant_ids("transform")
@@ -44,7 +44,7 @@ def test_a_changed_policy_takes_the_pending_jobs_along(store: Database) -> None:
         assert len(job_claims.claim(connection, worker, "transform", variant, 10)) == 2
 
 
-def test_a_job_with_a_twin_is_superseded(store: Database) -> None:
+def test_move_to_active_variant_supersedes_a_duplicate(store: Database) -> None:
     _given(store)
     with store.write() as connection:
         set_policy(connection, {"max_prompt_chars": "5000"})
@@ -62,7 +62,7 @@ def test_a_job_with_a_twin_is_superseded(store: Database) -> None:
         assert funnel(connection)["transform"] == {"done": 2, "pending": 2}
 
 
-def test_what_was_not_wanted_is_looked_at_again_when_a_bound_moves(store: Database) -> None:
+def test_requeue_unwanted_when_a_limit_changes(store: Database) -> None:
     from tests.stages.test_predict import checked
 
     with store.write() as connection:

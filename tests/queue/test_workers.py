@@ -1,4 +1,4 @@
-"""The workforce: who is alive, and what becomes of the jobs of those who are not."""
+"""Workers: leases, and reclaiming the jobs of dead workers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def kept_up(store: Database, worker: int, **options: object) -> dict[str, dict[s
         return funnel(connection)
 
 
-def test_a_worker_is_a_row_of_its_own(store: Database) -> None:
+def test_register_worker_makes_a_row_of_its_own(store: Database) -> None:
     first, second = hire(store), hire(store)
     assert first != second
     with store.read() as connection:
@@ -59,7 +59,7 @@ def test_a_worker_is_a_row_of_its_own(store: Database) -> None:
     assert row.lease_until == pytest.approx(row.started_at + 30, abs=1)
 
 
-def test_a_lease_that_ran_out_is_a_death(store: Database) -> None:
+def test_reap_declares_a_worker_with_an_expired_lease_dead(store: Database) -> None:
     add_sources(store, 3)
     agenda = plan(store)
     silent, other = hire(store), hire(store)
@@ -73,7 +73,7 @@ def test_a_lease_that_ran_out_is_a_death(store: Database) -> None:
         renew_lease(connection, silent, 30.0)
 
 
-def test_jobs_of_the_dead_are_taken_back_whoever_noticed_the_death(store: Database) -> None:
+def test_reclaim_jobs_whoever_noticed_the_death(store: Database) -> None:
     add_sources(store, 2)
     agenda = plan(store)
     gone, other = hire(store), hire(store)
@@ -83,7 +83,7 @@ def test_jobs_of_the_dead_are_taken_back_whoever_noticed_the_death(store: Databa
     assert kept_up(store, other) == {"spread": {"suspect": 2}}
 
 
-def test_a_process_that_is_gone_is_dead_at_once(store: Database) -> None:
+def test_reap_declares_an_ended_process_dead_at_once(store: Database) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     worker = hire(store, pid=child.pid, process_start=process_start(child.pid))
     mine = hire(store)
@@ -103,7 +103,7 @@ def test_a_process_that_is_gone_is_dead_at_once(store: Database) -> None:
     assert sorted(alive) == sorted([mine, elsewhere])
 
 
-def test_a_job_sees_so_many_deaths_and_no_more(store: Database) -> None:
+def test_reclaim_jobs_fails_a_job_after_max_crashes(store: Database) -> None:
     add_sources(store, 2)
     agenda = plan(store)
     mine = hire(store)
@@ -135,7 +135,7 @@ def test_reap_lets_crash_safe_stages_see_more_crashes(store: Database) -> None:
     }
 
 
-def test_what_is_due_becomes_pending(store: Database) -> None:
+def test_reap_makes_due_jobs_pending(store: Database) -> None:
     add_sources(store, 2)
     agenda = plan(store)
     worker = hire(store)

@@ -1,4 +1,4 @@
-"""More answers to the same prompts: planned once, each its own call."""
+"""plan_more_calls: each call is planned once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _count(store: Database) -> int:
         return connection.scalar(select(func.count()).select_from(calls)) or 0
 
 
-def test_more_answers_are_planned_once(store: Database) -> None:
+def test_plan_more_calls_plans_each_call_once(store: Database) -> None:
     kinds = ["predict_output", "predict_input"]
     with store.write() as connection:
         insert_rows(connection, _two_questions())
@@ -31,7 +31,7 @@ def test_more_answers_are_planned_once(store: Database) -> None:
     assert _count(store) == 6
 
 
-def test_pinned_calls_stand_beside_unpinned_ones(store: Database) -> None:
+def test_plan_more_calls_pins_beside_unpinned_calls(store: Database) -> None:
     from annoy_store.db.tables import teachers
     from annoy_store.interfaces import NewRow
 

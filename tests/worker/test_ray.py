@@ -1,4 +1,4 @@
-"""A fleet on Ray: as many runs as groups of cores, one store, and no trust in Ray but to start them."""
+"""Runs on Ray: one run per group of cores, all on one store."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.integration.test_pipeline import sources, teach, work
 from tests.support.provider import Provider
 
 
-def test_a_group_is_so_many_cores_of_one_node() -> None:
+def test_slot_groups_are_cores_of_one_node() -> None:
     nodes = {"a": 5, "b": 2, "head": 0}
     assert list(slot_groups(nodes, 2, True)) == [
         SlotGroup("a", 2),
@@ -43,13 +43,15 @@ def test_a_group_is_so_many_cores_of_one_node() -> None:
         list(slot_groups(nodes, 6, True))
 
 
-def test_stages_without_a_sandbox_need_one_group() -> None:
+def test_slot_groups_without_a_sandbox_are_one() -> None:
     assert uses_sandbox([])
     assert uses_sandbox(["complete", "verify"])
     assert not uses_sandbox(["complete"])
 
 
-def test_a_file_is_not_for_many_machines(sqlite_store: Database, postgres_store: Database) -> None:
+def test_shared_url_rejects_a_file_on_many_machines(
+    sqlite_store: Database, postgres_store: Database
+) -> None:
     here = socket.gethostname()
     assert shared_url(sqlite_store, {here}) == f"sqlite:///{sqlite_store.path}"
     with pytest.raises(UsageError, match="annoy copy"):
@@ -127,7 +129,7 @@ def _fill(store: Database) -> None:
 
 @pytest.mark.ray
 @pytest.mark.parametrize("death", [False, True])
-def test_a_fleet_makes_what_one_run_makes(
+def test_run_on_ray_makes_what_one_run_makes(
     postgres_store: Database, sqlite_store: Database, cluster: str, death: bool
 ) -> None:
     """Also when one of its actors is killed."""
@@ -148,7 +150,7 @@ def test_a_fleet_makes_what_one_run_makes(
 
 
 @pytest.mark.ray
-def test_the_first_signal_drains_the_fleet(postgres_store: Database, cluster: str) -> None:
+def test_run_on_ray_drains_on_the_first_signal(postgres_store: Database, cluster: str) -> None:
     with Provider(answers=teach, latency=0.2).serving() as provider:
         _fill(postgres_store)
         process = _started(postgres_store, provider, cluster)
@@ -161,7 +163,7 @@ def test_the_first_signal_drains_the_fleet(postgres_store: Database, cluster: st
 
 
 @pytest.mark.ray
-def test_a_file_serves_a_cluster_of_this_machine(sqlite_store: Database, cluster: str) -> None:
+def test_run_on_ray_takes_a_file_on_this_machine(sqlite_store: Database, cluster: str) -> None:
     with Provider(answers=teach).serving() as provider:
         _fill(sqlite_store)
         process = _started(sqlite_store, provider, cluster)
@@ -171,7 +173,7 @@ def test_a_file_serves_a_cluster_of_this_machine(sqlite_store: Database, cluster
         assert check(sqlite_store) == []
 
 
-def test_no_cluster_is_said_at_once(sqlite_store: Database) -> None:
+def test_run_on_ray_reports_a_missing_cluster_at_once(sqlite_store: Database) -> None:
     if importlib.util.find_spec("ray") is None:
         pytest.skip("needs Ray: pip install 'annoy-store[ray]'")
     process = _started(sqlite_store, Provider(), "127.0.0.1:1")

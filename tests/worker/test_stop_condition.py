@@ -1,4 +1,4 @@
-"""A run ends when enough chains are correct, asks nothing in peak hours, and prices what it asks."""
+"""A run ends when enough chains are correct, and keeps peak hours and prices."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def one(store: Database, question: str) -> Any:
         return connection.execute(text(question)).scalar()
 
 
-def test_a_run_ends_when_enough_is_correct(
+def test_run_ends_when_enough_chains_are_correct(
     sqlite_store: Database, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stop_condition, "CHECK_SECONDS", 0.05)
@@ -57,7 +57,7 @@ def test_a_run_ends_when_enough_is_correct(
 # Peak hours ----------------------------------------------------------------------------------
 
 
-def test_nothing_is_asked_in_peak_hours(sqlite_store: Database, provider: Provider) -> None:
+def test_run_sends_no_calls_in_peak_hours(sqlite_store: Database, provider: Provider) -> None:
     """It is peak until somebody sets the clock on; the run waits and says so."""
     plan_calls(sqlite_store, 3)
     now = datetime.now(UTC)
@@ -83,7 +83,7 @@ def test_nothing_is_asked_in_peak_hours(sqlite_store: Database, provider: Provid
     assert set(seen) == {f"peak hours until {end:%a %H:%M} UTC: no calls are sent"}
 
 
-def test_off_peak_everything_is_asked(sqlite_store: Database, provider: Provider) -> None:
+def test_run_sends_all_calls_off_peak(sqlite_store: Database, provider: Provider) -> None:
     provider.answers = None
     plan_calls(sqlite_store, 3)
     begin = datetime.now(UTC) + timedelta(hours=3)
@@ -92,7 +92,7 @@ def test_off_peak_everything_is_asked(sqlite_store: Database, provider: Provider
     assert run(sqlite_store, bounded, ["complete"]).by_stage() == {"complete": {"done": 3}}
 
 
-def test_unknown_peak_hours_are_asked_for(sqlite_store: Database, provider: Provider) -> None:
+def test_peak_hours_must_be_known(sqlite_store: Database, provider: Provider) -> None:
     with pytest.raises(UsageError, match="say --peak-hours"):
         WorkerResources(sqlite_store, settings(provider, only_off_peak=True)).open_teachers()
 
@@ -100,7 +100,7 @@ def test_unknown_peak_hours_are_asked_for(sqlite_store: Database, provider: Prov
 # Prices --------------------------------------------------------------------------------------
 
 
-def test_prices_of_the_settings_are_entered_when_they_change(store: Database) -> None:
+def test_insert_prices_of_the_settings_when_they_change(store: Database) -> None:
     for output in (4.0, 4.0, 8.0):
         insert_prices(store, RunSettings(prices={"m": {"input": 1.0, "output": output}}))
     assert required_price(store, "m") == Price(1.0, 1.0, 8.0)
@@ -108,7 +108,7 @@ def test_prices_of_the_settings_are_entered_when_they_change(store: Database) ->
         assert len(connection.execute(select(prices)).all()) == 2
 
 
-def test_published_prices_fill_the_gaps(sqlite_store: Database) -> None:
+def test_insert_prices_fills_gaps_from_published_prices(sqlite_store: Database) -> None:
     pytest.importorskip("genai_prices")
     insert_prices(sqlite_store, RunSettings(preset="deepseek", model="deepseek-flash"))
     known = required_price(sqlite_store, "deepseek-flash")
@@ -118,7 +118,7 @@ def test_published_prices_fill_the_gaps(sqlite_store: Database) -> None:
     assert required_price(sqlite_store, "deepseek-flash") == Price(9.0, 9.0, 9.0)
 
 
-def test_a_model_of_our_own_has_no_published_price(sqlite_store: Database) -> None:
+def test_insert_prices_knows_no_price_of_an_own_model(sqlite_store: Database) -> None:
     insert_prices(sqlite_store, RunSettings(preset="vllm", model="deepseek-flash"))
     assert published_price("no-such-model", "https://api.deepseek.com") is None
     with pytest.raises(UsageError, match=r"\[prices.deepseek-flash\]"):
@@ -151,7 +151,7 @@ def tried(
         )
 
 
-def test_what_is_unknown_stays_null(store: Database) -> None:
+def test_cost_that_is_unknown_stays_null(store: Database) -> None:
     plan_calls(store, 1)
     tried(store, "openai")
     assert one(store, "SELECT cost_usd FROM v_cost") is None
@@ -162,7 +162,7 @@ def test_what_is_unknown_stays_null(store: Database) -> None:
     assert one(store, "SELECT cost_usd FROM v_cost") is None
 
 
-def test_a_batch_costs_half_and_the_tracer_nothing(store: Database) -> None:
+def test_cost_of_a_batch_is_half_and_of_the_tracer_zero(store: Database) -> None:
     plan_calls(store, 1)
     insert_prices(store, RunSettings(prices={"m": {"input": 1.0, "output": 2.0}}))
     for backend in ("openai", "batch", "tracer"):
@@ -173,7 +173,7 @@ def test_a_batch_costs_half_and_the_tracer_nothing(store: Database) -> None:
         assert usage_since(connection, 0).known_usd == pytest.approx(4.5)
 
 
-def test_a_correct_answer_carries_the_cost_of_the_wrong_ones(
+def test_cost_per_correct_includes_wrong_answers(
     sqlite_store: Database, provider: Provider
 ) -> None:
     with sqlite_store.write() as connection:

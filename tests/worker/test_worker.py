@@ -1,4 +1,4 @@
-"""The worker: it works until nothing is left, stops when told, and ends what cannot be written."""
+"""The worker: it runs until no job is left, stops when told, and settles what cannot be written."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def count(store: Database, table: Any) -> int:
         return int(connection.scalar(select(func.count()).select_from(table)) or 0)
 
 
-def test_what_many_jobs_read_is_known_to_the_planner(postgres_store: Database) -> None:
+def test_worker_updates_statistics_after_many_new_jobs(postgres_store: Database) -> None:
     add_sources(postgres_store, job_manager.ANALYSE_DATA_AT + 1)
     with postgres_store.write() as connection:
         connection.execute(text("ALTER TABLE sources SET (autovacuum_enabled = false)"))
@@ -55,7 +55,7 @@ def test_what_many_jobs_read_is_known_to_the_planner(postgres_store: Database) -
         assert connection.scalar(known) == job_manager.ANALYSE_DATA_AT + 1
 
 
-def test_a_run_goes_all_the_way(store: Database) -> None:
+def test_worker_runs_all_stages(store: Database) -> None:
     add_sources(store, 7)
     progress = ToyWorker(store).run()
     assert by_stage(progress) == {
@@ -69,7 +69,7 @@ def test_a_run_goes_all_the_way(store: Database) -> None:
         assert connection.scalars(select(workers.c.alive)).all() == [0]
 
 
-def test_a_second_run_does_nothing(store: Database) -> None:
+def test_worker_has_nothing_to_do_a_second_time(store: Database) -> None:
     add_sources(store, 2)
     ToyWorker(store).run()
     before = state(store)
@@ -78,13 +78,13 @@ def test_a_second_run_does_nothing(store: Database) -> None:
     assert state(store) == before
 
 
-def test_stages_are_run_by_name_and_the_rest_waits(store: Database) -> None:
+def test_worker_runs_only_its_stages(store: Database) -> None:
     add_sources(store, 2)
     ToyWorker(store, stages=[SPREAD]).run()
     assert state(store) == {"spread": {"done": 2}, "answer": {"pending": 6}}
 
 
-def test_a_limit_holds_per_stage(store: Database) -> None:
+def test_worker_limit_holds_per_stage(store: Database) -> None:
     add_sources(store, 5)
     ToyWorker(store, limit=2).run()
     assert state(store) == {
@@ -94,7 +94,7 @@ def test_a_limit_holds_per_stage(store: Database) -> None:
     }
 
 
-def test_an_error_is_a_failed_job_with_its_words(store: Database) -> None:
+def test_worker_fails_a_job_whose_stage_raises(store: Database) -> None:
     def work(row: Row, tools: StageContext) -> Outcome:
         if row["subject_id"] % 2:
             raise ValueError("cannot be")
@@ -108,7 +108,7 @@ def test_an_error_is_a_failed_job_with_its_words(store: Database) -> None:
         assert {row.detail for row in found} == {"cannot be"}
 
 
-def test_rows_that_cannot_be_written_fail_alone(store: Database) -> None:
+def test_worker_fails_jobs_with_invalid_rows_alone(store: Database) -> None:
     def work(row: Row, tools: StageContext) -> Outcome:
         outcome = answer(row, tools)
         if row["subject_id"] == 2:
@@ -125,7 +125,7 @@ def test_rows_that_cannot_be_written_fail_alone(store: Database) -> None:
     assert count(store, responses) == 4
 
 
-def test_sandbox_trouble_is_tried_again_and_then_fails(
+def test_worker_retries_a_sandbox_error_and_then_fails(
     store: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("annoy_store.worker.executors.RETRY_SECONDS", 0.001)
@@ -144,7 +144,7 @@ def test_sandbox_trouble_is_tried_again_and_then_fails(
     assert state(store)["spread"] == {"done": 2, "failed": 1}
 
 
-def test_a_stop_gives_everything_back(store: Database) -> None:
+def test_worker_returns_all_jobs_of_an_unavailable_endpoint(store: Database) -> None:
     def work(row: Row, tools: StageContext) -> Outcome:
         raise EndpointUnavailable("no money")
 
@@ -156,7 +156,7 @@ def test_a_stop_gives_everything_back(store: Database) -> None:
         assert set(connection.scalars(select(jobs.c.attempts))) == {0}
 
 
-def test_a_worker_that_was_declared_dead_stops_and_writes_nothing(store: Database) -> None:
+def test_worker_that_was_declared_dead_writes_nothing(store: Database) -> None:
     def work(row: Row, tools: StageContext) -> Outcome:
         with store.write() as connection:
             connection.execute(update(workers).values(alive=0))
@@ -171,7 +171,7 @@ def test_a_worker_that_was_declared_dead_stops_and_writes_nothing(store: Databas
     assert progress.ended["spread", "done"] == 3
 
 
-def test_what_we_do_not_know_that_we_hold_goes_back(store: Database) -> None:
+def test_worker_releases_claims_it_does_not_know(store: Database) -> None:
     """A commit whose answer was lost: the claim is there, but nobody knows of it."""
 
     def work(row: Row, tools: StageContext) -> Outcome:
@@ -192,7 +192,7 @@ def test_what_we_do_not_know_that_we_hold_goes_back(store: Database) -> None:
     assert ToyWorker(store, pipeline).run().ended["spread", "done"] == 3
 
 
-def test_suspects_are_worked_on_alone(store: Database) -> None:
+def test_worker_runs_suspects_alone(store: Database) -> None:
     together: list[int] = []
     at_work: set[int] = set()
     lock = threading.Lock()
@@ -216,7 +216,7 @@ def test_suspects_are_worked_on_alone(store: Database) -> None:
     assert set(together) == {1}
 
 
-def test_suspects_do_not_starve_behind_a_busy_lane(
+def test_worker_runs_suspects_beside_a_busy_executor(
     store: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_manager, "SUSPECT_PAUSE_SECONDS", (0.0, 0.0))
@@ -260,7 +260,7 @@ def test_suspects_do_not_starve_behind_a_busy_lane(
     assert order.index("suspect") < len(order) - 4
 
 
-def test_the_first_signal_finishes_what_is_in_flight(store: Database) -> None:
+def test_worker_finishes_jobs_in_flight_on_stop(store: Database) -> None:
     began, go_on = threading.Event(), threading.Event()
 
     def work(row: Row, tools: StageContext) -> Outcome:
@@ -282,7 +282,7 @@ def test_the_first_signal_finishes_what_is_in_flight(store: Database) -> None:
     assert found == {"done": found["done"], "pending": 40 - found["done"]}
 
 
-def test_a_run_waits_for_others_and_says_for_whom(store: Database) -> None:
+def test_worker_waits_for_other_workers_and_names_them(store: Database) -> None:
     began, go_on = threading.Event(), threading.Event()
 
     def work(row: Row, tools: StageContext) -> Outcome:
@@ -309,7 +309,7 @@ def test_a_run_waits_for_others_and_says_for_whom(store: Database) -> None:
     assert progress.ended["judge", "done"] == 3
 
 
-def test_what_comes_later_is_found_by_a_watching_worker(store: Database) -> None:
+def test_worker_with_watch_finds_later_rows(store: Database) -> None:
     seen = threading.Event()
 
     def note(progress: Progress) -> None:
@@ -327,7 +327,7 @@ def test_what_comes_later_is_found_by_a_watching_worker(store: Database) -> None
     assert not thread.is_alive()
 
 
-def test_a_round_is_one_transaction(store: Database) -> None:
+def test_worker_settles_and_claims_in_one_transaction(store: Database) -> None:
     """40 sources and all that follows: some commits, not some per job."""
     commits: list[int] = []
     event.listen(store.write_engine, "commit", lambda _: commits.append(1))
@@ -337,7 +337,7 @@ def test_a_round_is_one_transaction(store: Database) -> None:
 
 
 @pytest.mark.parametrize("lane", ["inline", "sandbox"])
-def test_workers_share_the_work(store: Database, lane: Any) -> None:
+def test_workers_share_the_jobs(store: Database, lane: Any) -> None:
     add_sources(store, 30)
     pipeline = [doing(stage, stage.run, executor=lane) for stage in TOYS]  # type: ignore[arg-type]
     totals: list[int] = []
