@@ -5,7 +5,7 @@ Decisions
   open under the old variant are moved to the new one: they have cost nothing yet. A job whose
   subject has a job there already (because of `annoy rerun`) ends as `superseded`.
 - A job whose subject was not selected any more when it was claimed (a limit was lowered, an origin
-  taken down) was rejected as `not_wanted`; when the limits change requeued, it is requeued.
+  taken down) was rejected as `not_wanted`; when the limits change again, it is requeued.
 """
 
 from __future__ import annotations

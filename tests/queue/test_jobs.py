@@ -301,7 +301,7 @@ def test_claim_uses_the_index_without_statistics(store: Database) -> None:
 # The truth, whatever happens -----------------------------------------------------------------
 
 
-class Fleet(RuleBasedStateMachine):
+class QueueMachine(RuleBasedStateMachine):
     """Workers that claim, end, give back, die and wake up, in any order."""
 
     store: Database
@@ -400,7 +400,7 @@ def hire_within(connection: Connection) -> int:
 
 
 def test_counters_are_true_whatever_happens(store: Database) -> None:
-    class OnThis(Fleet):
+    class OnThis(QueueMachine):
         pass
 
     OnThis.store = store
