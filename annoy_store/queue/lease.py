@@ -65,7 +65,7 @@ class Lease:
                 self._on_loss()
                 return
             except DBAPIError:
-                logger.warning("cannot renew the lease of worker %d", self.worker_id)
+                logger.info("cannot renew the lease of worker %d", self.worker_id)
                 continue  # the lease runs on; the next heartbeat may succeed
 
     def __enter__(self) -> Self:

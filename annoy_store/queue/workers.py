@@ -173,7 +173,7 @@ def reap(
         update(workers).where(IS_ALIVE, workers.c.id != worker_id, dead).values(alive=0)
     ).rowcount
     if expired:
-        logger.warning("declared %d workers dead", expired)
+        logger.info("declared %d workers dead", expired)
     reclaim_jobs(connection, worker_id, crash_safe_stages, max_crashes)
     due = connection.execute(
         update(jobs)
@@ -218,10 +218,10 @@ def reclaim_jobs(
         deltas[row.stage, row.state] += 1
         deltas[row.stage, "claimed"] -= 1
     if deltas:
-        logger.warning("reclaimed jobs of dead workers: %s", dict(+deltas))
+        logger.info("reclaimed jobs of dead workers: %s", dict(+deltas))
     add_to_counters(connection, worker_id, deltas)
 
 
-def _allowed_crashes(bystanders: Sequence[str], max_crashes: int) -> ColumnElement[int]:
+def _allowed_crashes(crash_safe_stages: Sequence[str], max_crashes: int) -> ColumnElement[int]:
     more = max_crashes * CRASH_SAFE_FACTOR
-    return case((jobs.c.stage.in_(list(bystanders)), more), else_=max_crashes)
+    return case((jobs.c.stage.in_(list(crash_safe_stages)), more), else_=max_crashes)

@@ -145,7 +145,7 @@ class JobManager:
         held = job_queue.unacknowledged_claims(connection, worker_id)
         unknown = [claim for claim in held if claim not in self._held]
         if unknown:
-            logger.warning("releasing %d jobs that a lost commit had claimed", len(unknown))
+            logger.info("releasing %d jobs that a lost commit had claimed", len(unknown))
         job_queue.release(connection, worker_id, unknown)
         return load_plan(connection, scope.pipeline), job_queue.variants_with_suspects(connection)
 
@@ -211,7 +211,7 @@ class JobManager:
         except Exception as error:
             if not results or is_transient(error):
                 raise
-            logger.warning("settling %d jobs one by one, because of %s", len(results), error)
+            logger.info("settling %d jobs one by one, because of %s", len(results), error)
             settled, claimed, advanced = self._settle_singly(results), [], []
         self._note_results(results, settled)
         self._note_claims(claimed, advanced)

@@ -190,7 +190,7 @@ class Worker:
                 results, None if self._stop.is_set() else capacity
             )
         except LeaseLost:
-            logger.warning("worker %d lost its lease", self._lease.worker_id)
+            logger.info("worker %d lost its lease", self._lease.worker_id)
             self._lease.lost.set()
             self._stop.set()
             return []
@@ -297,7 +297,7 @@ class Worker:
         stopped = [result for result in ended if result.stop]
         if stopped:
             self._error = self._error or stopped[0].stop
-            logger.warning("the run ends: %s", self._error)
+            logger.info("the run ends: %s", self._error)
             self._manager.release([r.claim for r in stopped if not r.outcome.rows])
             self._stop.set()
         return [r for r in ended if not r.stop or r.outcome.rows]
