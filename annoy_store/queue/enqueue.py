@@ -1,20 +1,20 @@
-"""Planning: which jobs there should be, entered where they are missing.
+"""Enqueues jobs: inserts the jobs that the stages select and that are missing.
 
 Decisions
 - A stage's SELECT is used restricted to the rows just written, in the transaction that writes
-  them (`plan_new`), and unrestricted behind a watermark, when a run starts and before it ends
-  (`plan_all`). So a stage added later, a raised policy or a row committed late by another
-  transaction is found without anyone remembering, and planning costs only what is new.
-- A subject with a job under any variant is not entered again: an upgrade never spends by itself.
-  `replan` enters all wanted subjects under the active variants, because somebody asked.
-- The watermark's scope is the stage's version and its `reach`: when these change, old rows are
-  looked at again.
-- A watermark never passes a row that may still be committed. PostgreSQL hands out ids before
+  them (`enqueue_new`), and unrestricted behind a watermark, when a run starts and before it ends
+  (`enqueue_all`). So a stage added later, a raised policy or a row committed late by another
+  transaction is found without any bookkeeping, and the cost is that of the new rows only.
+- A subject with a job under any variant is not enqueued again: an upgrade never spends by itself.
+  `enqueue_again` enqueues all selected subjects under the active variants, on request.
+- The watermark's scope is the stage's version and its `rescan_on`: when these change, old rows are
+  examined again.
+- A watermark never passes a row that may still be committed. PostgreSQL assigns ids before the
   commit, so the highest id of a table counts once every transaction has ended that was writing
   to it when that id was seen (`commit_horizons`).
-- When a row that was passed becomes wanted by a new row of another table (a turn that comes after
-  its answer), whoever writes that one has the watermark taken back (`look_again`). A planner that
-  read it before does not move it.
+- When a row that was passed is selected because of a new row of another table (a turn that comes
+  after its answer), the writer of that row resets the watermark (`rewind_watermark`). A transaction
+  that read it before does not move it.
 - Statements are built once per stage and policy: building costs more than running them.
 """
 
@@ -60,16 +60,22 @@ from annoy_store.queue.counters import NO_WORKER, add_to_counters
 from annoy_store.queue.reassign import move_to_active_variant, requeue_unwanted
 from annoy_store.queue.variants import Partition, StagePlan
 
-PAGE_ROWS = 100_000  # watched rows that one transaction of planning looks at
+PAGE_ROWS = 100_000  # trigger rows that one transaction examines
 _PartitionKey = tuple[int, tuple[tuple[str, Any], ...]]  # a case that can be a key
 
 
 def enqueue_new(
     connection: Connection, agenda: StagePlan, touched: Mapping[str, Sequence[int]]
 ) -> Counter[str]:
-    """Enter the jobs that the rows just written (ids by table) make, restricted to those rows.
+    """Enqueue the jobs that new rows make, restricted to those rows.
 
-    Returns how many of each stage; the caller counts them with what else it moved.
+    Args:
+        connection: the write transaction that inserted the rows.
+        agenda: the stages, their partitions and the policy.
+        touched: ids of the rows by table name.
+
+    Returns:
+        The number of new jobs per stage; the caller adds them to the job counters.
     """
     entered: Counter[str] = Counter()
     for stage in agenda.stages.values():
@@ -83,7 +89,16 @@ def enqueue_new(
 def enqueue_all(
     connection: Connection, agenda: StagePlan, worker_id: int = NO_WORKER
 ) -> Counter[str]:
-    """Enter every job that is wanted and missing, above each stage's watermark."""
+    """Enqueue every job that is selected and missing, above each stage's watermark.
+
+    Args:
+        connection: a write transaction.
+        agenda: the stages, their partitions and the policy.
+        worker_id: the worker whose counters take the changes.
+
+    Returns:
+        The number of new jobs per stage.
+    """
     entered, more = enqueue_page(connection, agenda, worker_id)
     while more:
         again, more = enqueue_page(connection, agenda, worker_id)
@@ -94,7 +109,17 @@ def enqueue_all(
 def enqueue_page(
     connection: Connection, agenda: StagePlan, worker_id: int = NO_WORKER, page: int = PAGE_ROWS
 ) -> tuple[Counter[str], bool]:
-    """Do a part of `plan_all`: at most `page` watched rows of each stage; True when more is left."""
+    """Do one page of `enqueue_all`.
+
+    Args:
+        connection: a write transaction.
+        agenda: the stages, their partitions and the policy.
+        worker_id: the worker whose counters take the changes.
+        page: the most trigger rows of each stage to examine.
+
+    Returns:
+        The number of new jobs per stage, and whether rows are left to examine.
+    """
     move_to_active_variant(connection, agenda, worker_id)
     entered: Counter[str] = Counter()
     new: Counter[str] = Counter()
@@ -124,7 +149,7 @@ def count_wanted(connection: Connection, stage: Stage, policy: Policy) -> int:
 def count_wanted_by(
     connection: Connection, stage: Stage, policy: Policy, *columns: ColumnElement[Any]
 ) -> dict[tuple[Any, ...], int]:
-    """What `plan_all` would enter for a stage, counted by columns of what it wants."""
+    """Return how many jobs `enqueue_all` would insert for a stage, by columns of its SELECT."""
     wants, subject = stage.select(policy), subject_column(stage, policy)
     taken = exists().where(jobs.c.stage == stage.name, jobs.c.subject_id == subject)
     each = (column.label(f"by_{i}") for i, column in enumerate(columns))
@@ -138,8 +163,10 @@ def count_wanted_by(
 
 
 def _above_watermark(connection: Connection, stage: Stage, policy: Policy) -> ColumnElement[bool]:
-    """What planning has not looked at yet. Where that is all, a range of ids would only keep the
-    database from counting in an index, which is far smaller than a table of texts.
+    """The condition that a trigger row lies above the watermark.
+
+    Where that is every row, a range of ids would only keep the database from counting in an index,
+    which is far smaller than a table of texts.
     """
     mark = _watermark(connection, stage, policy)
     return stage.trigger > mark if mark else true()
@@ -160,8 +187,17 @@ def enqueue_again(
     subjects: Sequence[int] | None = None,
     limit: int | None = None,
 ) -> int:
-    """Enter wanted subjects (all, or those given) under the active variants, also those done under
-    another; at most `limit`, the first ones first.
+    """Enqueue selected subjects under the active variants, also those done under another.
+
+    Args:
+        connection: a write transaction.
+        agenda: the stages, their partitions and the policy.
+        stage: the stage.
+        subjects: ids of the subjects; None for all.
+        limit: the most jobs, by subject id; None for no limit.
+
+    Returns:
+        The number of new jobs.
     """
     wanted = _wanted_again(
         connection, stage, agenda.policy, agenda.partitions[stage.name], subjects
@@ -178,9 +214,14 @@ def count_enqueue_again(
     cases: Sequence[Partition],
     subjects: Sequence[int] | None = None,
 ) -> int:
-    """How many jobs `replan` would enter under `cases`; writes nothing.
+    """Return how many jobs `enqueue_again` would insert; writes nothing.
 
-    A case whose variant is not entered yet has an id that no job has.
+    Args:
+        connection: the transaction to read in.
+        stage: the stage.
+        policy: the policy to select by.
+        cases: the partitions; one whose variant does not exist yet has an id that no job has.
+        subjects: ids of the subjects; None for all.
     """
     wanted = _wanted_again(connection, stage, policy, cases, subjects).subquery()
     return int(connection.scalar(select(func.count()).select_from(wanted)) or 0)
@@ -193,7 +234,7 @@ def _wanted_again(
     cases: Sequence[Partition],
     subjects: Sequence[int] | None,
 ) -> Select[Any]:
-    """The wanted subjects without a job under the active variant that they belong to."""
+    """The selected subjects without a job under the active variant that they belong to."""
     keys = tuple(map(_partition_key, cases))
     wants = stage.select(policy)
     subject, variant = _column(wants, "subject_id"), _variant(wants, keys)
@@ -204,11 +245,11 @@ def _wanted_again(
     return chosen if subjects is None else chosen.where(in_values(connection, subject, subjects))
 
 
-# What a stage wants --------------------------------------------------------------------------
+# What a stage selects ------------------------------------------------------------------------
 
 
 def subject_column(stage: Stage, policy: Policy) -> ColumnElement[int]:
-    """The column that a stage's SELECT labels `subject_id`."""
+    """Return the column that a stage's SELECT labels `subject_id`."""
     return _column(stage.select(policy), "subject_id")
 
 
@@ -218,7 +259,7 @@ def _column(wants: Select[Any], name: str) -> ColumnElement[Any]:
 
 
 def _missing(stage: Stage, policy: Policy) -> Select[Any]:
-    """The subjects without a job under any variant."""
+    """The selected subjects without a job under any variant."""
     wants = stage.select(policy)
     subject = _column(wants, "subject_id")
     taken = exists().where(jobs.c.stage == stage.name, jobs.c.subject_id == subject)
@@ -228,7 +269,7 @@ def _missing(stage: Stage, policy: Policy) -> Select[Any]:
 
 @lru_cache(maxsize=64)
 def _jobs_of_rows(stage: Stage, policy: Policy, cases: tuple[_PartitionKey, ...]) -> Select[Any]:
-    """The missing jobs of the watched rows `:watched`."""
+    """The missing jobs of the trigger rows `:watched`."""
     return _missing_jobs(stage, policy, cases, in_parameter(stage.trigger, "watched"))
 
 
@@ -236,7 +277,7 @@ def _jobs_of_rows(stage: Stage, policy: Policy, cases: tuple[_PartitionKey, ...]
 def _jobs_between(
     stage: Stage, policy: Policy, cases: tuple[_PartitionKey, ...], bounded: bool
 ) -> Select[Any]:
-    """The missing jobs of the watched rows above `:above`, if `bounded` up to `:to`."""
+    """The missing jobs of the trigger rows above `:above`, if `bounded` up to `:to`."""
     within = stage.trigger > bindparam("above")
     if bounded:
         within = and_(within, stage.trigger <= bindparam("to"))
@@ -252,7 +293,7 @@ def _missing_jobs(
 
 
 def _as_jobs(stage: Stage, policy: Policy, cases: tuple[_PartitionKey, ...]) -> Select[Any]:
-    """Every wanted subject as a pending job of the case that it belongs to."""
+    """Every selected subject as a pending job of the partition that it belongs to."""
     wants = stage.select(policy)
     subject, variant = _column(wants, "subject_id"), _variant(wants, cases)
     columns = (
@@ -289,7 +330,7 @@ def _partition_key(known: Partition) -> _PartitionKey:
     return known.variant_id, tuple(sorted(known.columns.items()))
 
 
-# How far planning got ------------------------------------------------------------------------
+# Watermarks ---------------------------------------------------------------------------------
 
 
 def _scope(stage: Stage, policy: Policy) -> str:
@@ -320,14 +361,21 @@ def _move_watermark(
 def rewind_watermark(
     connection: Connection, stages: Iterable[Stage], table: Table, first: int
 ) -> None:
-    """Have the stages that watch `table` look once more at its rows from the id `first` on."""
+    """Let the stages triggered by a table examine its rows again.
+
+    Args:
+        connection: a write transaction.
+        stages: the stages.
+        table: the table whose rows are to be examined again.
+        first: the id of the first of them.
+    """
     watching = [stage.name for stage in stages if stage.trigger.table is table]
     passed = and_(watermarks.c.stage.in_(watching), watermarks.c.upto >= first)
     connection.execute(update(watermarks).where(passed).values(upto=first - 1))
 
 
 def _advance_horizon(connection: Connection, table: Table) -> int:
-    """Find out, and keep, up to which id every row of `table` is committed for good."""
+    """Determine, and store, up to which id every row of a table is committed."""
     known = connection.execute(
         select(commit_horizons).where(commit_horizons.c.table_name == table.name)
     ).first()
