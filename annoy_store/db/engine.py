@@ -3,8 +3,8 @@
 Decisions
 - SQLite: WAL, one writer at a time. Writers of all processes take a file lock (`file_lock.py`)
   before BEGIN IMMEDIATE. That is fair where busy polling is not, keeps the WAL at its checkpoint
-  size, and, as checkpoints run inside commits, it also removes the condition of the WAL-reset bug of
-  SQLite < 3.51.3 among our own processes. The newest library is preferred all the same:
+  size, and, as checkpoints run inside commits, it also removes the condition of the WAL-reset bug
+  of SQLite < 3.51.3 among our own processes. The newest library is preferred all the same:
   `pysqlite3` when Python's own is older than that.
 - SQLAlchemy sends no BEGIN of its own on SQLite; without one two SELECTs see different data.
   So the driver is in autocommit mode and the dialect sends BEGIN or BEGIN IMMEDIATE.

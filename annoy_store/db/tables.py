@@ -2,8 +2,8 @@
 
 Decisions
 - Data tables are append-only; control tables (jobs, workers, job_counters, watermarks,
-  commit_horizons, policies, variants, takedowns, hidden_subjects, budgets, batches, clusters) change.
-  Nothing is deleted.
+  commit_horizons, policies, variants, takedowns, hidden_subjects, budgets, batches, clusters)
+  change. Nothing is deleted.
 - `digest` is the content hash of a row, over content and other rows' digests (hashing.py).
 - Values of code (inputs, outputs) are JSON text: integers of any size, mixed types, one order.
 - Small columns stand before large texts, so that a scan need not read overflow pages.
@@ -11,8 +11,8 @@ Decisions
 - States and statuses are words, and the literals in the partial indexes are the ones that the
   statements of queue/jobs.py spell out: a bound parameter cannot use such an index.
 - `NATURAL_KEYS` is what makes a row the same row; a table without one only grows.
-Dialect options are only keyword arguments of a table; behaviour that differs is in sql.py. The tables
-are in data_tables.py, control_tables.py and export_tables.py; all others import them from here.
+Dialect options are only keyword arguments of a table; behaviour that differs is in sql.py. Tables
+stand in data_tables.py, control_tables.py and export_tables.py; others import them from here.
 """
 
 from __future__ import annotations
