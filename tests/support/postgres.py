@@ -11,8 +11,6 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -140,15 +138,10 @@ def _is_alone(connection: Connection) -> bool:
     return True
 
 
-@contextmanager
-def servers_folder() -> Iterator[Path]:
+def new_server_folder() -> Path:
     """A new folder for a server's files: thousands that come and go, which disks are slow at."""
     roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
-    folder = tempfile.mkdtemp(prefix="annoy-pg-", dir=MEMORY if roomy else None)
-    try:
-        yield Path(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix="annoy-pg-", dir=MEMORY if roomy else None))
 
 
 def at(server: str, name: str) -> str:
