@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,20 @@ def samples(path: Path, pairs: int | None) -> Iterator[Sample]:
             yield Sample(number, Program(row["refcode"], row["funcname"]), found)
 
 
+def callable_pairs(sample: Sample) -> list[tuple[str, Any]]:
+    """The pairs whose input is JSON; an infinity is none."""
+    return [pair for pair in sample.pairs if is_finite(json.loads(pair[0]))]
+
+
+def is_finite(value: Any) -> bool:
+    """Return whether a value can be written as JSON."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True
+
+
 def same(mine: Any, wanted: Any) -> bool:
     """Return whether two JSON values agree, floats to nine digits."""
     if isinstance(mine, bool) or isinstance(wanted, bool):
@@ -105,7 +119,9 @@ def run_ours(sandbox: LocalSandbox, sample: Sample, costs: dict[str, Costs], kin
     """Check a sample's pairs in the sandbox and enter what that cost."""
     sandbox.call(sample.program, [sample.pairs[0][0]], Limits())  # the zygote is warm from here on
     key = (kind, 0)
-    before, host = sandbox.zygote_usage()[key]["cpu"], time.process_time()
+    if key not in (usage := sandbox.zygote_usage()):
+        return  # its module could not be run, so no call was made
+    before, host = usage[key]["cpu"], time.process_time()
     ran = sandbox.call(sample.program, [given for given, _ in sample.pairs], Limits())
     for one, (_, wanted) in zip(ran, sample.pairs, strict=True):
         if one.output is not None:
@@ -150,7 +166,7 @@ def race(chosen: list[Sample]) -> dict[str, Costs]:
             kind = preload_set(sample.program.code, ["numpy"])
             run_ours(sandbox, sample, costs, kind)
             run_baseline(sample, costs[kind])
-    return costs
+    return {kind: cost for kind, cost in costs.items() if cost.ours}
 
 
 def throughput(chosen: list[Sample]) -> float:
@@ -184,7 +200,8 @@ def cost_of_counting(chosen: list[Sample]) -> float:
 
 def compare(path: Path, quick: bool) -> dict[str, float]:
     """Run the benchmark, print its table, and return its figures."""
-    light = [s for s in samples(path, 3) if not imported_packages(s.program.code) & HEAVY]
+    usable = [replace(s, pairs=pairs) for s in samples(path, 3) if (pairs := callable_pairs(s))]
+    light = [s for s in usable if not imported_packages(s.program.code) & HEAVY]
     with_numpy = [s for s in light if "numpy" in imported_packages(s.program.code)]
     plain = [s for s in light if s not in with_numpy]
     many = 8 if quick else len(light)
@@ -193,11 +210,14 @@ def compare(path: Path, quick: bool) -> dict[str, float]:
     print(
         f"{'flavour':8}{'checks':>8}{'ours':>9}{'child':>9}{'host':>8}{'fork':>8}{'baseline':>10}"
     )
-    for kind, cost in race(chosen).items():
+    costs = race(chosen)
+    if not costs:
+        sys.exit(f"{path} holds no sample that can be run here")
+    for kind, cost in costs.items():
         figures |= row(kind, cost)
     figures["checks_per_second"] = throughput(chosen)
     figures["lines_ms"] = cost_of_counting(chosen)
-    figures["lines_cost"] = figures["lines_ms"] / figures["cpu_ms_plain"]
+    figures["lines_cost"] = figures["lines_ms"] / figures[f"cpu_ms_{next(iter(costs))}"]
     print(f"all cores: {figures['checks_per_second']:.0f} checks/s")
     print(f"counting executed lines: {figures['lines_cost']:+.1%} CPU of a check in the median")
     return figures

@@ -61,80 +61,54 @@ def generate(path: Path, rows: int, first: int = 0) -> None:
 
 
 def _insert(raw: Any, chance: random.Random, words: list[str], chains: range) -> None:
+    from annoy_store.db.tables import metadata
     from annoy_store.hashing import compact_json
 
     def text(n: int) -> str:
         return " ".join(chance.choices(words, k=n // 6))
 
-    rows: dict[str, list[tuple[Any, ...]]] = {}
+    rows: dict[str, list[dict[str, Any]]] = {}
 
-    def add(table: str, *values: Any) -> None:
-        rows.setdefault(table, []).append(values)
+    def add(table: str, key: int, **values: Any) -> None:
+        rows.setdefault(table, []).append({"id": key, **values})
 
     def named(*parts: Any) -> str:
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
     def ask(chain: int, number: int, talk: list[dict[str, str]], answer: str, status: str) -> None:
         key = 2 * chain + number  # ids of both turns, without gaps that matter
-        first = 2 * chain + 1
+        first = 2 * chain + 1 if number > 1 else None
+        prompt = {"template": "t", "template_digest": "t", "n_chars": 2400}
+        add("prompts", key, digest=named("p", key), messages=compact_json(talk), **prompt)
+        add("calls", key, prompt_id=key, sample_no=0, pinned_teacher_id=0)
+        reply = {"finish_reason": "stop", "n_chars": len(answer), "created_at": NOW}
+        add("responses", key, call_id=key, teacher_id=1, text=answer, **reply)
+        links = {"revises_response_id": first, "chain_response_id": first}
+        subject = {"sample_id": chain // PER_SAMPLE + 1, "io_pair_id": chain // 2 + 1}
         kind = ("predict_output", "predict_input")[chain % 2]
-        add("prompts", key, named("p", key), "t", "t", 2400, compact_json(talk))
-        add("calls", key, key, 0, 0)
-        add("responses", key, key, 1, "stop", len(answer), NOW, answer, None)
-        add(
-            "turns",
-            key,
-            named("t", key),
-            key,
-            kind,
-            number,
-            None,
-            chain // 2 + 1,
-            first if number > 1 else None,
-            first if number > 1 else None,
-        )
+        turn = {"digest": named("t", key), "prompt_id": key, "kind": kind, "number": number}
+        add("turns", key, **turn, **subject, **links)
         feedback = "Success." if status == "correct" else text(120)
-        add("verdicts", key, key, "prediction", 1, status, None, None, NOW, None, None, feedback)
+        check = {"checker": "prediction", "variant_id": 1, "status": status, "created_at": NOW}
+        add("verdicts", key, response_id=key, feedback=feedback, **check)
 
     for chain in chains:
         sample = chain // PER_SAMPLE + 1
         if chain % PER_SAMPLE == 0:
             code = text(900)
-            add("sources", sample, named("s", sample), "python", len(code), NOW, code)
-            add(
-                "origins",
-                sample,
-                named("o", sample),
-                sample,
-                "bench",
-                f"r{sample % 997}",
-                "a.py",
-                "mit",
-                "{}",
-            )
-            add(
-                "samples",
-                sample,
-                named("m", sample),
-                "main_solution",
-                text(300),
-                text(200),
-                code,
-                None,
-            )
-            add("sample_origins", sample, named("so", sample), sample, None, sample, None, None)
+            about = {"language": "python", "n_chars": len(code), "created_at": NOW}
+            add("sources", sample, digest=named("s", sample), content=code, **about)
+            where = {"origin": "bench", "repo": f"r{sample % 997}", "path": "a.py"}
+            where |= {"licence": "mit", "metadata": "{}", "source_id": sample}
+            add("origins", sample, digest=named("o", sample), **where)
+            problem = {"problem_statement": text(300), "io_requirements": text(200), "refcode": code}
+            add("samples", sample, digest=named("m", sample), funcname="main_solution", **problem)
+            links = {"sample_id": sample, "source_id": sample}
+            add("sample_origins", sample, digest=named("so", sample), **links)
         if chain % 2 == 0:
-            add(
-                "io_pairs",
-                chain // 2 + 1,
-                sample,
-                chain // 2 % 3,
-                named("i", chain),
-                None,
-                None,
-                '{"x":1}',
-                "2",
-            )
+            values = {"input": '{"x":1}', "output": "2", "input_digest": named("i", chain)}
+            place = {"sample_id": sample, "position": chain // 2 % 3}
+            add("io_pairs", chain // 2 + 1, **place, **values)
         talk = [{"role": "user", "content": text(2400)}]
         again = chance.random() < SECOND
         ask(chain, 1, talk, answer := text(900), "wrong" if again else "correct")
@@ -144,21 +118,12 @@ def _insert(raw: Any, chance: random.Random, words: list[str], chains: range) ->
                 {"role": "user", "content": text(150)},
             ]
             ask(chain, 2, talk, text(900), chance.choice(["correct", "wrong"]))
-    for table in (
-        "sources",
-        "origins",
-        "samples",
-        "sample_origins",
-        "prompts",
-        "calls",
-        "responses",
-        "io_pairs",
-        "turns",
-        "verdicts",
-    ):
-        if table in rows:
-            marks = ", ".join("?" * len(rows[table][0]))
-            raw.executemany(f"INSERT INTO {table} VALUES ({marks})", rows[table])
+    for table in metadata.sorted_tables:
+        if table.name in rows:
+            columns = list(rows[table.name][0])
+            marks = ", ".join(f":{name}" for name in columns)
+            insert = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"
+            raw.executemany(insert, rows[table.name])
 
 
 # What is measured, each in a process of its own ------------------------------------------------

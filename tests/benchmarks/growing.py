@@ -2,7 +2,7 @@
 
 Run: python tests/benchmarks/growing.py [--quick] [--sources N] [--folder DIR]
 
-Three SQLite stores of made-up history (see filling.py): a small one, one with a million sources
+Three SQLite stores of made-up history (see tests/support/store_filler.py): a small one, one with a million sources
 that were only just ingested, and one with a million sources and two million prompts and answers.
 On each, `annoy status`, `show` and `plan` run as processes of their own; told are the median
 seconds, those of the processor (which a busy machine does not change much), and the peak memory on
@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+sys.path.insert(0, str(ROOT))
 
-from filling import Filler  # noqa: E402
 from ingesting import timed  # noqa: E402
 
 from annoy_store.db.engine import sqlite_module  # noqa: E402
+from tests.support.store_filler import Filler  # noqa: E402
 
 REFUSED = 0.865  # so that there are two answers per source
 SETTLED = "transform"  # the stage that works while the log is watched

@@ -45,7 +45,7 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT)]
+sys.path.insert(0, str(ROOT))
 
 from annoy_store.hashing import canonical_json, derive_seed  # noqa: E402
 from annoy_store.ingest.codeio.questions import given_value, read_question  # noqa: E402
@@ -56,7 +56,7 @@ from annoy_store.tasks.compare import same  # noqa: E402
 from tests.support.provider import Provider  # noqa: E402
 
 DATA = ROOT.parent / "shared" / "data"
-SCRIPTS = Path(__file__).with_name("scripts.py")
+SCRIPTS = ROOT / "tests" / "support" / "published_scripts.py"
 WRONG_FIRST, WRONG_AGAIN = 0.35, 0.5
 POOL = 40
 ORACLE = """

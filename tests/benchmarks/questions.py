@@ -2,7 +2,7 @@
 
 Run: python tests/benchmarks/questions.py [--quick] [--data STORE.db] [--rounds N]
 
-A made-up store of a million answers is filled (see filling.py), or the one given by `--data` is
+A made-up store of a million answers is filled (see tests/support/store_filler.py), or the one given by `--data` is
 used and grown by the benchmark, so give a copy. The questions are asked of both in turn; their
 answers must agree. Then 30,000 answers with all that belongs to them are added, and the refresh is
 timed, and one with nothing new. The last line is one JSON object.
@@ -22,15 +22,14 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
-
-from filling import Filler  # noqa: E402
+sys.path.insert(0, str(ROOT))
 
 from annoy_store.analysis.snapshot.query import folder_of, opened  # noqa: E402
 from annoy_store.analysis.snapshot.refresh import refresh  # noqa: E402
 from annoy_store.analysis.sql import run_query  # noqa: E402
 from annoy_store.db.engine import Database  # noqa: E402
 from annoy_store.db.migrate import open_store  # noqa: E402
+from tests.support.store_filler import Filler  # noqa: E402
 
 RIGHT = "AVG(CASE WHEN a.status = 'correct' THEN 1.0 ELSE 0.0 END)"
 QUESTIONS = {

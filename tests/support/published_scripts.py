@@ -6,7 +6,7 @@ module that their size rule needs, the other with the imports they put before ea
 inputs stored after the call; values printed by Python; a comparison that says no to every float,
 because the module it would need is not imported there; all verdicts in one file that ten more
 passes read and rewrite. The numbers of processes are those of the published commands. Resume,
-where the scripts have it, goes by row numbers. Run: scripts.py STEP ARGS.
+where the scripts have it, goes by row numbers. Run: published_scripts.py STEP ARGS.
 """
 
 from __future__ import annotations
