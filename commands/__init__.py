@@ -25,19 +25,25 @@ from . import _troubles
 from ._text import safe
 
 SECTIONS = {
-    "Begin": ("demo", "init", "ingest", "import"),
-    "Work": ("plan", "policy", "ask", "run", "batch", "status"),
-    "Look": ("sql", "show", "failures", "report", "view"),
-    "Mend": ("retry", "recheck", "flips", "replan", "takedown", "check"),
+    "Get started": ("demo", "init", "ingest", "import"),
+    "Run": ("plan", "policy", "resample", "run", "batch", "status"),
+    "Inspect": ("sql", "show", "failures", "report", "view"),
+    "Maintain": ("retry", "reverify", "verdict-changes", "rerun", "takedown", "check"),
     "Publish": ("cluster", "decontaminate", "export", "exports", "bench"),
-    "Keep": ("backup", "copy", "merge"),
+    "Transfer": ("backup", "copy", "merge"),
     "This machine": ("doctor", "completion"),
 }
-MORE = "More"
+OTHER_SECTION = "Other"
+ALIASES = {
+    "ask": "resample",
+    "flips": "verdict-changes",
+    "recheck": "reverify",
+    "replan": "rerun",
+}
 
 
 def names() -> list[str]:
-    """The commands there are."""
+    """Return the names of all commands, sorted, without aliases."""
     files = Path(__file__).parent.glob("[a-z]*.py")
     return sorted(path.stem.rstrip("_").replace("_", "-") for path in files)
 
@@ -63,6 +69,7 @@ class Front(click.Group):
         return names()
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        name = ALIASES.get(name, name)
         if name not in names():
             return None
         command = importlib.import_module(f"{__name__}.{_file(name).stem}").command
@@ -73,15 +80,18 @@ class Front(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in names() and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], names(), 1)
-            meant = f"; did you mean {near[0]}?" if near else ""
-            raise click.UsageError(f"no such command: {args[0]}{meant}", ctx)
-        return super().resolve_command(ctx, args)
+        if not args or args[0].startswith("-"):
+            return super().resolve_command(ctx, args)
+        name = ALIASES.get(args[0], args[0])
+        if name not in names():
+            near = difflib.get_close_matches(name, names(), 1)
+            suggestion = f"; did you mean {near[0]}?" if near else ""
+            raise click.UsageError(f"no such command: {name}{suggestion}", ctx)
+        return super().resolve_command(ctx, [name, *args[1:]])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rest = [n for n in names() if not any(n in s for s in SECTIONS.values())]
-        for title, listed in {**SECTIONS, MORE: tuple(rest)}.items():
+        for title, listed in {**SECTIONS, OTHER_SECTION: tuple(rest)}.items():
             rows = [(n, short_help(n)) for n in listed if n in names()]
             if rows:
                 with formatter.section(title):

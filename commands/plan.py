@@ -2,7 +2,7 @@
 
 Counts what is open and what would be entered, and expects the rest from what this store has seen:
 how much of each step comes through, and what the tries of each kind of question used. KEY=VALUE
-tries a changed policy: what would follow it from now on, and what `annoy replan STAGE` (or `annoy
+tries a changed policy: what would follow it from now on, and what `annoy rerun STAGE` (or `annoy
 recheck` for verify) would do again. Nothing is written, not even the policy.
 
 \b
@@ -10,8 +10,8 @@ Examples:
   annoy plan
   annoy plan -m deepseek-flash
   annoy plan pairs_per_sample=5
-  annoy plan tolerance=0.01 --replan verify
-  annoy plan template_transform=@mine.md --replan transform --json
+  annoy plan tolerance=0.01 --rerun verify
+  annoy plan template_transform=@mine.md --rerun transform --json
 """
 
 from __future__ import annotations
@@ -37,7 +37,13 @@ STAGES = tuple(name for name in STAGE_NAMES if name != "complete")
 @click.option("--teacher", help="Who will answer; default: as annoy run.")
 @click.option("-m", "--model", help="Model that will answer.")
 @click.option(
-    "--replan", multiple=True, type=click.Choice(STAGES), help="As if that were done first."
+    "--rerun",
+    multiple=True,
+    type=click.Choice(STAGES),
+    help="Forecast as if `annoy rerun STAGE` had been run first; may be repeated.",
+)
+@click.option(
+    "--replan", multiple=True, type=click.Choice(STAGES), hidden=True, help="Same as --rerun."
 )
 @json_option
 @click.pass_context
@@ -46,6 +52,7 @@ def command(
     changes: tuple[str, ...] = (),
     teacher: str | None = None,
     model: str | None = None,
+    rerun: tuple[str, ...] = (),
     replan: tuple[str, ...] = (),
     as_json: bool = False,
 ) -> None:
@@ -63,7 +70,7 @@ def command(
             after,
             lambda kind: backends.backend_and_model(settings, kind),
             known,
-            dict.fromkeys(replan),
+            dict.fromkeys((*rerun, *replan)),
         )
     if as_json:
         print_json(as_dict(found))
@@ -107,7 +114,7 @@ def show(ctx: click.Context, found: Forecast) -> None:
         click.echo("nothing to do")
         return
     print_table(
-        ("stage", "open", "new", "expected in all", "only by replan"),
+        ("stage", "open", "new", "expected in all", "only by rerun"),
         [
             (name, sum(of.open.values()), of.new, round(found.expected[name]), of.again or None)
             for name, of in found.now.items()
@@ -133,7 +140,7 @@ def show(ctx: click.Context, found: Forecast) -> None:
     for note in found.notes:
         say(ctx, f"note: {note}")
     if any(of.again for of in found.now.values()):
-        say(ctx, "done under an older variant, and left so unless you ask: annoy replan STAGE")
+        say(ctx, "done under an older variant, and left so unless you ask: annoy rerun STAGE")
 
 
 def _whole(n: float | None) -> str:

@@ -1,8 +1,8 @@
 """Show or change what defines data.
 
 A policy lives in the store, so every worker and every view obeys the same. A change acts on what
-is done from then on; rows that are there stay as they are until `annoy replan STAGE` or
-`annoy recheck`. `KEY=@FILE` takes the text of a file (for templates), `KEY=` goes back to the
+is done from then on; rows that are there stay as they are until `annoy rerun STAGE` or
+`annoy reverify`. `KEY=@FILE` takes the text of a file (for templates), `KEY=` goes back to the
 default. Limits of how this machine runs are not policy: they stand in annoy.toml.
 
 \b
@@ -91,7 +91,7 @@ def _effects(changed: set[str], done: dict[str, dict[str, int]]) -> list[str]:
     for stage in PIPELINE:
         n = sum(done.get(stage.name, {}).get(s, 0) for s in ENDED_STATES)
         if keys := sorted(changed & set(stage.depends)):
-            way = "recheck" if stage.name == "verify" else f"replan {stage.name}"
+            way = "reverify" if stage.name == "verify" else f"rerun {stage.name}"
             again = f"; annoy {way} does the {n:,} old ones again" if n else ""
             told.append(f"{stage.name}: new rows follow the new {', '.join(keys)}{again}")
         if keys := sorted(changed & set(stage.rescan_on)):

@@ -39,7 +39,7 @@ Prices = Mapping[str, Price]  # by model
 
 @dataclass(frozen=True)
 class Now:
-    """What is open at a stage, what a run would enter, and what a replan would do again."""
+    """What is open at a stage, what a run would enter, and what a rerun would do again."""
 
     open: Mapping[str, int]
     new: int = 0
@@ -263,7 +263,7 @@ def forecast(
     known: Prices,
     again: Mapping[str, int | None] | None = None,
 ) -> Forecast:
-    """What a run under the policy `after` would do; `again` says which stages are replanned first,
+    """What a run under the policy `after` would do; `again` says which stages are rerun first,
     and how many jobs of each (None: all).
     """
     now, waiting = stand(connection, after)

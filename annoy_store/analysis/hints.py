@@ -11,7 +11,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"missing_module",
-        "it needs a package; which one most of all: annoy sql 'SELECT * FROM v_missing_modules ORDER BY samples DESC', then pip install it for the interpreter of --python and annoy replan generate",
+        "it needs a package; which one most of all: annoy sql 'SELECT * FROM v_missing_modules ORDER BY samples DESC', then pip install it for the interpreter of --python and annoy rerun generate",
     ),
     (
         r"worker_died",
@@ -29,7 +29,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"wrong:rounding",
-        "near, but outside the tolerance; if that is near enough for you: annoy policy tolerance=0.01, then annoy recheck --run and annoy flips",
+        "near, but outside the tolerance; if that is near enough for you: annoy policy tolerance=0.01, then annoy reverify --run and annoy verdict-changes",
     ),
     (
         r"wrong:(type|key_missing|key_extra|case|whitespace)",
@@ -43,7 +43,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
         r"no_answer",
         "no JSON at the end of the answer; read some: cut off (raise --max-tokens), or a template that insists (annoy policy template_predict_output=@FILE)",
     ),
-    (r"truncated|length", "the answer was cut off; raise --max-tokens, then annoy ask"),
+    (r"truncated|length", "the answer was cut off; raise --max-tokens, then annoy resample"),
     (
         r"http_429|limited",
         "the endpoint is at its limit; lower --max-connections or set --requests-per-minute, then annoy retry complete",
@@ -63,7 +63,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"section_missing:.*|no_fence:.*|name_missing:.*|syntax_error:.*",
-        "the teacher did not keep the form; read some (annoy show), then a better model or template (annoy policy template_transform=@FILE, annoy replan transform)",
+        "the teacher did not keep the form; read some (annoy show), then a better model or template (annoy policy template_transform=@FILE, annoy rerun transform)",
     ),
     (r"no_function", "the teacher found nothing in the file to make a function of; nothing to do"),
     (
@@ -77,7 +77,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"(generator_)?(cpu_timeout|wall_timeout)",
-        "too slow for the limit; raise it if you mean it (annoy policy cpu_seconds=.. draw_cpu_seconds=..), then annoy replan {stage}",
+        "too slow for the limit; raise it if you mean it (annoy policy cpu_seconds=.. draw_cpu_seconds=..), then annoy rerun {stage}",
     ),
     (r"(generator_)?memory", "needs more than memory_mb (annoy policy), or is wrong"),
     (
@@ -86,7 +86,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"input_too_large|output_too_large",
-        "values break the size rule; annoy policy max_items=.. max_string=.. max_value_bytes=.., then annoy replan generate",
+        "values break the size rule; annoy policy max_items=.. max_string=.. max_value_bytes=.., then annoy rerun generate",
     ),
     (r"(generator_)?not_json", "returns what JSON cannot hold; nothing to do"),
     (

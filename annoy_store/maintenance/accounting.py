@@ -65,7 +65,7 @@ def _missed(connection: Connection) -> Iterator[Imbalance]:
                 "jobs",
                 n,
                 f"{stage.name} of subject {example}",
-                f"annoy replan {stage.name}",
+                f"annoy rerun {stage.name}",
             )
 
 

@@ -68,7 +68,7 @@ def enqueue_rerun(
         return enqueue_again(connection, agenda, STAGES[stage], chosen, limit)
 
 
-# Flips ---------------------------------------------------------------------------------------
+# Verdict changes -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def choose_variants(
     if newer is None or older is None:
         raise UsageError(
             f"{len(known)} variant has judged so far, so there is nothing to compare; change the "
-            "policy or the checker, then: annoy recheck"
+            "policy or the checker, then: annoy reverify"
         )
     return older, newer
 

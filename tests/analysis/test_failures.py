@@ -136,7 +136,7 @@ def test_every_stage_has_a_subject_that_can_be_shown() -> None:
         ("no_answer", "verify", "--max-tokens"),
         ("missing_module:sympy.core", "generate", "pip install sympy"),
         ("worker_died", "verify", "annoy retry verify"),
-        ("cpu_timeout", "generate", "annoy replan generate"),
+        ("cpu_timeout", "generate", "annoy rerun generate"),
         ("http_429", "complete", "max-connections"),
         ("exception:KeyError", "generate", "annoy show"),
         ("nondeterministic:time", "generate", "on purpose"),

@@ -230,7 +230,7 @@ def test_policy_shows_every_key_with_its_meaning(annoy: Annoy) -> None:
 def test_policy_changes_and_says_what_that_affects(annoy: Annoy, worked: Path) -> None:
     result = annoy("policy", "tolerance=1e-4", "pairs_per_sample=5")
     assert result.exit_code == 0
-    assert "verify: new rows follow the new tolerance; annoy recheck does the" in result.stdout
+    assert "verify: new rows follow the new tolerance; annoy reverify does the" in result.stdout
     assert "predict: the next run looks at old rows again (pairs_per_sample)" in result.stdout
     rows = {row["key"]: row["value"] for row in told(annoy("policy", "--json"))}
     assert (rows["tolerance"], rows["pairs_per_sample"]) == (1e-4, 5)

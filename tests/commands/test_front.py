@@ -47,6 +47,28 @@ def test_every_command_has_a_place_in_the_help(annoy: Annoy) -> None:
     assert places == sorted(places)
 
 
+@pytest.mark.parametrize(("alias", "name"), commands.ALIASES.items())
+def test_an_alias_runs_its_command_and_is_hidden(
+    annoy: Annoy, process: Process, alias: str, name: str
+) -> None:
+    assert alias not in NAMES
+    assert f"\n  {alias} " not in annoy("--help").stdout
+    shown = annoy(alias, "--help")
+    assert shown.exit_code == 0
+    assert shown.stdout == annoy(name, "--help").stdout
+    assert f"annoy {name} --help" in annoy(alias, "--nope").stderr
+    assert f"plain,{alias}" not in _completions(process, f"annoy {alias}", 1)
+    assert "plain,--json" in _completions(process, f"annoy {alias} --js", 2)
+
+
+def test_plan_accepts_the_old_name_of_rerun(annoy: Annoy) -> None:
+    assert "--replan" not in annoy("plan", "--help").stdout
+    annoy("init")
+    old = annoy("plan", "--replan", "verify", "--json")
+    assert old.exit_code == 0
+    assert old.stdout == annoy("plan", "--rerun", "verify", "--json").stdout
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from annoy_store.__main__ import commands; from click.testing import CliRunner;"
@@ -167,14 +189,18 @@ def test_completion_is_code_for_the_shell(annoy: Annoy, shell: str) -> None:
 
 
 def test_completion_answers(process: Process) -> None:
+    assert _completions(process, "annoy ing", 1) == ["plain,ingest"]
+
+
+def _completions(process: Process, words: str, at: int) -> list[str]:
     env = {
         "PYTHONPATH": str(CHECKOUT),
         "PATH": "/usr/bin:/bin",
         "_ANNOY_COMPLETE": "bash_complete",
-        "COMP_WORDS": "annoy ing",
-        "COMP_CWORD": "1",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(at),
     }
-    assert process(env=env).stdout.splitlines() == ["plain,ingest"]
+    return process(env=env).stdout.splitlines()
 
 
 def test_quiet_says_less(annoy: Annoy, tmp_path: Path) -> None:

@@ -260,7 +260,7 @@ def test_a_job_that_vanished_is_found(store: Database) -> None:
     with store.write() as connection:
         connection.execute(delete(jobs).where(jobs.c.stage == "parse", jobs.c.subject_id == 1))
         found = only(reconcile(connection))
-    assert (found.n, found.hint) == (1, "annoy replan parse")
+    assert (found.n, found.hint) == (1, "annoy rerun parse")
 
 
 def test_an_answer_paid_twice_is_found(store: Database) -> None:

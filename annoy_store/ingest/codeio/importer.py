@@ -10,7 +10,7 @@ Decisions
 - No row stops an import: what its reader does not foresee is refused as an `odd_row`.
 - What refers to something that is not there yet is joined when it comes, in whatever command.
 - What the files bring done counts as done: the ledger gets such jobs as `done`, so no model is
-  asked again; `annoy replan STAGE` does them again all the same.
+  asked again; `annoy rerun STAGE` does them again all the same.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     parse       answers whose function came
     predict     pairs about which both directions were answered
 
-Decision: these jobs have the variant `import`, so `annoy replan STAGE` does them again under the
+Decision: these jobs have the variant `import`, so `annoy rerun STAGE` does them again under the
 active one, and nothing else does.
 """
 

@@ -2,17 +2,17 @@
 
 After a changed template, parser, limit or checker new rows follow it and old ones stay as they
 are, so an upgrade never spends by itself. This enters the old ones again; the next `annoy run`
-does them. What it will cost is said first. Answers are never asked for again by this (annoy ask
-plans more of them); to judge again, see `annoy recheck`.
+does them. What it will cost is said first. Answers are never asked for again by this (annoy resample
+plans more of them); to judge again, see `annoy reverify`.
 
 --where is SQL over what the stage works on: sources, responses (parse), samples (generate),
 v_current_pairs (predict), v_answers (verify), v_current_verdicts (revise).
 
 \b
 Examples:
-  annoy replan transform --dry-run
-  annoy replan generate --where "id IN (SELECT sample_id FROM executions WHERE outcome = 'memory')"
-  annoy replan predict --limit 100
+  annoy rerun transform --dry-run
+  annoy rerun generate --where "id IN (SELECT sample_id FROM executions WHERE outcome = 'memory')"
+  annoy rerun predict --limit 100
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ same prompts compare the two. Only calls are planned: the next run asks them, ea
 
 \b
 Examples:
-  annoy ask --samples 4
-  annoy ask --kind predict_output --pin --teacher openai -m other-model
+  annoy resample --samples 4
+  annoy resample --kind predict_output --pin --teacher openai -m other-model
   annoy run --teacher openai -m other-model
 
 A pinned call is answered only by the teacher that these settings name; others leave it alone.

@@ -2,13 +2,13 @@
 
 V1 and V2 are variants of `verify` (annoy sql "SELECT id, description FROM variants WHERE stage =
 'verify'"); without them the active one is compared with the newest other. Only answers that both
-have judged are compared: annoy recheck makes the verdicts of a new version.
+have judged are compared: annoy reverify makes the verdicts of a new version.
 
 \b
 Examples:
-  annoy flips
-  annoy flips 8 31 --limit 5
-  annoy flips --json | jq '.flips[] | select(.before == "correct")'
+  annoy verdict-changes
+  annoy verdict-changes 8 31 --limit 5
+  annoy verdict-changes --json | jq '.flips[] | select(.before == "correct")'
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ judging, or --run does it now and shows what changed.
 
 \b
 Examples:
-  annoy policy tolerance=0.01 && annoy recheck --run
-  annoy recheck --where "kind = 'predict_output' AND mismatch = 'rounding'" --run
-  annoy recheck --dry-run
+  annoy policy tolerance=0.01 && annoy reverify --run
+  annoy reverify --where "kind = 'predict_output' AND mismatch = 'rounding'" --run
+  annoy reverify --dry-run
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import click
 from annoy_store.maintenance.rerun import count_rerun, enqueue_rerun, select_subjects
 
 from ._shared import json_option, load_settings, print_json, say, store_of
-from .flips import show_latest
+from .verdict_changes import show_latest
 
 STAGE = "verify"
 
@@ -65,4 +65,4 @@ def command(
     elif not entered:
         say(ctx, "the present version has judged them all")
     else:
-        say(ctx, "nothing was changed" if dry_run else "next: annoy run verify, then annoy flips")
+        say(ctx, "nothing was changed" if dry_run else "next: annoy run verify, then annoy verdict-changes")
