@@ -65,4 +65,9 @@ def command(
     elif not entered:
         say(ctx, "the present version has judged them all")
     else:
-        say(ctx, "nothing was changed" if dry_run else "next: annoy run verify, then annoy verdict-changes")
+        say(
+            ctx,
+            "nothing was changed"
+            if dry_run
+            else "next: annoy run verify, then annoy verdict-changes",
+        )
