@@ -133,11 +133,11 @@ def export_(
         say(ctx, "nothing is pending for this model: annoy batch status, annoy status")
         return
     if as_json:
-        print_json(vars(written))
+        print_json(written.as_dict())
         return
-    click.echo(f"batch {written.batch_id}: {written.lines:,} calls in {file}")
-    if written.spent:
-        say(ctx, f"{written.spent}; the rest stays pending")
+    click.echo(f"batch {written.batch_id}: {written.n_lines:,} calls in {file}")
+    if written.exhausted_budget:
+        say(ctx, f"{written.exhausted_budget}; the rest stays pending")
     say(ctx, "when it is answered: annoy batch import FILE")
 
 
@@ -154,16 +154,16 @@ def import_(ctx: click.Context, file: tuple[Path, ...], tries: int | None, as_js
 
     backs, strangers = import_results(store_of(ctx), load_settings(ctx, tries=tries), file)
     if as_json:
-        print_json({"batches": [_back(back) for back in backs], "strangers": strangers})
+        print_json({"batches": [back.as_dict() for back in backs], "strangers": strangers})
     elif backs:
         columns = ["batch", *ENDED_STATES, "pending again", "known", "no line yet"]
         rows = [
             [
                 b.batch_id,
-                *(b.ended[s] for s in ENDED_STATES),
-                b.again,
-                b.known,
-                b.missing,
+                *(b.job_states[s] for s in ENDED_STATES),
+                b.n_pending,
+                b.n_known,
+                b.n_missing,
             ]
             for b in backs
         ]
@@ -173,18 +173,14 @@ def import_(ctx: click.Context, file: tuple[Path, ...], tries: int | None, as_js
     if not backs:
         raise UsageError("no line of a batch in this store: is it the file of answers?")
     for back in backs:
-        if back.stop:
-            warn(f"batch {back.batch_id}: nobody gets an answer ({back.stop})")
-        if back.missing:
+        if back.stop_reason:
+            warn(f"batch {back.batch_id}: nobody gets an answer ({back.stop_reason})")
+        if back.n_missing:
             say(
                 ctx,
-                f"batch {back.batch_id}: import its other file, or give {back.missing:,} calls "
+                f"batch {back.batch_id}: import its other file, or give {back.n_missing:,} calls "
                 f"back: annoy batch cancel {back.batch_id}",
             )
-
-
-def _back(back: Any) -> dict[str, Any]:
-    return {**vars(back), "ended": dict(back.ended)}
 
 
 def _row(batch: BatchRow) -> list[Any]:

@@ -20,7 +20,7 @@ from annoy_store.analysis.yields import PREDICTIONS, History, Share, Spent, Turn
 from annoy_store.config import Policy
 from annoy_store.db.states import FREE_BACKENDS, OPEN_STATES
 from annoy_store.db.tables import calls, jobs, prices, turns, variants
-from annoy_store.db.views import BATCH_PRICE_FACTOR
+from annoy_store.inference.prices import Price, price_from_settings
 from annoy_store.interfaces import Stage
 from annoy_store.queue.counters import funnel
 from annoy_store.queue.enqueue import count_enqueue_again, count_wanted, count_wanted_by
@@ -30,10 +30,8 @@ from annoy_store.records.queries import first_turn_of
 from annoy_store.stages import PIPELINE, STAGES
 
 JUDGING = "verify"  # judged again, an answer that was wrong before has its revision already
-PART = {"batch": BATCH_PRICE_FACTOR}
 MAKES_THE_SAME = ("parse", "generate")
 Chooser = Callable[[str], tuple[str, str | None]]  # kind of turn -> backend and model that answer
-Price = tuple[float, float, float]  # USD per million tokens: input, cached, output
 Prices = Mapping[str, Price]  # by model
 
 
@@ -201,10 +199,9 @@ def flow(
 def latest_prices(connection: Connection, settings: Mapping[str, Mapping[str, float]]) -> Prices:
     """The prices that the next call is charged: the settings', else the store's latest."""
     rows = connection.execute(select(prices).order_by(prices.c.from_time))
-    known = {row.model: (row.input, row.cached, row.output) for row in rows}
+    known = {row.model: Price(row.input, row.cached, row.output) for row in rows}
     for model, price in settings.items():
-        paid = price.get("input", 0.0)
-        known[model] = (paid, price.get("cached", paid), price.get("output", paid))
+        known[model] = price_from_settings(price)
     return known
 
 
@@ -218,8 +215,8 @@ def cost(
             if backend in FREE_BACKENDS:
                 yield Asking(kind, turn, n, 0.0, 0.0, 0.0)
                 continue
-            part, price = PART.get(backend, 1.0), known.get(model or "")
-            charged = price and (price[0] * part, price[1] * part, price[2] * part)
+            price = known.get(model or "")
+            charged = price and price.billed(backend)
             yield _asking(kind, turn, n, _alike(history, kind, turn, model), charged, model)
 
 
@@ -243,7 +240,7 @@ def _asking(
     made = sum(s.completion_tokens or 0 for s in spent) / answered
     usd = None
     if price:
-        usd = ((given - cached) * price[0] + cached * price[1] + made * price[2]) / 1e6
+        usd = price.cost(given, cached, made)
     elif all(s.cost_usd is not None for s in spent) and (
         model is None or all(s.model == model for s in spent)
     ):

@@ -21,9 +21,9 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, select, text
 
 from annoy_store.config import Policy
+from annoy_store.db.cost import TOTAL_COST
 from annoy_store.db.states import ENDED_STATES
 from annoy_store.db.tables import attempts, calls, verdicts
-from annoy_store.db.views import TOTAL_COST
 from annoy_store.queue.counters import funnel
 
 SAMPLE, SLICES = 40_000, 40

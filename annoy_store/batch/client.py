@@ -1,7 +1,7 @@
-"""The clerk: comes by, takes in what has ended, hands in what waits, and leaves.
+"""Polls submitted batches, imports finished results, submits pending calls.
 
-Decision: nothing is kept between visits but what the store knows, so it makes no difference which
-process comes by, on which machine, or whether the last one was killed.
+Decision: nothing is kept between passes but what the store holds, so it makes no difference which
+process makes the next one, on which machine, or whether the last one was killed.
 """
 
 from __future__ import annotations
@@ -26,91 +26,138 @@ _POLL_BACKOFF = 1.5
 
 
 class BatchClient:
-    """Deals with the batches of one account."""
+    """Manages the batches of one account.
 
-    def __init__(self, account: BatchSession, stopping: Callable[[], bool] = lambda: False) -> None:
-        self._session = account
-        account.is_stopping = stopping
-        self.poll_interval = account.settings.poll_seconds
+    Args:
+        session: The account.
+        is_stopping: Returns whether to begin no more work.
+
+    Attributes:
+        poll_interval: How long to wait until the next pass, in seconds.
+    """
+
+    def __init__(
+        self, session: BatchSession, is_stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._session = session
+        session.is_stopping = is_stopping
+        self.poll_interval = session.settings.poll_seconds
 
     def collect(self) -> BatchPass:
-        """Take in what has ended."""
-        with self._session.start_pass() as visit:
-            collect(visit)
-        self._adjust_poll_interval(visit)
-        return visit
+        """Import the results of batches that have ended.
+
+        Returns:
+            What was done and what went wrong.
+
+        Raises:
+            LeaseLost: Other workers have declared this one dead.
+        """
+        with self._session.start_pass() as batch_pass:
+            collect(batch_pass)
+        self._adjust_poll_interval(batch_pass)
+        return batch_pass
 
     def submit(self, limit: int | None = None) -> BatchPass:
-        """Hand in what waits, at most `limit` calls."""
-        with self._session.start_pass() as visit:
-            submit(visit, limit)
-        return visit
+        """Submit pending calls.
+
+        Args:
+            limit: At most this many calls.
+
+        Returns:
+            What was done and what went wrong.
+
+        Raises:
+            LeaseLost: Other workers have declared this one dead.
+        """
+        with self._session.start_pass() as batch_pass:
+            submit(batch_pass, limit)
+        return batch_pass
 
     def cancel(self, batch: BatchRow) -> str:
-        """End a batch and return how it is then: at the provider, or let go. Raises StopRun."""
-        with self._session.start_pass() as visit:
-            visit.for_each([batch] if batch.state == "bound" else [], find_lost)  # it may be there
+        """Cancel a batch at the provider, or release it if it is not there.
+
+        Returns:
+            The status that the provider reports, or the state of the batch in the store.
+
+        Raises:
+            EndpointUnavailable: The provider rejects the request or cannot be reached.
+            UsageError: Another run is submitting the batch.
+        """
+        with self._session.start_pass() as batch_pass:
+            is_bound = batch.state == "bound"
+            batch_pass.for_each([batch] if is_bound else [], find_lost)  # it may be there
             (batch,) = self._session.find(batches.c.id == batch.id)
             if batch.state == "sent":
-                visit.for_each([batch], _cancel)
-        if visit.stop_reason or visit.unreachable_reason:
-            raise EndpointUnavailable(visit.stop_reason or visit.unreachable_reason or "")
+                batch_pass.for_each([batch], _cancel)
+        if reason := batch_pass.stop_reason or batch_pass.unreachable_reason:
+            raise EndpointUnavailable(reason)
         if batch.state == "bound":
-            raise UsageError(f"batch {batch.id} is being handed in by another run: wait for it")
+            raise UsageError(f"batch {batch.id} is being submitted by another run: wait for it")
         (batch,) = self._session.find(batches.c.id == batch.id)
         return batch.status or batch.state
 
     def refresh_status(self, batch: BatchRow) -> str:
-        """Return how a batch is at the provider, or what kept us from knowing, and note it."""
+        """Record the status of a batch at the provider; return it, or why it is unknown."""
         try:
             remote = self._session.api.retrieve(str(batch.remote_id))
-        except CallError as fault:
-            return fault.reason
+        except CallError as error:
+            return error.reason
         self._session.update(batch, status=remote.status, polled_at=utc_now())
         return remote.status
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._session.api.close()
 
-    def _adjust_poll_interval(self, visit: BatchPass) -> None:
-        """Look less often while nothing happens."""
+    def _adjust_poll_interval(self, batch_pass: BatchPass) -> None:
+        """Poll less often while nothing changes."""
         first = self._session.settings.poll_seconds
         longest = max(first, MAX_POLL_SECONDS)
-        self.poll_interval = (
-            first if visit.changed else min(longest, _POLL_BACKOFF * self.poll_interval)
-        )
+        slower = min(longest, _POLL_BACKOFF * self.poll_interval)
+        self.poll_interval = first if batch_pass.changed else slower
 
 
-def _cancel(visit: BatchPass, batch: BatchRow) -> None:
-    """Cancel at the provider; what nobody knows there is let go."""
+def _cancel(batch_pass: BatchPass, batch: BatchRow) -> None:
+    """Cancel at the provider; a batch that is unknown there is released."""
     try:
-        remote = visit.session.api.cancel(str(batch.remote_id))
-    except CallError as fault:
-        if fault.status != 404:
+        remote = batch_pass.session.api.cancel(str(batch.remote_id))
+    except CallError as error:
+        if error.status != 404:
             raise
-        finish_batch(visit.context, batch, error="unknown at the provider")
+        finish_batch(batch_pass.context, batch, error="unknown at the provider")
         return
-    visit.session.update(batch, status=remote.status, polled_at=utc_now())
+    batch_pass.session.update(batch, status=remote.status, polled_at=utc_now())
 
 
 def batch_client(
-    store: Database, settings: RunSettings, stopping: Callable[[], bool] = lambda: False
+    store: Database, settings: RunSettings, is_stopping: Callable[[], bool] = lambda: False
 ) -> BatchClient | None:
-    """The clerk that the settings need; None if they name no teacher by batch.
+    """Return the batch client that the settings need; None if they name no batch teacher.
 
-    Raises UsageError for what is missing.
+    Args:
+        store: The store.
+        settings: The endpoint, budgets and limits.
+        is_stopping: Returns whether to begin no more work.
+
+    Raises:
+        UsageError: The settings lack something.
     """
     teachers = batch_teachers(store, settings)
-    return BatchClient(BatchSession(store, settings, teachers), stopping) if teachers else None
+    return BatchClient(BatchSession(store, settings, teachers), is_stopping) if teachers else None
 
 
 def batch_client_at(store: Database, settings: RunSettings, base_url: str) -> BatchClient:
-    """A clerk who looks after what is out at an endpoint, whoever handed it in.
+    """Return a client that manages the open batches at an endpoint, and submits none.
 
-    The key is the one of that endpoint. Raises UsageError without one.
+    Args:
+        store: The store.
+        settings: The settings of the run.
+        base_url: The endpoint; its own key is used.
+
+    Raises:
+        UsageError: There is no key.
     """
-    here = normalised_url(resolve_base_url(settings)[1]) == base_url
-    key_env = settings.api_key_env if here else None
-    there = {"base_url": base_url, "preset": None, "api_key_env": key_env}
-    return BatchClient(BatchSession(store, settings.model_copy(update=there), {}))
+    is_configured = normalised_url(resolve_base_url(settings)[1]) == base_url
+    key_env = settings.api_key_env if is_configured else None
+    changes = {"base_url": base_url, "preset": None, "api_key_env": key_env}
+    return BatchClient(BatchSession(store, settings.model_copy(update=changes), {}))

@@ -1,10 +1,10 @@
-"""The lines of batch files: a question, and what came back for it.
+"""Lines of batch files: requests and their results.
 
 Decisions
-- A line is joined by its `custom_id` alone, which names the batch and the call; providers answer
+- A result is matched by its `custom_id` alone, which names the batch and the call; providers answer
   in any order, and in two files.
-- A line of status 200 is read as strictly as an answer online, and a line that nobody worked on
-  (the batch expired or was cancelled) is told from one that went wrong.
+- A line of status 200 is parsed as strictly as an online response, and a line that was never
+  processed (the batch expired or was cancelled) is told from one that failed.
 """
 
 from __future__ import annotations
@@ -30,9 +30,14 @@ _PAGE = 500
 
 @dataclass(frozen=True)
 class ResultLine:
-    """What came back for a call of the batch `name`: an answer, or a fault.
+    """The result of one call.
 
-    `served` is False when nobody worked on it.
+    Attributes:
+        batch_name: The store's name of the batch.
+        call_id: The call, an id of `calls`.
+        result: The completion, or the error.
+        usage: The tokens that it used.
+        is_processed: Whether the provider worked on it at all.
     """
 
     batch_name: str
@@ -43,13 +48,24 @@ class ResultLine:
 
 
 def request_line(name: str, call_id: int, body: bytes) -> bytes:
-    """Return the line that asks `body` for a call."""
-    opening = f'{{"custom_id":"{name}-{call_id}","method":"POST","url":"{COMPLETIONS_PATH}","body":'
-    return opening.encode() + body + b"}\n"
+    """Return one line of an input file.
+
+    See https://platform.openai.com/docs/api-reference/batch/request-input.
+
+    Args:
+        name: The store's name of the batch.
+        call_id: The call.
+        body: Its request body, as JSON.
+
+    Returns:
+        The line, with its line end.
+    """
+    start = f'{{"custom_id":"{name}-{call_id}","method":"POST","url":"{COMPLETIONS_PATH}","body":'
+    return start.encode() + body + b"}\n"
 
 
 def parse_result_line(line: bytes) -> ResultLine | None:
-    """Return what a line says; None if it is none of ours."""
+    """Parse one line of an output or error file; None if no store has written its request."""
     try:
         record = orjson.loads(line)
     except ValueError:
@@ -58,21 +74,25 @@ def parse_result_line(line: bytes) -> ResultLine | None:
     if named is None:
         return None
     try:
-        answer, tokens = _parse_record(record)
-    except CallError as fault:
-        fault.message = redact(fault.message)
-        served = fault.name not in UNPROCESSED_CODES
-        return ResultLine(named[1], int(named[2]), fault, fault.usage, served)
-    return ResultLine(named[1], int(named[2]), answer, tokens)
+        completion, usage = _parse_record(record)
+    except CallError as error:
+        error.message = redact(error.message)
+        is_processed = error.name not in UNPROCESSED_CODES
+        return ResultLine(named[1], int(named[2]), error, error.usage, is_processed)
+    return ResultLine(named[1], int(named[2]), completion, usage)
 
 
 def result_pages(path: Path) -> Iterator[list[ResultLine]]:
-    """Read the replies in a file, some hundred at a time."""
+    """Yield the results in a file, some hundred at a time.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
     page: list[ResultLine] = []
     with path.open("rb") as file:
-        for line in file:
-            if (reply := parse_result_line(line)) is not None:
-                page.append(reply)
+        for text in file:
+            if (line := parse_result_line(text)) is not None:
+                page.append(line)
             if len(page) == _PAGE:
                 yield page
                 page = []
@@ -85,7 +105,7 @@ def _is_object(value: object) -> bool:
 
 
 def _parse_record(record: Mapping[str, Any]) -> tuple[Completion, TokenUsage]:
-    """Return the answer in a line. Raises Fault."""
+    """Return the completion in a line. Raises CallError."""
     response = record.get("response")
     if not isinstance(response, Mapping):
         error = error_object(record.get("error"))
@@ -99,5 +119,5 @@ def _parse_record(record: Mapping[str, Any]) -> tuple[Completion, TokenUsage]:
 
 
 def _reason(code: object) -> str:
-    """Return a code as the one word that a reason is."""
+    """Return an error code as the one word that a reason is."""
     return re.sub(r"\W+", "_", str(code))[:60] if code else "no_response"

@@ -1,10 +1,10 @@
-"""Pending calls become the calls of a batch, and are nobody else's until it ends.
+"""Reserves pending calls for a batch: until it ends, nothing else sends them.
 
 Decisions
-- Rows come first: what is handed in later, and lost on the way, is known by them. A call is open
-  in one batch at most; the database sees to that.
-- A batch has at most 50,000 lines and 200 MB, as providers want it, and one model.
-- A budget pays the worst case of every line before it is bound. What it does not pay for stays
+- Rows come first: what is submitted later, and lost on the way, is known by them. A call is open
+  in one batch at most, which the database ensures.
+- A batch has at most 50,000 lines and 200 MB, as providers require, and one model.
+- Budgets reserve the maximum cost of every line before it is added. Calls beyond a budget stay
   pending.
 """
 
@@ -48,7 +48,22 @@ WAITING = Outcome("deferred", (), IN_BATCH)
 
 @dataclass(frozen=True)
 class BatchDraft:
-    """What one batch is filled from and with, and what it has by now."""
+    """A batch that is being filled with calls.
+
+    Attributes:
+        teacher_id: The teacher that answers, a row of `teachers`.
+        teacher: Builds the request bodies.
+        state: The state of the batch's row: `bound` or `exported`.
+        variants: Variants of `complete` whose calls the teacher answers.
+        caps: The budgets to keep to, by name.
+        max_lines: How many calls it may have.
+        name: The store's name of the batch.
+        batch_id: Its row, 0 before it has one.
+        n_lines: How many calls it has by now.
+        n_bytes: The size of its input file by now.
+        is_full: Whether no more calls can or should be added.
+        exhausted_budget: The budget that allows no more calls, if one is reached.
+    """
 
     teacher_id: int
     teacher: BatchTeacher
@@ -61,7 +76,7 @@ class BatchDraft:
     n_lines: int = 0
     n_bytes: int = 0
     is_full: bool = False
-    exhausted_budget: str | None = None  # the budget that allows no more
+    exhausted_budget: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,51 +87,62 @@ class _DraftLine:
 
 
 def new_batch_name() -> str:
-    """Name a batch as no other batch of any store is."""
+    """Return a random name that no other batch of any store has."""
     return secrets.token_hex(6)
 
 
 def answerable_variants(
-    office: BatchContext, answers: Callable[[Mapping[str, object]], bool]
+    context: BatchContext, answers: Callable[[Mapping[str, object]], bool]
 ) -> list[int]:
-    """The variants of calls whose case a teacher answers."""
-    return [c.variant_id for c in office.plan.partitions[STAGE.name] if answers(c.columns)]
+    """Return the variants of `complete` whose partition fulfils `answers`."""
+    partitions = context.plan.partitions[STAGE.name]
+    return [p.variant_id for p in partitions if answers(p.columns)]
 
 
 def reserve_calls(
-    office: BatchContext, filling: BatchDraft, stopped: Callable[[], bool]
+    context: BatchContext, draft: BatchDraft, is_stopping: Callable[[], bool]
 ) -> BatchDraft:
-    """Bind pending calls until the batch is full, nothing is left, or we are stopped."""
-    while not filling.is_full and not stopped():
-        filling = office.transact(partial(_reserve_page, office=office, filling=filling))
-    return filling
+    """Add pending calls to a batch until it is full, no call is left, or the run stops.
+
+    Args:
+        context: The store and the worker.
+        draft: The batch, empty or begun.
+        is_stopping: Returns whether to stop.
+
+    Returns:
+        The batch with its calls; `batch_id` is 0 if there is none.
+
+    Raises:
+        LeaseLost: Other workers have declared this one dead.
+    """
+    while not draft.is_full and not is_stopping():
+        draft = context.transact(partial(_reserve_page, context=context, draft=draft))
+    return draft
 
 
-def _reserve_page(connection: Connection, office: BatchContext, filling: BatchDraft) -> BatchDraft:
-    """Bind one page of calls, all in one transaction."""
-    asked = min(PAGE, filling.max_lines - filling.n_lines)
-    claims = _claim(connection, office.worker_id, filling.variants, asked)
-    rows = job_claims.load_rows(connection, office.plan, STAGE, claims)
-    gone = [c for c in claims if c.subject_id not in rows]
-    twins = _in_open_batches(connection, [c.subject_id for c in claims])
-    there = [c for c in claims if c.subject_id in rows and c.subject_id not in twins]
-    lines = [_draft_line(c, rows[c.subject_id], filling) for c in there]
-    fits, reached = _n_fitting(connection, office, filling, lines)
-    bound, back = lines[:fits], lines[fits:]
-    jobs.release(connection, office.worker_id, [line.claim for line in back])
-    ended = [JobResult(c, NOT_WANTED) for c in gone]
-    waiting = [line.claim for line in bound] + [c for c in claims if c.subject_id in twins]
-    ended += [JobResult(c, WAITING, None) for c in waiting]
-    jobs.settle(connection, office.worker_id, ended, office.plan)
-    batch_id = _insert_items(connection, office, filling, bound) if bound else filling.batch_id
-    lines_now = filling.n_lines + len(bound)
+def _reserve_page(connection: Connection, context: BatchContext, draft: BatchDraft) -> BatchDraft:
+    """Add one page of calls, all in one transaction."""
+    wanted = min(PAGE, draft.max_lines - draft.n_lines)
+    claims = _claim(connection, context.worker_id, draft.variants, wanted)
+    rows = job_claims.load_rows(connection, context.plan, STAGE, claims)
+    in_batches = _in_open_batches(connection, [c.subject_id for c in claims])
+    new = [c for c in claims if c.subject_id in rows and c.subject_id not in in_batches]
+    lines = [_draft_line(c, rows[c.subject_id], draft) for c in new]
+    n_fitting, exhausted = _n_fitting(connection, context, draft, lines)
+    added, back = lines[:n_fitting], lines[n_fitting:]
+    jobs.release(connection, context.worker_id, [line.claim for line in back])
+    results = [JobResult(c, NOT_WANTED) for c in claims if c.subject_id not in rows]
+    waiting = [line.claim for line in added] + [c for c in claims if c.subject_id in in_batches]
+    results += [JobResult(c, WAITING, None) for c in waiting]
+    jobs.settle(connection, context.worker_id, results, context.plan)
+    n_lines = draft.n_lines + len(added)
     return replace(
-        filling,
-        batch_id=batch_id,
-        n_lines=lines_now,
-        n_bytes=filling.n_bytes + sum(line.size for line in bound),
-        is_full=bool(back) or len(claims) < asked or lines_now >= filling.max_lines,
-        exhausted_budget=reached,
+        draft,
+        batch_id=_insert_items(connection, context, draft, added) if added else draft.batch_id,
+        n_lines=n_lines,
+        n_bytes=draft.n_bytes + sum(line.size for line in added),
+        is_full=bool(back) or len(claims) < wanted or n_lines >= draft.max_lines,
+        exhausted_budget=exhausted,
     )
 
 
@@ -132,103 +158,117 @@ def _claim(
 
 
 def _in_open_batches(connection: Connection, calls: Sequence[int]) -> set[int]:
-    """The calls that are in a batch already: planned twice, they wait for one answer."""
+    """Return the calls that are in a batch already: enqueued twice, they wait for one answer."""
     chosen = select(batch_items.c.call_id).where(batch_items.c.is_open == 1)
     return {row.call_id for row in rows_of_calls(chosen, connection, calls)}
 
 
-def _draft_line(claim: Claim, row: Row, filling: BatchDraft) -> _DraftLine:
+def _draft_line(claim: Claim, row: Row, draft: BatchDraft) -> _DraftLine:
     request = build_request(row)
-    line = request_line(filling.name, request.call_id, filling.teacher.encode(request))
+    line = request_line(draft.name, request.call_id, draft.teacher.encode(request))
     return _DraftLine(claim, len(line), max_prompt_tokens(request))
 
 
 def _n_fitting(
-    connection: Connection, office: BatchContext, filling: BatchDraft, lines: Sequence[_DraftLine]
+    connection: Connection, context: BatchContext, draft: BatchDraft, lines: Sequence[_DraftLine]
 ) -> tuple[int, str | None]:
-    """How many of the lines the file and the budgets have room for, and which budget has not."""
+    """Return how many lines the file and the budgets allow, and which budget allows no more."""
     sizes = accumulate(line.size for line in lines)
-    fits, reached = sum(filling.n_bytes + size <= MAX_BYTES for size in sizes), None
-    for name in filling.caps:
-        price = batch_price(connection, name, filling.teacher.identity.model)
+    n_fitting = sum(draft.n_bytes + size <= MAX_BYTES for size in sizes)
+    exhausted = None
+    for name in draft.caps:
+        price = batch_price(connection, name, draft.teacher.identity.model)
         left = remaining_budget(connection, name)
-        costs = accumulate(price.cost(line.tokens, 0, office.max_tokens) for line in lines)
-        paid = sum(cost <= left for cost in costs)
-        if paid < fits:
-            fits, reached = paid, name
-    return fits, reached
+        costs = accumulate(price.cost(line.tokens, 0, context.max_tokens) for line in lines)
+        n_affordable = sum(cost <= left for cost in costs)
+        if n_affordable < n_fitting:
+            n_fitting, exhausted = n_affordable, name
+    return n_fitting, exhausted
 
 
 def _insert_items(
-    connection: Connection, office: BatchContext, filling: BatchDraft, bound: Sequence[_DraftLine]
+    connection: Connection, context: BatchContext, draft: BatchDraft, lines: Sequence[_DraftLine]
 ) -> int:
-    """Write which calls a batch has, and set aside what they may cost."""
-    batch_id = filling.batch_id or _insert_batch(connection, office, filling)
-    prompt = sum(line.tokens for line in bound)
-    completion = office.max_tokens * len(bound)
+    """Insert the rows of a batch's calls and reserve their maximum cost; return the batch's id."""
+    batch_id = draft.batch_id or _insert_batch(connection, context, draft)
+    prompt = sum(line.tokens for line in lines)
+    completion = context.max_tokens * len(lines)
     connection.execute(
         batches.update()
         .where(batches.c.id == batch_id)
         .values(
-            n_calls=batches.c.n_calls + len(bound),
+            n_calls=batches.c.n_calls + len(lines),
             prompt_tokens=batches.c.prompt_tokens + prompt,
             completion_tokens=batches.c.completion_tokens + completion,
         )
     )
     items = [
-        {"batch_id": batch_id, "call_id": line.claim.subject_id, "is_open": 1} for line in bound
+        {"batch_id": batch_id, "call_id": line.claim.subject_id, "is_open": 1} for line in lines
     ]
     connection.execute(insert(batch_items), items)
     for name in connection.scalars(select(budgets.c.name)).all():
-        price = batch_price(connection, name, filling.teacher.identity.model)
+        price = batch_price(connection, name, draft.teacher.identity.model)
         adjust_budget(connection, name, reserved=price.cost(prompt, 0, completion))
     return batch_id
 
 
-def _insert_batch(connection: Connection, office: BatchContext, filling: BatchDraft) -> int:
+def _insert_batch(connection: Connection, context: BatchContext, draft: BatchDraft) -> int:
     row = {
-        "name": filling.name,
-        "teacher_id": filling.teacher_id,
-        "worker_id": office.worker_id,
-        "state": filling.state,
+        "name": draft.name,
+        "teacher_id": draft.teacher_id,
+        "worker_id": context.worker_id,
+        "state": draft.state,
         "created_at": utc_now(),
     }
     connection.execute(insert(batches).values(**row))
-    (batch,) = find_batches(connection, batches.c.name == filling.name)
+    (batch,) = find_batches(connection, batches.c.name == draft.name)
     return batch.id
 
 
-# The file ------------------------------------------------------------------------------------
-
-
-def write_requests(office: BatchContext, batch: BatchRow, teacher: BatchTeacher, path: Path) -> int:
-    """Write the file of a batch; return how many lines it has.
+def write_requests(
+    context: BatchContext, batch: BatchRow, teacher: BatchTeacher, path: Path
+) -> int:
+    """Write the input file of a batch.
 
     A call that is not wanted any more (its source was taken down) leaves the batch.
+
+    Args:
+        context: The store and the worker.
+        batch: The batch.
+        teacher: Builds the request bodies.
+        path: The file to write.
+
+    Returns:
+        How many lines it has.
+
+    Raises:
+        OSError: The file cannot be written.
     """
     n = 0
     with path.open("wb") as file:
-        for line in _request_lines(office, batch, teacher):
+        for line in _request_lines(context, batch, teacher):
             file.write(line)
             n += 1
     return n
 
 
-def _request_lines(office: BatchContext, batch: BatchRow, teacher: BatchTeacher) -> Iterator[bytes]:
-    for calls in open_call_pages(office.store, batch.id):
-        with office.store.read() as connection:
-            rows = job_claims.select_rows(connection, office.plan, STAGE, calls)
+def _request_lines(
+    context: BatchContext, batch: BatchRow, teacher: BatchTeacher
+) -> Iterator[bytes]:
+    for calls in open_call_pages(context.store, batch.id):
+        with context.store.read() as connection:
+            rows = job_claims.select_rows(connection, context.plan, STAGE, calls)
         if gone := [call for call in calls if call not in rows]:
-            office.transact(partial(_drop_calls, office=office, batch=batch, calls=gone))
+            context.transact(partial(_drop_calls, context=context, batch=batch, calls=gone))
         for call in calls:
             if call in rows:
                 yield request_line(batch.name, call, teacher.encode(build_request(rows[call])))
 
 
 def _drop_calls(
-    connection: Connection, office: BatchContext, batch: BatchRow, calls: Sequence[int]
+    connection: Connection, context: BatchContext, batch: BatchRow, calls: Sequence[int]
 ) -> None:
-    claims = job_claims.claim_batched(connection, office.worker_id, STAGE.name, calls)
-    ended = [JobResult(claim, NOT_WANTED) for claim in claims]
-    jobs.settle(connection, office.worker_id, ended, office.plan)
+    claims = job_claims.claim_batched(connection, context.worker_id, STAGE.name, calls)
+    results = [JobResult(claim, NOT_WANTED) for claim in claims]
+    jobs.settle(connection, context.worker_id, results, context.plan)
     close_items(connection, batch.id, calls)

@@ -1,13 +1,14 @@
-"""Answers of a batch become rows: each line an attempt, each answer a response, each job an end.
+"""Imports result lines of a batch: each an attempt, each answer a response, each job finished.
 
 Decisions
-- A page of lines is one transaction with the jobs that it ends and the items that it closes, so a
-  line that was taken in is never taken in again, whoever reads the file a second time.
-- A line that a model or its server spoiled counts as a try, 429 as well: nobody paced the calls but
-  the provider. A line that nobody worked on, and a file that was refused, count as none.
-- What was paid is kept. A line whose call is not waiting any more still is an attempt; one whose
-  call went back to pending still is its answer.
-- A line that says that nobody gets an answer (key, model, money) fails no call: it stops the run.
+- A page of lines is one transaction with the jobs that it finishes and the items that it closes, so
+  a line that was imported is never imported again, whoever reads the file a second time.
+- A line that a model or its server spoiled counts as a try, 429 as well: nobody but the provider
+  controls the rate of these calls. A line that was not processed, and a file that was refused, count
+  as none.
+- What was paid for is kept. A line whose call waits no longer is still an attempt; one whose call
+  returned to pending is still its answer.
+- An error that means that no call can succeed (key, model, money) fails no call: it stops the run.
 """
 
 from __future__ import annotations
@@ -42,13 +43,19 @@ from annoy_store.stages.complete import STAGE, attempt_rows, build_outcome
 
 BACK_TO_PENDING = Outcome("pending")
 OUTPUT_GONE = failed(
-    "batch_output_gone", detail="the provider has deleted what this batch answered"
+    "batch_output_gone", detail="the provider has deleted the results of this batch"
 )
 
 
 @dataclass(frozen=True)
 class ImportedPage:
-    """What came of some lines: how jobs ended, and what stops everybody."""
+    """What became of some lines.
+
+    Attributes:
+        job_states: How many calls ended in which job state.
+        lines: How many lines were imported.
+        stop_reason: Why no call can succeed, if a line says so.
+    """
 
     job_states: Counter[str]
     lines: int = 0
@@ -57,7 +64,7 @@ class ImportedPage:
 
 @dataclass(frozen=True)
 class _LineOutcome:
-    """One reply and what it means: how its call ends, the try that it was, and whether it counts."""
+    """One line and what it means: how its call ends, the attempt, and whether it is a try."""
 
     call_id: int
     outcome: Outcome
@@ -67,47 +74,58 @@ class _LineOutcome:
 
 
 def import_results_page(
-    office: BatchContext, batch: BatchRow, replies: Sequence[ResultLine]
+    context: BatchContext, batch: BatchRow, lines: Sequence[ResultLine]
 ) -> ImportedPage:
-    """Take in lines of a batch; what is known or not of this batch is left alone."""
-    ours = {r.call_id: r for r in reversed(replies) if r.batch_name == batch.name}
-    return office.transact(lambda c: _import_page(c, office, batch, ours))
+    """Import results of a batch in one transaction.
+
+    Args:
+        context: The store and the worker.
+        batch: The batch.
+        lines: The results; those that are known or belong to another batch are left alone.
+
+    Returns:
+        What became of them.
+
+    Raises:
+        LeaseLost: Other workers have declared this one dead.
+    """
+    ours = {line.call_id: line for line in reversed(lines) if line.batch_name == batch.name}
+    return context.transact(lambda c: _import_page(c, context, batch, ours))
 
 
 def _import_page(
-    connection: Connection, office: BatchContext, batch: BatchRow, ours: dict[int, ResultLine]
+    connection: Connection, context: BatchContext, batch: BatchRow, lines: dict[int, ResultLine]
 ) -> ImportedPage:
-    takable = _importable_calls(connection, batch, list(ours))
-    spent = _counted_tries(connection, takable)
-    judged = [_interpret(ours[call], batch, office, spent[call]) for call in takable]
-    claims = _claims(connection, office, takable)
-    ended = [e for j in judged for e in _job_results(j.outcome, claims[j.call_id])]
-    jobs.settle(connection, office.worker_id, ended, office.plan)
-    late = [j for j in judged if not claims[j.call_id]]
-    insert_rows(connection, [row for j in late for row in _attempt_rows(j, batch, office)])
-    _close_items(connection, batch, judged)
-    _record_cost(connection, batch, [j.attempt for j in judged])
-    states: Counter[str] = Counter(j.outcome.state for j in judged if claims[j.call_id])
-    return ImportedPage(
-        states, len(judged), next((j.stop_reason for j in judged if j.stop_reason), None)
-    )
+    importable = _importable_calls(connection, batch, list(lines))
+    tries_before = _counted_tries(connection, importable)
+    outcomes = [_interpret(lines[call], batch, context, tries_before[call]) for call in importable]
+    claims = _claims(connection, context, importable)
+    results = [r for o in outcomes for r in _job_results(o.outcome, claims[o.call_id])]
+    jobs.settle(connection, context.worker_id, results, context.plan)
+    late = [o for o in outcomes if not claims[o.call_id]]
+    insert_rows(connection, [row for o in late for row in _attempt_rows(o, batch, context)])
+    _close_items(connection, batch, outcomes)
+    _record_cost(connection, batch, [o.attempt for o in outcomes])
+    states: Counter[str] = Counter(o.outcome.state for o in outcomes if claims[o.call_id])
+    stop_reason = next((o.stop_reason for o in outcomes if o.stop_reason), None)
+    return ImportedPage(states, len(outcomes), stop_reason)
 
 
 def _importable_calls(connection: Connection, batch: BatchRow, calls: Sequence[int]) -> list[int]:
-    """The calls that this batch has to answer, or had and that nobody else has or has answered."""
+    """Return the calls that this batch has to answer, or had and that have no answer elsewhere."""
     mine = select(batch_items.c.call_id, batch_items.c.is_open).with_for_update()
     items = rows_of_calls(mine.where(batch_items.c.batch_id == batch.id), connection, calls)
     closed = [row.call_id for row in items if not row.is_open]
-    elsewhere = select(batch_items.c.call_id).where(batch_items.c.is_open == 1)
-    taken = {row.call_id for row in rows_of_calls(elsewhere, connection, closed)}
-    here = select(responses.c.call_id).where(in_parameter(responses.c.call_id, "of_calls"))
-    taken |= set(connection.scalars(here, {"of_calls": closed}))
-    taken |= _already_read(connection, batch, closed)
-    return sorted(row.call_id for row in items if row.call_id not in taken)
+    in_batches = select(batch_items.c.call_id).where(batch_items.c.is_open == 1)
+    excluded = {row.call_id for row in rows_of_calls(in_batches, connection, closed)}
+    answered = select(responses.c.call_id).where(in_parameter(responses.c.call_id, "of_calls"))
+    excluded |= set(connection.scalars(answered, {"of_calls": closed}))
+    excluded |= _already_read(connection, batch, closed)
+    return sorted(row.call_id for row in items if row.call_id not in excluded)
 
 
 def _already_read(connection: Connection, batch: BatchRow, closed: Sequence[int]) -> set[int]:
-    """The calls whose line was taken in: only what was released without one may come late."""
+    """Return the calls whose line was imported: only one released without it may come late."""
     read = select(batch_items.c.call_id).where(
         batch_items.c.batch_id == batch.id, batch_items.c.is_read == 1
     )
@@ -115,52 +133,51 @@ def _already_read(connection: Connection, batch: BatchRow, closed: Sequence[int]
 
 
 def _counted_tries(connection: Connection, calls: Sequence[int]) -> Counter[int]:
-    """How many counted tries calls have had in batches."""
+    """Return how many counted tries calls have had in batches."""
     each = select(batch_items.c.call_id, func.sum(batch_items.c.n_tries).label("n"))
     rows = rows_of_calls(each.group_by(batch_items.c.call_id), connection, calls)
     return Counter({row.call_id: int(row.n) for row in rows})
 
 
 def _claims(
-    connection: Connection, office: BatchContext, calls: Sequence[int]
+    connection: Connection, context: BatchContext, calls: Sequence[int]
 ) -> dict[int, list[Claim]]:
     claims: dict[int, list[Claim]] = defaultdict(list)
-    for claim in job_claims.claim_batched(connection, office.worker_id, STAGE.name, calls):
+    for claim in job_claims.claim_batched(connection, context.worker_id, STAGE.name, calls):
         claims[claim.subject_id].append(claim)
     return claims
 
 
 def _job_results(outcome: Outcome, claims: Sequence[Claim]) -> Iterable[JobResult]:
-    """The ends of all jobs of a call; its rows are written with the first."""
+    """Return the results of all jobs of a call; its rows are written with the first."""
     bare = Outcome(outcome.state, (), outcome.reason, outcome.detail)
     return [JobResult(claim, bare if i else outcome) for i, claim in enumerate(claims)]
 
 
-def _close_items(connection: Connection, batch: BatchRow, judged: Sequence[_LineOutcome]) -> None:
-    """Close items with the tries that they cost; whoever is given up begins anew when retried."""
-    calls = [j.call_id for j in judged]
+def _close_items(connection: Connection, batch: BatchRow, outcomes: Sequence[_LineOutcome]) -> None:
+    """Close items and count their tries; calls that have failed begin again when retried."""
+    calls = [o.call_id for o in outcomes]
     close_items(connection, batch.id, calls)
-    counted = [j.call_id for j in judged if j.counts_as_try]
-    given_up = [j.call_id for j in judged if j.outcome.state == "failed"]
+    counted = [o.call_id for o in outcomes if o.counts_as_try]
+    given_up = [o.call_id for o in outcomes if o.outcome.state == "failed"]
     mine = batch_items.c.batch_id == batch.id
-    here = in_parameter(batch_items.c.call_id, "of_calls")
-    change = update(batch_items).where(here)
+    change = update(batch_items).where(in_parameter(batch_items.c.call_id, "of_calls"))
     connection.execute(change.where(mine).values(is_read=1), {"of_calls": calls})
     connection.execute(change.where(mine).values(n_tries=1), {"of_calls": counted})
     connection.execute(change.values(n_tries=0), {"of_calls": given_up})
-    good = sum(j.outcome.state == "done" for j in judged)
+    n_done = sum(o.outcome.state == "done" for o in outcomes)
     connection.execute(
         update(batches)
         .where(batches.c.id == batch.id)
         .values(
-            n_answered=batches.c.n_answered + good,
-            n_failed=batches.c.n_failed + len(judged) - good,
+            n_answered=batches.c.n_answered + n_done,
+            n_failed=batches.c.n_failed + len(outcomes) - n_done,
         )
     )
 
 
 def _record_cost(connection: Connection, batch: BatchRow, attempts: Sequence[Attempt]) -> None:
-    """Book what lines have cost with the budgets that there are."""
+    """Add the cost of attempts to all budgets."""
     prompt = sum(a.prompt_tokens or 0 for a in attempts)
     cached = sum(a.cached_tokens or 0 for a in attempts)
     completion = sum(a.completion_tokens or 0 for a in attempts)
@@ -169,117 +186,128 @@ def _record_cost(connection: Connection, batch: BatchRow, attempts: Sequence[Att
         adjust_budget(connection, name, used=price.cost(prompt, cached, completion))
 
 
-# Judging -------------------------------------------------------------------------------------
+# The meaning of a line -----------------------------------------------------------------------
 
 
 def _interpret(
-    reply: ResultLine, batch: BatchRow, office: BatchContext, spent: int
+    line: ResultLine, batch: BatchRow, context: BatchContext, tries_before: int
 ) -> _LineOutcome:
-    """Say what one reply means for its call, which had `spent` counted tries before."""
-    counts, stop = False, None
-    if isinstance(reply.result, Completion):
-        attempt = _attempt(reply, batch, "ok")
-        asked = CallResult("answered", (attempt,), reply.result)
-    else:
-        fault = reply.result
-        counts = reply.is_processed and fault.is_retryable
-        given_up = counts and spent + 1 >= office.tries
-        attempt = _attempt(reply, batch, _status(fault, reply.is_processed, given_up))
-        stop = fault.reason if fault.kind == "stop" else None
-        if not given_up and (fault.is_retryable or stop):
-            back = Outcome(
-                "pending",
-                attempt_rows((attempt,), reply.call_id, *_teacher_and_worker(batch, office)),
-            )
-            return _LineOutcome(reply.call_id, back, attempt, counts, stop)
-        refused = fault.kind == "rejected"
-        asked = CallResult(
-            "rejected" if refused else "failed",
-            (attempt,),
-            reason=fault.name,
-            detail=fault.message or None,
-        )
-    outcome = build_outcome(asked, reply.call_id, *_teacher_and_worker(batch, office))
-    return _LineOutcome(reply.call_id, outcome, attempt, counts)
+    """Return what one line means for its call, which had `tries_before` counted tries."""
+    ids = _teacher_and_worker(batch, context)
+    if isinstance(line.result, Completion):
+        attempt = _attempt(line, batch, "ok")
+        answer = CallResult("answered", (attempt,), line.result)
+        return _LineOutcome(line.call_id, build_outcome(answer, line.call_id, *ids), attempt)
+    error = line.result
+    counts = line.is_processed and error.is_retryable
+    given_up = counts and tries_before + 1 >= context.tries
+    attempt = _attempt(line, batch, _status(error, line.is_processed, given_up))
+    stop_reason = error.reason if error.kind == "stop" else None
+    if not given_up and (error.is_retryable or stop_reason):
+        back = Outcome("pending", attempt_rows((attempt,), line.call_id, *ids))
+        return _LineOutcome(line.call_id, back, attempt, counts, stop_reason)
+    result = CallResult(
+        "rejected" if error.kind == "rejected" else "failed",
+        (attempt,),
+        reason=error.name,
+        detail=error.message or None,
+    )
+    return _LineOutcome(line.call_id, build_outcome(result, line.call_id, *ids), attempt, counts)
 
 
-def _teacher_and_worker(batch: BatchRow, office: BatchContext) -> tuple[int, int]:
-    return batch.teacher_id, office.worker_id
+def _teacher_and_worker(batch: BatchRow, context: BatchContext) -> tuple[int, int]:
+    return batch.teacher_id, context.worker_id
 
 
 def _attempt_rows(
-    judged: _LineOutcome, batch: BatchRow, office: BatchContext
+    outcome: _LineOutcome, batch: BatchRow, context: BatchContext
 ) -> tuple[NewRow, ...]:
-    return attempt_rows((judged.attempt,), judged.call_id, *_teacher_and_worker(batch, office))
+    return attempt_rows((outcome.attempt,), outcome.call_id, *_teacher_and_worker(batch, context))
 
 
-def _status(fault: CallError, served: bool, given_up: bool) -> str:
-    if not served or fault.kind == "stop":
+def _status(error: CallError, is_processed: bool, given_up: bool) -> str:
+    if not is_processed or error.kind == "stop":
         return "stopped"
-    if given_up or not fault.is_retryable:
+    if given_up or not error.is_retryable:
         return "failed"
-    return "limited" if fault.kind == "limited" else "retry"
+    return "limited" if error.kind == "limited" else "retry"
 
 
-def _attempt(reply: ResultLine, batch: BatchRow, status: str) -> Attempt:
-    """The try that a line was; it took from the making of the batch until it was taken in."""
-    fault = reply.result if isinstance(reply.result, CallError) else None
-    model = reply.result.model
-    began = datetime.fromisoformat(batch.created_at)
+def _attempt(line: ResultLine, batch: BatchRow, status: str) -> Attempt:
+    """Return the attempt of a line; it lasted from the batch's creation until its import."""
+    error = line.result if isinstance(line.result, CallError) else None
+    created = datetime.fromisoformat(batch.created_at)
     return Attempt(
         status=status,
         started_at=batch.created_at,
-        latency_ms=round((datetime.now(UTC) - began).total_seconds() * 1000, 3),
-        error_class=fault.name if fault else None,
-        error_message=(fault.message or None) if fault else None,
-        http_status=fault.status if fault else 200,
-        prompt_tokens=reply.usage.prompt,
-        cached_tokens=reply.usage.cached,
-        completion_tokens=reply.usage.completion,
-        reasoning_tokens=reply.usage.reasoning,
-        model=model,
+        latency_ms=round((datetime.now(UTC) - created).total_seconds() * 1000, 3),
+        error_class=error.name if error else None,
+        error_message=(error.message or None) if error else None,
+        http_status=error.status if error else 200,
+        prompt_tokens=line.usage.prompt,
+        cached_tokens=line.usage.cached,
+        completion_tokens=line.usage.completion,
+        reasoning_tokens=line.usage.reasoning,
+        model=line.result.model,
     )
 
 
-# Ending --------------------------------------------------------------------------------------
+# The end of a batch --------------------------------------------------------------------------
 
 
 def finish_batch(
-    office: BatchContext,
+    context: BatchContext,
     batch: BatchRow,
     outcome_for: Callable[[int], Outcome] = lambda _: BACK_TO_PENDING,
     **values: object,
 ) -> Counter[str]:
-    """End a batch: the calls that it has not answered end as told, pending unless told."""
-    ended: Counter[str] = Counter()
-    while page := office.transact(lambda c: _finish_page(c, office, batch, outcome_for)):
-        ended += page
-    office.transact(lambda c: end_batch(c, batch, **values))
-    return ended
+    """End a batch.
+
+    Args:
+        context: The store and the worker.
+        batch: The batch.
+        outcome_for: The outcome of each call that has no result yet, by its id; pending by default.
+        values: Columns of the batch's row to change.
+
+    Returns:
+        How many of these calls ended in which job state.
+
+    Raises:
+        LeaseLost: Other workers have declared this one dead.
+    """
+    states: Counter[str] = Counter()
+    while page := context.transact(lambda c: _finish_page(c, context, batch, outcome_for)):
+        states += page
+    context.transact(lambda c: end_batch(c, batch, **values))
+    return states
 
 
 def _finish_page(
     connection: Connection,
-    office: BatchContext,
+    context: BatchContext,
     batch: BatchRow,
     outcome_for: Callable[[int], Outcome],
 ) -> Counter[str]:
     calls = open_calls(connection, batch.id, most=PAGE)
-    claims = _claims(connection, office, calls)
-    ended = [e for call in calls for e in _job_results(outcome_for(call), claims[call])]
-    jobs.settle(connection, office.worker_id, ended, office.plan)
+    claims = _claims(connection, context, calls)
+    results = [r for call in calls for r in _job_results(outcome_for(call), claims[call])]
+    jobs.settle(connection, context.worker_id, results, context.plan)
     close_items(connection, batch.id, calls)
     return Counter(outcome_for(call).state for call in calls)
 
 
-def count_missing_lines(office: BatchContext, batch: BatchRow) -> Counter[str]:
-    """Count a try for the calls of a completed batch that have no line in either file."""
-    ended: Counter[str] = Counter()
+def count_missing_lines(context: BatchContext, batch: BatchRow) -> Counter[str]:
+    """Count a try for the calls of a completed batch that have no line in either file.
+
+    Returns:
+        How many calls ended in which job state.
+    """
+    states: Counter[str] = Counter()
     missing = CallError("retry", "no_line", "the batch is completed and has no line for it")
     while True:
-        with office.store.read() as connection:
+        with context.store.read() as connection:
             calls = open_calls(connection, batch.id)
         if not calls:
-            return ended
-        lost = [ResultLine(batch.name, call, missing) for call in calls]
-        ended += import_results_page(office, batch, lost).job_states
+            return states
+        lines = [ResultLine(batch.name, call, missing) for call in calls]
+        states += import_results_page(context, batch, lines).job_states

@@ -1,4 +1,4 @@
-"""Rows of `batches` and `batch_items`: what is out, and in whose hands it is."""
+"""Rows of `batches` and `batch_items`: which batches are open, and which run works on them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class BatchRow:
-    """A batch as the store has it."""
+    """A batch as the store has it, with the columns of `batches` and of its teacher."""
 
     id: int
     name: str
@@ -32,7 +32,7 @@ class BatchRow:
     model: str
     base_url: str
     state: str  # bound | exported | sent | ended
-    status: str | None  # what the provider said last
+    status: str | None  # the last that the provider reported
     remote_id: str | None
     input_file: str | None
     output_file: str | None
@@ -50,7 +50,7 @@ class BatchRow:
 
 
 def input_file_name(batch: BatchRow) -> str:
-    """How the file of a batch is called at the provider."""
+    """Return the name of a batch's input file at the provider."""
     return f"annoy-{batch.name}.jsonl"
 
 
@@ -62,7 +62,15 @@ _COLUMNS = [
 
 @dataclass(frozen=True)
 class BatchContext:
-    """Where one visit works: the store, a place in the workforce, and what rules there."""
+    """Store, worker lease and stage plan for one batch pass.
+
+    Attributes:
+        store: The store.
+        lease: The lease of the worker that the pass is.
+        plan: The active variants.
+        tries: How many counted tries a call has.
+        max_tokens: The longest answer, in tokens.
+    """
 
     store: Database
     lease: Lease
@@ -75,7 +83,11 @@ class BatchContext:
         return self.lease.worker_id
 
     def transact(self, work: Callable[[Connection], T]) -> T:
-        """Do `work` in one transaction that renews the lease. Raises LostClaim."""
+        """Do `work` in one transaction that renews the lease, and return its result.
+
+        Raises:
+            LeaseLost: Other workers have declared this one dead.
+        """
 
         def renewed(connection: Connection) -> T:
             self.lease.renew(connection)
@@ -85,23 +97,22 @@ class BatchContext:
 
 
 def find_batches(connection: Connection, *where: ColumnElement[bool]) -> list[BatchRow]:
-    """The batches where all of that holds, oldest first."""
+    """Return the batches that fulfil all conditions, oldest first."""
     chosen = select(*_COLUMNS).join(teachers, teachers.c.id == batches.c.teacher_id)
-    return [
-        BatchRow(*row) for row in connection.execute(chosen.where(*where).order_by(batches.c.id))
-    ]
+    rows = connection.execute(chosen.where(*where).order_by(batches.c.id))
+    return [BatchRow(*row) for row in rows]
 
 
 def update_batch(
     connection: Connection, batch_id: int, *where: ColumnElement[bool], **values: Any
 ) -> bool:
-    """Change a batch, if all of that still holds; say whether it did."""
+    """Change columns of a batch, if all conditions still hold; return whether they did."""
     mine = batches.c.id == batch_id
     return connection.execute(update(batches).where(mine, *where).values(**values)).rowcount == 1
 
 
 def acquire_batch(connection: Connection, batch_id: int, worker_id: int) -> bool:
-    """Take a batch into our hands unless somebody who is at work has it; say whether we have it."""
+    """Take an open batch for a worker, unless another live one has it; return whether it has it."""
     others = [w for w in live_workers(connection) if w != worker_id]
     free = batches.c.worker_id.is_(None) | batches.c.worker_id.not_in(others)
     return update_batch(connection, batch_id, IS_OPEN, free, worker_id=worker_id)
@@ -110,7 +121,17 @@ def acquire_batch(connection: Connection, batch_id: int, worker_id: int) -> bool
 def open_calls(
     connection: Connection, batch_id: int, after: int = 0, most: int = PAGE
 ) -> list[int]:
-    """The calls that a batch still has to answer, in the order of its file."""
+    """Return the calls of a batch without a result, in the order of its file.
+
+    Args:
+        connection: The store.
+        batch_id: The batch.
+        after: Only calls with a higher id.
+        most: At most this many.
+
+    Returns:
+        Ids of `calls`.
+    """
     chosen = select(batch_items.c.call_id).where(
         batch_items.c.batch_id == batch_id,
         batch_items.c.is_open == 1,
@@ -120,7 +141,7 @@ def open_calls(
 
 
 def open_call_pages(store: Database, batch_id: int) -> Iterator[list[int]]:
-    """All calls that a batch still has to answer, page by page, each read by itself."""
+    """Yield all calls of a batch without a result, each page read in a transaction of its own."""
     after = 0
     while True:
         with store.read() as connection:
@@ -132,13 +153,13 @@ def open_call_pages(store: Database, batch_id: int) -> Iterator[list[int]]:
 
 
 def rows_of_calls(chosen: Select[Any], connection: Connection, calls: Sequence[int]) -> list[Any]:
-    """The rows of a SELECT over items that are of some calls."""
+    """Return the rows of a SELECT over `batch_items` that belong to some calls."""
     narrowed = chosen.where(in_parameter(batch_items.c.call_id, "of_calls"))
     return list(connection.execute(narrowed, {"of_calls": list(calls)}))
 
 
 def close_items(connection: Connection, batch_id: int, calls: Sequence[int]) -> None:
-    """Let a batch answer some calls no more."""
+    """Mark calls of a batch as no longer open in it."""
     connection.execute(
         update(batch_items)
         .where(batch_items.c.batch_id == bindparam("of_batch"))
@@ -149,17 +170,17 @@ def close_items(connection: Connection, batch_id: int, calls: Sequence[int]) -> 
 
 
 def end_batch(connection: Connection, batch: BatchRow, **values: Any) -> None:
-    """A batch is over: what was set aside for it is free again."""
+    """Mark a batch as ended and release what the budgets have reserved for it."""
     if not update_batch(
         connection, batch.id, IS_OPEN, state="ended", due_at=None, polled_at=utc_now(), **values
     ):
         return
     for name in connection.scalars(select(budgets.c.name)).all():
         price = batch_price(connection, name, batch.model)
-        worst = price.cost(batch.prompt_tokens, 0, batch.completion_tokens)
-        adjust_budget(connection, name, reserved=-worst)
+        most = price.cost(batch.prompt_tokens, 0, batch.completion_tokens)
+        adjust_budget(connection, name, reserved=-most)
 
 
 def is_due() -> ColumnElement[bool]:
-    """True of batches that need not wait any longer."""
+    """Return the condition that a batch need not wait any longer."""
     return batches.c.due_at.is_(None) | (batches.c.due_at <= clock())

@@ -1,7 +1,8 @@
-"""One account at one endpoint: who answers by batch there, how it is talked to, and one visit."""
+"""One account at one endpoint: its batch teachers, its API client, and one pass over its batches."""
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,11 +29,13 @@ from annoy_store.records.teachers import BATCH_BACKEND, register_teacher
 from annoy_store.stages import PIPELINE
 from annoy_store.stages.complete import STAGE
 
-Teachers = Mapping[int, BatchTeacher]
+logger = logging.getLogger(__name__)
+
+Teachers = Mapping[int, BatchTeacher]  # by their ids in `teachers`
 
 
 def batch_teachers(store: Database, settings: RunSettings) -> dict[int, BatchTeacher]:
-    """The teachers by batch that the settings name, entered in the store, by id."""
+    """Enter the batch teachers that the settings name, and return them by id."""
     chosen = (backend_and_model(settings, kind) for kind in TURN_KINDS)
     models = sorted({model for backend, model in chosen if backend == BATCH_BACKEND}, key=str)
     opened = [BatchTeacher(settings, model) for model in models]
@@ -42,20 +45,27 @@ def batch_teachers(store: Database, settings: RunSettings) -> dict[int, BatchTea
 def partition_filter(
     settings: RunSettings, teachers: Teachers, teacher_id: int
 ) -> Callable[[Mapping[str, object]], bool]:
-    """Tell which cases a teacher answers: those pinned to it, and kinds that name it."""
+    """Return a function that says which partitions of `complete` a teacher answers.
+
+    These are the ones that are pinned to it, and the kinds of turn that the settings give to it.
+    """
     mine = BATCH_BACKEND, teachers[teacher_id].identity.model
 
-    def answers(only: Mapping[str, object]) -> bool:
-        pinned = only.get("pinned_teacher_id")
+    def answers(columns: Mapping[str, object]) -> bool:
+        pinned = columns.get("pinned_teacher_id")
         return pinned == teacher_id or (
-            pinned == 0 and backend_and_model(settings, str(only.get("kind"))) == mine
+            pinned == 0 and backend_and_model(settings, str(columns.get("kind"))) == mine
         )
 
     return answers
 
 
 def open_budgets(store: Database, settings: RunSettings, teachers: Teachers) -> dict[str, float]:
-    """Open the budgets that the settings name. Raises UsageError if a price is unknown."""
+    """Open the budgets that the settings name, and return their caps by name.
+
+    Raises:
+        UsageError: A budget is in USD and the price of a teacher's model is unknown.
+    """
     for teacher in teachers.values() if settings.budget_usd else ():
         required_price(store, teacher.identity.model)
     for name, cap in budget_caps(settings).items():
@@ -65,107 +75,126 @@ def open_budgets(store: Database, settings: RunSettings, teachers: Teachers) -> 
 
 @contextmanager
 def open_context(store: Database, settings: RunSettings) -> Iterator[BatchContext]:
-    """Open a place to work at for one visit; jobs that are wanted and missing are entered."""
+    """Register a worker for one pass, and enqueue missing jobs."""
     longest = settings.max_tokens or DEFAULT_MAX_TOKENS
     with Lease(store, [STAGE.name], settings.lease_seconds, lambda: None) as lease:
-        agenda = store.transact(lambda c: load_plan(c, PIPELINE))
-        while store.transact(lambda c: enqueue_page(c, agenda, lease.worker_id))[1]:
+        plan = store.transact(lambda c: load_plan(c, PIPELINE))
+        while store.transact(lambda c: enqueue_page(c, plan, lease.worker_id))[1]:
             continue
-        yield BatchContext(store, lease, agenda, settings.tries, longest)
+        yield BatchContext(store, lease, plan, settings.tries, longest)
 
 
 class BatchSession:
-    """What a clerk works with. Raises UsageError for what is missing.
+    """One account at one endpoint.
 
-    Without teachers it can look after what is out, and hand in nothing.
+    Without teachers it can manage open batches, and submit nothing.
+
+    Args:
+        store: The store.
+        settings: The endpoint, budgets and limits.
+        teachers: The teachers whose pending calls are to be submitted.
+
+    Raises:
+        UsageError: The settings lack something.
     """
 
     def __init__(self, store: Database, settings: RunSettings, teachers: Teachers) -> None:
-        from annoy_store.inference.client.batch_api import (
-            BatchApi,  # `openai`: slow, and rarely needed
-        )
+        # Imported here, because `openai` is slow to import and rarely needed.
+        from annoy_store.inference.client.batch_api import BatchApi
 
         self.store, self.settings, self.teachers = store, settings, teachers
-        endpoint = resolve_endpoint(
-            settings, next((t.identity.model for t in teachers.values()), "any")
-        )
+        model = next((t.identity.model for t in teachers.values()), "any")
+        endpoint = resolve_endpoint(settings, model)
         self.url, self._key_env = normalised_url(endpoint.base_url), endpoint.key_env
         self.api = BatchApi(endpoint)
         self.caps = open_budgets(store, settings, teachers)
         self.is_stopping: Callable[[], bool] = lambda: False
 
     def find(self, *where: ColumnElement[bool]) -> list[BatchRow]:
-        """Our batches where all of that holds, oldest first."""
+        """Return this endpoint's batches that fulfil all conditions, oldest first."""
         with self.store.read() as connection:
             return [b for b in find_batches(connection, *where) if b.base_url == self.url]
 
     def update(self, batch: BatchRow, *where: ColumnElement[bool], **values: Any) -> bool:
-        """Change a batch that has not ended, if all of that holds; say whether it did."""
+        """Change columns of an open batch, if all conditions hold; return whether they did."""
         return self.store.transact(lambda c: update_batch(c, batch.id, IS_OPEN, *where, **values))
 
     @contextmanager
     def start_pass(self) -> Iterator[BatchPass]:
-        """One visit, with a lease of its own."""
+        """Begin one pass, with a worker lease of its own."""
         open_budgets(self.store, self.settings, self.teachers)
-        with open_context(self.store, self.settings) as office:
-            yield BatchPass(self, office)
+        with open_context(self.store, self.settings) as context:
+            yield BatchPass(self, context)
 
-    def unavailable_message(self, words: str) -> str:
-        """Say that nobody gets an answer, and what to do."""
-        return f"{self.url} answers nobody ({words}): mend that, then run again"
+    def unavailable_message(self, reason: str) -> str:
+        """Return the message that no call can succeed, and what to do."""
+        return f"{self.url} rejected the request ({reason}): fix that, then run again"
 
-    def error_message(self, fault: CallError) -> str:
-        """Say what happened and what to do, in one line."""
-        if fault.kind == "unreachable":
+    def error_message(self, error: CallError) -> str:
+        """Return what happened and what to do, in one line."""
+        if error.kind == "unreachable":
             return (
-                f"{self.url} cannot be reached ({fault.message}): nothing is lost, run again later"
+                f"{self.url} cannot be reached ({error.message}): nothing is lost, run again later"
             )
-        if fault.status in (404, 405):
+        if error.status in (404, 405):
             return (
-                f"{self.url} has no Batch API ({fault.reason}): use --teacher openai, or hand a "
-                "file in yourself: annoy batch export FILE"
+                f"{self.url} has no Batch API ({error.reason}): use --teacher openai, or upload a "
+                "file by hand: annoy batch export FILE"
             )
-        if fault.status in (401, 403):
-            return f"{self.url} refuses the key in {self._key_env} ({fault.reason})"
-        return self.unavailable_message(fault.reason)
+        if error.status in (401, 403):
+            return f"{self.url} rejects the key in {self._key_env} ({error.reason})"
+        return self.unavailable_message(error.reason)
 
 
 @dataclass
 class BatchPass:
-    """One visit and what it did: jobs that ended, calls handed in, what it could not do."""
+    """One pass over the batches of an account, and what it did.
+
+    Attributes:
+        session: The account.
+        context: The store and the worker.
+        job_states: Finished jobs, by stage and state.
+        submitted: How many calls were submitted.
+        changed: Whether any batch changed.
+        problems: Problems with single batches, in words.
+        exhausted_budget: The message of a budget that is reached.
+        stop_reason: Why no call can succeed at the endpoint.
+        unreachable_reason: Why the endpoint cannot be reached.
+    """
 
     session: BatchSession
     context: BatchContext
     job_states: Counter[tuple[str, str]] = field(default_factory=Counter)
     submitted: int = 0
-    changed: bool = False  # something is otherwise than it was
+    changed: bool = False
     problems: list[str] = field(default_factory=list)
-    exhausted_budget: str | None = None  # a budget that is reached
-    stop_reason: str | None = None  # why nobody gets an answer
-    unreachable_reason: str | None = None  # why nobody is there
+    exhausted_budget: str | None = None
+    stop_reason: str | None = None
+    unreachable_reason: str | None = None
 
     @property
     def is_finished(self) -> bool:
+        """Return whether no more work should begin."""
         return bool(self.session.is_stopping() or self.stop_reason or self.unreachable_reason)
 
     def count(self, states: Mapping[str, int]) -> None:
-        """Add how jobs of calls ended."""
-        self.job_states += Counter(
-            {(STAGE.name, s): n for s, n in states.items() if s != "pending"}
-        )
+        """Add how jobs of calls ended; those that are pending again have not."""
+        finished = {(STAGE.name, state): n for state, n in states.items() if state != "pending"}
+        self.job_states += Counter(finished)
 
     def for_each(
-        self, found: Sequence[BatchRow], do: Callable[[BatchPass, BatchRow], None]
+        self, batches: Sequence[BatchRow], do: Callable[[BatchPass, BatchRow], None]
     ) -> None:
-        """Deal with batches one by one; trouble with one is no trouble of the next."""
-        for batch in found:
+        """Do something with batches one by one; an error of one does not affect the next."""
+        for batch in batches:
             if self.is_finished:
                 return
             try:
                 do(self, batch)
-            except CallError as fault:
-                self.problems.append(f"batch {batch.id}: {fault.reason}")
-                if fault.kind == "unreachable":
-                    self.unreachable_reason = self.session.error_message(fault)
-                elif not fault.is_retryable:
-                    self.stop_reason = self.session.error_message(fault)
+            except CallError as error:
+                logger.warning("batch %d: %s", batch.id, error.reason)
+                self.problems.append(f"batch {batch.id}: {error.reason}")
+                if error.kind == "unreachable":
+                    self.unreachable_reason = self.session.error_message(error)
+                elif not error.is_retryable:
+                    self.stop_reason = self.session.error_message(error)

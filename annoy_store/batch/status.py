@@ -1,4 +1,4 @@
-"""What is out, for a person: batches that have not ended, and the command to come back with."""
+"""Open batches for display, and the command that imports their results."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from annoy_store.db.tables import batches
 
 
 def list_batches(connection: Connection, ended: int = 20) -> list[BatchRow]:
-    """Batches that are out, and the last ones that have ended; newest first."""
-    out = find_batches(connection, IS_OPEN)
+    """Return the open batches, and the last `ended` that have ended; newest first."""
+    is_open = find_batches(connection, IS_OPEN)
     past = find_batches(connection, batches.c.state == "ended")
-    return sorted([*out, *past[-ended:]], key=lambda b: -b.id)
+    return sorted([*is_open, *past[-ended:]], key=lambda b: -b.id)
 
 
 def as_dict(batch: BatchRow) -> dict[str, Any]:
-    """A batch as JSON."""
+    """Return a batch as `annoy batch status --json` prints it."""
     return asdict(batch)
 
 
 def resume_command(batch: BatchRow) -> str:
-    """The command that takes in what a batch has answered."""
+    """Return the command that imports the results of a batch."""
     if batch.state == "exported":
         return "annoy batch import FILE"
     url = "" if "api.openai.com" in batch.base_url else f" --base-url {shlex.quote(batch.base_url)}"
@@ -34,13 +34,14 @@ def resume_command(batch: BatchRow) -> str:
 
 
 def open_batch_summary(connection: Connection) -> list[str]:
-    """What is out, one line for each command to come back with."""
+    """Return one line for each command that imports results: its open batches and their calls."""
     groups: dict[str, list[BatchRow]] = defaultdict(list)
     for batch in find_batches(connection, IS_OPEN):
         groups[resume_command(batch)].append(batch)
     return [
-        f"{sum(_n_open_calls(b) for b in out):,} calls wait in {_batch_names(out)}; come back with: {command}"
-        for command, out in groups.items()
+        f"{sum(_n_open_calls(b) for b in group):,} calls wait in {_batch_names(group)}; "
+        f"import the results with: {command}"
+        for command, group in groups.items()
     ]
 
 
@@ -48,7 +49,7 @@ def _n_open_calls(batch: BatchRow) -> int:
     return batch.n_calls - batch.n_answered - batch.n_failed
 
 
-def _batch_names(out: list[BatchRow]) -> str:
-    if len(out) == 1:
-        return f"batch {out[0].id} ({out[0].status or out[0].state})"
-    return f"{len(out)} batches"
+def _batch_names(group: list[BatchRow]) -> str:
+    if len(group) == 1:
+        return f"batch {group[0].id} ({group[0].status or group[0].state})"
+    return f"{len(group)} batches"

@@ -1,16 +1,17 @@
-"""What waits is handed in: bound, uploaded, created, each noted before the next.
+"""Submits pending calls: reserved, uploaded, created, each recorded before the next.
 
 Decisions
-- Rows are bound (commit), the file goes up, its id is noted (commit), the batch is created with our
-  name in its metadata, its id is noted (commit). Wherever that is cut off, poll.py knows what
-  may be at the provider; only the last step costs money.
-- A batch is in one clerk's hands. One that was thought dead and comes back late finds its batch in
-  another's, and cancels what it made.
-- While a refused batch waits, its teacher hands in no other: the provider has enough.
+- Rows are reserved (commit), the file is uploaded, its id is recorded (commit), the batch is created
+  with our name in its metadata, its id is recorded (commit). Wherever that is interrupted, poll.py
+  knows what may be at the provider; only the last step costs money.
+- One run works on a batch at a time. A stale one, which was thought dead, finds that another has
+  taken its batch, and cancels what it created.
+- While a rejected batch waits, its teacher submits no other: the provider's queue is full.
 """
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,105 +36,116 @@ from annoy_store.inference.budgets import budget_reached_message
 from annoy_store.inference.client.batch_types import ProviderBatch
 from annoy_store.inference.client.errors import CallError
 
+logger = logging.getLogger(__name__)
+
 _DAY = timedelta(days=1)
 
 
-def submit(visit: BatchPass, limit: int | None = None) -> None:
-    """Hand in what is bound and due, then pending calls, at most `limit`."""
-    account = visit.session
-    due = account.find(IS_OPEN, IS_BOUND, is_due(), batches.c.input_file.is_(None))
-    visit.for_each([b for b in due if b.teacher_id in account.teachers], _submit_batch)
-    for teacher_id in account.teachers:
-        while not visit.is_finished and _submit_one(visit, teacher_id, limit):
+def submit(batch_pass: BatchPass, limit: int | None = None) -> None:
+    """Submit batches that are reserved and due, then pending calls.
+
+    Args:
+        batch_pass: The pass, which collects what was done and what went wrong.
+        limit: At most this many calls.
+    """
+    session = batch_pass.session
+    due = session.find(IS_OPEN, IS_BOUND, is_due(), batches.c.input_file.is_(None))
+    ours = [batch for batch in due if batch.teacher_id in session.teachers]
+    batch_pass.for_each(ours, _submit_batch)
+    for teacher_id in session.teachers:
+        while not batch_pass.is_finished and _submit_one(batch_pass, teacher_id, limit):
             continue
 
 
-def _submit_one(visit: BatchPass, teacher_id: int, limit: int | None) -> bool:
-    """Bind and send one batch; say whether there may be more."""
-    account = visit.session
-    left = reserve.MAX_LINES if limit is None else limit - visit.submitted
-    most = min(left, max_lines(visit, teacher_id))
-    if most < 1 or account.find(IS_OPEN, IS_BOUND, batches.c.teacher_id == teacher_id):
+def _submit_one(batch_pass: BatchPass, teacher_id: int, limit: int | None) -> bool:
+    """Reserve and submit one batch; return whether there may be more."""
+    session = batch_pass.session
+    left = reserve.MAX_LINES if limit is None else limit - batch_pass.submitted
+    most = min(left, max_lines(batch_pass, teacher_id))
+    if most < 1 or session.find(IS_OPEN, IS_BOUND, batches.c.teacher_id == teacher_id):
         return False
-    filled = _reserve(visit, teacher_id, most)
-    if filled.exhausted_budget:
-        visit.exhausted_budget = budget_reached_message(
-            filled.exhausted_budget, account.caps[filled.exhausted_budget]
-        )
-    visit.for_each(account.find(batches.c.id == filled.batch_id), _submit_batch)
-    return bool(filled.batch_id) and not filled.exhausted_budget
+    draft = _reserve(batch_pass, teacher_id, most)
+    if name := draft.exhausted_budget:
+        batch_pass.exhausted_budget = budget_reached_message(name, session.caps[name])
+    batch_pass.for_each(session.find(batches.c.id == draft.batch_id), _submit_batch)
+    return bool(draft.batch_id) and not draft.exhausted_budget
 
 
-def _reserve(visit: BatchPass, teacher_id: int, most: int) -> BatchDraft:
-    account, office = visit.session, visit.context
-    answers = partition_filter(account.settings, account.teachers, teacher_id)
-    filling = BatchDraft(
+def _reserve(batch_pass: BatchPass, teacher_id: int, most: int) -> BatchDraft:
+    session, context = batch_pass.session, batch_pass.context
+    answers = partition_filter(session.settings, session.teachers, teacher_id)
+    draft = BatchDraft(
         teacher_id,
-        account.teachers[teacher_id],
+        session.teachers[teacher_id],
         "bound",
-        reserve.answerable_variants(office, answers),
-        account.caps,
+        reserve.answerable_variants(context, answers),
+        session.caps,
         most,
         reserve.new_batch_name(),
     )
-    return reserve.reserve_calls(office, filling, account.is_stopping)
+    return reserve.reserve_calls(context, draft, session.is_stopping)
 
 
-def max_lines(visit: BatchPass, teacher_id: int) -> int:
-    """How many lines a batch may have: half of what was too much within a day."""
-    day = (datetime.now(UTC) - _DAY).isoformat()
-    too_many = select(func.min(batches.c.n_calls)).where(
+def max_lines(batch_pass: BatchPass, teacher_id: int) -> int:
+    """Return how many lines a batch may have.
+
+    It is half of what was over the provider's queue limit within a day, else the setting.
+    """
+    day_ago = (datetime.now(UTC) - _DAY).isoformat()
+    too_large = select(func.min(batches.c.n_calls)).where(
         batches.c.teacher_id == teacher_id,
         batches.c.state == "ended",
         batches.c.error.startswith(QUEUE_FULL),
-        batches.c.polled_at > day,
+        batches.c.polled_at > day_ago,
     )
-    with visit.session.store.read() as connection:
-        least = connection.scalar(too_many)
-    most = visit.session.settings.batch_lines
+    with batch_pass.session.store.read() as connection:
+        least = connection.scalar(too_large)
+    most = batch_pass.session.settings.batch_lines
     return most if least is None else max(1, min(most, int(least) // 2))
 
 
-def _submit_batch(visit: BatchPass, batch: BatchRow) -> None:
-    """Upload the file of a batch and let it be answered."""
-    account, office = visit.session, visit.context
-    if not office.transact(lambda c: acquire_batch(c, batch.id, office.worker_id)):
+def _submit_batch(batch_pass: BatchPass, batch: BatchRow) -> None:
+    """Upload the file of a batch and create the batch at the provider."""
+    session, context = batch_pass.session, batch_pass.context
+    if not context.transact(lambda c: acquire_batch(c, batch.id, context.worker_id)):
         return
     try:
-        file_id = _upload(visit, batch)
+        file_id = _upload(batch_pass, batch)
         if file_id is None:
-            finish_batch(office, batch, error="nothing left to ask")
+            finish_batch(context, batch, error="no calls left")
             return
-        remote = account.api.create(file_id, batch.name)
-    except CallError as fault:
-        if not fault.is_retryable:  # it said no, so there is no batch
-            finish_batch(office, batch, error=fault.reason)
+        remote = session.api.create(file_id, batch.name)
+    except CallError as error:
+        if not error.is_retryable:  # it was rejected, so there is no batch
+            finish_batch(context, batch, error=error.reason)
         raise
-    if _record_submitted(visit, batch, remote):
-        visit.submitted += batch.n_calls
-        visit.changed = True
+    if _record_submitted(batch_pass, batch, remote):
+        logger.info("batch %d: %d calls submitted as %s", batch.id, batch.n_calls, remote.id)
+        batch_pass.submitted += batch.n_calls
+        batch_pass.changed = True
 
 
-def _record_submitted(visit: BatchPass, batch: BatchRow, remote: ProviderBatch) -> bool:
-    """Note that a batch is at the provider, unless somebody thought us dead and took it over."""
-    account = visit.session
-    noted = {"remote_id": remote.id, "state": "sent", "status": remote.status, "due_at": None}
-    mine = batches.c.worker_id == visit.context.worker_id
-    if account.update(batch, IS_BOUND, mine, **noted):
+def _record_submitted(batch_pass: BatchPass, batch: BatchRow, remote: ProviderBatch) -> bool:
+    """Record that a batch is submitted, unless another run has taken it; return whether it is."""
+    session = batch_pass.session
+    columns = {"remote_id": remote.id, "state": "sent", "status": remote.status, "due_at": None}
+    mine = batches.c.worker_id == batch_pass.context.worker_id
+    if session.update(batch, IS_BOUND, mine, **columns):
         return True
-    if not account.find(batches.c.id == batch.id, batches.c.remote_id == remote.id):
-        account.api.cancel(remote.id)
+    if not session.find(batches.c.id == batch.id, batches.c.remote_id == remote.id):
+        logger.warning("batch %d was taken by another run: %s is cancelled", batch.id, remote.id)
+        session.api.cancel(remote.id)
     return False
 
 
-def _upload(visit: BatchPass, batch: BatchRow) -> str | None:
-    """Write and send the file of a batch, and note its id; None if no call is left in it."""
-    account, office = visit.session, visit.context
+def _upload(batch_pass: BatchPass, batch: BatchRow) -> str | None:
+    """Write and upload the file of a batch, and record its id; None if no call is left in it."""
+    session, context = batch_pass.session, batch_pass.context
     with tempfile.TemporaryDirectory(prefix="annoy-") as folder:
         path = Path(folder) / input_file_name(batch)
-        teacher = account.teachers[batch.teacher_id]
-        if not reserve.write_requests(office, batch, teacher, path):
+        teacher = session.teachers[batch.teacher_id]
+        if not reserve.write_requests(context, batch, teacher, path):
             return None
-        file_id = account.api.upload(path)
-    office.transact(lambda c: update_batch(c, batch.id, IS_OPEN, input_file=file_id))
+        file_id = session.api.upload(path)
+    context.transact(lambda c: update_batch(c, batch.id, IS_OPEN, input_file=file_id))
     return file_id

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from annoy_store.db.states import FAILED_STATES, FREE_BACKENDS, sql_list
+from annoy_store.db.cost import TOTAL_COST
+from annoy_store.db.states import FAILED_STATES, sql_list
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,6 @@ class View:
     example: str
     sql: str
 
-
-BATCH_PRICE_FACTOR = 0.5  # of the price: what providers charge for an answer by batch
-# Cost of an attempt in USD: 0 for tracer and replay, half by batch. a, b and p are the attempt, its
-# teacher and the price at that time; null where an answer has no price.
-ATTEMPT_COST = f"""CASE WHEN b.backend IN {sql_list(FREE_BACKENDS)} THEN 0.0 ELSE
-    ((a.prompt_tokens - COALESCE(a.cached_tokens, 0)) * p.input
-     + COALESCE(a.cached_tokens, 0) * p.cached + a.completion_tokens * p.output) / 1000000.0
-    * CASE WHEN b.backend = 'batch' THEN {BATCH_PRICE_FACTOR} ELSE 1.0 END END"""
-TOTAL_COST = f"""CASE WHEN SUM(CASE WHEN a.status = 'ok' AND {ATTEMPT_COST} IS NULL THEN 1 ELSE 0 END) = 0
-    THEN COALESCE(SUM({ATTEMPT_COST}), 0.0) END"""
 
 VIEWS = (
     View(

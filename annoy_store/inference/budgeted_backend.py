@@ -1,7 +1,8 @@
-"""A teacher that minds the budgets: it sets the worst case of a call aside before it asks.
+"""Teacher wrapper that reserves the maximum cost of a call before sending it.
 
-The worst case is a prompt at three characters a token without a cache hit, and the longest answer
-that the settings allow. What an answer used is what its usage says; where nobody told, the worst.
+The maximum is a prompt at three characters a token without a cache hit, and the longest answer
+that the settings allow. The actual cost follows from the reported usage; an answer without usage
+counts as its maximum.
 """
 
 from __future__ import annotations
@@ -19,44 +20,64 @@ from annoy_store.inference.prices import PER_TOKEN, Price, required_price
 from annoy_store.interfaces import Attempt, CallResult, Request, Teacher, TeacherIdentity
 from annoy_store.records.prompts import count_chars
 
-_CHARS_PER_TOKEN = 3  # code has few; an estimate of the worst case must not be low
+_CHARS_PER_TOKEN = 3  # code has few; an estimate of the maximum must not be low
 DEFAULT_MAX_TOKENS = 16_384  # where the settings set no limit
 
 
 def max_prompt_tokens(request: Request) -> int:
-    """Return how many tokens a prompt has at most."""
+    """Return an upper estimate of the tokens of a prompt."""
     return count_chars(request.messages) // _CHARS_PER_TOKEN + 1
 
 
 @dataclass(frozen=True)
 class BudgetMeter:
-    """How calls count against one purse: per token, or by their price."""
+    """How calls count against one budget.
+
+    Attributes:
+        share: This worker's share of the budget.
+        price: USD per million tokens, or `PER_TOKEN` for a budget of tokens.
+    """
 
     share: BudgetShare
     price: Price
 
-    def used(self, attempts: Iterable[Attempt], asked: float) -> float:
-        """Return what `attempts` used; an answer of which nobody told counts as it was `asked`."""
-        untold = any(a.status == "ok" and a.completion_tokens is None for a in attempts)
-        return asked if untold else sum(map(self._of, attempts))
+    def used(self, attempts: Iterable[Attempt], reserved: float) -> float:
+        """Return what the attempts of a call used.
 
-    def max_cost(self, request: Request, longest: int) -> float:
-        """Return the most that a try of `request` can use."""
-        return self.price.cost(max_prompt_tokens(request), 0, longest)
+        Args:
+            attempts: The attempts.
+            reserved: What was reserved for the call, in USD or tokens: what an answer without
+                usage counts as.
 
-    def _of(self, attempt: Attempt) -> float:
+        Returns:
+            USD or tokens, as the budget counts.
+        """
+        unknown = any(a.status == "ok" and a.completion_tokens is None for a in attempts)
+        return reserved if unknown else sum(map(self._cost, attempts))
+
+    def max_cost(self, request: Request, max_tokens: int) -> float:
+        """Return the most that one try can use, with an answer of at most `max_tokens`."""
+        return self.price.cost(max_prompt_tokens(request), 0, max_tokens)
+
+    def _cost(self, attempt: Attempt) -> float:
         prompt, cached = attempt.prompt_tokens or 0, attempt.cached_tokens or 0
         return self.price.cost(prompt, cached, attempt.completion_tokens or 0)
 
 
 class BudgetedTeacher:
-    """A teacher that asks only what the budgets still allow."""
+    """A teacher that sends only the calls that the budgets still allow.
+
+    Args:
+        teacher: Answers the calls.
+        meters: The budgets, each with the price that calls have there.
+        max_tokens: The longest answer that the settings allow, in tokens; None for no limit.
+    """
 
     def __init__(
-        self, teacher: Teacher, meters: Sequence[BudgetMeter], longest: int | None
+        self, teacher: Teacher, meters: Sequence[BudgetMeter], max_tokens: int | None
     ) -> None:
         self._teacher, self._meters = teacher, meters
-        self._longest = longest or DEFAULT_MAX_TOKENS
+        self._max_tokens = max_tokens or DEFAULT_MAX_TOKENS
 
     @property
     def identity(self) -> TeacherIdentity:
@@ -67,26 +88,30 @@ class BudgetedTeacher:
         return self._teacher.capacity
 
     async def ask(self, request: Request) -> CallResult:
-        """Answer one call, as `Teacher.ask` says. Raises NotNow when a budget is reached."""
-        aside: list[tuple[BudgetMeter, float]] = []
-        tried: tuple[Attempt, ...] = ()
+        """Answer one call, as `Teacher.ask` describes.
+
+        Raises:
+            CallPostponed: A budget is reached.
+        """
+        reserved: list[tuple[BudgetMeter, float]] = []
+        attempts: tuple[Attempt, ...] = ()
         try:
             for meter in self._meters:
-                worst = meter.max_cost(request, self._longest)
-                await meter.share.reserve(worst)
-                aside.append((meter, worst))
-            asked = await self._teacher.ask(request)
-            tried = asked.attempts
-        except JobReturned as undone:
-            tried = undone.rows
+                amount = meter.max_cost(request, self._max_tokens)
+                await meter.share.reserve(amount)
+                reserved.append((meter, amount))
+            result = await self._teacher.ask(request)
+            attempts = result.attempts
+        except JobReturned as returned:
+            attempts = returned.rows
             raise
-        except asyncio.CancelledError as gone:
-            tried = gone.args
+        except asyncio.CancelledError as cancelled:
+            attempts = cancelled.args
             raise
         finally:
-            for meter, worst in aside:
-                meter.share.settle(worst, meter.used(tried, worst))
-        return asked
+            for meter, amount in reserved:
+                meter.share.settle(amount, meter.used(attempts, amount))
+        return result
 
     def drain(self) -> None:
         for meter in self._meters:
@@ -98,14 +123,27 @@ class BudgetedTeacher:
 
 
 def with_budgets(
-    store: Database, teacher: Teacher, purses: Sequence[BudgetShare], settings: RunSettings
+    store: Database, teacher: Teacher, shares: Sequence[BudgetShare], settings: RunSettings
 ) -> Teacher:
-    """Return `teacher` minding `purses`. Raises UsageError if its price is unknown."""
+    """Wrap a teacher so that it keeps to budgets.
+
+    Args:
+        store: Holds the price of the teacher's model.
+        teacher: The teacher.
+        shares: This worker's shares of the budgets.
+        settings: Limits the length of an answer.
+
+    Returns:
+        The wrapper, or `teacher` itself if there is no budget or it costs nothing.
+
+    Raises:
+        UsageError: A budget is in USD and the price of the model is unknown.
+    """
     who = teacher.identity
-    if not purses or who.backend in FREE_BACKENDS:
+    if not shares or who.backend in FREE_BACKENDS:
         return teacher
     meters = [
-        BudgetMeter(purse, required_price(store, who.model) if purse.name == "usd" else PER_TOKEN)
-        for purse in purses
+        BudgetMeter(share, required_price(store, who.model) if share.name == "usd" else PER_TOKEN)
+        for share in shares
     ]
     return BudgetedTeacher(teacher, meters, settings.max_tokens)

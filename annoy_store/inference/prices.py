@@ -1,12 +1,12 @@
-"""Prices of models: from the settings, else from the package `genai-prices` where it is installed.
+"""Prices of models: from the settings, else from the package `genai-prices` if it is installed.
 
 Decisions
-- Prices are rows with a time from which they hold, so what was asked at an old price stays at it.
-- A price is the online one, whoever answers. By batch every provider that has batches bills half of
-  it, so half is counted (db/views.py) and nobody enters a price twice.
-- What a model costs is never guessed: without a price, costs are unknown.
-- Where a price depends on the hour, the dearest of the day is entered: a budget then holds at all
-  hours, and the cost told is an upper bound.
+- Prices are rows with a time from which they hold, so a call that was made at an old price keeps
+  it.
+- A price is that of an online call, whichever backend answers (db/cost.py halves it for batches).
+- The price of a model is never guessed: without one, costs are unknown.
+- Where a price depends on the hour, the highest of the day is entered: so a budget holds at all
+  hours, and the reported cost is an upper bound.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, select
 
 from annoy_store.config import RunSettings
+from annoy_store.db.cost import BILLED_SHARE, token_cost
 from annoy_store.db.engine import Database
 from annoy_store.db.sql import insert_new
 from annoy_store.db.states import FREE_BACKENDS
@@ -29,30 +30,48 @@ from annoy_store.inference.backends import backend_and_model
 from annoy_store.inference.client.providers import is_local, resolve_base_url
 from annoy_store.interfaces import TURN_KINDS
 
-_MILLION = 1_000_000.0
 _EPOCH = "1970-01-01T00:00:00.000Z"
 
 
 @dataclass(frozen=True)
 class Price:
-    """USD per million tokens."""
+    """The price of a model, in USD per million tokens.
+
+    Attributes:
+        input: Of prompt tokens that were not cached.
+        cached: Of cached prompt tokens.
+        output: Of completion tokens.
+    """
 
     input: float
     cached: float
     output: float
 
-    def cost(self, prompt: int, cached: int, completion: int) -> float:
-        """Return what so many tokens cost; the cached ones are among those of the prompt."""
-        fresh = (prompt - cached) * self.input
-        return (fresh + cached * self.cached + completion * self.output) / _MILLION
+    def cost(self, prompt: float, cached: float, completion: float) -> float:
+        """Return what tokens cost.
+
+        Args:
+            prompt: Prompt tokens, cached ones included.
+            cached: How many of them were cached.
+            completion: Completion tokens.
+
+        Returns:
+            USD.
+        """
+        return token_cost(prompt, cached, completion, (self.input, self.cached, self.output))
+
+    def billed(self, backend: str) -> Price:
+        """Return the price of a call by `backend`."""
+        share = BILLED_SHARE.get(backend, 1.0)
+        return Price(*(share * part for part in astuple(self)))
 
 
-PER_TOKEN = Price(_MILLION, _MILLION, _MILLION)  # counts tokens instead of money
+PER_TOKEN = Price(1e6, 1e6, 1e6)  # counts tokens instead of money
 
 
 def insert_prices(store: Database, settings: RunSettings) -> None:
     """Enter the prices of the settings, and published ones of models that have none."""
-    known = {model: _price_from_settings(price) for model, price in settings.prices.items()}
+    known = {model: price_from_settings(price) for model, price in settings.prices.items()}
     with store.write() as connection:
         for model in _unpriced(connection, settings, known):
             if price := published_price(model, resolve_base_url(settings)[1]):
@@ -62,17 +81,19 @@ def insert_prices(store: Database, settings: RunSettings) -> None:
 
 
 def _unpriced(connection: Connection, settings: RunSettings, known: Container[str]) -> list[str]:
-    """Return the models at public endpoints that nobody gave a price."""
+    """Return the models at public endpoints that have no price yet."""
     chosen = {backend_and_model(settings, kind) for kind in TURN_KINDS}
-    models = {m for backend, m in chosen if m and backend not in FREE_BACKENDS}
-    new = [
-        m for m in models if m not in known and not connection.execute(_select_latest(m)).first()
-    ]
+    models = {model for backend, model in chosen if model and backend not in FREE_BACKENDS}
+    new = [m for m in models if m not in known and latest_price(connection, m) is None]
     return [] if not new or is_local(resolve_base_url(settings)[1]) else new
 
 
 def required_price(store: Database, model: str) -> Price:
-    """Return the latest price of a model. Raises UsageError if none is known."""
+    """Return the latest price of a model.
+
+    Raises:
+        UsageError: None is known.
+    """
     with store.read() as connection:
         price = latest_price(connection, model)
     if price is None:
@@ -90,7 +111,15 @@ def latest_price(connection: Connection, model: str) -> Price | None:
 
 
 def published_price(model: str, base_url: str) -> Price | None:
-    """Return the price that `genai-prices` knows for a model at a provider, if it is there."""
+    """Look a price up in the package `genai-prices` (https://github.com/pydantic/genai-prices).
+
+    Args:
+        model: The model's name at the provider.
+        base_url: The provider's base URL.
+
+    Returns:
+        The highest price of the coming day; None if the package is not installed or knows none.
+    """
     try:
         from genai_prices import Usage, calc_price
     except ImportError:
@@ -108,13 +137,14 @@ def published_price(model: str, base_url: str) -> Price | None:
     return max((p for p in known if p), key=astuple, default=None)
 
 
-def _price_from_settings(price: Mapping[str, float]) -> Price:
+def price_from_settings(price: Mapping[str, float]) -> Price:
+    """Return a price of the settings; without `cached` or `output` the price of `input` holds."""
     fresh = float(price.get("input", 0.0))
     return Price(fresh, float(price.get("cached", fresh)), float(price.get("output", fresh)))
 
 
 def _price_from_package(price: Any) -> Price | None:
-    """Read a price of the package; of one in tiers the lowest, for our prompts are short."""
+    """Return a price of the package; of one in tiers the lowest, because our prompts are short."""
     fresh, cached, output = (
         _base(getattr(price, name, None))
         for name in ("input_mtok", "cache_read_mtok", "output_mtok")
@@ -136,8 +166,8 @@ def _select_latest(model: str) -> Select[Any]:
 
 def _insert_if_changed(connection: Connection, model: str, price: Price) -> None:
     """Enter a price unless it is the latest; the first of a model holds for all times."""
-    latest = connection.execute(_select_latest(model)).first()
-    if latest is None or tuple(latest) != astuple(price):
+    latest = latest_price(connection, model)
+    if latest != price:
         since = _EPOCH if latest is None else utc_now()
         row = {"model": model, "from_time": since, **vars(price)}
         insert_new(connection, prices, [row])  # another run may enter it, too

@@ -1,11 +1,12 @@
-"""Requests and tokens per minute, which all workers of a store share.
+"""Rate limits (requests and tokens per minute) that all workers of a store share.
 
 Decisions
-- A budget of one endpoint and model is a row of `budgets`: `cap` units a minute, `used` in all,
-  and `window_start`, the moment up to which it is given away. One UPDATE books a stretch and says
-  how far away it is, by the database's clock; machines need not agree about the time.
-- A row is made by the first who books; each worker books at the pace that its settings name.
-- A moment too far ahead to be true (a clock was set back) is forgotten.
+- The rate limit of one endpoint and model is a row of `budgets`: `cap` units a minute, `used` in
+  all, and `window_start`, the moment up to which it is reserved. One UPDATE reserves an interval
+  and returns how far ahead it is, by the database's clock; the machines' clocks may differ.
+- The first worker that reserves inserts the row; each worker reserves at the rate that its settings
+  name.
+- A moment too far ahead to be plausible (a clock was set back) is ignored.
 """
 
 from __future__ import annotations
@@ -39,16 +40,23 @@ _RESERVE = (
 
 
 class SharedRateLimit:
-    """The budgets of one endpoint and model, kept in the store."""
+    """The rate limits of one endpoint and model, kept in the store."""
 
     def __init__(self, store: Database, who: TeacherIdentity) -> None:
         self._store = store
         self._endpoint = f"{who.model} at {who.base_url}"
 
     async def reserve(self, wanted: Sequence[Reservation]) -> list[float]:
-        """Give away the next stretch of each; return in how many seconds they begin (or began).
+        """Reserve the next interval of each limit.
 
-        Raises NotNow while the store is away.
+        Args:
+            wanted: What to reserve of which limit.
+
+        Returns:
+            In how many seconds each interval begins; negative if it has begun.
+
+        Raises:
+            CallPostponed: The store cannot be reached.
         """
         try:
             return await asyncio.to_thread(self._store.transact, lambda c: self._reserve(c, wanted))
@@ -56,16 +64,16 @@ class SharedRateLimit:
             raise CallPostponed("the store cannot be reached") from error
 
     def _reserve(self, connection: Connection, wanted: Sequence[Reservation]) -> list[float]:
-        return [self._reserve_one(connection, stretch) - stretch.seconds for stretch in wanted]
+        return [self._reserve_one(connection, one) - one.seconds for one in wanted]
 
-    def _reserve_one(self, connection: Connection, stretch: Reservation) -> float:
-        """Move the end of a budget; return how many seconds ahead it is then."""
-        name = f"{stretch.unit} per minute: {self._endpoint}"
-        values = {"of_name": name, "per_minute": stretch.per_minute}
-        values |= {"units": stretch.amount, "seconds": stretch.seconds}
+    def _reserve_one(self, connection: Connection, reservation: Reservation) -> float:
+        """Move the end of a limit; return how many seconds ahead it is then."""
+        name = f"{reservation.unit} per minute: {self._endpoint}"
+        values = {"of_name": name, "per_minute": reservation.per_minute}
+        values |= {"units": reservation.amount, "seconds": reservation.seconds}
         ahead = connection.scalar(_RESERVE, values)
         if ahead is None:
-            row = {"name": name, "cap": stretch.per_minute, "reserved": 0.0, "used": 0.0}
+            row = {"name": name, "cap": reservation.per_minute, "reserved": 0.0, "used": 0.0}
             insert_new(connection, budgets, [{**row, "window_start": 0.0}])
             ahead = connection.scalar(_RESERVE, values)
         return float(ahead or 0.0)

@@ -1,7 +1,8 @@
 """Tokens and money that attempts used, summed in SQL at the prices of their time.
 
-Decision: tokens are summed over attempts above a mark, so a caller that asks repeatedly
-(`annoy status --watch`) reads only what is new."""
+Decision: usage is summed over attempts above an id, so a caller that asks repeatedly
+(`annoy status --watch`) reads only what is new.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +24,24 @@ from sqlalchemy import (
     select,
 )
 
+from annoy_store.db.cost import BILLED_SHARE, attempt_cost
 from annoy_store.db.states import FREE_BACKENDS
 from annoy_store.db.tables import attempts, prices, teachers
-from annoy_store.db.views import BATCH_PRICE_FACTOR
 
 TOKENS = ("prompt", "cached", "completion", "reasoning")
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens and money of the attempts with an id up to `upto`; `unpriced` answers cost unknown."""
+    """What some attempts used.
+
+    Attributes:
+        last_attempt_id: The highest id among them.
+        attempts: How many they are.
+        tokens: Tokens by the names in `TOKENS`.
+        known_usd: The cost in USD of those whose price is known.
+        unpriced: How many answers have an unknown cost.
+    """
 
     last_attempt_id: int = 0
     attempts: int = 0
@@ -42,54 +51,59 @@ class Usage:
 
     @property
     def cost_usd(self) -> float | None:
+        """Return the cost in USD, None if that of any answer is unknown."""
         return None if self.unpriced else self.known_usd
 
     def __add__(self, more: Usage) -> Usage:
-        tokens = {name: self.tokens[name] + more.tokens[name] for name in TOKENS}
         return Usage(
             max(self.last_attempt_id, more.last_attempt_id),
             self.attempts + more.attempts,
-            tokens,
+            {name: self.tokens[name] + more.tokens[name] for name in TOKENS},
             self.known_usd + more.known_usd,
             self.unpriced + more.unpriced,
         )
 
 
 def usage_since(connection: Connection, attempt_id: int) -> Usage:
-    """What the attempts with an id above `mark` used, at the prices of their time."""
-    return replace(
-        found := usage_of(connection, attempts.c.id > attempt_id),
-        last_attempt_id=found.last_attempt_id or attempt_id,
-    )
+    """Return what the attempts with a higher id than `attempt_id` used."""
+    found = usage_of(connection, attempts.c.id > attempt_id)
+    return replace(found, last_attempt_id=found.last_attempt_id or attempt_id)
 
 
 def usage_of(connection: Connection, where: ColumnElement[bool]) -> Usage:
-    """What some attempts used, at the prices of their time."""
+    """Return what the attempts that fulfil a condition used.
+
+    Args:
+        connection: The store.
+        where: A condition on the columns of `attempts`.
+
+    Returns:
+        Their usage, with costs at the prices of their time.
+    """
     cost = _cost(connection)
     unpriced = and_(attempts.c.status == "ok", cost.is_(null()))
     sums = [func.sum(attempts.c[f"{name}_tokens"]).label(name) for name in TOKENS]
-    row = (
-        connection.execute(
-            select(
-                func.max(attempts.c.id).label("upto"),
-                func.count().label("n"),
-                *sums,
-                func.sum(cost).label("usd"),
-                func.sum(case((unpriced, 1), else_=0)).label("unpriced"),
-            ).where(where)
-        )
-        .one()
-        ._mapping
+    chosen = select(
+        func.max(attempts.c.id).label("last_id"),
+        func.count().label("n"),
+        *sums,
+        func.sum(cost).label("usd"),
+        func.sum(case((unpriced, 1), else_=0)).label("unpriced"),
     )
-    tokens = {name: int(row[name] or 0) for name in TOKENS}
+    row = connection.execute(chosen.where(where)).one()._mapping
     return Usage(
-        row["upto"] or 0, row["n"], tokens, float(row["usd"] or 0), int(row["unpriced"] or 0)
+        row["last_id"] or 0,
+        row["n"],
+        {name: int(row[name] or 0) for name in TOKENS},
+        float(row["usd"] or 0),
+        int(row["unpriced"] or 0),
     )
 
 
 def _cost(connection: Connection) -> ColumnElement[Any]:
-    """What an attempt cost at the price of its time, null without one, spelled out case by case:
-    prices are few and attempts are many, so none is looked up.
+    """Return the cost of an attempt at the price of its time, null if it is unknown.
+
+    It lists every price: prices are few and attempts are many, so none is looked up by row.
     """
     chosen = select(teachers.c.id, teachers.c.backend, prices).join_from(
         teachers, prices, prices.c.model == teachers.c.model, isouter=True
@@ -100,15 +114,15 @@ def _cost(connection: Connection) -> ColumnElement[Any]:
         if row.backend in FREE_BACKENDS:
             cases.append((mine, literal(0.0, Double)))
         elif row.from_time is not None:
-            cases.append((and_(mine, attempts.c.started_at >= row.from_time), _priced(row)))
+            in_time = attempts.c.started_at >= row.from_time
+            cases.append((and_(mine, in_time), attempt_cost(attempts, _billed(row))))
     return case(*cases, else_=null()) if cases else cast(null(), Double)
 
 
-def _priced(price: Row[Any]) -> ColumnElement[Any]:
-    part = (BATCH_PRICE_FACTOR if price.backend == "batch" else 1.0) / 1e6
-    cached = func.coalesce(attempts.c.cached_tokens, 0)
-    return (
-        (attempts.c.prompt_tokens - cached) * literal(price.input * part, Double)
-        + cached * literal(price.cached * part, Double)
-        + attempts.c.completion_tokens * literal(price.output * part, Double)
-    )
+def _billed(
+    price: Row[Any],
+) -> tuple[ColumnElement[Any], ColumnElement[Any], ColumnElement[Any]]:
+    share = BILLED_SHARE.get(price.backend, 1.0)
+    rates = (price.input, price.cached, price.output)
+    fresh, hit, output = (literal(rate * share, Double) for rate in rates)
+    return fresh, hit, output

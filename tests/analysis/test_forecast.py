@@ -21,6 +21,7 @@ from annoy_store.analysis.yields import History, Spent, read_yields
 from annoy_store.config import Policy
 from annoy_store.db.engine import Database
 from annoy_store.db.tables import attempts, jobs, metadata, prices
+from annoy_store.inference.prices import Price
 from annoy_store.maintenance.rerun import count_rerun, enqueue_rerun
 from annoy_store.queue.counters import add_to_counters
 from annoy_store.queue.enqueue import enqueue_all
@@ -114,7 +115,7 @@ def one(asked: dict[tuple[str, int], float], choose: Any = everybody, **known: A
 
 
 def test_the_model_that_will_be_asked_tells_the_cost() -> None:
-    found = one({("predict_output", 1): 5}, big=(1.0, 0.5, 10.0))
+    found = one({("predict_output", 1): 5}, big=Price(1.0, 0.5, 10.0))
     assert (found.prompt_tokens, found.completion_tokens) == (1000, 50)
     assert found.usd == pytest.approx(5 * ((200 - 100) * 1.0 + 100 * 0.5 + 10 * 10.0) / 1e6)
 
@@ -125,15 +126,15 @@ def test_without_a_price_the_average_is_taken_if_there_is_one() -> None:
 
 
 def test_another_model_is_judged_by_all_and_its_own_price() -> None:
-    found = one({("predict_output", 1): 1}, lambda _: ("openai", "new"), new=(1.0, 1.0, 1.0))
+    found = one({("predict_output", 1): 1}, lambda _: ("openai", "new"), new=Price(1.0, 1.0, 1.0))
     assert found.prompt_tokens == 300
     assert found.usd == pytest.approx((300 + 20) / 1e6)
     assert one({("predict_output", 1): 1}, lambda _: ("openai", "new")).usd is None
 
 
 def test_a_batch_costs_half_and_programs_nothing() -> None:
-    full = one({("transform", 1): 4}, big=(1.0, 1.0, 1.0))
-    half = one({("transform", 1): 4}, lambda _: ("batch", "big"), big=(1.0, 1.0, 1.0))
+    full = one({("transform", 1): 4}, big=Price(1.0, 1.0, 1.0))
+    half = one({("transform", 1): 4}, lambda _: ("batch", "big"), big=Price(1.0, 1.0, 1.0))
     assert half.usd == pytest.approx((full.usd or 0) / 2)
     assert one({("transform", 1): 4}, lambda _: ("tracer", None)).usd == 0
 

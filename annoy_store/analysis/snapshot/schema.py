@@ -27,9 +27,10 @@ from sqlalchemy import (
     select,
 )
 
+from annoy_store.db.cost import TOTAL_COST
 from annoy_store.db.states import FAILED_STATES, sql_list
 from annoy_store.db.tables import attempts, calls, metadata, responses, turns
-from annoy_store.db.views import TOTAL_COST, VIEWS
+from annoy_store.db.views import VIEWS
 from annoy_store.records.queries import first_turn_of
 
 SKIPPED = {"signatures"}

@@ -1,7 +1,7 @@
-"""Teachers: models behind endpoints, and programs that answer like one; one module per backend.
+"""Backends: models behind endpoints, and programs that answer like one; one module per backend.
 
 Decision: a backend is a module here whose name is the `--teacher` value. It is imported when it is
-opened, because `openai` takes a second to import and most commands ask nobody.
+opened, because `openai` takes a second to import and most commands call no model.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ def backend_names() -> list[str]:
 
 
 def backend_and_model(settings: RunSettings, kind: str) -> tuple[str, str | None]:
-    """Return backend and model that `settings` name for turns of `kind`.
+    """Return the backend and the model that `settings` name for turns of `kind`.
 
-    Kinds with the same choice can share one teacher, and should: its limiter knows the endpoint.
+    Kinds with the same backend and model can share one teacher, and should: its request limiter
+    adapts to the endpoint.
     """
     if kind != "transform":
         return settings.teacher, settings.model
@@ -34,13 +35,25 @@ def backend_and_model(settings: RunSettings, kind: str) -> tuple[str, str | None
 
 
 def open_teacher(settings: RunSettings, kind: str) -> Teacher:
-    """Open the teacher of turns of `kind`. Raises UsageError if it cannot be what was asked for."""
+    """Open the teacher of turns of `kind`, as `open_backend` does."""
     backend, model = backend_and_model(settings, kind)
     return open_backend(backend, settings, model)
 
 
 def open_backend(backend: str, settings: RunSettings, model: str | None) -> Teacher:
-    """Open `backend` for `model`. Raises UsageError for an unknown name or unusable settings."""
+    """Open a backend.
+
+    Args:
+        backend: Its name, one of `backend_names`.
+        settings: What it needs to know: the endpoint, limits, the file of recorded answers.
+        model: The model's name, if the settings name one.
+
+    Returns:
+        The teacher, to be closed by the caller.
+
+    Raises:
+        UsageError: The name is unknown, or the settings lack something.
+    """
     if backend not in backend_names():
         known = ", ".join(backend_names())
         raise UsageError(f"unknown teacher {backend!r}; known are: {known}")

@@ -1,8 +1,9 @@
 """The teacher behind a Batch API: half the price, answers within a day.
 
-Decision: it words requests and says who answers; nobody waits for it. What asks (a clerk of the
-run, `annoy batch`) binds many calls, hands them in, and comes back; see `annoy_store/batch`.
-So it needs no key until something is handed in, and a file for another program needs none at all.
+Decision: it builds request bodies and identifies the teacher; no call waits for it. The batch
+client of a run or of `annoy batch` reserves many calls, submits them, and imports the results later
+(annoy_store/batch). So no key is needed until something is submitted, and none at all for a file
+that another program processes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ from annoy_store.interfaces import CallResult, Request, TeacherIdentity
 
 
 def connect(settings: RunSettings, model: str | None) -> BatchTeacher:
-    """Return the teacher that `settings` describe. Raises UsageError for what is missing."""
+    """Return the teacher that `settings` describe.
+
+    Raises:
+        UsageError: The settings lack something.
+    """
     return BatchTeacher(settings, model)
 
 
@@ -34,19 +39,19 @@ class BatchTeacher:
 
     @property
     def capacity(self) -> int:
-        """Return how many calls it is worth having in flight: none."""
+        """Return how many calls are worth having in flight: none."""
         return 0
 
     def encode(self, request: Request) -> bytes:
-        """Return the body that asks `request`, as JSON."""
+        """Return the request body of a call, as JSON."""
         return self._request_builder.encode(request)
 
     async def ask(self, request: Request) -> CallResult:
-        """Answer nothing while somebody waits. Raises UsageError."""
+        """Raise UsageError: answers are not available immediately."""
         raise UsageError("the batch teacher answers within a day, not now: use --teacher openai")
 
     def drain(self) -> None:
-        """Nothing waits here."""
+        """Do nothing: no call waits here."""
 
     async def close(self) -> None:
-        """Hold nothing."""
+        """Do nothing: no connection is open."""

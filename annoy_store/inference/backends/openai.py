@@ -1,17 +1,18 @@
 """The teacher behind any OpenAI-compatible endpoint: OpenAI, DeepSeek, vLLM, SGLang, Ollama.
 
 Decisions
-- Every try is an attempt that the caller gets to know, with what it used: retries are ours.
-- A refused key, an empty account or an unknown model closes the endpoint for all calls at once;
+- Every try is an attempt that is returned to the caller with its usage: retries are done here.
+- A rejected key, an empty account or an unknown model closes the endpoint for all calls at once;
   nothing is lost, because no call is at fault.
-- A key never leaves this folder: identity, errors and reprs do not have it, and the provider's
-  words are scrubbed before anybody sees them.
-- A call that ends without an answer, whoever ends it, hands over the tries that it took.
+- A key never leaves this package: identities, errors and reprs do not hold it, and provider
+  messages are redacted before they are shown or stored.
+- A call that ends without an answer, for whatever reason, returns the attempts that it made.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from datetime import UTC, datetime
 
@@ -31,7 +32,9 @@ from annoy_store.inference.client.transport import Transport
 from annoy_store.inference.client.usage import NO_USAGE, TokenUsage, estimate_tokens
 from annoy_store.interfaces import Attempt, CallResult, Completion, Request, TeacherIdentity
 
-_MAX_RETRY_AFTER_SECONDS = 3600.0
+logger = logging.getLogger(__name__)
+
+_MAX_RETRY_AFTER_SECONDS = 3600.0  # a longer wait stops the run
 _ATTEMPT_STATUS = {
     "retry": "retry",
     "unreachable": "retry",
@@ -41,12 +44,21 @@ _ATTEMPT_STATUS = {
 
 
 def connect(settings: RunSettings, model: str | None) -> OpenAITeacher:
-    """Return the teacher that `settings` describe. Raises UsageError for what is missing."""
+    """Return the teacher that `settings` describe.
+
+    Raises:
+        UsageError: The settings lack something.
+    """
     return OpenAITeacher(resolve_endpoint(settings, model), settings)
 
 
 class OpenAITeacher:
-    """One model at one endpoint, with its limiter. Belongs to one event loop."""
+    """One model at one endpoint, with its request limiter. Belongs to one event loop.
+
+    Args:
+        endpoint: Where to send calls.
+        settings: Sampling parameters, tries, time limits and rate limits.
+    """
 
     def __init__(self, endpoint: Endpoint, settings: RunSettings) -> None:
         self.identity = TeacherIdentity(
@@ -59,49 +71,51 @@ class OpenAITeacher:
         self._request_builder = request_builder(settings, endpoint)
         self._tries = settings.tries
         self._rate_limiter = RateLimiter(settings.requests_per_minute, settings.tokens_per_minute)
-        limit = AdaptiveConcurrency(settings.max_connections, fixed=endpoint.fixed_concurrency)
-        self._limiter = RequestLimiter(limit, self._rate_limiter, CircuitBreaker())
+        concurrency = AdaptiveConcurrency(
+            settings.max_connections, fixed=endpoint.fixed_concurrency
+        )
+        self._limiter = RequestLimiter(concurrency, self._rate_limiter, CircuitBreaker())
         self._prefix_gate = PrefixCacheGate()
         self._transport = Transport(endpoint, settings.max_connections, settings.call_seconds)
 
     @property
     def capacity(self) -> int:
-        """Return how many calls it is worth having in flight now."""
+        """Return how many calls are worth having in flight now."""
         return self._limiter.capacity
 
     def share_rate_limit(self, rate_limit: RateLimit) -> None:
-        """Let `timeline` keep the budgets per minute, for all who ask this endpoint."""
+        """Let `rate_limit` keep the limits per minute, for all processes that use this endpoint."""
         self._rate_limiter.rate_limit = rate_limit
 
     async def ask(self, request: Request) -> CallResult:
-        """Answer one call, as `Teacher.ask` says. When cancelled, the error holds the attempts."""
-        weight, place = (
+        """Answer one call, as `Teacher.ask` describes. When cancelled, the error holds the attempts."""
+        call = CallState(
+            self._request_builder.encode(request),
             estimate_tokens(request.messages),
-            self._prefix_gate.register(request.messages),
+            *self._prefix_gate.register(request.messages),
         )
-        call = CallState(self._request_builder.encode(request), weight, *place)
         try:
-            answer = await self._call_in_prefix_order(call)
-        except CallError as fault:
-            return self._failed_result(fault, call)
-        except JobReturned as undone:
-            undone.rows = tuple(call.attempts)
+            completion = await self._call_in_prefix_order(call)
+        except CallError as error:
+            return self._failed_result(error, call)
+        except JobReturned as returned:
+            returned.rows = tuple(call.attempts)
             raise
         except asyncio.CancelledError:
             raise asyncio.CancelledError(*call.attempts) from None
-        return CallResult("answered", tuple(call.attempts), answer)
+        return CallResult("answered", tuple(call.attempts), completion)
 
     def drain(self) -> None:
-        """Begin no more tries: calls that wait raise NotNow, those in flight come to their end."""
-        self._limiter.close(CallPostponed("stopping: nothing more is asked"))
+        """Begin no more tries: calls that wait raise CallPostponed, those in flight go on."""
+        self._limiter.close(CallPostponed("stopping: no more calls are sent"))
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self.drain()
         await self._transport.close()
 
     async def _call_in_prefix_order(self, call: CallState) -> Completion:
-        """Let the call that begins like this one go ahead. Raises as `_insist` does."""
+        """Let the first call with this prefix go first. Raises as `_call_with_retries` does."""
         if call.prefix_cached is None:
             return await self._call_with_retries(call)
         if not call.is_first:
@@ -113,72 +127,75 @@ class OpenAITeacher:
             call.prefix_cached.set()
 
     async def _call_with_retries(self, call: CallState) -> Completion:
-        """Try until there is an answer or no hope of one. Raises Fault and Undone."""
+        """Try until there is an answer or no hope of one. Raises CallError and JobReturned."""
         while True:
             try:
                 return await self._call_once(call)
-            except CallError as fault:
-                if not fault.is_retryable or call.failed_tries >= self._tries:
+            except CallError as error:
+                if not error.is_retryable or call.failed_tries >= self._tries:
                     raise
-                seconds = backoff_seconds(fault, len(call.attempts))
+                seconds = backoff_seconds(error, len(call.attempts))
             await self._limiter.sleep(seconds)
 
     async def _call_once(self, call: CallState) -> Completion:
-        """Ask once and note the attempt. Raises Fault."""
-        slot = await self._limiter.acquire(call.prompt_tokens)
+        """Send the call once and note the attempt. Raises CallError."""
+        permit = await self._limiter.acquire(call.prompt_tokens)
         if call.prefix_cached and call.is_first:
-            asyncio.get_running_loop().call_later(HEAD_START_SECONDS, call.prefix_cached.set)
+            loop = asyncio.get_running_loop()
+            loop.call_later(HEAD_START_SECONDS, call.prefix_cached.set)
         started, clock = datetime.now(UTC), time.perf_counter()
         try:
-            answer, tokens = read_completion(await self._transport.post(call.body))
-        except CallError as fault:
-            fault.message = redact(fault.message, self._endpoint.key)
-            self._record_error(fault, slot)
-            call.attempts.append(self._failed_attempt(fault, call, started, clock))
+            completion, usage = read_completion(await self._transport.post(call.body))
+        except CallError as error:
+            error.message = redact(error.message, self._endpoint.key)
+            self._record_error(error, permit)
+            call.attempts.append(self._failed_attempt(error, call, started, clock))
             raise
         except BaseException:
             self._limiter.release_without_result()
-            gone = CallError("retry", "stopped", "given up in flight")
-            call.attempts.append(_attempt("stopped", started, clock, None, fault=gone))
+            cancelled = CallError("retry", "stopped", "given up in flight")
+            call.attempts.append(_attempt("stopped", started, clock, None, error=cancelled))
             raise
-        self._limiter.release(slot, None, tokens)
-        call.attempts.append(_attempt("ok", started, clock, 200, tokens, answer.model))
-        return answer
+        self._limiter.release(permit, None, usage)
+        call.attempts.append(_attempt("ok", started, clock, 200, usage, completion.model))
+        return completion
 
-    def _record_error(self, fault: CallError, slot: Permit) -> None:
-        """Tell the gate what happened; close it if nobody can be served any more."""
-        if fault.kind != "unreachable":
-            self._limiter.release(slot, fault.kind, fault.usage)
-            hopeless = (
-                fault.kind == "limited" and (fault.retry_after or 0) > _MAX_RETRY_AFTER_SECONDS
+    def _record_error(self, error: CallError, permit: Permit) -> None:
+        """Release the permit; close the endpoint if no call can succeed any more."""
+        if error.kind != "unreachable":
+            self._limiter.release(permit, error.kind, error.usage)
+            give_up = (
+                error.kind == "limited" and (error.retry_after or 0) > _MAX_RETRY_AFTER_SECONDS
             )
-        elif hopeless := self._limiter.release_unreachable(slot):
-            fault.message = f"for {self._limiter.outage_seconds():.0f} s, {fault.message}"
-        if hopeless:
-            fault.kind = "stop"
-        if fault.kind == "stop":
-            self._limiter.close(EndpointUnavailable(self._advice(fault)))
+        elif give_up := self._limiter.release_unreachable(permit):
+            error.message = f"for {self._limiter.outage_seconds():.0f} s, {error.message}"
+        if give_up:
+            error.kind = "stop"
+        if error.kind == "stop":
+            unavailable = EndpointUnavailable(self._advice(error))
+            logger.warning("%s", unavailable)
+            self._limiter.close(unavailable)
 
     def _failed_attempt(
-        self, fault: CallError, call: CallState, started: datetime, clock: float
+        self, error: CallError, call: CallState, started: datetime, clock: float
     ) -> Attempt:
-        """Return the attempt that `fault` ended, counting it against the call if it counts."""
-        call.failed_tries += fault.kind == "retry"
-        given_up = fault.kind == "retry" and call.failed_tries >= self._tries
-        status = "failed" if given_up else _ATTEMPT_STATUS.get(fault.kind, "failed")
-        return _attempt(status, started, clock, fault.status, fault.usage, fault.model, fault)
+        """Return the attempt that `error` ended, and count it as a try if it is one."""
+        call.failed_tries += error.kind == "retry"
+        given_up = error.kind == "retry" and call.failed_tries >= self._tries
+        status = "failed" if given_up else _ATTEMPT_STATUS.get(error.kind, "failed")
+        return _attempt(status, started, clock, error.status, error.usage, error.model, error)
 
-    def _failed_result(self, fault: CallError, call: CallState) -> CallResult:
-        tries, detail = tuple(call.attempts), fault.message or None
-        if fault.kind == "stop":
-            raise EndpointUnavailable(self._advice(fault), tries) from None
-        if fault.kind == "rejected":
-            return CallResult("rejected", tries, reason=fault.name, detail=detail)
-        return CallResult("failed", tries, reason=fault.name, detail=detail)
+    def _failed_result(self, error: CallError, call: CallState) -> CallResult:
+        attempts, detail = tuple(call.attempts), error.message or None
+        if error.kind == "stop":
+            raise EndpointUnavailable(self._advice(error), attempts) from None
+        if error.kind == "rejected":
+            return CallResult("rejected", attempts, reason=error.name, detail=detail)
+        return CallResult("failed", attempts, reason=error.name, detail=detail)
 
-    def _advice(self, fault: CallError) -> str:
-        """Say what happened and what to do, in one line."""
-        place, model = self.identity.base_url, self.identity.model
+    def _advice(self, error: CallError) -> str:
+        """Return what happened and what to do, in one line."""
+        url, model = self.identity.base_url, self.identity.model
         advice = {
             None: "check --base-url, and that the server runs",
             400: "change the setting that it names",
@@ -187,8 +204,9 @@ class OpenAITeacher:
             403: f"the key in {self._endpoint.key_env} may not use {model} here",
             404: f"check --model {model} and --base-url",
             429: "the quota is used up: raise it, or wait",
-        }.get(fault.status, "mend that")
-        return f"{place} answers nobody ({fault.reason}): {advice}, then run again"
+        }.get(error.status, "fix that")
+        what = "could not be reached" if error.name == "unreachable" else "rejected the request"
+        return f"{url} {what} ({error.reason}): {advice}, then run again"
 
 
 def _attempt(
@@ -196,20 +214,20 @@ def _attempt(
     started: datetime,
     clock: float,
     http_status: int | None,
-    tokens: TokenUsage = NO_USAGE,
+    usage: TokenUsage = NO_USAGE,
     model: str | None = None,
-    fault: CallError | None = None,
+    error: CallError | None = None,
 ) -> Attempt:
     return Attempt(
         status=status,
         started_at=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         latency_ms=round((time.perf_counter() - clock) * 1000, 3),
-        error_class=fault.name if fault else None,
-        error_message=fault.message if fault else None,
+        error_class=error.name if error else None,
+        error_message=error.message if error else None,
         http_status=http_status,
-        prompt_tokens=tokens.prompt,
-        cached_tokens=tokens.cached,
-        completion_tokens=tokens.completion,
-        reasoning_tokens=tokens.reasoning,
+        prompt_tokens=usage.prompt,
+        cached_tokens=usage.cached,
+        completion_tokens=usage.completion,
+        reasoning_tokens=usage.reasoning,
         model=model,
     )

@@ -9,7 +9,7 @@ The file that `settings.replay` names holds one JSON object a line, with the rec
 
 `kind` narrows a line to turns of that kind; `finish_reason` and `reasoning` may be recorded too.
 Several lines for one prompt are its samples, in the order of the file. Lines by digest or by
-messages go before lines by content. A prompt without a recorded answer is rejected.
+messages come before lines by content. A prompt without a recorded answer is rejected.
 """
 
 from __future__ import annotations
@@ -33,26 +33,41 @@ _CAPACITY = 64
 
 @dataclass(frozen=True)
 class Recording:
-    """One recorded answer."""
+    """One recorded answer.
 
-    answer: Completion
+    Attributes:
+        completion: The answer.
+        kind: The only kind of turn that it answers, if it names one.
+        substrings: Texts that must all be in the prompt.
+    """
+
+    completion: Completion
     kind: str | None = None
     substrings: tuple[str, ...] = ()
 
     def matches(self, kind: str, text: str) -> bool:
-        """Say whether this answers a prompt of `kind` with the content `text`."""
-        return self.kind in (None, kind) and all(needle in text for needle in self.substrings)
+        """Return whether it answers a prompt of `kind` with the content `text`."""
+        return self.kind in (None, kind) and all(part in text for part in self.substrings)
 
 
 def connect(settings: RunSettings, model: str | None) -> ReplayTeacher:
-    """Return the teacher of the recordings in `settings.replay`. Raises UsageError."""
+    """Return the teacher of the recordings in `settings.replay`.
+
+    Raises:
+        UsageError: The settings name no file, or it holds something else.
+    """
     if settings.replay is None:
         raise UsageError("--teacher replay needs a file of recorded answers: --replay FILE.jsonl")
     return ReplayTeacher(settings.replay, model)
 
 
 class ReplayTeacher:
-    """Answers from a file that is read once."""
+    """Answers from a file, which is read once.
+
+    Args:
+        path: The file of recorded answers.
+        model: The model's name in the teacher's identity; the file's name by default.
+    """
 
     def __init__(self, path: Path, model: str | None = None) -> None:
         self.identity = TeacherIdentity("replay", model or path.stem)
@@ -66,50 +81,50 @@ class ReplayTeacher:
 
     @property
     def capacity(self) -> int:
-        """Return how many calls it is worth having in flight."""
+        """Return how many calls are worth having in flight."""
         return _CAPACITY
 
     async def ask(self, request: Request) -> CallResult:
-        """Return the recorded answer to this sample of the prompt, or say that there is none."""
+        """Return the recorded answer to this sample of the prompt, or reject the call."""
         started = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         recording = self._find(request)
         if recording is None:
             return CallResult("rejected", (), reason="not_recorded")
-        used = (
-            estimate_tokens(request.messages),
-            estimate_tokens([{"content": recording.answer.text}]),
+        prompt_tokens = estimate_tokens(request.messages)
+        completion_tokens = estimate_tokens([{"content": recording.completion.text}])
+        attempt = Attempt(
+            "ok", started, 0.0, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens
         )
-        attempt = Attempt("ok", started, 0.0, prompt_tokens=used[0], completion_tokens=used[1])
-        return CallResult("answered", (attempt,), recording.answer)
+        return CallResult("answered", (attempt,), recording.completion)
 
     def drain(self) -> None:
-        """Nothing waits here."""
+        """Do nothing: no call waits here."""
 
     async def close(self) -> None:
-        """Hold nothing."""
+        """Do nothing: the file was read at the beginning."""
 
     def _add(self, record: Mapping[str, Any]) -> None:
         text = record["response"] if "response" in record else record["output"]
         if not isinstance(text, str):
             raise TypeError("the response is not a text")
         finish = record.get("finish_reason", "stop")
-        answer = Completion(text, finish, record.get("reasoning"), record.get("model"))
+        completion = Completion(text, finish, record.get("reasoning"), record.get("model"))
         kind = record.get("kind")
         if "contains" in record:
-            needles = record["contains"]
-            parts = (needles,) if isinstance(needles, str) else tuple(needles)
-            self._by_content.append(Recording(answer, kind, parts))
+            contains = record["contains"]
+            parts = (contains,) if isinstance(contains, str) else tuple(contains)
+            self._by_content.append(Recording(completion, kind, parts))
         else:
             name = record.get("digest") or prompt_digest(record["messages"])
-            self._by_digest[name].append(Recording(answer, kind))
+            self._by_digest[name].append(Recording(completion, kind))
 
     def _find(self, request: Request) -> Recording | None:
-        """Return the recording of the request's sample, looked up exactly, then by content."""
+        """Return the recording of the request's sample: by digest first, then by content."""
         exact = self._by_digest.get(prompt_digest(request.messages), [])
         text = "\n".join(message["content"] for message in request.messages)
-        fitting = [r for r in exact if r.matches(request.kind, text)]
-        fitting += [r for r in self._by_content if r.matches(request.kind, text)]
-        return fitting[request.sample_no] if request.sample_no < len(fitting) else None
+        matching = [r for r in exact if r.matches(request.kind, text)]
+        matching += [r for r in self._by_content if r.matches(request.kind, text)]
+        return matching[request.sample_no] if request.sample_no < len(matching) else None
 
 
 def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

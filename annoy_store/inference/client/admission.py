@@ -1,7 +1,7 @@
-"""The gate before an endpoint: who may send now, in the order of asking.
+"""Admission of calls to an endpoint, in the order of asking.
 
-It joins the limit of calls in flight, the budgets per minute and the circuit breaker, and lives
-in one event loop. A call that waits to try again stands outside, so that it takes nobody's place.
+It joins the concurrency limit, the rate limits and the circuit breaker, and lives in one event
+loop. A call that waits for its next try holds no permit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Permit:
-    """Leave to send one try: `rank` is its place among the calls in flight, `at` the time."""
+    """Permission to send one try.
+
+    Attributes:
+        rank: How many calls were in flight when it was sent, itself included.
+        epoch: The epoch of the concurrency limit at that time.
+        reserved_tokens: Tokens that were reserved of the rate limit.
+        acquired_at: The time by the loop's clock, in seconds.
+    """
 
     rank: int
     epoch: int
@@ -34,13 +41,19 @@ class Permit:
 
 
 class RequestLimiter:
-    """Lets calls pass and learns from what becomes of them."""
+    """Admits calls and adapts to their results.
+
+    Args:
+        concurrency: The limit of calls in flight.
+        rate_limiter: The limits per minute.
+        breaker: The circuit breaker.
+    """
 
     def __init__(
-        self, limit: AdaptiveConcurrency, budget: RateLimiter, breaker: CircuitBreaker
+        self, concurrency: AdaptiveConcurrency, rate_limiter: RateLimiter, breaker: CircuitBreaker
     ) -> None:
-        self._limit = limit
-        self._rate_limiter = budget
+        self._concurrency = concurrency
+        self._rate_limiter = rate_limiter
         self._breaker = breaker
         self._queue: deque[asyncio.Future[None]] = deque()
         self._closed = asyncio.Event()
@@ -51,74 +64,98 @@ class RequestLimiter:
 
     @property
     def capacity(self) -> int:
-        """Return how many calls are worth holding: those that may fly, and some at rest.
+        """Return how many calls are worth holding: those in flight, and some that wait.
 
-        Were all that rest replaced, an endpoint that refuses much would be asked ever more.
+        If every waiting call were replaced, an endpoint that rejects many would get ever more.
         """
-        return self._limit.limit + min(self.n_waiting, self._limit.limit)
+        return self._concurrency.limit + min(self.n_waiting, self._concurrency.limit)
 
     async def acquire(self, prompt_tokens: int) -> Permit:
-        """Wait for leave to send. Raises what the gate was closed with."""
+        """Wait for permission to send one try.
+
+        Args:
+            prompt_tokens: An estimate of the tokens of its prompt.
+
+        Returns:
+            The permit, to be given to one of the release methods.
+
+        Raises:
+            JobReturned: The limiter was closed with this error.
+        """
         self._raise_if_closed()
         reserved = await self.wait_for(self._rate_limiter.acquire(prompt_tokens))
         if self._queue or not self._has_capacity():
             await self._wait_in_queue()
         else:
             self.in_flight += 1
-        return Permit(self.in_flight, self._limit.epoch, reserved, _now())
+        return Permit(self.in_flight, self._concurrency.epoch, reserved, _now())
 
-    def release(self, slot: Permit, kind: ErrorKind | None, tokens: TokenUsage = NO_USAGE) -> None:
-        """Note the end of a try: `kind` is its fault, None an answer."""
+    def release(self, permit: Permit, kind: ErrorKind | None, usage: TokenUsage = NO_USAGE) -> None:
+        """Record the end of a try that reached the endpoint.
+
+        Args:
+            permit: The permit of the try.
+            kind: The kind of its error; None for an answer.
+            usage: The tokens that it used.
+        """
         now = _now()
-        used = 0 if kind == "limited" else tokens.total
-        self._rate_limiter.settle(slot.reserved_tokens, used, tokens.completion)
+        used = 0 if kind == "limited" else usage.total
+        self._rate_limiter.settle(permit.reserved_tokens, used, usage.completion)
         if kind in (None, "rejected", "refused"):
             self._breaker.record_success()
-            self._limit.record_success(slot.epoch, self.in_flight, now)
+            self._concurrency.record_success(permit.epoch, self.in_flight, now)
         elif kind == "limited":
             self._breaker.record_contact()
-            self._limit.record_rate_limited(slot.epoch, slot.rank, now)
+            self._concurrency.record_rate_limited(permit.epoch, permit.rank, now)
         elif kind == "retry":
             self._breaker.record_error(now)
-            self._limit.record_error()
+            self._concurrency.record_error()
         self.release_without_result()
 
-    def release_unreachable(self, slot: Permit) -> bool:
-        """Note a try that found nobody at the endpoint; say whether to stop trying."""
-        hopeless = self._breaker.record_unreachable(slot.acquired_at, _now())
-        self._rate_limiter.settle(slot.reserved_tokens, 0, None)
+    def release_unreachable(self, permit: Permit) -> bool:
+        """Record a try that could not reach the endpoint; return whether to give up."""
+        give_up = self._breaker.record_unreachable(permit.acquired_at, _now())
+        self._rate_limiter.settle(permit.reserved_tokens, 0, None)
         self.release_without_result()
-        return hopeless
+        return give_up
 
     def release_without_result(self) -> None:
-        """Leave without having learnt anything (cancelled, or stopped)."""
+        """Record a try that ended without a result, because it was cancelled or stopped."""
         self.in_flight -= 1
         self._wake_waiters()
 
     def outage_seconds(self) -> float:
-        """Return for how many seconds the endpoint has been out of reach."""
+        """Return for how many seconds the endpoint has been unreachable."""
         return self._breaker.outage_seconds(_now())
 
     async def sleep(self, seconds: float) -> None:
-        """Wait outside for `seconds`. Raises what the gate was closed with."""
+        """Wait for `seconds` without a permit.
+
+        Raises:
+            JobReturned: The limiter was closed with this error.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.wait_for(self._closed.wait())
         self._raise_if_closed()
 
-    async def wait_for(self, something: Awaitable[T]) -> T:
-        """Wait for `something` without taking a place. Raises what the gate was closed with."""
+    async def wait_for(self, awaitable: Awaitable[T]) -> T:
+        """Wait for `awaitable` without a permit and return its result.
+
+        Raises:
+            JobReturned: The limiter was closed with this error.
+        """
         self.n_waiting += 1
         try:
-            result = await something
+            result = await awaitable
         finally:
             self.n_waiting -= 1
         self._raise_if_closed()
         return result
 
-    def close(self, end: JobReturned) -> None:
-        """Let nobody pass any more: all who wait get `end`; tries under way are not touched."""
-        self._close_error = self._close_error or end
+    def close(self, error: JobReturned) -> None:
+        """Admit no more calls: all that wait raise `error`; tries in flight go on."""
+        self._close_error = self._close_error or error
         self._closed.set()
         self._rate_limiter.close(self._close_error)
         if self._timer is not None:
@@ -133,7 +170,7 @@ class RequestLimiter:
             raise type(self._close_error)(*self._close_error.args)
 
     def _has_capacity(self) -> bool:
-        most = 1 if self._breaker.is_open else self._limit.limit
+        most = 1 if self._breaker.is_open else self._concurrency.limit
         return self.in_flight < most and self._breaker.open_until <= _now()
 
     async def _wait_in_queue(self) -> None:
@@ -144,11 +181,11 @@ class RequestLimiter:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.release_without_result()  # the place was ours already
+                self.release_without_result()  # it was admitted before it was cancelled
             raise
 
     def _wake_waiters(self) -> None:
-        """Let in as many as there is room for; call again when a pause ends."""
+        """Admit as many calls as there is capacity for; run again when a pause ends."""
         while self._queue and self._has_capacity():
             waiter = self._queue.popleft()
             if not waiter.done():

@@ -1,14 +1,15 @@
-"""Files and batches at an OpenAI-compatible endpoint, by the `openai` package; faults as `Fault`.
+"""Files and batches at an OpenAI-compatible endpoint, by the `openai` package.
 
 Decisions
-- What only looks, and what may be done twice, is tried a few times. Creating a batch is not: after
-  a lost answer the caller looks whether there is one before it creates another.
-- Files go up and come down by way of the disk, so that a batch of 200 MB is never in memory.
+- Requests that only read, and those that may be repeated, are tried a few times. Creating a batch
+  is not: after a lost response the caller looks whether there is one before it creates another.
+- Files are uploaded from disk and downloaded to disk, so a batch of 200 MB is never in memory.
 - A batch carries the name that the store gave it, in its metadata: the store finds it by that.
 """
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -23,16 +24,18 @@ from annoy_store.inference.client.errors import CallError, error_from_status, re
 from annoy_store.inference.client.providers import Endpoint
 from annoy_store.inference.client.transport import ssl_context
 
+logger = logging.getLogger(__name__)
+
 COMPLETION_WINDOW: Final = "24h"
-METADATA_KEY = "annoy_batch"  # the key of the metadata that holds the store's name of a batch
-RETRY_SECONDS = (0.5, 2.0, 8.0)  # seconds before another try
+METADATA_KEY = "annoy_batch"  # holds the store's name of a batch
+RETRY_SECONDS = (0.5, 2.0, 8.0)  # before each further try
 _TIMEOUT = httpx2.Timeout(600.0, connect=30.0)
 _PAGE = 100
 T = TypeVar("T")
 
 
 class BatchApi:
-    """Files and batches of one account at one endpoint. All methods raise Fault."""
+    """Client of the files and batches of one account. All methods raise CallError."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -46,7 +49,7 @@ class BatchApi:
         )
 
     def upload(self, path: Path) -> str:
-        """Send the file at `path` and return its id there."""
+        """Upload the input file at `path` and return its id at the provider."""
 
         def send() -> str:
             with path.open("rb") as file:
@@ -55,7 +58,18 @@ class BatchApi:
         return self._call_with_retries(send)
 
     def create(self, file_id: str, name: str) -> ProviderBatch:
-        """Let the requests of a file be answered. Tried once: it is what costs money."""
+        """Create a batch. Tried once, because this is what costs money.
+
+        Args:
+            file_id: The id of the uploaded input file.
+            name: The store's name of the batch, by which it is found again.
+
+        Returns:
+            The batch at the provider.
+
+        Raises:
+            CallError: It is unknown whether the batch was created, if the error is retryable.
+        """
         return self._call_once(
             lambda: _provider_batch(
                 self._client.batches.create(
@@ -68,25 +82,33 @@ class BatchApi:
         )
 
     def retrieve(self, remote_id: str) -> ProviderBatch:
-        """Return how a batch is."""
+        """Return the present state of a batch."""
         return self._call_with_retries(
             lambda: _provider_batch(self._client.batches.retrieve(remote_id))
         )
 
     def find_by_name(self, name: str, since: float) -> list[ProviderBatch]:
-        """Return the batches of that name made after `since`, oldest first, refused ones left out."""
+        """Find batches that this store has created.
+
+        Args:
+            name: The store's name of the batch.
+            since: Only batches created after this time, in seconds since 1970.
+
+        Returns:
+            The batches, oldest first, without those whose file was refused.
+        """
         found = self._call_with_retries(lambda: list(self._batches_since(since)))
-        named = [r for r in found if r.name == name and r.status != "failed"]
-        return sorted(named, key=lambda r: r.created_at)
+        named = [batch for batch in found if batch.name == name and batch.status != "failed"]
+        return sorted(named, key=lambda batch: batch.created_at)
 
     def cancel(self, remote_id: str) -> ProviderBatch:
-        """Ask for the end of a batch; what is answered by then stays."""
+        """Request the cancellation of a batch, which keeps the answers that it has by then."""
         try:
             return self._call_once(lambda: _provider_batch(self._client.batches.cancel(remote_id)))
-        except CallError as fault:
-            if not fault.is_retryable and fault.status != 409:
+        except CallError as error:
+            if not error.is_retryable and error.status != 409:
                 raise
-        return self.retrieve(remote_id)  # it has ended, or nobody knows whether we were heard
+        return self.retrieve(remote_id)  # it has ended, or the response was lost
 
     def download(self, file_id: str, path: Path) -> None:
         """Write the content of a file to `path`."""
@@ -98,21 +120,21 @@ class BatchApi:
         self._call_with_retries(get)
 
     def delete_file(self, file_id: str) -> None:
-        """Delete a file; one that is gone is no fault."""
+        """Delete a file; one that does not exist is no error."""
         try:
             self._call_with_retries(lambda: self._client.files.delete(file_id))
-        except CallError as fault:
-            if fault.status != 404:
+        except CallError as error:
+            if error.status != 404:
                 raise
 
     def delete_files_named(self, filename: str, since: float) -> None:
-        """Delete files of that name that were sent after `since`."""
+        """Delete the files of that name that were uploaded after `since` (seconds since 1970)."""
         newest = self._call_with_retries(lambda: list(self._files_since(since)))
         for file_id in (key for key, name in newest if name == filename):
             self.delete_file(file_id)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._client.close()
 
     def _files_since(self, since: float) -> Iterator[tuple[str, str]]:
@@ -131,10 +153,11 @@ class BatchApi:
         for seconds in RETRY_SECONDS:
             try:
                 return self._call_once(do)
-            except CallError as fault:
-                if not fault.is_retryable:
+            except CallError as error:
+                if not error.is_retryable:
                     raise
-                wait = max(fault.retry_after or 0.0, random.uniform(seconds / 2, seconds))
+                wait = max(error.retry_after or 0.0, random.uniform(seconds / 2, seconds))
+                logger.info("%s: retry in %.1f s", error.reason, wait)
             time.sleep(min(wait, 60.0))
         return self._call_once(do)
 
@@ -142,17 +165,17 @@ class BatchApi:
         try:
             return do()
         except APIStatusError as error:
-            fault = error_from_status(
+            failure = error_from_status(
                 error.status_code, error.body or error.message, error.response.headers, time.time()
             )
         except APITimeoutError:
-            fault = CallError("retry", "deadline", "no answer in time")
+            failure = CallError("retry", "deadline", "no answer in time")
         except (APIConnectionError, httpx2.HTTPError) as error:
-            fault = CallError("unreachable", "unreachable", str(error.__cause__ or error))
-        except (ValueError, AttributeError) as error:  # a page of a proxy, say
-            fault = CallError("retry", "bad_body", str(error))
-        fault.message = redact(fault.message, self._endpoint.key)
-        raise fault from None
+            failure = CallError("unreachable", "unreachable", str(error.__cause__ or error))
+        except (ValueError, AttributeError) as error:  # for example the page of a proxy
+            failure = CallError("retry", "bad_body", str(error))
+        failure.message = redact(failure.message, self._endpoint.key)
+        raise failure from None
 
 
 def _provider_batch(batch: Any) -> ProviderBatch:
@@ -164,7 +187,7 @@ def _provider_batch(batch: Any) -> ProviderBatch:
         status=str(batch.status),
         name=(batch.metadata or {}).get(METADATA_KEY),
         created_at=float(batch.created_at or 0),
-        output_file=batch.output_file_id or None,  # none at all is told as '' as well
+        output_file=batch.output_file_id or None,  # some report '' for none
         error_file=batch.error_file_id or None,
         errors=tuple(
             BatchError(str(e.code or "failed"), redact(str(e.message or "")), e.line)

@@ -1,4 +1,4 @@
-"""Batches as providers tell of them; apart, because `openai` takes long to import."""
+"""Batches as providers report them; a module of its own, because `openai` takes long to import."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LIVE_STATUSES = ("validating", "in_progress", "finalizing", "cancelling")
 
 @dataclass(frozen=True)
 class BatchError:
-    """What a provider says is wrong with a whole file, or with a line of it (counted from 1)."""
+    """An error of a whole input file, or of one of its lines (counted from 1)."""
 
     code: str
     message: str
@@ -20,7 +20,19 @@ class BatchError:
 
 @dataclass(frozen=True)
 class ProviderBatch:
-    """A batch as its provider tells of it."""
+    """A batch at its provider.
+
+    See https://platform.openai.com/docs/api-reference/batch/object.
+
+    Attributes:
+        id: Its id at the provider.
+        status: Its status there, such as `in_progress`.
+        name: The name that the store gave it, from its metadata.
+        created_at: When it was created, in seconds since 1970.
+        output_file: The id of the file of answers, if there is one.
+        error_file: The id of the file of errors, if there is one.
+        errors: Why the input file was refused.
+    """
 
     id: str
     status: str
@@ -32,4 +44,5 @@ class ProviderBatch:
 
     @property
     def is_live(self) -> bool:
+        """Return whether it may still produce answers."""
         return self.status in LIVE_STATUSES

@@ -1,12 +1,12 @@
-"""What can go wrong with one try of a call, and what each kind of trouble means for the call.
+"""Errors of one attempt of a call, and what each kind means for the call.
 
 Decisions
-- `retry` burns one of the call's tries, `limited` (429) and `unreachable` burn none: the call is
-  not at fault, and the limiter or the circuit breaker bounds how long they go on.
-- `refused` fails this call, `rejected` says that the prompt itself is not wanted, `stop` says
-  that nobody gets an answer here (key, money, model, a parameter this model does not take).
-- Providers are told apart by status and `code`, never by wording, save for the three that say
-  it in words alone.
+- `retry` uses up one of the call's tries; `limited` (429) and `unreachable` use up none: the call
+  is not at fault, and the concurrency limit or the circuit breaker bounds how long they go on.
+- `refused` fails this call, `rejected` means that the provider does not want the prompt, `stop`
+  means that every call would fail here (key, money, model, a parameter the model does not take).
+- Errors are told apart by status and `code`, never by their message, except for three that
+  providers report in the message alone.
 """
 
 from __future__ import annotations
@@ -52,7 +52,17 @@ _RETRYABLE_STATUSES = {408, 409, 425}
 
 
 class CallError(Exception):
-    """One try went wrong. `name` is one word; `words` say more; `wait` is what was asked for."""
+    """One attempt of a call failed.
+
+    Attributes:
+        kind: What it means for the call, as the module's docstring says.
+        name: One word that names the error, such as `http_429` or `bad_body`.
+        message: The provider's message, or more about the error.
+        status: The HTTP status, if there was one.
+        retry_after: Seconds that the provider asked to wait, if it did.
+        usage: Tokens that were paid for nevertheless.
+        model: The model that answered, if the response names it.
+    """
 
     def __init__(
         self,
@@ -76,17 +86,25 @@ class CallError(Exception):
 
     @property
     def is_retryable(self) -> bool:
-        """Say whether the call is worth another try."""
+        """Return whether the call is worth another try."""
         return self.kind in ("retry", "limited", "unreachable")
 
     @property
     def reason(self) -> str:
-        """Return the fault as the reason of a job: one word that names it, then the rest."""
+        """Return the error as the reason of a job: its name, then its message."""
         return f"{self.name} {self.message}".strip()
 
 
 def redact(text: str, secret: str | None = None) -> str:
-    """Return `text` in one line, without anything like a key, cut to what a row should hold."""
+    """Make a provider's message safe to store.
+
+    Args:
+        text: The message.
+        secret: The API key that was sent.
+
+    Returns:
+        The message in one line of at most 500 characters, without anything that looks like a key.
+    """
     if secret and len(secret) > 4:
         text = text.replace(secret, "***")
     return clean_text(_SECRETS.sub("***", " ".join(text.split())))[:_MAX_MESSAGE_CHARS]
@@ -95,7 +113,17 @@ def redact(text: str, secret: str | None = None) -> str:
 def error_from_status(
     status: int, body: object, headers: Mapping[str, str], now: float
 ) -> CallError:
-    """Classify an answer with an error status; `now` is the time in seconds since 1970."""
+    """Classify a response with an error status.
+
+    Args:
+        status: The HTTP status.
+        body: The decoded body, or its text.
+        headers: The response headers, with lower-case names.
+        now: The present time, in seconds since 1970.
+
+    Returns:
+        The error; only errors of kind `limited` and `retry` have a `retry_after`.
+    """
     error = error_object(body)
     kind, name = _classify(status, error)
     wait = retry_after_seconds(headers, now) if kind in ("limited", "retry") else None
@@ -103,22 +131,29 @@ def error_from_status(
 
 
 def error_object(body: object) -> dict[str, Any]:
-    """Return the error that `body` tells of, in whatever form, with at least a `message`."""
+    """Find the error object in a body, in any of the forms that providers use.
+
+    Args:
+        body: The decoded body, or its text.
+
+    Returns:
+        The object, with at least a `message` that is a string.
+    """
     inner = body.get("error", body) if isinstance(body, Mapping) else body
     if isinstance(inner, Mapping):
-        words = inner.get("message") or inner.get("detail") or inner
-        return {**inner, "message": words if isinstance(words, str) else str(words)}
+        message = inner.get("message") or inner.get("detail") or inner
+        return {**inner, "message": message if isinstance(message, str) else str(message)}
     return {"message": "" if inner is None else str(inner)}
 
 
 def _classify(status: int, error: Mapping[str, Any]) -> tuple[ErrorKind, str]:
     codes = {str(error.get("code")).lower(), str(error.get("type")).lower()}
-    words = str(error["message"])
-    if codes & _FILTER_CODES or (400 <= status < 500 and _FILTER_MESSAGE.search(words)):
+    message = str(error["message"])
+    if codes & _FILTER_CODES or (400 <= status < 500 and _FILTER_MESSAGE.search(message)):
         return "rejected", "content_filter"
     if status in (401, 402, 403) or (400 <= status < 500 and codes & _STOP_CODES):
         return "stop", f"http_{status}"
-    if status in (400, 404) and _UNKNOWN_MODEL_MESSAGE.search(words):
+    if status in (400, 404) and _UNKNOWN_MODEL_MESSAGE.search(message):
         return "stop", f"http_{status}"
     if status == 429:
         return "limited", "http_429"

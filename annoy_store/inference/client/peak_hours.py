@@ -1,4 +1,4 @@
-"""Hours in which a provider asks more: `mon-fri 01:00-04:00 06:00-10:00`, in UTC.
+"""Hours in which a provider charges more: `mon-fri 01:00-04:00 06:00-10:00`, in UTC.
 
 Days are optional (then every day counts); a span that ends before it begins goes past midnight
 and belongs to the day on which it begins.
@@ -15,26 +15,38 @@ from annoy_store.errors import UsageError
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)(?:-(mon|tue|wed|thu|fri|sat|sun))?")
 _SPAN = re.compile(r"(\d{1,2})(?::(\d\d))?-(\d{1,2})(?::(\d\d))?")
-_A_DAY = timedelta(days=1)
+_ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class PeakHours:
-    """Spans of minutes of the day, on some days of the week (0 is Monday)."""
+    """Hours of the week in which a provider charges more.
+
+    Attributes:
+        days: The days of the week, 0 is Monday.
+        spans: The begin of each span and its length, in minutes since midnight UTC.
+    """
 
     days: frozenset[int]
     spans: tuple[tuple[int, int], ...]
 
     def peak_end(self, at: datetime) -> datetime | None:
-        """Return when the peak that `at` (with a time zone) lies in is over; None outside of one."""
-        at, over = at.astimezone(UTC), None
-        while (later := self._span_end(over or at)) is not None:
-            over = later
-        return over
+        """Return when the peak at a moment ends.
+
+        Args:
+            at: The moment, with a time zone.
+
+        Returns:
+            The end in UTC, or None if it is not peak hours at that moment.
+        """
+        at, end = at.astimezone(UTC), None
+        while (later := self._span_end(end or at)) is not None:
+            end = later
+        return end
 
     def _span_end(self, at: datetime) -> datetime | None:
         midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
-        for day in (midnight - _A_DAY, midnight):
+        for day in (midnight - _ONE_DAY, midnight):
             for begin, length in self.spans:
                 start = day + timedelta(minutes=begin)
                 if day.weekday() in self.days and start <= at < start + timedelta(minutes=length):
@@ -43,7 +55,17 @@ class PeakHours:
 
 
 def parse_peak_hours(text: str) -> PeakHours:
-    """Read hours as the docstring above writes them. Raises UsageError."""
+    """Parse peak hours in the form that the module's docstring shows.
+
+    Args:
+        text: Days and spans, separated by spaces or commas.
+
+    Returns:
+        The hours.
+
+    Raises:
+        UsageError: The text has another form, or names no hours, or all.
+    """
     days: set[int] = set()
     spans = []
     for word in text.lower().replace(",", " ").split():

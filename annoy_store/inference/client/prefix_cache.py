@@ -1,12 +1,12 @@
-"""Prompts that begin alike: one goes ahead, so that the others find their beginning cached.
+"""Sends one of several prompts with the same beginning first, so that the provider caches it.
 
 Decisions
-- Providers keep the beginning of a prompt and bill it at a fraction when it comes again, but have
-  it only some seconds after it first came. Siblings are claimed together; were they sent at once,
-  all would pay in full. So they wait until the first has been under way for `HEAD_START` seconds,
-  or has ended; what waits leaves its place to calls about something else.
-- Alike is what shares its first `ALIKE` characters, whatever the template; providers keep nothing
-  of shorter prompts.
+- Providers cache the beginning of a prompt and bill it at a fraction when it comes again, but only
+  some seconds after it first came. Prompts that begin alike are claimed together; sent at once, all
+  would be billed in full. So they wait until the first has been in flight for `HEAD_START_SECONDS`,
+  or has ended; calls that wait hold no permit.
+- Prompts count as alike if they share their first `PREFIX_CHARS` characters, whatever the template;
+  providers cache nothing of shorter prompts.
 """
 
 from __future__ import annotations
@@ -21,15 +21,20 @@ _MAX_PREFIXES = 4096
 
 
 class PrefixCacheGate:
-    """Who goes ahead, by beginning. Belongs to one event loop."""
+    """Decides which call is the first with its beginning. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._cached: OrderedDict[int, asyncio.Event] = OrderedDict()
 
     def register(self, messages: Iterable[Mapping[str, str]]) -> tuple[asyncio.Event | None, bool]:
-        """Return what tells that a prompt's beginning is cached, and whether this call goes ahead.
+        """Register a call by the beginning of its prompt.
 
-        Who goes ahead has to see to it that the event is set, whatever happens.
+        Args:
+            messages: The messages of the prompt.
+
+        Returns:
+            An event that is set once the beginning is cached, None for a short prompt; and whether
+            this call is the first, which has to set the event, whatever becomes of it.
         """
         beginning = "\0".join(m.get("content") or "" for m in messages)[:PREFIX_CHARS]
         if len(beginning) < PREFIX_CHARS:

@@ -1,13 +1,13 @@
-"""Where a model is asked, and how: presets of providers, and what settings make of them.
+"""Endpoints: presets of providers, and the endpoint that settings describe.
 
 Decisions
-- A preset is named, or told from the host of the base URL; anything else is an endpoint that
-  speaks the protocol of OpenAI with its older field names.
+- A preset is named, or recognised by the host of the base URL; any other endpoint is taken to
+  speak OpenAI's protocol with its older field names.
 - A key goes only where it belongs: an endpoint on this machine or network gets none unless
-  `api_key_env` names one, so that nobody's OpenAI key reaches a server of their neighbour.
-- DeepSeek thinks unless told not to, and ignores the temperature while it does. So thinking is
-  always switched explicitly: off, unless `extra_body` says otherwise.
-- Servers that queue (vLLM, SGLang, Ollama) never say 429: no limit is searched for there.
+  `api_key_env` names one, so that nobody's OpenAI key reaches another server.
+- DeepSeek's models reason by default, and ignore the temperature while they do. So reasoning is
+  always set explicitly: off, unless `extra_body` says otherwise.
+- Servers that queue (vLLM, SGLang, Ollama) never send 429: adaptive concurrency is off there.
 """
 
 from __future__ import annotations
@@ -32,7 +32,17 @@ _RETIRED_MODELS = {
 
 @dataclass(frozen=True)
 class Preset:
-    """What is special about a provider."""
+    """Defaults for one provider.
+
+    Attributes:
+        base_url: Its base URL.
+        key_env: The environment variable that holds its API key.
+        local: Whether it is a server on this machine, which needs no key.
+        max_tokens_field: The field that limits the length of an answer.
+        fixed_concurrency: Whether it queues calls, so that no limit is searched for.
+        extra_body: Fields that every request has.
+        peak_hours: When it charges more, as `peak_hours.py` describes.
+    """
 
     base_url: str | None = None
     key_env: str = "OPENAI_API_KEY"
@@ -43,6 +53,8 @@ class Preset:
     peak_hours: str | None = None
 
 
+# Sources: https://platform.openai.com/docs/api-reference/chat,
+# https://api-docs.deepseek.com/quick_start/pricing (peak hours), and the servers' default ports.
 PRESETS = {
     "openai": Preset("https://api.openai.com/v1", max_tokens_field="max_completion_tokens"),
     "deepseek": Preset(
@@ -60,7 +72,17 @@ _PRESET_OF_HOST = {"api.openai.com": "openai", "api.deepseek.com": "deepseek"}
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One model behind one URL. `key` never shows."""
+    """One model behind one URL.
+
+    Attributes:
+        base_url: The base URL, without a slash at the end.
+        model: The model's name there.
+        key: The API key; never part of a repr.
+        key_env: The environment variable that holds the key.
+        max_tokens_field: The field that limits the length of an answer.
+        fixed_concurrency: Whether adaptive concurrency is off.
+        extra_body: Fields that every request has.
+    """
 
     base_url: str
     model: str
@@ -74,9 +96,18 @@ class Endpoint:
 def resolve_endpoint(
     settings: RunSettings, model: str | None, *, keyless: bool = False
 ) -> Endpoint:
-    """Find out where and how to ask. Raises UsageError if something is missing.
+    """Return the endpoint that settings, presets and environment variables describe.
 
-    With `keyless` no key is looked for, and nothing can be asked.
+    Args:
+        settings: The settings of the run.
+        model: The model's name, None if the settings name none.
+        keyless: Whether to look for no key; such an endpoint serves for identity only.
+
+    Returns:
+        The endpoint.
+
+    Raises:
+        UsageError: The base URL, the model or the key is missing or unusable.
     """
     name, base_url = resolve_base_url(settings)
     preset = PRESETS[name] if name else Preset()
@@ -99,14 +130,18 @@ def resolve_endpoint(
 
 
 def peak_hours(settings: RunSettings) -> PeakHours:
-    """Return the hours in which the provider asks more. Raises UsageError if nobody knows them."""
+    """Return the hours in which the provider charges more.
+
+    Raises:
+        UsageError: Neither the settings nor a preset give them.
+    """
     name, base_url = resolve_base_url(settings)
-    told = settings.peak_hours or (PRESETS[name].peak_hours if name else None)
-    if told is None:
+    text = settings.peak_hours or (PRESETS[name].peak_hours if name else None)
+    if text is None:
         raise UsageError(
             f"the peak hours of {normalised_url(base_url)} are unknown: say --peak-hours"
         )
-    return parse_peak_hours(told)
+    return parse_peak_hours(text)
 
 
 def normalised_url(url: str) -> str:
@@ -117,7 +152,7 @@ def normalised_url(url: str) -> str:
 
 
 def is_local(url: str) -> bool:
-    """Say whether `url` points to this machine or a private network."""
+    """Return whether `url` points to this machine or a private network."""
     host = urlsplit(url).hostname or ""
     if host == "localhost" or host.endswith((".local", ".localhost", ".internal")):
         return True
@@ -129,12 +164,16 @@ def is_local(url: str) -> bool:
 
 
 def environment_variable(name: str) -> str | None:
-    """Return the environment variable `name`; None if it is empty or not there."""
+    """Return the environment variable `name`; None if it is empty or not set."""
     return os.environ.get(name, "").strip() or None
 
 
 def resolve_base_url(settings: RunSettings) -> tuple[str | None, str]:
-    """Return the name of the preset, if one applies, and the base URL. Raises UsageError."""
+    """Return the name of the preset, None if none applies, and the base URL.
+
+    Raises:
+        UsageError: The preset is unknown or the URL is unusable.
+    """
     name = settings.preset
     if name is not None and name not in PRESETS:
         raise UsageError(f"unknown preset {name!r}; known are: {', '.join(PRESETS)}")
@@ -150,8 +189,8 @@ def resolve_base_url(settings: RunSettings) -> tuple[str | None, str]:
         raise UsageError(f"{normalised_url(url)!r} is no base URL; one looks like https://host/v1")
     if parts.query or "@" in parts.netloc:
         raise UsageError(
-            f"the base URL of {parts.hostname} holds more than a place; keys go into "
-            "an environment variable, named with --api-key-env"
+            f"the base URL of {parts.hostname} holds a key or a query; put keys into an "
+            "environment variable, named with --api-key-env"
         )
     return name or _PRESET_OF_HOST.get(parts.hostname), url
 

@@ -1,10 +1,10 @@
-"""The body of a chat completion request, and the part of it that says who answers.
+"""The body of a chat completion request, and the part of it that identifies the teacher.
 
 Decisions
 - A parameter that is None is left out; a null in `extra_body` removes a field for an endpoint
-  that does not know it, say `{"seed": null}`.
+  that does not know it, such as `{"seed": null}`.
 - `n` is never used: each sample is a call of its own with a seed of its own, so a stored answer
-  is never asked for again, and servers without `n` serve as well.
+  is never requested again, and servers without `n` work as well.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ _MAX_SEED = 0x7FFF_FFFF  # some servers hold seeds in 32 signed bits
 
 @dataclass(frozen=True)
 class RequestBuilder:
-    """What all bodies of one teacher have in common."""
+    """What all request bodies of one teacher have in common.
+
+    Attributes:
+        model: The model's name at the endpoint.
+        fields: Sampling parameters by their field names at the endpoint.
+        extra_body: Further fields, which win over all others.
+        seed: Is added to the seed of every call.
+    """
 
     model: str
     fields: Mapping[str, Any]
@@ -32,7 +39,7 @@ class RequestBuilder:
     seed: int
 
     def body(self, request: Request) -> dict[str, Any]:
-        """Return the body that asks `request`."""
+        """Return the request body of a call."""
         own = {
             "model": self.model,
             "messages": list(request.messages),
@@ -43,13 +50,16 @@ class RequestBuilder:
         return {name: value for name, value in own.items() if value is not None}
 
     def encode(self, request: Request) -> bytes:
-        """Return the body as JSON, in a copy of its own: orjson leaves its buffer eight times
-        too large, and thousands of bodies are in flight."""
+        """Return the body as JSON.
+
+        It is copied, because orjson leaves its buffer eight times too large, and thousands of
+        bodies are in flight.
+        """
         return bytes(memoryview(orjson.dumps(self.body(request))))
 
 
 def request_builder(settings: RunSettings, endpoint: Endpoint) -> RequestBuilder:
-    """Return the form that `settings` ask for at `endpoint`."""
+    """Return the request builder that `settings` describe for `endpoint`."""
     fields = {
         "temperature": settings.temperature,
         "top_p": settings.top_p,
@@ -59,7 +69,10 @@ def request_builder(settings: RunSettings, endpoint: Endpoint) -> RequestBuilder
 
 
 def generation_parameters(settings: RunSettings, endpoint: Endpoint) -> dict[str, Any]:
-    """Return everything that shapes an answer, under one name whatever the endpoint calls it."""
+    """Return every parameter that affects an answer, under names that no endpoint changes.
+
+    They are part of the teacher's identity, and so of its digest.
+    """
     named = {
         "temperature": settings.temperature,
         "top_p": settings.top_p,

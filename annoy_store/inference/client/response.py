@@ -1,10 +1,10 @@
-"""Reading the body of a chat completion, strictly: what is not a whole answer is a fault.
+"""Strict parsing of chat completion bodies: what is not a whole completion is an error.
 
 Decisions
-- A body is judged by its content alone; proxies send HTML with status 200.
-- `length` with no text is an answer: it was paid for, and asking again would end the same way.
-- A finish reason that nobody knows, with text, is accepted and kept.
-- Reasoning is kept apart from the answer, under whichever name it comes: `reasoning_content`
+- A body is judged by its content alone, because proxies send HTML with status 200.
+- `length` without text is a completion: it was paid for, and a retry would end the same way.
+- An unknown finish reason, with text, is accepted and kept.
+- Reasoning is kept apart from the text, under whichever name it comes: `reasoning_content`
   (DeepSeek), `reasoning` (vLLM, OpenRouter, Ollama), `reasoning_details`, or `<think>` in the text.
 """
 
@@ -26,27 +26,52 @@ _OPEN, _CLOSE = "<think>", "</think>"
 
 
 def read_completion(content: bytes) -> tuple[Completion, TokenUsage]:
-    """Return the answer in the body `content` and what it used. Raises Fault."""
-    completion = _decode(content)
-    return parse_completion(completion)
+    """Parse the body of a response with a success status.
+
+    Args:
+        content: The body, as bytes of JSON.
+
+    Returns:
+        The completion, and the tokens that it used.
+
+    Raises:
+        CallError: The body is not JSON or holds no whole completion.
+    """
+    return parse_completion(_decode(content))
 
 
-def parse_completion(completion: Mapping[str, Any]) -> tuple[Completion, TokenUsage]:
-    """Return the answer in a decoded completion and what it used. Raises Fault."""
-    tokens = parse_usage(completion.get("usage"))
-    model = completion.get("model")
+def parse_completion(body: Mapping[str, Any]) -> tuple[Completion, TokenUsage]:
+    """Parse a decoded chat completion object.
+
+    Args:
+        body: The object, as the Chat Completions API of OpenAI defines it.
+
+    Returns:
+        The completion, and the tokens that it used.
+
+    Raises:
+        CallError: There is no whole completion; the error holds the usage and the model's name.
+    """
+    usage = parse_usage(body.get("usage"))
+    model = body.get("model")
     try:
-        answer = _parse_choice(completion)
-    except CallError as fault:
-        fault.usage, fault.model = tokens, model if isinstance(model, str) else None
+        completion = _parse_choice(body)
+    except CallError as error:
+        error.usage, error.model = usage, model if isinstance(model, str) else None
         raise
-    return answer, tokens
+    return completion, usage
 
 
 def split_reasoning(text: str) -> tuple[str, str | None]:
-    """Return the answer in `text`, and the reasoning that a `<think>` block before it holds.
+    """Separate the answer from the reasoning that a `<think>` block before it holds.
 
     Some chat templates open the block themselves, so that the text has only its end.
+
+    Args:
+        text: The content of a message.
+
+    Returns:
+        The answer, and the reasoning or None.
     """
     start = text.lstrip()
     if start.startswith(_OPEN):
@@ -81,12 +106,12 @@ def _excerpt(content: bytes) -> str:
     return content[:120].decode("utf-8", "replace")
 
 
-def _parse_choice(completion: Mapping[str, Any]) -> Completion:
-    choices = completion.get("choices")
+def _parse_choice(body: Mapping[str, Any]) -> Completion:
+    choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise _missing_message_error(completion)
+        raise _missing_message_error(body)
     finish = choice.get("finish_reason")
     if isinstance(message.get("refusal"), str) and message["refusal"].strip():
         raise CallError("rejected", "refused", message["refusal"])
@@ -94,17 +119,15 @@ def _parse_choice(completion: Mapping[str, Any]) -> Completion:
         raise CallError("rejected", "content_filter", "the provider withheld the answer")
     if finish == "insufficient_system_resource":
         raise CallError("retry", "no_resource", "the provider broke off")
-    return _parse_message(message, finish if isinstance(finish, str) else "unknown", completion)
+    return _parse_message(message, finish if isinstance(finish, str) else "unknown", body)
 
 
-def _parse_message(
-    message: Mapping[str, Any], finish: str, completion: Mapping[str, Any]
-) -> Completion:
-    text, thought = split_reasoning(_text(message.get("content")))
+def _parse_message(message: Mapping[str, Any], finish: str, body: Mapping[str, Any]) -> Completion:
+    text, think_block = split_reasoning(_text(message.get("content")))
     if not text.strip() and finish != "length":
         raise CallError("retry", "empty", f"finish_reason {finish}")
-    model = completion.get("model")
-    reasoning = _reasoning(message) or thought
+    model = body.get("model")
+    reasoning = _reasoning(message) or think_block
     return Completion(
         text=clean_text(text),
         finish_reason=clean_text(finish)[:40],
@@ -113,11 +136,11 @@ def _parse_message(
     )
 
 
-def _missing_message_error(completion: Mapping[str, Any]) -> CallError:
-    """Tell an error in an envelope of status 200 from an answer with nothing in it."""
-    if completion.get("error") is None:
+def _missing_message_error(body: Mapping[str, Any]) -> CallError:
+    """Return the error in a body of status 200, or `no_choices` if it holds none."""
+    if body.get("error") is None:
         return CallError("retry", "no_choices", "no message in the answer")
-    error = error_object(completion)
+    error = error_object(body)
     code = str(error.get("code"))
     status = int(code) if re.fullmatch("[45][0-9]{2}", code) else 500
     return error_from_status(status, error, {}, 0.0)

@@ -1,8 +1,9 @@
-"""How long a provider asks us to wait, read from every form in which it may say so.
+"""How long a provider asks the client to wait, in every form in which it may say so.
 
-`retry-after-ms`, `retry-after` (seconds or an HTTP date, RFC 9110 10.2.3), and the reset times of
-the budgets that have run out (`x-ratelimit-reset-requests: 6m0s`, `120ms`, a plain number, or a
-point in time). Sooner than the provider said is never tried: jitter is only ever added.
+`retry-after-ms`, `retry-after` (seconds or an HTTP date, RFC 9110 section 10.2.3), and the reset
+times of the rate limits that are used up (`x-ratelimit-reset-requests: 6m0s`, `120ms`, a plain
+number, or a point in time). A call is never retried sooner than the provider said: jitter is only
+ever added.
 """
 
 from __future__ import annotations
@@ -19,7 +20,15 @@ _LIMITS = ("requests", "tokens", "")
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds that `headers` (lower-case names) ask for, or None. `now` is Unix time."""
+    """Return how long the headers of a response ask to wait.
+
+    Args:
+        headers: The response headers, with lower-case names.
+        now: The present time, in seconds since 1970.
+
+    Returns:
+        Seconds, or None if no header asks for a wait.
+    """
     if (wait := _number(headers.get("retry-after-ms"))) is not None:
         return wait / 1000
     if (text := headers.get("retry-after")) is not None:
@@ -31,20 +40,20 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def with_jitter(wait: float) -> float:
-    """Return `wait` and a little more, so that those who wait together do not come together."""
+    """Return `wait` seconds plus up to a quarter, so that waiting calls do not return together."""
     return wait + random.uniform(0, 0.1 + 0.25 * wait)
 
 
 def _reset_seconds(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the reset time of the spent budgets; if none is said to be spent, the shortest."""
+    """Return the longest reset time of the used-up limits; without one, the shortest of all."""
     waits: dict[str, float] = {}
-    for budget in _LIMITS:
-        name = f"x-ratelimit-reset-{budget}".rstrip("-")
+    for limit in _LIMITS:
+        name = f"x-ratelimit-reset-{limit}".rstrip("-")
         if (wait := _duration(headers.get(name), now)) is not None:
-            waits[f"x-ratelimit-remaining-{budget}".rstrip("-")] = wait
-    spent = [wait for name, wait in waits.items() if _number(headers.get(name)) == 0]
-    if spent:
-        return max(spent)
+            waits[f"x-ratelimit-remaining-{limit}".rstrip("-")] = wait
+    used_up = [wait for name, wait in waits.items() if _number(headers.get(name)) == 0]
+    if used_up:
+        return max(used_up)
     return min(waits.values(), default=None)
 
 
@@ -57,6 +66,7 @@ def _number(text: str | None) -> float | None:
 
 
 def _until(text: str, now: float) -> float | None:
+    """Return the seconds from `now` to an HTTP date, at least 0."""
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
@@ -64,7 +74,7 @@ def _until(text: str, now: float) -> float | None:
 
 
 def _duration(text: str | None, now: float) -> float | None:
-    """Read `1h2m3.5s`, `120ms`, seconds, or a Unix time in seconds or milliseconds."""
+    """Parse `1h2m3.5s`, `120ms`, seconds, or a Unix time in seconds or milliseconds."""
     if text is None:
         return None
     if _DURATION.fullmatch(text.strip()):

@@ -1,12 +1,12 @@
-"""The wire: bodies out, bodies in, by the `openai` package; everything else is a Fault.
+"""HTTP transport by the `openai` package: sends and receives bodies; all else is a CallError.
 
-This is the only file that knows which HTTP library is below.
+This is the only module that knows which HTTP library is below.
 
 Decisions (measured; CPU per call)
 - One client per endpoint, on the package's aiohttp transport: the default one costs more the more
   calls are in flight, and a client per call forty times as much.
 - The transport silently takes 100 connections for an unlimited number, so a number is given.
-- The package says how to connect and to authenticate; a body goes straight through the HTTP
+- The package knows how to connect and to authenticate; a body goes straight through the HTTP
   client that it uses. Its typed calls cost four times as much, its untyped `post` twice.
 - So retries are ours as well, and the time limit of a try is total: the HTTP client's own counts
   per read, and a slow body or a provider's blank lines would stretch it without end.
@@ -35,7 +35,13 @@ _CONNECT_ERRORS = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 class Transport:
-    """One endpoint's connections."""
+    """The connections to one endpoint. Belongs to one event loop.
+
+    Args:
+        endpoint: Where to send requests.
+        max_connections: How many requests may be in flight.
+        call_seconds: The total time limit of one request, in seconds.
+    """
 
     def __init__(self, endpoint: Endpoint, max_connections: int, call_seconds: float) -> None:
         self._http = _http_client(max_connections, call_seconds)
@@ -46,13 +52,23 @@ class Transport:
         self._seconds = call_seconds
 
     async def post(self, content: bytes) -> bytes:
-        """Post `content` as a chat completion and return the body of the answer. Raises Fault."""
+        """Send a chat completion request.
+
+        Args:
+            content: The request body, as JSON.
+
+        Returns:
+            The body of the response.
+
+        Raises:
+            CallError: There was no response in time, or one with an error status.
+        """
         try:
             async with asyncio.timeout(self._seconds):
                 response = await self._http.post(self._url, content=content, headers=self._headers)
         except TimeoutError:
-            words = f"no whole answer in {self._seconds:g} s"
-            raise CallError("retry", "deadline", words) from None
+            message = f"no whole answer in {self._seconds:g} s"
+            raise CallError("retry", "deadline", message) from None
         except (httpx2.HTTPError, aiohttp.ClientError) as error:
             raise _connection_error(error) from None
         if response.status_code >= 300:
@@ -60,7 +76,7 @@ class Transport:
         return response.content
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._client.close()
 
 
@@ -93,18 +109,18 @@ def _response_error(response: httpx2.Response) -> CallError:
 
 
 def _connection_error(error: BaseException) -> CallError:
-    """Tell an endpoint that nobody answers at from a connection that broke."""
+    """Tell an endpoint that cannot be connected to from a connection that broke."""
     cause = error
     while True:
-        words = f"{type(cause).__name__}: {cause}"
+        message = f"{type(cause).__name__}: {cause}"
         if isinstance(cause, _CONNECT_ERRORS):
-            return CallError("unreachable", "unreachable", words)
+            return CallError("unreachable", "unreachable", message)
         if cause.__cause__ is None:
-            return CallError("retry", "connection", words)
+            return CallError("retry", "connection", message)
         cause = cause.__cause__
 
 
 @cache
 def ssl_context() -> ssl.SSLContext:
-    """Return what the HTTP library would make anew, in tens of milliseconds, for every client."""
+    """Return the SSL context that all clients share; making one takes tens of milliseconds."""
     return httpx2.create_ssl_context()

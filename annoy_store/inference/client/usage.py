@@ -1,7 +1,7 @@
-"""What an answer used, as providers tell it; None where nobody told.
+"""Token usage as providers report it; None where nothing was reported.
 
-Reasoning tokens are inside the completion tokens, cached tokens inside the prompt tokens.
-No tokenizer is loaded: before an answer four characters count as one token.
+Reasoning tokens are part of the completion tokens, cached tokens part of the prompt tokens.
+No tokenizer is loaded: before an answer, four characters count as one token.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TokenUsage:
-    """Counts of one try."""
+    """Token counts of one attempt."""
 
     prompt: int | None = None
     cached: int | None = None
@@ -22,7 +22,7 @@ class TokenUsage:
 
     @property
     def total(self) -> int | None:
-        """Return prompt plus completion, or None if neither is known."""
+        """Return prompt plus completion tokens, or None if neither is known."""
         if self.prompt is None and self.completion is None:
             return None
         return (self.prompt or 0) + (self.completion or 0)
@@ -32,7 +32,15 @@ NO_USAGE = TokenUsage()
 
 
 def parse_usage(usage: object) -> TokenUsage:
-    """Read the `usage` of an answer: OpenAI's names, and DeepSeek's for cache hits."""
+    """Parse the `usage` object of a completion.
+
+    Args:
+        usage: The object, with OpenAI's field names or DeepSeek's `prompt_cache_hit_tokens`;
+            anything else counts as not reported.
+
+    Returns:
+        The counts; a field is None if it is missing or not a count.
+    """
     if not isinstance(usage, Mapping):
         return NO_USAGE
     cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
@@ -45,7 +53,7 @@ def parse_usage(usage: object) -> TokenUsage:
 
 
 def estimate_tokens(messages: Iterable[Mapping[str, str]]) -> int:
-    """Return about how many tokens a prompt has."""
+    """Estimate the tokens of a prompt, at four characters a token."""
     return 1 + sum(len(m.get("content") or "") for m in messages) // 4
 
 
