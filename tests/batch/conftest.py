@@ -1,4 +1,4 @@
-"""A provider with batches, a store with calls to ask, and runs that come by until nothing waits."""
+"""Fixtures: a provider with batches, and batch runs, once or until no batch is open."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from annoy_store.worker.run import RunResult, run
 from tests.support.provider import Provider
 
 PRICES = {"sim": {"input": 1.0, "cached": 0.5, "output": 4.0}}
-ComeBy = Callable[..., RunResult]
+RunOnce = Callable[..., RunResult]
 
 
 @pytest.fixture
@@ -29,13 +29,13 @@ def provider() -> Iterator[Provider]:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The simulated provider's list never lags."""
+    """Do not wait for the provider's list, which never lags."""
     monkeypatch.setattr(poll, "RELIST_SECONDS", 0.0)
 
 
 @pytest.fixture
-def come_by(provider: Provider) -> ComeBy:
-    """Run `complete` once by batch."""
+def run_once(provider: Provider) -> RunOnce:
+    """Return a function that makes one batch run of `complete`."""
 
     def once(store: Database, **values: Any) -> RunResult:
         limit = values.pop("limit", None)
@@ -47,26 +47,26 @@ def come_by(provider: Provider) -> ComeBy:
 
 
 @pytest.fixture
-def until_done(come_by: ComeBy) -> Callable[..., int]:
-    """Come by until nothing waits; how often that was."""
+def until_done(run_once: RunOnce) -> Callable[..., int]:
+    """Return a function that makes runs until no batch is open, and returns how many."""
 
     def loop(store: Database, **values: Any) -> int:
         for times in range(1, 60):
-            if not come_by(store, **values).open_batches:
+            if not run_once(store, **values).open_batches:
                 return times
-        raise AssertionError(out(store))
+        raise AssertionError(all_batches(store))
 
     return loop
 
 
-def out(store: Database) -> list[BatchRow]:
-    """All batches of a store."""
+def all_batches(store: Database) -> list[BatchRow]:
+    """Return all batches of a store."""
     with store.read() as connection:
         return find_batches(connection)
 
 
-def tries(store: Database) -> Counter[tuple[str, str | None]]:
-    """Attempts by status and error."""
+def attempt_counts(store: Database) -> Counter[tuple[str, str | None]]:
+    """Count attempts by status and error."""
     with store.read() as connection:
         rows = connection.execute(select(attempts.c.status, attempts.c.error_class))
         return Counter((row.status, row.error_class) for row in rows)

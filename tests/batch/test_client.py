@@ -1,6 +1,6 @@
 """Batches that end in every way, and runs that are killed at the worst moments.
 
-The provider says what was paid for; the store says what was kept.
+The provider counts what was paid for; the store shows what was kept.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from annoy_store.queue.jobs import IN_BATCH
 from annoy_store.queue.requeue import requeue
 from annoy_store.records.prompts import prompt_rows
 from annoy_store.worker.run import run
-from tests.batch.conftest import ComeBy, out, tries
+from tests.batch.conftest import RunOnce, all_batches, attempt_counts
 from tests.integration.test_interrupted_calls import kept, plan_calls
 from tests.support.provider import Provider
 
@@ -49,8 +49,8 @@ Killed = Callable[..., None]
 
 @pytest.fixture
 def killed(provider: Provider) -> Iterator[Killed]:
-    """Kill -9 a run by batch when the provider has fallen silent at a step."""
-    begun: list[subprocess.Popen[str]] = []
+    """Return a function that kills (-9) a batch run when the provider stalls at a step."""
+    started: list[subprocess.Popen[str]] = []
 
     def at(store: Database, step: str, *options: str, key: str = "") -> None:
         url = store.url.render_as_string(hide_password=False)
@@ -69,7 +69,7 @@ def killed(provider: Provider) -> Iterator[Killed]:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        begun.append(process)
+        started.append(process)
         until = time.monotonic() + 60
         while provider.counts["stalled"] == before:
             assert process.poll() is None, process.stdout and process.stdout.read()
@@ -80,26 +80,26 @@ def killed(provider: Provider) -> Iterator[Killed]:
         provider.behave(stall=None)
 
     yield at
-    for process in begun:
+    for process in started:
         process.kill()
         process.communicate()
 
 
-def test_a_thousand_calls_through_every_end_and_two_kills(
+def test_batches_answer_a_thousand_calls_through_every_end_and_two_kills(
     store: Database, provider: Provider, killed: Killed, until_done: Callable[..., int]
 ) -> None:
-    """Bound and not uploaded, then created and not noted; then completed, expired, failed, cancelled."""
+    """Reserved and not uploaded, created and not recorded; then every end of a batch."""
     n = 1000
     plan_calls(store, n)
     provider.behave(batch_ends=[dict(end) for end in ENDS])
     killed(store, "before POST files")
-    assert [b.state for b in out(store)] == ["bound"]
-    assert not provider.store.batches
+    assert [b.state for b in all_batches(store)] == ["bound"]
+    assert not provider.batches.by_id
     killed(store, "after POST batches")
-    assert len(provider.store.batches) == 1
-    assert [(b.state, b.remote_id) for b in out(store)] == [("bound", None)]
+    assert len(provider.batches.by_id) == 1
+    assert [(b.state, b.remote_id) for b in all_batches(store)] == [("bound", None)]
     until_done(store, batch_lines=250)
-    end, stats, seen = kept(store), provider.stats(), tries(store)
+    end, stats, seen = kept(store), provider.stats(), attempt_counts(store)
     refused = seen["failed", "http_400"]
     assert 0 < refused < 10
     assert (end["answers"], end["wrong"]) == (n - refused, [])
@@ -109,8 +109,8 @@ def test_a_thousand_calls_through_every_end_and_two_kills(
     assert seen["ok", None] == n - refused
     assert seen["stopped", "batch_expired"] == 100
     assert seen["stopped", "batch_cancelled"] == 175
-    assert provider.store.files == {}  # all were deleted when they were taken in
-    assert {b.state for b in out(store)} == {"ended"}
+    assert provider.files.objects == {}  # all were deleted when they were imported
+    assert {b.state for b in all_batches(store)} == {"ended"}
     assert check(store) == []
     with store.write() as connection:
         assert requeue(connection).total() == refused
@@ -119,7 +119,7 @@ def test_a_thousand_calls_through_every_end_and_two_kills(
     assert (kept(store)["answers"], kept(store)["wrong"]) == (n, [])
 
 
-def test_what_it_cost_is_half_the_price(
+def test_batches_cost_half_the_price(
     store: Database, provider: Provider, until_done: Callable[..., int]
 ) -> None:
     plan_calls(store, 20)
@@ -134,22 +134,23 @@ def test_what_it_cost_is_half_the_price(
     assert told == pytest.approx(half)
 
 
-def test_a_run_ends_and_says_what_waits(
-    sqlite_store: Database, provider: Provider, come_by: ComeBy
+def test_batch_run_ends_and_says_what_waits(
+    sqlite_store: Database, provider: Provider, run_once: RunOnce
 ) -> None:
     plan_calls(sqlite_store, 3)
-    done = come_by(sqlite_store)
+    done = run_once(sqlite_store)
     assert done.progress.submitted_calls == 3
-    (words,) = done.open_batches
-    assert words.startswith("3 calls wait in batch 1 (validating); come back with: annoy run ")
-    assert f"--teacher batch --model sim --base-url {provider.url}" in words
+    (line,) = done.open_batches
+    start = "3 calls wait in batch 1 (validating); import the results with: annoy run "
+    assert line.startswith(start)
+    assert f"--teacher batch --model sim --base-url {provider.url}" in line
 
 
-def test_what_is_in_a_batch_is_not_asked_online(
-    store: Database, provider: Provider, come_by: ComeBy, until_done: Callable[..., int]
+def test_batch_calls_are_not_sent_online(
+    store: Database, provider: Provider, run_once: RunOnce, until_done: Callable[..., int]
 ) -> None:
     plan_calls(store, 10)
-    come_by(store, limit=6)
+    run_once(store, limit=6)
     online = RunSettings(base_url=provider.url, model="sim")
     done = run(store, online, ["complete"])
     assert (done.by_stage(), len(done.open_batches)) == ({"complete": {"done": 4}}, 1)
@@ -159,49 +160,49 @@ def test_what_is_in_a_batch_is_not_asked_online(
     assert provider.stats()["paid_twice"] == 0
 
 
-def test_an_upload_whose_answer_was_lost_is_sent_again(
+def test_batch_upload_with_a_lost_response_is_repeated(
     sqlite_store: Database, provider: Provider, killed: Killed, until_done: Callable[..., int]
 ) -> None:
     plan_calls(sqlite_store, 5)
     killed(sqlite_store, "after POST files")
-    assert len(provider.store.files) == 1
+    assert len(provider.files.objects) == 1
     until_done(sqlite_store)
     assert kept(sqlite_store)["jobs"] == {"done": 5}
-    assert (provider.store.files, provider.stats()["paid_twice"]) == ({}, 0)
-    assert len(provider.store.batches) == 1
+    assert (provider.files.objects, provider.stats()["paid_twice"]) == ({}, 0)
+    assert len(provider.batches.by_id) == 1
 
 
-def test_killed_before_it_tidies_up(
+def test_batch_files_are_deleted_after_a_kill(
     store: Database,
     provider: Provider,
-    come_by: ComeBy,
+    run_once: RunOnce,
     killed: Killed,
     until_done: Callable[..., int],
 ) -> None:
-    """All lines were taken in, the files are still there: nothing is taken in again."""
+    """All lines were imported, the files are still there: nothing is imported again."""
     plan_calls(store, 60)
     provider.behave(batch_ends=[{"end": "completed", "errors": 0.2, "polls": 0}])
-    come_by(store)
+    run_once(store)
     killed(store, "before DELETE files")
-    assert (kept(store)["answers"], len(provider.store.files)) == (48, 3)
+    assert (kept(store)["answers"], len(provider.files.objects)) == (48, 3)
     until_done(store)
     end = kept(store)
-    assert end["answers"] + tries(store)["failed", "http_400"] == 60
-    assert (end["wrong"], provider.stats()["paid_twice"], provider.store.files) == ([], 0, {})
+    assert end["answers"] + attempt_counts(store)["failed", "http_400"] == 60
+    assert (end["wrong"], provider.stats()["paid_twice"], provider.files.objects) == ([], 0, {})
     assert check(store) == []
 
 
-def test_cut_off_in_the_middle_of_a_file(
+def test_batch_import_continues_after_an_interruption(
     store: Database,
     provider: Provider,
-    come_by: ComeBy,
+    run_once: RunOnce,
     until_done: Callable[..., int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What was taken in stays, and is not taken in again."""
+    """What was imported stays, and is not imported again."""
     plan_calls(store, 60)
     provider.behave(batch_ends=[{"end": "completed", "errors": 0.2, "polls": 0}])
-    come_by(store)
+    run_once(store)
     monkeypatch.setattr(jsonl, "_PAGE", 10)
     pages = []
 
@@ -213,48 +214,48 @@ def test_cut_off_in_the_middle_of_a_file(
 
     monkeypatch.setattr(poll, "import_results_page", dying)
     with pytest.raises(SystemExit):
-        come_by(store)
+        run_once(store)
     assert kept(store)["answers"] == 20
     monkeypatch.setattr(poll, "import_results_page", import_results_page)
     until_done(store)
     end = kept(store)
-    assert end["answers"] + tries(store)["failed", "http_400"] == 60
-    assert tries(store)["ok", None] == end["answers"]
+    assert end["answers"] + attempt_counts(store)["failed", "http_400"] == 60
+    assert attempt_counts(store)["ok", None] == end["answers"]
     assert (end["wrong"], provider.stats()["paid_twice"]) == ([], 0)
 
 
-def test_somebody_thought_dead_cancels_what_he_made(
+def test_batch_of_a_stale_worker_is_cancelled(
     store: Database,
     provider: Provider,
-    come_by: ComeBy,
+    run_once: RunOnce,
     until_done: Callable[..., int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Paused between upload and create, he comes back when another has handed the batch in."""
+    """A run pauses between upload and create, and another submits the batch meanwhile."""
     plan_calls(store, 8)
     create = BatchApi.create
     monkeypatch.setattr(BatchApi, "delete_file", lambda *_: None)
 
-    def late(wire: BatchApi, file_id: str, name: str) -> ProviderBatch:
+    def late(api: BatchApi, file_id: str, name: str) -> ProviderBatch:
         monkeypatch.setattr(BatchApi, "create", create)
         with store.write() as connection:
             connection.execute(update(workers).values(alive=0))
-        come_by(store)
-        return create(wire, file_id, name)
+        run_once(store)
+        return create(api, file_id, name)
 
     monkeypatch.setattr(BatchApi, "create", late)
     with pytest.raises(LeaseLost):
-        come_by(store)
-    assert [b.status for b in provider.store.batches.values()] == ["validating", "cancelling"]
+        run_once(store)
+    assert [b.status for b in provider.batches.by_id.values()] == ["validating", "cancelling"]
     until_done(store)
     assert kept(store)["jobs"] == {"done": 8}
     assert provider.stats()["paid_twice"] == 0
 
 
-def test_a_file_has_bounds_and_one_model(
+def test_batch_file_has_limits_and_one_model(
     store: Database,
     provider: Provider,
-    come_by: ComeBy,
+    run_once: RunOnce,
     until_done: Callable[..., int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -265,11 +266,11 @@ def test_a_file_has_bounds_and_one_model(
             connection, prompt_rows(messages, load_template("transform"), "predict_output", 1, "x")
         )
     monkeypatch.setattr(reserve, "MAX_BYTES", 1_400)
-    come_by(store, transform_model="other")
-    sizes = [len(content) for content in provider.store.contents.values()]
+    run_once(store, transform_model="other")
+    sizes = [len(content) for content in provider.files.contents.values()]
     models = [
         {json.loads(line)["body"]["model"] for line in content.splitlines()}
-        for content in provider.store.contents.values()
+        for content in provider.files.contents.values()
     ]
     assert max(sizes) <= 1_400
     assert len(sizes) == 3
@@ -279,15 +280,17 @@ def test_a_file_has_bounds_and_one_model(
     assert (kept(store)["jobs"], provider.stats()["paid_twice"]) == ({"done": 13}, 0)
 
 
-def test_two_clerks_at_once(store: Database, provider: Provider, come_by: ComeBy) -> None:
-    """Each hands in what it has bound; each batch is taken in once."""
+def test_batch_clients_can_run_at_once(
+    store: Database, provider: Provider, run_once: RunOnce
+) -> None:
+    """Each submits what it has reserved; each batch is imported once."""
     plan_calls(store, 300)
     url = store.url.render_as_string(hide_password=False)
 
     def another(_: int) -> None:
         mine = connect(url)
         for _ in range(12):
-            if not come_by(mine, batch_lines=50).open_batches:
+            if not run_once(mine, batch_lines=50).open_batches:
                 break
         mine.close()
 
@@ -295,14 +298,14 @@ def test_two_clerks_at_once(store: Database, provider: Provider, come_by: ComeBy
         list(pool.map(another, range(3)))
     end = kept(store)
     assert (end["jobs"], end["wrong"]) == ({"done": 300}, [])
-    assert tries(store) == {("ok", None): 300}
+    assert attempt_counts(store) == {("ok", None): 300}
     assert provider.stats()["paid_twice"] == 0
     assert check(store) == []
 
 
-def test_retry_and_other_states_leave_a_batch_alone(store: Database, come_by: ComeBy) -> None:
+def test_requeue_leaves_batch_calls_alone(store: Database, run_once: RunOnce) -> None:
     plan_calls(store, 4)
-    come_by(store)
+    run_once(store)
     with store.write() as connection:
         assert requeue(connection).total() == 0
         rows = connection.execute(jobs.select()).all()
@@ -310,36 +313,36 @@ def test_retry_and_other_states_leave_a_batch_alone(store: Database, come_by: Co
     assert check(store) == []
 
 
-def test_no_key_is_kept_or_shown(
-    store: Database, provider: Provider, come_by: ComeBy, monkeypatch: pytest.MonkeyPatch
+def test_batch_keeps_and_shows_no_key(
+    store: Database, provider: Provider, run_once: RunOnce, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = "sk-very-secret-0123456789"
     monkeypatch.setenv("OTHER_API_KEY", "sk-not-the-right-one")
     provider.behave(key=key)
     plan_calls(store, 2)
-    with pytest.raises(EndpointUnavailable) as refused:
-        come_by(store, api_key_env="OTHER_API_KEY")
-    assert "refuses the key in OTHER_API_KEY" in str(refused.value)
+    with pytest.raises(EndpointUnavailable) as rejected:
+        run_once(store, api_key_env="OTHER_API_KEY")
+    assert "rejects the key in OTHER_API_KEY" in str(rejected.value)
     monkeypatch.setenv("OTHER_API_KEY", key)
-    come_by(store, api_key_env="OTHER_API_KEY")
+    run_once(store, api_key_env="OTHER_API_KEY")
     with store.read() as connection:
         everything = str(
             [connection.execute(t.select()).all() for t in batches.metadata.sorted_tables]
         )
     assert key not in everything
-    assert "sk-" not in everything + str(refused.value)
+    assert "sk-" not in everything + str(rejected.value)
 
 
-def test_the_file_asks_what_was_planned(
-    sqlite_store: Database, provider: Provider, come_by: ComeBy
+def test_batch_file_holds_the_planned_prompts(
+    sqlite_store: Database, provider: Provider, run_once: RunOnce
 ) -> None:
     plan_calls(sqlite_store, 2)
-    come_by(sqlite_store)
-    (content,) = provider.store.contents.values()
+    run_once(sqlite_store)
+    (content,) = provider.files.contents.values()
     asked = [json.loads(line) for line in content.splitlines()]
     assert [line["method"] + line["url"] for line in asked] == ["POST/v1/chat/completions"] * 2
     assert {line["body"]["model"] for line in asked} == {"sim"}
     assert len({line["body"]["seed"] for line in asked}) == 2
     assert [line["body"]["messages"][0]["content"][:2] for line in asked] == ["0:", "1:"]
-    (batch,) = provider.store.batches.values()
+    (batch,) = provider.batches.by_id.values()
     assert batch.metadata == {"annoy_batch": asked[0]["custom_id"].split("-")[0]}

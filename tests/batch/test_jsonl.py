@@ -1,4 +1,4 @@
-"""One line of a batch file: what it asks, and what every form of reply means."""
+"""Lines of batch files: requests, and what every form of result means."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def reply(response: Any, error: Any = None, custom_id: str = f"{NAME}-42") -> An
     return parse_result_line(line.encode())
 
 
-def test_a_question_is_one_line_with_the_body_as_it_is() -> None:
+def test_request_line_holds_the_body_unchanged() -> None:
     line = request_line(NAME, 42, b'{"model":"m","messages":[]}')
     assert json.loads(line) == {
         "custom_id": f"{NAME}-42",
@@ -40,7 +40,7 @@ def test_a_question_is_one_line_with_the_body_as_it_is() -> None:
     assert line.count(b"\n") == 1
 
 
-def test_an_answer_with_what_it_used() -> None:
+def test_parse_result_line_returns_completion_and_usage() -> None:
     got = reply({"status_code": 200, "body": completion(reasoning_content="hm")})
     assert (got.batch_name, got.call_id, got.is_processed) == (NAME, 42, True)
     assert got.result == Completion("yes", "stop", "hm", "m-2026")
@@ -48,7 +48,7 @@ def test_an_answer_with_what_it_used() -> None:
 
 
 @pytest.mark.parametrize(
-    ("response", "error", "kind", "name", "served"),
+    ("response", "error", "kind", "name", "processed"),
     [
         (
             {"status_code": 400, "body": {"error": {"message": "bad"}}},
@@ -75,18 +75,20 @@ def test_an_answer_with_what_it_used() -> None:
         (None, None, "retry", "no_response", True),
     ],
 )
-def test_what_is_no_answer(response: Any, error: Any, kind: str, name: str, served: bool) -> None:
+def test_parse_result_line_returns_errors(
+    response: Any, error: Any, kind: str, name: str, processed: bool
+) -> None:
     got = reply(response, error)
     assert isinstance(got.result, CallError)
-    assert (got.result.kind, got.result.name, got.is_processed) == (kind, name, served)
+    assert (got.result.kind, got.result.name, got.is_processed) == (kind, name, processed)
 
 
-def test_an_empty_answer_was_paid() -> None:
+def test_parse_result_line_keeps_the_usage_of_an_empty_answer() -> None:
     got = reply({"status_code": 200, "body": completion(content="")})
     assert (got.usage.prompt, got.usage.completion) == (7, 3)
 
 
-def test_words_of_a_provider_hold_no_key() -> None:
+def test_parse_result_line_redacts_keys() -> None:
     body = {"error": {"message": "Incorrect API key provided: sk-abcdef123456."}}
     got = reply({"status_code": 400, "body": body})
     assert "abcdef" not in got.result.message
@@ -106,5 +108,5 @@ def test_words_of_a_provider_hold_no_key() -> None:
         b"<html>",
     ],
 )
-def test_what_is_no_line_of_ours(line: bytes) -> None:
+def test_parse_result_line_skips_foreign_lines(line: bytes) -> None:
     assert parse_result_line(line) is None

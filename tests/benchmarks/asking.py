@@ -186,13 +186,14 @@ def provider(latency: float) -> Iterator[str]:
     """Serve from a process of its own."""
     command = [
         sys.executable,
-        str(ROOT / "tests" / "provider.py"),
+        "-m",
+        "tests.support.provider",
         "--latency",
         str(latency),
         "--answer-chars",
         str(ANSWER_CHARS),
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield process.stdout.readline().strip()

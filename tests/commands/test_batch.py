@@ -56,7 +56,7 @@ def test_hand_in_look_and_take_in(annoy: Annoy, provider: Provider, planned: Pat
     first = annoy("run", "complete", "--teacher", "batch")
     assert first.exit_code == 0
     assert "8 calls handed in by batch" in first.stderr
-    assert "come back with: annoy run --teacher batch --model sim" in first.stderr
+    assert "import the results with: annoy run --teacher batch --model sim" in first.stderr
     (batch,) = json.loads(annoy("batch", "status", "--json").stdout)
     assert (batch["state"], batch["status"], batch["n_calls"]) == ("sent", "in_progress", 8)
     shown = annoy("batch", "status", "--local")
@@ -120,7 +120,7 @@ def test_errors_say_what_to_do(
     Path("empty.jsonl").write_text('{"custom_id": "request-1"}\n')
     assert "is it the file of answers?" in one_line(annoy("batch", "import", "empty.jsonl"))
     annoy("batch", "export", "in.jsonl")
-    assert "is there already" in one_line(annoy("batch", "export", "in.jsonl"))
+    assert "exists already" in one_line(annoy("batch", "export", "in.jsonl"))
 
 
 def test_nothing_to_show_and_nothing_pending(

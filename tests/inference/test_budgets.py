@@ -57,7 +57,7 @@ def row(store: Database, name: str) -> Any:
         return connection.execute(select(budgets).where(budgets.c.name == name)).one()
 
 
-def test_a_run_stops_before_its_budget_is_exceeded(store: Database, provider: Provider) -> None:
+def test_budget_stops_a_run_before_it_is_exceeded(store: Database, provider: Provider) -> None:
     plan_calls(store, 120)
     done = ask(store, provider, budget_tokens=3000)
     assert done.stopped == "budget of 3,000 tokens reached"
@@ -69,7 +69,7 @@ def test_a_run_stops_before_its_budget_is_exceeded(store: Database, provider: Pr
     assert (row(store, "tokens").reserved, row(store, "tokens").used) == (0.0, used(store))
 
 
-def test_a_budget_covers_the_store_and_not_the_run(store: Database, provider: Provider) -> None:
+def test_budget_covers_the_store_and_not_the_run(store: Database, provider: Provider) -> None:
     plan_calls(store, 60)
     ask(store, provider, budget_tokens=1000)
     asked = provider.stats()["paid"]
@@ -79,19 +79,19 @@ def test_a_budget_covers_the_store_and_not_the_run(store: Database, provider: Pr
     assert states(store) == {"done": 60}
 
 
-def test_money_counts_by_the_prices(sqlite_store: Database, provider: Provider) -> None:
+def test_budget_in_usd_counts_by_the_prices(sqlite_store: Database, provider: Provider) -> None:
     plan_calls(sqlite_store, 100)
     done = ask(sqlite_store, provider, budget_usd=0.01)
     assert done.stopped == "budget of 0.01 USD reached"
     assert 0.01 - 0.00042 <= used(sqlite_store, "usd") <= 0.01
 
 
-def test_money_without_a_price_is_refused(sqlite_store: Database, provider: Provider) -> None:
+def test_budget_in_usd_needs_a_price(sqlite_store: Database, provider: Provider) -> None:
     with pytest.raises(UsageError, match=r"\[prices.sim\]"):
         ask(sqlite_store, provider, budget_usd=1, prices={})
 
 
-def test_an_answer_without_usage_counts_as_its_worst_case(
+def test_budget_counts_an_answer_without_usage_as_its_maximum(
     sqlite_store: Database, provider: Provider
 ) -> None:
     provider.behave(usage=False)
@@ -100,7 +100,9 @@ def test_an_answer_without_usage_counts_as_its_worst_case(
     assert states(sqlite_store)["done"] in (10, 9)
 
 
-def test_what_was_paid_for_is_worked_on(sqlite_store: Database, provider: Provider) -> None:
+def test_budget_leaves_paid_answers_to_be_processed(
+    sqlite_store: Database, provider: Provider
+) -> None:
     with sqlite_store.write() as connection:
         insert_rows(connection, [source(f"x = {i}") for i in range(30)])
     bounded = RunSettings(
@@ -114,7 +116,7 @@ def test_what_was_paid_for_is_worked_on(sqlite_store: Database, provider: Provid
         assert connection.scalar(parsed) == answered > 0
 
 
-def test_the_block_of_the_dead_is_counted_afresh(sqlite_store: Database) -> None:
+def test_open_budget_recomputes_when_no_worker_is_active(sqlite_store: Database) -> None:
     open_budget(sqlite_store, "tokens", 500.0)
     with sqlite_store.write() as connection:
         connection.execute(update(budgets).values(reserved=300.0, used=77.0))
@@ -127,7 +129,7 @@ def test_the_block_of_the_dead_is_counted_afresh(sqlite_store: Database) -> None
     assert tuple(row(sqlite_store, "tokens"))[:4] == ("tokens", 400.0, 0.0, 0.0)
 
 
-def test_draining_ends_the_wait_for_money(sqlite_store: Database) -> None:
+def test_share_drain_ends_waits(sqlite_store: Database) -> None:
     async def wait() -> None:
         purse = BudgetShare(sqlite_store, "tokens", 100.0)
         await purse.reserve(80.0)
@@ -142,7 +144,7 @@ def test_draining_ends_the_wait_for_money(sqlite_store: Database) -> None:
     asyncio.run(wait())
 
 
-def test_what_is_given_back_while_more_is_asked_for_counts(
+def test_share_counts_what_is_released_during_an_exchange(
     sqlite_store: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last call in flight ends while the store says that there is nothing left."""
@@ -172,7 +174,7 @@ def test_what_is_given_back_while_more_is_asked_for_counts(
     calls=st.lists(st.tuples(st.integers(1, 60), st.floats(0, 1)), min_size=1, max_size=60),
     workers=st.integers(1, 3),
 )
-def test_workers_that_share_a_budget_never_exceed_it(
+def test_shares_of_workers_never_exceed_the_budget(
     shared: Database, cap: int, calls: list[tuple[int, float]], workers: int
 ) -> None:
     spent = 0.0

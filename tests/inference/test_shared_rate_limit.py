@@ -35,7 +35,7 @@ def book(timeline: SharedRateLimit, units: float, per_minute: int = 60) -> float
     return begin
 
 
-def test_stretches_adjoin_whoever_books_them(store: Database) -> None:
+def test_reservations_adjoin_whoever_makes_them(store: Database) -> None:
     first, second = SharedRateLimit(store, WHO), SharedRateLimit(store, WHO)
     begins = [book(t, 10) for t in (first, second, second, first)]
     assert begins[0] == pytest.approx(-1, abs=0.1)
@@ -45,21 +45,21 @@ def test_stretches_adjoin_whoever_books_them(store: Database) -> None:
     assert tuple(row)[:4] == ("requests per minute: sim at http://localhost/v1", 60.0, 0.0, 40.0)
 
 
-def test_other_endpoints_and_models_have_budgets_of_their_own(sqlite_store: Database) -> None:
+def test_rate_limits_are_kept_by_endpoint_and_model(sqlite_store: Database) -> None:
     book(SharedRateLimit(sqlite_store, WHO), 60)
     other = TeacherIdentity("openai", "other", WHO.base_url)
     assert book(SharedRateLimit(sqlite_store, other), 60) < 0
     assert book(SharedRateLimit(sqlite_store, WHO), 60) > 50
 
 
-def test_tokens_that_were_not_used_come_back(sqlite_store: Database) -> None:
+def test_reservations_can_be_given_back(sqlite_store: Database) -> None:
     timeline = SharedRateLimit(sqlite_store, WHO)
     book(timeline, 60)
     book(timeline, -30)
     assert book(timeline, 1) == pytest.approx(29, abs=1)
 
 
-def test_a_clock_that_was_set_back_stops_nobody(store: Database) -> None:
+def test_reservation_ignores_an_implausible_moment(store: Database) -> None:
     timeline = SharedRateLimit(store, WHO)
     book(timeline, 1)
     with store.write() as connection:
@@ -67,7 +67,7 @@ def test_a_clock_that_was_set_back_stops_nobody(store: Database) -> None:
     assert book(timeline, 1) == pytest.approx(-1, abs=0.1)
 
 
-def test_silence_saves_up_no_more_than_the_burst(store: Database) -> None:
+def test_reservation_saves_up_no_more_than_the_burst(store: Database) -> None:
     timeline = SharedRateLimit(store, WHO)
     book(timeline, 1)
     with store.write() as connection:
@@ -76,7 +76,7 @@ def test_silence_saves_up_no_more_than_the_burst(store: Database) -> None:
     assert book(timeline, 5) == pytest.approx(4, abs=0.5)
 
 
-def test_those_who_share_take_turns(sqlite_store: Database) -> None:
+def test_shared_rate_limit_is_divided_evenly(sqlite_store: Database) -> None:
     """Each of four has more to ask than there is time for; none gets much more than another."""
     let_in = [0] * 4
 
@@ -131,7 +131,7 @@ def set_out(start: Start, store: Database, provider: Provider) -> list[subproces
     return workers
 
 
-def test_a_fleet_keeps_to_the_cap_and_uses_it(
+def test_shared_rate_limit_is_kept_and_used_by_three_workers(
     store: Database, limited: Provider, start: Start
 ) -> None:
     workers = set_out(start, store, limited)
@@ -151,7 +151,7 @@ def test_a_fleet_keeps_to_the_cap_and_uses_it(
     assert min(shares) >= RATE / 2
 
 
-def test_what_a_dead_worker_had_booked_is_over_with_its_time(
+def test_shared_rate_limit_of_dead_workers_ends(
     sqlite_store: Database, limited: Provider, start: Start
 ) -> None:
     workers = set_out(start, sqlite_store, limited)

@@ -18,6 +18,7 @@ from openai.types import Batch
 from tests.support.provider import Provider, default_answer
 
 ENDPOINT = "/v1/chat/completions"
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def lines(client: OpenAI, name: str | None) -> list[dict[str, Any]]:
         ({"end": "failed"}, "failed", 0, {}),
     ],
 )
-def test_batches_end_as_planned(
+def test_provider_ends_batches_as_planned(
     provider: Provider,
     client: OpenAI,
     plan: dict[str, Any],
@@ -101,20 +102,20 @@ def test_batches_end_as_planned(
         assert batch.errors.data[0].code == "token_limit_exceeded"
 
 
-def test_the_order_of_the_answers_is_another(client: OpenAI) -> None:
+def test_provider_shuffles_the_results_of_a_batch(client: OpenAI) -> None:
     batch = run_batch(client, 40)
     names = [line["custom_id"] for line in lines(client, batch.output_file_id)]
     assert names != sorted(names, key=lambda name: int(name[1:]))
 
 
-def test_orphans_are_found_by_their_metadata(client: OpenAI) -> None:
+def test_provider_lists_batches_with_their_metadata(client: OpenAI) -> None:
     for number in range(5):
         run_batch(client, 1, {"annoy_batch": str(number)})
     found = [b.metadata["annoy_batch"] for b in client.batches.list(limit=2) if b.metadata]
     assert found == ["4", "3", "2", "1", "0"]
 
 
-def test_a_batch_can_be_cancelled(provider: Provider, client: OpenAI) -> None:
+def test_provider_cancels_a_batch(provider: Provider, client: OpenAI) -> None:
     provider.behave(batch_ends=[{"polls": 100, "done": 0.5}])
     batch = client.batches.create(
         input_file_id=upload(client, 10), endpoint="/v1/chat/completions", completion_window="24h"
@@ -139,7 +140,7 @@ def test_a_batch_can_be_cancelled(provider: Provider, client: OpenAI) -> None:
         ),
     ],
 )
-def test_a_bad_file_fails_as_a_whole(client: OpenAI, content: bytes, code: str) -> None:
+def test_provider_refuses_a_bad_file(client: OpenAI, content: bytes, code: str) -> None:
     name = client.files.create(file=("in.jsonl", content), purpose="batch").id
     batch = client.batches.create(
         input_file_id=name, endpoint="/v1/chat/completions", completion_window="24h"
@@ -151,14 +152,14 @@ def test_a_bad_file_fails_as_a_whole(client: OpenAI, content: bytes, code: str) 
     assert batch.errors.data[0].code == code
 
 
-def test_too_many_lines_at_a_time_fail_late(provider: Provider, client: OpenAI) -> None:
+def test_provider_limits_enqueued_lines(provider: Provider, client: OpenAI) -> None:
     provider.behave(enqueued_limit=15, batch_ends=[{"polls": 100}])
     assert run_batch(client, 10).status == "in_progress"
     assert run_batch(client, 10).status == "failed"
     assert run_batch(client, 5).status == "completed"
 
 
-def test_files_are_listed_and_deleted(client: OpenAI) -> None:
+def test_provider_lists_and_deletes_files(client: OpenAI) -> None:
     name = upload(client, 1)
     assert [file.id for file in client.files.list()] == [name]
     assert client.files.delete(name).deleted
@@ -166,7 +167,7 @@ def test_files_are_listed_and_deleted(client: OpenAI) -> None:
         client.files.content(name)
 
 
-def test_cache_hits_are_counted(client: OpenAI) -> None:
+def test_provider_counts_cached_tokens(client: OpenAI) -> None:
     long = [{"role": "user", "content": "x" * 1000}]
     cached = []
     for _ in range(2):
@@ -177,14 +178,14 @@ def test_cache_hits_are_counted(client: OpenAI) -> None:
     assert cached == [0, 192]
 
 
-def test_more_than_the_capacity_wait(provider: Provider) -> None:
+def test_provider_lets_calls_above_the_capacity_wait(provider: Provider) -> None:
     provider.behave(latency=0.1, capacity=1)
     body = json.dumps({"model": "sim", "messages": messages(1)}).encode()
     command = [sys.executable, "-c", POST, provider.url, body.decode()]
     runs = [subprocess.Popen(command) for _ in range(3)]
     assert [run.wait(30) for run in runs] == [0, 0, 0]
     assert provider.stats()["paid"] == 3
-    assert provider.running == 0
+    assert provider.chat.running == 0
 
 
 POST = """
@@ -194,12 +195,12 @@ urllib.request.urlopen(urllib.request.Request(url + "/chat/completions", body.en
 """
 
 
-def test_it_starts_as_a_program(tmp_path: Path) -> None:
+def test_provider_starts_as_a_program(tmp_path: Path) -> None:
     answers = tmp_path / "answers.jsonl"
     answers.write_text(json.dumps({"contains": "prompt 7", "response": "seven"}))
-    program = Path(__file__).with_name("provider.py")
-    command = [sys.executable, str(program), "--answers", str(answers), "--fault", "429=0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+    command = [sys.executable, "-m", "tests.support.provider", "--answers", str(answers)]
+    command += ["--fault", "429=0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
         try:
             assert run.stdout is not None
             url = run.stdout.readline().strip()

@@ -100,7 +100,7 @@ def test_peak_hours_must_be_known(sqlite_store: Database, provider: Provider) ->
 # Prices --------------------------------------------------------------------------------------
 
 
-def test_insert_prices_of_the_settings_when_they_change(store: Database) -> None:
+def test_insert_prices_keeps_a_row_for_each_change(store: Database) -> None:
     for output in (4.0, 4.0, 8.0):
         insert_prices(store, RunSettings(prices={"m": {"input": 1.0, "output": output}}))
     assert required_price(store, "m") == Price(1.0, 1.0, 8.0)
@@ -108,7 +108,7 @@ def test_insert_prices_of_the_settings_when_they_change(store: Database) -> None
         assert len(connection.execute(select(prices)).all()) == 2
 
 
-def test_insert_prices_fills_gaps_from_published_prices(sqlite_store: Database) -> None:
+def test_insert_prices_fills_gaps_with_published_prices(sqlite_store: Database) -> None:
     pytest.importorskip("genai_prices")
     insert_prices(sqlite_store, RunSettings(preset="deepseek", model="deepseek-flash"))
     known = required_price(sqlite_store, "deepseek-flash")
@@ -118,7 +118,7 @@ def test_insert_prices_fills_gaps_from_published_prices(sqlite_store: Database) 
     assert required_price(sqlite_store, "deepseek-flash") == Price(9.0, 9.0, 9.0)
 
 
-def test_insert_prices_knows_no_price_of_an_own_model(sqlite_store: Database) -> None:
+def test_insert_prices_finds_none_for_a_local_model(sqlite_store: Database) -> None:
     insert_prices(sqlite_store, RunSettings(preset="vllm", model="deepseek-flash"))
     assert published_price("no-such-model", "https://api.deepseek.com") is None
     with pytest.raises(UsageError, match=r"\[prices.deepseek-flash\]"):
@@ -151,7 +151,7 @@ def tried(
         )
 
 
-def test_cost_that_is_unknown_stays_null(store: Database) -> None:
+def test_cost_is_null_if_unknown(store: Database) -> None:
     plan_calls(store, 1)
     tried(store, "openai")
     assert one(store, "SELECT cost_usd FROM v_cost") is None
@@ -162,7 +162,7 @@ def test_cost_that_is_unknown_stays_null(store: Database) -> None:
     assert one(store, "SELECT cost_usd FROM v_cost") is None
 
 
-def test_cost_of_a_batch_is_half_and_of_the_tracer_zero(store: Database) -> None:
+def test_cost_of_a_batch_is_half_and_of_the_tracer_nothing(store: Database) -> None:
     plan_calls(store, 1)
     insert_prices(store, RunSettings(prices={"m": {"input": 1.0, "output": 2.0}}))
     for backend in ("openai", "batch", "tracer"):
@@ -173,7 +173,7 @@ def test_cost_of_a_batch_is_half_and_of_the_tracer_zero(store: Database) -> None
         assert usage_since(connection, 0).known_usd == pytest.approx(4.5)
 
 
-def test_cost_per_correct_includes_wrong_answers(
+def test_cost_per_correct_answer_includes_the_wrong_ones(
     sqlite_store: Database, provider: Provider
 ) -> None:
     with sqlite_store.write() as connection:

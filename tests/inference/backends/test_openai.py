@@ -83,7 +83,7 @@ def statuses(asked: CallResult) -> list[str]:
     return [attempt.status for attempt in asked.attempts]
 
 
-def test_an_answer_comes_with_its_attempt(provider: Provider) -> None:
+def test_ask_returns_an_answer_with_its_attempt(provider: Provider) -> None:
     provider.behave(reasoning="reasoning_content")
     asked = ask(provider)
     assert asked.status == "answered"
@@ -99,10 +99,10 @@ def test_an_answer_comes_with_its_attempt(provider: Provider) -> None:
     assert attempt.latency_ms > 0
 
 
-def test_what_is_sent(provider: Provider) -> None:
-    provider.keep_bodies = True
+def test_ask_sends_the_request_body(provider: Provider) -> None:
+    provider.chat.keep_bodies = True
     ask(provider, preset="deepseek", api_key_env="PATH", temperature=None, extra_body={"top_k": 3})
-    assert provider.bodies == [
+    assert provider.chat.bodies == [
         {
             "model": "sim",
             "messages": list(request().messages),
@@ -137,7 +137,7 @@ def test_what_is_sent(provider: Provider) -> None:
         ("hang", "deadline", None),
     ],
 )
-def test_a_fault_burns_a_try(
+def test_ask_counts_an_error_as_a_try(
     provider: Provider, fault: str, error: str, status: int | None
 ) -> None:
     provider.behave(fault=fault)
@@ -150,7 +150,9 @@ def test_a_fault_burns_a_try(
 
 
 @pytest.mark.parametrize("fault", ["400", "413", "422"])
-def test_a_bad_call_fails_at_once_with_the_providers_words(provider: Provider, fault: str) -> None:
+def test_ask_fails_a_bad_call_at_once_with_the_providers_message(
+    provider: Provider, fault: str
+) -> None:
     provider.behave(fault=fault)
     asked = ask(provider)
     assert (asked.status, asked.reason, asked.detail) == (
@@ -164,7 +166,7 @@ def test_a_bad_call_fails_at_once_with_the_providers_words(provider: Provider, f
 @pytest.mark.parametrize(
     ("fault", "reason"), [("filter", "content_filter"), ("refusal", "refused")]
 )
-def test_an_unwanted_prompt_is_rejected(provider: Provider, fault: str, reason: str) -> None:
+def test_ask_rejects_an_unwanted_prompt(provider: Provider, fault: str, reason: str) -> None:
     provider.behave(fault=fault)
     asked = ask(provider)
     assert (asked.status, asked.reason) == ("rejected", reason)
@@ -181,7 +183,7 @@ def test_an_unwanted_prompt_is_rejected(provider: Provider, fault: str, reason: 
         ("slow", "stop"),
     ],
 )
-def test_unusual_answers_are_answers(provider: Provider, fault: str, finish: str) -> None:
+def test_ask_accepts_unusual_answers(provider: Provider, fault: str, finish: str) -> None:
     provider.behave(fault=fault)
     asked = ask(provider)
     assert asked.completion is not None
@@ -189,7 +191,7 @@ def test_unusual_answers_are_answers(provider: Provider, fault: str, finish: str
     assert default_answer(request().messages, 200).startswith(asked.completion.text)
 
 
-def test_thoughts_are_kept_apart(provider: Provider) -> None:
+def test_ask_keeps_reasoning_apart(provider: Provider) -> None:
     provider.behave(fault="think")
     asked = ask(provider)
     assert asked.completion is not None
@@ -198,7 +200,7 @@ def test_thoughts_are_kept_apart(provider: Provider) -> None:
 
 
 @pytest.mark.parametrize("fault", ["slow", "blanks"])
-def test_the_deadline_is_total(provider: Provider, fault: str) -> None:
+def test_ask_limits_the_total_time_of_a_try(provider: Provider, fault: str) -> None:
     provider.behave(fault=fault, slow_seconds=8.0)
     asked = ask(provider, call_seconds=0.4, tries=1)
     assert (asked.status, asked.reason) == ("failed", "deadline")
@@ -206,7 +208,7 @@ def test_the_deadline_is_total(provider: Provider, fault: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["seconds", "ms", "date", "reset", "none"])
-def test_a_refusal_burns_no_try_and_is_waited_for(provider: Provider, form: str) -> None:
+def test_ask_waits_after_429_without_counting_a_try(provider: Provider, form: str) -> None:
     asks = 1.0 if form == "date" else 0.3
     provider.behave(fault="429", retry_after=asks, retry_form=form)
 
@@ -238,7 +240,7 @@ def test_a_refusal_burns_no_try_and_is_waited_for(provider: Provider, form: str)
         (400, {"code": "unsupported_value", "param": "temperature"}, "change the setting"),
     ],
 )
-def test_what_nobody_gets_stops_the_run(
+def test_ask_stops_the_run_if_no_call_can_succeed(
     provider: Provider,
     monkeypatch: pytest.MonkeyPatch,
     status: int,
@@ -256,13 +258,13 @@ def test_what_nobody_gets_stops_the_run(
     assert provider.stats()["counts"]["requests"] <= 8
 
 
-def test_a_wait_of_hours_stops_the_run(provider: Provider) -> None:
+def test_ask_stops_the_run_if_retry_after_is_hours(provider: Provider) -> None:
     provider.behave(fault="429", retry_after=20_000)
     with pytest.raises(EndpointUnavailable, match="quota"):
         ask(provider)
 
 
-def test_a_port_where_nobody_listens_ends_the_run_in_seconds() -> None:
+def test_ask_stops_the_run_if_the_endpoint_is_unreachable() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
@@ -271,7 +273,7 @@ def test_a_port_where_nobody_listens_ends_the_run_in_seconds() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_an_endpoint_that_comes_back_is_waited_for(provider: Provider) -> None:
+def test_ask_waits_for_an_endpoint_that_comes_back(provider: Provider) -> None:
     """The calls that found nobody burn no try, even with a single one to burn."""
 
     async def run(port: int) -> list[CallResult]:
@@ -292,7 +294,7 @@ def test_an_endpoint_that_comes_back_is_waited_for(provider: Provider) -> None:
     assert {a.error_class for one in asked for a in one.attempts} == {None, "unreachable"}
 
 
-def test_keys_show_nowhere(
+def test_ask_shows_no_key(
     provider: Provider, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("SIM_KEY", SECRET)
@@ -313,7 +315,7 @@ def test_keys_show_nowhere(
     assert "Incorrect API key provided: ***" in str(error)
 
 
-def test_draining_ends_what_waits_and_keeps_what_flies(provider: Provider) -> None:
+def test_drain_ends_waiting_calls_and_keeps_those_in_flight(provider: Provider) -> None:
     provider.behave(latency=0.3)
 
     async def run() -> list[CallResult | BaseException]:
@@ -330,7 +332,7 @@ def test_draining_ends_what_waits_and_keeps_what_flies(provider: Provider) -> No
     assert provider.stats()["paid"] == 5
 
 
-def test_the_tries_of_a_drained_call_are_handed_over(provider: Provider) -> None:
+def test_drain_returns_the_attempts_of_a_waiting_call(provider: Provider) -> None:
     provider.behave(fault="500")
 
     async def run() -> CallPostponed:
@@ -348,14 +350,14 @@ def test_the_tries_of_a_drained_call_are_handed_over(provider: Provider) -> None
     assert [attempt.status for attempt in made] == ["retry"] * provider.counts["500"]
 
 
-def test_the_tries_of_a_refused_run_are_handed_over(provider: Provider) -> None:
+def test_ask_returns_the_attempts_when_the_run_stops(provider: Provider) -> None:
     provider.behave(status=402)
     with pytest.raises(EndpointUnavailable) as caught:
         ask(provider)
     assert [(a.status, a.http_status) for a in caught.value.rows] == [("stopped", 402)]
 
 
-def test_a_cancelled_call_leaves_its_place(provider: Provider) -> None:
+def test_ask_releases_the_permit_of_a_cancelled_call(provider: Provider) -> None:
     provider.behave(fault="hang")
 
     async def run() -> str:
@@ -385,7 +387,7 @@ def drive_all(provider: Provider, n: int, most: int, **values: Any) -> list[Call
     return asyncio.run(run())
 
 
-def test_a_provider_that_takes_200_is_used_to_the_full(provider: Provider) -> None:
+def test_ask_uses_a_provider_that_takes_200_to_the_full(provider: Provider) -> None:
     provider.behave(latency=0.4, jitter=0.3, max_in_flight=200, retry_after=0.2)
     asked = drive_all(provider, 1000, 1000)
     stats = provider.stats()
@@ -410,22 +412,22 @@ def check_mix(provider: Provider, n: int) -> None:
     assert len(used) == stats["counts"]["requests"]
 
 
-def test_the_fault_mix(provider: Provider) -> None:
+def test_ask_answers_every_call_under_mixed_faults(provider: Provider) -> None:
     check_mix(provider, 300)
 
 
 @pytest.mark.slow
-def test_the_fault_mix_at_length(provider: Provider) -> None:
+def test_ask_answers_5000_calls_under_mixed_faults(provider: Provider) -> None:
     check_mix(provider, 5000)
 
 
-def test_names_of_teachers() -> None:
+def test_backend_names_are_checked() -> None:
     assert {"openai", "replay"} <= set(backend_names())
     with pytest.raises(UsageError, match="known are: "):
         open_backend("oracle", RunSettings(), None)
 
 
-def test_transform_prompts_may_go_elsewhere() -> None:
+def test_backend_and_model_may_differ_for_transform() -> None:
     both = RunSettings(teacher="replay", transform_teacher="openai", model="a", transform_model="b")
     assert backend_and_model(both, "transform") == ("openai", "b")
     assert backend_and_model(both, "predict_output") == ("replay", "a")
@@ -443,7 +445,7 @@ def siblings(families: int, each: int) -> list[Request]:
     ]
 
 
-def test_siblings_find_the_beginning_of_their_prompts_cached(provider: Provider) -> None:
+def test_prefix_gate_lets_siblings_use_the_cache(provider: Provider) -> None:
     provider.behave(latency=0.2)
     began = time.monotonic()
     asked = ask_all(provider.url, siblings(8, 6))
@@ -452,7 +454,7 @@ def test_siblings_find_the_beginning_of_their_prompts_cached(provider: Provider)
     assert time.monotonic() - began < 2
 
 
-def test_siblings_wait_for_the_head_start_of_a_long_call_and_no_longer(
+def test_prefix_gate_waits_for_the_head_start_only(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("annoy_store.inference.backends.openai.HEAD_START_SECONDS", 0.3)
@@ -463,12 +465,12 @@ def test_siblings_wait_for_the_head_start_of_a_long_call_and_no_longer(
     assert 1.3 <= time.monotonic() - began < 1.9
 
 
-def test_who_goes_ahead_and_fails_holds_nobody_up(provider: Provider) -> None:
+def test_prefix_gate_opens_when_the_first_call_fails(provider: Provider) -> None:
     provider.behave(fault="400")
     assert {a.status for a in ask_all(provider.url, siblings(1, 4))} == {"failed"}
 
 
-def test_siblings_that_wait_go_back_when_nothing_more_is_asked(provider: Provider) -> None:
+def test_prefix_gate_releases_waiting_calls_on_drain(provider: Provider) -> None:
     async def run() -> list[CallResult | BaseException]:
         teacher = open_sim(provider.url)
         calls = [asyncio.create_task(teacher.ask(r)) for r in siblings(1, 3)]

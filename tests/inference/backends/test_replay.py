@@ -43,7 +43,7 @@ def ask(
     ],
 )
 @pytest.mark.parametrize("field", ["response", "output"])
-def test_a_recorded_answer_is_found(tmp_path: Path, key: dict[str, Any], field: str) -> None:
+def test_replay_finds_a_recorded_answer(tmp_path: Path, key: dict[str, Any], field: str) -> None:
     asked = ask(recorded(tmp_path / "a.jsonl", {**key, field: "hi", "finish_reason": "length"}))
     assert asked.status == "answered"
     assert asked.completion is not None
@@ -60,12 +60,12 @@ def test_a_recorded_answer_is_found(tmp_path: Path, key: dict[str, Any], field: 
         {"contains": "hello", "kind": "predict_output"},
     ],
 )
-def test_what_is_not_recorded_is_rejected(tmp_path: Path, key: dict[str, Any]) -> None:
+def test_replay_rejects_what_is_not_recorded(tmp_path: Path, key: dict[str, Any]) -> None:
     asked = ask(recorded(tmp_path / "a.jsonl", {**key, "response": "hi"}))
     assert (asked.status, asked.reason, asked.attempts) == ("rejected", "not_recorded", ())
 
 
-def test_samples_come_in_the_order_of_the_file(tmp_path: Path) -> None:
+def test_replay_returns_samples_in_file_order(tmp_path: Path) -> None:
     lines = [{"contains": "hello", "response": text} for text in "ab"]
     path = recorded(tmp_path / "a.jsonl", *lines, {"messages": HELLO, "response": "exact"})
     texts = [asked.completion.text for n in range(3) if (asked := ask(path, n)).completion]
@@ -83,21 +83,21 @@ def test_samples_come_in_the_order_of_the_file(tmp_path: Path) -> None:
         ('{"contains": "x", "response": 5}', "not a text"),
     ],
 )
-def test_a_bad_file_is_told_by_its_line(tmp_path: Path, line: str, words: str) -> None:
+def test_replay_names_the_line_of_a_bad_file(tmp_path: Path, line: str, words: str) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(line)
     with pytest.raises(UsageError, match=words):
         ask(path)
 
 
-def test_a_file_is_needed(tmp_path: Path) -> None:
+def test_replay_needs_a_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--replay"):
         open_teacher(RunSettings(teacher="replay"), "transform")
     with pytest.raises(UsageError, match="cannot read"):
         ask(tmp_path / "absent.jsonl")
 
 
-def test_the_provider_reads_the_same_file(tmp_path: Path) -> None:
+def test_replay_reads_the_file_of_the_loopback_provider(tmp_path: Path) -> None:
     path = recorded(tmp_path / "a.jsonl", {"messages": HELLO, "response": "by messages"})
     assert provider.answers_from(str(path))(HELLO) == "by messages"
     assert provider.prompt_digest(HELLO) == prompt_digest(HELLO)

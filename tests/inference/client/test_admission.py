@@ -40,7 +40,7 @@ def within(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(work, 10))
 
 
-def test_no_more_than_the_limit_pass_and_in_order() -> None:
+def test_limiter_admits_up_to_the_limit_in_order() -> None:
     async def scene() -> None:
         doors, passed, most = gate(3), list[int](), 0
 
@@ -60,7 +60,7 @@ def test_no_more_than_the_limit_pass_and_in_order() -> None:
     within(scene())
 
 
-def test_a_cancelled_waiter_takes_nobodys_place() -> None:
+def test_limiter_gives_no_permit_to_a_cancelled_waiter() -> None:
     async def scene() -> None:
         doors = gate(1)
         slot = await doors.acquire(1)
@@ -76,7 +76,7 @@ def test_a_cancelled_waiter_takes_nobodys_place() -> None:
     within(scene())
 
 
-def test_closing_ends_all_who_wait_and_none_who_fly() -> None:
+def test_limiter_close_ends_waits_and_not_calls_in_flight() -> None:
     async def scene() -> None:
         doors = gate(1)
         slot = await doors.acquire(1)
@@ -96,7 +96,7 @@ def test_closing_ends_all_who_wait_and_none_who_fly() -> None:
     within(scene())
 
 
-def test_capacity_counts_those_at_rest_up_to_the_limit() -> None:
+def test_capacity_counts_waiting_calls_up_to_the_limit() -> None:
     async def scene() -> None:
         doors = gate(2)
         rests = [asyncio.create_task(doors.sleep(60)) for _ in range(5)]
@@ -108,7 +108,7 @@ def test_capacity_counts_those_at_rest_up_to_the_limit() -> None:
     within(scene())
 
 
-def test_a_port_where_nobody_listens_is_given_up_and_one_probes_meanwhile() -> None:
+def test_limiter_probes_an_unreachable_endpoint_and_gives_up() -> None:
     async def scene() -> None:
         doors = gate(8)
         for _ in range(UNREACHABLE_THRESHOLD):
@@ -125,7 +125,7 @@ def test_a_port_where_nobody_listens_is_given_up_and_one_probes_meanwhile() -> N
     within(scene())
 
 
-def test_an_answer_closes_the_breaker() -> None:
+def test_breaker_closes_after_an_answer() -> None:
     breaker = CircuitBreaker()
     for second in range(ERROR_THRESHOLD):
         breaker.record_error(float(second))
@@ -136,20 +136,20 @@ def test_an_answer_closes_the_breaker() -> None:
     assert breaker.open_until < 0
 
 
-def test_an_endpoint_that_was_reached_is_waited_for() -> None:
+def test_breaker_waits_longer_for_a_reached_endpoint() -> None:
     breaker = CircuitBreaker(4, 300)
     breaker.record_success()
     assert not any(breaker.record_unreachable(second, second) for second in map(float, range(299)))
     assert breaker.record_unreachable(299.0, 300.0)
 
 
-def test_only_a_probe_gives_up() -> None:
+def test_breaker_gives_up_only_after_a_probe() -> None:
     breaker = CircuitBreaker(4, 300)
     assert not any(breaker.record_unreachable(0.0, second) for second in map(float, range(30, 90)))
     assert breaker.record_unreachable(91.0, 92.0)
 
 
-def test_one_refused_connection_is_no_outage() -> None:
+def test_breaker_ignores_a_single_refused_connection() -> None:
     breaker = CircuitBreaker(4, 300)
     assert not breaker.record_unreachable(0.0, 0.0)
     breaker.record_contact()
@@ -159,7 +159,7 @@ def test_one_refused_connection_is_no_outage() -> None:
     assert not breaker.is_open
 
 
-def test_a_second_of_a_budget_is_spent_at_once_and_then_its_rate() -> None:
+def test_rate_limiter_allows_a_second_at_once_and_then_its_rate() -> None:
     async def scene() -> None:
         budget, now = RateLimiter(1200, None), asyncio.get_running_loop().time
         start, moments = now(), list[float]()
@@ -175,14 +175,14 @@ def test_a_second_of_a_budget_is_spent_at_once_and_then_its_rate() -> None:
     within(scene())
 
 
-def test_no_budget_is_no_wait() -> None:
+def test_rate_limiter_without_limits_never_waits() -> None:
     async def scene() -> None:
         assert await RateLimiter(None, None).acquire(1000) == 1000 + 512
 
     within(scene())
 
 
-def test_a_reservation_is_corrected_by_the_usage() -> None:
+def test_rate_limiter_corrects_reservations_by_usage() -> None:
     async def scene() -> None:
         timeline = Written()
         budget = RateLimiter(None, 6000)
@@ -198,7 +198,7 @@ def test_a_reservation_is_corrected_by_the_usage() -> None:
     within(scene())
 
 
-def test_calls_that_wait_are_booked_a_second_at_a_time_and_never_before_they_wait() -> None:
+def test_rate_limiter_reserves_a_second_at_a_time_for_waiting_calls() -> None:
     async def scene() -> None:
         timeline = Written()
         budget = RateLimiter(1200, None)
@@ -213,7 +213,7 @@ def test_calls_that_wait_are_booked_a_second_at_a_time_and_never_before_they_wai
     within(scene())
 
 
-def test_a_big_prompt_waits_for_its_turn_and_is_not_starved() -> None:
+def test_rate_limiter_does_not_starve_a_long_prompt() -> None:
     async def scene() -> None:
         budget, order = RateLimiter(None, 60_000), list[int]()
         for _ in range(400):
@@ -229,7 +229,7 @@ def test_a_big_prompt_waits_for_its_turn_and_is_not_starved() -> None:
     within(scene())
 
 
-def test_closing_ends_the_wait_for_a_moment() -> None:
+def test_rate_limiter_close_ends_waits() -> None:
     async def scene() -> None:
         doors = gate(5, requests=1)
         calls = [asyncio.create_task(doors.acquire(1)) for _ in range(3)]
@@ -242,7 +242,7 @@ def test_closing_ends_the_wait_for_a_moment() -> None:
     within(scene())
 
 
-def test_the_budget_paces_the_gate() -> None:
+def test_limiter_keeps_to_the_rate_limit() -> None:
     async def scene() -> None:
         doors = gate(100, requests=6000)
         clock = asyncio.get_running_loop().time

@@ -89,7 +89,7 @@ class World:
 @pytest.mark.parametrize(
     ("takes", "latency"), [(200, 1.0), (200, 20.0), (60, 0.1), (2500, 1.0), (12, 1.0), (3, 0.5)]
 )
-def test_the_limit_is_found_without_being_told(takes: int, latency: float) -> None:
+def test_concurrency_finds_the_limit(takes: int, latency: float) -> None:
     world = World(AdaptiveConcurrency(4000), lambda _: takes, latency)
     world.run(30 * latency + 30)
     counts = world.run(60 * latency)
@@ -98,14 +98,14 @@ def test_the_limit_is_found_without_being_told(takes: int, latency: float) -> No
     assert counts["refused"] <= 0.05 * counts["ok"] + 10
 
 
-def test_the_start_costs_little() -> None:
+def test_concurrency_is_rarely_rejected_at_the_start() -> None:
     world = World(AdaptiveConcurrency(1000), lambda _: 200)
     counts = world.run(30)
     assert counts["ok"] >= 0.8 * 200 * 30
     assert counts["refused"] < 100
 
 
-def test_a_lower_ceiling_is_followed_and_a_higher_one_found() -> None:
+def test_concurrency_follows_a_changing_limit() -> None:
     world = World(
         AdaptiveConcurrency(1000), lambda now: 200 if now < 30 else 40 if now < 90 else 200
     )
@@ -115,32 +115,32 @@ def test_a_lower_ceiling_is_followed_and_a_higher_one_found() -> None:
     assert world.limit.limit >= 100
 
 
-def test_odd_refusals_do_not_bring_the_limit_down() -> None:
+def test_concurrency_ignores_occasional_rejections() -> None:
     world = World(AdaptiveConcurrency(1000), lambda _: 60, 0.1, odd_refusals=0.02)
     world.run(10)
     assert world.run(30)["ok"] >= 0.8 * 60 * 300
 
 
-def test_faults_do_not_count_as_refusals() -> None:
+def test_concurrency_does_not_count_errors_as_rejections() -> None:
     world = World(AdaptiveConcurrency(1000), lambda _: 60, 0.1, faults=0.1)
     world.run(10)
     assert world.run(30)["ok"] >= 0.75 * 60 * 300
 
 
-def test_growth_waits_while_most_tries_fail() -> None:
+def test_concurrency_does_not_grow_while_most_tries_fail() -> None:
     world = World(AdaptiveConcurrency(1000), lambda _: 500, faults=0.5)
     world.run(20)
     assert world.limit.limit == 32
 
 
-def test_an_unused_limit_does_not_grow() -> None:
+def test_concurrency_does_not_grow_unused() -> None:
     limit = AdaptiveConcurrency(1000)
     for second in range(200):
         limit.record_success(0, 5, float(second))
     assert limit.limit == 32
 
 
-def test_a_burst_counts_once() -> None:
+def test_concurrency_counts_a_burst_of_rejections_once() -> None:
     limit = AdaptiveConcurrency(1000, start=100)
     for rank in range(100, 60, -1):
         limit.record_rate_limited(0, rank, 10.0)
@@ -152,7 +152,7 @@ def test_a_burst_counts_once() -> None:
 
 
 @pytest.mark.parametrize("cap", [1, 7, 5000])
-def test_a_fixed_limit_is_the_cap_whatever_comes(cap: int) -> None:
+def test_concurrency_when_fixed_is_the_cap(cap: int) -> None:
     limit = AdaptiveConcurrency(cap, fixed=True)
     for second in range(100):
         limit.record_rate_limited(0, 1, float(second))
@@ -162,7 +162,7 @@ def test_a_fixed_limit_is_the_cap_whatever_comes(cap: int) -> None:
 
 
 @given(st.integers(1, 300), st.lists(st.tuples(st.sampled_from("aart"), st.integers(1, 300))))
-def test_the_limit_stays_between_one_and_the_cap(cap: int, events: list[tuple[str, int]]) -> None:
+def test_concurrency_stays_between_one_and_the_cap(cap: int, events: list[tuple[str, int]]) -> None:
     limit = AdaptiveConcurrency(cap)
     for now, (kind, rank) in enumerate(events):
         if kind == "a":

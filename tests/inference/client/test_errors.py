@@ -54,14 +54,14 @@ def error(message: str = "no", **more: Any) -> dict[str, Any]:
         (500, error(code="insufficient_quota"), "retry"),
     ],
 )
-def test_classification(status: int, body: object, kind: str) -> None:
+def test_error_from_status_classifies(status: int, body: object, kind: str) -> None:
     fault = error_from_status(status, body, {}, 0.0)
     assert fault.kind == kind
     assert fault.status == status
     assert fault.is_retryable == (kind in ("retry", "limited"))
 
 
-def test_the_wait_of_refusals_and_of_tired_servers_is_kept() -> None:
+def test_error_from_status_keeps_retry_after_of_retryable_errors() -> None:
     assert error_from_status(429, error(), {"retry-after": "3"}, 0.0).retry_after == 3
     assert error_from_status(503, error(), {"retry-after": "3"}, 0.0).retry_after == 3
     assert error_from_status(400, error(), {"retry-after": "3"}, 0.0).retry_after is None
@@ -83,7 +83,7 @@ def test_the_wait_of_refusals_and_of_tired_servers_is_kept() -> None:
         {"detail": [{"loc": ["body"], "msg": "field required"}]},
     ],
 )
-def test_any_body_gives_an_error_with_a_message(body: object) -> None:
+def test_error_object_has_a_message_for_any_body(body: object) -> None:
     assert isinstance(error_object(body)["message"], str)
 
 
@@ -96,14 +96,14 @@ def test_any_body_gives_an_error_with_a_message(body: object) -> None:
         "my-very-own-secret is wrong",
     ],
 )
-def test_scrubbed_words_hold_no_key(text: str) -> None:
+def test_redact_removes_keys(text: str) -> None:
     clean = redact(text, "my-very-own-secret")
     assert "***" in clean
     for secret in ("abcdef", "my-very-own"):
         assert secret not in clean
 
 
-def test_scrubbed_words_are_one_short_line() -> None:
+def test_redact_returns_one_short_line() -> None:
     clean = redact("a\nb\x00\ud800 " + "word " * 500)
     assert "\n" not in clean
     assert len(clean) == 500

@@ -31,32 +31,32 @@ def at(day: int, hour: int, minute: int = 0) -> datetime:
         (at(6, 2), None),
     ],
 )
-def test_when_a_peak_ends(now: datetime, end: datetime | None) -> None:
+def test_peak_end_is_the_end_of_the_span(now: datetime, end: datetime | None) -> None:
     assert DEEPSEEK.peak_end(now) == end
 
 
-def test_a_span_may_go_past_midnight() -> None:
+def test_peak_end_of_a_span_past_midnight() -> None:
     nights = parse_peak_hours("sun 22:30-02")
     assert nights.peak_end(at(6, 23)) == nights.peak_end(at(7, 1)) == at(7, 2)
     assert nights.peak_end(at(6, 1)) is None
 
 
-def test_spans_that_touch_are_one() -> None:
+def test_peak_end_joins_adjacent_spans() -> None:
     assert parse_peak_hours("01-04 04-06").peak_end(at(2, 2)) == at(2, 6)
 
 
-def test_other_time_zones() -> None:
+def test_peak_end_converts_time_zones() -> None:
     there = at(0, 2).astimezone(timezone(timedelta(hours=8)))
     assert DEEPSEEK.peak_end(there) == at(0, 4)
 
 
 @given(st.integers(0, 6), st.integers(0, 23), st.integers(0, 59))
-def test_after_the_end_it_is_over(day: int, hour: int, minute: int) -> None:
+def test_peak_end_is_outside_of_the_peak(day: int, hour: int, minute: int) -> None:
     end = DEEPSEEK.peak_end(at(day, hour, minute))
     assert end is None or (end > at(day, hour, minute) and DEEPSEEK.peak_end(end) is None)
 
 
 @pytest.mark.parametrize("text", ["", "mon-fri", "25-26", "1-1", "noon", "00-24", "mon 10:75-11"])
-def test_what_is_no_hours(text: str) -> None:
+def test_parse_peak_hours_refuses_other_forms(text: str) -> None:
     with pytest.raises(UsageError, match="peak hours"):
         parse_peak_hours(text)

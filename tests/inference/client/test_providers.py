@@ -63,12 +63,12 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ],
 )
-def test_places_and_keys(values: dict[str, Any], url: str, key: str) -> None:
+def test_resolve_endpoint_finds_url_and_key(values: dict[str, Any], url: str, key: str) -> None:
     found = endpoint(**values)
     assert (found.base_url, found.key) == (url, key)
 
 
-def test_the_environment_names_the_place_unless_settings_do(
+def test_resolve_endpoint_prefers_settings_to_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9999/v1/")
@@ -77,7 +77,9 @@ def test_the_environment_names_the_place_unless_settings_do(
     assert endpoint(preset="deepseek").base_url == "https://api.deepseek.com"
 
 
-def test_a_local_server_gets_the_key_that_is_named_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resolve_endpoint_sends_a_local_server_only_a_named_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("VLLM_KEY", "token-7")
     assert endpoint(preset="vllm", api_key_env="VLLM_KEY").key == "token-7"
 
@@ -89,27 +91,29 @@ def test_a_local_server_gets_the_key_that_is_named_for_it(monkeypatch: pytest.Mo
         ({}, None, "--model"),
         ({"base_url": "127.0.0.1:8000"}, "m", "no base URL"),
         ({"base_url": "ftp://host/v1"}, "m", "no base URL"),
-        ({"base_url": "https://me:secret@host.example/v1"}, "m", "more than a place"),
-        ({"base_url": "https://host.example/v1?api-key=secret"}, "m", "more than a place"),
+        ({"base_url": "https://me:secret@host.example/v1"}, "m", "holds a key or a query"),
+        ({"base_url": "https://host.example/v1?api-key=secret"}, "m", "holds a key or a query"),
         ({"api_key_env": "MISSING_KEY"}, "m", "MISSING_KEY"),
         ({"preset": "vllm", "api_key_env": "MISSING_KEY"}, "m", "MISSING_KEY"),
         ({"preset": "deepseek"}, "deepseek-chat", "deepseek-flash"),
         ({"base_url": "https://api.deepseek.com"}, "deepseek-reasoner", "deepseek-v4-pro"),
     ],
 )
-def test_what_a_person_can_mend(values: dict[str, Any], model: str | None, words: str) -> None:
+def test_resolve_endpoint_explains_unusable_settings(
+    values: dict[str, Any], model: str | None, words: str
+) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         endpoint(model, **values)
     assert "secret" not in str(caught.value)
 
 
-def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resolve_endpoint_names_a_missing_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(UsageError, match="set OPENAI_API_KEY"):
         endpoint()
 
 
-def test_the_key_does_not_show() -> None:
+def test_endpoint_repr_holds_no_key() -> None:
     assert "secret" not in repr(endpoint())
 
 
@@ -125,7 +129,7 @@ def test_the_key_does_not_show() -> None:
         ("http://8.8.8.8/v1", False),
     ],
 )
-def test_local_places(url: str, local: bool) -> None:
+def test_is_local_knows_private_networks(url: str, local: bool) -> None:
     assert is_local(url) == local
 
 
@@ -138,11 +142,11 @@ def test_local_places(url: str, local: bool) -> None:
         ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
     ],
 )
-def test_urls_are_stored_without_credentials(url: str, kept: str) -> None:
+def test_normalised_url_has_no_credentials(url: str, kept: str) -> None:
     assert normalised_url(url) == kept
 
 
-def test_the_name_of_the_token_limit_is_the_endpoints() -> None:
+def test_request_builder_names_max_tokens_as_the_endpoint_does() -> None:
     assert sent()["max_completion_tokens"] == 4096
     assert "max_tokens" not in sent()
     assert sent(preset="deepseek")["max_tokens"] == 4096
@@ -150,13 +154,13 @@ def test_the_name_of_the_token_limit_is_the_endpoints() -> None:
     assert "max_tokens" not in sent(preset="vllm", max_tokens=None)
 
 
-def test_thinking_is_switched_explicitly() -> None:
+def test_request_builder_sets_thinking_explicitly() -> None:
     assert sent(preset="deepseek")["thinking"] == {"type": "disabled"}
     on = {"thinking": {"type": "enabled"}}
     assert sent(preset="deepseek", extra_body=on)["thinking"] == {"type": "enabled"}
 
 
-def test_none_leaves_a_field_out() -> None:
+def test_request_builder_leaves_out_none() -> None:
     body = sent(temperature=None, extra_body={"seed": None, "top_k": 5})
     assert "temperature" not in body
     assert "seed" not in body
@@ -164,12 +168,12 @@ def test_none_leaves_a_field_out() -> None:
     assert "n" not in body
 
 
-def test_seeds_fit_32_signed_bits() -> None:
+def test_request_builder_keeps_seeds_in_32_signed_bits() -> None:
     assert 0 <= sent(seed=3)["seed"] < 2**31
     assert sent(seed=3)["seed"] != sent(seed=4)["seed"]
 
 
-def test_the_identity_holds_what_shapes_the_answer() -> None:
+def test_generation_parameters_hold_what_affects_an_answer() -> None:
     values: dict[str, Any] = {"preset": "deepseek", "temperature": 0.2, "top_p": 0.9}
     settings = RunSettings(**values, extra_body={"stop": ["x"]})
     assert generation_parameters(settings, resolve_endpoint(settings, "m")) == {
@@ -181,7 +185,7 @@ def test_the_identity_holds_what_shapes_the_answer() -> None:
     }
 
 
-def test_servers_that_queue_have_a_fixed_limit() -> None:
+def test_resolve_endpoint_fixes_concurrency_of_queueing_servers() -> None:
     assert endpoint(preset="vllm").fixed_concurrency
     assert not endpoint().fixed_concurrency
     assert endpoint(fixed_connections=True).fixed_concurrency

@@ -22,7 +22,7 @@ def body(content: Any = "four", finish: Any = "stop", **message: Any) -> bytes:
     return json.dumps(completion).encode()
 
 
-def test_a_plain_answer() -> None:
+def test_read_completion_reads_a_plain_answer() -> None:
     answer, tokens = read_completion(body())
     assert (answer.text, answer.finish_reason, answer.model) == ("four", "stop", "m")
     assert answer.reasoning is None
@@ -30,7 +30,7 @@ def test_a_plain_answer() -> None:
 
 
 @pytest.mark.parametrize("blanks", [b"\n\n\n", b"\r\n  \n", b" "])
-def test_blank_lines_before_the_answer_do_no_harm(blanks: bytes) -> None:
+def test_read_completion_skips_blank_lines(blanks: bytes) -> None:
     assert read_completion(blanks + body())[0].text == "four"
 
 
@@ -61,20 +61,20 @@ def test_blank_lines_before_the_answer_do_no_harm(blanks: bytes) -> None:
         (body(finish="insufficient_system_resource"), "no_resource"),
     ],
 )
-def test_what_is_no_answer_is_tried_again(content: bytes, name: str) -> None:
+def test_read_completion_retries_what_is_no_answer(content: bytes, name: str) -> None:
     with pytest.raises(CallError) as caught:
         read_completion(content)
     assert caught.value.name == name
     assert caught.value.kind == "retry"
 
 
-def test_an_envelope_may_carry_a_refusal_for_everybody() -> None:
+def test_read_completion_stops_on_an_error_in_a_success_body() -> None:
     with pytest.raises(CallError) as caught:
         read_completion(b'{"error": {"message": "no money", "code": 402}}')
     assert caught.value.kind == "stop"
 
 
-def test_a_fault_tells_what_was_paid() -> None:
+def test_read_completion_error_holds_the_usage() -> None:
     with pytest.raises(CallError) as caught:
         read_completion(body(""))
     assert caught.value.usage == TokenUsage(prompt=8, completion=5)
@@ -89,14 +89,14 @@ def test_a_fault_tells_what_was_paid() -> None:
         (body(None, refusal="I cannot help with that"), "refused"),
     ],
 )
-def test_unwanted_prompts_are_rejected(content: bytes, reason: str) -> None:
+def test_read_completion_rejects_unwanted_prompts(content: bytes, reason: str) -> None:
     with pytest.raises(CallError) as caught:
         read_completion(content)
     assert (caught.value.kind, caught.value.name) == ("rejected", reason)
 
 
 @pytest.mark.parametrize("text", ["half an ans", "", "<think>half a thou"])
-def test_a_truncated_answer_is_kept(text: str) -> None:
+def test_read_completion_keeps_a_truncated_answer(text: str) -> None:
     answer, _ = read_completion(body(text, "length"))
     assert answer.finish_reason == "length"
     assert answer.text in (text, "")
@@ -105,11 +105,11 @@ def test_a_truncated_answer_is_kept(text: str) -> None:
 @pytest.mark.parametrize(
     ("finish", "kept"), [("mystery", "mystery"), (None, "unknown"), (7, "unknown")]
 )
-def test_an_odd_finish_reason_is_kept(finish: Any, kept: str) -> None:
+def test_read_completion_keeps_an_unknown_finish_reason(finish: Any, kept: str) -> None:
     assert read_completion(body(finish=finish))[0].finish_reason == kept
 
 
-def test_parts_are_joined() -> None:
+def test_read_completion_joins_parts() -> None:
     parts = [{"type": "text", "text": "fo"}, {"type": "image"}, {"type": "text", "text": "ur"}]
     assert read_completion(body(parts))[0].text == "four"
 
@@ -123,7 +123,7 @@ def test_parts_are_joined() -> None:
         {"reasoning_details": [{"type": "reasoning.summary", "summary": "two and two"}]},
     ],
 )
-def test_reasoning_comes_under_many_names(more: dict[str, Any]) -> None:
+def test_read_completion_finds_reasoning_under_all_names(more: dict[str, Any]) -> None:
     answer, _ = read_completion(body("four", **more))
     assert (answer.text, answer.reasoning) == ("four", "two and two")
 
@@ -140,11 +140,13 @@ def test_reasoning_comes_under_many_names(more: dict[str, Any]) -> None:
         ("<think></think>four", "four", ""),
     ],
 )
-def test_think_blocks(text: str, answer: str, reasoning: str | None) -> None:
+def test_split_reasoning_separates_think_blocks(
+    text: str, answer: str, reasoning: str | None
+) -> None:
     assert split_reasoning(text) == (answer, reasoning)
 
 
-def test_half_a_surrogate_pair_is_an_answer() -> None:
+def test_read_completion_accepts_half_a_surrogate_pair() -> None:
     content = body("XY").replace(b"XY", b"a\\ud800b\\u0000c")
     assert read_completion(content)[0].text == "a\ufffdb\ufffdc"
 
@@ -170,7 +172,7 @@ def test_half_a_surrogate_pair_is_an_answer() -> None:
         ({"prompt_tokens_details": None, "completion_tokens_details": 5}, NO_USAGE),
     ],
 )
-def test_usage(usage: object, tokens: TokenUsage) -> None:
+def test_parse_usage_reads_all_names(usage: object, tokens: TokenUsage) -> None:
     assert parse_usage(usage) == tokens
 
 
@@ -210,7 +212,7 @@ def outcome(content: bytes) -> Completion | CallError:
 
 
 @given(JSON)
-def test_any_json_is_an_answer_or_a_fault(value: Any) -> None:
+def test_read_completion_of_any_json_is_an_answer_or_an_error(value: Any) -> None:
     found = outcome(json.dumps(value).encode())
     if isinstance(found, CallError):
         assert found.name
@@ -219,5 +221,5 @@ def test_any_json_is_an_answer_or_a_fault(value: Any) -> None:
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_an_answer_or_a_fault(content: bytes) -> None:
+def test_read_completion_of_any_bytes_is_an_answer_or_an_error(content: bytes) -> None:
     assert isinstance(outcome(content), CallError)

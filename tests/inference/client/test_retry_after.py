@@ -48,14 +48,16 @@ NOW = 1_800_000_000.0
         ({"retry-after": "soon", "x-ratelimit-reset": "3s"}, 3.0),
     ],
 )
-def test_every_form_is_read(headers: dict[str, str], seconds: float | None) -> None:
+def test_retry_after_seconds_reads_every_form(
+    headers: dict[str, str], seconds: float | None
+) -> None:
     assert retry_after_seconds(headers, NOW) == (
         None if seconds is None else pytest.approx(seconds)
     )
 
 
 @pytest.mark.parametrize("form", ["seconds", "ms", "reset"])
-def test_the_forms_of_the_provider_are_understood(form: str) -> None:
+def test_retry_after_seconds_reads_the_loopback_provider(form: str) -> None:
     assert retry_after_seconds(retry_headers(form, 2.5), NOW) == pytest.approx(2.5)
 
 
@@ -64,11 +66,11 @@ def test_the_forms_of_the_provider_are_understood(form: str) -> None:
         st.sampled_from(["retry-after", "retry-after-ms", "x-ratelimit-reset"]), st.text()
     )
 )
-def test_nonsense_is_no_wait_or_a_finite_one(headers: dict[str, str]) -> None:
+def test_retry_after_seconds_of_any_text_is_none_or_finite(headers: dict[str, str]) -> None:
     wait = retry_after_seconds(headers, NOW)
     assert wait is None or 0 <= wait < float("inf")
 
 
 @given(st.floats(0, 1e4))
-def test_jitter_only_adds(wait: float) -> None:
+def test_with_jitter_only_adds(wait: float) -> None:
     assert wait <= with_jitter(wait) <= wait * 1.25 + 0.1 + 1e-6
