@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from tests.inference.backends.conftest import provider
+from collections.abc import Iterator
 
-__all__ = ["provider"]
+import pytest
+
+from tests.support.provider import Provider
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    """Return a provider that serves until the test ends; `behave` changes it."""
+    with Provider(slow_seconds=0.4).serving() as running:
+        yield running

@@ -1,8 +1,6 @@
-"""A provider on loopback for the tests of this folder."""
+"""A loopback provider for the tests of this folder."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import pytest
 
@@ -10,7 +8,6 @@ from tests.support.provider import Provider
 
 
 @pytest.fixture
-def provider() -> Iterator[Provider]:
-    """A provider that serves until the test ends; `behave` changes it."""
-    with Provider(slow_seconds=0.4).serving() as running:
-        yield running
+def provider() -> Provider:
+    """Return a provider that is not started yet; `behave` changes it."""
+    return Provider(slow_seconds=0.4)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from annoy_store.inference.client.errors import CallError
 from annoy_store.inference.client.response import read_completion, split_reasoning
-from annoy_store.inference.client.usage import NO_USAGE, TokenUsage, parse_usage
+from annoy_store.inference.client.usage import TokenUsage
 from annoy_store.interfaces import Completion
 
 
@@ -149,31 +149,6 @@ def test_split_reasoning_separates_think_blocks(
 def test_read_completion_accepts_half_a_surrogate_pair() -> None:
     content = body("XY").replace(b"XY", b"a\\ud800b\\u0000c")
     assert read_completion(content)[0].text == "a\ufffdb\ufffdc"
-
-
-@pytest.mark.parametrize(
-    ("usage", "tokens"),
-    [
-        (None, NO_USAGE),
-        ([], NO_USAGE),
-        ({"prompt_tokens": "8", "completion_tokens": -1}, NO_USAGE),
-        ({"prompt_tokens": True}, NO_USAGE),
-        ({"prompt_tokens": 9, "prompt_cache_hit_tokens": 4}, TokenUsage(prompt=9, cached=4)),
-        (
-            {
-                "prompt_tokens": 9,
-                "prompt_tokens_details": {"cached_tokens": 3},
-                "prompt_cache_hit_tokens": 4,
-                "completion_tokens": 7,
-                "completion_tokens_details": {"reasoning_tokens": 2},
-            },
-            TokenUsage(9, 3, 7, 2),
-        ),
-        ({"prompt_tokens_details": None, "completion_tokens_details": 5}, NO_USAGE),
-    ],
-)
-def test_parse_usage_reads_all_names(usage: object, tokens: TokenUsage) -> None:
-    assert parse_usage(usage) == tokens
 
 
 JSON = st.recursive(

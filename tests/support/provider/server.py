@@ -75,9 +75,9 @@ class Provider:
         return server
 
     @contextlib.asynccontextmanager
-    async def serving_here(self) -> AsyncIterator[Provider]:
+    async def serving_here(self, port: int = 0) -> AsyncIterator[Provider]:
         """Serve on the running loop until the block ends."""
-        server = await self.start()
+        server = await self.start(port)
         try:
             yield self
         finally:
