@@ -61,8 +61,8 @@ def test_budget_stops_a_run_before_it_is_exceeded(store: Database, provider: Pro
     plan_calls(store, 120)
     done = ask(store, provider, budget_tokens=3000)
     assert done.stopped == "budget of 3,000 tokens reached"
-    worst_case = 100 + 10
-    assert 3000 - worst_case <= used(store) <= 3000
+    maximum = 100 + 10
+    assert 3000 - maximum <= used(store) <= 3000
     answered = states(store)["done"]
     assert states(store) == {"done": answered, "pending": 120 - answered}
     assert provider.stats()["paid"] == answered
@@ -130,18 +130,18 @@ def test_open_budget_recomputes_when_no_worker_is_active(sqlite_store: Database)
 
 
 def test_share_drain_ends_waits(sqlite_store: Database) -> None:
-    async def wait() -> None:
-        purse = BudgetShare(sqlite_store, "tokens", 100.0)
-        await purse.reserve(80.0)
-        waiting = asyncio.create_task(purse.reserve(80.0))
+    async def scenario() -> None:
+        share = BudgetShare(sqlite_store, "tokens", 100.0)
+        await share.reserve(80.0)
+        waiting = asyncio.create_task(share.reserve(80.0))
         await asyncio.sleep(0.1)
         assert not waiting.done()
-        purse.drain()
+        share.drain()
         with pytest.raises(CallPostponed):
             await waiting
-        assert not purse.reached
+        assert not share.reached
 
-    asyncio.run(wait())
+    asyncio.run(scenario())
 
 
 def test_share_counts_what_is_released_during_an_exchange(
@@ -149,23 +149,23 @@ def test_share_counts_what_is_released_during_an_exchange(
 ) -> None:
     """The last call in flight ends while the store says that there is nothing left."""
 
-    async def scene() -> None:
-        purse = BudgetShare(sqlite_store, "tokens", 100.0)
-        await purse.reserve(80.0)
-        booking = purse._exchange_with_store
+    async def scenario() -> None:
+        share = BudgetShare(sqlite_store, "tokens", 100.0)
+        await share.reserve(80.0)
+        exchange = share._exchange_with_store
 
-        def slowly(spent: float, back: float, least: float, most: float) -> float:
-            block = booking(spent, back, least, most)
-            loop.call_soon_threadsafe(purse.settle, 80.0, 10.0)
+        def exchange_slowly(spent: float, back: float, least: float, most: float) -> float:
+            block = exchange(spent, back, least, most)
+            loop.call_soon_threadsafe(share.settle, 80.0, 10.0)
             monkeypatch.undo()
             return block
 
         loop = asyncio.get_running_loop()
-        monkeypatch.setattr(purse, "_exchange_with_store", slowly)
-        await purse.reserve(85.0)
-        assert not purse.reached
+        monkeypatch.setattr(share, "_exchange_with_store", exchange_slowly)
+        await share.reserve(85.0)
+        assert not share.reached
 
-    asyncio.run(asyncio.wait_for(scene(), 10))
+    asyncio.run(asyncio.wait_for(scenario(), 10))
 
 
 @settings(max_examples=15, deadline=None)
@@ -179,25 +179,25 @@ def test_shares_of_workers_never_exceed_the_budget(
 ) -> None:
     spent = 0.0
 
-    async def call(purse: BudgetShare, worst: int, share: float) -> None:
+    async def call(share: BudgetShare, maximum: int, fraction: float) -> None:
         nonlocal spent
-        await purse.reserve(worst)
+        await share.reserve(maximum)
         await asyncio.sleep(0)
-        spent += worst * share
+        spent += maximum * fraction
         assert spent <= cap + 1e-6
-        purse.settle(worst, worst * share)
+        share.settle(maximum, maximum * fraction)
 
-    async def fleet() -> None:
+    async def all_workers() -> None:
         with shared.write() as connection:
             connection.execute(budgets.delete())
-        purses = [BudgetShare(shared, "tokens", float(cap)) for _ in range(workers)]
-        jobs = [call(purses[i % workers], *c) for i, c in enumerate(calls)]
+        shares = [BudgetShare(shared, "tokens", float(cap)) for _ in range(workers)]
+        jobs = [call(shares[i % workers], *c) for i, c in enumerate(calls)]
         ended = await asyncio.gather(*jobs, return_exceptions=True)
         assert {type(e) for e in ended} <= {type(None), CallPostponed}
-        for purse in purses:
-            await purse.close()
+        for share in shares:
+            await share.close()
 
-    asyncio.run(fleet())
+    asyncio.run(all_workers())
     left = row(shared, "tokens")
     assert left.reserved == pytest.approx(0.0, abs=1e-6)
     assert left.used == pytest.approx(spent)

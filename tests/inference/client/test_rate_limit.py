@@ -7,7 +7,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from annoy_store.inference.client.rate_limit import RateLimiter, Reservation
+from annoy_store.inference.client.rate_limit import (
+    BURST_SECONDS,
+    LocalRateLimit,
+    RateLimiter,
+    Reservation,
+)
 from tests.support import virtual_time
 
 
@@ -90,3 +95,34 @@ def test_rate_limiter_does_not_starve_a_long_prompt() -> None:
         assert order == list(range(6))
 
     virtual_time.run(scenario())
+
+
+def test_rate_limiters_that_share_a_limit_alternate() -> None:
+    """Each of four has more calls than there is time for; after the start all get the same."""
+    rate = 6000 / 60
+    admitted = [0] * 4
+
+    async def call(number: int, limiter: RateLimiter) -> None:
+        await limiter.acquire(1)
+        admitted[number] += 1
+
+    async def scenario() -> list[int]:
+        shared = LocalRateLimit()
+        limiters = [RateLimiter(6000, None) for _ in admitted]
+        for limiter in limiters:
+            limiter.rate_limit = shared
+        calls = [
+            asyncio.create_task(call(number, limiter))
+            for number, limiter in enumerate(limiters)
+            for _ in range(1000)
+        ]
+        await asyncio.sleep(5.5)
+        before = list(admitted)
+        await asyncio.sleep(8)
+        for task in calls:
+            task.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        return [after - earlier for after, earlier in zip(admitted, before, strict=True)]
+
+    assert virtual_time.run(scenario()) == pytest.approx([2 * rate] * 4, abs=1)
+    assert sum(admitted) == pytest.approx(rate * (5.5 + 8 + BURST_SECONDS), abs=1)
