@@ -1,4 +1,4 @@
-"""The provider itself: batches as the openai package sees them, and starting it as a program."""
+"""The loopback provider: batches as the openai package sees them, and its program."""
 
 from __future__ import annotations
 

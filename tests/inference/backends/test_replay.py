@@ -1,4 +1,4 @@
-"""Recorded answers: found by digest, by messages and by content, sample by sample."""
+"""Recorded answers: found by digest, messages or content, one for each sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limiter in simulated time: it finds what a provider takes, and does not lose it again."""
+"""Adaptive concurrency in simulated time: it finds a provider's limit and keeps to it."""
 
 from __future__ import annotations
 
@@ -18,71 +18,71 @@ ROUND_TRIP = 0.005
 
 
 @dataclass
-class World:
-    """A provider that refuses above `takes(now)` in flight, and a client with endless work.
+class Simulation:
+    """A provider that rejects above `max_in_flight(now)`, and a client with endless work.
 
-    A refused call rests for a second; others take its place, as many as the gate's capacity says.
+    A rejected call waits for a second; others are sent meanwhile, up to the limiter's capacity.
     """
 
     limit: AdaptiveConcurrency
-    takes: Callable[[float], int]
+    max_in_flight: Callable[[float], int]
     latency: float = 1.0
-    odd_refusals: float = 0.0
-    faults: float = 0.0
+    rejection_rate: float = 0.0
+    error_rate: float = 0.0
     now: float = 0.0
     in_flight: int = 0
     accepted: int = 0
-    resting: int = 0
+    waiting: int = 0
     serial: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     events: list[tuple[float, int, str, int, int]] = field(default_factory=list)
     random: random.Random = field(default_factory=lambda: random.Random(7))
 
     def run(self, seconds: float) -> Counter[str]:
-        """Send for `seconds` and return how many calls ended how."""
+        """Send calls for `seconds`; return how many ended in which way."""
         self.counts.clear()
         end = self.now + seconds
         self.fill()
         while self.events[0][0] < end:
             self.now, _, kind, epoch, rank = heapq.heappop(self.events)
-            self.ended(kind, epoch, rank)
+            self.finish(kind, epoch, rank)
             self.fill()
         self.now = end
         return self.counts
 
     def fill(self) -> None:
         most = self.limit.limit
-        while self.in_flight < most and self.in_flight + self.resting < 2 * most:
+        while self.in_flight < most and self.in_flight + self.waiting < 2 * most:
             self.in_flight += 1
-            kind, after = self.sent()
-            self.later(after, kind, self.limit.epoch, self.in_flight)
+            kind, after = self.send()
+            self.schedule(after, kind, self.limit.epoch, self.in_flight)
 
-    def later(self, after: float, kind: str, epoch: int = 0, rank: int = 0) -> None:
+    def schedule(self, after: float, kind: str, epoch: int = 0, rank: int = 0) -> None:
         self.serial += 1
         heapq.heappush(self.events, (self.now + after, self.serial, kind, epoch, rank))
 
-    def sent(self) -> tuple[str, float]:
-        luck = self.random.random()
-        if self.accepted >= self.takes(self.now) or luck < self.odd_refusals:
-            return "refused", ROUND_TRIP
+    def send(self) -> tuple[str, float]:
+        draw = self.random.random()
+        if self.accepted >= self.max_in_flight(self.now) or draw < self.rejection_rate:
+            return "rejected", ROUND_TRIP
         self.accepted += 1
-        kind = "fault" if luck > 1 - self.faults else "ok"
+        kind = "error" if draw > 1 - self.error_rate else "ok"
         return kind, self.latency * self.random.uniform(0.7, 1.3)
 
-    def ended(self, kind: str, epoch: int, rank: int) -> None:
+    def finish(self, kind: str, epoch: int, rank: int) -> None:
         self.counts[kind] += 1
         if kind == "back":
-            self.resting -= 1
+            self.waiting -= 1
             return
         if kind == "ok":
             self.limit.record_success(epoch, self.in_flight, self.now)
-        elif kind == "fault":
+        elif kind == "error":
             self.limit.record_error()
         else:
             self.limit.record_rate_limited(epoch, rank, self.now)
-            self.resting += 1
-            self.later(1 + self.random.uniform(0, 0.35), "back")
-        self.accepted -= kind != "refused"
+            self.waiting += 1
+            self.schedule(1 + self.random.uniform(0, 0.35), "back")
+        self.accepted -= kind != "rejected"
         self.in_flight -= 1
 
 
@@ -90,47 +90,47 @@ class World:
     ("takes", "latency"), [(200, 1.0), (200, 20.0), (60, 0.1), (2500, 1.0), (12, 1.0), (3, 0.5)]
 )
 def test_concurrency_finds_the_limit(takes: int, latency: float) -> None:
-    world = World(AdaptiveConcurrency(4000), lambda _: takes, latency)
-    world.run(30 * latency + 30)
-    counts = world.run(60 * latency)
+    simulation = Simulation(AdaptiveConcurrency(4000), lambda _: takes, latency)
+    simulation.run(30 * latency + 30)
+    counts = simulation.run(60 * latency)
     best = takes * 60
     assert counts["ok"] >= 0.9 * best
-    assert counts["refused"] <= 0.05 * counts["ok"] + 10
+    assert counts["rejected"] <= 0.05 * counts["ok"] + 10
 
 
 def test_concurrency_is_rarely_rejected_at_the_start() -> None:
-    world = World(AdaptiveConcurrency(1000), lambda _: 200)
-    counts = world.run(30)
+    simulation = Simulation(AdaptiveConcurrency(1000), lambda _: 200)
+    counts = simulation.run(30)
     assert counts["ok"] >= 0.8 * 200 * 30
-    assert counts["refused"] < 100
+    assert counts["rejected"] < 100
 
 
 def test_concurrency_follows_a_changing_limit() -> None:
-    world = World(
+    simulation = Simulation(
         AdaptiveConcurrency(1000), lambda now: 200 if now < 30 else 40 if now < 90 else 200
     )
-    assert world.run(30)["ok"]
-    assert world.run(60)["ok"] >= 0.8 * 40 * 60
-    world.run(120)
-    assert world.limit.limit >= 100
+    assert simulation.run(30)["ok"]
+    assert simulation.run(60)["ok"] >= 0.8 * 40 * 60
+    simulation.run(120)
+    assert simulation.limit.limit >= 100
 
 
 def test_concurrency_ignores_occasional_rejections() -> None:
-    world = World(AdaptiveConcurrency(1000), lambda _: 60, 0.1, odd_refusals=0.02)
-    world.run(10)
-    assert world.run(30)["ok"] >= 0.8 * 60 * 300
+    simulation = Simulation(AdaptiveConcurrency(1000), lambda _: 60, 0.1, rejection_rate=0.02)
+    simulation.run(10)
+    assert simulation.run(30)["ok"] >= 0.8 * 60 * 300
 
 
 def test_concurrency_does_not_count_errors_as_rejections() -> None:
-    world = World(AdaptiveConcurrency(1000), lambda _: 60, 0.1, faults=0.1)
-    world.run(10)
-    assert world.run(30)["ok"] >= 0.75 * 60 * 300
+    simulation = Simulation(AdaptiveConcurrency(1000), lambda _: 60, 0.1, error_rate=0.1)
+    simulation.run(10)
+    assert simulation.run(30)["ok"] >= 0.75 * 60 * 300
 
 
 def test_concurrency_does_not_grow_while_most_tries_fail() -> None:
-    world = World(AdaptiveConcurrency(1000), lambda _: 500, faults=0.5)
-    world.run(20)
-    assert world.limit.limit == 32
+    simulation = Simulation(AdaptiveConcurrency(1000), lambda _: 500, error_rate=0.5)
+    simulation.run(20)
+    assert simulation.limit.limit == 32
 
 
 def test_concurrency_does_not_grow_unused() -> None:

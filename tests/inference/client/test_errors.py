@@ -1,4 +1,4 @@
-"""What each answer with an error status means, and what of its words may be shown."""
+"""Classification of error responses, and redaction of their messages."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def error(message: str = "no", **more: Any) -> dict[str, Any]:
     ],
 )
 def test_error_from_status_classifies(status: int, body: object, kind: str) -> None:
-    fault = error_from_status(status, body, {}, 0.0)
-    assert fault.kind == kind
-    assert fault.status == status
-    assert fault.is_retryable == (kind in ("retry", "limited"))
+    failure = error_from_status(status, body, {}, 0.0)
+    assert failure.kind == kind
+    assert failure.status == status
+    assert failure.is_retryable == (kind in ("retry", "limited"))
 
 
 def test_error_from_status_keeps_retry_after_of_retryable_errors() -> None:

@@ -1,4 +1,4 @@
-"""Peak hours: read, found, and left again."""
+"""Peak hours: parsing, and when a peak ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEEPSEEK = parse_peak_hours("mon-fri 01-04 06-10")
 
 
 def at(day: int, hour: int, minute: int = 0) -> datetime:
-    """A time of the week of Monday, 2026-11-16."""
+    """Return a time in the week of Monday, 2026-11-16."""
     return datetime(2026, 11, 16 + day, hour, minute, tzinfo=UTC)
 
 

@@ -1,4 +1,4 @@
-"""Where settings lead: presets, keys, local servers, and what may be stored of all that."""
+"""Endpoints that settings describe: presets, keys, local servers, and normalised URLs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies of chat completions: what is an answer, what is a fault, and what was thought."""
+"""Parsing of chat completions: answers, errors and reasoning."""
 
 from __future__ import annotations
 

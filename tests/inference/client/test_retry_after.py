@@ -1,4 +1,4 @@
-"""Every form in which a provider may ask for patience."""
+"""Every form in which a provider may ask the client to wait."""
 
 from __future__ import annotations
 
