@@ -79,7 +79,7 @@ class ImportedResults:
         n_pending: How many calls are pending again, because they failed or were not processed.
         n_known: How many lines had been imported before.
         n_missing: How many calls have no line yet.
-        stop_reason: Why no call can succeed, if a line says so.
+        stop_reason: Why no call can succeed, if a line reports it.
     """
 
     batch_id: int

@@ -4,7 +4,7 @@ Decisions
 - A result is matched by its `custom_id` alone, which names the batch and the call; providers answer
   in any order, and in two files.
 - A line of status 200 is parsed as strictly as an online response, and a line that was never
-  processed (the batch expired or was cancelled) is told from one that failed.
+  processed (the batch expired or was cancelled) is distinguished from one that failed.
 """
 
 from __future__ import annotations

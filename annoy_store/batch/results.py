@@ -2,8 +2,8 @@
 
 Decisions
 - A page of lines is one transaction with the jobs that it finishes and the items that it closes, so
-  a line that was imported is never imported again, whoever reads the file a second time.
-- A line that a model or its server spoiled counts as a try, 429 as well: nobody but the provider
+  a line that was imported is never imported again, even if the file is read a second time.
+- A line that a model or its server spoiled counts as a try, 429 as well: only the provider
   controls the rate of these calls. A line that was not processed, and a file that was refused, count
   as none.
 - What was paid for is kept. A line whose call waits no longer is still an attempt; one whose call
@@ -54,7 +54,7 @@ class ImportedPage:
     Attributes:
         job_states: How many calls ended in which job state.
         lines: How many lines were imported.
-        stop_reason: Why no call can succeed, if a line says so.
+        stop_reason: Why no call can succeed, if a line reports it.
     """
 
     job_states: Counter[str]

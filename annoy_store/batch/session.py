@@ -45,7 +45,7 @@ def batch_teachers(store: Database, settings: RunSettings) -> dict[int, BatchTea
 def partition_filter(
     settings: RunSettings, teachers: Teachers, teacher_id: int
 ) -> Callable[[Mapping[str, object]], bool]:
-    """Return a function that says which partitions of `complete` a teacher answers.
+    """Return a function that decides which partitions of `complete` a teacher answers.
 
     These are the ones that are pinned to it, and the kinds of turn that the settings give to it.
     """
@@ -156,7 +156,7 @@ class BatchPass:
         job_states: Finished jobs, by stage and state.
         submitted: How many calls were submitted.
         changed: Whether any batch changed.
-        problems: Problems with single batches, in words.
+        problems: Messages about problems with single batches.
         exhausted_budget: The message of a budget that is reached.
         stop_reason: Why no call can succeed at the endpoint.
         unreachable_reason: Why the endpoint cannot be reached.

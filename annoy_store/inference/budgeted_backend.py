@@ -139,11 +139,13 @@ def with_budgets(
     Raises:
         UsageError: A budget is in USD and the price of the model is unknown.
     """
-    who = teacher.identity
-    if not shares or who.backend in FREE_BACKENDS:
+    identity = teacher.identity
+    if not shares or identity.backend in FREE_BACKENDS:
         return teacher
     meters = [
-        BudgetMeter(share, required_price(store, who.model) if share.name == "usd" else PER_TOKEN)
+        BudgetMeter(
+            share, required_price(store, identity.model) if share.name == "usd" else PER_TOKEN
+        )
         for share in shares
     ]
     return BudgetedTeacher(teacher, meters, settings.max_tokens)

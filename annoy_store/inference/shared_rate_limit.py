@@ -42,9 +42,9 @@ _RESERVE = (
 class SharedRateLimit:
     """The rate limits of one endpoint and model, kept in the store."""
 
-    def __init__(self, store: Database, who: TeacherIdentity) -> None:
+    def __init__(self, store: Database, identity: TeacherIdentity) -> None:
         self._store = store
-        self._endpoint = f"{who.model} at {who.base_url}"
+        self._endpoint = f"{identity.model} at {identity.base_url}"
 
     async def reserve(self, wanted: Sequence[Reservation]) -> list[float]:
         """Reserve the next interval of each limit.

@@ -5,7 +5,7 @@ Decisions
   is not at fault, and the concurrency limit or the circuit breaker bounds how long they go on.
 - `refused` fails this call, `rejected` means that the provider does not want the prompt, `stop`
   means that every call would fail here (key, money, model, a parameter the model does not take).
-- Errors are told apart by status and `code`, never by their message, except for three that
+- Errors are distinguished by status and `code`, never by their message, except for three that
   providers report in the message alone.
 """
 

@@ -4,7 +4,7 @@ Decisions
 - A preset is named, or recognised by the host of the base URL; any other endpoint is taken to
   speak OpenAI's protocol with its older field names.
 - A key goes only where it belongs: an endpoint on this machine or network gets none unless
-  `api_key_env` names one, so that nobody's OpenAI key reaches another server.
+  `api_key_env` names one, so that an OpenAI key never reaches another server.
 - DeepSeek's models reason by default, and ignore the temperature while they do. So reasoning is
   always set explicitly: off, unless `extra_body` says otherwise.
 - Servers that queue (vLLM, SGLang, Ollama) never send 429: adaptive concurrency is off there.

@@ -1,7 +1,7 @@
 """Rate limits that a provider sets, in requests and tokens per minute.
 
 Decisions
-- A rate limit is a timeline on which each unit has its moment. Whoever keeps it gives out the next
+- A rate limit is a timeline on which each unit has its moment. Its keeper assigns the next
   free interval: this process alone (`LocalRateLimit`), or the store for all workers
   (shared_rate_limit.py).
 - An interval is reserved for calls that wait, for at most a second of the limit, and the next one
