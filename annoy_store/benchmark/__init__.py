@@ -1,1 +1,1 @@
-"""A benchmark of held-out samples: built, scored, compared. Imported by report and commands."""
+"""Build a benchmark from held-out samples, score models on it, compare them."""

@@ -1,10 +1,10 @@
-"""Judged answers and the file that keeps them, one model's with one set of sampling settings.
+"""Scored answers and the file that stores them: one model with one set of sampling settings.
 
 Decisions
-- A line is written as soon as its answer is judged, and says who was asked. A last line that broke
-  off is dropped, for its question is asked again; any other line that is none is an error.
-- What failed is not in the file: it is asked again, and counts as not right until then.
-- The place of an endpoint is no part of who was asked: the same model may have moved.
+- A line is written as soon as its answer is scored, and names the model. An incomplete last line is
+  dropped, for its question is asked again; any other invalid line is an error.
+- Failed calls are not in the file: they are repeated, and count as incorrect until then.
+- The URL of an endpoint is not part of the model's identity: the same model may have moved.
 """
 
 from __future__ import annotations
@@ -30,9 +30,20 @@ _Row = TypeVar("_Row")
 
 @dataclass(frozen=True)
 class ScoredAnswer:
-    """One judged answer to the case of a problem of so many `cases`.
+    """One scored answer to a question of a benchmark.
 
-    `asked` is the model and what shapes its answers, `model` the name that it gave itself.
+    Attributes:
+        id: Id of the question.
+        problem: Digest of the sample.
+        case: Number of the case within the problem, from 0.
+        cases: Number of cases of the problem.
+        difficulty: Difficulty of the problem.
+        status: Result of the scoring.
+        asked: The requested model and its sampling settings.
+        model: Name that the endpoint reported.
+        finish_reason: Why the model stopped.
+        predicted: The predicted output as JSON, if there is one.
+        text: The answer.
     """
 
     id: str
@@ -50,7 +61,12 @@ class ScoredAnswer:
 
 @dataclass(frozen=True)
 class AnswerFile:
-    """What a file holds, the first answer to each question; `torn`: its last line broke off."""
+    """The content of an answer file.
+
+    Attributes:
+        scored: The first answer to each question.
+        is_truncated: True if the last line is incomplete.
+    """
 
     scored: list[ScoredAnswer]
     is_truncated: bool = False
@@ -60,7 +76,14 @@ _SCORED = TypeAdapter(ScoredAnswer)
 
 
 def read_answers(path: Path) -> AnswerFile:
-    """Read judged answers. Raises UsageError for a line that is none, and for two models in one."""
+    """Read scored answers.
+
+    Args:
+        path: JSON Lines, as `append` writes them.
+
+    Raises:
+        UsageError: The file cannot be read, a line is invalid, or it holds answers of two models.
+    """
     lines = read_lines(path)
     torn = _is_torn(lines[-1])
     numbered = enumerate(lines[:-1] if torn else lines, 1)
@@ -74,13 +97,13 @@ def read_answers(path: Path) -> AnswerFile:
 
 
 def append(path: Path, scored: ScoredAnswer) -> None:
-    """Add a judged answer to its file, so that a broken run keeps what was paid for."""
+    """Append a scored answer to its file, so that an interrupted run keeps what was paid for."""
     with path.open("a", encoding="utf-8") as out:
         out.write(compact_json(asdict(scored)) + "\n")
 
 
 def repair_last_line(path: Path) -> None:
-    """Make the file one that can be added to: its last line whole, or gone if it broke off."""
+    """Complete the last line of a file with a line end, or drop it if it is incomplete."""
     if not path.exists():
         return
     with path.open("rb+") as file:
@@ -96,21 +119,33 @@ def repair_last_line(path: Path) -> None:
 
 
 def model_settings(identity: TeacherIdentity) -> dict[str, Any]:
-    """Return the model and what shapes its answers."""
+    """Return the model and its sampling settings."""
     return {"model": identity.model, **identity.parameters}
 
 
 def requested_model_settings(settings: RunSettings) -> dict[str, Any]:
-    """Return who would be asked under `settings`; no key is needed for that.
+    """Return the model and sampling settings that a run with `settings` would use.
 
-    Raises UsageError for what is missing.
+    No API key is needed.
+
+    Raises:
+        UsageError: A setting is missing.
     """
     same = "batch" if settings.teacher == "openai" else settings.teacher  # worded alike, keyless
     return model_settings(open_backend(same, settings, settings.model).identity)
 
 
 def check_same_model(path: Path, scored: Iterable[ScoredAnswer], asked: dict[str, Any]) -> None:
-    """Raise UsageError if the answers in the file at `path` are not those of `asked`."""
+    """Check that the answers in a file are those of the requested model.
+
+    Args:
+        path: The file, for the message.
+        scored: Its answers.
+        asked: The requested model and its sampling settings.
+
+    Raises:
+        UsageError: An answer is that of another model, or of other settings.
+    """
     other = next(
         (s.asked for s in scored if canonical_json(s.asked) != canonical_json(asked)), None
     )
@@ -122,7 +157,7 @@ def check_same_model(path: Path, scored: Iterable[ScoredAnswer], asked: dict[str
 
 
 def describe_model(asked: dict[str, Any]) -> str:
-    """Return who was asked in words: `my-model (max_tokens=4096, temperature=0.7)`."""
+    """Return a model and its settings as text: `my-model (max_tokens=4096, temperature=0.7)`."""
     rest = ", ".join(f"{k}={v}" for k, v in sorted(asked.items()) if k != "model")
     return f"{asked.get('model')} ({rest})" if rest else str(asked.get("model"))
 
@@ -131,7 +166,11 @@ def describe_model(asked: dict[str, Any]) -> str:
 
 
 def read_lines(path: Path) -> list[bytes]:
-    """Return the lines of a file; the last one has no end. Raises UsageError."""
+    """Return the lines of a file; the last one has no line end.
+
+    Raises:
+        UsageError: The file cannot be read.
+    """
     try:
         return path.read_bytes().split(b"\n")
     except OSError as error:
@@ -139,7 +178,18 @@ def read_lines(path: Path) -> list[bytes]:
 
 
 def parse_line(kind: TypeAdapter[_Row], path: Path, number: int, line: bytes, hint: str) -> _Row:
-    """Return what a line of JSON says. Raises UsageError, with what to do about it."""
+    """Parse a line of JSON.
+
+    Args:
+        kind: The type to validate against.
+        path: The file, for the message.
+        number: Number of the line, from 1.
+        line: The line.
+        hint: What to do about an invalid line.
+
+    Raises:
+        UsageError: The line is invalid.
+    """
     try:
         return kind.validate_json(line)
     except ValidationError as error:
@@ -150,7 +200,7 @@ def parse_line(kind: TypeAdapter[_Row], path: Path, number: int, line: bytes, hi
 
 
 def _is_torn(last: bytes) -> bool:
-    """Whether what stands after the last line end is the beginning of an answer, and no more."""
+    """True if the text after the last line end is an incomplete answer."""
     if not last or not (last.startswith(_BEGIN) or _BEGIN.startswith(last)):
         return False
     try:

@@ -1,10 +1,10 @@
-"""A benchmark of one's own: held-out problems asked without their code; its files.
+"""Build a benchmark: held-out problems asked without their code.
 
 Decisions
-- A question is one stable pair of a sample of a split, in the order of the samples' digests, so
-  the same store gives the same file.
-- Difficulty is the most lines that a case of the problem executes, in fixed bands, so a problem
-  never moves when the set grows.
+- A question is one stable pair of a sample of a split, in the order of the samples' digests, so the
+  same store gives the same file.
+- Difficulty is the highest number of lines that a case of the problem executes, in fixed bands, so
+  a problem never changes its band when the set grows.
 """
 
 from __future__ import annotations
@@ -82,7 +82,17 @@ def _json(text: str) -> str:
 
 @dataclass(frozen=True)
 class BenchmarkQuestion:
-    """One question: a case of a problem of so many, its messages, and the right output (JSON)."""
+    """One question of a benchmark.
+
+    Attributes:
+        id: Digest of problem and input.
+        problem: Digest of the sample.
+        case: Number of the case within the problem, from 0.
+        cases: Number of cases of the problem.
+        difficulty: Difficulty of the problem.
+        messages: Chat messages to send.
+        output: The expected output as JSON.
+    """
 
     id: str
     problem: str
@@ -106,9 +116,17 @@ def build_benchmark(
     salt: str = DEFAULT_SPLIT_SALT,
     limit: int | None = None,
 ) -> list[BenchmarkQuestion]:
-    """Return the questions of every sample of `split` that has `cases` stable pairs.
+    """Return the questions of every sample of a split that has enough stable pairs.
 
-    `split` may be `all`. Raises UsageError if there is none.
+    Args:
+        store: The store.
+        split: Name of the split; `all` means every sample.
+        cases: Number of stable pairs per problem.
+        salt: Salt of the split.
+        limit: Number of problems; None means all.
+
+    Raises:
+        UsageError: No sample has enough pairs.
     """
     template = load_template(TEMPLATE)
     with store.read() as connection:
@@ -137,7 +155,7 @@ def build_benchmark(
 
 
 def difficulty(pairs: Sequence[Mapping[str, Any]]) -> Difficulty:
-    """`easy`, `medium` or `hard` by the most lines a case executes; `unknown` if none was counted."""
+    """Return the difficulty by the most lines that a case executes; `unknown` if none was counted."""
     lines = [pair["lines_executed"] for pair in pairs if pair["lines_executed"] is not None]
     if not lines:
         return "unknown"
@@ -176,13 +194,17 @@ def _salts(connection: Connection, split: str, but: str) -> list[str]:
 
 
 def write_questions(path: Path, items: Iterable[BenchmarkQuestion]) -> None:
-    """Write questions as JSON lines."""
+    """Write questions as JSON Lines."""
     with path.open("w", encoding="utf-8") as out:
         out.writelines(compact_json(asdict(item)) + "\n" for item in items)
 
 
 def read_questions(path: Path) -> list[BenchmarkQuestion]:
-    """Read questions, each once. Raises UsageError naming the line that is none."""
+    """Read questions, each id once.
+
+    Raises:
+        UsageError: The file cannot be read, or a line is invalid.
+    """
     hint = "make the file again with annoy bench make"
     numbered = enumerate(read_lines(path), 1)
     items = [parse_line(_ITEM, path, n, line, hint) for n, line in numbered if line.strip()]

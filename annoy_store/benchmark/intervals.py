@@ -1,11 +1,11 @@
-"""How sure a share is, and whether two of them differ: 95 % intervals and an exact test.
+"""Confidence intervals of shares and of their difference, and an exact test.
 
-Decision: cases of one problem hang together, so n of them count as fewer: n over the design effect,
-which is the variance of the share between problems over the one that lone cases would have (Kish
-1965, Survey Sampling). That number goes into an interval that keeps its width at 0 % and at 100 %
-(for shares Wilson's, as Dean and Pagano 2015 found best for clustered surveys). It is never more
-than n, nor fewer than the problems, which is what counts where all are alike and nothing tells
-how far cases hang together.
+Decision: cases of one problem are correlated, so n of them count as fewer: n over the design
+effect, which is the variance of the share between problems over the variance that independent cases
+would have (Kish 1965, Survey Sampling). That effective sample size goes into an interval that keeps
+its width at 0 % and at 100 % (for shares Wilson's, as Dean and Pagano 2015 found best for clustered
+surveys). It is never more than n, nor less than the number of problems, which is used where all
+shares are equal and the correlation cannot be estimated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ Z95 = 1.959964
 
 
 def wilson_interval(right: float, of: float) -> tuple[float, float]:
-    """The 95 % score interval of a share (Wilson 1927); 0 to 1 for nothing."""
+    """Return the 95 % score interval of a share (Wilson 1927, J. Am. Stat. Assoc. 22, 209-212).
+
+    Args:
+        right: Number of successes.
+        of: Number of trials.
+
+    Returns:
+        Lower and upper end; 0 and 1 without trials.
+    """
     if not of:
         return 0.0, 1.0
     share, square = right / of, Z95**2
@@ -28,10 +36,16 @@ def wilson_interval(right: float, of: float) -> tuple[float, float]:
 
 
 def clustered_interval(counts: Sequence[tuple[int, int]]) -> tuple[float, float]:
-    """The 95 % interval of sum(right) / sum(of) over problems with (right, of) cases each.
+    """Return the 95 % interval of sum(right) / sum(of) over clusters of correlated cases.
 
     Wilson's with the effective sample size (Kish 1965; Dean and Pagano 2015, Journal of Survey
-    Statistics and Methodology 3, 484-503); 0 to 1 for nothing.
+    Statistics and Methodology 3, 484-503).
+
+    Args:
+        counts: (right, of) per problem.
+
+    Returns:
+        Lower and upper end; 0 and 1 without cases.
     """
     of = sum(n for _, n in counts)
     if not of:
@@ -42,11 +56,16 @@ def clustered_interval(counts: Sequence[tuple[int, int]]) -> tuple[float, float]
 
 
 def difference_interval(counts: Sequence[tuple[int, int, int]]) -> tuple[float, float]:
-    """The 95 % interval of (sum(b) - sum(a)) / sum(of) over problems with (a, b, of) cases each.
+    """Return the 95 % interval of the difference of two paired shares, (sum(b) - sum(a)) / sum(of).
 
-    `a` are right only in the first of two paired answers, `b` only in the second. The adjusted
-    Wald interval of paired shares (Bonett and Price 2012, Journal of Educational and Behavioral
-    Statistics 37, 479-488) with the effective sample size; -1 to 1 for nothing.
+    The adjusted Wald interval of paired shares (Bonett and Price 2012, Journal of Educational and
+    Behavioral Statistics 37, 479-488) with the effective sample size.
+
+    Args:
+        counts: (a, b, of) per problem: cases right only in the first, only in the second, and all.
+
+    Returns:
+        Lower and upper end; -1 and 1 without cases.
     """
     of = sum(n for _, _, n in counts)
     if not of:
@@ -60,14 +79,19 @@ def difference_interval(counts: Sequence[tuple[int, int, int]]) -> tuple[float, 
 
 
 def mcnemar_p_value(only_first: int, only_second: int) -> float:
-    """The two-sided p of McNemar's test as an exact sign test over the pairs that differ."""
+    """Return the two-sided p of McNemar's test (1947) as an exact sign test.
+
+    Args:
+        only_first: Pairs where only the first is right.
+        only_second: Pairs where only the second is right.
+    """
     n, fewer = only_first + only_second, min(only_first, only_second)
     tail = sum(math.comb(n, k) for k in range(fewer + 1))
     return float(min(Fraction(1), Fraction(2 * tail, 2**n)))
 
 
 def _effective(counts: Sequence[tuple[int, int]], variance: float) -> float:
-    """How many lone cases tell as much; `variance` is that of one case."""
+    """Effective sample size (Kish 1965); `variance` is that of one independent case."""
     problems, of = len(counts), sum(n for _, n in counts)
     if problems < 2 or variance <= 0:
         return float(problems)

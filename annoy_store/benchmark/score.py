@@ -1,14 +1,14 @@
-"""Answers to a benchmark: asked, judged, summed up, and two models' answers paired.
+"""Ask the questions of a benchmark, score the answers, summarise them, compare two models.
 
 Decisions
-- A problem is solved if every case of it is right (as LeetCode-O counts in the CodeI/O paper);
-  both that share and the share of right examples are told.
-- Shares are of all that the benchmark asks. A question without an answer, because its call failed,
-  is not right, and so neither is its problem; how many there are is told beside the shares.
-- Two models are compared on what both answered: examples on the questions in both files,
-  problems on those with every case in both.
-- Cases of one problem hang together, and intervals over examples know it (intervals.py). Two models
-  are compared by McNemar's exact test over problems.
+- A problem is solved if every case of it is right (as LeetCode-O counts in the CodeI/O paper); that
+  share and the share of right examples are both reported.
+- Shares are of all questions of the benchmark. A question without an answer, because its call
+  failed, is incorrect, and so is its problem; how many there are is reported beside the shares.
+- Two models are compared on what both answered: examples on the questions in both files, problems
+  on those with every case in both.
+- Cases of one problem are correlated, and intervals over examples account for it (intervals.py).
+  Two models are compared by McNemar's exact test over problems.
 """
 
 from __future__ import annotations
@@ -43,16 +43,25 @@ _Rights = tuple[bool, bool]  # of the first and of the second, for one case or p
 async def ask_all(
     items: Sequence[BenchmarkQuestion],
     teacher: Teacher,
-    most: int,
-    keep: Callable[[ScoredAnswer], None],
+    max_concurrent: int,
+    on_scored: Callable[[ScoredAnswer], None],
 ) -> Counter[str]:
-    """Ask every question, up to `most` at once; `keep` gets each judged answer.
+    """Ask every question and score the answers.
 
-    Returns how many were `answered`, `rejected` and `failed`; the failed are not kept.
-    Raises StopRun.
+    Args:
+        items: The questions.
+        teacher: The model.
+        max_concurrent: Upper limit of concurrent calls.
+        on_scored: Called with each scored answer.
+
+    Returns:
+        How many calls were `answered`, `rejected` and `failed`; failed ones are not scored.
+
+    Raises:
+        EndpointUnavailable: The endpoint cannot be used.
     """
     ended: Counter[str] = Counter()
-    asks, waiting = model_settings(teacher.identity), iter(enumerate(items))
+    settings, waiting = model_settings(teacher.identity), iter(enumerate(items))
 
     async def work() -> None:
         for number, item in waiting:
@@ -61,13 +70,13 @@ async def ask_all(
             )
             ended[asked.status] += 1
             if asked.status == "answered" and asked.completion is not None:
-                keep(score_answer(item, asked.completion, asks))
+                on_scored(score_answer(item, asked.completion, settings))
             elif asked.status == "rejected":
                 why = asked.reason or "rejected"
-                keep(_scored(item, asks, "rejected", Completion("", why), None))
+                on_scored(_scored(item, settings, "rejected", Completion("", why), None))
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(max(1, min(most, teacher.capacity, len(items)))):
+        for _ in range(max(1, min(max_concurrent, teacher.capacity, len(items)))):
             group.create_task(work())
     return ended
 
@@ -75,7 +84,13 @@ async def ask_all(
 def score_answer(
     item: BenchmarkQuestion, answer: Completion, asked: Mapping[str, Any]
 ) -> ScoredAnswer:
-    """Judge an answer of `asked` by the rule of the pipeline."""
+    """Score an answer by the comparison rule of the pipeline.
+
+    Args:
+        item: The question.
+        answer: The model's answer.
+        asked: The requested model and its sampling settings.
+    """
     found = final_answer.find_final_answer(answer.text, "output")
     if found is None:
         return _scored(item, asked, "no_answer", answer, None)
@@ -102,7 +117,14 @@ def _scored(
 
 @dataclass(frozen=True)
 class ShareInterval:
-    """So many of so many, with the ends of its 95 % interval."""
+    """A share with its 95 % interval.
+
+    Attributes:
+        right: Number of correct ones.
+        of: Number of all.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+    """
 
     right: int
     of: int
@@ -111,15 +133,22 @@ class ShareInterval:
 
     @property
     def share(self) -> float:
+        """`right` / `of`, 0 if there is none."""
         return self.right / self.of if self.of else 0.0
 
 
 def summarise(
     items: Sequence[BenchmarkQuestion], scored: Iterable[ScoredAnswer]
 ) -> dict[str, dict[str, Any]]:
-    """Return by difficulty, and under `all`: shares of examples and problems, and two counts.
+    """Summarise scored answers by difficulty.
 
-    `no_answer` are answers that say none, `failed` questions of `items` that have no answer.
+    Args:
+        items: All questions of the benchmark.
+        scored: The scored answers.
+
+    Returns:
+        By difficulty, and under `all`: `examples` and `problems` as shares, `no_answer` (answers
+        without a final value) and `failed` (questions without an answer) as counts.
     """
     answers = {s.id: s for s in scored}
     bands = ["all", *sorted({item.difficulty for item in items}, key=_band)]
@@ -155,12 +184,20 @@ def _is_right(answer: ScoredAnswer | None) -> bool:
 
 
 def compare_models(first: Iterable[ScoredAnswer], second: Iterable[ScoredAnswer]) -> dict[str, Any]:
-    """Pair two files of answers by question.
+    """Compare the answers of two models to the same questions.
 
-    Returns the shares of each, the difference of the second to the first with its interval, for
-    the examples in both and the problems with every case in both; how many problems only one of
-    them solves; the p of McNemar's exact test; and how many answers (`left_out`) and problems
-    (`problems_left_out`) are not paired. Raises UsageError when they share no question.
+    Args:
+        first: Scored answers of the first model.
+        second: Scored answers of the second model.
+
+    Returns:
+        `examples` and `problems`: the shares of each model, the difference of the second to the
+        first and its 95 % interval; `only_first` and `only_second`: problems that only one of them
+        solves; `p` of McNemar's exact test; `left_out` answers and `problems_left_out` that have no
+        counterpart.
+
+    Raises:
+        UsageError: They have no question in common.
     """
     one, two = {s.id: s for s in first}, {s.id: s for s in second}
     shared = one.keys() & two.keys()
@@ -188,7 +225,7 @@ def _solved(pairs: Sequence[_Rights]) -> _Rights:
 
 
 def _paired(problems: Sequence[Sequence[_Rights]]) -> dict[str, float | None]:
-    """Shares and difference of pairs, given problem by problem; None where there is no pair."""
+    """Shares and difference of pairs, grouped by problem; None where there is no pair."""
     pairs = [pair for problem in problems for pair in problem]
     if not pairs:
         return {"of": 0} | dict.fromkeys(("first", "second", "difference", "low", "high"))
@@ -196,5 +233,5 @@ def _paired(problems: Sequence[Sequence[_Rights]]) -> dict[str, float | None]:
     low, high = difference_interval(
         [(p.count((True, False)), p.count((False, True)), len(p)) for p in problems]
     )
-    told = {"first": first, "second": second, "difference": second - first}
-    return {"of": len(pairs), **told, "low": low, "high": high}
+    shares = {"first": first, "second": second, "difference": second - first}
+    return {"of": len(pairs), **shares, "low": low, "high": high}

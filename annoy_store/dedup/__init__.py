@@ -1,1 +1,1 @@
-"""Near-duplicate clusters and overlaps with benchmarks. Imported by export and commands."""
+"""Near-duplicate detection, behavioural twins, and overlaps with benchmarks."""

@@ -1,12 +1,13 @@
-"""Samples that behave alike, however they are written: they agree on each other's inputs.
+"""Find samples that behave alike, however they are written: they agree on each other's inputs.
 
 Decisions
-- Samples are compared within a shape: the types of their parameters, in order; names do not count.
+- Samples are compared within a shape: the types of their parameters, in order; names are ignored.
 - A shape has up to eight probes, inputs of its first samples, chosen once. A sample is run on them
-  once, so a new sample costs its own run, however many there are; equal outputs make a suspect.
-- Suspects are run on each other's own stable inputs, and are twins only if all outputs agree. A
-  sample with fewer than two different outputs on the probes has shown too little to be a twin.
-- Running is the sandbox's business; a sample that fails there is like no other.
+  once, so a new sample costs its own run, however many there are; equal outputs make a candidate.
+- Candidates are run on each other's own stable inputs, and are twins only if all outputs agree. A
+  sample with fewer than two different outputs on the probes is never a twin: that is too little
+  evidence.
+- Code runs in the sandbox; a sample that fails there has no twin.
 """
 
 from __future__ import annotations
@@ -36,7 +37,12 @@ _AT_ONCE = 100
 
 @dataclass(frozen=True)
 class TwinReport:
-    """How many samples were run on probes, and how many of them have a twin."""
+    """Counts of one comparison.
+
+    Attributes:
+        samples: Samples that were run on probes.
+        twins: Samples that behave like an older one.
+    """
 
     samples: int
     twins: int
@@ -44,7 +50,7 @@ class TwinReport:
 
 @dataclass(frozen=True)
 class _Sample:
-    """A sample to be compared: its parameters in order, and its pairs as (values, output)."""
+    """A sample to compare: its parameters in order, and its pairs as (values, output)."""
 
     id: int
     program: Program
@@ -56,16 +62,25 @@ class _Sample:
         return ",".join(_value_type(value) for value in self.pairs[0][0]) if self.pairs else ""
 
     def run(self, sandbox: Sandbox, inputs: Sequence[list[Any]]) -> list[str | None]:
-        """The outputs for positional `inputs` as JSON; None where it failed."""
+        """Return the outputs for positional `inputs` as JSON; None where the call failed."""
         named = [compact_json(dict(zip(self.names, values, strict=True))) for values in inputs]
         ran = sandbox.call(self.program, named, _LIMITS)
         return [one.output if one.outcome == "ok" else None for one in ran]
 
 
 def find_twins(
-    store: Database, sandbox: Sandbox, say: Callable[[str], None] = lambda words: None
+    store: Database, sandbox: Sandbox, progress: Callable[[str], None] = lambda words: None
 ) -> TwinReport:
-    """Run every sample that was not compared yet, and enter which older one it behaves like."""
+    """Run every sample that was not compared yet, and store which older one it behaves like.
+
+    Args:
+        store: The store.
+        sandbox: Runs the samples.
+        progress: Called with a message after each sample.
+
+    Returns:
+        How many samples were compared, and how many have a twin.
+    """
     total, twins = 0, 0
     while page := _page(store):
         for sample in page:
@@ -73,7 +88,7 @@ def find_twins(
             with store.write() as connection:
                 insert_new(connection, behaviours, [row])
             total, twins = total + 1, twins + (row["twin_id"] is not None)
-            say(f"compared {total} samples, {twins} behave like another")
+            progress(f"compared {total} samples, {twins} behave like another")
     return TwinReport(total, twins)
 
 
@@ -136,18 +151,18 @@ def _compare_one(store: Database, sandbox: Sandbox, sample: _Sample) -> dict[str
     row |= {"fingerprint": None, "twin_id": None}
     if not sample.shape:
         return row
-    mark = _fingerprint(sample.run(sandbox, _probes(store, sample)))
-    if mark is None:
+    fingerprint = _fingerprint(sample.run(sandbox, _probes(store, sample)))
+    if fingerprint is None:
         return row
-    row["fingerprint"] = mark
-    for other in _suspects(store, sample.shape, mark):
+    row["fingerprint"] = fingerprint
+    for other in _candidates(store, sample.shape, fingerprint):
         if _agrees(sandbox, sample, other) and _agrees(sandbox, other, sample):
             return row | {"twin_id": other.id}
     return row
 
 
 def _probes(store: Database, sample: _Sample) -> list[list[Any]]:
-    """The probes of the sample's shape; the first samples of a shape give two inputs each."""
+    """The probes of the sample's shape; the first samples of a shape contribute two inputs each."""
     with store.write() as connection:
         query = select(behaviour_probes.c.inputs).where(behaviour_probes.c.shape == sample.shape)
         found = connection.scalar(query)
@@ -160,7 +175,7 @@ def _probes(store: Database, sample: _Sample) -> list[list[Any]]:
 
 
 def _first_inputs(connection: Connection, sample: _Sample) -> list[list[Any]]:
-    """Inputs of this sample and of those that come after it and have its shape."""
+    """Inputs of this sample and of later ones with its shape."""
     later = select(samples.c.id).where(samples.c.id >= sample.id).order_by(samples.c.id)
     inputs: list[list[Any]] = []
     for other in _load(connection, list(connection.scalars(later.limit(_AT_ONCE)))):
@@ -172,10 +187,10 @@ def _first_inputs(connection: Connection, sample: _Sample) -> list[list[Any]]:
 
 
 def _fingerprint(outputs: Sequence[str | None]) -> str | None:
-    """What the outputs are, floats to six digits; None if they tell too little."""
-    told = [None if text is None else _rounded(json.loads(text)) for text in outputs]
-    distinct = {compact_json(value) for value in told if value is not None}
-    return digest("behaviour", told) if len(distinct) > 1 else None
+    """Digest of the outputs, floats to six digits; None if fewer than two differ."""
+    values = [None if text is None else _rounded(json.loads(text)) for text in outputs]
+    distinct = {compact_json(value) for value in values if value is not None}
+    return digest("behaviour", values) if len(distinct) > 1 else None
 
 
 def _rounded(value: Any) -> Any:
@@ -188,9 +203,9 @@ def _rounded(value: Any) -> Any:
     return value
 
 
-def _suspects(store: Database, shape: str, mark: str) -> Iterator[_Sample]:
+def _candidates(store: Database, shape: str, fingerprint: str) -> Iterator[_Sample]:
     """Older samples that gave the same on the probes; of twins only the oldest."""
-    alike: Mapping[str, Any] = {"version": VERSION, "shape": shape, "fingerprint": mark}
+    alike: Mapping[str, Any] = {"version": VERSION, "shape": shape, "fingerprint": fingerprint}
     chosen = select(behaviours.c.sample_id).filter_by(**alike)
     chosen = chosen.where(behaviours.c.twin_id.is_(None)).order_by(behaviours.c.sample_id)
     with store.read() as connection:
@@ -199,7 +214,7 @@ def _suspects(store: Database, shape: str, mark: str) -> Iterator[_Sample]:
 
 
 def _agrees(sandbox: Sandbox, runner: _Sample, owner: _Sample) -> bool:
-    """True if `runner` gives the owner's outputs on all the owner's inputs."""
+    """True if `runner` returns the owner's outputs for all the owner's inputs."""
     got = runner.run(sandbox, [values for values, _ in owner.pairs])
     return all(
         text is not None and same(output, json.loads(text))

@@ -1,4 +1,4 @@
-"""The items of benchmark files: JSON Lines of any shape, one task per line."""
+"""Read the items of benchmark files: JSON Lines of any shape, one task per line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ _IDS = ("id", "task_id", "question_id", "problem_id", "name")
 
 @dataclass(frozen=True)
 class BenchmarkItem:
-    """One task of a benchmark: its words, and its input and output as canonical JSON."""
+    """One task of a benchmark.
+
+    Attributes:
+        name: Its id in the file, else its line number.
+        words: The words of all its texts, lower case.
+        input: Its input as canonical JSON, if it has one.
+        output: Its output as canonical JSON, if it has one.
+    """
 
     name: str
     words: tuple[str, ...]
@@ -30,14 +37,29 @@ class BenchmarkItem:
 
 @dataclass
 class Benchmark:
-    """The items of one file, ready to be looked up."""
+    """The items of one file.
+
+    Attributes:
+        name: Name of the file.
+        items: Its tasks, in order.
+    """
 
     name: str
     items: list[BenchmarkItem] = field(default_factory=list)
 
 
 def read_benchmark(path: Path) -> tuple[Benchmark, int]:
-    """Read a JSONL file; return its items, and how many lines had no text. Raises UsageError."""
+    """Read a benchmark from a JSON Lines file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The benchmark, and the number of lines without text and output.
+
+    Raises:
+        UsageError: The file cannot be read, is not JSON Lines, or has no items.
+    """
     benchmark, skipped = Benchmark(path.name), 0
     try:
         with path.open(encoding="utf-8") as stream:
@@ -55,10 +77,10 @@ def read_benchmark(path: Path) -> tuple[Benchmark, int]:
 
 def _item(path: Path, number: int, line: str) -> BenchmarkItem:
     try:
-        told = json.loads(line)
+        decoded = json.loads(line)
     except ValueError as error:
         raise UsageError(f"{path} line {number} is not JSON: {error}") from error
-    values = told if isinstance(told, dict) else {"text": told}
+    values = decoded if isinstance(decoded, dict) else {"text": decoded}
     name = next((str(values[key]) for key in _IDS if key in values), str(number))
     text = " ".join(_texts(values))
     return BenchmarkItem(
@@ -67,7 +89,7 @@ def _item(path: Path, number: int, line: str) -> BenchmarkItem:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text in a value, messages and nested lists included."""
+    """Every text in a value, including messages and nested lists."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -79,7 +101,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _value(values: Mapping[str, Any], keys: Sequence[str]) -> str | None:
-    """The first of `keys` that is there, as canonical JSON; JSON text counts as what it says."""
+    """The first of `keys` that is present, as canonical JSON; a text of JSON is decoded first."""
     for key in keys:
         if values.get(key) is not None:
             return _canonical(values[key])
@@ -97,6 +119,7 @@ def _canonical(value: Any) -> str:
 
 
 def canonical_text(text: str) -> str:
+    """Return a JSON text in canonical form; other text is returned unchanged."""
     try:
         return canonical_json(json.loads(text))
     except ValueError:
@@ -104,7 +127,14 @@ def canonical_text(text: str) -> str:
 
 
 def equivalent_inputs(given: str) -> set[str]:
-    """How a benchmark may write an input: by name, as a list, or the one value alone."""
+    """Return the forms in which a benchmark may write an input, as canonical JSON.
+
+    Args:
+        given: The input as a JSON text.
+
+    Returns:
+        The input by name, as a list of values, and as the one value alone.
+    """
     try:
         value = json.loads(given)
     except ValueError:

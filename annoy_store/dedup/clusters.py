@@ -1,12 +1,12 @@
-"""Which sources and samples belong together: near-duplicate code, and samples with their sources.
+"""Cluster near-duplicate code, and samples with their sources.
 
 Decisions
-- Signatures are kept, so growth costs the signatures of what is new; joining is done anew from
-  all of them, because it takes seconds per million and needs no history.
-- Raw files are compared with raw files, refcodes with refcodes; a sample belongs with every
-  source it came from, and with samples that behave like it (behaviour.py) where that was found. A
-  cluster is what hangs together by any of these, and is named by the smallest digest in it.
-- `clusters` is derived and may be rebuilt; what a cluster was given (its split) is remembered per
+- Signatures are stored, so growth costs the signatures of new rows; clusters are recomputed from
+  all of them, because that takes seconds per million and needs no history.
+- Raw files are compared with raw files, reference code with reference code; a sample belongs with
+  every source it came from, and with samples that behave like it (behaviour.py) where that was
+  found. A cluster is a connected component of these relations, named by the smallest digest in it.
+- `clusters` is derived and may be rebuilt; what a cluster was assigned (its split) is stored per
   sample, in `splits`.
 """
 
@@ -44,7 +44,15 @@ _WRITTEN_AT_ONCE = 20_000
 
 @dataclass(frozen=True)
 class ClusterReport:
-    """What clustering found: `signed` are new signatures, `changed` rows of `clusters` written."""
+    """Counts after clustering.
+
+    Attributes:
+        subjects: Sources and samples with a cluster.
+        signed: New signatures.
+        clusters: Number of clusters.
+        largest: Size of the largest one.
+        changed: Rows of `clusters` that were written.
+    """
 
     subjects: int
     signed: int
@@ -54,19 +62,28 @@ class ClusterReport:
 
 
 def cluster(
-    store: Database, say: Callable[[str], None] = lambda words: None, *, rebuild: bool = False
+    store: Database, progress: Callable[[str], None] = lambda words: None, *, rebuild: bool = False
 ) -> ClusterReport:
-    """Bring `signatures` and `clusters` up to date; `anew` joins even if nothing came.
+    """Bring `signatures` and `clusters` up to date.
 
-    Raises UsageError without numpy.
+    Args:
+        store: The store.
+        progress: Called with a message from time to time.
+        rebuild: Recompute the clusters even if nothing is new.
+
+    Returns:
+        The number and sizes of the clusters, and what changed.
+
+    Raises:
+        UsageError: numpy is not installed.
     """
     _need_numpy()
-    signed = sum(compute_signatures(store, kind, say) for kind in TEXT_COLUMNS)
+    signed = sum(compute_signatures(store, kind, progress) for kind in TEXT_COLUMNS)
     with store.read() as connection:
         newest = _newest_origin(connection)
         if not signed and not rebuild and _known(connection, newest):
             return _summary(connection, signed, 0)
-        say("joining")
+        progress("joining")
         changes = list(_changes(connection))
     for change in changes:
         for start in range(0, len(change.ids), _WRITTEN_AT_ONCE):
@@ -92,7 +109,7 @@ def _newest_origin(connection: Connection) -> int:
 
 
 def _known(connection: Connection, newest: int) -> bool:
-    """True when nothing came since the clusters were made."""
+    """True when nothing was added since the clusters were computed."""
     upto = select(watermarks.c.upto).where(
         watermarks.c.stage == "cluster", watermarks.c.scope == VERSION
     )
@@ -114,21 +131,27 @@ def _summary(connection: Connection, signed: int, changed: int) -> ClusterReport
 
 @dataclass(frozen=True)
 class _Signed:
-    """The signed subjects of a kind, by id: ids, digests, and signatures of what has any text.
+    """The subjects of a kind with a signature, by id.
 
-    `place` is the number of the first of them in the forest; `filled` the places with a row.
+    Attributes:
+        kind: `source` or `sample`.
+        offset: Number of the first of them in the union-find.
+        ids: Their ids, ascending.
+        digests: Their digests, as bytes.
+        nonempty: Indices of those whose text has tokens.
+        rows: The signatures of those.
     """
 
     kind: str
-    place: int
+    offset: int
     ids: Any
     digests: Any
-    filled: Any
+    nonempty: Any
     rows: Any
 
 
 def _changes(connection: Connection) -> Iterator[ChangedClusters]:
-    """What is new in `clusters`, kind by kind."""
+    """Yield what is new in `clusters`, kind by kind."""
     import numpy as np
 
     kinds: list[_Signed] = []
@@ -144,12 +167,12 @@ def _changes(connection: Connection) -> Iterator[ChangedClusters]:
     _join_pairs(connection, twins, (of_kind["sample"], of_kind["sample"]), forest)
     names = _smallest(np.concatenate([k.digests for k in kinds]), np.array(forest.roots()))
     for signed in kinds:
-        own = names[signed.place : signed.place + len(signed.ids)]
+        own = names[signed.offset : signed.offset + len(signed.ids)]
         other = own != stored_cluster_names(connection, signed.kind, signed.ids)
         yield ChangedClusters(signed.kind, signed.ids[other], own[other])
 
 
-def _load(connection: Connection, kind: str, place: int) -> _Signed:
+def _load(connection: Connection, kind: str, offset: int) -> _Signed:
     import numpy as np
 
     table = TEXT_COLUMNS[kind].table
@@ -159,17 +182,17 @@ def _load(connection: Connection, kind: str, place: int) -> _Signed:
         .where(signatures.c.kind == kind, signatures.c.version == VERSION)
         .order_by(table.c.id)
     )
-    ids, digests, filled, rows = [], [], [], bytearray()
+    ids, digests, nonempty, rows = [], [], [], bytearray()
     result = connection.execute(chosen, execution_options={"stream_results": True})
     for page in result.partitions(10_000):
         ids.append(np.array([row[0] for row in page], np.int64))
         digests.append(np.array([row[1] for row in page], "S32"))
-        filled.append(np.array([row[2] > 0 for row in page], bool))
+        nonempty.append(np.array([row[2] > 0 for row in page], bool))
         rows += b"".join(row[3] for row in page if row[2] > 0)
-    places = np.flatnonzero(np.concatenate([*filled, np.empty(0, bool)]))
+    places = np.flatnonzero(np.concatenate([*nonempty, np.empty(0, bool)]))
     return _Signed(
         kind,
-        place,
+        offset,
         np.concatenate([*ids, np.empty(0, np.int64)]),
         np.concatenate([*digests, np.empty(0, "S32")]),
         places,
@@ -180,15 +203,15 @@ def _load(connection: Connection, kind: str, place: int) -> _Signed:
 def _join_kind(connection: Connection, signed: _Signed, forest: UnionFind) -> None:
     text = TEXT_COLUMNS[signed.kind]
     key = text.table.c.id
-    places = (signed.filled + signed.place).tolist()
+    places = (signed.nonempty + signed.offset).tolist()
 
     @lru_cache(maxsize=4096)
-    def marks(row: int) -> Any:
-        subject_id = int(signed.ids[signed.filled[row]])
+    def shingles_of(row: int) -> Any:
+        subject_id = int(signed.ids[signed.nonempty[row]])
         return shingles(connection.execute(select(text).where(key == subject_id)).scalar_one())
 
     def nearer(a: int, b: int) -> bool:
-        return jaccard(marks(a), marks(b)) >= THRESHOLD
+        return jaccard(shingles_of(a), shingles_of(b)) >= THRESHOLD
 
     if len(places) > 1:
         union_near_duplicates(signed.rows, places, forest, nearer)
@@ -200,31 +223,31 @@ def _join_pairs(
     kinds: tuple[_Signed, _Signed],
     forest: UnionFind,
 ) -> None:
-    """Join what a table says belongs together: two columns of ids."""
+    """Join rows that a table relates: two columns of ids."""
     import numpy as np
 
     chosen = select(*columns).where(columns[0].is_not(None), columns[1].is_not(None))
     result = connection.execute(chosen, execution_options={"stream_results": True})
     for page in result.partitions(10_000):
         given = np.array([tuple(row) for row in page], np.int64).T
-        ends = [_places(kind, ids).tolist() for kind, ids in zip(kinds, given, strict=True)]
+        ends = [_positions(kind, ids).tolist() for kind, ids in zip(kinds, given, strict=True)]
         for a, b in zip(*ends, strict=True):
             if a >= 0 and b >= 0:
                 forest.union(a, b)
 
 
-def _places(signed: _Signed, ids: Any) -> Any:
-    """Where ids stand in the forest; -1 for what is not signed yet."""
+def _positions(signed: _Signed, ids: Any) -> Any:
+    """The numbers of ids in the union-find; -1 for subjects without a signature."""
     import numpy as np
 
     if not len(signed.ids):
         return np.full(len(ids), -1)
     at = np.minimum(np.searchsorted(signed.ids, ids), len(signed.ids) - 1)
-    return np.where(signed.ids[at] == ids, at + signed.place, -1)
+    return np.where(signed.ids[at] == ids, at + signed.offset, -1)
 
 
 def _smallest(digests: Any, roots: Any) -> Any:
-    """The smallest digest of everyone's tree."""
+    """The smallest digest of every subject's component."""
     import numpy as np
 
     order = np.argsort(digests, kind="stable")
@@ -237,26 +260,41 @@ def _smallest(digests: Any, roots: Any) -> Any:
 
 @dataclass(frozen=True)
 class ChangedClusters:
-    """Subjects of a kind whose cluster is new or another than before: ids, and names in bytes."""
+    """Subjects of a kind whose cluster is new or has changed.
+
+    Attributes:
+        kind: `source` or `sample`.
+        ids: Their ids.
+        names: Their clusters, as bytes.
+    """
 
     kind: str
     ids: Any
     names: Any
 
-    def write(self, connection: Connection, piece: slice) -> None:
-        """Put a piece of them into the table."""
-        ids = self.ids[piece].tolist()
+    def write(self, connection: Connection, part: slice) -> None:
+        """Write a slice of them to the table."""
+        ids = self.ids[part].tolist()
         own = clusters.c.kind == self.kind, in_values(connection, clusters.c.subject_id, ids)
         connection.execute(delete(clusters).where(*own))
         rows = [
             {"kind": self.kind, "subject_id": i, "cluster": name.decode()}
-            for i, name in zip(ids, self.names[piece].tolist(), strict=True)
+            for i, name in zip(ids, self.names[part].tolist(), strict=True)
         ]
         insert_new(connection, clusters, rows)
 
 
 def stored_cluster_names(connection: Connection, kind: str, ids: Any) -> Any:
-    """The clusters that subjects, in ascending order, have in the table; empty where none."""
+    """Return the clusters that subjects have in the table.
+
+    Args:
+        connection: A connection to the store.
+        kind: `source` or `sample`.
+        ids: Array of ids, ascending.
+
+    Returns:
+        Array of names as bytes, empty where there is none.
+    """
     import numpy as np
 
     names = np.zeros(len(ids), "S32")

@@ -1,14 +1,14 @@
-"""What training data share with benchmarks: overlaps as rows, with their evidence.
+"""Find what training data have in common with benchmarks, and store it with the evidence.
 
 Decisions
-- Words decide, as in the CodeI/O paper (1.8): punctuation, digits and blanks do not count, and one
-  common run of 13 words marks a sample. Hashes find it, the words themselves confirm it.
+- Words decide, as in the CodeI/O paper (1.8): punctuation, digits and whitespace are ignored, and
+  one common 13-gram marks a sample. Hashes find it, the words themselves confirm it.
 - A sample is marked by its own text, or by the raw file that it came from: a rewritten task still
-  is that task. Exports leave marked ones out only when asked (`--exclude-overlaps`).
-- An answer is common when a pair of the store has the same input and the same output as a
-  benchmark's item, as values; an item without an input counts when its output is long enough
-  (24 characters of JSON) to be no accident.
-- Benchmarks are files that the user brings; nothing is fetched.
+  is that task. Exports exclude marked ones only when asked (`--exclude-overlaps`).
+- An answer is common when a pair of the store has the same input and the same output as an item of
+  the benchmark, as values; an item without an input counts when its output is long enough (24
+  characters of JSON) not to be a coincidence.
+- Benchmarks are files that the user provides; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -42,7 +42,15 @@ _AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class OverlapReport:
-    """What one benchmark has in common with the store: subjects and items by method."""
+    """What one benchmark has in common with the store.
+
+    Attributes:
+        benchmark: Name of the file.
+        items: Number of its items.
+        skipped: Lines without text and output.
+        overlaps: Number of overlaps by method.
+        samples: Samples with any overlap.
+    """
 
     benchmark: str
     items: int
@@ -52,21 +60,33 @@ class OverlapReport:
 
 
 def decontaminate(
-    store: Database, files: Sequence[Path], say: Callable[[str], None] = lambda words: None
+    store: Database, files: Sequence[Path], progress: Callable[[str], None] = lambda words: None
 ) -> list[OverlapReport]:
-    """Enter what the store shares with each benchmark file. Raises UsageError for a bad file."""
+    """Store the overlaps with each benchmark file.
+
+    Args:
+        store: The store.
+        files: Benchmark files, JSON Lines.
+        progress: Called with a message after each page of rows.
+
+    Returns:
+        One report per file.
+
+    Raises:
+        UsageError: A file cannot be read, or numpy is not installed.
+    """
     benchmarks = [read_benchmark(path) for path in files]
     _need_numpy()
-    runs_of = [_runs_of(benchmark) for benchmark, _ in benchmarks]
+    indices = [_ngram_index(benchmark) for benchmark, _ in benchmarks]
     for kind, chosen in _TEXTS.items():
         for page in _pages(store, chosen):
             rows = [
                 row
-                for (benchmark, _), index in zip(benchmarks, runs_of, strict=True)
-                for row in _common_runs(kind, page, benchmark, index)
+                for (benchmark, _), index in zip(benchmarks, indices, strict=True)
+                for row in _common_ngrams(kind, page, benchmark, index)
             ]
             _enter(store, rows)
-            say(f"{kind}s up to {page[-1][0]}")
+            progress(f"{kind}s up to {page[-1][0]}")
     for benchmark, _ in benchmarks:
         _enter(store, list(_common_answers(store, benchmark)))
     with store.read() as connection:
@@ -86,7 +106,7 @@ def _need_numpy() -> None:
 NgramIndex = tuple[Any, Any, Any]  # hashes, sorted; the item and the place of each
 
 
-def _runs_of(benchmark: Benchmark) -> NgramIndex:
+def _ngram_index(benchmark: Benchmark) -> NgramIndex:
     import numpy as np
 
     hashes, items, places = [], [], []
@@ -103,10 +123,10 @@ def _runs_of(benchmark: Benchmark) -> NgramIndex:
     return every[order], np.concatenate(items)[order], np.concatenate(places)[order]
 
 
-def _common_runs(
+def _common_ngrams(
     kind: str, page: Sequence[Any], benchmark: Benchmark, index: NgramIndex
 ) -> Iterator[dict[str, Any]]:
-    """One row per subject and item that have a run of words in common."""
+    """Yield one row per subject and item that have an n-gram of words in common."""
     for subject_id, *texts in page:
         words = split_words("\n".join(texts))
         seen: set[int] = set()
@@ -119,7 +139,7 @@ def _common_runs(
 
 
 def _hits(words: list[str], index: NgramIndex) -> Iterator[tuple[int, int]]:
-    """Places in `words` whose run has the hash of an item's run, with that item."""
+    """Yield positions in `words` whose n-gram has the hash of an item's n-gram, with that item."""
     import numpy as np
 
     hashes, items, _ = index
@@ -140,7 +160,7 @@ def _holds(words: tuple[str, ...], run: tuple[str, ...]) -> bool:
 
 
 def _common_answers(store: Database, benchmark: Benchmark) -> Iterator[dict[str, Any]]:
-    """One row per sample and item whose output, and input if it has one, are the same values."""
+    """Yield one row per sample and item whose output, and input if it has one, are equal values."""
     wanted: dict[str, list[BenchmarkItem]] = {}
     for item in benchmark.items:
         if item.output is not None and (item.input is not None or len(item.output) >= _ENOUGH):
@@ -149,8 +169,8 @@ def _common_answers(store: Database, benchmark: Benchmark) -> Iterator[dict[str,
         return
     for page in _pages(store, _PAIRS):
         for _, sample_id, given, output in page:
-            said = canonical_text(output)
-            for item in wanted.get(said, ()):
+            value = canonical_text(output)
+            for item in wanted.get(value, ()):
                 if item.input is None or item.input in equivalent_inputs(given):
                     shown = f"{given} -> {output}"
                     yield _row("sample", sample_id, benchmark, item, "answer", shown)
@@ -167,7 +187,7 @@ _PAIRS = select(io_pairs.c.id, io_pairs.c.sample_id, io_pairs.c.input, io_pairs.
 
 
 def _pages(store: Database, chosen: Select[Any]) -> Iterator[Sequence[Any]]:
-    """The rows of a table in pages by its id, which `chosen` selects first; reads are short."""
+    """Yield the rows of a table in pages by its id, which `chosen` selects first; reads are short."""
     key = chosen.selected_columns[0]
     last = 0
     while True:

@@ -1,11 +1,13 @@
-"""Near-duplicates: MinHash over token runs, banding, verification, union-find.
+"""Near-duplicate detection: MinHash over token n-grams, LSH banding, verification, union-find.
+
+MinHash is that of Broder (1997), "On the resemblance and containment of documents".
 
 Decisions
-- Two texts are near when the Jaccard index of their 5-token runs is at least 0.7.
-- A signature is 128 minima of 16 bits. Four of them side by side are one 64-bit key, so the 32
-  bands are a view of the same memory: at 0.7 one pair in 6,000 meets in no band.
-- Whoever meets in a band is verified: by the signatures where they are clear (0.8 and above,
-  below 0.5), by the texts themselves in between. So unrelated texts are never joined by chance.
+- Two texts are near-duplicates when the Jaccard index of their 5-token n-grams is at least 0.7.
+- A signature is 128 minima of 16 bits. Four adjacent ones are one 64-bit key, so the 32 bands are a
+  view of the same memory: at 0.7 one pair in 6,000 shares no band.
+- Pairs that share a band are verified: by the signatures where they are clear (0.8 and above, below
+  0.5), by the texts themselves in between. So unrelated texts are never joined by chance.
 - A signature is stored with the version of this rule; another version is another signature.
 """
 
@@ -37,7 +39,12 @@ def _permutations() -> tuple[Any, Any]:
 
 
 def signature(code: str, *, renamed: bool = False) -> tuple[int, bytes]:
-    """Return how many distinct runs of tokens `code` has, and its signature of 256 bytes."""
+    """Return the number of distinct token n-grams of `code`, and its signature of 256 bytes.
+
+    Args:
+        code: Source code.
+        renamed: Treat all identifiers as equal.
+    """
     import numpy as np
 
     marks = shingles(code, renamed=renamed)
@@ -50,24 +57,31 @@ def signature(code: str, *, renamed: bool = False) -> tuple[int, bytes]:
 
 
 def signature_matrix(signatures: bytes | bytearray) -> Any:
-    """Return signatures, one after the other, as rows of numbers; nothing is copied."""
+    """Return concatenated signatures as a matrix, one row each, without copying."""
     import numpy as np
 
     return np.frombuffer(signatures, np.uint16).reshape(-1, _PERMUTATIONS)
 
 
 def estimate_jaccard(rows: Any, a: Any, b: Any) -> Any:
-    """Return the estimated Jaccard index of the rows `a` with the rows `b`."""
+    """Return the estimated Jaccard index of the rows `a` with the rows `b`.
+
+    Args:
+        rows: Signatures, one per row.
+        a: Row numbers.
+        b: Row numbers, as many.
+    """
     return (rows[a] == rows[b]).mean(axis=1)
 
 
 class UnionFind:
-    """Union-find over numbers from 0; the smallest number of a tree is its root."""
+    """Union-find over numbers from 0; the smallest number of a set is its root."""
 
     def __init__(self, size: int) -> None:
         self._parent = list(range(size))
 
     def find(self, i: int) -> int:
+        """Return the root of the set of `i`."""
         parent = self._parent
         while parent[i] != i:
             parent[i] = parent[parent[i]]
@@ -75,19 +89,25 @@ class UnionFind:
         return i
 
     def union(self, a: int, b: int) -> None:
+        """Merge the sets of `a` and `b`."""
         a, b = self.find(a), self.find(b)
         self._parent[max(a, b)] = min(a, b)
 
     def roots(self) -> list[int]:
+        """Return the root of every number."""
         return [self.find(i) for i in range(len(self._parent))]
 
 
 def union_near_duplicates(rows: Any, places: list[int], forest: UnionFind, nearer: IsNear) -> None:
-    """Join in `forest` the rows that are near; row i stands at `places[i]` there.
+    """Merge in `forest` the rows that are near-duplicates.
 
-    `nearer(a, b)` decides for two row numbers whose signatures leave doubt.
+    Args:
+        rows: Signatures, one per row.
+        places: The number of each row in `forest`.
+        forest: Changed in place.
+        nearer: Decides for two row numbers whose signatures leave doubt.
     """
-    for a, b in _meetings(rows):
+    for a, b in _candidates(rows):
         alike = estimate_jaccard(rows, a, b)
         for i, j, share in zip(a.tolist(), b.tolist(), alike.tolist(), strict=True):
             if share < _NEVER or forest.find(places[i]) == forest.find(places[j]):
@@ -96,8 +116,8 @@ def union_near_duplicates(rows: Any, places: list[int], forest: UnionFind, neare
                 forest.union(places[i], places[j])
 
 
-def _meetings(rows: Any, at_once: int = 1 << 16) -> Iterator[tuple[Any, Any]]:
-    """Yield pairs of rows that have a band in common, in pieces."""
+def _candidates(rows: Any, at_once: int = 1 << 16) -> Iterator[tuple[Any, Any]]:
+    """Yield pairs of rows that have a band in common, in chunks."""
     import numpy as np
 
     keys = np.ascontiguousarray(rows).view(np.uint64)
@@ -109,7 +129,7 @@ def _meetings(rows: Any, at_once: int = 1 << 16) -> Iterator[tuple[Any, Any]]:
 
 
 def _pairs(ordered: Any, order: Any) -> tuple[Any, Any]:
-    """Pairs within the groups of equal keys: all of small groups, a chain and a star of others."""
+    """Pairs within groups of equal keys: all of small groups, a chain and a star of larger ones."""
     import numpy as np
 
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])

@@ -1,11 +1,12 @@
-"""Text as sets of hashed token runs: what near-duplicates and overlaps are counted by.
+"""Represent text as sets of hashed token n-grams (shingles), for near-duplicates and overlaps.
 
 Decisions
-- Tokens of code leave out blanks, comments and the kind of quotes, so that a reformatted file is
-  the same file; only a file of nothing but comments goes by their words. With `renamed`, every identifier that is no keyword counts as one and the same.
-- A token is hashed by CRC-32 and a run of tokens by a 64-bit polynomial that is mixed well: no
-  package, no seed, the same on every machine. Two runs of a million files share a hash by chance
-  once in about ten thousand.
+- Tokens of code leave out whitespace, comments and the kind of quotes, so that a reformatted file
+  is the same file; only a file of nothing but comments is compared by their words. With `renamed`,
+  every identifier that is not a keyword counts as one and the same.
+- A token is hashed by CRC-32 and an n-gram by a well-mixed 64-bit polynomial: no package, no seed,
+  the same on every machine. Two n-grams of a million files share a hash by chance once in about ten
+  thousand.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _MULTIPLIER, _MIX = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9
 
 
 class _Memory(dict[str, int]):
-    """Hashes of tokens by token; forgets everything when it grows too large."""
+    """Hashes of tokens by token; cleared when it grows too large."""
 
     def __init__(self, hashed: Callable[[str], int]) -> None:
         super().__init__()
@@ -64,7 +65,15 @@ _PLAIN, _RENAMED = _Memory(_plain), _Memory(_renamed)
 
 
 def code_tokens(code: str, *, renamed: bool = False) -> Any:
-    """Return the hashes of the tokens of a piece of code, in order."""
+    """Return the hashes of the tokens of source code, in order.
+
+    Args:
+        code: Source code.
+        renamed: Treat all identifiers as equal.
+
+    Returns:
+        Array of 64-bit hashes.
+    """
     import numpy as np
 
     memory = _RENAMED if renamed else _PLAIN
@@ -74,19 +83,27 @@ def code_tokens(code: str, *, renamed: bool = False) -> Any:
 
 
 def split_words(text: str) -> list[str]:
-    """Return the words of a text in lower case: no punctuation, digits or blanks."""
+    """Return the words of a text in lower case, without punctuation, digits and whitespace."""
     return _WORD.findall(text.lower())
 
 
 def word_hashes(words: list[str]) -> Any:
-    """Return the hashes of words."""
+    """Return the hashes of words as an array."""
     import numpy as np
 
     return np.fromiter(map(_PLAIN.__getitem__, words), np.int64).astype(np.uint64)
 
 
 def ngram_hashes(tokens: Any, length: int) -> Any:
-    """Return a 64-bit hash of every run of `length` tokens; a shorter text is one run, or none."""
+    """Return a 64-bit hash of every n-gram of `length` tokens.
+
+    Args:
+        tokens: Array of token hashes.
+        length: Tokens per n-gram.
+
+    Returns:
+        Array of hashes; a shorter text is one n-gram, an empty one none.
+    """
     import numpy as np
 
     if not len(tokens):
@@ -103,14 +120,20 @@ def ngram_hashes(tokens: Any, length: int) -> Any:
 
 
 def shingles(code: str, *, renamed: bool = False, length: int = 5) -> Any:
-    """Return the distinct runs of tokens of a piece of code, sorted."""
+    """Return the distinct token n-gram hashes of source code, sorted.
+
+    Args:
+        code: Source code.
+        renamed: Treat all identifiers as equal.
+        length: Tokens per n-gram.
+    """
     import numpy as np
 
     return np.unique(ngram_hashes(code_tokens(code, renamed=renamed), length))
 
 
 def jaccard(a: Any, b: Any) -> float:
-    """Return how much two sets of runs have in common, from 0 to 1."""
+    """Return the Jaccard index of two sorted arrays of distinct hashes, from 0 to 1."""
     import numpy as np
 
     common = len(np.intersect1d(a, b, assume_unique=True))

@@ -1,4 +1,4 @@
-"""Signatures of sources and samples: made once per version of the rule, and kept."""
+"""Compute the MinHash signatures of sources and samples once per version of the rule."""
 
 from __future__ import annotations
 
@@ -16,8 +16,17 @@ TEXT_COLUMNS: dict[str, Column[Any]] = {"source": sources.c.content, "sample": s
 _AT_ONCE = 500
 
 
-def compute_signatures(store: Database, kind: str, say: Callable[[str], None]) -> int:
-    """Sign what has no signature of this version; return how many that were."""
+def compute_signatures(store: Database, kind: str, progress: Callable[[str], None]) -> int:
+    """Add the missing signatures of a kind of subject.
+
+    Args:
+        store: The store.
+        kind: A key of `TEXT_COLUMNS`.
+        progress: Called with a message after each page.
+
+    Returns:
+        How many signatures were added.
+    """
     last, signed = 0, 0
     while True:
         with store.read() as connection:
@@ -39,7 +48,7 @@ def compute_signatures(store: Database, kind: str, say: Callable[[str], None]) -
         with store.write() as connection:
             insert_new(connection, signatures, rows)
         last, signed = found[-1][0], signed + len(rows)
-        say(f"signed {signed} {kind}s")
+        progress(f"signed {signed} {kind}s")
 
 
 def _unsigned(kind: str, after: int) -> Any:

@@ -1,4 +1,1 @@
-"""What enters the store: source files, takedowns, data of other pipelines.
-
-Imported by maintenance and commands.
-"""
+"""Bring data into a store: raw code, files of the CodeI/O scripts, functions with tests; takedowns."""

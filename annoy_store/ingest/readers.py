@@ -1,12 +1,12 @@
-"""Files of raw code, in the formats that people keep them in, as a stream of rows.
+"""Read raw code from files and folders in common formats as a stream of rows.
 
-`read` gives one Raw per row or code file, and a Bad for each that cannot be one.
+`read_raw` yields one RawRow per row or code file, and a Refusal for each that is invalid.
 
 Decisions
-- The name's ending tells whether it is a data file (record_files.py), packed or not; any other file
-  is one source by itself.
-- A folder is walked in order of names. Hidden and cache folders and symbolic links are left out:
-  a downloaded repository may not point at files of this machine.
+- The file name's ending tells whether it is a data file (record_files.py), compressed or not; any
+  other file is one source by itself.
+- A folder is walked in order of names. Hidden and cache folders and symbolic links are skipped: a
+  downloaded repository must not point at files of this machine.
 """
 
 from __future__ import annotations
@@ -47,7 +47,14 @@ ATTRIBUTE_FIELDS = {
 
 
 class RawRow(NamedTuple):
-    """One row: its content, what it says about itself under our names, and the rest."""
+    """One row of raw code.
+
+    Attributes:
+        content: The value of the content column; text unless the row is invalid.
+        location: File and line it was read from.
+        attributes: What the row says about itself: `path`, `repo`, `licence`, `language`.
+        other_fields: All other fields of the row.
+    """
 
     content: Any
     location: Location
@@ -55,7 +62,7 @@ class RawRow(NamedTuple):
     other_fields: Mapping[str, Any] = MappingProxyType({})
 
     def attribute(self, key: str) -> str:
-        """What the row says about `key`, or nothing."""
+        """Return an attribute as text; lists are joined by commas, a missing one is empty."""
         value = self.attributes.get(key)
         if isinstance(value, list):
             return ", ".join(str(v) for v in value)
@@ -63,35 +70,47 @@ class RawRow(NamedTuple):
 
 
 def read_raw(
-    path: Path, column: str = "content", globs: tuple[str, ...] = (), largest: int = MAX_VALUE_BYTES
+    path: Path,
+    column: str = "content",
+    globs: tuple[str, ...] = (),
+    max_bytes: int = MAX_VALUE_BYTES,
 ) -> Iterator[RawRow | Refusal]:
     """Yield every row of a file, or of the files of a folder whose names match a glob.
 
-    `largest` is the size in bytes above which a code file is refused without reading it.
-    Raises UsageError when there is nothing at `path`.
+    Args:
+        path: A file, a folder, or `-` for JSON lines on standard input.
+        column: Field of a row that holds the code.
+        globs: Patterns of file names to read from a folder; empty means `*.py`.
+        max_bytes: Code files above this size, in bytes, are refused without reading them.
+
+    Yields:
+        Rows and refusals, in the order of the files.
+
+    Raises:
+        UsageError: There is nothing at `path`.
     """
     if path == STDIN:
         return _rows(json_lines(sys.stdin.buffer, "stdin"), column, "stdin")
     if not path.exists():
         raise UsageError(f"{path}: there is no such file or folder")
     if path.is_dir():
-        return _read_folder(path, column, globs or (DEFAULT_GLOB,), largest)
-    return _read_file(path, path.name, column, largest)
+        return _read_folder(path, column, globs or (DEFAULT_GLOB,), max_bytes)
+    return _read_file(path, path.name, column, max_bytes)
 
 
 # Folders and files ---------------------------------------------------------------------------
 
 
 def _read_folder(
-    folder: Path, column: str, globs: tuple[str, ...], largest: int
+    folder: Path, column: str, globs: tuple[str, ...], max_bytes: int
 ) -> Iterator[RawRow | Refusal]:
     others: Counter[str] = Counter()
     matched = False
-    for path in _walk(folder):
+    for path in walk_files(folder):
         name = path.relative_to(folder).as_posix()
         if any(fnmatch.fnmatchcase(name, glob) for glob in globs):
             matched = True
-            yield from _read_file(path, name, column, largest)
+            yield from _read_file(path, name, column, max_bytes)
         else:
             others[path.suffix or path.name] += 1
     if not matched:
@@ -101,8 +120,8 @@ def _read_folder(
         yield Refusal("no_match", Location(str(folder)), detail, fatal=True)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Every ordinary file below `folder`, in order of names."""
+def walk_files(folder: Path) -> Iterator[Path]:
+    """Yield every regular file below `folder` in order of names, without hidden and cache folders."""
     for here, folders, files in os.walk(folder):
         folders[:] = sorted(
             f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS
@@ -113,37 +132,37 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _read_file(path: Path, name: str, column: str, largest: int) -> Iterator[RawRow | Refusal]:
-    packing, kind = _kind(name)
+def _read_file(path: Path, name: str, column: str, max_bytes: int) -> Iterator[RawRow | Refusal]:
+    compression, kind = split_name(name)
     try:
-        with _open(path, packing) as stream:
+        with _open(path, compression) as stream:
             if kind in FORMATS:
                 yield from _rows(FORMATS[kind](stream, name), column, name)
             else:
-                yield _code(stream, name, largest)
+                yield _code(stream, name, max_bytes)
     except READ_ERRORS as error:
         detail = f"cannot be read to its end: {error or type(error).__name__}"
         yield Refusal("broken_file", Location(name), detail, fatal=True)
 
 
-def _kind(name: str) -> tuple[str, str]:
-    """(packing, format) by the endings of a name, each empty when it is none of ours."""
+def split_name(name: str) -> tuple[str, str]:
+    """Return (compression, format) by the endings of a file name, each empty when it is unknown."""
     parts = name.lower().rsplit("/", 1)[-1].split(".")
     packing = parts.pop() if parts[-1] in COMPRESSIONS else ""
     return packing, parts[-1] if len(parts) > 1 else ""
 
 
-def _open(path: Path, packing: str) -> IO[bytes]:
-    opened: IO[bytes] = COMPRESSIONS[packing](path) if packing else path.open("rb")
+def _open(path: Path, compression: str) -> IO[bytes]:
+    opened: IO[bytes] = COMPRESSIONS[compression](path) if compression else path.open("rb")
     return opened
 
 
-def _code(stream: IO[bytes], name: str, largest: int) -> RawRow | Refusal:
-    """A whole file as one source; a BOM belongs to the encoding and not to the code."""
+def _code(stream: IO[bytes], name: str, max_bytes: int) -> RawRow | Refusal:
+    """Read a whole file as one source; a byte order mark is part of the encoding and dropped."""
     place = Location(name)
-    data = stream.read(largest + 4)
-    if len(data) > largest + 3:
-        return Refusal("too_large", place, f"more than max_source_bytes ({largest:,})")
+    data = stream.read(max_bytes + 4)
+    if len(data) > max_bytes + 3:
+        return Refusal("too_large", place, f"more than max_source_bytes ({max_bytes:,})")
     if b"\0" in data:
         return Refusal("binary", place, "it is binary, not text")
     try:
@@ -156,7 +175,7 @@ def _code(stream: IO[bytes], name: str, largest: int) -> RawRow | Refusal:
 
 
 def _rows(items: Iterable[RecordOrRefusal], column: str, name: str) -> Iterator[RawRow | Refusal]:
-    """Rows as Raw; a file in which no row has the wanted column is given up with what it has."""
+    """Yield rows as RawRow; a file in which no row has the content column is given up."""
     held: list[Refusal] = []  # rows without the column, until one with it shows that they are odd
     found, empty = False, True
     for item in items:
@@ -179,32 +198,38 @@ def _rows(items: Iterable[RecordOrRefusal], column: str, name: str) -> Iterator[
 
 
 def raw_row(place: Location, row: Any, column: str) -> RawRow | Refusal:
-    """What a row holds and says about itself, or why it is no raw code."""
+    """Return a decoded row as RawRow, or why it holds no raw code.
+
+    Args:
+        location: File and line of the row.
+        row: The decoded row.
+        column: Field that holds the code.
+    """
     if not isinstance(row, dict):
         return Refusal("not_object", place, f"a row is a JSON object, this is {type(row).__name__}")
     if column not in row:
         there = ", ".join(map(str, row)) or "none"
         detail = f"there is no column {column!r}; choose one with --column: {there}"
         return Refusal("no_column", place, detail)
-    told, rest = _told_by(tuple(row), column)
+    columns, rest = _attribute_columns(tuple(row), column)
     content = row[column]
     if isinstance(content, bytes):
         try:
             content = content.decode()
         except UnicodeDecodeError as error:
             return Refusal("not_utf8", place, f"not UTF-8 at byte {error.start}")
-    about = {key: row[name] for key, name in told}
+    about = {key: row[name] for key, name in columns}
     return RawRow(content, place, about, {name: row[name] for name in rest})
 
 
 @lru_cache(maxsize=64)
-def _told_by(
+def _attribute_columns(
     names: tuple[str, ...], column: str
 ) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """Which columns of a row say what about it, and which are the rest; rows repeat their keys."""
-    told = {
+    """Return the columns that hold attributes, and the others; cached, as rows repeat their keys."""
+    columns = {
         key: next((n for n in known if n in names and n != column), "")
         for key, known in ATTRIBUTE_FIELDS.items()
     }
-    rest = (name for name in names if name != column and name not in told.values())
-    return tuple((key, name) for key, name in told.items() if name), tuple(rest)
+    rest = (name for name in names if name != column and name not in columns.values())
+    return tuple((key, name) for key, name in columns.items() if name), tuple(rest)

@@ -1,9 +1,10 @@
-"""Rows out of data files: JSON lines, JSON (an array, one object, or many), CSV, TSV, Parquet.
+"""Read records from data files: JSON lines, JSON (array, one or many values), CSV, TSV, Parquet.
 
 Decisions
-- Each may be plain or inside gz, zst, bz2, xz.
-- Text is UTF-8. A wrong byte refuses its row and never turns into something else.
-- No line and no JSON value above 64 MB is read; JSON and CSV go by chunks, Parquet by batches.
+- Each may be plain or compressed with gz, zst, bz2 or xz.
+- Text is UTF-8. An invalid byte refuses its row and is never replaced.
+- No line and no JSON value above 64 MB is read; JSON and CSV are read in chunks, Parquet in
+  batches.
 """
 
 from __future__ import annotations
@@ -40,7 +41,12 @@ _WRONG_BYTE = re.compile("[\udc80-\udcff]")
 
 
 class Location(NamedTuple):
-    """Where a row stands; `line` counts from 1 (the row's number in Parquet), 0 is the file."""
+    """Where a record was read.
+
+    Attributes:
+        file: Name of the file.
+        line: Line from 1, in Parquet the number of the row; 0 means the whole file.
+    """
 
     file: str
     line: int = 0
@@ -51,7 +57,14 @@ class Location(NamedTuple):
 
 @dataclass(frozen=True)
 class Refusal:
-    """A row that is refused: a word to count by, and a sentence. `fatal` ends its file."""
+    """A record or file that was refused.
+
+    Attributes:
+        reason: Short reason to count by.
+        location: Where it was read.
+        detail: The reason as a sentence.
+        fatal: True if the rest of the file cannot be read.
+    """
 
     reason: str
     location: Location
@@ -67,25 +80,37 @@ RecordOrRefusal = tuple[Location, Any] | Refusal
 
 @dataclass
 class Refusals:
-    """What was refused: counted by reason, with the first places, and the files given up."""
+    """Refused records, counted by reason.
+
+    Attributes:
+        refused: Number of refused records by reason.
+        examples: The first `MAX_EXAMPLES` messages by reason.
+        errors: Messages of the files that could not be read to their end.
+    """
 
     refused: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
-    def refuse(self, bad: Refusal) -> None:
-        """Count one, as a file that was given up if it is fatal."""
-        sentence = clean_text(str(bad))
-        if bad.fatal:
+    def refuse(self, refusal: Refusal) -> None:
+        """Count a refusal; a fatal one becomes an error of its file."""
+        sentence = clean_text(str(refusal))
+        if refusal.fatal:
             self.errors.append(sentence)
             return
-        self.refused[bad.reason] += 1
-        told = self.examples.setdefault(bad.reason, [])
-        if len(told) < MAX_EXAMPLES:
-            told.append(sentence)
+        self.refused[refusal.reason] += 1
+        examples = self.examples.setdefault(refusal.reason, [])
+        if len(examples) < MAX_EXAMPLES:
+            examples.append(sentence)
 
 
 def json_lines(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
+    """Yield the records of a stream of JSON lines.
+
+    Args:
+        stream: UTF-8 bytes, one JSON value per line; empty lines are skipped.
+        name: File name for locations.
+    """
     number = 0
     while line := stream.readline(MAX_VALUE_BYTES):
         number += 1
@@ -114,7 +139,9 @@ def _json_line(line: bytes, place: Location) -> RecordOrRefusal:
 
 
 def _loads(line: bytes) -> Any:
-    """The value of a line, numbers exact; what orjson does not take, Python's own parser may."""
+    """Decode a line with exact numbers: orjson first, Python's parser for what orjson cannot
+    represent.
+    """
     try:
         value = orjson.loads(line)
         if _is_exact(value):
@@ -125,7 +152,7 @@ def _loads(line: bytes) -> Any:
 
 
 def _is_exact(value: Any) -> bool:
-    """False where an integer may have been too large for orjson, which makes it a float."""
+    """Return False where an integer may have been too large for orjson, which makes it a float."""
     if type(value) is float:
         return abs(value) < MAX_INTEGER
     if type(value) is dict:
@@ -135,7 +162,7 @@ def _is_exact(value: Any) -> bool:
 
 @contextmanager
 def _text(stream: IO[bytes], encoding: str, newline: str | None = None) -> Iterator[IO[str]]:
-    """The stream as text, a wrong byte as a lone surrogate; the stream stays its owner's."""
+    """Open the stream as text, invalid bytes as lone surrogates; the stream stays open afterwards."""
     text = io.TextIOWrapper(stream, encoding, errors="surrogateescape", newline=newline)
     try:
         yield text
@@ -144,7 +171,7 @@ def _text(stream: IO[bytes], encoding: str, newline: str | None = None) -> Itera
 
 
 def _json(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
-    """The elements of an array, or JSON values one after another, in memory one at a time."""
+    """Yield the elements of an array, or JSON values one after another, one in memory at a time."""
     with _text(stream, "utf-8") as reader:
         text, line, at = reader.read(CHUNK), 1, 0
         is_array: bool | None = None
@@ -236,7 +263,9 @@ def _parquet_row(row: Any, place: Location) -> RecordOrRefusal:
 
 @contextmanager
 def _seekable(stream: IO[bytes]) -> Iterator[IO[bytes]]:
-    """Parquet is read from its end: what is packed is unpacked into a file without a name."""
+    """Yield a seekable file: Parquet is read from its end, so compressed data goes to a temporary
+    file.
+    """
     if isinstance(stream, io.BufferedReader) and isinstance(stream.raw, io.FileIO):
         yield stream
         return

@@ -1,15 +1,16 @@
-"""Raw files on their way into the store: read, judged by rule, written in batches.
+"""Ingest raw source files: read rows, validate them, insert them in batches.
 
 Decisions
-- Everything streams: a batch (2,000 rows or 8 MB of text) is one transaction, and nothing larger
-  than three batches and one line is in memory. A server works while the next batch is read; SQLite
-  works in our own process, and would wait at every row for the reading thread to let go.
-- What a row says about itself (licence, repository, path, language) wins over what the command
-  says; the command fills in where the row is silent. `origin` is the name of the file or folder
-  that was given, without its place, so that two machines agree.
+- Everything streams: a batch (2,000 rows or 8 million characters) is one transaction, and at most
+  three batches and one line are in memory. With a server database the next batch is read in another
+  thread while the current one is written; SQLite runs in this process, where a reading thread would
+  only compete for the interpreter lock.
+- What a row says about itself (licence, repository, path, language) takes precedence over the
+  options of the command, which fill in missing fields. `origin` is the name of the given file or
+  folder without its path, so that two machines agree.
 - Other fields of a row are kept as the origin's metadata, each up to 1,000 characters of JSON.
-- A bad row is refused and counted under one word; the rest goes in. A file that cannot be read
-  to its end keeps what was read and is an error; the files after it are read all the same.
+- An invalid row is refused and counted by reason; the others are ingested. A file that cannot be
+  read to its end keeps the rows read so far and is an error; the remaining files are still read.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, select
 
@@ -31,8 +32,9 @@ from annoy_store.hashing import canonical_json, clean_text
 from annoy_store.ingest.readers import STDIN, RawRow, read_raw
 from annoy_store.ingest.record_files import Refusal, Refusals
 from annoy_store.ingest.takedowns import hide_ingested
-from annoy_store.records.digests import origin_digest, source_digest
+from annoy_store.interfaces import NewRow
 from annoy_store.records.policy import load_policy
+from annoy_store.records.sources import new_source, new_source_origin
 
 BATCH_ROWS = 2_000
 BATCH_CHARS = 8_000_000
@@ -69,7 +71,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class IngestOptions:
-    """What the command says about all that it ingests."""
+    """Options of one ingestion, applied to all of its rows.
+
+    Attributes:
+        column: Field of a row that holds the code.
+        origin: Name of the origin; None means the name of the file or folder.
+        licence: Licence of rows that name none.
+        language: Language of all rows; None means the row's own, else by file name.
+        globs: Patterns of file names to read from a folder; empty means `*.py`.
+        limit: Stop after this many accepted rows; None means no limit.
+    """
 
     column: str = "content"
     origin: str | None = None
@@ -81,7 +92,13 @@ class IngestOptions:
 
 @dataclass
 class IngestReport(Refusals):
-    """What became of the rows so far."""
+    """Counts of one ingestion so far.
+
+    Attributes:
+        new: Rows inserted.
+        known: Rows that were in the store already.
+        new_origins: Origins inserted.
+    """
 
     new: int = 0
     known: int = 0
@@ -89,110 +106,144 @@ class IngestReport(Refusals):
 
     @property
     def accepted(self) -> int:
+        """Number of rows that passed validation, new and known."""
         return self.new + self.known
-
-
-class _SourceWithOrigin(NamedTuple):
-    """A source and the origin that goes with it, both without ids."""
-
-    source: Mapping[str, Any]
-    origin: Mapping[str, Any]
 
 
 def ingest(
     store: Database,
     paths: Iterable[Path],
-    wish: IngestOptions,
+    options: IngestOptions,
     progress: Callable[[IngestReport], None] = lambda tally: None,
 ) -> IngestReport:
-    """Take the files at `paths` into the store; what is there already is left alone.
+    """Ingest the files at `paths`; rows that are in the store already are left unchanged.
 
-    Raises UsageError when there is nothing at one of the paths, before anything is taken.
+    Args:
+        store: The store to write to.
+        paths: Files, folders, or `-` for JSON lines on standard input.
+        options: Options that apply to all rows.
+        progress: Called with the report after each batch.
+
+    Returns:
+        The counts of new, known and refused rows.
+
+    Raises:
+        UsageError: There is nothing at one of the paths; nothing has been ingested then.
     """
     with store.read() as connection:
-        largest = load_policy(connection).max_source_bytes
-    readers = [(_name(p, wish), read_raw(p, wish.column, wish.globs, largest)) for p in paths]
+        max_bytes = load_policy(connection).max_source_bytes
+    readers = [
+        (origin_name(p, options), read_raw(p, options.column, options.globs, max_bytes))
+        for p in paths
+    ]
     items = ((origin, item) for origin, reader in readers for item in reader)
-    return ingest_rows(store, items, wish, progress)
+    return ingest_rows(store, items, options, progress)
 
 
 def ingest_rows(
     store: Database,
     items: Iterable[tuple[str, RawRow | Refusal]],
-    wish: IngestOptions,
-    progress: Callable[[IngestReport], None] = lambda tally: None,
+    options: IngestOptions,
+    progress: Callable[[IngestReport], None] = lambda report: None,
 ) -> IngestReport:
-    """The same for rows that were read already, each with the name of its origin."""
-    tally = IngestReport()
+    """Ingest rows that were read already.
+
+    Args:
+        store: The store to write to.
+        items: Pairs of the origin's name and a row or refusal.
+        options: Options that apply to all rows.
+        progress: Called with the report after each batch.
+
+    Returns:
+        The counts of new, known and refused rows.
+    """
+    report = IngestReport()
     with store.read() as connection:
-        largest = load_policy(connection).max_source_bytes
-    judged = _judge(items, wish, largest, utc_now(), tally)
-    batches = _batches(judged, wish.limit)
+        max_bytes = load_policy(connection).max_source_bytes
+    valid = _validated(items, options, max_bytes, utc_now(), report)
+    batches = _batches(valid, options.limit)
     for batch in batches if store.is_sqlite else read_ahead(batches):
         with store.write() as connection:
-            _write(connection, batch, tally)
-        progress(tally)
-    if tally.new:
+            _write(connection, batch, report)
+        progress(report)
+    if report.new:
         with store.write() as connection:
             analyse(connection, sources, origins)
-    return tally
+    return report
 
 
-def _name(path: Path, wish: IngestOptions) -> str:
-    """The origin of all that is at `path`, the same wherever the machine keeps it."""
-    return wish.origin or ("stdin" if path == STDIN else path.resolve().name)
+def origin_name(path: Path, options: IngestOptions) -> str:
+    """Return the origin name of all rows at `path`: the configured one, else the file's or folder's
+    name.
+    """
+    return options.origin or ("stdin" if path == STDIN else path.resolve().name)
 
 
-def _judge(
+def _validated(
     items: Iterable[tuple[str, RawRow | Refusal]],
-    wish: IngestOptions,
-    largest: int,
+    options: IngestOptions,
+    max_bytes: int,
     now: str,
-    tally: IngestReport,
-) -> Iterator[_SourceWithOrigin]:
+    report: IngestReport,
+) -> Iterator[NewRow]:
     for origin, item in items:
-        bad = item if isinstance(item, Refusal) else _fault(item, largest)
-        if bad is not None:
-            tally.refuse(bad)
+        refusal = item if isinstance(item, Refusal) else validate(item, max_bytes)
+        if refusal is not None:
+            report.refuse(refusal)
         elif isinstance(item, RawRow):
-            yield _as_rows(item, origin, wish, now)
+            yield new_raw_source(item, origin, options, now)
 
 
-def _fault(raw: RawRow, largest: int) -> Refusal | None:
-    """The rule that a row breaks, if any."""
+def validate(raw: RawRow, max_bytes: int) -> Refusal | None:
+    """Return why a row is not acceptable source code, None if it is.
+
+    Args:
+        raw: The row as it was read.
+        max_bytes: Policy `max_source_bytes`.
+    """
     content = raw.content
     if not isinstance(content, str):
         return Refusal("not_text", raw.location, f"the content is {type(content).__name__}")
     if not content.strip():
         return Refusal("empty", raw.location, "there is nothing in it")
     size = len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))
-    if size > largest:
+    if size > max_bytes:
         return Refusal(
-            "too_large", raw.location, f"{size:,} bytes; max_source_bytes is {largest:,}"
+            "too_large", raw.location, f"{size:,} bytes; max_source_bytes is {max_bytes:,}"
         )
     return None
 
 
-def _as_rows(raw: RawRow, origin: str, wish: IngestOptions, now: str) -> _SourceWithOrigin:
-    content = clean_text(str(raw.content))
+def new_raw_source(
+    raw: RawRow, origin: str, options: IngestOptions, created_at: str, language: str | None = None
+) -> NewRow:
+    """Return the origin row of a raw row, linked to the row of its source.
+
+    Args:
+        raw: A row whose content is text.
+        origin: Name of the origin.
+        options: Options that apply where the row does not say.
+        created_at: UTC timestamp.
+        language: Language of the source; None means that of the options, of the row, or by its
+            file name.
+    """
     path = clean_text(raw.attribute("path"))
-    language = wish.language or raw.attribute("language") or _language_of(path)
-    name = source_digest(clean_text(language).lower(), content)
-    source = {
-        "digest": name,
-        "language": clean_text(language).lower(),
-        "n_chars": len(content),
-        "created_at": now,
-        "content": content,
-    }
-    where = {
-        "origin": clean_text(origin),
-        "repo": clean_text(raw.attribute("repo")),
-        "path": path,
-        "licence": clean_text(raw.attribute("licence")) or wish.licence,
-        "metadata": metadata_json(raw.other_fields),
-    }
-    return _SourceWithOrigin(source, {"digest": origin_digest(name, where), **where})
+    language = language or options.language or raw.attribute("language") or _language_of(path)
+    source = new_source(clean_text(language).lower(), clean_text(str(raw.content)), created_at)
+    return new_source_origin(
+        source,
+        clean_text(origin),
+        repo=clean_text(raw.attribute("repo")),
+        path=path,
+        licence=clean_text(raw.attribute("licence")) or options.licence,
+        metadata=metadata_json(raw.other_fields),
+    )
+
+
+def _source_of(origin: NewRow) -> NewRow:
+    source = origin.values["source_id"]
+    assert isinstance(source, NewRow)
+    return source
 
 
 def _language_of(path: str) -> str:
@@ -201,7 +252,7 @@ def _language_of(path: str) -> str:
 
 
 def metadata_json(fields: Mapping[str, Any]) -> str:
-    """Return `fields` as canonical JSON, without those that are long or null."""
+    """Return `fields` as canonical JSON, without values that are null or longer than `MAX_FIELD`."""
     if None not in fields.values():
         try:
             whole = canonical_json(fields)
@@ -219,21 +270,19 @@ def metadata_json(fields: Mapping[str, Any]) -> str:
 
 
 def _json(value: Any) -> str:
-    """A value as canonical JSON; what JSON cannot hold (NaN, dates, bytes) as its text."""
+    """A value as canonical JSON; values that JSON cannot hold (NaN, dates, bytes) as their text."""
     try:
         return canonical_json(value)
     except (TypeError, ValueError, RecursionError):
         return canonical_json(str(value))
 
 
-def _batches(
-    pairs: Iterable[_SourceWithOrigin], limit: int | None
-) -> Iterator[list[_SourceWithOrigin]]:
-    batch: list[_SourceWithOrigin] = []
+def _batches(rows: Iterable[NewRow], limit: int | None) -> Iterator[list[NewRow]]:
+    batch: list[NewRow] = []
     chars = 0
-    for n, pair in enumerate(pairs, 1):
-        batch.append(pair)
-        chars += pair.source["n_chars"]
+    for n, row in enumerate(rows, 1):
+        batch.append(row)
+        chars += _source_of(row).values["n_chars"]
         if len(batch) >= BATCH_ROWS or chars >= BATCH_CHARS or n == limit:
             yield batch
             batch, chars = [], 0
@@ -244,51 +293,57 @@ def _batches(
 
 
 def read_ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items, the next one made in another thread while the caller works on the last.
+    """Yield the same items, producing the next one in a thread while the caller handles the last.
 
-    An error of theirs comes where its item would have. The thread dies with the process.
+    An exception raised by `items` is raised where its item would have come. The thread is a daemon.
+
+    Args:
+        items: The iterator to read from; only the thread advances it.
+
+    Yields:
+        The items in order.
     """
-    made: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
-    wanted, over = Semaphore(1), Event()
+    results: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
+    wanted, stopped = Semaphore(1), Event()
 
-    def make() -> None:
+    def produce() -> None:
         try:
             for item in items:
-                made.put((True, item))
+                results.put((True, item))
                 wanted.acquire()
-                if over.is_set():
+                if stopped.is_set():
                     return
-            made.put((False, None))
+            results.put((False, None))
         except BaseException as error:
-            made.put((False, error))
+            results.put((False, error))
 
-    Thread(target=make, name="reading-ahead", daemon=True).start()
+    Thread(target=produce, name="reading-ahead", daemon=True).start()
     try:
-        while (found := made.get())[0]:
+        while (found := results.get())[0]:
             wanted.release()
             yield found[1]
     finally:
-        over.set()
+        stopped.set()
         wanted.release()
     if found[1] is not None:
         raise found[1]
 
 
-def _write(connection: Connection, batch: list[_SourceWithOrigin], tally: IngestReport) -> None:
-    found = {pair.source["digest"]: pair.source for pair in batch}
+def _write(connection: Connection, batch: list[NewRow], report: IngestReport) -> None:
+    found = {row.values["digest"]: row.values for row in map(_source_of, batch)}
     ids = _ids(connection, sources, found)
-    fresh = [key for key in found if key not in ids]
-    new = dict(zip(fresh, reserve_ids(connection, sources, len(fresh)), strict=True))
+    missing = [key for key in found if key not in ids]
+    new = dict(zip(missing, reserve_ids(connection, sources, len(missing)), strict=True))
     n_new = insert_new(connection, sources, [{"id": i, **found[key]} for key, i in new.items()])
     ids |= new if n_new == len(new) else _ids(connection, sources, new)
-    where = {
-        pair.origin["digest"]: {"source_id": ids[pair.source["digest"]], **pair.origin}
-        for pair in batch
+    of_batch = {
+        row.values["digest"]: {**row.values, "source_id": ids[_source_of(row).values["digest"]]}
+        for row in batch
     }
-    tally.new_origins += insert_new(connection, origins, list(where.values()))
+    report.new_origins += insert_new(connection, origins, list(of_batch.values()))
     hide_ingested(connection, sorted(ids.values()))
-    tally.new += n_new
-    tally.known += len(batch) - n_new
+    report.new += n_new
+    report.known += len(batch) - n_new
 
 
 def _ids(connection: Connection, table: Table, digests: Iterable[str]) -> dict[str, int]:

@@ -1,16 +1,16 @@
-"""Takedowns: rules that hide origins, and with the last allowed one the source and its samples.
+"""Takedowns: rules that hide origins and, with the last allowed origin, the source and its samples.
 
 Decisions
-- A rule names an origin, a repository or a licence as the origins spell it (case aside), or a
-  source or sample by its digest, so that it holds after a merge and for what is ingested later.
-- Hidden is what has no allowed origin left: a source whose origins all fall under rules, a sample
-  whose sources are all hidden (the file it was imported from is one until its source is known).
-  Stages, exports and reports leave it out; nothing is deleted.
-- Lifting brings everything back: jobs that were turned down meanwhile are taken up again, and the
-  stages look at all rows once more for what never became a job.
+- A rule names an origin, a repository or a licence as the origins spell it (ignoring case), or a
+  source or sample by its digest, so that it holds after a merge and for rows ingested later.
+- A row is hidden when no allowed origin is left: a source whose origins all match rules, a sample
+  whose sources are all hidden (the file it was imported from counts as one until its source is
+  known). Stages, exports and reports skip it; nothing is deleted.
+- Lifting a rule restores everything: jobs that were rejected meanwhile are queued again, and the
+  stages scan all rows once more for subjects that never got a job.
 - A purge blanks the texts and cannot be undone. Rows and digests stay as tombstones, and rules by
-  digest keep them hidden, so that the same text ingested again is known and not worked on. What
-  an allowed source shares with a purged one (an equal prompt, an equal sample) is kept.
+  digest keep them hidden, so that the same text ingested again is recognised and not processed.
+  What an allowed source shares with a purged one (an equal prompt, an equal sample) is kept.
 """
 
 from __future__ import annotations
@@ -63,7 +63,17 @@ COLUMNS = {"origin": origins.c.origin, "repo": origins.c.repo, "licence": origin
 
 @dataclass(frozen=True)
 class TakedownRule:
-    """One takedown; it acts as long as it is not lifted."""
+    """One takedown; it is in force until it is lifted.
+
+    Attributes:
+        id: Row id.
+        kind: `source`, `sample`, `origin`, `repo` or `licence`.
+        value: Digest of the source or sample, else the text to match.
+        why: The reason given.
+        created_at: UTC timestamp.
+        lifted_at: UTC timestamp, None while in force.
+        purged_at: UTC timestamp, None if the texts were not purged.
+    """
 
     id: int
     kind: str
@@ -76,7 +86,7 @@ class TakedownRule:
 
 @dataclass(frozen=True)
 class AffectedExport:
-    """An export that holds rows of what is hidden."""
+    """An export that holds rows of hidden samples, and how many."""
 
     export_id: int
     format: str
@@ -87,7 +97,14 @@ class AffectedExport:
 
 @dataclass(frozen=True)
 class TakedownResult:
-    """What a takedown or a lift did: sources and samples newly hidden, and shown again."""
+    """What a takedown or a lift changed.
+
+    Attributes:
+        sources: Number of sources newly hidden.
+        samples: Number of samples newly hidden.
+        shown: Number of sources and samples visible again.
+        exports: Exports that hold rows of newly hidden samples, the newest first.
+    """
 
     sources: int
     samples: int
@@ -99,7 +116,7 @@ class TakedownResult:
 
 
 def takedown_rules(connection: Connection) -> list[TakedownRule]:
-    """All rules, the oldest first."""
+    """Return all rules, the oldest first, lifted ones included."""
     columns = [takedowns.c[name] for name in TakedownRule.__dataclass_fields__]
     return [
         TakedownRule(*row) for row in connection.execute(select(*columns).order_by(takedowns.c.id))
@@ -107,9 +124,16 @@ def takedown_rules(connection: Connection) -> list[TakedownRule]:
 
 
 def resolve_value(connection: Connection, kind: str, value: str) -> str:
-    """The value that a rule keeps: of a source or sample, given by id or digest, its digest.
+    """Return the value that a rule stores: the digest of a source or sample, else `value`.
 
-    Raises UsageError when there is none such, and never was.
+    Args:
+        connection: A connection to the store.
+        kind: One of `KINDS`.
+        value: Id, digest or beginning of a digest of a source or sample; else an origin, repository
+            or licence.
+
+    Raises:
+        UsageError: Nothing in the store matches, or a digest is ambiguous.
     """
     if kind not in ("source", "sample"):
         known = select(func.count()).where(_same(COLUMNS[kind], literal(value)))
@@ -137,7 +161,20 @@ def _same(column: ColumnElement[Any], value: ColumnElement[Any]) -> ColumnElemen
 
 
 def take_down(connection: Connection, kind: str, value: str, why: str) -> TakedownResult:
-    """Enter a rule and hide what falls under it."""
+    """Add a rule and hide what it matches.
+
+    Args:
+        connection: A write transaction.
+        kind: One of `KINDS`.
+        value: The value as `resolve_value` returns it.
+        why: The reason, kept with the rule.
+
+    Returns:
+        What was hidden, and the exports that hold rows of it.
+
+    Raises:
+        UsageError: Such a rule is in force already.
+    """
     if _active(connection, kind, value):
         raise UsageError(f"{kind} {value!r} is taken down already")
     row = {"kind": kind, "value": value, "why": why, "created_at": utc_now()}
@@ -146,7 +183,19 @@ def take_down(connection: Connection, kind: str, value: str, why: str) -> Takedo
 
 
 def lift(connection: Connection, kind: str, value: str) -> TakedownResult:
-    """Lift a rule and bring back what it hid. Raises UsageError for one that was purged."""
+    """Lift a rule and show what only it hid.
+
+    Args:
+        connection: A write transaction.
+        kind: One of `KINDS`.
+        value: The value as the rule stores it.
+
+    Returns:
+        What is shown again.
+
+    Raises:
+        UsageError: No such rule is in force, or it was purged.
+    """
     found = _active(connection, kind, value)
     if not found:
         raise UsageError(f"{kind} {value!r} is not taken down; see: annoy takedown --list")
@@ -160,7 +209,7 @@ def lift(connection: Connection, kind: str, value: str) -> TakedownResult:
 
 
 def requeue_hidden(connection: Connection, stages: Sequence[Stage]) -> int:
-    """Take up again the jobs that were turned down because they were hidden; return how many."""
+    """Queue jobs again that were rejected because their subject was hidden; return how many."""
     return sum(requeue_unwanted(connection, stage, NO_WORKER) for stage in stages)
 
 
@@ -176,9 +225,10 @@ def _active(connection: Connection, kind: str, value: str) -> list[TakedownRule]
 
 
 def refresh_hidden(connection: Connection) -> TakedownResult:
-    """Hide what has no allowed origin left, show what has one again.
+    """Recompute `hidden`: hide rows without an allowed origin, show rows that have one again.
 
-    The exports named are those that hold rows of what is newly hidden.
+    Returns:
+        What changed; the exports are those that hold rows of newly hidden samples.
     """
     if not connection.scalar(select(exists().where(IN_FORCE))):
         shown = connection.execute(delete(hidden_subjects)).rowcount
@@ -193,7 +243,7 @@ def refresh_hidden(connection: Connection) -> TakedownResult:
 
 
 def hide_ingested(connection: Connection, source_ids: Sequence[int]) -> None:
-    """The same for sources just written, in the transaction that writes them."""
+    """Apply the rules to sources just inserted, within the same transaction."""
     if not connection.scalar(select(exists().where(IN_FORCE))):
         return
     mine = in_values(connection, sources.c.id, source_ids)
@@ -212,7 +262,11 @@ PURGED = and_(IN_FORCE, takedowns.c.purged_at.is_not(None))
 
 
 def sources_under_rules(force: ColumnElement[bool]) -> Select[Any]:
-    """Sources that rules with `force` name, and those that have origins, none of them allowed."""
+    """Select sources that the rules name, and those that have origins but no allowed one.
+
+    Args:
+        force: Condition on `takedowns` that selects the rules, e.g. `IN_FORCE`.
+    """
     found = exists().where(origins.c.source_id == sources.c.id)
     allowed = exists().where(
         origins.c.source_id == sources.c.id,
@@ -224,7 +278,11 @@ def sources_under_rules(force: ColumnElement[bool]) -> Select[Any]:
 
 
 def samples_under_rules(force: ColumnElement[bool]) -> Select[Any]:
-    """Samples that such rules name, and those that come from somewhere and nowhere allowed."""
+    """Select samples that the rules name, and those that have origins but no allowed one.
+
+    Args:
+        force: Condition on `takedowns` that selects the rules, e.g. `IN_FORCE`.
+    """
     mine = sample_origins.c.sample_id == samples.c.id
     of_source = and_(
         sample_origins.c.source_id.is_not(None),
@@ -241,7 +299,7 @@ def samples_under_rules(force: ColumnElement[bool]) -> Select[Any]:
 
 
 def _found_since() -> ColumnElement[bool]:
-    """The function of the file has a source by now, and that is where it comes from."""
+    """The function of the file has a source by now, which replaces the file as its origin."""
     other = sample_origins.alias("found")
     return exists().where(
         other.c.sample_id == sample_origins.c.sample_id,
@@ -258,7 +316,7 @@ def _ruled(
 def _hide(
     connection: Connection, kind: str, chosen: Select[Any], *within: ColumnElement[bool]
 ) -> int:
-    """Make the hidden rows of a kind those that are chosen; return how many are shown again."""
+    """Make the hidden rows of a kind those that are selected; return how many are visible again."""
     wanted = chosen.subquery()
     key = next(iter(wanted.c))
     shown = delete(hidden_subjects).where(
@@ -279,7 +337,12 @@ def _ids(connection: Connection, kind: str) -> set[int]:
 
 
 def affected_exports(connection: Connection, only: set[int] | None = None) -> list[AffectedExport]:
-    """The exports that hold rows of hidden samples (or of `only` those), the newest first."""
+    """Return the exports that hold rows of hidden samples, the newest first.
+
+    Args:
+        connection: A connection to the store.
+        only: Ids of samples to consider; None means all hidden ones.
+    """
     mine = hidden_subjects.c.kind == "sample"
     by_chain = (
         select(export_rows.c.id, export_rows.c.export_id, hidden_subjects.c.subject_id)

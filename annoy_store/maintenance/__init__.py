@@ -1,1 +1,1 @@
-"""Operations on a whole store: check, purge, rerun, backup, copy, merge. Imported by commands."""
+"""Check, rerun, purge, back up, copy and merge stores."""

@@ -1,11 +1,12 @@
-"""Do the numbers of a store add up? What went in came out, or is somewhere; what was paid is there.
+"""Check that the sums of a store agree.
 
-    in      every subject that a stage has looked at has a job of it
-    sums    tokens of tries = tokens of tries that gave an answer + tokens of tries that did not
-    costs   the view of costs counts every try once
-    exports every export has the rows that it says
+    jobs    every subject that a stage has scanned has a job of it
+    tokens  tokens of attempts = tokens of attempts that gave an answer + tokens of those that did
+            not
+    costs   the view of costs counts every attempt once
+    exports every export has as many rows as it says
 
-Each imbalance says how many, one example, and what helps. Nothing is changed.
+Each imbalance has a count, an example, and advice. Nothing is changed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,15 @@ TOKEN_COLUMNS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoni
 
 @dataclass(frozen=True)
 class Imbalance:
-    """Numbers that do not add up: what, in which table, how many, for example, and what helps."""
+    """Numbers that do not agree.
+
+    Attributes:
+        what: Description.
+        table: Table.
+        n: Number of rows.
+        example: One of them.
+        hint: What to do about it.
+    """
 
     what: str
     table: str
@@ -37,7 +46,13 @@ class Imbalance:
 
 @dataclass(frozen=True)
 class TokenTotals:
-    """Tokens of all tries, of those whose answer is there, and of the rest."""
+    """Token counts by column of `attempts`.
+
+    Attributes:
+        tried: Of all attempts.
+        answered: Of attempts whose answer is stored.
+        wasted: Of the other attempts.
+    """
 
     tried: dict[str, int]
     answered: dict[str, int]
@@ -45,7 +60,7 @@ class TokenTotals:
 
 
 def reconcile(connection: Connection) -> list[Imbalance]:
-    """What does not add up; empty when all does."""
+    """Return the imbalances of a store; empty if there are none."""
     return [
         *_missed(connection),
         *_unpaid_and_lost(connection),
@@ -55,7 +70,7 @@ def reconcile(connection: Connection) -> list[Imbalance]:
 
 
 def _missed(connection: Connection) -> Iterator[Imbalance]:
-    """In = done + rejected + failed + open: no subject that was looked at lacks a job."""
+    """In = done + rejected + failed + open: subjects that were scanned and have no job."""
     policy = load_policy(connection)
     for stage in PIPELINE:
         n, example = count_missed(connection, stage, policy)
@@ -77,7 +92,7 @@ _GAVE = and_(_OK, _HERE)
 
 
 def token_totals(connection: Connection) -> TokenTotals:
-    """What tries used: in all, for answers that are there, and for nothing."""
+    """Sum the tokens of attempts: all, those with an answer, and the rest."""
     gave = case((_GAVE, 1), else_=0).label("gave")
     used = select(gave, *(attempts.c[name] for name in TOKEN_COLUMNS)).subquery()
     sums = [func.coalesce(func.sum(used.c[name]), 0) for name in TOKEN_COLUMNS]
@@ -92,7 +107,7 @@ def token_totals(connection: Connection) -> TokenTotals:
 
 
 def _unpaid_and_lost(connection: Connection) -> Iterator[Imbalance]:
-    """A try that gave an answer belongs to one response, and each response to one such try."""
+    """An attempt that gave an answer has one response, and each response one such attempt."""
     each = select(attempts.c.call_id).where(_OK).group_by(attempts.c.call_id)
     twice = each.having(func.count() > 1)
     done = exists().where(
@@ -126,14 +141,14 @@ def _counted(connection: Connection, chosen: Select[Any]) -> tuple[int, int | No
 
 
 def _costs(connection: Connection) -> Iterator[Imbalance]:
-    told = connection.scalar(text("SELECT COALESCE(SUM(attempts), 0) FROM v_cost"))
+    counted = connection.scalar(text("SELECT COALESCE(SUM(attempts), 0) FROM v_cost"))
     there = connection.scalar(select(func.count()).select_from(attempts))
-    if int(told or 0) != int(there or 0):
+    if int(counted or 0) != int(there or 0):
         yield Imbalance(
             "tries are missing from the costs",
             "attempts",
-            abs(int(there or 0) - int(told or 0)),
-            f"{there} tries, {told} in v_cost",
+            abs(int(there or 0) - int(counted or 0)),
+            f"{there} tries, {counted} in v_cost",
             "rows were deleted by hand; go back to a backup",
         )
 

@@ -1,7 +1,7 @@
-"""A copy of a SQLite store as it was at one moment, made while workers go on.
+"""Back up a SQLite store as of one moment, while workers continue.
 
-VACUUM INTO reads one snapshot and writes a defragmented file; nobody waits for it. The file gets
-its name when it is whole and on disk. PostgreSQL has `pg_dump` for that.
+VACUUM INTO reads one snapshot and writes a defragmented file; it blocks nobody. The file is renamed
+into place when it is complete and synced to disk. PostgreSQL has `pg_dump` for that.
 """
 
 from __future__ import annotations
@@ -16,9 +16,19 @@ from annoy_store.errors import StoreError, UsageError
 
 
 def backup(store: Database, file: Path, *, replace: bool = False) -> int:
-    """Write a copy of a store to `file`; return its size in bytes.
+    """Write a copy of a store to `file`.
 
-    Raises UsageError for a store that is no file, or a file that is there (unless `replace`).
+    Args:
+        store: A SQLite store.
+        file: The file to write.
+        replace: Overwrite an existing file.
+
+    Returns:
+        Size of the copy in bytes.
+
+    Raises:
+        UsageError: The store is not a file, or `file` exists and `replace` is not given.
+        StoreError: The copy cannot be written.
     """
     if store.path is None:
         url = store.url.set(drivername="postgresql").render_as_string(hide_password=True)

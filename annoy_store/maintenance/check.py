@@ -1,8 +1,9 @@
-"""Is the store in order? Every finding says how many, one example, and what to do about it.
+"""Check a store for damage and inconsistencies.
 
-The file itself, the references between tables, the ledger against the data that it stands for, the
-counters against a scan, and the digests against the content that they name. Nothing is changed,
-except by `recount`, which makes the counters anew.
+Checked are the database file, the references between tables, the jobs against the rows that they
+produced, the counters against a scan, sums (accounting.py), and digests against content
+(digests.py). Every finding has a count, an example, and advice. Nothing is changed, except by
+`recount`, which recomputes the counters.
 """
 
 from __future__ import annotations
@@ -51,7 +52,15 @@ from annoy_store.queue.workers import IS_ALIVE
 
 @dataclass(frozen=True)
 class CheckFinding:
-    """Something that is not in order: how often, where for example, and what helps."""
+    """One kind of inconsistency.
+
+    Attributes:
+        what: Description.
+        table: Table, empty for the whole file.
+        n: Number of rows.
+        example: One of them.
+        hint: What to do about it.
+    """
 
     what: str
     table: str
@@ -60,6 +69,7 @@ class CheckFinding:
     hint: str
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the fields by name."""
         return asdict(self)
 
 
@@ -73,16 +83,16 @@ def check(
     tasks: Collection[str] | None = None,
     digests: bool = True,
 ) -> list[CheckFinding]:
-    """Look at everything, the rows in one snapshot.
+    """Check everything; rows are read in one snapshot.
 
     Args:
-        store: the store, of the newest schema.
-        note: called with the name of each part before it is looked at.
-        tasks: names of all tasks; None leaves out whether turns are of one of them.
-        digests: whether content is read again and compared with its digest.
+        store: The store.
+        note: Called with the name of each check before it starts.
+        tasks: Names of all tasks; None skips the check of the kinds of turns.
+        digests: Also recompute the digests of all rows.
 
     Returns:
-        What is not in order.
+        The findings; empty if the store is in order. A damaged file is checked no further.
     """
     note("the file")
     if damaged := _damage(store):
@@ -92,7 +102,7 @@ def check(
         for what, look in (
             ("references", _references),
             ("kinds and statuses", lambda c: _unknown_words(c, tasks)),
-            ("the ledger", _ledger),
+            ("the ledger", _jobs),
             ("counters", _counters),
             ("sums", _sums),
         ):
@@ -102,32 +112,32 @@ def check(
             note(f"digests of {table.name}")
             if wrong := rows_with_wrong_digest(connection, table):
                 found.append(
-                    CheckFinding(_MISNAMED, table.name, len(wrong), f"id {wrong[0]}", _CHANGED)
+                    CheckFinding(_WRONG_DIGEST, table.name, len(wrong), f"id {wrong[0]}", _CHANGED)
                 )
     return found
 
 
-_MISNAMED = "content that its digest does not name"
+_WRONG_DIGEST = "content that its digest does not name"
 _CHANGED = "rows were changed by hand; go back to a backup"
 _DAMAGED = "stop all workers, keep the file with its -wal, and go back to the last backup"
 
 
 def _damage(store: Database) -> list[str]:
-    """What is wrong with the file; the rest of a damaged one is not worth asking."""
-    words: list[str] = []
+    """What is wrong with the database file."""
+    problems: list[str] = []
     try:
         with store.read() as connection:
-            words = integrity_errors(connection)
+            problems = integrity_errors(connection)
     except DatabaseError as error:
-        words = words or [str(error.orig)]
-    return words
+        problems = problems or [str(error.orig)]
+    return problems
 
 
 # References ----------------------------------------------------------------------------------
 
 
 def _references(connection: Connection) -> Iterator[CheckFinding]:
-    """Also those that no foreign key declares."""
+    """References to missing rows, including those that no foreign key declares."""
     for table in metadata.sorted_tables:
         for column in table.c:
             parent = referenced_table(column)
@@ -175,7 +185,7 @@ _UNKNOWN = "install the package that brings it; rows of it are kept and left alo
 # The ledger ----------------------------------------------------------------------------------
 
 
-def _ledger(connection: Connection) -> Iterator[CheckFinding]:
+def _jobs(connection: Connection) -> Iterator[CheckFinding]:
     yield from _states(connection)
     for stage, made in RESULT_EXISTS.items():
         chosen = select(func.count(), func.min(jobs.c.subject_id)).where(
@@ -228,21 +238,21 @@ _IN_A_BATCH = and_(
 )
 
 
-def _left(table: Table, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+def _exists(table: Table, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists().select_from(table).where(*conditions)
 
 
 _SUBJECT = jobs.c.subject_id
 RESULT_EXISTS: dict[str, ColumnElement[bool]] = {
     "transform": or_(
-        _left(turns, turns.c.source_id == _SUBJECT),
-        _left(sample_origins, sample_origins.c.source_id == _SUBJECT),
+        _exists(turns, turns.c.source_id == _SUBJECT),
+        _exists(sample_origins, sample_origins.c.source_id == _SUBJECT),
     ),
-    "complete": _left(responses, responses.c.call_id == _SUBJECT),
-    "parse": _left(sample_origins, sample_origins.c.response_id == _SUBJECT),
-    "generate": _left(io_pairs, io_pairs.c.sample_id == _SUBJECT),
-    "predict": _left(turns, turns.c.io_pair_id == _SUBJECT),
-    "verify": _left(verdicts, verdicts.c.response_id == _SUBJECT),
+    "complete": _exists(responses, responses.c.call_id == _SUBJECT),
+    "parse": _exists(sample_origins, sample_origins.c.response_id == _SUBJECT),
+    "generate": _exists(io_pairs, io_pairs.c.sample_id == _SUBJECT),
+    "predict": _exists(turns, turns.c.io_pair_id == _SUBJECT),
+    "verify": _exists(verdicts, verdicts.c.response_id == _SUBJECT),
     "revise": exists().where(
         verdicts.c.id == _SUBJECT, turns.c.revises_response_id == verdicts.c.response_id
     ),
@@ -254,16 +264,16 @@ RESULT_EXISTS: dict[str, ColumnElement[bool]] = {
 
 
 def count_jobs(connection: Connection) -> dict[tuple[str, str], int]:
-    """Jobs by (stage, state), counted one by one."""
+    """Return the number of jobs by (stage, state), counted from the table."""
     chosen = select(jobs.c.stage, jobs.c.state, func.count()).group_by(jobs.c.stage, jobs.c.state)
     return {(stage, state): n for stage, state, n in connection.execute(chosen)}
 
 
 def _counters(connection: Connection) -> Iterator[CheckFinding]:
     truth = count_jobs(connection)
-    told = {(s, state): n for s, by in funnel(connection).items() for state, n in by.items()}
-    for stage, state in sorted(truth.keys() | told.keys()):
-        have, want = told.get((stage, state), 0), truth.get((stage, state), 0)
+    stored = {(s, state): n for s, by in funnel(connection).items() for state, n in by.items()}
+    for stage, state in sorted(truth.keys() | stored.keys()):
+        have, want = stored.get((stage, state), 0), truth.get((stage, state), 0)
         if have != want:
             yield CheckFinding(
                 "a counter is wrong",
@@ -279,6 +289,6 @@ def _sums(connection: Connection) -> Iterator[CheckFinding]:
 
 
 def recount(connection: Connection) -> None:
-    """Make the counters anew from the jobs; nobody may be at work."""
+    """Recompute the counters from the jobs; no worker may be running."""
     connection.execute(delete(job_counters))
     add_to_counters(connection, NO_WORKER, count_jobs(connection))

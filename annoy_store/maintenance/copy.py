@@ -1,9 +1,9 @@
-"""Moving house: a whole store copied to another database, every table checked by a digest.
+"""Copy a whole store to another database, and verify every table by a fingerprint.
 
 Decisions
-- Ids are kept, so lineage, exports and what people wrote down about rows stay true.
-- A copy is made of one snapshot of a store at which nobody works; the target has to be empty.
-- A SQLite target grows under another name and takes its own when it has been checked; a PostgreSQL
+- Ids are kept, so lineage, exports and references to rows outside the store stay valid.
+- A copy is made of one snapshot of a store without active workers; the target has to be empty.
+- A SQLite target is written under a temporary name and renamed after verification; a PostgreSQL
   target that could not be filled is emptied again.
 """
 
@@ -31,18 +31,27 @@ Progress = Callable[[str, int], None]
 
 @dataclass(frozen=True)
 class CopyReport:
-    """What a copy brought over: rows and fingerprint by table."""
+    """Rows and fingerprint of each copied table."""
 
     rows: dict[str, int]
     digests: dict[str, str]
 
 
 def copy(source: Database, url: str, progress: Progress = lambda table, rows: None) -> CopyReport:
-    """Copy everything in `source` to a new or empty store at `url`.
+    """Copy everything in `source` to a new or empty store.
 
-    Raises StoreError when somebody works there, the target is not empty, or the copy differs.
+    Args:
+        source: The store to copy; no worker may be active.
+        url: URL of the target.
+        progress: Called with a table and the number of its rows copied so far.
+
+    Returns:
+        Rows and fingerprints by table.
+
+    Raises:
+        StoreError: A worker is active, the target is not empty, or the copy differs.
     """
-    _refuse_company(source)
+    _refuse_active_workers(source)
     target = connect(url)
     if target.path is None:
         return _copy_to_server(source, target, progress)
@@ -79,7 +88,7 @@ def _copy_to_server(source: Database, target: Database, progress: Progress) -> C
         target.close()
 
 
-def _refuse_company(store: Database) -> None:
+def _refuse_active_workers(store: Database) -> None:
     with store.read() as connection:
         gone = dead_local_workers(connection)
         alive = select(func.count()).where(

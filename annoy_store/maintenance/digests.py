@@ -1,4 +1,4 @@
-"""Whether digests name the content that they stand beside: how each follows from its row."""
+"""Verify that stored digests match the content of their rows."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ from annoy_store.records.digests import (
     teacher_digest,
 )
 
+
+def _teacher_digest(row: Mapping[str, Any]) -> str:
+    parameters = json.loads(row["parameters"])
+    return teacher_digest(row["backend"], row["model"], row["base_url"], parameters)
+
+
 DIGEST_FUNCTIONS: dict[Table, Callable[[Mapping[str, Any], str], str]] = {
     sources: lambda row, _: source_digest(row["language"], row["content"]),
     origins: lambda row, source: origin_digest(source, row),
@@ -27,16 +33,11 @@ DIGEST_FUNCTIONS: dict[Table, Callable[[Mapping[str, Any], str], str]] = {
     samples: lambda row, _: sample_digest(row),
     io_pairs: lambda row, _: input_digest(json.loads(row["input"])),
 }
-"""How the digest of a row follows from its content, and, for origins, its source's digest."""
-
-
-def _teacher_digest(row: Mapping[str, Any]) -> str:
-    parameters = json.loads(row["parameters"])
-    return teacher_digest(row["backend"], row["model"], row["base_url"], parameters)
+"""The digest of a row by its columns and, for origins, the digest of its source."""
 
 
 def _is_tombstone(row: Mapping[str, Any], parent: str, purged: set[str]) -> bool:
-    """Whether a purge (purge.py) left this of a row: it is named by what it held."""
+    """True for a row that a purge (purge.py) blanked: it keeps the digest of what it held."""
     if not purged:
         return False
     named = row.get("digest") in purged or parent in purged
@@ -44,12 +45,18 @@ def _is_tombstone(row: Mapping[str, Any], parent: str, purged: set[str]) -> bool
 
 
 def rows_with_wrong_digest(connection: Connection, table: Table) -> list[int]:
-    """The ids of rows whose content has another digest; tombstones are left out."""
+    """Return the ids of rows whose content has another digest, without tombstones.
+
+    Args:
+        connection: A connection to the store.
+        table: A key of `DIGEST_FUNCTIONS`.
+    """
     column = "input_digest" if table is io_pairs else "digest"
-    name = DIGEST_FUNCTIONS[table]
+    compute = DIGEST_FUNCTIONS[table]
+    purged = set(
+        connection.scalars(select(takedowns.c.value).where(takedowns.c.purged_at.is_not(None)))
+    )
     parents: dict[int, str] = {}
-    buried = select(takedowns.c.value).where(takedowns.c.purged_at.is_not(None))
-    purged = set(connection.scalars(buried))
     if table is origins:
         found = connection.execute(select(sources.c.id, sources.c.digest))
         parents = {row.id: row.digest for row in found}
@@ -58,6 +65,6 @@ def rows_with_wrong_digest(connection: Connection, table: Table) -> list[int]:
         for page in row_pages(connection, table)
         for row in page
         if not (table is teachers and row["id"] == 0)
-        and row[column] != name(row, parents.get(row.get("source_id", 0), ""))
+        and row[column] != compute(row, parents.get(row.get("source_id", 0), ""))
         and not _is_tombstone(row, parents.get(row.get("source_id", 0), ""), purged)
     ]

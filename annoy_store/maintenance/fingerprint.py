@@ -1,8 +1,8 @@
-"""What a store holds, by content: so that two stores can be compared whatever their ids are.
+"""Compare stores by content, whatever their ids are.
 
-A row's content is its columns without its id, without clocks and costs, and with the ids of other
-rows replaced by the digests of those rows. Jobs count by stage, subject, variant and how they
-ended. Equal stores have equal contents, on whichever databases they are.
+A row's content is its columns without its id, without timestamps and durations, and with the ids of
+other rows replaced by the digests of those rows. Jobs count by stage, subject, variant and state.
+Equal stores have equal contents, on any database.
 """
 
 from __future__ import annotations
@@ -35,7 +35,12 @@ IGNORED_COLUMNS |= {"cached_tokens"}  # what a provider remembered of others' re
 
 
 def content_digests(connection: Connection, stages: Sequence[Stage]) -> dict[str, Counter[str]]:
-    """Per table how often each content occurs; the ids of all rows are held meanwhile."""
+    """Return how often each content occurs, by table.
+
+    Args:
+        connection: A connection to the store; the ids of all rows are held in memory.
+        stages: All stages of the pipeline.
+    """
     known: dict[str, dict[int, str]] = {}
     found: dict[str, Counter[str]] = {}
     for table in metadata.sorted_tables:
@@ -82,7 +87,15 @@ def _jobs(
 def content_differences(
     left: Mapping[str, Counter[str]], right: Mapping[str, Counter[str]]
 ) -> dict[str, tuple[int, int]]:
-    """Per table how many rows only the one and only the other store has; equal tables are left out."""
+    """Return by table how many rows only the one and only the other store has.
+
+    Args:
+        left: Contents of the one store.
+        right: Contents of the other.
+
+    Returns:
+        Two counts by table; equal tables are left out.
+    """
     counts = {
         name: ((left[name] - right[name]).total(), (right[name] - left[name]).total())
         for name in left
@@ -91,12 +104,13 @@ def content_differences(
 
 
 class Fingerprint:
-    """A digest of rows as they are, ids included, that does not depend on their order."""
+    """A digest of rows with their ids, independent of their order."""
 
     def __init__(self) -> None:
         self.rows, self._sum = 0, 0
 
     def add(self, page: Sequence[Mapping[str, Any]]) -> None:
+        """Add a page of rows."""
         for row in page:
             text = repr([(key, row[key]) for key in sorted(row)]).encode("utf-8", "surrogatepass")
             self._sum += int.from_bytes(hashlib.sha256(text).digest()[:16], "big")
@@ -104,6 +118,7 @@ class Fingerprint:
 
     @property
     def value(self) -> str:
+        """The digest, 32 hex digits."""
         return f"{self._sum % 2**128:032x}"
 
     def __eq__(self, other: object) -> bool:

@@ -1,14 +1,14 @@
-"""Merging: another store's rows taken over by content, with their lineage.
+"""Merge another store's rows into this one by content, with their lineage.
 
 Decisions
-- A row that is here already, by its natural key, is the same row; what refers to it is moved to
-  ours. So merging twice adds nothing, and a merge that was cut off is simply done again.
+- A row with the natural key of a row of this store is the same row; references to it are
+  redirected. So merging twice adds nothing, and an interrupted merge is simply repeated.
 - Two stores may have two answers to one call. The second is kept under the prompt's next sample
-  number, as if it had been asked for again (merge_calls.py); no answer is taken twice.
-- Rows without a natural key (tries, executions) are the same when everything in them is.
-- Jobs that ended there have ended here; so nothing is paid or run again. What is wanted and not
-  there is planned by the next run. Policies, workers, splits and exports stay those of this store.
-- The other store is read in one snapshot and not changed; each page is a transaction here.
+  number, as if it had been requested again (merge_calls.py); no answer is added twice.
+- Rows without a natural key (attempts, executions) are the same when all their columns are equal.
+- Jobs that ended there have ended here, so nothing is paid or run again. Jobs that are missing are
+  added by the next run. Policies, workers, splits and exports stay those of this store.
+- The other store is read in one snapshot and not changed; each page is one transaction here.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _OWNERS = {executions: ("sample_id", "response_id"), attempts: ("call_id",)}
 
 @dataclass
 class MergeReport:
-    """How many rows of each table came over, and how many were here already."""
+    """Number of rows of each table that were added, and that were here already."""
 
     new: Counter[str] = field(default_factory=Counter)
     known: Counter[str] = field(default_factory=Counter)
@@ -60,7 +60,20 @@ class MergeReport:
 def merge(
     ours: Database, other: Database, stages: Sequence[Stage], note: Note = lambda table, rows: None
 ) -> MergeReport:
-    """Take over what `other` has and `ours` has not. Raises UsageError for a store and itself."""
+    """Add what `other` has and `ours` has not.
+
+    Args:
+        ours: The store to write to.
+        other: The store to read.
+        stages: All stages of the pipeline.
+        note: Called with a table and the number of its rows added so far.
+
+    Returns:
+        Added and known rows by table.
+
+    Raises:
+        UsageError: Both are the same store.
+    """
     if str(ours) == str(other):
         raise UsageError("this is the store itself; name another one")
     with other.read() as reading:
@@ -76,7 +89,7 @@ def merge(
 
 
 class _Merging:
-    """One merge under way: which of their ids are which of ours."""
+    """One merge in progress, with the mapping of their ids to ours."""
 
     def __init__(self, ours: Database, reading: Connection, note: Note) -> None:
         self._ours, self._reading, self._note = ours, reading, note
@@ -88,7 +101,7 @@ class _Merging:
     # Rows --------------------------------------------------------------------------------
 
     def take(self, table: Table) -> None:
-        """Take the rows of a table; their references are taken already."""
+        """Merge the rows of a table whose parents were merged before."""
         if "id" in table.c:
             self._begin(table)
         for page in row_pages(self._reading, table):
@@ -126,7 +139,7 @@ class _Merging:
         self.merged.known[table.name] += known
 
     def _append(self, connection: Connection, table: Table, rows: Rows) -> list[int]:
-        """Write rows of a table without a natural key, unless an equal one is not yet matched."""
+        """Write rows of a table without a natural key, unless an equal row is not matched yet."""
         names = list(rows[0])
         owned = [
             in_values(
@@ -153,7 +166,7 @@ class _Merging:
     # Calls and their answers -----------------------------------------------------------------
 
     def take_calls(self) -> None:
-        """Take calls with their answers, each to a call of ours."""
+        """Merge calls with their answers, each to a call of ours."""
         self._begin(calls)
         self._begin(responses)
         for page in row_pages(self._reading, calls):
@@ -215,11 +228,12 @@ class _Merging:
     # Prices and jobs -------------------------------------------------------------------------
 
     def take_prices(self) -> None:
+        """Merge the table of prices."""
         rows = [dict(row) for row in self._reading.execute(select(prices)).mappings()]
         self._ours.transact(lambda c: insert_new(c, prices, rows))
 
     def take_jobs(self, stages: Sequence[Stage]) -> None:
-        """What ended there has ended here, unless somebody here has it in hand."""
+        """Take over the state of jobs that ended there, unless a worker here is processing them."""
         policy = load_policy(self._reading)
         subjects = {s.name: self._ids[subject_column(s, policy).table] for s in stages}
         for page in row_pages(self._reading, jobs):
@@ -264,7 +278,7 @@ def _job(row: Mapping[str, Any]) -> tuple[str, int, int]:
 
 
 def _here(connection: Connection, rows: Rows) -> dict[tuple[str, int, int], str]:
-    """The states of our jobs among `rows`, which nobody may change meanwhile."""
+    """The states of our jobs among `rows`, locked until the end of the transaction."""
     found: dict[tuple[str, int, int], str] = {}
     for stage in sorted({row["stage"] for row in rows}):
         subjects = sorted({row["subject_id"] for row in rows if row["stage"] == stage})

@@ -1,8 +1,8 @@
-"""Two stores may have asked the same: which call of ours a call of theirs becomes.
+"""Map the calls of another store to calls of this one when both asked the same prompt.
 
-The calls of one prompt (and pin) stand on a shelf by their sample numbers. An answer of theirs that
-stands there already is the same answer, wherever it stands; one that does not goes to its own
-number if that is free, and else behind the last, as if the prompt had been asked once more.
+The calls of one prompt (and pinned teacher) are numbered by `sample_no`. An answer of theirs that
+this store has under any number is the same answer; a new one keeps its number if that is free, and
+else gets the next one, as if the prompt had been sent once more.
 """
 
 from __future__ import annotations
@@ -23,7 +23,12 @@ ANSWER_COLUMNS = ("teacher_id", "finish_reason", "text", "reasoning")
 
 @dataclass
 class StoredCall:
-    """One sample number of a shelf: its answer, if there is one, and whether it is taken."""
+    """One call of a prompt in this store.
+
+    Attributes:
+        answer: Its answer, None if there is none yet.
+        matched: True if an answer of theirs is assigned to it.
+    """
 
     answer: AnswerIdentity | None = None
     matched: bool = False
@@ -33,14 +38,23 @@ CallsByNumber = dict[int, StoredCall]
 
 
 def answer_identity(row: Mapping[str, Any]) -> AnswerIdentity:
-    """What makes an answer the same answer."""
+    """Return the columns by which two answers are the same answer."""
     return tuple(row[name] for name in ANSWER_COLUMNS)
 
 
 def place_call(
     shelf: CallsByNumber, number: int, answer: AnswerIdentity | None
 ) -> tuple[int, bool]:
-    """Put a call on its shelf; return its number, and whether its answer is new there."""
+    """Assign a call of theirs to a call of ours.
+
+    Args:
+        shelf: Our calls of the prompt; changed in place.
+        number: Their sample number.
+        answer: Their answer, None if there is none.
+
+    Returns:
+        Our sample number, and whether the answer is new here.
+    """
     if answer is None:
         shelf.setdefault(number, StoredCall())
         return number, False
@@ -58,7 +72,16 @@ def place_call(
 def load_calls(
     connection: Connection, keys: Iterable[Key], matched: set[tuple[Key, int]]
 ) -> dict[Key, CallsByNumber]:
-    """What stands on the shelves of some prompts; `matched` were taken by earlier calls."""
+    """Load our calls of some prompts.
+
+    Args:
+        connection: A connection to the store.
+        keys: Prompt and pinned teacher of each.
+        matched: Calls that earlier calls of theirs were assigned to.
+
+    Returns:
+        By key: the calls by sample number.
+    """
     found: dict[Key, CallsByNumber] = {key: {} for key in keys}
     chosen = (
         select(

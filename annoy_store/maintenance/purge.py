@@ -1,12 +1,12 @@
-"""A purge: the texts of what was taken down are blanked, for good.
+"""Purge: blank the texts of rows that were taken down, irreversibly.
 
 Decisions
-- Rows, digests, lengths and numbers stay: they are the tombstones, and what others count on.
-- Purged is what falls under purged rules alone. What another source still allows is kept, and so
-  is a prompt, with its answers, that something allowed asks too.
-- Freed pages of a SQLite file are overwritten and its log is emptied. On PostgreSQL old row
-  versions go with the next VACUUM. Copies elsewhere (backups, exports, files of batches at a
-  provider) are not ours to reach; the command says so.
+- Rows, digests, lengths and numbers stay as tombstones, for other rows refer to them.
+- Only what purged rules alone hide is blanked. What another source still allows is kept, and so is
+  a prompt, with its answers, that was asked about something allowed too.
+- Freed pages of a SQLite file are overwritten and its log is truncated. On PostgreSQL old row
+  versions disappear with the next VACUUM. Copies elsewhere (backups, exports, batch files at a
+  provider) are out of reach; the command says so.
 """
 
 from __future__ import annotations
@@ -61,7 +61,18 @@ STAGES_BY_SUBJECT = {
 
 
 def purge(store: Database, rule_id: int) -> Counter[str]:
-    """Blank the texts of what a rule hides; how many rows of which table. Cannot be undone."""
+    """Blank the texts of what a rule hides; cannot be undone.
+
+    Args:
+        store: The store.
+        rule_id: Id of the takedown.
+
+    Returns:
+        Number of blanked rows by table.
+
+    Raises:
+        UsageError: The rule does not exist or was lifted.
+    """
     with store.write() as connection:
         if store.is_sqlite:
             connection.exec_driver_sql("PRAGMA secure_delete = ON")
@@ -89,7 +100,7 @@ def _blank_all(connection: Connection) -> Counter[str]:
     gone = list(connection.scalars(sources_under_rules(PURGED)))
     code = list(connection.scalars(samples_under_rules(PURGED)))
     for kind, table, ids in (("source", sources, gone), ("sample", samples, code)):
-        _bury(connection, kind, table, ids)
+        _add_rules_by_digest(connection, kind, table, ids)
     blanked: Counter[str] = Counter()
     for page in _pages(gone):
         blanked += _blank_source(connection, page)
@@ -100,8 +111,10 @@ def _blank_all(connection: Connection) -> Counter[str]:
     return +blanked
 
 
-def _bury(connection: Connection, kind: str, table: Table, ids: Sequence[int]) -> None:
-    """Rules by digest: what is purged stays hidden wherever it turns up again."""
+def _add_rules_by_digest(
+    connection: Connection, kind: str, table: Table, ids: Sequence[int]
+) -> None:
+    """Add rules by digest: purged content stays hidden wherever it is ingested again."""
     known = set(
         connection.scalars(select(takedowns.c.value).where(PURGED, takedowns.c.kind == kind))
     )
@@ -157,8 +170,8 @@ def _set(
     return Counter({table.name: changed})
 
 
-def _forget(connection: Connection, kind: str, page: Sequence[int]) -> None:
-    """What jobs said of a subject may quote it."""
+def _clear_details(connection: Connection, kind: str, page: Sequence[int]) -> None:
+    """Clear the details of jobs, which may quote their subject."""
     mine = jobs.c.stage.in_(STAGES_BY_SUBJECT[kind]), in_values(connection, jobs.c.subject_id, page)
     connection.execute(update(jobs).where(*mine, jobs.c.detail.is_not(None)).values(detail=None))
 
@@ -174,7 +187,7 @@ def _derived(connection: Connection, kind: str, page: Sequence[int]) -> None:
 
 
 def _blank_source(connection: Connection, page: Sequence[int]) -> Counter[str]:
-    _forget(connection, "source", page)
+    _clear_details(connection, "source", page)
     _derived(connection, "source", page)
     found_in = in_values(connection, origins.c.source_id, page)
     _set(connection, origins, found_in, {"metadata": "{}"})
@@ -182,7 +195,7 @@ def _blank_source(connection: Connection, page: Sequence[int]) -> Counter[str]:
 
 
 def _blank_sample(connection: Connection, page: Sequence[int]) -> Counter[str]:
-    _forget(connection, "sample", page)
+    _clear_details(connection, "sample", page)
     _derived(connection, "sample", page)
     pairs = list(
         connection.scalars(
@@ -190,7 +203,7 @@ def _blank_sample(connection: Connection, page: Sequence[int]) -> Counter[str]:
         )
     )
     for some in _pages(pairs):
-        _forget(connection, "pair", some)
+        _clear_details(connection, "pair", some)
     blanked = _set(
         connection,
         io_pairs,
@@ -216,15 +229,15 @@ def _blank_prompt(connection: Connection, page: Sequence[int]) -> Counter[str]:
 
 
 def _blank_calls(connection: Connection, page: Sequence[int]) -> Counter[str]:
-    _forget(connection, "call", page)
+    _clear_details(connection, "call", page)
     tried = in_values(connection, attempts.c.call_id, page)
     _set(connection, attempts, tried, {"error_message": None})
     mine = in_values(connection, responses.c.call_id, page)
     answers = list(connection.scalars(select(responses.c.id).where(mine)))
-    _forget(connection, "response", answers)
+    _clear_details(connection, "response", answers)
     judged = in_values(connection, verdicts.c.response_id, answers)
-    said = list(connection.scalars(select(verdicts.c.id).where(judged)))
-    _forget(connection, "verdict", said)
+    judged_ids = list(connection.scalars(select(verdicts.c.id).where(judged)))
+    _clear_details(connection, "verdict", judged_ids)
     blanked = _set(connection, responses, mine, {"text": "", "reasoning": None})
     blanked += _set(connection, verdicts, judged, {"predicted": None, "got": None, "feedback": ""})
     ran = or_(in_values(connection, executions.c.response_id, answers))

@@ -1,10 +1,9 @@
-"""Old rows done again under the active variant, and what that changed in verdicts.
+"""Rerun stages on old rows under the active variant, and show which verdicts that changed.
 
 Decisions
-- Nothing is replaced: what is done again makes rows of the new variant beside the old ones, and
-  `current` means the active variant's. No model is asked by it; calls that new prompts make wait
-  for a run.
-- Which rows is said in SQL and asked like any other question: reading only.
+- Nothing is replaced: a rerun adds rows of the new variant beside the old ones, and `current` means
+  the active variant's. It calls no model; calls that new prompts need wait for a run.
+- Rows are selected by an SQL condition, which is run like any other read-only query.
 """
 
 from __future__ import annotations
@@ -42,7 +41,19 @@ SUBJECT_VIEWS = {
 
 
 def select_subjects(store: Database, stage: str, where: str | None) -> list[int] | None:
-    """The subjects of a stage that a condition chooses; None without one. Raises UsageError."""
+    """Return the subjects of a stage that meet a condition.
+
+    Args:
+        store: The store.
+        stage: A key of `SUBJECT_VIEWS`.
+        where: SQL condition on the columns of the stage's view.
+
+    Returns:
+        Ids of subjects; None without a condition.
+
+    Raises:
+        UsageError: The condition is not valid SQL.
+    """
     if where is None:
         return None
     table, key = SUBJECT_VIEWS[stage]
@@ -51,7 +62,13 @@ def select_subjects(store: Database, stage: str, where: str | None) -> list[int]
 
 
 def count_rerun(store: Database, stage: str, chosen: Sequence[int] | None = None) -> int:
-    """How many jobs `redo` would enter; writes nothing."""
+    """Return how many jobs `enqueue_rerun` would add; writes nothing.
+
+    Args:
+        store: The store.
+        stage: Name of the stage.
+        chosen: Ids of subjects; None means all.
+    """
     with store.read() as connection:
         policy = load_policy(connection)
         cases = preview_partitions(connection, STAGES[stage], policy)
@@ -61,7 +78,17 @@ def count_rerun(store: Database, stage: str, chosen: Sequence[int] | None = None
 def enqueue_rerun(
     store: Database, stage: str, chosen: Sequence[int] | None = None, limit: int | None = None
 ) -> int:
-    """Enter subjects that a stage wants under its active variant again; return how many."""
+    """Queue subjects that a stage selects once more, under its active variant.
+
+    Args:
+        store: The store.
+        stage: Name of the stage.
+        chosen: Ids of subjects; None means all.
+        limit: Maximum number of jobs; None means all.
+
+    Returns:
+        How many jobs were added.
+    """
     with store.write() as connection:
         agenda = load_plan(connection, PIPELINE)
         move_to_active_variant(connection, agenda, NO_WORKER)
@@ -73,7 +100,7 @@ def enqueue_rerun(
 
 @dataclass(frozen=True)
 class CheckerVariant:
-    """A version of the judging: what it depends on, and how many answers it judged."""
+    """A version of the checker: what it depends on, and how many answers it judged."""
 
     id: int
     depends: Mapping[str, Any]
@@ -96,7 +123,7 @@ class VerdictChange:
 
 
 def checker_variants(connection: Connection) -> list[CheckerVariant]:
-    """The variants that judged anything, the oldest first."""
+    """Return the variants that have verdicts, the oldest first."""
     chosen = (
         select(variants.c.id, variants.c.description, variants.c.active, func.count())
         .join(verdicts, verdicts.c.variant_id == variants.c.id)
@@ -110,20 +137,26 @@ def checker_variants(connection: Connection) -> list[CheckerVariant]:
     ]
 
 
-def _depends(words: str) -> Mapping[str, Any]:
+def _depends(description: str) -> Mapping[str, Any]:
     try:
-        read = json.loads(words)
+        read = json.loads(description)
     except ValueError:
-        return {"description": words}
-    return read if isinstance(read, dict) else {"description": words}
+        return {"description": description}
+    return read if isinstance(read, dict) else {"description": description}
 
 
 def choose_variants(
     known: Sequence[CheckerVariant], before: int | None, after: int | None
 ) -> tuple[CheckerVariant, CheckerVariant]:
-    """The two variants to compare: those named, else the active one and the newest other.
+    """Return the two variants to compare, older and newer.
 
-    Raises UsageError if there are not two.
+    Args:
+        known: All variants with verdicts, the oldest first.
+        before: Id of the older; None means the newest other one.
+        after: Id of the newer; None means the active one.
+
+    Raises:
+        UsageError: A variant does not exist, or there is only one.
     """
     by_id = {variant.id: variant for variant in known}
     for wanted in (before, after):
@@ -148,14 +181,14 @@ def _latest(known: Sequence[CheckerVariant]) -> CheckerVariant | None:
 
 
 def variant_differences(older: CheckerVariant, newer: CheckerVariant) -> dict[str, tuple[Any, Any]]:
-    """What two variants depend on differently."""
+    """Return what two variants depend on differently, as (older, newer) by key."""
     keys = sorted(older.depends.keys() | newer.depends.keys())
     both = {key: (older.depends.get(key), newer.depends.get(key)) for key in keys}
     return {key: (one, two) for key, (one, two) in both.items() if one != two}
 
 
 def verdict_changes(connection: Connection, before: int, after: int) -> list[VerdictChange]:
-    """The answers whose status or mismatch two variants tell differently."""
+    """Return the answers whose status or mismatch differs between two variants."""
     one, two = verdicts.alias("one"), verdicts.alias("two")
     same_answer = and_(
         two.c.response_id == one.c.response_id,
@@ -185,7 +218,7 @@ def verdict_changes(connection: Connection, before: int, after: int) -> list[Ver
 
 
 def count_compared(connection: Connection, before: int, after: int) -> int:
-    """How many answers both variants judged."""
+    """Return how many answers both variants judged."""
     one, two = verdicts.alias("one"), verdicts.alias("two")
     both = one.join(
         two, and_(two.c.response_id == one.c.response_id, two.c.checker == one.c.checker)
@@ -196,12 +229,12 @@ def count_compared(connection: Connection, before: int, after: int) -> int:
 
 
 def summarise_changes(found: Sequence[VerdictChange]) -> list[tuple[str, str, int]]:
-    """(before, after, how many), the most frequent first; a mismatch is part of the word."""
-    words = Counter(
-        (_word(f.before, f.mismatch_before), _word(f.after, f.mismatch_after)) for f in found
+    """Return (before, after, count), the most frequent first; status and mismatch in one text."""
+    counts = Counter(
+        (_outcome(f.before, f.mismatch_before), _outcome(f.after, f.mismatch_after)) for f in found
     )
-    return [(one, two, n) for (one, two), n in words.most_common()]
+    return [(one, two, n) for (one, two), n in counts.most_common()]
 
 
-def _word(status: str, mismatch: str | None) -> str:
+def _outcome(status: str, mismatch: str | None) -> str:
     return f"{status} ({mismatch})" if mismatch else status

@@ -1,4 +1,4 @@
-"""What doctests and asserts say of functions, read as literal values; nothing is run."""
+"""Read the calls and expected values in doctests and asserts as literals; nothing is executed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ Functions = Mapping[str, ast.FunctionDef]
 
 @dataclass(frozen=True)
 class CallExample:
-    """One literal call of a function and the value it is said to give."""
+    """One literal call of a function and its expected value.
+
+    Attributes:
+        name: Name of the function.
+        arguments: Arguments by parameter name.
+        value: The expected value.
+    """
 
     name: str
     arguments: Mapping[str, Any]
@@ -25,12 +31,12 @@ class CallExample:
 
 
 def parameter_names(function: ast.FunctionDef) -> list[str]:
-    """Return the names of the parameters."""
+    """Return the names of a function's parameters."""
     return [a.arg for a in (*function.args.args, *function.args.kwonlyargs)]
 
 
 def doctest_examples(functions: Functions) -> Iterator[CallExample]:
-    """Examples of the docstrings of `functions`."""
+    """Yield the literal doctest examples in the docstrings of `functions`."""
     for function in functions.values():
         docstring = ast.get_docstring(function) or ""
         try:
@@ -52,7 +58,12 @@ def _expression(text: str) -> ast.expr | None:
 
 
 def assert_examples(tree: ast.AST, functions: Functions) -> Iterator[CallExample]:
-    """Examples that asserts and unittest's methods claim, anywhere in `tree`, in their order."""
+    """Yield the literal calls that asserts and unittest methods in `tree` check, in order.
+
+    Args:
+        tree: A syntax tree.
+        functions: The functions whose calls count, by name.
+    """
     for node in _in_order(tree):
         if isinstance(node, ast.Assert):
             yield from _claim(node.test, functions)
@@ -88,7 +99,7 @@ def _either(left: ast.expr, right: ast.expr, functions: Functions) -> Iterator[C
 
 
 def _example(call: ast.expr, value: ast.expr, functions: Functions) -> list[CallExample]:
-    """The example that a literal call and its literal value are."""
+    """The example of a literal call and its literal value, if it is one."""
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
         return []
     function = functions.get(call.func.id)
@@ -97,10 +108,10 @@ def _example(call: ast.expr, value: ast.expr, functions: Functions) -> list[Call
     try:
         given = [ast.literal_eval(argument) for argument in call.args]
         named = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-        said = ast.literal_eval(value)
+        expected = ast.literal_eval(value)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return []
     names = parameter_names(function)
     if len(given) > len(function.args.args) or not set(named) <= set(names):
         return []
-    return [CallExample(function.name, dict(zip(names, given, strict=False)) | named, said)]
+    return [CallExample(function.name, dict(zip(names, given, strict=False)) | named, expected)]

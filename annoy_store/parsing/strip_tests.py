@@ -1,14 +1,14 @@
-"""Code without what only tests it, cut at the positions that its syntax tree gives.
+r"""Remove test code from Python source, at the positions of its syntax tree.
 
 Decisions
-- Only whole statements of the module go: asserts, words on the screen, the main block, functions
-  named `test_..` (or `test`), classes of tests. One that binds a name which the rest of the file
-  uses is no test, and stays. A test is taken to leave nothing else behind.
-- The examples of doctests go from every docstring, for they show answers; its prose stays.
-- What is left is parsed again: unless it is, statement for statement, the file without those, it
-  is Damaged and nobody gets it.
-- Lines end where Python ends them (`\\n`, `\\r\\n`, `\\r`) and are written with `\\n`, as Python
-  reads them; form feeds and U+2028 end none.
+- Only whole statements of the module are removed: asserts, printing, the main block, functions
+  named `test_..` (or `test`), test classes. A statement that binds a name which the rest of the
+  file uses is no test, and stays. Tests are assumed to have no other effect.
+- Doctest examples are removed from every docstring, for they show answers; its prose stays.
+- The result is parsed again: unless it equals, statement for statement, the file without those,
+  TestsNotSeparable is raised.
+- Lines end where Python ends them (`\n`, `\r\n`, `\r`) and are written with `\n`, as Python reads
+  them; form feeds and U+2028 end no line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from annoy_store.parsing.python_code import parse_expression, parse_module
 
-_TALK = {"print", "unittest.main", "doctest.testmod", "pytest.main"}
+_TEST_CALLS = {"print", "unittest.main", "doctest.testmod", "pytest.main"}
 _TEST_NAME = re.compile(r"test(_|$)")
 _JOINT = re.compile(rb"(?:[ \t\f]|\\\n)*;(?:[ \t\f]|\\\n)*")
 _REST = re.compile(rb"[ \t\f]*(?:;[ \t\f]*)?(?:#[^\n]*)?(?=\n|\Z)")
@@ -32,18 +32,26 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 class TestsNotSeparable(Exception):
-    """What is left would be other code than the file without its tests."""
+    """The code without its tests would not be the same program."""
 
 
 def normalise_newlines(code: str) -> str:
-    """Return `code` with `\\n` where Python ends a line."""
+    r"""Return `code` with `\n` wherever Python ends a line."""
     return code.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def strip_tests(code: str, needed: Collection[str]) -> tuple[str, ast.Module]:
-    """Return code of plain lines without its tests, and its tree; what defines `needed` stays.
+    r"""Remove the tests from a module.
 
-    Raises Damaged.
+    Args:
+        code: Python source with `\n` line ends, see `normalise_newlines`.
+        needed: Names whose definitions stay in any case.
+
+    Returns:
+        The remaining code and its syntax tree.
+
+    Raises:
+        TestsNotSeparable: The tests cannot be removed without changing the rest.
     """
     try:
         tree = parse_module(code)
@@ -65,7 +73,7 @@ def strip_tests(code: str, needed: Collection[str]) -> tuple[str, ast.Module]:
 
 
 def _tests(body: Sequence[ast.stmt], needed: Collection[str]) -> set[int]:
-    """The places in `body` of what only tests, and binds nothing that the rest names."""
+    """The indices in `body` of statements that only test, and bind nothing that the rest uses."""
     tests = {i for i, node in enumerate(body) if _is_test(node)}
     bound = {i: _bound(body[i]) for i in tests}
     used = {i: _used(node) for i, node in enumerate(body)}
@@ -79,7 +87,7 @@ def _tests(body: Sequence[ast.stmt], needed: Collection[str]) -> set[int]:
 
 def _is_test(node: ast.stmt) -> bool:
     if isinstance(node, ast.Expr):
-        return isinstance(node.value, ast.Call) and _is_talk(node.value.func)
+        return isinstance(node.value, ast.Call) and _is_test_call(node.value.func)
     if isinstance(node, ast.If):
         return _is_main(node)
     if isinstance(node, ast.ClassDef):
@@ -89,13 +97,13 @@ def _is_test(node: ast.stmt) -> bool:
     return isinstance(node, ast.Assert)
 
 
-def _is_talk(called: ast.expr) -> bool:
+def _is_test_call(called: ast.expr) -> bool:
     name = _dotted(called)
-    return name in _TALK or bool(_TEST_NAME.match(name))
+    return name in _TEST_CALLS or bool(_TEST_NAME.match(name))
 
 
 def _is_main(node: ast.If) -> bool:
-    """`if __name__ == "__main__":`, without an else."""
+    """True for `if __name__ == "__main__":` without an else."""
     test = node.test
     if node.orelse or not isinstance(test, ast.Compare) or not isinstance(test.ops[0], ast.Eq):
         return False
@@ -104,7 +112,9 @@ def _is_main(node: ast.If) -> bool:
 
 
 def _is_suite(node: ast.ClassDef) -> bool:
-    """A unittest.TestCase, or a class `Test..` with methods `test_..`, as pytest has them."""
+    """True for a unittest.TestCase, or a class `Test..` with methods `test_..`, as pytest collects
+    them.
+    """
     if any(_dotted(base).endswith("TestCase") for base in node.bases):
         return True
     methods = (part.name for part in node.body if isinstance(part, Definition))
@@ -126,7 +136,7 @@ def _bound(node: ast.stmt) -> set[str]:
 
 
 def _used(node: ast.stmt) -> set[str]:
-    """Names that a statement reads, also by text, as in `globals()["name"]`."""
+    """Names that a statement reads, also as text, as in `globals()["name"]`."""
     parts = list(ast.walk(node))
     names = {part.id for part in parts if isinstance(part, ast.Name)}
     texts = (part.value for part in parts if isinstance(part, ast.Constant))
@@ -134,7 +144,7 @@ def _used(node: ast.stmt) -> set[str]:
 
 
 def _shown(body: Sequence[ast.stmt], gone: Collection[int]) -> Iterator[ast.Constant]:
-    """The docstrings, and other texts that stand alone, with examples in them."""
+    """The docstrings, and other strings that stand alone, that contain examples."""
     for part in itertools.chain.from_iterable(
         ast.walk(node) for i, node in enumerate(body) if i not in gone
     ):
@@ -145,7 +155,7 @@ def _shown(body: Sequence[ast.stmt], gone: Collection[int]) -> Iterator[ast.Cons
 
 
 def _forget(tree: ast.Module, gone: Collection[int], shown: Iterable[ast.Constant]) -> None:
-    """Make of the file's tree that of the file without its tests."""
+    """Remove the tests from the tree."""
     for node in shown:
         node.value, node.kind = without_examples(str(node.value)), None
     tree.body = [node for i, node in enumerate(tree.body) if i not in gone]
@@ -155,7 +165,7 @@ def _forget(tree: ast.Module, gone: Collection[int], shown: Iterable[ast.Constan
 
 
 class _Text:
-    """Code as UTF-8, in which the tree's columns count."""
+    """Code as UTF-8, in which the tree counts columns."""
 
     def __init__(self, code: str) -> None:
         self.data = code.encode()
@@ -168,12 +178,12 @@ class _Text:
         return self._lines[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0)
 
     def line(self, at: int) -> int:
-        """Where the line of `at` begins, if nothing but blanks stands before it; else `at`."""
+        """Return where the line of `at` begins if only whitespace precedes it, else `at`."""
         begin = self.data.rfind(b"\n", 0, at) + 1
         return at if self.data[begin:at].strip(b" \t\f") else begin
 
     def rest(self, at: int) -> int:
-        """Where the line of `at` ends, if nothing but a comment comes in it; else `at`."""
+        """Return where the line of `at` ends if only a comment follows, else `at`."""
         found = _REST.match(self.data, at)
         return found.end() if found else at
 
@@ -186,7 +196,7 @@ class _Text:
 
 
 def _statements(text: _Text, body: Sequence[ast.stmt], gone: Collection[int]) -> Iterator[Edit]:
-    """What takes the statements `gone` out, line by line of those that `;` joins."""
+    """The edits that remove the statements `gone`, also from lines joined by `;`."""
     spans = _spans(text, body)
     for run in _runs(text, spans):
         kept = [i for i in run if i not in gone]
@@ -213,7 +223,7 @@ def _spans(text: _Text, body: Sequence[ast.stmt]) -> list[tuple[int, int]]:
 
 
 def _runs(text: _Text, spans: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """The places of statements, those joined by `;` together."""
+    """The indices of statements, those joined by `;` together."""
     runs: list[list[int]] = []
     for i, (start, _) in enumerate(spans):
         if i and _JOINT.fullmatch(text.data, spans[i - 1][1], start):
@@ -243,7 +253,7 @@ _MANY_BLANKS = re.compile(r"\n(?:[ \t]*\n){2,}")
 
 
 def without_examples(docstring: str) -> str:
-    """Return a docstring without its examples and the headings above them."""
+    """Return a docstring without its doctest examples and the headings above them."""
     if not _EXAMPLE.search(docstring):
         return docstring
     words = _HEADING.sub("", _EXAMPLE.sub("", docstring))
@@ -253,7 +263,7 @@ def without_examples(docstring: str) -> str:
 
 
 def string_literal(value: str) -> str:
-    """Return the literal of `value`, as docstrings are written if it can be."""
+    """Return a literal of `value`, triple-quoted as docstrings are if possible."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     raw = f'r"""{value}"""' if "\\" in value else f'"""{value}"""'
     for literal in (raw, f'"""{escaped}"""'):

@@ -247,7 +247,7 @@ def test_data_files_in_a_folder_are_read_as_data(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_no_code_is_refused(tmp_path: Path, data: bytes, reason: str) -> None:
     (tmp_path / "x.py").write_bytes(data)
-    _, (bad,) = found(tmp_path / "x.py", largest=97)
+    _, (bad,) = found(tmp_path / "x.py", max_bytes=97)
     assert bad.reason == reason
 
 

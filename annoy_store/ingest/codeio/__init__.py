@@ -1,1 +1,1 @@
-"""Files of the CodeI/O scripts, imported with their lineage. `importer.py` is the entry point."""
+"""Import the files that the scripts of CodeI/O write (Li et al. 2025, arXiv:2502.07316)."""

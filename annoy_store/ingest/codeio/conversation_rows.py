@@ -1,11 +1,11 @@
-"""The rows that talks become: prompts, turns, calls, responses and verdicts.
+"""Build the rows of conversations: prompts, turns, calls, responses and verdicts.
 
 Decisions
-- An answer takes the first planned call of its prompt that has none, so what a file answers is
-  not asked again; an answer that is there already is the same row.
-- A question that was never answered is left to the stage that words such questions itself.
-- An answer to a question of no known form, or about a pair that is not there (yet), is kept
-  without a turn: no stage takes it up, and when the pair comes, it gets its turn
+- An answer takes the first planned call of its prompt that has no response, so a question that a
+  file answers is not asked again; an answer that is in the store already is the same row.
+- A question without an answer is left to the stage that builds such questions itself.
+- An answer to a question of no known form, or about a pair that is not in the store (yet), is kept
+  without a turn: no stage processes it, and it gets its turn when the pair comes
   (link_references.py).
 """
 
@@ -36,7 +36,15 @@ IMPORTED = Template("imported", "", "")
 
 @dataclass
 class ConversationRows:
-    """What came of a batch of talks: rows to write, and counts of what is new, known or left."""
+    """Rows and counts of a batch of conversations.
+
+    Attributes:
+        rows: Rows to insert.
+        new: Conversations with anything new.
+        known: Conversations that are in the store already.
+        left: Conversations that still need work, by stage or by reason.
+        refused: Conversations whose subject cannot be determined.
+    """
 
     rows: list[NewRow] = field(default_factory=list)
     new: int = 0
@@ -46,31 +54,38 @@ class ConversationRows:
 
 
 def build_rows(
-    connection: Connection, talks: Sequence[Conversation], file: str, session: ImportSession
+    connection: Connection, conversations: Sequence[Conversation], file: str, session: ImportSession
 ) -> ConversationRows:
-    """Return the rows of a batch of talks from one file."""
-    gathered = ConversationRows()
-    about = SubjectFinder(connection, talks, session, file)
-    book = CallNumbers(connection, talks)
-    for talk in talks:
-        subject = about.find(talk)
+    """Return the rows of a batch of conversations from one file.
+
+    Args:
+        connection: A connection to the store.
+        conversations: The conversations, in order.
+        file: Name of the file, the origin of samples it brings.
+        session: State of the import.
+    """
+    result = ConversationRows()
+    finder = SubjectFinder(connection, conversations, session, file)
+    numbers = CallNumbers(connection, conversations)
+    for conversation in conversations:
+        subject = finder.find(conversation)
         if isinstance(subject, Refusal):
-            gathered.refused.append(subject)
+            result.refused.append(subject)
             continue
-        before = book.new
-        gathered.rows += [*subject.rows, *_chain(talk, subject, book, session)]
-        is_new = book.new > before if talk.turns else subject.new
-        gathered.new, gathered.known = gathered.new + is_new, gathered.known + (not is_new)
-        if left := _left(talk, subject):
-            gathered.left[left] += 1
-    return gathered
+        before = numbers.new
+        result.rows += [*subject.rows, *_chain(conversation, subject, numbers, session)]
+        is_new = numbers.new > before if conversation.turns else subject.new
+        result.new, result.known = result.new + is_new, result.known + (not is_new)
+        if left := _left(conversation, subject):
+            result.left[left] += 1
+    return result
 
 
-def _left(talk: Conversation, subject: ConversationSubject) -> str | None:
-    """Who has still to do with a talk: a stage, or a word for why none has."""
+def _left(conversation: Conversation, subject: ConversationSubject) -> str | None:
+    """Which stage still has to process a conversation, or why none will."""
     if subject.kind is None:
         return "no_question"
-    if not talk.turns:
+    if not conversation.turns:
         return "transform" if subject.kind == "transform" else "predict"
     return None
 
@@ -79,12 +94,20 @@ def _left(talk: Conversation, subject: ConversationSubject) -> str | None:
 
 
 class CallNumbers:
-    """Which call of a prompt an answer is the answer of."""
+    """Assigns the answers of a batch to the calls of their prompts.
 
-    def __init__(self, connection: Connection, talks: Sequence[Conversation]) -> None:
+    Attributes:
+        new: Number of answers that are not in the store yet.
+    """
+
+    def __init__(self, connection: Connection, conversations: Sequence[Conversation]) -> None:
         self.new = 0
         self._texts: dict[str, dict[int, str | None]] = defaultdict(dict)
-        names = {prompt_digest(step.messages) for talk in talks for step in talk.turns}
+        names = {
+            prompt_digest(answered.messages)
+            for conversation in conversations
+            for answered in conversation.turns
+        }
         found = connection.execute(
             select(prompts.c.digest, calls.c.sample_no, responses.c.text)
             .join(calls, calls.c.prompt_id == prompts.c.id)
@@ -94,9 +117,17 @@ class CallNumbers:
         for name, number, text in found:
             self._texts[name][number] = text
 
-    def sample_no(self, name: str, answer: str) -> int:
-        """The sample number of an answer to the prompt with this digest."""
-        texts = self._texts[name]
+    def sample_no(self, prompt: str, answer: str) -> int:
+        """Return the sample number of the call that an answer belongs to.
+
+        Args:
+            prompt: Digest of the prompt.
+            answer: Text of the answer.
+
+        Returns:
+            The call with the same answer, else the first without one, else the next free number.
+        """
+        texts = self._texts[prompt]
         for number in sorted(texts):
             if texts[number] == answer:
                 return number
@@ -108,52 +139,53 @@ class CallNumbers:
 
 
 def _chain(
-    talk: Conversation, subject: ConversationSubject, book: CallNumbers, session: ImportSession
+    conversation: Conversation,
+    subject: ConversationSubject,
+    numbers: CallNumbers,
+    session: ImportSession,
 ) -> list[NewRow]:
-    """The rows of a talk, turn by turn."""
+    """The rows of a conversation, turn by turn."""
     rows: list[NewRow] = []
-    teacher = imported_teacher(talk.model)
+    teacher = imported_teacher(conversation.model)
     earlier: NewRow | None = None
     first: NewRow | None = None
-    revised = ("", 0, "")
-    for place, step in enumerate(talk.turns, 1):
-        asked = new_prompt(step.messages, IMPORTED)
-        number = book.sample_no(asked.values["digest"], step.answer)
+    about = subject.digest_key
+    for place, answered in enumerate(conversation.turns, 1):
+        asked = new_prompt(answered.messages, IMPORTED)
+        number = numbers.sample_no(asked.values["digest"], answered.answer)
         call = NewRow(calls, {"prompt_id": asked, "sample_no": number, "pinned_teacher_id": 0})
-        answer = _response(step, call, teacher)
+        answer = _response(answered, call, teacher)
         rows.append(answer)
-        if step.verdict and subject.kind not in (None, "transform"):
-            rows.append(_verdict(answer, step.verdict, session.variant_id))
+        if answered.verdict and subject.kind not in (None, "transform"):
+            rows.append(_verdict(answer, answered.verdict, session.variant_id))
         if subject.kind and subject.is_known:
-            about = subject.digest_key if place == 1 else revision_digest(*revised, 0)
             columns = {"revises_response_id": earlier, "chain_response_id": first}
-            why = new_turn(asked, subject.kind, place, about, **subject.columns, **columns)
-            revised = (why.values["digest"], number, session.any_digest)
-            rows.append(why)
+            rows.append(new_turn(asked, subject.kind, place, about, **subject.columns, **columns))
+            about = revision_digest(rows[-1].values["digest"], number, session.any_digest, 0)
         earlier, first = answer, first or answer
     if subject.make_sample and first is not None:
-        rows += _parsed(talk, first, subject)
+        rows += _parsed(conversation, first, subject)
     return rows
 
 
 def imported_teacher(model: str) -> NewRow:
-    """Whoever gave an imported answer."""
+    """Return the row of the teacher that gave imported answers, by the name of the model."""
     named = teacher_digest("imported", model, "", {})
     row = {"digest": named, "backend": "imported", "model": model, "base_url": ""}
     return NewRow(teachers, row | {"parameters": canonical_json({})})
 
 
-def _response(step: AnsweredTurn, call: NewRow, teacher: NewRow) -> NewRow:
+def _response(answered: AnsweredTurn, call: NewRow, teacher: NewRow) -> NewRow:
     return NewRow(
         responses,
         {
             "call_id": call,
             "teacher_id": teacher,
-            "finish_reason": step.finish_reason,
-            "n_chars": len(step.answer),
+            "finish_reason": answered.finish_reason,
+            "n_chars": len(answered.answer),
             "created_at": utc_now(),
-            "text": step.answer,
-            "reasoning": step.reasoning,
+            "text": answered.answer,
+            "reasoning": answered.reasoning,
         },
     )
 
@@ -165,9 +197,11 @@ def _verdict(answer: NewRow, verdict: tuple[str, str], variant_id: int) -> NewRo
     return NewRow(verdicts, values | {"feedback": clean_text(verdict[1])})
 
 
-def _parsed(talk: Conversation, answer: NewRow, subject: ConversationSubject) -> list[NewRow]:
-    """The sample of a transform answer whose raw file nobody knows: no stage would parse it."""
-    found = sections.parse_sections(talk.turns[0].answer)
+def _parsed(
+    conversation: Conversation, answer: NewRow, subject: ConversationSubject
+) -> list[NewRow]:
+    """The sample of a transform answer whose raw file is unknown: no stage would parse it."""
+    found = sections.parse_sections(conversation.turns[0].answer)
     if isinstance(found, sections.ParseFailure):
         return []
     sample = new_sample(

@@ -1,14 +1,15 @@
-"""Rows of questions and answers on their way into the store, as the chains that they are.
+"""Read rows of questions and answers as conversations.
 
-A row becomes a Talk: what is asked, the answers turn by turn, and the verdicts that came with
-them; whether it was a file of first answers, of second turns, of finished chains or of plain
-conversations makes no difference after that.
+A row becomes a Conversation: the question, the answers turn by turn, and the verdicts that came
+with them. It makes no difference whether the file held first answers, second turns, finished chains
+or plain conversations.
 
 Decisions
 - A chat of N answers is N prompts: each answer replies to all messages before it. So the first
   answer in a file of second turns is the one in the file of first turns, and becomes one row.
-- Imported verdicts keep the words they came with as feedback; ours stand beside them.
-- A text is a text: what is a number or a list where words belong refuses its row.
+- Imported verdicts keep their original text as feedback; the verdicts of `verify` are stored beside
+  them.
+- Text fields must be text: a number or a list in their place refuses the row.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ STATUS_OF_WORD = {
     "exception": "exception",
     "error": "crash",
 }
-_TOLD = (
+_FEEDBACK_PATTERNS = (
     ("correct", re.compile(r"\s*(success|correct|feasible)", re.I)),
     ("wrong", re.compile(r"\s*(\[mismatch\]|the predicted)", re.I)),
     ("no_answer", re.compile(r"no final answer|extract|no field|not a dict|cut off", re.I)),
@@ -44,7 +45,15 @@ _TOLD = (
 
 @dataclass(frozen=True)
 class AnsweredTurn:
-    """One turn: the messages that asked, the answer, and the verdict on it (status, feedback)."""
+    """One turn of a conversation.
+
+    Attributes:
+        messages: The messages that asked.
+        answer: Text of the answer.
+        verdict: Status and feedback that came with it, if any.
+        reasoning: The model's reasoning, if any.
+        finish_reason: Why the model stopped.
+    """
 
     messages: Messages
     answer: str
@@ -55,7 +64,17 @@ class AnsweredTurn:
 
 @dataclass(frozen=True)
 class Conversation:
-    """One row of questions and answers; no steps if nothing was answered yet."""
+    """One row of questions and answers.
+
+    Attributes:
+        location: File and line.
+        question: The first question; None if it is of no known form.
+        turns: The answered turns; empty if nothing was answered yet.
+        model: Name of the model, empty if unknown.
+        kind: Kind of question, where the question or the row tells it.
+        row_numbers: `itemid`, `ioid` and `index`, as far as the row has them.
+        first_question: Text of the first user message.
+    """
 
     location: Location
     question: Question | None
@@ -67,7 +86,12 @@ class Conversation:
 
 
 def read_conversation(row: Mapping[str, Any], place: Location) -> Conversation | Refusal:
-    """Return the talk of a row with `messages` and maybe `output`, or why it is none."""
+    """Return the conversation of a row with `messages` and maybe `output`, or why there is none.
+
+    Args:
+        row: The decoded row.
+        location: File and line.
+    """
     messages = read_messages(row["messages"])
     if messages is None:
         return Refusal("bad_messages", place, "messages must be a list of roles and texts")
@@ -75,18 +99,23 @@ def read_conversation(row: Mapping[str, Any], place: Location) -> Conversation |
     if isinstance(output, str):
         last = {"role": "assistant", "content": output}
         reasoning = row.get("reasoning") or row.get("reasoning_content")
-        told = (_result(row.get("res")), reasoning, row.get("finish_reason"))
-        steps = _steps([*messages, last], *told)
+        details = (_result(row.get("res")), reasoning, row.get("finish_reason"))
+        steps = _turns([*messages, last], *details)
     elif "output" in row and output is not None:
         return Refusal("not_text", place, f"the output is {type(output).__name__}")
     else:
-        steps = _steps(messages)
-    return _talk(row, place, messages, steps)
+        steps = _turns(messages)
+    return _conversation(row, place, messages, steps)
 
 
 def read_chain(row: Mapping[str, Any], place: Location) -> Conversation | Refusal:
-    """Return the talk of a finished chain: `prompt turn_1 feedback_1 turn_2 feedback_2 ..`."""
-    odd = [name for name, value in _told_texts(row) if not isinstance(value, str | None)]
+    """Return the conversation of a finished chain: `prompt turn_1 feedback_1 turn_2 feedback_2 ..`.
+
+    Args:
+        row: The decoded row.
+        location: File and line.
+    """
+    odd = [name for name, value in _chain_texts(row) if not isinstance(value, str | None)]
     if odd or not isinstance(row["prompt"], str):
         return Refusal("not_text", place, f"{', '.join(odd) or 'the prompt'} must be text")
     messages: Messages = [{"role": "user", "content": row["prompt"]}]
@@ -102,10 +131,10 @@ def read_chain(row: Mapping[str, Any], place: Location) -> Conversation | Refusa
         number += 1
     if not steps:
         return Refusal("not_text", place, "turn_1 must be text")
-    return _talk(row, place, messages, steps)
+    return _conversation(row, place, messages, steps)
 
 
-def _told_texts(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _chain_texts(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """The turns and feedbacks of a chain, which are texts or nothing."""
     return [(key, row[key]) for key in row if re.fullmatch(r"(turn|feedback)_\d+", str(key))]
 
@@ -113,7 +142,13 @@ def _told_texts(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def read_batch_line(
     answer: Mapping[str, Any], asked: Mapping[str, Any], place: Location
 ) -> Conversation | Refusal:
-    """Return the talk of one line of a batch: what came back, and the line that asked it."""
+    """Return the conversation of one line of a Batch API output file.
+
+    Args:
+        answer: The line of the output file.
+        asked: The line of the input file with the same `custom_id`.
+        location: File and line of the output line.
+    """
     messages = read_messages(_object(asked.get("body")).get("messages"))
     if messages is None:
         detail = f"{answer['custom_id']}: the line that asked it has no messages in its body"
@@ -124,8 +159,8 @@ def read_batch_line(
     choice = _object(choices[0]) if isinstance(choices, list) and choices else {}
     message = _object(choice.get("message"))
     if not isinstance(message.get("content"), str):
-        said = response if isinstance(response, str) else None
-        error = answer.get("error") or body.get("error") or said or "no answer in it"
+        text = response if isinstance(response, str) else None
+        error = answer.get("error") or body.get("error") or text or "no answer in it"
         return Refusal("no_answer", place, f"{answer['custom_id']}: {str(error)[:200]}")
     row = {"model": body.get("model"), "messages": messages, "output": message["content"]}
     row |= {"reasoning": message.get("reasoning_content") or message.get("reasoning")}
@@ -137,46 +172,49 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 
 def status_from_feedback(feedback: str) -> str:
-    """The verdict that a feedback's words tell."""
-    return next((status for status, words in _TOLD if words.match(feedback)), "") or next(
-        (status for status, words in _TOLD[2:] if words.search(feedback[:200])), "wrong"
+    """Return the verdict status that the words of a feedback tell; `wrong` if they tell none."""
+    return next(
+        (status for status, words in _FEEDBACK_PATTERNS if words.match(feedback)), ""
+    ) or next(
+        (status for status, words in _FEEDBACK_PATTERNS[2:] if words.search(feedback[:200])),
+        "wrong",
     )
 
 
-def _talk(
+def _conversation(
     row: Mapping[str, Any], place: Location, messages: Messages, steps: list[AnsweredTurn]
 ) -> Conversation | Refusal:
-    opening = next((m["content"] for m in messages if m["role"] == "user"), None)
-    if opening is None:
+    first_question = next((m["content"] for m in messages if m["role"] == "user"), None)
+    if first_question is None:
         return Refusal("bad_messages", place, "nobody asks anything in it")
     known = {"i": "predict_input", "o": "predict_output"}
-    numbers = {k: row[k] for k in ("itemid", "ioid", "index") if is_row_number(row.get(k))}
+    row_numbers = {k: row[k] for k in ("itemid", "ioid", "index") if is_row_number(row.get(k))}
     model = row.get("model")
     question = read_question(messages)
-    kind = known.get(str(row.get("io_pred"))) or ("transform" if "index" in numbers else None)
+    kind = known.get(str(row.get("io_pred"))) or ("transform" if "index" in row_numbers else None)
     return Conversation(
         place,
         question,
         tuple(steps),
         clean_text(model) if isinstance(model, str) else "",
         question.kind if question else kind,
-        numbers,
-        clean_text(opening),
+        row_numbers,
+        clean_text(first_question),
     )
 
 
 def is_row_number(value: Any) -> bool:
-    """True for the number of a row or of a pair, as the store's columns hold them."""
+    """Return True for the number of a row or of a pair, as the store's columns hold them."""
     return type(value) is int and 0 <= value < 2**31
 
 
-def _steps(
+def _turns(
     messages: Messages,
     verdict: tuple[str, str] | None = None,
     reasoning: Any = None,
     finish_reason: Any = None,
 ) -> list[AnsweredTurn]:
-    """The turns of a conversation; what is told beside it is about the last one."""
+    """Split a conversation into turns; the keyword values belong to the last one."""
     ends = [n for n, m in enumerate(messages) if m["role"] == "assistant" and n]
     steps = [AnsweredTurn(messages[:n], clean_text(messages[n]["content"])) for n in ends]
     if steps and ends[-1] == len(messages) - 1:

@@ -1,9 +1,9 @@
-"""What kind of file a row comes from, told by its keys; and the rows of any data file.
+"""Detect the kind of a file from the keys of its rows, and read the rows of any data file.
 
 Decisions
-- A kind is named by the first row that has one. The order here is the order in which the files
-  of a folder are taken, so that what a file refers to is there before it.
-- A file is what its rows are, never what it is called. Hidden files and folders are left out.
+- The kind is that of the first row that has one. The order of `KINDS` is the order in which the
+  files of a folder are imported, so that referenced rows exist before they are referred to.
+- Only the rows decide, never the file name. Hidden files and folders are skipped.
 """
 
 from __future__ import annotations
@@ -34,7 +34,14 @@ MAX_INSPECTED_ROWS = 50  # rows of a file that are looked at for its kind
 
 @dataclass(frozen=True)
 class FileKind:
-    """A kind of file: what it holds, the keys that all its rows have, and those that none has."""
+    """A kind of file, told by the keys of its rows.
+
+    Attributes:
+        name: Name of the kind, as `--kind` takes it.
+        holds: What the file holds, for help texts.
+        required_keys: Keys that all its rows have.
+        excluded_keys: Keys that none of its rows has.
+    """
 
     name: str
     holds: str
@@ -42,13 +49,13 @@ class FileKind:
     excluded_keys: tuple[str, ...] = ()
 
     def fits(self, row: Mapping[str, Any]) -> bool:
-        """True when the keys of `row` are those of this kind."""
+        """Return True when the keys of `row` are those of this kind."""
         return all(row.get(k) is not None for k in self.required_keys) and not any(
             k in row for k in self.excluded_keys
         )
 
     def missing_keys(self, row: Mapping[str, Any]) -> list[str]:
-        """The keys that `row` would need."""
+        """Return the required keys that `row` lacks."""
         return [key for key in self.required_keys if row.get(key) is None]
 
 
@@ -77,14 +84,22 @@ ORDER = {name: place for place, name in enumerate(KINDS)}
 
 
 def kind_of(row: object) -> FileKind | None:
-    """Return the kind that a row's keys tell, None if they tell none."""
+    """Return the kind that a row's keys tell, None if they fit none."""
     if not isinstance(row, Mapping):
         return None
     return next((kind for kind in KINDS.values() if kind.fits(row)), None)
 
 
 def detect_file_kind(path: Path, name: str) -> FileKind | Refusal:
-    """Return the kind of the first row of a file that has one, or why none has. Raises UsageError."""
+    """Return the kind of the first row of a file that has one, or why no row has.
+
+    Args:
+        path: The file.
+        name: Its name in messages.
+
+    Raises:
+        UsageError: It is not a data file.
+    """
     looked = list(islice(read_records(path, name), MAX_INSPECTED_ROWS))
     kinds = (kind_of(item[1]) for item in looked if not isinstance(item, Refusal))
     kind = next((kind for kind in kinds if kind), None)
@@ -100,7 +115,11 @@ def detect_file_kind(path: Path, name: str) -> FileKind | Refusal:
 
 
 def find_data_files(path: Path) -> list[Path]:
-    """Return the data files at `path`, a file or a folder. Raises UsageError if there are none."""
+    """Return the data files at `path`, a file or a folder, in order of names.
+
+    Raises:
+        UsageError: There is nothing at `path`, or no data file in the folder.
+    """
     if not path.exists():
         raise UsageError(f"{path}: there is no such file or folder")
     if path.is_file():
@@ -118,9 +137,13 @@ def find_data_files(path: Path) -> list[Path]:
 
 
 def display_names(found: Sequence[tuple[Path, Path]]) -> dict[Path, str]:
-    """What to call files, each given with the path that it was found at: the place below that.
+    """Return a short name for each file: its path below the folder it was found in.
 
-    Where two would be called the same, as they were given.
+    Args:
+        found: Pairs of the path that was given and the file found there.
+
+    Returns:
+        The name by file; where two would be equal, the path as given.
     """
     short = {
         file: file.name if at == file else file.relative_to(at).as_posix() for at, file in found
@@ -132,7 +155,7 @@ def display_names(found: Sequence[tuple[Path, Path]]) -> dict[Path, str]:
 
 
 class ImportFile(NamedTuple):
-    """A file to be taken: where it is, what it is called, and its kind."""
+    """A file to import: its path, its name in messages, and its kind."""
 
     path: Path
     name: str
@@ -140,7 +163,13 @@ class ImportFile(NamedTuple):
 
 
 def sorted_files(paths: Iterable[Path], kind: str | None, done: Refusals) -> list[ImportFile]:
-    """The files with their kinds, those first that others refer to."""
+    """Return the files with their kinds, files that others refer to first.
+
+    Args:
+        paths: Files or folders.
+        kind: A key of `KINDS` for all files; None means detect it.
+        done: Gets the files of no known kind as refusals.
+    """
     found = [(given, path) for given in paths for path in find_data_files(given)]
     names = display_names(found)
     files = []
@@ -154,7 +183,15 @@ def sorted_files(paths: Iterable[Path], kind: str | None, done: Refusals) -> lis
 
 
 def read_records(path: Path, name: str) -> Iterator[RecordOrRefusal]:
-    """Yield the rows of a data file with their places. Raises UsageError for any other file."""
+    """Yield the records of a data file with their locations.
+
+    Args:
+        path: The file.
+        name: Its name in locations.
+
+    Raises:
+        UsageError: Its ending is not that of a data file.
+    """
     packing, format_ = _format(path.name)
     if format_ not in FORMATS:
         raise UsageError(f"{path}: not a data file; known are: {', '.join(sorted(FORMATS))}")

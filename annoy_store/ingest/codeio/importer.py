@@ -1,16 +1,18 @@
-"""The files of the CodeI/O scripts, and others like them, taken over with their lineage.
+"""Import the files of the CodeI/O scripts, and similar ones, with their lineage.
 
-    data_files -> file_kind -> order -> rows -> one handler per family of kinds -> write, by batches
+    find_data_files -> detect_file_kind -> order -> read_records -> one handler per family of
+    kinds -> insert, in batches
 
 Decisions
-- Equal content is one row, so a file that comes twice, or whose rows came in another file
-  before, adds nothing.
-- A row that cannot be taken is refused with its file and line and counted under a word; the rest
-  goes in. A file that cannot be read to its end keeps what was read, and is an error.
-- No row stops an import: what its reader does not foresee is refused as an `odd_row`.
-- What refers to something that is not there yet is joined when it comes, in whatever command.
-- What the files bring done counts as done: the ledger gets such jobs as `done`, so no model is
-  asked again; `annoy rerun STAGE` does them again all the same.
+- Equal content is one row, so a file that comes twice, or whose rows came in another file before,
+  adds nothing.
+- An invalid row is refused with its file and line and counted by reason; the others are imported. A
+  file that cannot be read to its end keeps the rows read so far, and is an error.
+- No row stops an import: what its reader does not expect is refused as an `odd_row`.
+- References to rows that are not in the store yet are resolved when those rows come, in any
+  command.
+- What the files contain counts as done: the job table gets such jobs as `done`, so no model is
+  asked again; `annoy rerun STAGE` repeats them anyway.
 """
 
 from __future__ import annotations
@@ -65,9 +67,19 @@ def import_files(
     kind: str | None = None,
     progress: Callable[[ImportReport], None] = lambda _: None,
 ) -> ImportReport:
-    """Take over the files at `paths` (files or folders); what is there already is left alone.
+    """Import the files at `paths`; rows that are in the store already are left unchanged.
 
-    Raises UsageError for an unknown kind, and when there is no data file at one of the paths.
+    Args:
+        store: The store to write to.
+        paths: Data files, or folders of them.
+        kind: A key of `KINDS` to use for all files; None means detect it from each file's rows.
+        progress: Called with the report after each file.
+
+    Returns:
+        Counts of rows by kind, of inserted rows by table, and of refused rows by reason.
+
+    Raises:
+        UsageError: The kind is unknown, or there is no data file at one of the paths.
     """
     if kind is not None and kind not in KINDS:
         raise UsageError(f"unknown kind {kind!r}; known are: {', '.join(KINDS)}")
@@ -78,7 +90,7 @@ def import_files(
     before = newest_ids(store)
     for file in files:
         done.files[file.name] = file.kind.name
-        _take(store, file, session, done)
+        _import_file(store, file, session, done)
         progress(done)
     done.left.update(link_references(store))
     count_new(store, before, done)
@@ -91,40 +103,44 @@ def import_files(
 # One file ------------------------------------------------------------------------------------
 
 
-def _take(store: Database, file: ImportFile, session: ImportSession, done: ImportReport) -> None:
+def _import_file(
+    store: Database, file: ImportFile, session: ImportSession, done: ImportReport
+) -> None:
     kind = file.kind
     if kind.name == "raw":
-        return _take_raw(store, file, done)
+        return _import_raw(store, file, done)
     if kind.name == "batch-input":
-        for _, row in _fitting(file, done):
+        for _, row in _valid_rows(file, done):
             session.batch_requests[str(row["custom_id"])] = row
             done.rows[kind.name] += 1
         return None
     if kind.name == "samples":
         session.samples_by_row.append([])
-    for batch in _batches(_fitting(file, done)):
+    for batch in _batches(_valid_rows(file, done)):
         with store.write() as connection:
             if kind.name == "samples":
-                _take_functions(connection, batch, file.path.name, session, done)
+                _import_functions(connection, batch, file.path.name, session, done)
             else:
-                _take_talks(connection, batch, file.path.name, kind, session, done)
+                _import_conversations(connection, batch, file.path.name, kind, session, done)
     return None
 
 
-def _take_raw(store: Database, file: ImportFile, done: ImportReport) -> None:
-    wish = IngestOptions()
-    items = ((file.path.name, raw_row(*item, wish.column)) for item in _fitting(file, done))
-    tally = ingest_rows(store, items, wish)
-    done.rows["raw"] += tally.accepted
-    done.known["raw"] += tally.known
-    done.refused.update(tally.refused)
-    done.errors += tally.errors
-    for reason, told in tally.examples.items():
-        done.examples[reason] = [*done.examples.get(reason, []), *told][:MAX_EXAMPLES]
+def _import_raw(store: Database, file: ImportFile, done: ImportReport) -> None:
+    options = IngestOptions()
+    items = ((file.path.name, raw_row(*item, options.column)) for item in _valid_rows(file, done))
+    report = ingest_rows(store, items, options)
+    done.rows["raw"] += report.accepted
+    done.known["raw"] += report.known
+    done.refused.update(report.refused)
+    done.errors += report.errors
+    for reason, messages in report.examples.items():
+        done.examples[reason] = [*done.examples.get(reason, []), *messages][:MAX_EXAMPLES]
 
 
-def _fitting(file: ImportFile, done: ImportReport) -> Iterator[tuple[Location, Mapping[str, Any]]]:
-    """The rows of a file that are of its kind; the others are refused."""
+def _valid_rows(
+    file: ImportFile, done: ImportReport
+) -> Iterator[tuple[Location, Mapping[str, Any]]]:
+    """Yield the rows of a file that are of its kind; refuse the others."""
     kind = file.kind
     for item in read_records(file.path, file.name):
         if isinstance(item, Refusal):
@@ -134,10 +150,10 @@ def _fitting(file: ImportFile, done: ImportReport) -> Iterator[tuple[Location, M
         if isinstance(row, Mapping) and not kind.missing_keys(row):
             yield place, row
         else:
-            done.refuse(_misfit(place, row, kind))
+            done.refuse(_wrong_kind(place, row, kind))
 
 
-def _misfit(place: Location, row: Any, kind: FileKind) -> Refusal:
+def _wrong_kind(place: Location, row: Any, kind: FileKind) -> Refusal:
     if not isinstance(row, Mapping):
         return Refusal("not_object", place, f"a row is a JSON object, this is {type(row).__name__}")
     other = kind_of(row)
@@ -151,7 +167,7 @@ def _misfit(place: Location, row: Any, kind: FileKind) -> Refusal:
 def _read(
     read: Callable[[Mapping[str, Any], Location], T | Refusal], row: Any, place: Location
 ) -> T | Refusal:
-    """What a row says; one that is odd in a way that no reader foresaw is refused like any other."""
+    """Call a row reader; a row that raises one of the `ODD` exceptions is refused."""
     try:
         return read(row, place)
     except ODD as error:
@@ -174,7 +190,7 @@ def _batches(
 # Functions -----------------------------------------------------------------------------------
 
 
-def _take_functions(
+def _import_functions(
     connection: Connection,
     batch: Sequence[tuple[Location, Mapping[str, Any]]],
     file: str,
@@ -193,16 +209,16 @@ def _take_functions(
         f.digest if isinstance(f, RecordedFunction) else None for f in read
     ]
     answers = transform_answers(connection, functions, session)
-    news: list[NewRow] = []
+    new_rows: list[NewRow] = []
     for function in read:
         if isinstance(function, Refusal):
             done.refuse(function)
             continue
-        for bad in function.refused:
-            done.refuse(bad)
+        for refusal in function.refused:
+            done.refuse(refusal)
         response_id, source = find_lineage(connection, function, answers, session)
-        news += function_rows(function, source, response_id)
-    insert_imported(connection, news)
+        new_rows += function_rows(function, source, response_id)
+    insert_imported(connection, new_rows)
     done.rows["samples"] += len(functions)
     done.known["samples"] += sum(name in known for name in names)
 
@@ -210,7 +226,7 @@ def _take_functions(
 # Questions and answers -----------------------------------------------------------------------
 
 
-def _take_talks(
+def _import_conversations(
     connection: Connection,
     batch: Sequence[tuple[Location, Mapping[str, Any]]],
     file: str,
@@ -218,23 +234,31 @@ def _take_talks(
     session: ImportSession,
     done: ImportReport,
 ) -> None:
-    read = [_read(lambda r, p: _talk(r, p, kind, session), row, place) for place, row in batch]
-    talks = [talk for talk in read if isinstance(talk, Conversation)]
-    gathered = build_rows(connection, talks, file, session)
-    for bad in [*(b for b in read if isinstance(b, Refusal)), *gathered.refused]:
-        done.refuse(bad)
-    insert_imported(connection, gathered.rows)
-    for talk in talks:
-        if talk.kind == "transform" and "index" in talk.row_numbers and talk.turns:
-            session.prompts_by_index[talk.row_numbers["index"]] = prompt_digest(
-                talk.turns[0].messages
+    read = [
+        _read(lambda r, p: _conversation(r, p, kind, session), row, place) for place, row in batch
+    ]
+    conversations = [
+        conversation for conversation in read if isinstance(conversation, Conversation)
+    ]
+    built = build_rows(connection, conversations, file, session)
+    for refusal in [*(b for b in read if isinstance(b, Refusal)), *built.refused]:
+        done.refuse(refusal)
+    insert_imported(connection, built.rows)
+    for conversation in conversations:
+        if (
+            conversation.kind == "transform"
+            and "index" in conversation.row_numbers
+            and conversation.turns
+        ):
+            session.prompts_by_index[conversation.row_numbers["index"]] = prompt_digest(
+                conversation.turns[0].messages
             )
-    done.rows[kind.name] += gathered.new + gathered.known
-    done.known[kind.name] += gathered.known
-    done.left.update(gathered.left)
+    done.rows[kind.name] += built.new + built.known
+    done.known[kind.name] += built.known
+    done.left.update(built.left)
 
 
-def _talk(
+def _conversation(
     row: Mapping[str, Any], place: Location, kind: FileKind, session: ImportSession
 ) -> Conversation | Refusal:
     if kind.name == "chains":

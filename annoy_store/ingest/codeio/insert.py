@@ -1,9 +1,9 @@
-"""Imported rows written, with what they mean for older rows that a stage has passed already.
+"""Insert imported rows, and schedule older rows that they affect.
 
-    a turn of an older answer   verify, parse look at that answer again
-    a pair of an older sample   generate takes the sample up again, to check the pair
+    a turn of an older answer   verify and parse scan that answer again
+    a pair of an older sample   generate runs the sample again, to check the pair
 
-It is all in the transaction that writes the rows, so that a crash cannot come between.
+All of it is in the transaction that inserts the rows, so that a crash cannot come between.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from annoy_store.stages import PIPELINE
 
 
 def insert_imported(connection: Connection, rows: Sequence[NewRow]) -> None:
-    """Write imported rows; what is there already is left alone."""
+    """Insert imported rows; rows that are in the store already are left unchanged."""
     before = {table.name: _newest(connection, table) for table in (turns, io_pairs)}
     touched = insert_rows(connection, rows)
     new = {name: [i for i in touched.get(name, []) if i > last] for name, last in before.items()}
     if new["turns"]:
-        _judge_again(connection, new["turns"])
+        _rescan_answers(connection, new["turns"])
     if new["io_pairs"]:
-        _check_again(connection, new["io_pairs"])
+        _requeue_samples(connection, new["io_pairs"])
 
 
 def _newest(connection: Connection, table: Table) -> int:
     return int(connection.scalar(select(func.max(table.c.id))) or 0)
 
 
-def _judge_again(connection: Connection, turn_ids: Sequence[int]) -> None:
+def _rescan_answers(connection: Connection, turn_ids: Sequence[int]) -> None:
     answers = turns.join(calls, calls.c.prompt_id == turns.c.prompt_id).join(
         responses, responses.c.call_id == calls.c.id
     )
@@ -46,7 +46,7 @@ def _judge_again(connection: Connection, turn_ids: Sequence[int]) -> None:
         rewind_watermark(connection, PIPELINE, responses, first)
 
 
-def _check_again(connection: Connection, pair_ids: Sequence[int]) -> None:
+def _requeue_samples(connection: Connection, pair_ids: Sequence[int]) -> None:
     chosen = select(io_pairs.c.sample_id).where(in_values(connection, io_pairs.c.id, pair_ids))
     sample_ids = sorted(set(connection.scalars(chosen)))
     for state in ("done", "rejected"):

@@ -1,4 +1,4 @@
-"""Which answer and which raw file an imported function came from, where files tell it."""
+"""Find which answer and which raw file an imported function came from, where files tell it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,16 @@ TransformAnswer = tuple[int, str, int | None, str | None]  # response, its text,
 def transform_answers(
     connection: Connection, functions: Sequence[RecordedFunction], session: ImportSession
 ) -> dict[str, list[TransformAnswer]]:
-    """By prompt: id and text of the answers to the transform questions that `msgidx` names."""
+    """Return the answers to the transform questions that the functions' `msgidx` name.
+
+    Args:
+        connection: A connection to the store.
+        functions: The functions of one batch.
+        session: State of the import.
+
+    Returns:
+        By prompt digest: response id, its text, source id, source digest.
+    """
     names = {session.prompts_by_index.get(f.index) for f in functions if f.index is not None}
     chosen = (
         select(prompts.c.digest, responses.c.id, responses.c.text, sources.c.id, sources.c.digest)
@@ -40,7 +49,17 @@ def find_lineage(
     answers: Mapping[str, list[TransformAnswer]],
     session: ImportSession,
 ) -> tuple[int | None, tuple[int, str] | None]:
-    """The answer and the source that a function came from, where a file tells them."""
+    """Return the response id, and id and digest of the source, that a function came from.
+
+    Args:
+        connection: A connection to the store.
+        function: The function.
+        answers: The answers by prompt digest, as `transform_answers` returns them.
+        session: State of the import; keeps the sources by `blob_id`.
+
+    Returns:
+        Both None where no file tells them.
+    """
     name = session.prompts_by_index.get(function.index) if function.index is not None else None
     code = function.sample.values["refcode"]
     for response_id, text, source_id, source in answers.get(name or "", []):
@@ -54,7 +73,7 @@ def find_lineage(
 
 
 def load_sources_by_blob_id(connection: Connection) -> dict[str, tuple[int, str]]:
-    """Id and digest of every source whose origin's metadata names a `blob_id`."""
+    """Return id and digest of every source whose origin's metadata has a `blob_id`, by that id."""
     chosen = (
         select(origins.c.metadata, sources.c.id, sources.c.digest)
         .join(sources, sources.c.id == origins.c.source_id)

@@ -1,14 +1,14 @@
-"""What came in another order than it refers to each other, joined at the end of every import.
+"""Resolve references between imported rows that came in another order, at the end of every import.
 
-    answers without a turn         get it when the pair that they are about is there
+    answers without a turn         get it when the pair that they are about is in the store
     functions without a raw file   get it when a source has their blob_id, or is the one they name
-    transform answers              are parsed already when a function has their reference code
+    transform answers              count as parsed when a function has their reference code
 
 Decisions
-- Only what is loose is looked at, in the store and not in the files of one command. So the order of
-  files and commands does not matter, and joining twice adds nothing.
-- Rows are added, never changed: a function whose source is found has another origin then, and the
-  one that tells but the file counts no more (ingest/takedowns.py).
+- Only unresolved rows are examined, in the store and not in the files of one command. So the order
+  of files and commands does not matter, and repeating it adds nothing.
+- Rows are added, never changed: a function whose source is found gets another origin, and the one
+  that names only the file is ignored from then on (takedowns.py).
 """
 
 from __future__ import annotations
@@ -55,25 +55,29 @@ REFERENCE_KEYS = {
 
 
 def new_session(connection: Connection) -> ImportSession:
-    """What an import knows of a store before its first file."""
+    """Return the state of a new import."""
     anyone = connection.scalar(select(teachers.c.digest).where(teachers.c.id == 0))
     return ImportSession(import_variant(connection), str(anyone))
 
 
 def link_references(store: Database) -> Counter[str]:
-    """Join what is loose, and count what stays so: `no_pair` answers, `no_source` functions."""
-    left = Counter(no_pair=_join_answers(store))
+    """Resolve what can be resolved.
+
+    Returns:
+        What stays unresolved: `no_pair` answers and `no_source` functions.
+    """
+    left = Counter(no_pair=_link_answers(store))
     with store.write() as connection:
-        _join_functions(connection)
-        _, left["no_source"] = _join_sources(connection)
+        _link_functions(connection)
+        _, left["no_source"] = _link_sources(connection)
         mark_imported_done(connection, import_variant(connection))
     return +left
 
 
 def link_ingested_sources(store: Database) -> None:
-    """The same for functions alone, after raw files came that no import brought."""
+    """Link functions to their raw files only, after sources were ingested outside an import."""
     with store.write() as connection:
-        joined, _ = _join_sources(connection)
+        joined, _ = _link_sources(connection)
         if joined:
             mark_imported_done(connection, import_variant(connection))
 
@@ -81,8 +85,8 @@ def link_ingested_sources(store: Database) -> None:
 # Answers that wait for their pair ------------------------------------------------------------
 
 
-def _join_answers(store: Database) -> int:
-    """Give turns to the answers whose pair is there; return how many still wait for theirs."""
+def _link_answers(store: Database) -> int:
+    """Add turns to the answers whose pair exists; return how many still lack theirs."""
     waiting, after = 0, 0
     while True:
         with store.write() as connection:
@@ -90,10 +94,18 @@ def _join_answers(store: Database) -> int:
             if not loose:
                 return waiting
             after = loose[-1]["id"]
-            talks = [talk for row in loose if isinstance(talk := _told_again(row), Conversation)]
+            conversations = [
+                conversation
+                for row in loose
+                if isinstance(conversation := _conversation_of(row), Conversation)
+            ]
             session = new_session(connection)
-            about = SubjectFinder(connection, talks, session, "")
-            asked = [(talk, about.find(talk)) for talk in talks if talk.question]
+            finder = SubjectFinder(connection, conversations, session, "")
+            asked = [
+                (conversation, finder.find(conversation))
+                for conversation in conversations
+                if conversation.question
+            ]
             known = [t for t, of in asked if not isinstance(of, Refusal) and of.is_known]
             waiting += len(asked) - len(known)
             if known:
@@ -101,7 +113,7 @@ def _join_answers(store: Database) -> int:
 
 
 def _loose_answers(after: int) -> Select[Any]:
-    """The next imported answers whose prompt has no turn."""
+    """The next page of imported answers whose prompt has no turn."""
     return (
         select(
             responses.c.id,
@@ -124,8 +136,8 @@ def _loose_answers(after: int) -> Select[Any]:
     )
 
 
-def _told_again(row: Mapping[str, Any]) -> Conversation | Refusal:
-    """The talk of an answer, as it came."""
+def _conversation_of(row: Mapping[str, Any]) -> Conversation | Refusal:
+    """The conversation of a stored answer."""
     again = {**row, "messages": json.loads(row["messages"]), "output": row["text"]}
     return read_conversation(again, Location(f"response {row['id']}"))
 
@@ -133,16 +145,18 @@ def _told_again(row: Mapping[str, Any]) -> Conversation | Refusal:
 # Functions that wait for their raw file ------------------------------------------------------
 
 
-def _join_sources(connection: Connection) -> tuple[int, int]:
-    """Give functions the sources that they name; return how many found theirs, and how many wait."""
+def _link_sources(connection: Connection) -> tuple[int, int]:
+    """Link functions to the sources that they name; return how many were linked, and how many were
+    not.
+    """
     loose = _loose_functions(connection, sample_origins.c.source_id)
-    told = [(row, json.loads(row["metadata"] or "{}")) for row in loose]
-    named = [(row, meta) for row, meta in told if meta.keys() & REFERENCE_KEYS]
+    described = [(row, json.loads(row["metadata"] or "{}")) for row in loose]
+    named = [(row, meta) for row, meta in described if meta.keys() & REFERENCE_KEYS]
     if not named:
         return 0, 0
     known = _named_sources(connection, [meta for _, meta in named])
     rows = [
-        _joined(row, source[1], source_id=source[0])
+        _linked(row, source[1], source_id=source[0])
         for row, meta in named
         if (source := known(meta)) is not None
     ]
@@ -153,7 +167,7 @@ def _join_sources(connection: Connection) -> tuple[int, int]:
 def _named_sources(
     connection: Connection, metas: Sequence[Mapping[str, Any]]
 ) -> Callable[[Mapping[str, Any]], tuple[int, str] | None]:
-    """A function that gives id and digest of the source that what a function says of itself names."""
+    """Return a function that finds id and digest of the source that a function's metadata names."""
     by_blob = load_sources_by_blob_id(connection)
     names = {str(meta.get("source_digest")) for meta in metas}
     chosen = select(sources.c.digest, sources.c.id)
@@ -171,7 +185,7 @@ def _named_sources(
 def _loose_functions(
     connection: Connection, lacks: Column[Any], *more: Column[Any]
 ) -> Iterator[dict[str, Any]]:
-    """Origins of imported functions that lack `lacks`, and no other origin of theirs has it."""
+    """Origins of imported functions that lack `lacks`, where no other origin has it."""
     other = sample_origins.alias("other")
     found = exists().where(
         other.c.sample_id == sample_origins.c.sample_id,
@@ -190,8 +204,8 @@ def _loose_functions(
     return map(dict, connection.execute(chosen).mappings())
 
 
-def _joined(row: Mapping[str, Any], about: str, **columns: Any) -> NewRow:
-    """Another origin of an imported function, with what is known of it now."""
+def _linked(row: Mapping[str, Any], about: str, **columns: Any) -> NewRow:
+    """Another origin of an imported function, with the reference that was found."""
     kept = {key: row[key] for key in ("sample_id", "origin", "line", "metadata")}
     values = {"digest": sample_origin_digest(row["digest"], about), **NO_ORIGIN, **kept, **columns}
     return NewRow(sample_origins, values)
@@ -200,30 +214,30 @@ def _joined(row: Mapping[str, Any], about: str, **columns: Any) -> NewRow:
 # Transform answers that wait for their function ----------------------------------------------
 
 
-def _join_functions(connection: Connection) -> None:
-    """Say of which transform answer an imported function was taken: the one with its code."""
+def _link_functions(connection: Connection) -> None:
+    """Link imported functions to the transform answer that contains their code."""
     by_code: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in _loose_functions(connection, sample_origins.c.response_id, samples.c.refcode):
-        by_code[_name(row.pop("refcode"))].append(row)
+        by_code[_code_digest(row.pop("refcode"))].append(row)
     after = 0
     while by_code and (loose := connection.execute(_loose_transforms(after)).all()):
         after = loose[-1].id
         rows = []
         for response_id, text, source_id, source in loose:
             found = sections.parse_sections(text)
-            code = "" if isinstance(found, sections.ParseFailure) else _name(found.refcode)
+            code = "" if isinstance(found, sections.ParseFailure) else _code_digest(found.refcode)
             for row in by_code.pop(code, []):
                 about = source if row["source_id"] is None else f"{source} answered"
-                rows.append(_joined(row, about, response_id=response_id, source_id=source_id))
+                rows.append(_linked(row, about, response_id=response_id, source_id=source_id))
         insert_imported(connection, rows)
 
 
-def _name(code: str) -> str:
+def _code_digest(code: str) -> str:
     return digest("code", code.strip())
 
 
 def _loose_transforms(after: int) -> Select[Any]:
-    """The next imported transform answers that nobody parsed, and of which no function is known."""
+    """The next page of imported transform answers that were not parsed and have no function."""
     parsed = exists().where(
         jobs.c.stage == "parse",
         jobs.c.subject_id == responses.c.id,

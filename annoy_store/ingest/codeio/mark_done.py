@@ -1,11 +1,11 @@
-"""What imported files bring done, entered in the ledger as done.
+"""Mark as done the jobs whose results were imported.
 
-    transform   sources whose question was answered, or whose function came
-    parse       answers whose function came
+    transform   sources whose question was answered, or whose function was imported
+    parse       answers whose function was imported
     predict     pairs about which both directions were answered
 
-Decision: these jobs have the variant `import`, so `annoy rerun STAGE` does them again under the
-active one, and nothing else does.
+Decision: these jobs have the variant `import`, so `annoy rerun STAGE` repeats them under the active
+variant, and nothing else does.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from annoy_store.queue.counters import NO_WORKER, add_to_counters, state_change
 
 
 def import_variant(connection: Connection) -> int:
-    """Return the variant of what was imported, entering it if it is new."""
+    """Return the id of the variant of imported rows, adding it if it is new."""
     described = {"version": 1}
     name = digest("variant", "import", described)
     row = {"stage": "import", "digest": name, "description": canonical_json(described), "active": 1}
@@ -43,7 +43,7 @@ def import_variant(connection: Connection) -> int:
 
 
 def mark_imported_done(connection: Connection, variant_id: int) -> None:
-    """Enter as done what files brought, and end the jobs that wait to do it."""
+    """Add `done` jobs for imported results, and end pending jobs that would repeat them."""
     brought = (
         ("transform", _asked()),
         ("transform", _came(sample_origins.c.source_id)),
@@ -65,7 +65,7 @@ def mark_imported_done(connection: Connection, variant_id: int) -> None:
 
 
 def _end(connection: Connection, stage: str, subjects: Select[Any]) -> None:
-    """End the jobs that wait to do what files brought, but those that somebody asked for again."""
+    """End pending jobs whose results were imported, except those that were queued again on purpose."""
     other = jobs.alias("other")
     again = exists().where(
         other.c.stage == stage,
@@ -102,7 +102,7 @@ def _answered(subject: ColumnElement[Any]) -> Select[Any]:
 
 
 def _came(subject: ColumnElement[Any]) -> Select[Any]:
-    """What functions that were imported, and not parsed here, came from."""
+    """The subjects that imported functions came from, if they were not parsed here."""
     return select(subject.label("subject_id")).where(
         subject.is_not(None), sample_origins.c.variant_id.is_(None)
     )

@@ -1,11 +1,11 @@
-"""What a question of the known forms asks about, read out of its messages.
+"""Read what a question of a known form asks about from its messages.
 
 Decisions
 - Two forms are known: the bundled templates (told by their headings) and the layout of the CodeI/O
-  scripts: paragraphs led by a line that ends in a colon, the value as Python prints it, and the
-  reference code last. Equal text is found again exactly, so the digest of a sample read out of a
+  scripts: paragraphs that begin with a line ending in a colon, the value as Python prints it, and
+  the reference code last. Equal text gives the equal digest, so the digest of a sample read from a
   question is that of the sample in the file it was made from.
-- A text of no known form is no error: None.
+- Text of no known form is not an error: None.
 """
 
 from __future__ import annotations
@@ -35,9 +35,14 @@ _PREDICTION = re.compile(
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: `code` is the raw file of a transform, else the reference code.
+    """What is asked.
 
-    `value` is the given input or output as it stands in the text.
+    Attributes:
+        kind: Kind of question.
+        code: The raw file of a transform, else the reference code.
+        problem: Problem statement.
+        io: Description of input and output.
+        value: The given input or output as it is written in the text.
     """
 
     kind: QuestionKind
@@ -55,22 +60,27 @@ def read_question(messages: Messages) -> Question | None:
     if found := _PREDICTION.fullmatch(text):
         kind: QuestionKind = "predict_output" if found["given"] == "input" else "predict_input"
         return Question(kind, found["code"] or "", found["problem"], found["io"], found["value"])
-    return _ours(extract_values(messages[:1] if messages[0]["role"] == "user" else messages[:2]))
+    return _bundled_form(
+        extract_values(messages[:1] if messages[0]["role"] == "user" else messages[:2])
+    )
 
 
-def _ours(said: Mapping[str, str]) -> Question | None:
-    about = said.get("code", ""), said.get("problem", ""), said.get("io", "")
-    if "input" in said:
-        return Question("predict_output", *about, said["input"])
-    if "output" in said:
-        return Question("predict_input", *about, said["output"])
-    return Question("transform", about[0]) if "code" in said and "problem" not in said else None
+def _bundled_form(values: Mapping[str, str]) -> Question | None:
+    about = values.get("code", ""), values.get("problem", ""), values.get("io", "")
+    if "input" in values:
+        return Question("predict_output", *about, values["input"])
+    if "output" in values:
+        return Question("predict_input", *about, values["output"])
+    return Question("transform", about[0]) if "code" in values and "problem" not in values else None
 
 
 def given_value(question: Question) -> JsonValue | None:
-    """The given input or output as JSON; None for what no JSON is, or an input is no object.
+    """Return the given input or output as a JSON value.
 
-    An output that is no literal was printed as the bare string that it is.
+    An output that is not a literal was printed as a bare string, and is read as one.
+
+    Returns:
+        The value; None if it is not JSON, or an input that is not an object.
     """
     try:
         found = json_values.parse_value(question.value)
@@ -82,7 +92,7 @@ def given_value(question: Question) -> JsonValue | None:
 
 
 def shows_value(question: Question, text: str) -> bool:
-    """True when the question shows the value with the JSON text `text`, in either form."""
+    """Return True when the question shows the value with the JSON text `text`, as JSON or Python."""
     if question.value == text:
         return True
     found = json_values.parse_value(text)
@@ -90,7 +100,7 @@ def shows_value(question: Question, text: str) -> bool:
 
 
 def read_messages(value: Any) -> Messages | None:
-    """Return chat messages as role and text; None if `value` is nothing of the kind."""
+    """Return chat messages as role and text, None if `value` is not a list of messages."""
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
         return None
     read = [part for part in map(_message, value) if part]

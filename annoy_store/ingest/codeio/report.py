@@ -1,4 +1,4 @@
-"""What became of the files of one import, and what is new in the store since."""
+"""Counts of one import, and of the rows that it added to the store."""
 
 from __future__ import annotations
 
@@ -28,10 +28,14 @@ COUNTED_TABLES = (sources, origins, prompts, calls, responses, samples, io_pairs
 
 @dataclass
 class ImportReport(Refusals):
-    """What became of the files so far.
+    """Counts of one import so far.
 
-    `files` tells each file's kind, by its place below what was given; `rows` and `known` count its rows by kind; `new` counts rows
-    of the store by table; `left` what is left to a stage.
+    Attributes:
+        files: Kind of each file, by its path below the given one.
+        rows: Rows by kind.
+        known: Rows by kind that were in the store already.
+        new: Inserted rows by table.
+        left: Rows that still need work, by stage or reason.
     """
 
     files: dict[str, str] = field(default_factory=dict)
@@ -42,15 +46,19 @@ class ImportReport(Refusals):
 
     @property
     def accepted(self) -> int:
+        """Number of rows that were accepted."""
         return sum(self.rows.values())
 
 
 def newest_ids(store: Database) -> dict[str, int]:
+    """Return the highest id of each counted table."""
     with store.read() as connection:
         return {t.name: connection.scalar(select(func.max(t.c.id))) or 0 for t in COUNTED_TABLES}
 
 
 def count_new(store: Database, before: Mapping[str, int], done: ImportReport) -> None:
+    """Count the rows of each table that came after `before` into the report."""
+
     def newer(table: Table) -> Any:
         return select(func.count()).select_from(table).where(table.c.id > before[table.name])
 

@@ -1,13 +1,13 @@
-"""Rows of functions with recorded pairs on their way into the store: samples, origins, pairs.
+"""Build the rows of functions with recorded pairs: samples, origins, pairs.
 
 Decisions
-- A sample that was imported has no generator unless its row names one, so `generate` checks the
-  pairs it came with, and only those that hold are asked about.
-- Pairs keep their place in the file as `position`, also when one before them is refused.
-- A value must be JSON: what is not (NaN, infinities) is refused pair by pair. An input that is
-  text is the JSON of it, as our own exports write it, and then so is its output.
-- `meta` leads back to the raw file: by `blob_id` to an ingested source, by `msgidx` to the
-  imported answer that the function was taken from.
+- An imported sample has no generator unless its row has one, so `generate` checks the pairs that it
+  came with, and only those that hold are asked about.
+- Pairs keep their position in the file, also when one before them is refused.
+- A value must be JSON: what is not (NaN, infinities) is refused pair by pair. An input that is text
+  is decoded as JSON, as our own exports write it, and then so is its output.
+- `meta` refers to the raw file: by `blob_id` to an ingested source, by `msgidx` to the imported
+  answer that the function was taken from.
 """
 
 from __future__ import annotations
@@ -30,7 +30,14 @@ from annoy_store.records.samples import FUNCNAME, new_origin, new_sample
 
 @dataclass(frozen=True)
 class RecordedPair:
-    """One recorded pair: its place in the row, the values as JSON texts, the input's digest."""
+    """One recorded pair.
+
+    Attributes:
+        position: Its position in the row.
+        input: The input as JSON text.
+        output: The output as JSON text.
+        input_digest: Digest of the input.
+    """
 
     position: int
     input: str
@@ -40,7 +47,18 @@ class RecordedPair:
 
 @dataclass(frozen=True)
 class RecordedFunction:
-    """One row: the sample without ids, its pairs, and what it says of where it is from."""
+    """One row of a file of functions.
+
+    Attributes:
+        location: File and line.
+        sample: The sample row, without an id.
+        pairs: Its valid pairs.
+        refused: Its invalid pairs.
+        origin: Name of the file it is from.
+        blob_id: Names the raw file, if any.
+        index: Names the transform answer (`msgidx`), if any.
+        metadata: Other fields as JSON.
+    """
 
     location: Location
     sample: NewRow
@@ -53,11 +71,18 @@ class RecordedFunction:
 
     @property
     def digest(self) -> str:
+        """Digest of the sample."""
         return str(self.sample.values["digest"])
 
 
 def read_function(row: Mapping[str, Any], place: Location, file: str) -> RecordedFunction | Refusal:
-    """Return what a row of functions with pairs says, or why it cannot be taken."""
+    """Return the function of a row, or why it is refused.
+
+    Args:
+        row: The decoded row.
+        location: File and line.
+        file: Name of the file, used as origin if the row names no `source`.
+    """
     texts = [row.get(k) for k in ("refcode", "problem_description", "io_requirements")]
     code, problem, io = (clean_text(t) if isinstance(t, str) else None for t in texts)
     if code is None or problem is None or not code.strip():
@@ -87,11 +112,11 @@ def read_function(row: Mapping[str, Any], place: Location, file: str) -> Recorde
 
 
 def _kept(row: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, Any]:
-    """What a row says of itself that has no column of its own."""
-    told = {key: row[key] for key in ("category", "blob_id") if row.get(key) is not None}
+    """Fields of a row without a column of their own."""
+    fields = {key: row[key] for key in ("category", "blob_id") if row.get(key) is not None}
     own = {str(key): value for key, value in meta.items() if value is not None}
     own.pop("input_generator", None)
-    return own | told
+    return own | fields
 
 
 def function_rows(
@@ -99,7 +124,13 @@ def function_rows(
     source: tuple[int, str] | None = None,
     response_id: int | None = None,
 ) -> list[NewRow]:
-    """Return the rows to write; `source` is id and digest of the raw file, if it is known."""
+    """Return the rows of a function: the origin (with its sample) and the pairs.
+
+    Args:
+        function: The function.
+        source: Id and digest of the raw file, if it is known.
+        response_id: The transform answer that it was taken from, if it is known.
+    """
     about = source[1] if source else function.origin
     columns: dict[str, Any] = {"origin": function.origin, "metadata": function.metadata}
     columns["line"] = function.location.line
@@ -114,7 +145,7 @@ def function_rows(
 
 
 def new_pair(sample: NewRow | int, pair: RecordedPair) -> NewRow:
-    """The row of a recorded pair."""
+    """Return the row of a recorded pair."""
     return NewRow(
         io_pairs,
         {
@@ -130,7 +161,17 @@ def new_pair(sample: NewRow | int, pair: RecordedPair) -> NewRow:
 
 
 def recorded_pair(position: int, given: Any, output: Any) -> RecordedPair:
-    """A pair of two values. Raises literals.Refused and TypeError for what is no JSON."""
+    """Return a pair of two values.
+
+    Args:
+        position: Position in the file.
+        given: The input.
+        output: The output.
+
+    Raises:
+        Refused: A value exceeds the limits of json_values.
+        TypeError: A value is not JSON.
+    """
     one, two = json_values.to_json_value(given), json_values.to_json_value(output)
     return RecordedPair(position, one.text, two.text, input_digest(one.value))
 
@@ -174,7 +215,7 @@ def _strict(text: Any) -> Any:
 
 
 def _decoded(value: Any) -> Any:
-    """A value, or the JSON that a text of a table (CSV) holds."""
+    """A value, or the JSON value of a text from a table (CSV)."""
     if not isinstance(value, str):
         return value
     try:

@@ -1,1 +1,1 @@
-"""Functions with tests, read as samples without running them. `importer.py` is the entry point."""
+"""Turn functions with doctests or asserts into samples, without a model."""

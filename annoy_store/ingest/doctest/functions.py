@@ -1,4 +1,4 @@
-"""Functions that come with tests, read as samples: no model needed, nothing run here.
+"""Turn functions that come with tests into samples: no model needed, nothing is executed.
 
 A module-level function becomes a sample when its docstring has doctests, or asserts of its file
 compare a call of it with a value, and at least two of those are literal:
@@ -7,14 +7,14 @@ compare a call of it with a value, and at least two of those are literal:
     6                         self.assertEqual(twice(3), 6)
 
 Decisions
-- The file is parsed and never executed: an example that is no literal is passed over. Whether a
-  pair holds is found out in the sandbox, as for every pair that was imported.
-- The sample's code is the whole file, so that helpers and imports are there, without its tests
-  (see parsing/strip_tests.py) and with a `main_solution` of the same parameters at its end.
-- What an assert says that stands in that code still, say inside of a helper, makes no pair: the
-  question would show its answer.
-- Values are taken as JSON has them (a tuple as a list); what JSON cannot hold makes no pair.
-- The problem statement is the docstring without its examples; a function without words is left.
+- The file is parsed and never executed: an example that is not literal is skipped. Whether a pair
+  holds is determined in the sandbox, as for every imported pair.
+- The sample's code is the whole file, so that helpers and imports are available, without its tests
+  (parsing/strip_tests.py) and with a `main_solution` of the same parameters at its end.
+- An assert that remains in that code, for instance inside a helper, makes no pair: the question
+  would show its answer.
+- Values are converted to JSON (a tuple to a list); what JSON cannot represent makes no pair.
+- The problem statement is the docstring without its examples; a function without one is skipped.
 """
 
 from __future__ import annotations
@@ -49,20 +49,32 @@ MIN_EXAMPLES = 2
 
 @dataclass(frozen=True)
 class FunctionWithTests:
-    """A function with its examples, as the sample that it becomes."""
+    """A function with its examples, as the sample that it becomes.
+
+    Attributes:
+        name: Name of the function.
+        sample: The sample row, without an id.
+        pairs: Its examples.
+    """
 
     name: str
     sample: NewRow
     pairs: tuple[RecordedPair, ...]
 
     def rows(self) -> list[NewRow]:
-        """The sample and its pairs."""
+        """Return the rows of the sample and its pairs."""
         return [self.sample, *(new_pair(self.sample, pair) for pair in self.pairs)]
 
 
 @dataclass(frozen=True)
 class SkippedFunction:
-    """A tested function that cannot be taken: why in a word that can be counted, and in a sentence."""
+    """A function with tests that cannot become a sample.
+
+    Attributes:
+        name: Name of the function.
+        reason: Short reason to count by.
+        detail: The reason as a sentence.
+    """
 
     name: str
     reason: str
@@ -70,9 +82,14 @@ class SkippedFunction:
 
 
 def samples_from_code(code: str) -> list[FunctionWithTests | SkippedFunction]:
-    """Return the samples in a file of Python: tested functions with at least two literal examples.
+    """Return the samples in a Python file: functions with at least two literal examples.
 
-    A file that is no Python, or has none, gives an empty list; nothing is executed.
+    Args:
+        code: The content of the file.
+
+    Returns:
+        Samples and skipped functions; empty for a file that is not Python or has none. Nothing is
+        executed.
     """
     code = normalise_newlines(code)
     try:
@@ -88,7 +105,7 @@ def samples_from_code(code: str) -> list[FunctionWithTests | SkippedFunction]:
     tested = {
         name: some
         for name, some in examples.items()
-        if len(list(_pairs(some))) >= MIN_EXAMPLES and _words(functions[name])
+        if len(list(_pairs(some))) >= MIN_EXAMPLES and _description(functions[name])
     }
     return _samples(code, functions, tested) if tested else []
 
@@ -124,8 +141,8 @@ def _sample(
     examples: Iterable[CallExample],
     shown: Iterable[CallExample],
 ) -> FunctionWithTests | SkippedFunction:
-    told = {pair.input_digest for pair in _pairs(shown)}
-    pairs = tuple(pair for pair in _pairs(examples) if pair.input_digest not in told)
+    shown_inputs = {pair.input_digest for pair in _pairs(shown)}
+    pairs = tuple(pair for pair in _pairs(examples) if pair.input_digest not in shown_inputs)
     if len(pairs) < MIN_EXAMPLES:
         return SkippedFunction(
             function.name, "answers_shown", "its examples stand inside of other code"
@@ -136,7 +153,7 @@ def _sample(
             function.name, "name_taken", f"its file uses a {FUNCNAME} of its own"
         )
     refcode = "\n\n\n".join(part for part in (code, _wrapper(function)) if part)
-    sample = new_sample(refcode, FUNCNAME, _words(function), _interface(function), None)
+    sample = new_sample(refcode, FUNCNAME, _description(function), _interface(function), None)
     return FunctionWithTests(function.name, sample, pairs)
 
 
@@ -153,7 +170,7 @@ def _pairs(examples: Iterable[CallExample]) -> Iterator[RecordedPair]:
 
 
 def _is_plain(function: ast.FunctionDef) -> bool:
-    """Named parameters only, and none of its own called so that it would be in the way."""
+    """True for a function of named parameters only."""
     given = function.args
     return not (given.vararg or given.kwarg or given.posonlyargs) and bool(
         given.args or given.kwonlyargs
@@ -169,7 +186,7 @@ def _wrapper(function: ast.FunctionDef) -> str:
     return f"def {FUNCNAME}({signature}):\n    return {function.name}({passed})"
 
 
-def _words(function: ast.FunctionDef) -> str:
+def _description(function: ast.FunctionDef) -> str:
     """The docstring without its examples."""
     return inspect.cleandoc(
         without_examples(ast.get_docstring(function, clean=False) or "")
@@ -177,7 +194,7 @@ def _words(function: ast.FunctionDef) -> str:
 
 
 def _interface(function: ast.FunctionDef) -> str:
-    """Parameters and result with their annotations and defaults, as far as they are told."""
+    """Parameters and result with their annotations and defaults, as far as they are given."""
     given = function.args
     defaults: dict[str, ast.expr | None] = dict(
         zip([a.arg for a in given.args][::-1], given.defaults[::-1], strict=False)
@@ -185,9 +202,9 @@ def _interface(function: ast.FunctionDef) -> str:
     defaults |= {a.arg: d for a, d in zip(given.kwonlyargs, given.kw_defaults, strict=True)}
     lines = ["Input:"]
     for argument in (*given.args, *given.kwonlyargs):
-        told = f" ({ast.unparse(argument.annotation)})" if argument.annotation else ""
+        annotation = f" ({ast.unparse(argument.annotation)})" if argument.annotation else ""
         default = defaults.get(argument.arg)
         optional = f", {ast.unparse(default)} if left out" if default else ""
-        lines.append(f"  `{argument.arg}`{told}{optional}")
+        lines.append(f"  `{argument.arg}`{annotation}{optional}")
     returned = f" ({ast.unparse(function.returns)})" if function.returns else ""
     return "\n".join([*lines, "", "Output:", f"  `return`{returned}"])
