@@ -85,14 +85,14 @@ def read_answers(path: Path) -> AnswerFile:
         UsageError: The file cannot be read, a line is invalid, or it holds answers of two models.
     """
     lines = read_lines(path)
-    torn = _is_torn(lines[-1])
+    torn = _is_incomplete(lines[-1])
     numbered = enumerate(lines[:-1] if torn else lines, 1)
-    hint = "take that line out, and its question is asked again"
+    hint = "delete that line, and its question is asked again"
     scored = [parse_line(_SCORED, path, n, line, hint) for n, line in numbered if line.strip()]
     askers = {canonical_json(s.asked): s.asked for s in scored}
     if len(askers) > 1:
         who = " and of ".join(map(describe_model, list(askers.values())[:2]))
-        raise UsageError(f"{path} holds answers of {who}; keep the answers of each in its own file")
+        raise UsageError(f"{path} contains answers of {who}; use one file per model")
     return AnswerFile(list({s.id: s for s in reversed(scored)}.values())[::-1], torn)
 
 
@@ -109,7 +109,7 @@ def repair_last_line(path: Path) -> None:
     with path.open("rb+") as file:
         data = file.read()
         last = data[data.rfind(b"\n") + 1 :]
-        if _is_torn(last):
+        if _is_incomplete(last):
             file.truncate(len(data) - len(last))
         elif last:
             file.write(b"\n")
@@ -151,8 +151,8 @@ def check_same_model(path: Path, scored: Iterable[ScoredAnswer], asked: dict[str
     )
     if other is not None:
         raise UsageError(
-            f"{path} holds answers of {describe_model(other)}, and this asks {describe_model(asked)}; name another "
-            "file for these answers, or the model and settings that the file is of"
+            f"{path} contains answers of {describe_model(other)}, and the requested model is "
+            f"{describe_model(asked)}; choose another file, or the model and settings of the file"
         )
 
 
@@ -199,7 +199,7 @@ def parse_line(kind: TypeAdapter[_Row], path: Path, number: int, line: bytes, hi
         raise UsageError(f"{path} line {number} cannot be read ({why}): {hint}") from None
 
 
-def _is_torn(last: bytes) -> bool:
+def _is_incomplete(last: bytes) -> bool:
     """True if the text after the last line end is an incomplete answer."""
     if not last or not (last.startswith(_BEGIN) or _BEGIN.startswith(last)):
         return False

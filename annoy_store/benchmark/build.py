@@ -149,7 +149,7 @@ def build_benchmark(
         known = f"other exports were split with --salt {' or '.join(others)}; " if others else ""
         raise UsageError(
             f"no sample in split {split!r} of salt {salt!r} has {cases} stable pairs; {known}"
-            "give samples a split with annoy export .. --split, or take all of them: --split all"
+            "assign splits with annoy export .. --split, or use all samples: --split all"
         )
     return items
 
@@ -205,7 +205,7 @@ def read_questions(path: Path) -> list[BenchmarkQuestion]:
     Raises:
         UsageError: The file cannot be read, or a line is invalid.
     """
-    hint = "make the file again with annoy bench make"
+    hint = "rebuild the file with annoy bench make"
     numbered = enumerate(read_lines(path), 1)
     items = [parse_line(_ITEM, path, n, line, hint) for n, line in numbered if line.strip()]
     return list({item.id: item for item in items}.values())

@@ -69,7 +69,7 @@ class _Sample:
 
 
 def find_twins(
-    store: Database, sandbox: Sandbox, progress: Callable[[str], None] = lambda words: None
+    store: Database, sandbox: Sandbox, progress: Callable[[str], None] = lambda message: None
 ) -> TwinReport:
     """Run every sample that was not compared yet, and store which older one it behaves like.
 

@@ -71,7 +71,7 @@ def read_benchmark(path: Path) -> tuple[Benchmark, int]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {path}: {error}") from error
     if not benchmark.items:
-        raise UsageError(f"{path} holds no item; it must be JSON Lines, one task per line")
+        raise UsageError(f"{path} contains no items; it must be JSON Lines, one task per line")
     return benchmark, skipped
 
 

@@ -62,7 +62,10 @@ class ClusterReport:
 
 
 def cluster(
-    store: Database, progress: Callable[[str], None] = lambda words: None, *, rebuild: bool = False
+    store: Database,
+    progress: Callable[[str], None] = lambda message: None,
+    *,
+    rebuild: bool = False,
 ) -> ClusterReport:
     """Bring `signatures` and `clusters` up to date.
 
@@ -83,7 +86,7 @@ def cluster(
         newest = _newest_origin(connection)
         if not signed and not rebuild and _known(connection, newest):
             return _summary(connection, signed, 0)
-        progress("joining")
+        progress("clustering")
         changes = list(_changes(connection))
     for change in changes:
         for start in range(0, len(change.ids), _WRITTEN_AT_ONCE):
@@ -210,11 +213,11 @@ def _join_kind(connection: Connection, signed: _Signed, forest: UnionFind) -> No
         subject_id = int(signed.ids[signed.nonempty[row]])
         return shingles(connection.execute(select(text).where(key == subject_id)).scalar_one())
 
-    def nearer(a: int, b: int) -> bool:
+    def is_near(a: int, b: int) -> bool:
         return jaccard(shingles_of(a), shingles_of(b)) >= THRESHOLD
 
     if len(places) > 1:
-        union_near_duplicates(signed.rows, places, forest, nearer)
+        union_near_duplicates(signed.rows, places, forest, is_near)
 
 
 def _join_pairs(

@@ -60,7 +60,7 @@ class OverlapReport:
 
 
 def decontaminate(
-    store: Database, files: Sequence[Path], progress: Callable[[str], None] = lambda words: None
+    store: Database, files: Sequence[Path], progress: Callable[[str], None] = lambda message: None
 ) -> list[OverlapReport]:
     """Store the overlaps with each benchmark file.
 
@@ -80,12 +80,12 @@ def decontaminate(
     indices = [_ngram_index(benchmark) for benchmark, _ in benchmarks]
     for kind, chosen in _TEXTS.items():
         for page in _pages(store, chosen):
-            rows = [
+            found_rows = [
                 row
                 for (benchmark, _), index in zip(benchmarks, indices, strict=True)
                 for row in _common_ngrams(kind, page, benchmark, index)
             ]
-            _enter(store, rows)
+            _enter(store, found_rows)
             progress(f"{kind}s up to {page[-1][0]}")
     for benchmark, _ in benchmarks:
         _enter(store, list(_common_answers(store, benchmark)))

@@ -98,22 +98,24 @@ class UnionFind:
         return [self.find(i) for i in range(len(self._parent))]
 
 
-def union_near_duplicates(rows: Any, places: list[int], forest: UnionFind, nearer: IsNear) -> None:
+def union_near_duplicates(
+    rows: Any, numbers: list[int], forest: UnionFind, is_near: IsNear
+) -> None:
     """Merge in `forest` the rows that are near-duplicates.
 
     Args:
         rows: Signatures, one per row.
-        places: The number of each row in `forest`.
+        numbers: The number of each row in `forest`.
         forest: Changed in place.
-        nearer: Decides for two row numbers whose signatures leave doubt.
+        is_near: Decides for two row numbers whose signatures leave doubt.
     """
     for a, b in _candidates(rows):
         alike = estimate_jaccard(rows, a, b)
         for i, j, share in zip(a.tolist(), b.tolist(), alike.tolist(), strict=True):
-            if share < _NEVER or forest.find(places[i]) == forest.find(places[j]):
+            if share < _NEVER or forest.find(numbers[i]) == forest.find(numbers[j]):
                 continue
-            if share >= _SURE or nearer(i, j):
-                forest.union(places[i], places[j])
+            if share >= _SURE or is_near(i, j):
+                forest.union(numbers[i], numbers[j])
 
 
 def _candidates(rows: Any, at_once: int = 1 << 16) -> Iterator[tuple[Any, Any]]:

@@ -48,7 +48,7 @@ def compute_signatures(store: Database, kind: str, progress: Callable[[str], Non
         with store.write() as connection:
             insert_new(connection, signatures, rows)
         last, signed = found[-1][0], signed + len(rows)
-        progress(f"signed {signed} {kind}s")
+        progress(f"computed {signed} signatures of {kind}s")
 
 
 def _unsigned(kind: str, after: int) -> Any:

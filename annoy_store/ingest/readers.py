@@ -159,16 +159,16 @@ def _open(path: Path, compression: str) -> IO[bytes]:
 
 def _code(stream: IO[bytes], name: str, max_bytes: int) -> RawRow | Refusal:
     """Read a whole file as one source; a byte order mark is part of the encoding and dropped."""
-    place = Location(name)
+    location = Location(name)
     data = stream.read(max_bytes + 4)
     if len(data) > max_bytes + 3:
-        return Refusal("too_large", place, f"more than max_source_bytes ({max_bytes:,})")
+        return Refusal("too_large", location, f"more than max_source_bytes ({max_bytes:,})")
     if b"\0" in data:
-        return Refusal("binary", place, "it is binary, not text")
+        return Refusal("binary", location, "it is binary, not text")
     try:
-        return RawRow(data.decode("utf-8-sig"), place, {"path": name})
+        return RawRow(data.decode("utf-8-sig"), location, {"path": name})
     except UnicodeDecodeError as error:
-        return Refusal("not_utf8", place, f"not UTF-8 at byte {error.start}")
+        return Refusal("not_utf8", location, f"not UTF-8 at byte {error.start}")
 
 
 # Rows ----------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def _rows(items: Iterable[RecordOrRefusal], column: str, name: str) -> Iterator[
         yield Refusal("empty", Location(name), "there is nothing in it")
 
 
-def raw_row(place: Location, row: Any, column: str) -> RawRow | Refusal:
+def raw_row(location: Location, row: Any, column: str) -> RawRow | Refusal:
     """Return a decoded row as RawRow, or why it holds no raw code.
 
     Args:
@@ -206,20 +206,22 @@ def raw_row(place: Location, row: Any, column: str) -> RawRow | Refusal:
         column: Field that holds the code.
     """
     if not isinstance(row, dict):
-        return Refusal("not_object", place, f"a row is a JSON object, this is {type(row).__name__}")
+        return Refusal(
+            "not_object", location, f"a row is a JSON object, this is {type(row).__name__}"
+        )
     if column not in row:
         there = ", ".join(map(str, row)) or "none"
         detail = f"there is no column {column!r}; choose one with --column: {there}"
-        return Refusal("no_column", place, detail)
+        return Refusal("no_column", location, detail)
     columns, rest = _attribute_columns(tuple(row), column)
     content = row[column]
     if isinstance(content, bytes):
         try:
             content = content.decode()
         except UnicodeDecodeError as error:
-            return Refusal("not_utf8", place, f"not UTF-8 at byte {error.start}")
+            return Refusal("not_utf8", location, f"not UTF-8 at byte {error.start}")
     about = {key: row[name] for key, name in columns}
-    return RawRow(content, place, about, {name: row[name] for name in rest})
+    return RawRow(content, location, about, {name: row[name] for name in rest})
 
 
 @lru_cache(maxsize=64)

@@ -33,7 +33,7 @@ from annoy_store.hashing import clean_text
 MAX_VALUE_BYTES = 64 * 1024 * 1024
 CHUNK = 1024 * 1024
 PARQUET_ROWS = 256
-MAX_EXAMPLES = 20  # places that are told per reason
+MAX_EXAMPLES = 20  # messages kept per reason
 MAX_INTEGER = 2.0**63
 READ_ERRORS = (EOFError, OSError, zlib.error, lzma.LZMAError)
 _BETWEEN = re.compile(r"[\s,\ufeff]*")
@@ -114,14 +114,14 @@ def json_lines(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
     number = 0
     while line := stream.readline(MAX_VALUE_BYTES):
         number += 1
-        place = Location(name, number)
+        location = Location(name, number)
         if len(line) == MAX_VALUE_BYTES and not line.endswith(b"\n"):
             yield Refusal(
-                "line_too_long", place, f"the line is longer than {MAX_VALUE_BYTES:,} bytes"
+                "line_too_long", location, f"the line is longer than {MAX_VALUE_BYTES:,} bytes"
             )
             _skip_line(stream)
         elif line.strip():
-            yield _json_line(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, place)
+            yield _json_line(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, location)
 
 
 def _skip_line(stream: IO[bytes]) -> None:
@@ -129,19 +129,17 @@ def _skip_line(stream: IO[bytes]) -> None:
         pass
 
 
-def _json_line(line: bytes, place: Location) -> RecordOrRefusal:
+def _json_line(line: bytes, location: Location) -> RecordOrRefusal:
     try:
-        return place, _loads(line)
+        return location, _loads(line)
     except UnicodeDecodeError as error:
-        return Refusal("not_utf8", place, f"not UTF-8 at byte {error.start}")
+        return Refusal("not_utf8", location, f"not UTF-8 at byte {error.start}")
     except (ValueError, RecursionError) as error:
-        return Refusal("broken_json", place, f"broken JSON: {error}")
+        return Refusal("broken_json", location, f"broken JSON: {error}")
 
 
 def _loads(line: bytes) -> Any:
-    """Decode a line with exact numbers: orjson first, Python's parser for what orjson cannot
-    represent.
-    """
+    """Decode a line with exact numbers: orjson first, Python's parser for what orjson rounds."""
     try:
         value = orjson.loads(line)
         if _is_exact(value):
@@ -200,9 +198,9 @@ def _json(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
                     detail = "broken JSON: a value is not complete or not closed"
                     yield Refusal("broken_file", Location(name, line), detail, fatal=True)
                 return
-            place = Location(name, line)
+            location = Location(name, line)
             wrong = _WRONG_BYTE.search(text, at, end)
-            yield Refusal("not_utf8", place, "not UTF-8") if wrong else (place, value)
+            yield Refusal("not_utf8", location, "not UTF-8") if wrong else (location, value)
             line += text.count("\n", at, end)
             at = end
 
@@ -225,13 +223,13 @@ def _csv(stream: IO[bytes], name: str, delimiter: str = ",") -> Iterator[RecordO
         reader = csv.DictReader(text, delimiter=delimiter)
         try:
             for row in reader:
-                place = Location(name, reader.line_num)
+                location = Location(name, reader.line_num)
                 row.pop(None, None)
                 wrong = any(v and _WRONG_BYTE.search(v) for v in row.values())
-                yield Refusal("not_utf8", place, "not UTF-8") if wrong else (place, row)
+                yield Refusal("not_utf8", location, "not UTF-8") if wrong else (location, row)
         except csv.Error as error:
-            place = Location(name, reader.line_num)
-            yield Refusal("broken_file", place, f"broken CSV: {error}", fatal=True)
+            location = Location(name, reader.line_num)
+            yield Refusal("broken_file", location, f"broken CSV: {error}", fatal=True)
 
 
 def _tsv(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
@@ -254,18 +252,16 @@ def _parquet(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
         yield Refusal("broken_file", Location(name, number), detail, fatal=True)
 
 
-def _parquet_row(row: Any, place: Location) -> RecordOrRefusal:
+def _parquet_row(row: Any, location: Location) -> RecordOrRefusal:
     try:
-        return place, row.to_pylist()[0]
+        return location, row.to_pylist()[0]
     except UnicodeDecodeError as error:
-        return Refusal("not_utf8", place, f"not UTF-8 at byte {error.start}")
+        return Refusal("not_utf8", location, f"not UTF-8 at byte {error.start}")
 
 
 @contextmanager
 def _seekable(stream: IO[bytes]) -> Iterator[IO[bytes]]:
-    """Yield a seekable file: Parquet is read from its end, so compressed data goes to a temporary
-    file.
-    """
+    """Yield a seekable file: Parquet is read from its end, so a compressed file is unpacked first."""
     if isinstance(stream, io.BufferedReader) and isinstance(stream.raw, io.FileIO):
         yield stream
         return

@@ -173,9 +173,7 @@ def ingest_rows(
 
 
 def origin_name(path: Path, options: IngestOptions) -> str:
-    """Return the origin name of all rows at `path`: the configured one, else the file's or folder's
-    name.
-    """
+    """Return the origin name of all rows at `path`: as configured, else the file or folder name."""
     return options.origin or ("stdin" if path == STDIN else path.resolve().name)
 
 
@@ -252,7 +250,11 @@ def _language_of(path: str) -> str:
 
 
 def metadata_json(fields: Mapping[str, Any]) -> str:
-    """Return `fields` as canonical JSON, without values that are null or longer than `MAX_FIELD`."""
+    """Return `fields` as canonical JSON, without values that are null or too long.
+
+    Args:
+        fields: Fields of a row; a value counts as too long above `MAX_FIELD` characters of JSON.
+    """
     if None not in fields.values():
         try:
             whole = canonical_json(fields)

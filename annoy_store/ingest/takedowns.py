@@ -139,15 +139,17 @@ def resolve_value(connection: Connection, kind: str, value: str) -> str:
         known = select(func.count()).where(_same(COLUMNS[kind], literal(value)))
         if not connection.scalar(known) and not (kind == "origin" and _imported(connection, value)):
             raise UsageError(
-                f"nothing here has the {kind} {value!r}; see: annoy sql 'SELECT "
+                f"no row has the {kind} {value!r}; see: annoy sql 'SELECT "
                 f"DISTINCT {kind} FROM origins'"
             )
         return value
     table = sources if kind == "source" else samples
-    mine = table.c.id == int(value) if value.isdecimal() else table.c.digest.startswith(value)
-    found = list(connection.scalars(select(table.c.digest).where(mine).limit(2)))
+    matches = table.c.id == int(value) if value.isdecimal() else table.c.digest.startswith(value)
+    found = list(connection.scalars(select(table.c.digest).where(matches).limit(2)))
     if len(found) != 1:
-        raise UsageError(f"{'no' if not found else 'more than one'} {kind} is called {value!r}")
+        raise UsageError(
+            f"{'no' if not found else 'more than one'} {kind} has the id or digest {value!r}"
+        )
     return str(found[0])
 
 
@@ -176,7 +178,7 @@ def take_down(connection: Connection, kind: str, value: str, why: str) -> Takedo
         UsageError: Such a rule is in force already.
     """
     if _active(connection, kind, value):
-        raise UsageError(f"{kind} {value!r} is taken down already")
+        raise UsageError(f"{kind} {value!r} is already taken down")
     row = {"kind": kind, "value": value, "why": why, "created_at": utc_now()}
     connection.execute(insert(takedowns).values(row))
     return refresh_hidden(connection)

@@ -76,7 +76,7 @@ def _missed(connection: Connection) -> Iterator[Imbalance]:
         n, example = count_missed(connection, stage, policy)
         if n:
             yield Imbalance(
-                f"{stage.name} passed over rows that it wants",
+                f"{stage.name} skipped rows that it should process",
                 "jobs",
                 n,
                 f"{stage.name} of subject {example}",
@@ -119,11 +119,11 @@ def _unpaid_and_lost(connection: Connection) -> Iterator[Imbalance]:
         .where(exists().where(attempts.c.call_id == responses.c.call_id))
         .where(~exists().where(attempts.c.call_id == responses.c.call_id, _OK))
     )
-    backup = "rows were changed by hand; go back to a backup"
+    backup = "rows were changed by hand; restore a backup"
     for chosen, what in (
-        (twice, "calls were answered, and paid, more than once"),
-        (lost, "calls were answered and their answer is not there"),
-        (unpaid, "answers have tries and none of them gave an answer"),
+        (twice, "calls with more than one successful attempt"),
+        (lost, "calls with a successful attempt but no response"),
+        (unpaid, "responses without a successful attempt"),
     ):
         n, example = _counted(connection, chosen)
         if n:
@@ -131,7 +131,7 @@ def _unpaid_and_lost(connection: Connection) -> Iterator[Imbalance]:
     used = token_totals(connection)
     off = [k for k in TOKEN_COLUMNS if used.tried[k] != used.answered[k] + used.wasted[k]]
     if off:
-        yield Imbalance("tokens do not add up", "attempts", len(off), ", ".join(off), backup)
+        yield Imbalance("token sums do not agree", "attempts", len(off), ", ".join(off), backup)
 
 
 def _counted(connection: Connection, chosen: Select[Any]) -> tuple[int, int | None]:
@@ -145,11 +145,11 @@ def _costs(connection: Connection) -> Iterator[Imbalance]:
     there = connection.scalar(select(func.count()).select_from(attempts))
     if int(counted or 0) != int(there or 0):
         yield Imbalance(
-            "tries are missing from the costs",
+            "attempts are missing from the costs",
             "attempts",
             abs(int(there or 0) - int(counted or 0)),
-            f"{there} tries, {counted} in v_cost",
-            "rows were deleted by hand; go back to a backup",
+            f"{there} attempts, {counted} in v_cost",
+            "rows were deleted by hand; restore a backup",
         )
 
 
@@ -166,7 +166,7 @@ def _exports(connection: Connection) -> Iterator[Imbalance]:
     if found:
         first = found[0]
         yield Imbalance(
-            "exports do not have the rows they say",
+            "exports with a wrong number of rows",
             "exports",
             len(found),
             f"export {first[0]}: {first[2]} of {first[1]}",

@@ -33,11 +33,11 @@ def backup(store: Database, file: Path, *, replace: bool = False) -> int:
     if store.path is None:
         url = store.url.set(drivername="postgresql").render_as_string(hide_password=True)
         raise UsageError(
-            f"PostgreSQL makes its own backups: pg_dump -Fc -f {file} '{url}', "
-            f"and back with: pg_restore -d DATABASE {file}"
+            f"use PostgreSQL's own backups: pg_dump -Fc -f {file} '{url}', "
+            f"restore with: pg_restore -d DATABASE {file}"
         )
     if file.exists() and not replace:
-        raise UsageError(f"{file} is there already; name another file, or say --replace")
+        raise UsageError(f"{file} exists; choose another file, or use --replace")
     partial = file.with_name(f"{file.name}.partial")
     with suppress(FileNotFoundError):
         partial.unlink()

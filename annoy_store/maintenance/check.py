@@ -94,20 +94,20 @@ def check(
     Returns:
         The findings; empty if the store is in order. A damaged file is checked no further.
     """
-    note("the file")
+    note("the database file")
     if damaged := _damage(store):
         return [CheckFinding("damaged file", "", len(damaged), damaged[0], _DAMAGED)]
     found: list[CheckFinding] = []
     with store.read() as connection:
-        for what, look in (
+        for what, find in (
             ("references", _references),
-            ("kinds and statuses", lambda c: _unknown_words(c, tasks)),
-            ("the ledger", _jobs),
+            ("kinds and statuses", lambda c: _unknown_values(c, tasks)),
+            ("jobs", _jobs),
             ("counters", _counters),
             ("sums", _sums),
         ):
             note(what)
-            found += look(connection)
+            found += find(connection)
         for table in DIGEST_FUNCTIONS if digests else ():
             note(f"digests of {table.name}")
             if wrong := rows_with_wrong_digest(connection, table):
@@ -117,9 +117,9 @@ def check(
     return found
 
 
-_WRONG_DIGEST = "content that its digest does not name"
-_CHANGED = "rows were changed by hand; go back to a backup"
-_DAMAGED = "stop all workers, keep the file with its -wal, and go back to the last backup"
+_WRONG_DIGEST = "content does not match its digest"
+_CHANGED = "rows were changed by hand; restore a backup"
+_DAMAGED = "stop all workers, keep the file with its -wal, and restore the last backup"
 
 
 def _damage(store: Database) -> list[str]:
@@ -149,8 +149,8 @@ def _references(connection: Connection) -> Iterator[CheckFinding]:
                 connection,
                 table,
                 lost,
-                f"{column.name} points at no row of {parent.name}",
-                "rows were deleted by hand; bring them back from a backup",
+                f"{column.name} refers to no row of {parent.name}",
+                "rows were deleted by hand; restore them from a backup",
             )
 
 
@@ -163,26 +163,28 @@ def _finding(
         yield CheckFinding(what, table.name, found[0], f"{key.name} {found[1]}", hint)
 
 
-def _unknown_words(connection: Connection, tasks: Collection[str] | None) -> Iterator[CheckFinding]:
-    """Statuses and kinds that no code of ours writes; no CHECK of the schema lists them."""
+def _unknown_values(
+    connection: Connection, tasks: Collection[str] | None
+) -> Iterator[CheckFinding]:
+    """Statuses and kinds that no installed code writes; no CHECK constraint lists them."""
     known: list[tuple[Table, str, Collection[str], str]] = [
         (verdicts, "status", STATUSES, "no status of a verdict"),
     ]
     if tasks is not None:
         known.append((turns, "kind", ("transform", *tasks), "no known task"))
-    for table, name, words, what in known:
+    for table, name, values, what in known:
         column = table.c[name]
-        chosen = select(column, func.count(), func.min(table.c.id)).where(column.not_in(words))
-        for word, n, example in connection.execute(chosen.group_by(column)):
+        chosen = select(column, func.count(), func.min(table.c.id)).where(column.not_in(values))
+        for value, n, example in connection.execute(chosen.group_by(column)):
             yield CheckFinding(
-                f"{name} {word!r} is {what}", table.name, n, f"id {example}", _UNKNOWN
+                f"{name} {value!r} is {what}", table.name, n, f"id {example}", _UNKNOWN
             )
 
 
-_UNKNOWN = "install the package that brings it; rows of it are kept and left alone"
+_UNKNOWN = "install the package that provides it; its rows are kept and ignored until then"
 
 
-# The ledger ----------------------------------------------------------------------------------
+# Jobs ----------------------------------------------------------------------------------------
 
 
 def _jobs(connection: Connection) -> Iterator[CheckFinding]:
@@ -194,11 +196,11 @@ def _jobs(connection: Connection) -> Iterator[CheckFinding]:
         n, example = connection.execute(chosen).one()
         if n:
             yield CheckFinding(
-                f"{stage} is done and left nothing",
+                f"{stage} is done without a result",
                 "jobs",
                 n,
                 f"{stage} of subject {example}",
-                f"annoy retry {stage} --state done, or go back to a backup",
+                f"annoy retry {stage} --state done, or restore a backup",
             )
 
 
@@ -207,23 +209,23 @@ def _states(connection: Connection) -> Iterator[CheckFinding]:
     for broken, what, hint in (
         (
             and_(jobs.c.state == "claimed", ~holder),
-            "claimed by nobody who is alive",
-            "nothing to do: the next `annoy run` takes them back",
+            "claimed by no active worker",
+            "nothing to do: the next `annoy run` reclaims them",
         ),
         (
             and_(jobs.c.state.in_(WAITING_STATES), jobs.c.worker_id.is_not(None)),
-            "held and not claimed",
+            "not claimed, but with a worker",
             "annoy retry --state pending",
         ),
         (
             and_(jobs.c.state == "deferred", jobs.c.due_at.is_(None), ~_IN_A_BATCH),
-            "deferred for ever",
-            "no batch holds them: go back to a backup",
+            "deferred without a due time",
+            "no batch contains them: restore a backup",
         ),
         (
             ~exists().where(variants.c.id == jobs.c.variant_id),
-            "of a variant that is not there",
-            "rows were deleted by hand; bring them back from a backup",
+            "of a missing variant",
+            "rows were deleted by hand; restore them from a backup",
         ),
     ):
         chosen = select(jobs.c.stage, func.count(), func.min(jobs.c.subject_id)).where(broken)
@@ -276,10 +278,10 @@ def _counters(connection: Connection) -> Iterator[CheckFinding]:
         have, want = stored.get((stage, state), 0), truth.get((stage, state), 0)
         if have != want:
             yield CheckFinding(
-                "a counter is wrong",
+                "wrong counter",
                 "job_counters",
                 abs(have - want),
-                f"{stage} {state}: {have}, counted {want}",
+                f"{stage} {state}: {have}, should be {want}",
                 "annoy check --recount",
             )
 

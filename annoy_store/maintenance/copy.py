@@ -56,7 +56,7 @@ def copy(source: Database, url: str, progress: Progress = lambda table, rows: No
     if target.path is None:
         return _copy_to_server(source, target, progress)
     if target.path.exists():
-        raise StoreError(f"{target.path} is there already; name a file that is not")
+        raise StoreError(f"{target.path} exists; choose another file")
     partial = Path(f"{target.path}.partial")
     _remove(partial)
     growing = open_store(f"sqlite:///{partial}", create=True)
@@ -77,7 +77,7 @@ def copy(source: Database, url: str, progress: Progress = lambda table, rows: No
 def _copy_to_server(source: Database, target: Database, progress: Progress) -> CopyReport:
     try:
         if revision(target) is not None and _is_used(target):
-            raise StoreError(f"there are rows in {target} already; name an empty database")
+            raise StoreError(f"{target} is not empty; choose an empty database")
         upgrade(target)
         try:
             return _fill(source, target, progress)
@@ -95,7 +95,7 @@ def _refuse_active_workers(store: Database) -> None:
             IS_ALIVE, workers.c.lease_until > now(connection), workers.c.id.not_in(gone)
         )
         if n := connection.scalar(alive):
-            raise StoreError(f"{n} workers are at work on {store}; stop them first")
+            raise StoreError(f"{n} workers are active on {store}; stop them first")
 
 
 def _is_used(store: Database) -> bool:
@@ -124,7 +124,7 @@ def _fill(source: Database, target: Database, progress: Progress) -> CopyReport:
         analyse(writing, *metadata.sorted_tables)
     for table in metadata.sorted_tables:
         if _fingerprint(target, table) != sent[table.name]:
-            raise StoreError(f"the copy of {table.name} differs from the original; nothing is kept")
+            raise StoreError(f"the copy of {table.name} differs from the original; it was deleted")
     return CopyReport(
         {name: each.rows for name, each in sent.items()},
         {name: each.value for name, each in sent.items()},

@@ -75,7 +75,7 @@ def merge(
         UsageError: Both are the same store.
     """
     if str(ours) == str(other):
-        raise UsageError("this is the store itself; name another one")
+        raise UsageError("cannot merge a store into itself; choose another one")
     with other.read() as reading:
         merging = _Merging(ours, reading, note)
         for table in metadata.sorted_tables:

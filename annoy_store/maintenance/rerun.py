@@ -95,7 +95,7 @@ def enqueue_rerun(
         return enqueue_again(connection, agenda, STAGES[stage], chosen, limit)
 
 
-# Verdict changes -----------------------------------------------------------------------------
+# Flips ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -162,13 +162,13 @@ def choose_variants(
     for wanted in (before, after):
         if wanted is not None and wanted not in by_id:
             there = ", ".join(map(str, by_id)) or "none"
-            raise UsageError(f"no variant {wanted} has judged anything; those that did: {there}")
+            raise UsageError(f"variant {wanted} has no verdicts; variants with verdicts: {there}")
     newer = by_id[after] if after is not None else _latest(known)
     others = [v for v in known if newer is not None and v.id != newer.id]
     older = by_id[before] if before is not None else (others[-1] if others else None)
     if newer is None or older is None:
         raise UsageError(
-            f"{len(known)} variant has judged so far, so there is nothing to compare; change the "
+            f"{len(known)} variant has verdicts, so there is nothing to compare; change the "
             "policy or the checker, then: annoy reverify"
         )
     return older, newer

@@ -63,9 +63,11 @@ def strip_tests(code: str, needed: Collection[str]) -> tuple[str, ast.Module]:
         again = parse_module(left)
         same = ast.dump(again) == ast.dump(tree)
     except _UNREADABLE as error:
-        raise TestsNotSeparable(f"it is no Python without its tests: {error}") from None
+        raise TestsNotSeparable(
+            f"the code without its tests is not valid Python: {error}"
+        ) from None
     if not same:
-        raise TestsNotSeparable("it is other code without its tests")
+        raise TestsNotSeparable("removing its tests changes the code")
     return left, again
 
 
@@ -112,9 +114,7 @@ def _is_main(node: ast.If) -> bool:
 
 
 def _is_suite(node: ast.ClassDef) -> bool:
-    """True for a unittest.TestCase, or a class `Test..` with methods `test_..`, as pytest collects
-    them.
-    """
+    """True for a unittest.TestCase, or a class `Test..` with `test_..` methods, as in pytest."""
     if any(_dotted(base).endswith("TestCase") for base in node.bases):
         return True
     methods = (part.name for part in node.body if isinstance(part, Definition))

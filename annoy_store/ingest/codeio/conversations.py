@@ -40,7 +40,7 @@ _FEEDBACK_PATTERNS = (
     ("no_answer", re.compile(r"no final answer|extract|no field|not a dict|cut off", re.I)),
     ("wall_timeout", re.compile(r"time ?out|time limit|more than .* seconds|not end within", re.I)),
     ("exception", re.compile(r"\s*\[?\w*(Error|Exception|Interrupt|Exit)\b|.*\braises\b", re.I)),
-)  # words of a feedback that tell its verdict; what none tells is `wrong`
+)  # how a feedback begins, by verdict; `wrong` if none matches
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Conversation:
     first_question: str = ""  # what the first user message says
 
 
-def read_conversation(row: Mapping[str, Any], place: Location) -> Conversation | Refusal:
+def read_conversation(row: Mapping[str, Any], location: Location) -> Conversation | Refusal:
     """Return the conversation of a row with `messages` and maybe `output`, or why there is none.
 
     Args:
@@ -94,21 +94,21 @@ def read_conversation(row: Mapping[str, Any], place: Location) -> Conversation |
     """
     messages = read_messages(row["messages"])
     if messages is None:
-        return Refusal("bad_messages", place, "messages must be a list of roles and texts")
+        return Refusal("bad_messages", location, "messages must be a list of roles and texts")
     output = row.get("output")
     if isinstance(output, str):
         last = {"role": "assistant", "content": output}
         reasoning = row.get("reasoning") or row.get("reasoning_content")
         details = (_result(row.get("res")), reasoning, row.get("finish_reason"))
-        steps = _turns([*messages, last], *details)
+        found = _turns([*messages, last], *details)
     elif "output" in row and output is not None:
-        return Refusal("not_text", place, f"the output is {type(output).__name__}")
+        return Refusal("not_text", location, f"the output is {type(output).__name__}")
     else:
-        steps = _turns(messages)
-    return _conversation(row, place, messages, steps)
+        found = _turns(messages)
+    return _conversation(row, location, messages, found)
 
 
-def read_chain(row: Mapping[str, Any], place: Location) -> Conversation | Refusal:
+def read_chain(row: Mapping[str, Any], location: Location) -> Conversation | Refusal:
     """Return the conversation of a finished chain: `prompt turn_1 feedback_1 turn_2 feedback_2 ..`.
 
     Args:
@@ -117,21 +117,21 @@ def read_chain(row: Mapping[str, Any], place: Location) -> Conversation | Refusa
     """
     odd = [name for name, value in _chain_texts(row) if not isinstance(value, str | None)]
     if odd or not isinstance(row["prompt"], str):
-        return Refusal("not_text", place, f"{', '.join(odd) or 'the prompt'} must be text")
+        return Refusal("not_text", location, f"{', '.join(odd) or 'the prompt'} must be text")
     messages: Messages = [{"role": "user", "content": row["prompt"]}]
-    steps: list[AnsweredTurn] = []
+    found: list[AnsweredTurn] = []
     number = 1
     while isinstance(row.get(f"turn_{number}"), str):
         feedback = row.get(f"feedback_{number}")
         verdict = (status_from_feedback(feedback), feedback) if feedback else None
         answer = clean_text(row[f"turn_{number}"])
-        steps.append(AnsweredTurn([*messages], answer, verdict))
+        found.append(AnsweredTurn([*messages], answer, verdict))
         messages += [{"role": "assistant", "content": answer}]
         messages += [{"role": "user", "content": feedback or ""}]
         number += 1
-    if not steps:
-        return Refusal("not_text", place, "turn_1 must be text")
-    return _conversation(row, place, messages, steps)
+    if not found:
+        return Refusal("not_text", location, "turn_1 must be text")
+    return _conversation(row, location, messages, found)
 
 
 def _chain_texts(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -140,7 +140,7 @@ def _chain_texts(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def read_batch_line(
-    answer: Mapping[str, Any], asked: Mapping[str, Any], place: Location
+    answer: Mapping[str, Any], asked: Mapping[str, Any], location: Location
 ) -> Conversation | Refusal:
     """Return the conversation of one line of a Batch API output file.
 
@@ -151,8 +151,8 @@ def read_batch_line(
     """
     messages = read_messages(_object(asked.get("body")).get("messages"))
     if messages is None:
-        detail = f"{answer['custom_id']}: the line that asked it has no messages in its body"
-        return Refusal("bad_messages", place, detail)
+        detail = f"{answer['custom_id']}: its request has no messages"
+        return Refusal("bad_messages", location, detail)
     response = answer.get("response")
     body = _object(_object(response).get("body"))
     choices = body.get("choices")
@@ -161,10 +161,10 @@ def read_batch_line(
     if not isinstance(message.get("content"), str):
         text = response if isinstance(response, str) else None
         error = answer.get("error") or body.get("error") or text or "no answer in it"
-        return Refusal("no_answer", place, f"{answer['custom_id']}: {str(error)[:200]}")
+        return Refusal("no_answer", location, f"{answer['custom_id']}: {str(error)[:200]}")
     row = {"model": body.get("model"), "messages": messages, "output": message["content"]}
     row |= {"reasoning": message.get("reasoning_content") or message.get("reasoning")}
-    return read_conversation(row | {"finish_reason": choice.get("finish_reason")}, place)
+    return read_conversation(row | {"finish_reason": choice.get("finish_reason")}, location)
 
 
 def _object(value: Any) -> Mapping[str, Any]:
@@ -174,28 +174,28 @@ def _object(value: Any) -> Mapping[str, Any]:
 def status_from_feedback(feedback: str) -> str:
     """Return the verdict status that the words of a feedback tell; `wrong` if they tell none."""
     return next(
-        (status for status, words in _FEEDBACK_PATTERNS if words.match(feedback)), ""
+        (status for status, pattern in _FEEDBACK_PATTERNS if pattern.match(feedback)), ""
     ) or next(
-        (status for status, words in _FEEDBACK_PATTERNS[2:] if words.search(feedback[:200])),
+        (status for status, pattern in _FEEDBACK_PATTERNS[2:] if pattern.search(feedback[:200])),
         "wrong",
     )
 
 
 def _conversation(
-    row: Mapping[str, Any], place: Location, messages: Messages, steps: list[AnsweredTurn]
+    row: Mapping[str, Any], location: Location, messages: Messages, turns: list[AnsweredTurn]
 ) -> Conversation | Refusal:
     first_question = next((m["content"] for m in messages if m["role"] == "user"), None)
     if first_question is None:
-        return Refusal("bad_messages", place, "nobody asks anything in it")
+        return Refusal("bad_messages", location, "there is no user message")
     known = {"i": "predict_input", "o": "predict_output"}
     row_numbers = {k: row[k] for k in ("itemid", "ioid", "index") if is_row_number(row.get(k))}
     model = row.get("model")
     question = read_question(messages)
     kind = known.get(str(row.get("io_pred"))) or ("transform" if "index" in row_numbers else None)
     return Conversation(
-        place,
+        location,
         question,
-        tuple(steps),
+        tuple(turns),
         clean_text(model) if isinstance(model, str) else "",
         question.kind if question else kind,
         row_numbers,
@@ -216,12 +216,12 @@ def _turns(
 ) -> list[AnsweredTurn]:
     """Split a conversation into turns; the keyword values belong to the last one."""
     ends = [n for n, m in enumerate(messages) if m["role"] == "assistant" and n]
-    steps = [AnsweredTurn(messages[:n], clean_text(messages[n]["content"])) for n in ends]
-    if steps and ends[-1] == len(messages) - 1:
+    found = [AnsweredTurn(messages[:n], clean_text(messages[n]["content"])) for n in ends]
+    if found and ends[-1] == len(messages) - 1:
         reason = finish_reason if isinstance(finish_reason, str) and finish_reason else "stop"
         thought = clean_text(reasoning) if isinstance(reasoning, str) else None
-        steps[-1] = AnsweredTurn(steps[-1].messages, steps[-1].answer, verdict, thought, reason)
-    return steps
+        found[-1] = AnsweredTurn(found[-1].messages, found[-1].answer, verdict, thought, reason)
+    return found
 
 
 def _result(res: Any) -> tuple[str, str] | None:

@@ -8,7 +8,6 @@ Decisions
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple
 
 from annoy_store.errors import UsageError
 from annoy_store.hashing import clean_text
-from annoy_store.ingest.readers import SKIPPED_FOLDERS
+from annoy_store.ingest.readers import split_name, walk_files
 from annoy_store.ingest.record_files import (
     COMPRESSIONS,
     FORMATS,
@@ -75,8 +74,8 @@ KINDS = {
         ),
         FileKind("revisions", "second turns", ("messages", "original_id")),
         FileKind("chains", "questions with their turns and feedback", ("prompt", "turn_1")),
-        FileKind("batch-input", "questions handed to a batch", ("custom_id", "body")),
-        FileKind("batch-output", "answers of a batch", ("custom_id",), ("body",)),
+        FileKind("batch-input", "input lines of a batch", ("custom_id", "body")),
+        FileKind("batch-output", "output lines of a batch", ("custom_id",), ("body",)),
         FileKind("messages", "conversations", ("messages",), ("itemid", "index", "original_id")),
     )
 }
@@ -110,7 +109,7 @@ def detect_file_kind(path: Path, name: str) -> FileKind | Refusal:
     broken = [item for item in looked if isinstance(item, Refusal)]
     if broken and (broken[0].fatal or len(broken) == len(looked)):
         return broken[0]
-    detail = f"its keys are those of no kind ({', '.join(KINDS)}); name one with --kind"
+    detail = f"its keys match no kind ({', '.join(KINDS)}); choose one with --kind"
     return Refusal("unknown_kind", Location(name), detail)
 
 
@@ -124,13 +123,11 @@ def find_data_files(path: Path) -> list[Path]:
         raise UsageError(f"{path}: there is no such file or folder")
     if path.is_file():
         return [path]
-    found: list[Path] = []
-    for here, folders, files in os.walk(path):
-        folders[:] = sorted(
-            f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS
-        )
-        shown = [Path(here, name) for name in sorted(files) if not name.startswith(".")]
-        found += [f for f in shown if _format(f.name)[1] in FORMATS and not f.is_symlink()]
+    found = [
+        file
+        for file in walk_files(path)
+        if not file.name.startswith(".") and split_name(file.name)[1] in FORMATS
+    ]
     if not found:
         raise UsageError(f"{path}: no data file in it ({', '.join(sorted(FORMATS))})")
     return found
@@ -192,19 +189,12 @@ def read_records(path: Path, name: str) -> Iterator[RecordOrRefusal]:
     Raises:
         UsageError: Its ending is not that of a data file.
     """
-    packing, format_ = _format(path.name)
+    compression, format_ = split_name(path.name)
     if format_ not in FORMATS:
         raise UsageError(f"{path}: not a data file; known are: {', '.join(sorted(FORMATS))}")
     try:
-        with COMPRESSIONS[packing](path) if packing else path.open("rb") as stream:
+        with COMPRESSIONS[compression](path) if compression else path.open("rb") as stream:
             yield from FORMATS[format_](stream, name)
     except (*READ_ERRORS, ValueError) as error:
         detail = f"cannot be read to its end: {error or type(error).__name__}"
         yield Refusal("broken_file", Location(name), detail, fatal=True)
-
-
-def _format(name: str) -> tuple[str, str]:
-    """(packing, format) by the endings of a name, each empty when it is none of ours."""
-    parts = name.lower().split(".")
-    packing = parts.pop() if parts[-1] in COMPRESSIONS else ""
-    return packing, parts[-1] if len(parts) > 1 else ""

@@ -146,32 +146,36 @@ def _valid_rows(
         if isinstance(item, Refusal):
             done.refuse(item)
             continue
-        place, row = item
+        location, row = item
         if isinstance(row, Mapping) and not kind.missing_keys(row):
-            yield place, row
+            yield location, row
         else:
-            done.refuse(_wrong_kind(place, row, kind))
+            done.refuse(_wrong_kind(location, row, kind))
 
 
-def _wrong_kind(place: Location, row: Any, kind: FileKind) -> Refusal:
+def _wrong_kind(location: Location, row: Any, kind: FileKind) -> Refusal:
     if not isinstance(row, Mapping):
-        return Refusal("not_object", place, f"a row is a JSON object, this is {type(row).__name__}")
+        return Refusal(
+            "not_object", location, f"a row is a JSON object, this is {type(row).__name__}"
+        )
     other = kind_of(row)
-    looks = f"; it looks like one of {other.name}" if other else ""
-    lacks = ", ".join(kind.missing_keys(row))
+    similar = f"; its keys are those of {other.name}" if other else ""
+    missing = ", ".join(kind.missing_keys(row))
     return Refusal(
-        "wrong_kind", place, f"a row of {kind.name} has {lacks}, this one has not{looks}"
+        "wrong_kind",
+        location,
+        f"a row of {kind.name} needs {missing}, which this one lacks{similar}",
     )
 
 
 def _read(
-    read: Callable[[Mapping[str, Any], Location], T | Refusal], row: Any, place: Location
+    read: Callable[[Mapping[str, Any], Location], T | Refusal], row: Any, location: Location
 ) -> T | Refusal:
     """Call a row reader; a row that raises one of the `ODD` exceptions is refused."""
     try:
-        return read(row, place)
+        return read(row, location)
     except ODD as error:
-        return Refusal("odd_row", place, f"cannot be understood: {type(error).__name__}: {error}")
+        return Refusal("odd_row", location, f"cannot be parsed: {type(error).__name__}: {error}")
 
 
 def _batches(
@@ -197,7 +201,7 @@ def _import_functions(
     session: ImportSession,
     done: ImportReport,
 ) -> None:
-    read = [_read(lambda r, p: read_function(r, p, file), row, place) for place, row in batch]
+    read = [_read(lambda r, p: read_function(r, p, file), row, location) for location, row in batch]
     functions = [function for function in read if isinstance(function, RecordedFunction)]
     names = [function.digest for function in functions]
     known = set(
@@ -235,7 +239,8 @@ def _import_conversations(
     done: ImportReport,
 ) -> None:
     read = [
-        _read(lambda r, p: _conversation(r, p, kind, session), row, place) for place, row in batch
+        _read(lambda r, p: _conversation(r, p, kind, session), row, location)
+        for location, row in batch
     ]
     conversations = [
         conversation for conversation in read if isinstance(conversation, Conversation)
@@ -259,14 +264,14 @@ def _import_conversations(
 
 
 def _conversation(
-    row: Mapping[str, Any], place: Location, kind: FileKind, session: ImportSession
+    row: Mapping[str, Any], location: Location, kind: FileKind, session: ImportSession
 ) -> Conversation | Refusal:
     if kind.name == "chains":
-        return read_chain(row, place)
+        return read_chain(row, location)
     if kind.name != "batch-output":
-        return read_conversation(row, place)
+        return read_conversation(row, location)
     asked = session.batch_requests.get(str(row["custom_id"]))
     if asked is None:
-        detail = f"nobody asked {row['custom_id']!r}; import the file of the batch's questions too"
-        return Refusal("no_partner", place, detail)
-    return read_batch_line(row, asked, place)
+        detail = f"no request has custom_id {row['custom_id']!r}; import the batch's input file too"
+        return Refusal("no_partner", location, detail)
+    return read_batch_line(row, asked, location)

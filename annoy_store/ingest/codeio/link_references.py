@@ -146,9 +146,7 @@ def _conversation_of(row: Mapping[str, Any]) -> Conversation | Refusal:
 
 
 def _link_sources(connection: Connection) -> tuple[int, int]:
-    """Link functions to the sources that they name; return how many were linked, and how many were
-    not.
-    """
+    """Link functions to the sources that they name; return how many were linked and how many not."""
     loose = _loose_functions(connection, sample_origins.c.source_id)
     described = [(row, json.loads(row["metadata"] or "{}")) for row in loose]
     named = [(row, meta) for row, meta in described if meta.keys() & REFERENCE_KEYS]

@@ -75,7 +75,9 @@ class RecordedFunction:
         return str(self.sample.values["digest"])
 
 
-def read_function(row: Mapping[str, Any], place: Location, file: str) -> RecordedFunction | Refusal:
+def read_function(
+    row: Mapping[str, Any], location: Location, file: str
+) -> RecordedFunction | Refusal:
     """Return the function of a row, or why it is refused.
 
     Args:
@@ -86,21 +88,21 @@ def read_function(row: Mapping[str, Any], place: Location, file: str) -> Recorde
     texts = [row.get(k) for k in ("refcode", "problem_description", "io_requirements")]
     code, problem, io = (clean_text(t) if isinstance(t, str) else None for t in texts)
     if code is None or problem is None or not code.strip():
-        return Refusal("not_text", place, "refcode and problem_description must be text")
+        return Refusal("not_text", location, "refcode and problem_description must be text")
     listed = _decoded(row["ios"])
     if not isinstance(listed, list):
-        return Refusal("bad_ios", place, "ios must be a list of inputs and outputs")
-    found = list(_pairs(listed, place))
+        return Refusal("bad_ios", location, "ios must be a list of inputs and outputs")
+    found = list(_pairs(listed, location))
     meta = _decoded(row.get("meta"))
     meta = meta if isinstance(meta, Mapping) else {}
     generator = row.get("input_generator") or meta.get("input_generator")
     named = row.get("funcname") or FUNCNAME
     if not isinstance(named, str):
-        return Refusal("not_text", place, "funcname must be text")
+        return Refusal("not_text", location, "funcname must be text")
     sample = new_sample(code, clean_text(named), problem, io or "", _text_or_none(generator))
     index = meta.get("msgidx")
     return RecordedFunction(
-        place,
+        location,
         sample,
         tuple(pair for pair in found if isinstance(pair, RecordedPair)),
         tuple(bad for bad in found if isinstance(bad, Refusal)),
@@ -176,36 +178,36 @@ def recorded_pair(position: int, given: Any, output: Any) -> RecordedPair:
     return RecordedPair(position, one.text, two.text, input_digest(one.value))
 
 
-def _pairs(listed: Sequence[Any], place: Location) -> Iterator[RecordedPair | Refusal]:
+def _pairs(listed: Sequence[Any], location: Location) -> Iterator[RecordedPair | Refusal]:
     seen: dict[str, RecordedPair] = {}
     for position, recorded in enumerate(listed):
-        pair = _pair(position, recorded, place)
+        pair = _pair(position, recorded, location)
         if isinstance(pair, RecordedPair) and pair.input_digest in seen:
             first = seen[pair.input_digest]
             same = "same" if first.output == pair.output else "another"
             word = "pair_twice" if same == "same" else "two_outputs"
             detail = f"pair {position} has the input of pair {first.position} and {same} output"
-            yield Refusal(word, place, detail)
+            yield Refusal(word, location, detail)
         else:
             if isinstance(pair, RecordedPair):
                 seen[pair.input_digest] = pair
             yield pair
 
 
-def _pair(position: int, recorded: Any, place: Location) -> RecordedPair | Refusal:
+def _pair(position: int, recorded: Any, location: Location) -> RecordedPair | Refusal:
     if not isinstance(recorded, Mapping) or not {"input", "output"} <= recorded.keys():
-        return Refusal("bad_pair", place, f"pair {position} has no input and output")
+        return Refusal("bad_pair", location, f"pair {position} has no input and output")
     given, output = recorded["input"], recorded["output"]
     try:
         if isinstance(given, str):
             given, output = _strict(given), _strict(output)
         if not isinstance(given, dict):
             return Refusal(
-                "bad_pair", place, f"pair {position}: the input is no object of arguments"
+                "bad_pair", location, f"pair {position}: the input is no object of arguments"
             )
         return recorded_pair(position, given, output)
     except (json_values.UnsupportedValue, TypeError, ValueError, RecursionError) as error:
-        return Refusal("pair_not_json", place, f"pair {position} is not JSON: {error}")
+        return Refusal("pair_not_json", location, f"pair {position} is not JSON: {error}")
 
 
 def _strict(text: Any) -> Any:

@@ -106,7 +106,7 @@ class SubjectFinder:
         file: str,
     ) -> None:
         self._session, self._file = session, file
-        self._named = {id(talk): self._sample_names(talk) for talk in conversations}
+        self._named = {id(each): self._sample_names(each) for each in conversations}
         names = {name for named in self._named.values() for name in named}
         self._samples = _samples(connection, names)
         self._pairs = _pairs(connection, self._samples)
@@ -158,7 +158,7 @@ class SubjectFinder:
                 return self._with_pair(conversation, name, known[0], ())
         if question is None or not question.code:
             row = conversation.row_numbers.get("itemid")
-            detail = f"it asks about row {row} of a file of functions; import that file with it"
+            detail = f"it refers to row {row} of a file of functions; import that file too"
             return Refusal("no_partner", conversation.location, detail)
         sample = _sample_of(question)
         name = str(sample.values["digest"])
@@ -167,17 +167,21 @@ class SubjectFinder:
         return self._with_pair(conversation, name, sample, (origin,))
 
     def _with_pair(
-        self, conversation: Conversation, name: str, sample: NewRow | int, rows: tuple[NewRow, ...]
+        self,
+        conversation: Conversation,
+        sample_name: str,
+        sample: NewRow | int,
+        rows: tuple[NewRow, ...],
     ) -> ConversationSubject:
         assert conversation.kind is not None
-        pairs = self._pairs[name]
+        pairs = self._pairs[sample_name]
         pair = _matching(conversation, pairs)
         if pair is None and (made := _made(conversation, [p.position for p in pairs])):
             pair = KnownPair(new_pair(sample, made), made.position, *_texts(made))
             pairs.append(pair)
             assert isinstance(pair.row, NewRow)
             rows = (*rows, pair.row)
-        about = pair_digest(name, pair.input_digest) if pair else ""
+        about = pair_digest(sample_name, pair.input_digest) if pair else ""
         columns = {"io_pair_id": pair.row if pair else None, "sample_id": sample}
         return ConversationSubject(
             conversation.kind, about, columns, self._file, rows, new=bool(rows)
@@ -208,7 +212,7 @@ def _matching(conversation: Conversation, pairs: Sequence[KnownPair]) -> KnownPa
     return min(fits, key=lambda p: (p.position != place, p.position)) if fits else None
 
 
-def _made(conversation: Conversation, taken: Sequence[int]) -> RecordedPair | None:
+def _made(conversation: Conversation, used: Sequence[int]) -> RecordedPair | None:
     """The pair that a right answer contains, at its position in the file or the next free one."""
     right = [s for s in conversation.turns if s.verdict and s.verdict[0] == "correct"]
     given = given_value(conversation.question) if conversation.question else None
@@ -220,7 +224,7 @@ def _made(conversation: Conversation, taken: Sequence[int]) -> RecordedPair | No
         return None
     values = (given.value, answer.value) if wanted == "output" else (answer.value, given.value)
     place = conversation.row_numbers.get("ioid", -1)
-    place = place if place >= 0 and place not in taken else max(taken, default=-1) + 1
+    place = place if place >= 0 and place not in used else max(used, default=-1) + 1
     try:
         return recorded_pair(place, *values) if isinstance(values[0], dict) else None
     except (UnsupportedValue, TypeError):

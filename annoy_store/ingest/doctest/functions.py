@@ -145,7 +145,7 @@ def _sample(
     pairs = tuple(pair for pair in _pairs(examples) if pair.input_digest not in shown_inputs)
     if len(pairs) < MIN_EXAMPLES:
         return SkippedFunction(
-            function.name, "answers_shown", "its examples stand inside of other code"
+            function.name, "answers_shown", "its examples are part of other code"
         )
     read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     if function.name != FUNCNAME and FUNCNAME in read:

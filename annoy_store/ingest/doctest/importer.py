@@ -87,7 +87,7 @@ def _judge(raw: RawRow, max_bytes: int) -> list[FunctionWithTests | Refusal]:
     if len(raw.content.encode("utf-8", "surrogatepass")) > max_bytes:
         return [Refusal("too_large", raw.location, f"more than max_source_bytes ({max_bytes:,})")]
     found = samples_from_code(clean_text(raw.content))
-    detail = "no function in it has words and two literal examples (doctest, assert)"
+    detail = "no function has a docstring and two literal examples (doctest, assert)"
     if not found:
         return [Refusal("no_tests", raw.location, detail)]
     return [
