@@ -101,7 +101,7 @@ def scored(*rights: bool | None, problem: str = "p", band: str = "easy") -> list
     ]
 
 
-def test_questions_come_from_the_split_and_show_no_code(store: Database) -> None:
+def test_build_benchmark_uses_the_split_and_shows_no_code(store: Database) -> None:
     fill(store)
     items = build_benchmark(store, "test", cases=2)
     assert [i.case for i in items] == [0, 1]
@@ -131,7 +131,7 @@ def test_difficulty_is_the_longest_case_in_fixed_bands() -> None:
         assert difficulty([{"lines_executed": n} for n in lines]) == name
 
 
-def test_answers_are_judged_by_the_rule_of_the_pipeline() -> None:
+def test_score_answer_compares_like_the_pipeline() -> None:
     asked = item(output=[1, 2.5])
     for text, status in (
         ('{"output": [1, 2.5001]}', "correct"),
@@ -141,7 +141,7 @@ def test_answers_are_judged_by_the_rule_of_the_pipeline() -> None:
         assert score_answer(asked, Completion(text), {"model": "m"}).status == status
 
 
-def test_files_go_and_come(tmp_path: Path) -> None:
+def test_files_round_trip(tmp_path: Path) -> None:
     items = [item(), item("q", 1, {"a": None})]
     write_questions(tmp_path / "b.jsonl", items)
     assert read_questions(tmp_path / "b.jsonl") == items
@@ -158,18 +158,18 @@ def test_files_go_and_come(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ['{"id": "x"}', "[]", "no", '{"id": "x', '{"cases": "many"}'])
-def test_a_broken_line_says_which_and_what_to_do(tmp_path: Path, line: str) -> None:
+def test_invalid_lines_are_reported_with_number_and_advice(tmp_path: Path, line: str) -> None:
     file = tmp_path / "b.jsonl"
     file.write_text(f"\n{line}\n\n")
-    with pytest.raises(UsageError, match=r"b.jsonl line 2 .*: make the file again with annoy"):
+    with pytest.raises(UsageError, match=r"b.jsonl line 2 .*: rebuild the file with annoy"):
         read_questions(file)
-    with pytest.raises(UsageError, match=r"b.jsonl line 2 .*: take that line out"):
+    with pytest.raises(UsageError, match=r"b.jsonl line 2 .*: delete that line"):
         read_answers(file)
     with pytest.raises(UsageError, match="cannot read"):
         read_questions(tmp_path / "nothing")
 
 
-def test_a_last_line_that_broke_off_is_dropped_wherever_it_broke(tmp_path: Path) -> None:
+def test_incomplete_last_line_is_dropped_wherever_it_ends(tmp_path: Path) -> None:
     one, two, three = (scored(True, problem=f"é{n}")[0] for n in range(3))
     file = tmp_path / "a.jsonl"
     append(file, one)
@@ -186,7 +186,7 @@ def test_a_last_line_that_broke_off_is_dropped_wherever_it_broke(tmp_path: Path)
         assert read_answers(file).scored == [*kept, three]
 
 
-def test_a_file_that_is_of_something_else_is_not_cut(tmp_path: Path) -> None:
+def test_repair_last_line_leaves_other_files_alone(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     for text in ("my notes", '{"id": 1}', '{"other": 1'):
         file.write_text(text)
@@ -196,7 +196,7 @@ def test_a_file_that_is_of_something_else_is_not_cut(tmp_path: Path) -> None:
         assert file.read_text() == text + "\n"
 
 
-def test_a_question_counts_once_and_a_file_is_of_one_model(tmp_path: Path) -> None:
+def test_read_answers_counts_a_question_once_and_allows_one_model(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     first, second = scored(True), scored(False)
     for answer in (*first, *second):
@@ -204,14 +204,14 @@ def test_a_question_counts_once_and_a_file_is_of_one_model(tmp_path: Path) -> No
     assert read_answers(file).scored == first
     check_same_model(file, first, {"model": "m"})
     for asked in ({"model": "n"}, {"model": "m", "temperature": 0.7}):
-        with pytest.raises(UsageError, match=r"holds answers of m, and this asks"):
+        with pytest.raises(UsageError, match=r"contains answers of m, and the requested model"):
             check_same_model(file, first, asked)
     append(file, score_answer(item("q"), Completion(""), {"model": "m", "temperature": 0.7}))
     with pytest.raises(UsageError, match=r"of m and of m \(temperature=0.7\)"):
         read_answers(file)
 
 
-def test_every_question_is_asked_once_and_refusals_count(tmp_path: Path) -> None:
+def test_ask_all_asks_each_question_once_and_counts_rejections(tmp_path: Path) -> None:
     items = [item(case=n) for n in range(20)]
     recorded = [{"messages": i.messages, "response": '{"output": 4}'} for i in items[:18]]
     file = tmp_path / "recorded.jsonl"
@@ -224,7 +224,7 @@ def test_every_question_is_asked_once_and_refusals_count(tmp_path: Path) -> None
     assert sorted(s.id for s in kept) == sorted(i.id for i in items)
 
 
-def test_a_problem_is_solved_when_every_case_is_right() -> None:
+def test_summarise_counts_a_problem_as_solved_when_every_case_is_right() -> None:
     answers = [*scored(True, True), *scored(True, False, problem="q", band="hard")]
     told = summarise([*items_of("p", 2), *items_of("q", 2, "hard")], answers)
     assert list(told) == ["all", "easy", "hard"]
@@ -234,7 +234,7 @@ def test_a_problem_is_solved_when_every_case_is_right() -> None:
     assert summarise([], [])["all"]["problems"].of == 0
 
 
-def test_a_question_that_failed_is_not_right_and_its_problem_not_solved() -> None:
+def test_summarise_counts_failed_questions_as_incorrect() -> None:
     items = [*items_of("p", 2), *items_of("q", 2, "hard"), *items_of("r", 2, "hard")]
     answers = [*scored(True, True), *scored(True, None, problem="q", band="hard")]
     told = summarise(items, answers)
@@ -244,14 +244,14 @@ def test_a_question_that_failed_is_not_right_and_its_problem_not_solved() -> Non
     assert told["all"]["no_answer"] == 0
 
 
-def test_wilson_agrees_with_published_values() -> None:
+def test_wilson_interval_agrees_with_published_values() -> None:
     assert wilson_interval(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
     assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)  # Newcombe 1998
     assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
 @given(st.integers(0, 200), st.integers(0, 200))
-def test_wilson_holds_the_share(right: int, more: int) -> None:
+def test_wilson_interval_contains_the_share(right: int, more: int) -> None:
     of = right + more
     low, high = wilson_interval(right, of)
     assert 0 <= low <= high <= 1
@@ -259,7 +259,7 @@ def test_wilson_holds_the_share(right: int, more: int) -> None:
         assert low - 1e-12 <= right / of <= high + 1e-12
 
 
-def test_mcnemar_is_the_exact_sign_test() -> None:
+def test_mcnemar_p_value_is_that_of_the_exact_sign_test() -> None:
     assert mcnemar_p_value(0, 0) == 1.0
     assert mcnemar_p_value(5, 5) == 1.0
     assert mcnemar_p_value(0, 6) == pytest.approx(2 / 64)
@@ -267,12 +267,12 @@ def test_mcnemar_is_the_exact_sign_test() -> None:
 
 
 @given(st.integers(0, 60), st.integers(0, 60))
-def test_mcnemar_is_symmetric_and_a_probability(a: int, b: int) -> None:
+def test_mcnemar_p_value_is_symmetric_and_a_probability(a: int, b: int) -> None:
     assert mcnemar_p_value(a, b) == mcnemar_p_value(b, a)
     assert 0 < mcnemar_p_value(a, b) <= 1
 
 
-def test_intervals_over_examples_widen_with_clusters_and_never_vanish() -> None:
+def test_clustered_interval_widens_with_clusters_and_never_vanishes() -> None:
     alone, together = [(n % 2, 1) for n in range(60)], [(3 * (n % 2), 3) for n in range(20)]
     assert clustered_interval(alone) == pytest.approx(wilson_interval(30, 60))
     assert clustered_interval(together) == pytest.approx(wilson_interval(10, 20))
@@ -293,7 +293,7 @@ def test_intervals_over_examples_widen_with_clusters_and_never_vanish() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)), max_size=30))
-def test_intervals_hold_what_was_found(parts: list[tuple[int, int, int]]) -> None:
+def test_intervals_contain_the_estimate(parts: list[tuple[int, int, int]]) -> None:
     counts = [(a, b, a + b + same) for a, b, same in parts if a + b + same]
     of = sum(n for _, _, n in counts)
     low, high = difference_interval(counts)
@@ -310,7 +310,7 @@ def test_intervals_hold_what_was_found(parts: list[tuple[int, int, int]]) -> Non
 @pytest.mark.parametrize(
     ("problems", "share", "alike"), [(8, 0.5, 3), (10, 0.95, 1), (30, 0.9, 1), (30, 0.9, 8)]
 )
-def test_intervals_hold_the_truth_about_as_often_as_they_say(
+def test_intervals_have_their_nominal_coverage(
     problems: int, share: float, alike: int
 ) -> None:
     """Cases that hang together (beta, the less the more `alike`), drawn 600 times."""
@@ -329,7 +329,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(
     assert min(held.values()) > 0.915 * 600
 
 
-def test_two_models_are_paired_by_question() -> None:
+def test_compare_models_pairs_answers_by_question() -> None:
     first = [a for n in range(12) for a in scored(True, n < 4, problem=f"p{n}")]
     second = [a for n in range(12) for a in scored(True, n > 1, problem=f"p{n}")]
     told = compare_models(first, [*second, *scored(True, problem="other")])
@@ -342,7 +342,7 @@ def test_two_models_are_paired_by_question() -> None:
         compare_models(first, scored(True, problem="other"))
 
 
-def test_only_problems_with_every_case_in_both_are_paired() -> None:
+def test_compare_models_pairs_only_problems_with_every_case_in_both() -> None:
     """A model that answered the first case only solves nothing."""
     half = [a for n in range(30) for a in scored(True, None, problem=f"p{n}")]
     whole = [a for n in range(30) for a in scored(True, False, problem=f"p{n}")]

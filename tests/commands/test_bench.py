@@ -131,7 +131,7 @@ def test_answers_of_another_model_or_setting_are_not_this_score(
     for flags in (("-m", "n"), ("-m", "m", "--temperature", "0"), ("-m", "m", "--seed", "5")):
         refused = annoy("bench", "score", bench, "a.jsonl", *down, *flags)
         assert (refused.exit_code, refused.stdout) == (1, "")
-        assert "a.jsonl holds answers of m (max_tokens=4096, temperature=0.7)" in refused.stderr
+        assert "a.jsonl contains answers of m (max_tokens=4096, temperature=0.7)" in refused.stderr
         assert "name another file" in refused.stderr
     assert Path("a.jsonl").read_bytes() == kept
     monkeypatch.delenv("OPENAI_API_KEY")
@@ -166,4 +166,4 @@ def test_a_last_line_that_broke_off_is_asked_again(annoy: Annoy, bench: Path) ->
         refused = annoy("bench", "score", bench, file, *options)
     assert refused.exit_code == 1
     assert "a.jsonl line 1 cannot be read" in refused.stderr
-    assert "take that line out, and its question is asked again" in refused.stderr
+    assert "delete that line, and its question is asked again" in refused.stderr

@@ -59,7 +59,7 @@ def twins(store: Database) -> dict[str, str]:
         return {names[row[0]]: names[row[1]] for row in connection.execute(chosen)}
 
 
-def test_other_words_and_the_same_behaviour(store: Database, sandbox: LocalSandbox) -> None:
+def test_find_twins_matches_different_code_with_the_same_behaviour(store: Database, sandbox: LocalSandbox) -> None:
     add(store, *CODES)
     report = find_twins(store, sandbox)
     assert (report.samples, report.twins) == (len(CODES), 1)
@@ -71,7 +71,7 @@ def test_other_words_and_the_same_behaviour(store: Database, sandbox: LocalSandb
         assert len(set(connection.scalars(chosen))) == 1
 
 
-def test_growth_runs_only_what_is_new(sqlite_store: Database, sandbox: LocalSandbox) -> None:
+def test_find_twins_runs_only_new_samples(sqlite_store: Database, sandbox: LocalSandbox) -> None:
     add(sqlite_store, "loop", "square")
     find_twins(sqlite_store, sandbox)
     with sqlite_store.read() as connection:
@@ -84,7 +84,7 @@ def test_growth_runs_only_what_is_new(sqlite_store: Database, sandbox: LocalSand
         assert connection.execute(select(behaviour_probes)).all() == before
 
 
-def test_suspects_must_agree_on_each_others_inputs(
+def test_find_twins_needs_agreement_on_each_others_inputs(
     sqlite_store: Database, sandbox: LocalSandbox
 ) -> None:
     add(sqlite_store, "loop", inputs=(1, 2, 3))

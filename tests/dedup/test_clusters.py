@@ -34,37 +34,37 @@ def total(prices, tax):
 
 
 @pytest.mark.parametrize("kind", VARIANTS)
-def test_variants_are_near(kind: str) -> None:
+def test_jaccard_of_variants_is_above_the_threshold(kind: str) -> None:
     other = VARIANTS[kind](CODE, random.Random(3))
     if jaccard(shingles(CODE), shingles(other)) >= 0.7:
         assert clustered([CODE, other]) == [0, 0]
 
 
-def test_format_comments_and_quotes_do_not_count() -> None:
+def test_code_tokens_ignore_format_comments_and_quotes() -> None:
     other = CODE.replace("    ", "\t").replace("'negative'", '"negative"').replace("# add", "#")
     assert jaccard(shingles(CODE), shingles(other)) == 1.0
 
 
-def test_renamed_everywhere_is_the_same_on_normalised_tokens() -> None:
+def test_code_tokens_with_renamed_ignore_identifiers() -> None:
     other = CODE.replace("price", "cost").replace("total", "summe").replace("tax", "rate")
     assert jaccard(shingles(CODE), shingles(other)) < 0.7
     assert jaccard(shingles(CODE, renamed=True), shingles(other, renamed=True)) == 1.0
 
 
-def test_a_file_of_comments_goes_by_its_words() -> None:
+def test_code_tokens_of_comments_alone_are_their_words() -> None:
     assert len(shingles("# nothing but\n# a few words here\n")) > 0
     assert len(shingles("  \n")) == 0
 
 
 @given(st.text(), st.integers(1, 9))
-def test_runs_are_as_many_as_there_are_places(text: str, length: int) -> None:
+def test_ngram_hashes_are_as_many_as_positions(text: str, length: int) -> None:
     tokens = code_tokens(text)
     expected = 0 if not len(tokens) else len(tokens) - min(length, len(tokens)) + 1
     assert len(ngram_hashes(tokens, length)) == expected
 
 
 @given(st.text())
-def test_a_signature_depends_on_the_text_alone(text: str) -> None:
+def test_signature_depends_on_the_text_alone(text: str) -> None:
     n, made = signature(text)
     assert (n, made) == signature(text)
     assert len(made) == 256
@@ -73,7 +73,7 @@ def test_a_signature_depends_on_the_text_alone(text: str) -> None:
 
 @settings(max_examples=25)
 @given(st.integers(30, 400), st.floats(0.0, 1.0), st.randoms(use_true_random=False))
-def test_the_estimate_is_close_to_the_jaccard_index(
+def test_estimate_jaccard_is_close_to_the_jaccard_index(
     n: int, kept: float, chance: random.Random
 ) -> None:
     words = [f"w{chance.randrange(10**9)}" for _ in range(n)]
@@ -87,7 +87,7 @@ def test_the_estimate_is_close_to_the_jaccard_index(
 
 
 @given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19))))
-def test_a_forest_joins_what_hangs_together(pairs: list[tuple[int, int]]) -> None:
+def test_union_find_joins_connected_numbers(pairs: list[tuple[int, int]]) -> None:
     forest, groups = UnionFind(20), [{i} for i in range(20)]
     for a, b in pairs:
         forest.union(a, b)
@@ -97,11 +97,11 @@ def test_a_forest_joins_what_hangs_together(pairs: list[tuple[int, int]]) -> Non
     assert forest.roots() == [min(group) for group in groups]
 
 
-def test_words_have_no_digits_or_punctuation() -> None:
+def test_split_words_drops_digits_and_punctuation() -> None:
     assert split_words("Two Sum (1): a_b, naïve!") == ["two", "sum", "a", "b", "naïve"]
 
 
-def test_planted_variants_of_real_files_are_found(data: Path) -> None:
+def test_near_duplicates_planted_in_real_files_are_found(data: Path) -> None:
     lines = (data / "rawcode.jsonl").read_text("utf-8").splitlines()[:60]
     figures = recall([json.loads(line)["content"] for line in lines])
     assert figures["recall"] >= 0.99
@@ -123,7 +123,7 @@ def named(store: Database) -> dict[str, str]:
         return found
 
 
-def test_a_sample_is_in_the_cluster_of_its_source(store: Database) -> None:
+def test_cluster_puts_a_sample_with_its_source(store: Database) -> None:
     chains.fill(store, ["ant", "bee"])
     report = cluster(store)
     assert (report.subjects, report.signed, report.clusters, report.largest) == (4, 4, 2, 2)
@@ -131,7 +131,7 @@ def test_a_sample_is_in_the_cluster_of_its_source(store: Database) -> None:
     assert all(name in groups for name in groups.values())  # a member's digest is the name
 
 
-def test_near_files_and_near_refcodes_join_clusters(store: Database) -> None:
+def test_cluster_joins_near_files_and_near_refcodes(store: Database) -> None:
     near = CODE.replace("# add everything up", "")
     with store.write() as connection:
         insert_rows(connection, [rows.source(CODE), rows.source(near), *chains.sampled("ant")])
@@ -139,7 +139,7 @@ def test_near_files_and_near_refcodes_join_clusters(store: Database) -> None:
     assert cluster(store).clusters == 2  # both files, bee's source and sample; ant's
 
 
-def test_growth_signs_only_what_is_new_and_doing_it_again_nothing(store: Database) -> None:
+def test_cluster_computes_only_missing_signatures(store: Database) -> None:
     chains.fill(store, ["ant"])
     first = cluster(store)
     before = named(store)
@@ -151,7 +151,7 @@ def test_growth_signs_only_what_is_new_and_doing_it_again_nothing(store: Databas
         assert len(connection.execute(select(signatures)).all()) == 4
 
 
-def test_texts_without_anything_stay_apart(store: Database) -> None:
+def test_cluster_keeps_empty_texts_apart(store: Database) -> None:
     with store.write() as connection:
         insert_rows(connection, [rows.source(" "), rows.source("\n\n")])
     assert cluster(store).clusters == 2

@@ -52,7 +52,7 @@ def told(store: Database, problem: str, name: str = "ant") -> None:
         insert_rows(connection, [pair, *chains.chain(connection, pair, [("yes", "correct")])])
 
 
-def test_a_common_run_of_words_marks_a_sample(store: Database, tmp_path: Path) -> None:
+def test_decontaminate_marks_a_sample_by_a_common_ngram(store: Database, tmp_path: Path) -> None:
     told(store, f"In a shop: {TASK.upper()} 42 What is it?")
     told(store, "Something else altogether, of which nobody has ever written a benchmark.", "bee")
     path = bench(
@@ -66,7 +66,7 @@ def test_a_common_run_of_words_marks_a_sample(store: Database, tmp_path: Path) -
     assert evidence == " ".join(split_words(TASK)[:13])
 
 
-def test_a_raw_file_marks_the_samples_made_of_it(sqlite_store: Database, tmp_path: Path) -> None:
+def test_decontaminate_marks_the_samples_of_a_raw_file(sqlite_store: Database, tmp_path: Path) -> None:
     with sqlite_store.write() as connection:
         made = chains.sampled("ant", code=f'"""{TASK}"""\ndef main_solution(x):\n    return x\n')
         plain = rows.sample("def main_solution(x):\n    return x\n")
@@ -93,7 +93,7 @@ def test_a_raw_file_marks_the_samples_made_of_it(sqlite_store: Database, tmp_pat
         ({"input": {"x": 7}, "output": ["bee", 7]}, False),
     ],
 )
-def test_a_common_answer_marks_a_sample(
+def test_decontaminate_marks_a_sample_by_a_common_answer(
     sqlite_store: Database, tmp_path: Path, item: dict[str, Any], marked: bool
 ) -> None:
     told(sqlite_store, "What?")
@@ -101,21 +101,21 @@ def test_a_common_answer_marks_a_sample(
     assert found(sqlite_store) == [("sample", "1", "answer")] * marked
 
 
-def test_a_long_answer_counts_alone(sqlite_store: Database, tmp_path: Path) -> None:
+def test_decontaminate_accepts_a_long_answer_without_input(sqlite_store: Database, tmp_path: Path) -> None:
     told(sqlite_store, "What?", "a name that nobody else would choose")
     item = {"output": ["a name that nobody else would choose", 7]}
     decontaminate(sqlite_store, [bench(tmp_path, item)])
     assert found(sqlite_store) == [("sample", "1", "answer")]
 
 
-def test_doing_it_again_adds_nothing(store: Database, tmp_path: Path) -> None:
+def test_decontaminate_twice_adds_nothing(store: Database, tmp_path: Path) -> None:
     told(store, TASK)
     path = bench(tmp_path, {"text": TASK})
     assert decontaminate(store, [path]) == decontaminate(store, [path])
     assert len(found(store)) == 1
 
 
-def test_exports_leave_out_what_overlaps_and_take_it_back(store: Database, tmp_path: Path) -> None:
+def test_exports_exclude_overlaps_and_retract_them(store: Database, tmp_path: Path) -> None:
     told(store, TASK)
     told(store, "Nothing in common.", "bee")
     first = export(store, ExportRequest("codeio", tmp_path / "1"))
@@ -127,9 +127,9 @@ def test_exports_leave_out_what_overlaps_and_take_it_back(store: Database, tmp_p
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "holds no item"), ('{"a": 1}\n{"a"', "line 2 is not JSON"), (None, "cannot read")],
+    [("", "contains no items"), ('{"a": 1}\n{"a"', "line 2 is not JSON"), (None, "cannot read")],
 )
-def test_a_bad_file_is_told(
+def test_decontaminate_reports_an_invalid_file(
     sqlite_store: Database, tmp_path: Path, text: str | None, words: str
 ) -> None:
     path = tmp_path / "bad.jsonl"
@@ -144,7 +144,7 @@ WORDS = st.lists(st.sampled_from([f"word{chr(97 + i)}" for i in range(6)]), max_
 
 @settings(max_examples=200)
 @given(WORDS, WORDS)
-def test_runs_are_found_exactly_when_they_are_there(ours: list[str], theirs: list[str]) -> None:
+def test_common_ngrams_are_found_exactly_when_present(ours: list[str], theirs: list[str]) -> None:
     from annoy_store.dedup.decontaminate import Benchmark, BenchmarkItem, _common_runs, _runs_of
 
     benchmark = Benchmark(
@@ -159,7 +159,7 @@ def test_runs_are_found_exactly_when_they_are_there(ours: list[str], theirs: lis
     assert bool(rows_) == bool(mine & others)
 
 
-def test_any_json_lines_are_read(tmp_path: Path) -> None:
+def test_read_benchmark_accepts_any_json_lines(tmp_path: Path) -> None:
     items = ["just text", {"messages": [{"content": "deep"}]}, {"n": 1}, [1, "two"]]
     benchmark, skipped = read_benchmark(bench(tmp_path, *items))
     assert [item.words for item in benchmark.items] == [("just", "text"), ("deep",), (), ("two",)]

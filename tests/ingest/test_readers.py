@@ -75,7 +75,7 @@ def found(path: Path, **options: Any) -> tuple[list[RawRow], list[Refusal]]:
 
 @pytest.mark.parametrize("packing", PACKINGS)
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_format_gives_the_same_rows(tmp_path: Path, form: str, packing: str) -> None:
+def test_read_raw_gives_the_same_rows_for_every_format(tmp_path: Path, form: str, packing: str) -> None:
     path = tmp_path / f"rows.{form}{packing}"
     path.write_bytes(PACKINGS[packing](FORMATS[form](ROWS)))
     good, bad = found(path)
@@ -99,7 +99,7 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, form: str, packing: st
         ("  [ ] ", []),
     ],
 )
-def test_json_comes_in_many_shapes(tmp_path: Path, text: str, contents: list[str]) -> None:
+def test_json_files_may_have_many_shapes(tmp_path: Path, text: str, contents: list[str]) -> None:
     (tmp_path / "x.json").write_text(text)
     good, _ = found(tmp_path / "x.json")
     assert [row.content for row in good] == contents
@@ -111,7 +111,7 @@ def test_json_comes_in_many_shapes(tmp_path: Path, text: str, contents: list[str
     indent=st.sampled_from([None, 2]),
     chunk=st.integers(1, 40),
 )
-def test_json_is_read_in_chunks_of_any_size(
+def test_json_files_are_read_in_chunks_of_any_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[Any], indent: int, chunk: int
 ) -> None:
     monkeypatch.setattr(record_files, "CHUNK", chunk)
@@ -132,7 +132,7 @@ def test_json_is_read_in_chunks_of_any_size(
         ("", ["empty"]),
     ],
 )
-def test_a_bad_line_is_told_and_the_rest_is_read(
+def test_invalid_lines_are_refused_and_the_rest_is_read(
     tmp_path: Path, text: str, reasons: list[str]
 ) -> None:
     (tmp_path / "x.jsonl").write_text(text)
@@ -141,21 +141,21 @@ def test_a_bad_line_is_told_and_the_rest_is_read(
     assert len(good) == text.count('"content": "') - reasons.count("broken_json") * ('"n"' in text)
 
 
-def test_a_bad_line_has_its_number(tmp_path: Path) -> None:
+def test_invalid_lines_have_their_number(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_bytes(b'{"content": "a"}\n\n{oops\n\xff\n')
     _, bad = found(tmp_path / "x.jsonl")
     assert [(b.reason, b.location.line) for b in bad] == [("broken_json", 3), ("not_utf8", 4)]
     assert str(bad[0]).startswith("x.jsonl line 3: broken JSON: ")
 
 
-def test_a_broken_array_has_a_line_too(tmp_path: Path) -> None:
+def test_broken_arrays_have_a_line_number(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('[{"content": "a"},\n {"content": "b"},\n {oops}]')
     good, (bad,) = found(tmp_path / "x.json")
     assert [row.content for row in good] == ["a", "b"]
     assert (bad.fatal, bad.location.line) == (True, 3)
 
 
-def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overlong_lines_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record_files, "MAX_VALUE_BYTES", 1000)
     monkeypatch.setattr(record_files, "CHUNK", 100)
     (tmp_path / "x.jsonl").write_text('{"content": "' + "a" * 5000 + '"}\n{"content": "b"}\n')
@@ -165,7 +165,7 @@ def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("form", ["jsonl", "json", "csv"])
-def test_a_wrong_byte_refuses_its_row(tmp_path: Path, form: str) -> None:
+def test_invalid_bytes_refuse_their_row(tmp_path: Path, form: str) -> None:
     data = FORMATS[form]([{"content": "good"}, {"content": "MARK"}]).replace(b"MARK", b"\xff\xfe")
     (tmp_path / f"x.{form}").write_bytes(data)
     good, (bad,) = found(tmp_path / f"x.{form}")
@@ -173,7 +173,7 @@ def test_a_wrong_byte_refuses_its_row(tmp_path: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize("packing", [".gz", ".bz2", ".xz", ".zst"])
-def test_a_file_that_breaks_off_keeps_what_was_read(tmp_path: Path, packing: str) -> None:
+def test_truncated_files_keep_what_was_read(tmp_path: Path, packing: str) -> None:
     noise = random.Random(1)
     lines = "".join(f'{{"content": "{noise.randbytes(500).hex()}"}}\n' for _ in range(1500))
     whole = PACKINGS[packing](lines.encode())
@@ -187,7 +187,7 @@ def test_a_file_that_breaks_off_keeps_what_was_read(tmp_path: Path, packing: str
 @pytest.mark.parametrize("name", ["x.parquet", "x.jsonl.gz", "x.csv.zst", "x.json.xz"])
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=200))
-def test_garbage_never_crashes(tmp_path: Path, name: str, data: bytes) -> None:
+def test_read_raw_never_crashes_on_garbage(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
     _, bad = found(tmp_path / name)
     assert bad
@@ -195,14 +195,14 @@ def test_garbage_never_crashes(tmp_path: Path, name: str, data: bytes) -> None:
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=300), name=st.sampled_from(["x.jsonl", "x.json", "x.csv", "x.py"]))
-def test_any_bytes_are_read_or_refused(tmp_path: Path, name: str, data: bytes) -> None:
+def test_read_raw_reads_or_refuses_any_bytes(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
     good, bad = found(tmp_path / name)
     assert good or bad
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_wrong_column_names_those_there_are(tmp_path: Path, form: str) -> None:
+def test_unknown_column_lists_the_existing_ones(tmp_path: Path, form: str) -> None:
     (tmp_path / f"x.{form}").write_bytes(FORMATS[form](ROWS))
     good, (bad,) = found(tmp_path / f"x.{form}", column="code")
     assert good == []
@@ -213,13 +213,13 @@ def test_a_wrong_column_names_those_there_are(tmp_path: Path, form: str) -> None
     )
 
 
-def test_a_wrong_column_is_given_up_early(tmp_path: Path) -> None:
+def test_unknown_column_ends_the_file_early(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text('{"a": 1}\n' * 5000)
     good, bad = found(tmp_path / "x.jsonl")
     assert (len(good), len(bad), bad[0].fatal) == (0, 1, True)
 
 
-def test_a_folder_is_walked_in_order(tmp_path: Path) -> None:
+def test_walk_files_is_in_order_of_names(tmp_path: Path) -> None:
     for name in ("b.py", "a/z.py", "a/note.md", ".git/x.py", "__pycache__/y.py", "a/.hidden.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"# {name}")
@@ -232,7 +232,7 @@ def test_a_folder_is_walked_in_order(tmp_path: Path) -> None:
     assert [row.attribute("path") for row in good] == ["a/note.md", "a/z.py"]
 
 
-def test_data_files_in_a_folder_are_read_as_data(tmp_path: Path) -> None:
+def test_read_raw_reads_data_files_in_a_folder_as_data(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_bytes(FORMATS["jsonl"](ROWS))
     good, _ = found(tmp_path, globs=("*.jsonl",))
     assert len(good) == 2
@@ -245,19 +245,19 @@ def test_data_files_in_a_folder_are_read_as_data(tmp_path: Path) -> None:
     ("data", "reason"),
     [(b"\x7fELF\0\0", "binary"), (b"caf\xe9 = 1", "not_utf8"), (b"x" * 101, "too_large")],
 )
-def test_a_file_that_is_no_code_is_refused(tmp_path: Path, data: bytes, reason: str) -> None:
+def test_read_raw_refuses_files_that_are_not_code(tmp_path: Path, data: bytes, reason: str) -> None:
     (tmp_path / "x.py").write_bytes(data)
     _, (bad,) = found(tmp_path / "x.py", max_bytes=97)
     assert bad.reason == reason
 
 
-def test_a_byte_order_mark_is_no_code(tmp_path: Path) -> None:
+def test_byte_order_mark_is_dropped(tmp_path: Path) -> None:
     (tmp_path / "x.py").write_bytes(b"\xef\xbb\xbfx = 1\r\n")
     ((row,), _) = found(tmp_path / "x.py")
     assert row.content == "x = 1\r\n"
 
 
-def test_nothing_there_is_an_error() -> None:
+def test_read_raw_raises_for_a_missing_path() -> None:
     with pytest.raises(UsageError, match="no such file"):
         read_raw(Path("nowhere"))
 
@@ -266,7 +266,7 @@ def test_nothing_there_is_an_error() -> None:
     "number",
     ["123456789012345678901234567890", "-9223372036854775809", "18446744073709551616", "1e300"],
 )
-def test_numbers_are_exact_however_large(tmp_path: Path, number: str) -> None:
+def test_json_lines_keep_numbers_exact(tmp_path: Path, number: str) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text(f'{{"content": "a", "in": {{"list": [{number}]}}}}\n')
     (row,) = read_raw(path)
@@ -276,7 +276,7 @@ def test_numbers_are_exact_however_large(tmp_path: Path, number: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["NaN", "-Infinity", '"\\ud800"', "1e999"])
-def test_what_only_python_takes_is_taken(tmp_path: Path, text: str) -> None:
+def test_json_lines_accept_what_only_python_parses(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text(f'{{"content": "a", "odd": {text}}}\n')
     (row,) = read_raw(path)

@@ -46,7 +46,7 @@ def counted(store: Database) -> tuple[int, int]:
         )
 
 
-def test_twice_adds_nothing(store: Database, tmp_path: Path) -> None:
+def test_ingest_twice_adds_nothing(store: Database, tmp_path: Path) -> None:
     path = lines(tmp_path / "x.jsonl", *({"content": f"x = {i}"} for i in range(10)))
     first, second = taken(store, path), taken(store, path)
     assert (first.new, first.known, first.new_origins) == (10, 0, 10)
@@ -54,7 +54,7 @@ def test_twice_adds_nothing(store: Database, tmp_path: Path) -> None:
     assert counted(store) == (10, 10)
 
 
-def test_one_content_from_two_places_keeps_both(store: Database, tmp_path: Path) -> None:
+def test_ingest_keeps_both_origins_of_one_content(store: Database, tmp_path: Path) -> None:
     row = {"content": "x = 1", "path": "a.py", "license": "mit"}
     tally = taken(
         store,
@@ -67,7 +67,7 @@ def test_one_content_from_two_places_keeps_both(store: Database, tmp_path: Path)
     assert taken(store, tmp_path / "x.jsonl", origin="elsewhere").new_origins == 2
 
 
-def test_a_row_keeps_what_it_says_about_itself(store: Database, tmp_path: Path) -> None:
+def test_ingest_keeps_the_attributes_of_a_row(store: Database, tmp_path: Path) -> None:
     taken(
         store,
         lines(
@@ -96,7 +96,7 @@ def test_a_row_keeps_what_it_says_about_itself(store: Database, tmp_path: Path) 
     assert row["metadata"] == '{"blob_id":"b","nan":"nan","score":4.5}'
 
 
-def test_the_command_fills_in_where_the_row_is_silent(store: Database, tmp_path: Path) -> None:
+def test_ingest_options_fill_in_missing_attributes(store: Database, tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "a.py").write_text("a = 1")
     taken(store, tmp_path / "code", licence="mit", language="Cython")
@@ -105,7 +105,7 @@ def test_the_command_fills_in_where_the_row_is_silent(store: Database, tmp_path:
     assert (row.language, row.licence, row.origin, row.path) == ("cython", "mit", "code", "a.py")
 
 
-def test_rules_refuse_and_count(store: Database, tmp_path: Path) -> None:
+def test_ingest_counts_refused_rows(store: Database, tmp_path: Path) -> None:
     with store.write() as connection:
         set_policy(connection, {"max_source_bytes": "10"})
     rows = ["good = 1", "", " \n", "é" * 6, None, 7, "x" * 11]
@@ -115,7 +115,7 @@ def test_rules_refuse_and_count(store: Database, tmp_path: Path) -> None:
     assert tally.examples["too_large"][0] == "x.jsonl line 4: 12 bytes; max_source_bytes is 10"
 
 
-def test_odd_signs_survive_or_are_replaced(store: Database, tmp_path: Path) -> None:
+def test_ingest_keeps_or_replaces_special_characters(store: Database, tmp_path: Path) -> None:
     odd = ["a\x00b", "lone \ud800 surrogate", "🎉\u2028\r\n", "\ufeffx"]
     tally = taken(store, lines(tmp_path / "x.jsonl", *({"content": o, "path": o} for o in odd)))
     assert (tally.new, tally.refused) == (4, Counter())
@@ -125,13 +125,13 @@ def test_odd_signs_survive_or_are_replaced(store: Database, tmp_path: Path) -> N
     assert kept == paths == [clean_text(o) for o in odd]
 
 
-def test_a_limit_counts_rows_that_were_taken(store: Database, tmp_path: Path) -> None:
+def test_ingest_limit_counts_accepted_rows(store: Database, tmp_path: Path) -> None:
     rows = [{"content": c} for c in ("", "a", "", "b", "c", "d")]
     tally = taken(store, lines(tmp_path / "x.jsonl", *rows), limit=3)
     assert (tally.new, tally.refused["empty"]) == (3, 2)
 
 
-def test_batches_are_transactions_of_bounded_size(
+def test_ingest_batches_are_transactions_of_bounded_size(
     sqlite_store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources_module, "BATCH_ROWS", 4)
@@ -144,7 +144,7 @@ def test_batches_are_transactions_of_bounded_size(
     assert seen == [4, 8, 10]
 
 
-def test_an_error_in_one_file_keeps_the_rest(sqlite_store: Database, tmp_path: Path) -> None:
+def test_ingest_goes_on_after_an_error_in_one_file(sqlite_store: Database, tmp_path: Path) -> None:
     good = lines(tmp_path / "a.jsonl", {"content": "a"})
     wrong = lines(tmp_path / "b.jsonl", {"code": "b"})
     later = lines(tmp_path / "c.jsonl", {"content": "c"})
@@ -153,7 +153,7 @@ def test_an_error_in_one_file_keeps_the_rest(sqlite_store: Database, tmp_path: P
     assert tally.errors == ["b.jsonl: there is no column 'content'; choose one with --column: code"]
 
 
-def test_a_missing_file_stops_before_anything_is_taken(
+def test_ingest_stops_at_a_missing_file_before_writing(
     sqlite_store: Database, tmp_path: Path
 ) -> None:
     good = lines(tmp_path / "a.jsonl", {"content": "a"})
@@ -162,14 +162,14 @@ def test_a_missing_file_stops_before_anything_is_taken(
     assert counted(sqlite_store) == (0, 0)
 
 
-def test_real_files(sqlite_store: Database, data: Path) -> None:
+def test_ingest_accepts_real_files(sqlite_store: Database, data: Path) -> None:
     tally = taken(sqlite_store, data / "rawcode.jsonl")
     assert (tally.new + tally.known, tally.refused, tally.errors) == (446, Counter(), [])
     again = taken(sqlite_store, data / "rawcode.jsonl")
     assert (again.new, again.known) == (0, 446)
 
 
-def test_the_reader_is_never_far_ahead_of_the_writer(
+def test_ingest_reads_only_a_bounded_amount_ahead(
     sqlite_store: Database, tmp_path: Path
 ) -> None:
     """So memory stays flat: no list of all rows is ever made."""
@@ -195,23 +195,23 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(st.text(), json_values, max_size=5))
-def test_metadata_is_canonical_json_whatever_the_row_holds(fields: dict[str, Any]) -> None:
+def test_metadata_json_is_canonical_for_any_row(fields: dict[str, Any]) -> None:
     text = metadata_json(fields)
     assert json.loads(text).keys() <= {clean_text(key) for key in fields}
     assert text == metadata_json(dict(reversed(fields.items())))
     text.encode()
 
 
-def test_metadata_of_what_json_cannot_hold() -> None:
+def test_metadata_json_of_values_that_json_cannot_hold() -> None:
     assert metadata_json({"b": b"\xff", "n": float("inf")}) == '{"b":"b\'\\\\xff\'","n":"inf"}'
 
 
-def test_items_made_ahead_are_the_same_in_order() -> None:
+def test_read_ahead_yields_the_same_items_in_order() -> None:
     assert list(read_ahead(iter(range(100)))) == list(range(100))
     assert list(read_ahead(iter([]))) == []
 
 
-def test_an_error_comes_where_its_item_would_have() -> None:
+def test_read_ahead_raises_where_the_item_would_have_come() -> None:
     def items() -> Iterator[int]:
         yield 1
         raise UsageError("broken")
@@ -222,7 +222,7 @@ def test_an_error_comes_where_its_item_would_have() -> None:
         next(made)
 
 
-def test_nothing_is_made_far_ahead() -> None:
+def test_read_ahead_produces_one_item_ahead() -> None:
     begun: list[int] = []
     made = read_ahead(begun.append(i) or i for i in range(10))  # type: ignore[func-returns-value]
     next(made)

@@ -74,7 +74,7 @@ def two_homes(store: Database) -> dict[str, int]:
         return dict(map(tuple, connection.execute(select(sources.c.content, sources.c.id))))
 
 
-def test_a_source_stays_as_long_as_one_origin_is_allowed(store: Database) -> None:
+def test_takedown_spares_a_source_with_an_allowed_origin(store: Database) -> None:
     two_homes(store)
     with store.write() as connection:
         change = take_down(connection, "repo", "team/blue", "asked")
@@ -88,7 +88,7 @@ def test_a_source_stays_as_long_as_one_origin_is_allowed(store: Database) -> Non
         assert hid(connection) == {"source": set(), "sample": set()}
 
 
-def test_a_sample_of_two_sources_needs_both_gone(store: Database) -> None:
+def test_takedown_hides_a_sample_when_both_sources_are_hidden(store: Database) -> None:
     with store.write() as connection:
         one, two, shared = factories.source("one"), factories.source("two"), factories.sample()
         rows = [
@@ -101,7 +101,7 @@ def test_a_sample_of_two_sources_needs_both_gone(store: Database) -> None:
             assert take_down(connection, "source", digest, "why").samples == samples_hidden
 
 
-def test_an_imported_sample_falls_with_its_file(store: Database) -> None:
+def test_takedown_of_a_file_hides_its_imported_samples(store: Database) -> None:
     with store.write() as connection:
         factories.write_all(
             connection, [factories.new_origin(factories.sample(), "f", origin="pairs.jsonl")]
@@ -110,7 +110,7 @@ def test_an_imported_sample_falls_with_its_file(store: Database) -> None:
         assert take_down(connection, "origin", "pairs.jsonl", "why").samples == 1
 
 
-def test_what_is_ingested_later_falls_under_the_rules(store: Database) -> None:
+def test_takedown_applies_to_rows_ingested_later(store: Database) -> None:
     two_homes(store)
     with store.write() as connection:
         take_down(connection, "repo", "team/blue", "asked")
@@ -120,7 +120,7 @@ def test_what_is_ingested_later_falls_under_the_rules(store: Database) -> None:
         assert refresh_hidden(connection).shown == 2
 
 
-def test_an_ingest_hides_in_the_transaction_that_writes(store: Database, tmp_path: Path) -> None:
+def test_ingest_hides_in_the_transaction_that_writes(store: Database, tmp_path: Path) -> None:
     ids = two_homes(store)
     with store.write() as connection:
         take_down(connection, "repo", "team/blue", "asked")
@@ -137,7 +137,7 @@ def test_an_ingest_hides_in_the_transaction_that_writes(store: Database, tmp_pat
         assert found["two"] == ids["two"]
 
 
-def test_rules_are_named_by_what_is_there(store: Database) -> None:
+def test_resolve_value_accepts_only_known_values(store: Database) -> None:
     two_homes(store)
     with store.write() as connection:
         digest = connection.scalar(select(sources.c.digest).where(sources.c.id == 1))
@@ -162,7 +162,7 @@ def test_rules_are_named_by_what_is_there(store: Database) -> None:
             lift(connection, "repo", "team/red")
 
 
-def test_lifting_brings_back_the_work(store: Database) -> None:
+def test_lift_requeues_the_jobs(store: Database) -> None:
     """Both jobs that were turned down meanwhile, and rows that never became a job."""
     with store.write() as connection:
         factories.write_all(connection, [factories.origin(factories.source("a"), "team/x")])
@@ -182,7 +182,7 @@ def test_lifting_brings_back_the_work(store: Database) -> None:
         assert [tuple(row) for row in states] == [(1, "pending"), (2, "pending")]
 
 
-def test_the_exports_that_hold_its_rows_are_named(store: Database) -> None:
+def test_affected_exports_are_reported(store: Database) -> None:
     chains.fill(store, ("ant", "bee"))
     with store.write() as connection:
         rows = connection.execute(text("SELECT chain_id, sample_id FROM v_chains ORDER BY 1")).all()
@@ -235,7 +235,7 @@ RULES = st.tuples(
     ),
     taken=st.lists(RULES, max_size=4, unique=True),
 )
-def test_hidden_is_what_the_definition_says(
+def test_hidden_rows_match_the_definition(
     sqlite_store: Database, homes: list[Any], taken: list[Any]
 ) -> None:
     with sqlite_store.write_engine.connect() as connection:
@@ -296,7 +296,7 @@ def texts(connection: Connection, names: str) -> list[str]:
     return found
 
 
-def test_a_purge_leaves_no_text_and_every_row(store: Database) -> None:
+def test_purge_leaves_no_text_and_every_row(store: Database) -> None:
     chains.fill(store, ("zebra", "bee"))
     with store.read() as connection:
         count = "SELECT (SELECT COUNT(*) FROM sources), (SELECT COUNT(*) FROM responses)"
@@ -314,7 +314,7 @@ def test_a_purge_leaves_no_text_and_every_row(store: Database) -> None:
         assert connection.scalar(select(sources.c.n_chars).where(sources.c.content == "")) > 0
 
 
-def test_a_file_keeps_nothing_of_what_was_purged(sqlite_store: Database) -> None:
+def test_purge_leaves_nothing_in_the_file(sqlite_store: Database) -> None:
     secret = "a password that nobody should ever have committed"
     with sqlite_store.write() as connection:
         factories.write_all(connection, [factories.origin(factories.source(secret), "team/leak")])
@@ -326,7 +326,7 @@ def test_a_file_keeps_nothing_of_what_was_purged(sqlite_store: Database) -> None
             assert secret.encode() not in path.read_bytes()
 
 
-def test_what_is_purged_stays_hidden_wherever_it_turns_up(store: Database) -> None:
+def test_purged_content_stays_hidden_when_ingested_again(store: Database) -> None:
     chains.fill(store, ("zebra",))
     purged(store, "team/zebra")
     chains.fill(store, ("zebra",), repo="team/other")
@@ -338,7 +338,7 @@ def test_what_is_purged_stays_hidden_wherever_it_turns_up(store: Database) -> No
             lift(connection, "repo", "team/zebra")
 
 
-def test_a_purge_spares_what_another_source_allows(store: Database) -> None:
+def test_purge_spares_what_another_source_allows(store: Database) -> None:
     ids = two_homes(store)
     with store.write() as connection:
         red = factories.asked("shared?", about="red", source_id=ids["one"])
@@ -355,7 +355,7 @@ def test_a_purge_spares_what_another_source_allows(store: Database) -> None:
         ]
 
 
-def test_a_purge_blanks_a_question_that_shows_a_purged_pair(store: Database) -> None:
+def test_purge_blanks_a_question_that_shows_a_purged_pair(store: Database) -> None:
     chains.fill(store, ("zebra", "bee"))
     with store.write() as connection:
         chosen = select(samples.c.id).where(samples.c.problem_statement.contains("bee"))
@@ -369,7 +369,7 @@ def test_a_purge_blanks_a_question_that_shows_a_purged_pair(store: Database) -> 
         assert texts(connection, "zebra") == []
 
 
-def test_another_rule_alone_is_not_purged_along(store: Database) -> None:
+def test_purge_spares_what_another_rule_hides(store: Database) -> None:
     """Hidden by a rule that can be lifted, a text is kept when something else is purged."""
     ids = two_homes(store)
     with store.write() as connection:
@@ -384,7 +384,7 @@ def test_another_rule_alone_is_not_purged_along(store: Database) -> None:
         assert hid(connection)["source"] == {ids["two"]}
 
 
-def test_a_purge_of_a_lifted_rule_is_refused(sqlite_store: Database) -> None:
+def test_purge_rejects_a_lifted_rule(sqlite_store: Database) -> None:
     two_homes(sqlite_store)
     with sqlite_store.write() as connection:
         take_down(connection, "repo", "team/blue", "asked")

@@ -192,7 +192,7 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_driver_reaches_every_stage(blank: Path, tmp_path: Path) -> None:
+def test_history_driver_reaches_every_stage(blank: Path, tmp_path: Path) -> None:
     """Without this, the property below might hold of nothing."""
     shutil.copy(blank, tmp_path / "store.db")
     store = open_store(f"sqlite:///{tmp_path}/store.db")
@@ -210,7 +210,7 @@ def test_the_driver_reaches_every_stage(blank: Path, tmp_path: Path) -> None:
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(STEPS)
-def test_the_numbers_add_up_whatever_happens(blank: Path, tmp_path: Path, steps: list[Any]) -> None:
+def test_reconcile_finds_nothing_after_any_history(blank: Path, tmp_path: Path, steps: list[Any]) -> None:
     path = tmp_path / "store.db"
     for old in tmp_path.glob("store.db*"):
         old.unlink()
@@ -248,14 +248,14 @@ def only(found: list[Imbalance]) -> Imbalance:
     return found[0]
 
 
-def test_a_whole_store_is_in_balance(store: Database) -> None:
+def test_reconcile_finds_nothing_in_a_whole_store(store: Database) -> None:
     worked(store)
     with store.read() as connection:
         assert reconcile(connection) == []
         assert token_totals(connection).wasted["prompt_tokens"] > 0
 
 
-def test_a_job_that_vanished_is_found(store: Database) -> None:
+def test_reconcile_finds_a_missing_job(store: Database) -> None:
     worked(store)
     with store.write() as connection:
         connection.execute(delete(jobs).where(jobs.c.stage == "parse", jobs.c.subject_id == 1))
@@ -263,7 +263,7 @@ def test_a_job_that_vanished_is_found(store: Database) -> None:
     assert (found.n, found.hint) == (1, "annoy rerun parse")
 
 
-def test_an_answer_paid_twice_is_found(store: Database) -> None:
+def test_reconcile_finds_an_answer_paid_twice(store: Database) -> None:
     worked(store)
     with store.write() as connection:
         row = connection.execute(
@@ -274,27 +274,27 @@ def test_an_answer_paid_twice_is_found(store: Database) -> None:
         assert "more than once" in only(reconcile(connection)).what
 
 
-def test_an_answer_that_is_lost_is_found(store: Database) -> None:
+def test_reconcile_finds_a_lost_answer(store: Database) -> None:
     worked(store)
     with store.write() as connection:
         connection.execute(delete(jobs).where(jobs.c.stage == "parse"))
         last = connection.scalar(select(responses.c.id).order_by(responses.c.id.desc()).limit(1))
         connection.execute(delete(responses).where(responses.c.id == last))
         whats = [found.what for found in reconcile(connection)]
-    assert "calls were answered and their answer is not there" in whats
+    assert "calls with a successful attempt but no response" in whats
 
 
-def test_an_answer_without_a_try_that_gave_it_is_found(store: Database) -> None:
+def test_reconcile_finds_an_answer_without_its_attempt(store: Database) -> None:
     worked(store)
     with store.write() as connection:
         some = connection.scalar(select(calls.c.id).limit(1))
         connection.execute(
             update(attempts).where(attempts.c.call_id == some).values(status="retry")
         )
-        assert "none of them gave an answer" in only(reconcile(connection)).what
+        assert "without a successful attempt" in only(reconcile(connection)).what
 
 
-def test_an_export_that_lost_rows_is_found(store: Database) -> None:
+def test_reconcile_finds_an_export_that_lost_rows(store: Database) -> None:
     worked(store)
     with store.write() as connection:
         connection.execute(

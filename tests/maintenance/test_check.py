@@ -59,11 +59,11 @@ def damage(store: Database, statement: Any) -> None:
             connection.commit()
 
 
-def test_a_store_in_order_has_no_findings(worked: Database) -> None:
+def test_check_finds_nothing_in_a_consistent_store(worked: Database) -> None:
     assert check(worked) == []
 
 
-def test_an_empty_store_is_in_order(store: Database) -> None:
+def test_check_finds_nothing_in_an_empty_store(store: Database) -> None:
     assert check(store) == []
 
 
@@ -77,32 +77,32 @@ def test_an_empty_store_is_in_order(store: Database) -> None:
         (io_pairs, {"input": '{"x":2}'}),
     ],
 )
-def test_content_that_was_changed_is_found(worked: Database, table: Any, change: Any) -> None:
+def test_check_finds_changed_content(worked: Database, table: Any, change: Any) -> None:
     damage(worked, update(table).where(table.c.id == 1).values(change))
-    assert found(worked) == [("content that its digest does not name", table.name, 1)]
+    assert found(worked) == [("content does not match its digest", table.name, 1)]
     assert check(worked, digests=False) == []
 
 
-def test_rows_that_were_deleted_are_missed(worked: Database) -> None:
+def test_check_finds_deleted_rows(worked: Database) -> None:
     damage(worked, delete(prompts).where(prompts.c.id == 1))
     assert set(found(worked)) == {
-        ("prompt_id points at no row of prompts", "calls", 1),
-        ("prompt_id points at no row of prompts", "turns", 1),
+        ("prompt_id refers to no row of prompts", "calls", 1),
+        ("prompt_id refers to no row of prompts", "turns", 1),
     }
 
 
-def test_wrong_counters_are_found_and_made_anew(worked: Database) -> None:
+def test_check_finds_wrong_counters_and_recount_repairs_them(worked: Database) -> None:
     damage(
         worked,
         update(job_counters).values(n=job_counters.c.n + 1).where(job_counters.c.state == "done"),
     )
-    assert {what for what, _, _ in found(worked)} == {"a counter is wrong"}
+    assert {what for what, _, _ in found(worked)} == {"wrong counter"}
     with worked.write() as connection:
         recount(connection)
     assert check(worked) == []
 
 
-def test_a_ledger_that_contradicts_itself_is_found(store: Database) -> None:
+def test_check_finds_contradictory_jobs(store: Database) -> None:
     add_sources(store, 4)
     agenda = plan(store)
     variant = agenda.variant_ids("spread")[0]
@@ -117,14 +117,14 @@ def test_a_ledger_that_contradicts_itself_is_found(store: Database) -> None:
         recount(connection)
     assert variant != 777
     assert [what for what, _, _ in found(store)] == [
-        "claimed by nobody who is alive",
-        "held and not claimed",
-        "deferred for ever",
-        "of a variant that is not there",
+        "claimed by no active worker",
+        "not claimed, but with a worker",
+        "deferred without a due time",
+        "of a missing variant",
     ]
 
 
-def test_a_done_job_that_left_nothing_is_found(store: Database) -> None:
+def test_check_finds_a_done_job_without_result(store: Database) -> None:
     of = source("a")
     turn, call = asked(source_id=of)
     with store.write() as connection:
@@ -146,7 +146,7 @@ def test_a_done_job_that_left_nothing_is_found(store: Database) -> None:
     assert all(f.hint for f in check(store))
 
 
-def test_check_reports_kinds_and_statuses_that_nobody_writes(store: Database) -> None:
+def test_check_finds_unknown_kinds_and_statuses(store: Database) -> None:
     with store.write() as connection:
         pair = io_pair(sample(), {"x": 1}, 2)
         rows = [pair]
@@ -165,7 +165,7 @@ def test_check_reports_kinds_and_statuses_that_nobody_writes(store: Database) ->
     assert len(check(store, tasks=("predict_output", "predict_trace"))) == 1
 
 
-def test_a_damaged_file_is_found(sqlite_store: Database, tmp_path: Path) -> None:
+def test_check_finds_a_damaged_file(sqlite_store: Database, tmp_path: Path) -> None:
     with sqlite_store.write() as connection:
         insert_rows(connection, [source(f"x = {i}\n" * 200) for i in range(300)])
     with sqlite_store.write_engine.connect() as connection:
@@ -184,7 +184,7 @@ def test_a_damaged_file_is_found(sqlite_store: Database, tmp_path: Path) -> None
     assert "backup" in findings[0].hint
 
 
-def test_the_whole_is_one_snapshot(store: Database) -> None:
+def test_check_reads_one_snapshot(store: Database) -> None:
     """Rows that come meanwhile do not look like damage."""
     add_sources(store, 2)
 

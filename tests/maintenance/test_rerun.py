@@ -66,7 +66,7 @@ def version(connection: Connection, name: str, description: str, active: int) ->
         max_size=5,
     )
 )
-def test_flips_are_the_answers_judged_differently(sqlite_store: Database, told: list[Any]) -> None:
+def test_verdict_changes_are_answers_judged_differently(sqlite_store: Database, told: list[Any]) -> None:
     if not judged_before(sqlite_store):
         chains.fill(sqlite_store, ("ant",))
     with sqlite_store.write_engine.connect() as connection:
@@ -94,7 +94,7 @@ def judged_before(store: Database) -> bool:
         return connection.scalar(select(responses.c.id).limit(1)) is not None
 
 
-def test_the_variants_to_compare_are_chosen_or_named(store: Database) -> None:
+def test_choose_variants_takes_given_or_newest(store: Database) -> None:
     chains.fill(store, ("ant",))
     with store.write() as connection:
         with pytest.raises(UsageError, match="nothing to compare"):
@@ -110,11 +110,11 @@ def test_the_variants_to_compare_are_chosen_or_named(store: Database) -> None:
         assert (older.id, newer.id) == (keys[2], keys[0])
         assert variant_differences(older, newer) == {"t": (3, 1)}
         assert [v.id for v in choose_variants(known, keys[0], keys[1])] == keys[:2]
-        with pytest.raises(UsageError, match="no variant 999"):
+        with pytest.raises(UsageError, match="variant 999 has no verdicts"):
             choose_variants(known, 999, None)
 
 
-def test_a_condition_only_reads(store: Database) -> None:
+def test_select_subjects_only_reads(store: Database) -> None:
     chains.fill(store, ("ant",))
     assert select_subjects(store, "verify", None) is None
     assert len(select_subjects(store, "verify", "status = 'wrong' -- and a remark") or []) == 3
@@ -124,7 +124,7 @@ def test_a_condition_only_reads(store: Database) -> None:
             select_subjects(store, "verify", hostile)
 
 
-def test_a_wider_tolerance_makes_new_verdicts_and_no_calls(
+def test_rerun_with_wider_tolerance_makes_verdicts_and_no_calls(
     sqlite_store: Database, tmp_path: Any
 ) -> None:
     """The whole way, with the real sandbox: run, change the rule, judge again, run on."""

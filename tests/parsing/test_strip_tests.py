@@ -26,13 +26,13 @@ def code_of(code: str) -> str:
 
 @pytest.mark.parametrize("odd", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "é𝄞"])
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
-def test_only_what_ends_a_line_of_python_counts_as_one(odd: str, ends: str) -> None:
+def test_line_ends_are_those_of_python(odd: str, ends: str) -> None:
     code = f'S = "{odd}"\n# {odd}\n{TWICE}é = 1; {CLAIMS}X = 5\n'
     whole = code_of(code.replace("\n", ends))
     assert whole.startswith(f'S = "{odd}"\n# {odd}\n{TWICE}é = 1\nX = 5\n\n\ndef main_solution')
 
 
-def test_a_form_feed_between_functions_cuts_nothing_else() -> None:
+def test_strip_tests_handles_form_feeds_between_functions() -> None:
     whole = code_of(f"{TWICE}\x0c\ndef g(x):\n    return x\n\x0cassert g(1)\n{CLAIMS}")
     assert "def g(x):\n    return x\n" in whole
     assert "assert" not in whole
@@ -55,13 +55,13 @@ def test_a_form_feed_between_functions_cuts_nothing_else() -> None:
         ("assert (n := 3)\nM = n", None),
     ],
 )
-def test_whole_statements_go_and_no_other(line: str, kept: str | None) -> None:
+def test_strip_tests_removes_whole_statements_only(line: str, kept: str | None) -> None:
     whole = code_of(f"{TWICE}{line}\nZ = 1\n{CLAIMS}")
     there = whole[len(TWICE) : whole.index("Z = 1")]
     assert there == (line + "\n" if kept is None else kept)
 
 
-def test_helpers_that_only_look_like_tests_stay() -> None:
+def test_strip_tests_keeps_helpers_that_look_like_tests() -> None:
     names = ("testify", "TestX", "Test_y", "setUp", "tearDownAll", "test_even")
     helpers = "".join(f"def {name}(x):\n    return x\n" for name in names)
     whole = code_of(
@@ -102,7 +102,7 @@ def other(a):
 '''
 
 
-def test_answers_of_doctests_leave_the_code_and_prose_stays() -> None:
+def test_strip_tests_removes_doctest_answers_and_keeps_prose() -> None:
     (tested,) = taken(DOCUMENTED)
     assert [output for _, output in pairs(tested)] == [3, 4, 8]
     code, words = tested.sample.values["refcode"], tested.sample.values["problem_statement"]
@@ -117,14 +117,14 @@ def test_answers_of_doctests_leave_the_code_and_prose_stays() -> None:
     assert names["other"].__doc__ == ""
 
 
-def test_what_code_that_stays_asserts_is_not_asked() -> None:
+def test_asserts_that_stay_in_the_code_make_no_pairs() -> None:
     inside = "def check():\n    assert twice(1) == 2\n    assert twice(5) == 10\n"
     (tested,) = taken(TWICE + inside + CLAIMS + "assert twice(3) == 6\n")
     assert [given["x"] for given, _ in pairs(tested)] == [2, 3]
     assert left(TWICE + inside) == [("twice", "answers_shown")]
 
 
-def test_what_cannot_be_kept_whole_is_refused_with_a_reason(
+def test_samples_that_cannot_be_separated_are_refused_with_a_reason(
     store: Database, tmp_path: Path
 ) -> None:
     torn = "\\\nassert twice(3) == 6"
@@ -188,7 +188,7 @@ def results(code: str, name: str) -> list[Any]:
 
 
 @given(st.lists(PIECES, max_size=9), st.integers(0, 9), st.sampled_from(["\n", "\r\n", "\r"]))
-def test_code_without_its_tests_gives_what_it_gave(
+def test_strip_tests_keeps_the_behaviour_of_the_code(
     pieces: list[str], place: int, ends: str
 ) -> None:
     begin = ["S = []", "def test_kept():\n    return 0", "keep = bool"]

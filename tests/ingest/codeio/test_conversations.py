@@ -39,7 +39,7 @@ ANSWER = {"custom_id": "q", "response": {"body": BODY}, "error": None}
         ({"body": {"error": {"code": 500}}}, "no_answer", "500"),
     ],
 )
-def test_an_odd_answer_of_a_batch_is_refused_and_the_next_goes_in(
+def test_read_batch_line_refuses_invalid_answers_and_goes_on(
     sqlite_store: Database, tmp_path: Path, response: Any, word: str, told: str
 ) -> None:
     questions = lines(tmp_path / "in.jsonl", [ASKED, {"custom_id": "b", "body": [1]}])
@@ -52,7 +52,7 @@ def test_an_odd_answer_of_a_batch_is_refused_and_the_next_goes_in(
 
 
 @pytest.mark.parametrize("odd", ["\0", "\ud800", "a\0\udfffb"])
-def test_nul_and_lone_surrogates_are_replaced_in_every_column(
+def test_import_replaces_nul_and_lone_surrogates_in_every_column(
     store: Database, tmp_path: Path, odd: str
 ) -> None:
     answered = predicted("o", 0, {"x": 1}, odd, reasoning=odd, finish_reason=odd)
@@ -90,7 +90,7 @@ def test_nul_and_lone_surrogates_are_replaced_in_every_column(
         {"prompt": "a", "turn_1": 1},
     ],
 )
-def test_what_is_no_text_in_a_chain_refuses_its_row(
+def test_read_chain_refuses_values_that_are_not_text(
     sqlite_store: Database, tmp_path: Path, row: dict[str, Any]
 ) -> None:
     good = {"prompt": "a", "turn_1": "x", "feedback_1": None, "turn_2": None}
@@ -141,7 +141,7 @@ def _odd(row: Any, chance: random.Random) -> Any:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_no_row_stops_an_import(store: Database, tmp_path: Path, seed: int) -> None:
+def test_import_survives_any_row(store: Database, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     rows: dict[str, dict[str, Any]] = {
         "raw": {"content": "x = 1", "repo_name": "r", "path": "p", "score": 2.5},

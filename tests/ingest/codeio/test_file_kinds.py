@@ -16,7 +16,7 @@ def folder(tmp_path: Path, *names: str) -> Path:
     return tmp_path / "data"
 
 
-def test_files_of_one_name_are_told_apart(sqlite_store: Database, tmp_path: Path) -> None:
+def test_display_names_distinguish_files_of_one_name(sqlite_store: Database, tmp_path: Path) -> None:
     data = folder(tmp_path, "train/data.jsonl", "test/data.jsonl")
     lines(data / "train/data.jsonl", [function(), "{"])
     lines(data / "test/data.jsonl", [{"content": RAW}, [1], {"content": 3}])
@@ -29,7 +29,7 @@ def test_files_of_one_name_are_told_apart(sqlite_store: Database, tmp_path: Path
     assert list(take(sqlite_store, *both).files) == [str(both[1]), str(both[0])]
 
 
-def test_every_refused_file_is_named_and_twenty_places_of_rows(
+def test_import_names_every_refused_file_and_twenty_rows(
     sqlite_store: Database, tmp_path: Path
 ) -> None:
     data = folder(tmp_path, "a.json", "deep/b.json")
@@ -46,7 +46,7 @@ def test_every_refused_file_is_named_and_twenty_places_of_rows(
     assert told == [f"c.jsonl line {n}" for n in range(2, 22)]
 
 
-def test_empty_and_broken_files_have_reasons_of_their_own(
+def test_import_has_own_reasons_for_empty_and_broken_files(
     sqlite_store: Database, tmp_path: Path
 ) -> None:
     data = folder(tmp_path, "x")
@@ -73,16 +73,16 @@ def test_empty_and_broken_files_have_reasons_of_their_own(
     assert done.rows == {"samples": 1}
 
 
-def test_a_wrong_row_of_raw_code_gets_no_advice_that_there_is_not(
+def test_import_gives_no_column_advice_for_raw_code(
     sqlite_store: Database, tmp_path: Path
 ) -> None:
     done = take(sqlite_store, lines(tmp_path / "raw.jsonl", [{"content": RAW}, {"text": RAW}]))
     assert done.refused == {"wrong_kind": 1}
     assert "--column" not in done.examples["wrong_kind"][0]
-    assert done.examples["wrong_kind"][0].startswith("raw.jsonl line 2: a row of raw has content")
+    assert done.examples["wrong_kind"][0].startswith("raw.jsonl line 2: a row of raw needs content")
 
 
-def test_hidden_files_are_left_out_like_hidden_folders(
+def test_find_data_files_skips_hidden_files_and_folders(
     sqlite_store: Database, tmp_path: Path
 ) -> None:
     data = folder(tmp_path, ".git/x.jsonl")

@@ -59,12 +59,12 @@ from tests.support.factories import DOUBLE, GENERATOR, asked
         (["content"], None),
     ],
 )
-def test_a_row_tells_its_kind(row: Any, name: str | None) -> None:
+def test_kind_of_tells_each_kind_from_a_row(row: Any, name: str | None) -> None:
     kind = kind_of(row)
     assert (kind and kind.name) == name
 
 
-def test_every_kind_can_be_told_from_its_own_needs() -> None:
+def test_kind_of_tells_each_kind_from_its_required_keys() -> None:
     for kind in KINDS.values():
         told = kind_of(dict.fromkeys(kind.required_keys, "x"))
         assert told is not None
@@ -89,7 +89,7 @@ values = st.dictionaries(
 
 
 @given(values)
-def test_a_script_question_gives_back_what_went_in(value: dict[str, Any]) -> None:
+def test_read_question_recovers_what_a_script_asked(value: dict[str, Any]) -> None:
     text = json.dumps(value)
     question = read_question([user(script_prompt("input", value))])
     assert question is not None
@@ -101,7 +101,7 @@ def test_a_script_question_gives_back_what_went_in(value: dict[str, Any]) -> Non
     assert found.value == json.loads(text)
 
 
-def test_an_output_printed_bare_is_a_string() -> None:
+def test_given_value_reads_a_bare_output_as_a_string() -> None:
     question = read_question([user(script_prompt("output", "a b, c"))])
     assert question is not None
     assert shows_value(question, '"a b, c"')
@@ -110,7 +110,7 @@ def test_an_output_printed_bare_is_a_string() -> None:
     assert found.value == "a b, c"
 
 
-def test_our_own_questions_are_understood() -> None:
+def test_read_question_understands_the_bundled_templates() -> None:
     words = {"problem": PROBLEM, "io": IO, "code": DOUBLE}
     for kind, given_, value in (
         ("predict_output", "input", '{"x":1}'),
@@ -128,7 +128,7 @@ def test_our_own_questions_are_understood() -> None:
 # Functions -----------------------------------------------------------------------------------
 
 
-def test_functions_come_with_their_pairs_and_places(store: Database, tmp_path: Path) -> None:
+def test_import_stores_functions_with_pairs_and_lines(store: Database, tmp_path: Path) -> None:
     ios = [
         {"input": {"x": 1}, "output": 2},
         {"input": {"x": float("nan")}, "output": 0},
@@ -152,7 +152,7 @@ def test_functions_come_with_their_pairs_and_places(store: Database, tmp_path: P
     ]
 
 
-def test_importing_twice_adds_nothing(store: Database, tmp_path: Path) -> None:
+def test_import_twice_adds_nothing(store: Database, tmp_path: Path) -> None:
     folder = everything(tmp_path)
     first = take(store, folder)
     assert not first.errors
@@ -162,7 +162,7 @@ def test_importing_twice_adds_nothing(store: Database, tmp_path: Path) -> None:
     assert again.known == again.rows - Counter({"batch-input": 1})
 
 
-def test_a_function_is_found_again_in_the_raw_file_and_the_answer(
+def test_import_links_a_function_to_raw_file_and_answer(
     sqlite_store: Database, tmp_path: Path
 ) -> None:
     take(sqlite_store, everything(tmp_path))
@@ -175,7 +175,7 @@ def test_a_function_is_found_again_in_the_raw_file_and_the_answer(
     assert origin == [("team/shop", SECTIONS, "m1")]
 
 
-def test_a_function_without_answers_finds_its_raw_file_by_blob(
+def test_import_links_a_function_to_its_raw_file_by_blob_id(
     sqlite_store: Database, tmp_path: Path
 ) -> None:
     raw = lines(tmp_path / "raw.jsonl", [{"content": RAW, "blob_id": "b1", "repo_name": "r"}])
@@ -190,7 +190,7 @@ def test_a_function_without_answers_finds_its_raw_file_by_blob(
 # Everything in one folder --------------------------------------------------------------------
 
 
-def test_all_kinds_in_one_folder_become_chains(store: Database, tmp_path: Path) -> None:
+def test_import_of_all_kinds_makes_chains(store: Database, tmp_path: Path) -> None:
     done = take(store, everything(tmp_path))
     assert done.refused == {}
     assert done.left == {}
@@ -229,7 +229,7 @@ def test_all_kinds_in_one_folder_become_chains(store: Database, tmp_path: Path) 
     assert linked == [('So {"output": 9}',)]
 
 
-def test_what_files_bring_done_is_not_done_again(store: Database, tmp_path: Path) -> None:
+def test_imported_results_are_not_computed_again(store: Database, tmp_path: Path) -> None:
     take(store, everything(tmp_path))
     jobs = ask(store, "SELECT stage, state, count(*) FROM jobs GROUP BY 1, 2 ORDER BY 1")
     assert jobs == [("parse", "done", 1), ("predict", "done", 2), ("transform", "done", 1)]
@@ -237,7 +237,7 @@ def test_what_files_bring_done_is_not_done_again(store: Database, tmp_path: Path
     assert [(s, t, int(n)) for s, t, n in funnel] == jobs
 
 
-def test_ours_judge_beside_the_imported_verdicts(
+def test_verify_adds_verdicts_beside_imported_ones(
     sqlite_store: Database,
     tmp_path: Path,
     run_stage: Any,  # noqa: F811
@@ -259,7 +259,7 @@ def test_ours_judge_beside_the_imported_verdicts(
 # Pairs and execution -------------------------------------------------------------------------
 
 
-def test_imported_pairs_are_run_and_damaged_ones_marked(
+def test_imported_pairs_are_run_and_wrong_ones_marked(
     sqlite_store: Database,
     tmp_path: Path,
     run_stage: Any,  # noqa: F811
@@ -306,7 +306,7 @@ def test_imported_pairs_are_run_and_damaged_ones_marked(
     assert asked_ == [(8,)]
 
 
-def test_a_right_answer_makes_the_pair_that_no_file_told(
+def test_import_makes_a_missing_pair_of_a_right_answer(
     sqlite_store: Database,
     tmp_path: Path,
     run_stage: Any,  # noqa: F811
@@ -347,7 +347,7 @@ def test_a_right_answer_makes_the_pair_that_no_file_told(
 # Answers and planned calls -------------------------------------------------------------------
 
 
-def test_an_answer_for_a_planned_call_makes_its_job_harmless(
+def test_import_of_an_answer_completes_the_planned_call(
     sqlite_store: Database,
     tmp_path: Path,
     run_stage: Any,  # noqa: F811
@@ -376,7 +376,7 @@ def test_an_answer_for_a_planned_call_makes_its_job_harmless(
     assert ask(sqlite_store, "SELECT text FROM responses") == [('{"output": 2}',)]
 
 
-def test_imported_functions_go_on_with_recorded_answers(
+def test_imported_functions_continue_with_recorded_answers(
     sqlite_store: Database, tmp_path: Path, data: Path
 ) -> None:
     told = _lines(data / "recorded_predict.jsonl")
@@ -420,7 +420,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def test_another_answer_to_the_same_prompt_is_the_next_sample(
+def test_import_numbers_another_answer_as_the_next_sample(
     sqlite_store: Database, tmp_path: Path
 ) -> None:
     rows = [predicted("o", 0, {"x": 1}, f'{{"output": {n}}}') for n in (2, 3, 2)]
@@ -436,7 +436,7 @@ def test_another_answer_to_the_same_prompt_is_the_next_sample(
     ]
 
 
-def test_unanswered_questions_are_left_to_the_stages(
+def test_import_leaves_unanswered_questions_to_the_stages(
     sqlite_store: Database, tmp_path: Path
 ) -> None:
     rows = [predicted("o", 0, {"x": 1}, None), predicted("i", 0, 2, None)]
@@ -447,7 +447,7 @@ def test_unanswered_questions_are_left_to_the_stages(
     assert ask(sqlite_store, "SELECT content FROM sources") == [(RAW,)]
 
 
-def test_answers_of_unknown_form_are_kept(sqlite_store: Database, tmp_path: Path) -> None:
+def test_import_keeps_answers_to_questions_of_unknown_form(sqlite_store: Database, tmp_path: Path) -> None:
     rows = [
         {"messages": [user("What is love?"), says("A word.")]},
         {
@@ -473,7 +473,7 @@ def test_answers_of_unknown_form_are_kept(sqlite_store: Database, tmp_path: Path
 # Faults --------------------------------------------------------------------------------------
 
 
-def test_every_fault_is_told_with_its_line_and_the_rest_goes_on(
+def test_import_reports_each_error_with_its_line_and_goes_on(
     sqlite_store: Database, tmp_path: Path
 ) -> None:
     folder = tmp_path / "mixed"
@@ -495,8 +495,8 @@ def test_every_fault_is_told_with_its_line_and_the_rest_goes_on(
     assert done.examples["not_object"] == [
         "parsed.jsonl line 3: a row is a JSON object, this is list"
     ]
-    assert "parsed.jsonl line 4: a row of samples has" in done.examples["wrong_kind"][0]
-    assert done.examples["wrong_kind"][0].endswith("it looks like one of raw")
+    assert "parsed.jsonl line 4: a row of samples needs" in done.examples["wrong_kind"][0]
+    assert done.examples["wrong_kind"][0].endswith("its keys are those of raw")
     assert done.examples["unknown_kind"][0].startswith("other.json: ")
     assert done.refused["no_partner"] == 2
     assert done.examples["bad_messages"][0].startswith("gens.jsonl line 2: ")
@@ -505,7 +505,7 @@ def test_every_fault_is_told_with_its_line_and_the_rest_goes_on(
     assert done.rows["samples"] > 1
 
 
-def test_a_row_number_is_believed_only_where_the_problem_stands_in_the_question(
+def test_row_numbers_count_only_where_the_question_has_the_problem(
     sqlite_store: Database, tmp_path: Path
 ) -> None:
     parsed = lines(tmp_path / "parsed.jsonl", [function(), function(TRIPLE)])
@@ -514,14 +514,14 @@ def test_a_row_number_is_believed_only_where_the_problem_stands_in_the_question(
     strange = {**row, "messages": [user("My own words about something else.")]}
     done = take(sqlite_store, parsed, lines(tmp_path / "gens.jsonl", [known, strange]))
     assert done.refused == {"no_partner": 1}
-    assert "gens.jsonl line 2: it asks about row 1" in done.examples["no_partner"][0]
+    assert "gens.jsonl line 2: it refers to row 1" in done.examples["no_partner"][0]
     assert ask(
         sqlite_store,
         "SELECT s.refcode, p.position FROM turns t JOIN io_pairs p ON p.id = t.io_pair_id JOIN samples s ON s.id = p.sample_id",
     ) == [(TRIPLE, 0)]
 
 
-def test_what_cannot_be_is_refused_at_once(sqlite_store: Database, tmp_path: Path) -> None:
+def test_import_rejects_unknown_kinds_and_missing_files(sqlite_store: Database, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         take(sqlite_store, tmp_path / "nothing.jsonl")
     with pytest.raises(UsageError, match="unknown kind 'x'"):
@@ -533,7 +533,7 @@ def test_what_cannot_be_is_refused_at_once(sqlite_store: Database, tmp_path: Pat
     assert "name one with --kind" in alone.errors[0]
 
 
-def test_tables_hold_functions_too(sqlite_store: Database, tmp_path: Path) -> None:
+def test_import_reads_functions_from_tables(sqlite_store: Database, tmp_path: Path) -> None:
     import csv
 
     import pyarrow as pa  # type: ignore[import-untyped]
@@ -556,7 +556,7 @@ def test_tables_hold_functions_too(sqlite_store: Database, tmp_path: Path) -> No
 # Round trip ----------------------------------------------------------------------------------
 
 
-def test_what_holds_comes_back_the_same(
+def test_imported_pairs_that_hold_are_exported_unchanged(
     sqlite_store: Database,
     tmp_path: Path,
     data: Path,
@@ -592,7 +592,7 @@ def test_what_holds_comes_back_the_same(
     assert again.known == again.rows
 
 
-def test_subjects_of_other_stages_are_untouched(sqlite_store: Database, tmp_path: Path) -> None:
+def test_insert_imported_leaves_other_stages_alone(sqlite_store: Database, tmp_path: Path) -> None:
     from tests.support.factories import write_all
 
     rows: list[NewRow] = asked(kind="transform")

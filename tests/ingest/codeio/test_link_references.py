@@ -73,7 +73,7 @@ def plan(store: Database) -> Counter[str]:
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("planned", [False, True])
-def test_any_order_over_many_commands_gives_what_one_gives(
+def test_import_in_any_order_gives_the_same_rows(
     store: Database, sqlite_store: Database, tmp_path: Path, order: str, planned: bool
 ) -> None:
     folder = everything(tmp_path)
@@ -106,7 +106,7 @@ def answers(tmp_path: Path) -> tuple[Path, Path]:
     return verified, lines(tmp_path / "parsed.jsonl", [function()])
 
 
-def test_answers_find_their_pairs_when_the_functions_come(store: Database, tmp_path: Path) -> None:
+def test_answers_are_linked_when_their_pairs_come_later(store: Database, tmp_path: Path) -> None:
     verified, parsed = answers(tmp_path)
     done = take(store, verified)
     assert done.left == {"no_pair": 2}
@@ -120,7 +120,7 @@ def test_answers_find_their_pairs_when_the_functions_come(store: Database, tmp_p
     assert ask(store, "SELECT state FROM jobs WHERE stage = 'predict'") == [("done",)]
 
 
-def test_a_turn_that_comes_after_its_answer_is_judged(store: Database, tmp_path: Path) -> None:
+def test_verify_runs_on_a_turn_imported_after_its_answer(store: Database, tmp_path: Path) -> None:
     verified, parsed = answers(tmp_path)
     take(store, verified)
     plan(store)
@@ -134,7 +134,7 @@ def test_a_turn_that_comes_after_its_answer_is_judged(store: Database, tmp_path:
     assert plan(store)["verify"] == 2
 
 
-def test_a_right_answer_that_comes_again_with_its_verdict_is_judged(
+def test_verify_runs_on_an_answer_imported_again_with_its_verdict(
     store: Database, tmp_path: Path
 ) -> None:
     row = predicted("o", 0, {"x": 1}, '{"output": 2}')
@@ -145,7 +145,7 @@ def test_a_right_answer_that_comes_again_with_its_verdict_is_judged(
     assert plan(store)["verify"] == 1
 
 
-def test_pairs_that_come_after_a_run_are_checked(
+def test_generate_checks_pairs_imported_after_a_run(
     sqlite_store: Database,
     tmp_path: Path,
     run_stage: Any,  # noqa: F811
@@ -172,7 +172,7 @@ def test_pairs_that_come_after_a_run_are_checked(
 # Functions before their raw file -------------------------------------------------------------
 
 
-def test_functions_find_their_raw_file_when_it_comes(store: Database, tmp_path: Path) -> None:
+def test_functions_are_linked_when_their_raw_file_comes_later(store: Database, tmp_path: Path) -> None:
     parsed = lines(tmp_path / "parsed.jsonl", [function(meta={"blob_id": "b1"})])
     raw = [{"content": RAW, "blob_id": "b1"}, {"content": f"{RAW}# more", "blob_id": "b2"}]
     done = take(store, parsed)
@@ -186,7 +186,7 @@ def test_functions_find_their_raw_file_when_it_comes(store: Database, tmp_path: 
     assert not any(again.new.values())
 
 
-def test_a_transform_that_waits_is_not_done_when_the_function_comes(
+def test_transform_is_marked_done_when_its_function_is_imported(
     store: Database, tmp_path: Path
 ) -> None:
     take(store, lines(tmp_path / "raw.jsonl", [{"content": RAW, "blob_id": "b1"}]))
@@ -196,7 +196,7 @@ def test_a_transform_that_waits_is_not_done_when_the_function_comes(
     assert ask(store, "SELECT state, jobs FROM v_funnel WHERE stage = 'transform'") == [("done", 1)]
 
 
-def test_a_takedown_of_the_raw_file_reaches_a_function_that_came_first(
+def test_takedown_of_a_raw_file_hides_a_function_imported_before(
     store: Database, tmp_path: Path
 ) -> None:
     take(store, lines(tmp_path / "parsed.jsonl", [function(meta={"blob_id": "b1"})]))
@@ -206,7 +206,7 @@ def test_a_takedown_of_the_raw_file_reaches_a_function_that_came_first(
     assert (change.sources, change.samples) == (1, 1)
 
 
-def test_answers_that_come_after_their_functions_are_not_parsed(
+def test_parse_skips_answers_imported_after_their_functions(
     store: Database, tmp_path: Path
 ) -> None:
     rows = [
@@ -227,7 +227,7 @@ def test_answers_that_come_after_their_functions_are_not_parsed(
     assert not any(again.new.values())
 
 
-def test_answers_find_functions_that_have_their_raw_file_already(
+def test_answers_are_linked_to_functions_that_have_a_raw_file(
     store: Database, tmp_path: Path
 ) -> None:
     parsed = function(DOUBLE.strip(), meta={"blob_id": "b1"})
@@ -240,7 +240,7 @@ def test_answers_find_functions_that_have_their_raw_file_already(
     assert ask(store, "SELECT count(*) FROM sample_origins") == [(3,)]
 
 
-def test_what_a_function_said_of_itself_is_kept(store: Database, tmp_path: Path) -> None:
+def test_import_keeps_the_metadata_of_a_function(store: Database, tmp_path: Path) -> None:
     row = function(meta={"msgidx": 3, "more": [1]}, category="math", blob_id="b1")
     take(store, lines(tmp_path / "parsed.jsonl", [row]))
     ((kept,),) = ask(store, "SELECT metadata FROM sample_origins")

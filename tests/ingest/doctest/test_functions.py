@@ -117,14 +117,14 @@ def pairs(tested: FunctionWithTests) -> list[tuple[Any, Any]]:
     return [(json.loads(p.input), json.loads(p.output)) for p in tested.pairs]
 
 
-def test_doctests_and_asserts_become_pairs() -> None:
+def test_samples_from_code_makes_pairs_of_doctests_and_asserts() -> None:
     found = {tested.name: tested for tested in taken(FILE)}
     assert list(found) == ["twice", "joined"]
     assert pairs(found["twice"]) == [({"n": 3}, 6), ({"n": 4, "by": 3}, 12)]
     assert pairs(found["joined"]) == [({"parts": ["a", "b"]}, "a,b"), ({"parts": ["x"]}, "x")]
 
 
-def test_the_sample_is_the_file_without_its_tests_and_with_a_main_solution() -> None:
+def test_samples_from_code_removes_tests_and_adds_main_solution() -> None:
     values = taken(FILE)[0].sample.values
     code = values["refcode"]
     assert "def twice(n: int, by: int=2)" not in code
@@ -138,18 +138,18 @@ def test_the_sample_is_the_file_without_its_tests_and_with_a_main_solution() -> 
     assert values["input_generator"] is None
 
 
-def test_unittest_classes_count() -> None:
+def test_samples_from_code_reads_unittest_classes() -> None:
     (tested,) = taken(SUITE)
     assert pairs(tested) == [({"n": 2}, True), ({"n": 3}, False), ({"n": 10}, True)]
     assert "TestCase" not in tested.sample.values["refcode"]
 
 
 @pytest.mark.parametrize("code", ["", "def f(:", "x = 1", "\0", "def f(x):\n    'a'\n    return x"])
-def test_what_has_no_tested_function_gives_nothing(code: str) -> None:
+def test_samples_from_code_is_empty_without_a_tested_function(code: str) -> None:
     assert samples_from_code(code) == []
 
 
-def test_nothing_of_the_file_is_run(tmp_path: Path) -> None:
+def test_samples_from_code_executes_nothing(tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     code = f"open({str(trap)!r}, 'w')\n{SUITE}\nopen({str(trap)!r}, 'w')\n"
     assert len(samples_from_code(code)) == 1
@@ -157,7 +157,7 @@ def test_nothing_of_the_file_is_run(tmp_path: Path) -> None:
 
 
 @given(st.text(max_size=300))
-def test_any_text_is_read_without_raising(code: str) -> None:
+def test_samples_from_code_accepts_any_text(code: str) -> None:
     assert samples_from_code(code) == [] or code
 
 
@@ -169,14 +169,14 @@ def test_any_text_is_read_without_raising(code: str) -> None:
         unique_by=repr,
     )
 )
-def test_literal_asserts_come_back_as_values(values: list[Any]) -> None:
+def test_samples_from_code_recovers_the_values_of_asserts(values: list[Any]) -> None:
     lines = "\n".join(f"assert same({value!r}) == {value!r}" for value in values)
     found = taken(f'def same(x):\n    """Gives it back."""\n    return x\n\n{lines}\n')
     by_text = {json.dumps(v) for v in values}
     assert {json.dumps(p[0]["x"]) for p in pairs(found[0])} == by_text if found else True
 
 
-def test_pairs_are_checked_where_code_may_run(
+def test_pairs_of_tests_are_checked_in_the_sandbox(
     sqlite_store: Database,
     run_stage: Any,  # noqa: F811
 ) -> None:
@@ -191,7 +191,7 @@ def test_pairs_are_checked_where_code_may_run(
     assert [tuple(row) for row in found] == [("stable", 6), ("wrong_output", 1)]
 
 
-def test_files_with_tests_come_in_as_samples_and_need_no_transform(
+def test_ingest_samples_needs_no_transform(
     store: Database, tmp_path: Path
 ) -> None:
     (tmp_path / "a.py").write_text(SUITE)
