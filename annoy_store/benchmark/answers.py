@@ -115,7 +115,7 @@ def repair_last_line(path: Path) -> None:
             file.write(b"\n")
 
 
-# Who was asked -------------------------------------------------------------------------------
+# Model and settings --------------------------------------------------------------------------
 
 
 def model_settings(identity: TeacherIdentity) -> dict[str, Any]:
@@ -131,7 +131,9 @@ def requested_model_settings(settings: RunSettings) -> dict[str, Any]:
     Raises:
         UsageError: A setting is missing.
     """
-    same = "batch" if settings.teacher == "openai" else settings.teacher  # worded alike, keyless
+    same = (
+        "batch" if settings.teacher == "openai" else settings.teacher
+    )  # the same settings, without a key
     return model_settings(open_backend(same, settings, settings.model).identity)
 
 

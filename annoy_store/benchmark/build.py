@@ -106,7 +106,7 @@ class BenchmarkQuestion:
 _ITEM = TypeAdapter(BenchmarkQuestion)
 
 
-# Making --------------------------------------------------------------------------------------
+# Building ------------------------------------------------------------------------------------
 
 
 def build_benchmark(

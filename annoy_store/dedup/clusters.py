@@ -129,7 +129,7 @@ def _summary(connection: Connection, signed: int, changed: int) -> ClusterReport
     return ClusterReport(int(row[1]), signed, int(row[0]), int(row[2] or 0), changed)
 
 
-# Joining -------------------------------------------------------------------------------------
+# Clustering ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -160,15 +160,15 @@ def _changes(connection: Connection) -> Iterator[ChangedClusters]:
     kinds: list[_Signed] = []
     for kind in TEXT_COLUMNS:
         kinds.append(_load(connection, kind, sum(len(k.ids) for k in kinds)))
-    forest = UnionFind(sum(len(k.ids) for k in kinds))
+    sets = UnionFind(sum(len(k.ids) for k in kinds))
     for signed in kinds:
-        _join_kind(connection, signed, forest)
+        _join_kind(connection, signed, sets)
     of_kind = {k.kind: k for k in kinds}
     origin = sample_origins.c.sample_id, sample_origins.c.source_id
-    _join_pairs(connection, origin, (of_kind["sample"], of_kind["source"]), forest)
+    _join_pairs(connection, origin, (of_kind["sample"], of_kind["source"]), sets)
     twins = behaviours.c.sample_id, behaviours.c.twin_id
-    _join_pairs(connection, twins, (of_kind["sample"], of_kind["sample"]), forest)
-    names = _smallest(np.concatenate([k.digests for k in kinds]), np.array(forest.roots()))
+    _join_pairs(connection, twins, (of_kind["sample"], of_kind["sample"]), sets)
+    names = _smallest(np.concatenate([k.digests for k in kinds]), np.array(sets.roots()))
     for signed in kinds:
         own = names[signed.offset : signed.offset + len(signed.ids)]
         other = own != stored_cluster_names(connection, signed.kind, signed.ids)
@@ -203,10 +203,10 @@ def _load(connection: Connection, kind: str, offset: int) -> _Signed:
     )
 
 
-def _join_kind(connection: Connection, signed: _Signed, forest: UnionFind) -> None:
+def _join_kind(connection: Connection, signed: _Signed, sets: UnionFind) -> None:
     text = TEXT_COLUMNS[signed.kind]
     key = text.table.c.id
-    places = (signed.nonempty + signed.offset).tolist()
+    numbers = (signed.nonempty + signed.offset).tolist()
 
     @lru_cache(maxsize=4096)
     def shingles_of(row: int) -> Any:
@@ -216,15 +216,15 @@ def _join_kind(connection: Connection, signed: _Signed, forest: UnionFind) -> No
     def is_near(a: int, b: int) -> bool:
         return jaccard(shingles_of(a), shingles_of(b)) >= THRESHOLD
 
-    if len(places) > 1:
-        union_near_duplicates(signed.rows, places, forest, is_near)
+    if len(numbers) > 1:
+        union_near_duplicates(signed.rows, numbers, sets, is_near)
 
 
 def _join_pairs(
     connection: Connection,
     columns: tuple[Column[Any], Column[Any]],
     kinds: tuple[_Signed, _Signed],
-    forest: UnionFind,
+    sets: UnionFind,
 ) -> None:
     """Join rows that a table relates: two columns of ids."""
     import numpy as np
@@ -236,7 +236,7 @@ def _join_pairs(
         ends = [_positions(kind, ids).tolist() for kind, ids in zip(kinds, given, strict=True)]
         for a, b in zip(*ends, strict=True):
             if a >= 0 and b >= 0:
-                forest.union(a, b)
+                sets.union(a, b)
 
 
 def _positions(signed: _Signed, ids: Any) -> Any:

@@ -100,10 +100,10 @@ def _need_numpy() -> None:
         raise UsageError("overlaps need numpy: pip install 'annoy-store[near]'") from error
 
 
-# Words in common -----------------------------------------------------------------------------
+# Common n-grams ------------------------------------------------------------------------------
 
 
-NgramIndex = tuple[Any, Any, Any]  # hashes, sorted; the item and the place of each
+NgramIndex = tuple[Any, Any, Any]  # hashes, sorted; item and position of each
 
 
 def _ngram_index(benchmark: Benchmark) -> NgramIndex:
@@ -132,10 +132,10 @@ def _common_ngrams(
         seen: set[int] = set()
         for place, number in _hits(words, index):
             item = benchmark.items[number]
-            run = tuple(words[place : place + NGRAM_WORDS])
-            if number not in seen and _holds(item.words, run):
+            ngram = tuple(words[place : place + NGRAM_WORDS])
+            if number not in seen and _holds(item.words, ngram):
                 seen.add(number)
-                yield _row(kind, subject_id, benchmark, item, f"{NGRAM_WORDS}gram", " ".join(run))
+                yield _row(kind, subject_id, benchmark, item, f"{NGRAM_WORDS}gram", " ".join(ngram))
 
 
 def _hits(words: list[str], index: NgramIndex) -> Iterator[tuple[int, int]]:
@@ -152,11 +152,11 @@ def _hits(words: list[str], index: NgramIndex) -> Iterator[tuple[int, int]]:
             yield place, int(items[at])
 
 
-def _holds(words: tuple[str, ...], run: tuple[str, ...]) -> bool:
-    return any(words[i : i + NGRAM_WORDS] == run for i in range(len(words) - NGRAM_WORDS + 1))
+def _holds(words: tuple[str, ...], ngram: tuple[str, ...]) -> bool:
+    return any(words[i : i + NGRAM_WORDS] == ngram for i in range(len(words) - NGRAM_WORDS + 1))
 
 
-# Answers in common ---------------------------------------------------------------------------
+# Common answers ------------------------------------------------------------------------------
 
 
 def _common_answers(store: Database, benchmark: Benchmark) -> Iterator[dict[str, Any]]:
@@ -172,8 +172,8 @@ def _common_answers(store: Database, benchmark: Benchmark) -> Iterator[dict[str,
             value = canonical_text(output)
             for item in wanted.get(value, ()):
                 if item.input is None or item.input in equivalent_inputs(given):
-                    shown = f"{given} -> {output}"
-                    yield _row("sample", sample_id, benchmark, item, "answer", shown)
+                    evidence = f"{given} -> {output}"
+                    yield _row("sample", sample_id, benchmark, item, "answer", evidence)
 
 
 # Rows ----------------------------------------------------------------------------------------

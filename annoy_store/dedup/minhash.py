@@ -47,13 +47,13 @@ def signature(code: str, *, renamed: bool = False) -> tuple[int, bytes]:
     """
     import numpy as np
 
-    marks = shingles(code, renamed=renamed)
-    if not len(marks):
+    ngrams = shingles(code, renamed=renamed)
+    if not len(ngrams):
         return 0, bytes(2 * _PERMUTATIONS)
     times, plus = _permutations()
-    small = marks.astype(np.uint32)
+    small = ngrams.astype(np.uint32)
     least = (times * small + plus).min(axis=1)
-    return len(marks), least.astype(np.uint16).tobytes()
+    return len(ngrams), least.astype(np.uint16).tobytes()
 
 
 def signature_matrix(signatures: bytes | bytearray) -> Any:
@@ -98,24 +98,22 @@ class UnionFind:
         return [self.find(i) for i in range(len(self._parent))]
 
 
-def union_near_duplicates(
-    rows: Any, numbers: list[int], forest: UnionFind, is_near: IsNear
-) -> None:
-    """Merge in `forest` the rows that are near-duplicates.
+def union_near_duplicates(rows: Any, numbers: list[int], sets: UnionFind, is_near: IsNear) -> None:
+    """Merge in `sets` the rows that are near-duplicates.
 
     Args:
         rows: Signatures, one per row.
-        numbers: The number of each row in `forest`.
-        forest: Changed in place.
+        numbers: The number of each row in `sets`.
+        sets: Changed in place.
         is_near: Decides for two row numbers whose signatures leave doubt.
     """
     for a, b in _candidates(rows):
         alike = estimate_jaccard(rows, a, b)
         for i, j, share in zip(a.tolist(), b.tolist(), alike.tolist(), strict=True):
-            if share < _NEVER or forest.find(numbers[i]) == forest.find(numbers[j]):
+            if share < _NEVER or sets.find(numbers[i]) == sets.find(numbers[j]):
                 continue
             if share >= _SURE or is_near(i, j):
-                forest.union(numbers[i], numbers[j])
+                sets.union(numbers[i], numbers[j])
 
 
 def _candidates(rows: Any, at_once: int = 1 << 16) -> Iterator[tuple[Any, Any]]:

@@ -29,12 +29,12 @@ _CODE = re.compile(
 )
 _WORD = re.compile(r"[^\W\d_]+")
 _KEPT = frozenset(keyword.kwlist) | frozenset(keyword.softkwlist)
-_NOTHING = -1  # a token that does not count
-_MOST_REMEMBERED = 1 << 19
+_IGNORED = -1  # a token that is ignored
+_MAX_CACHED = 1 << 19
 _MULTIPLIER, _MIX = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9
 
 
-class _Memory(dict[str, int]):
+class _TokenHashes(dict[str, int]):
     """Hashes of tokens by token; cleared when it grows too large."""
 
     def __init__(self, hashed: Callable[[str], int]) -> None:
@@ -42,7 +42,7 @@ class _Memory(dict[str, int]):
         self._hashed = hashed
 
     def __missing__(self, token: str) -> int:
-        if len(self) > _MOST_REMEMBERED:
+        if len(self) > _MAX_CACHED:
             self.clear()
         value = self[token] = self._hashed(token)
         return value
@@ -50,7 +50,7 @@ class _Memory(dict[str, int]):
 
 def _plain(token: str) -> int:
     if token[0] == "#":
-        return _NOTHING
+        return _IGNORED
     if token[0] in "\"'":
         token = '"' + token.strip("\"'")
     return zlib.crc32(token.encode("utf-8", "surrogatepass"))
@@ -61,7 +61,7 @@ def _renamed(token: str) -> int:
     return 1 if is_name else _plain(token)
 
 
-_PLAIN, _RENAMED = _Memory(_plain), _Memory(_renamed)
+_PLAIN, _RENAMED = _TokenHashes(_plain), _TokenHashes(_renamed)
 
 
 def code_tokens(code: str, *, renamed: bool = False) -> Any:
@@ -78,7 +78,7 @@ def code_tokens(code: str, *, renamed: bool = False) -> Any:
 
     memory = _RENAMED if renamed else _PLAIN
     hashes = np.fromiter(map(memory.__getitem__, _CODE.findall(code)), np.int64)
-    counting = hashes[hashes != _NOTHING].astype(np.uint64)
+    counting = hashes[hashes != _IGNORED].astype(np.uint64)
     return counting if len(counting) or not len(hashes) else word_hashes(split_words(code))
 
 

@@ -34,7 +34,7 @@ from annoy_store.ingest.record_files import (
     json_lines,
 )
 
-MAX_ROWS_WITHOUT_COLUMN = 1_000  # rows without the wanted column before the file is given up
+MAX_ROWS_WITHOUT_COLUMN = 1_000  # rows without the content column until a file is given up
 DEFAULT_GLOB = "*.py"
 STDIN = Path("-")
 SKIPPED_FOLDERS = {"__pycache__", "node_modules"}
@@ -176,7 +176,7 @@ def _code(stream: IO[bytes], name: str, max_bytes: int) -> RawRow | Refusal:
 
 def _rows(items: Iterable[RecordOrRefusal], column: str, name: str) -> Iterator[RawRow | Refusal]:
     """Yield rows as RawRow; a file in which no row has the content column is given up."""
-    held: list[Refusal] = []  # rows without the column, until one with it shows that they are odd
+    held: list[Refusal] = []  # rows without the column, until one with it comes
     found, empty = False, True
     for item in items:
         row = item if isinstance(item, Refusal) else raw_row(*item, column)

@@ -184,7 +184,7 @@ def _json(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
             if is_array and text[at : at + 1] == "]":
                 return
             value, end = _decoded(text, at)
-            if end is None or end == len(text):  # it may go on in what was not read yet
+            if end is None or end == len(text):  # it may continue in the next chunk
                 more = (
                     reader.read(max(CHUNK, len(text) - at))
                     if len(text) - at < MAX_VALUE_BYTES

@@ -324,10 +324,10 @@ def _hide(
     shown = delete(hidden_subjects).where(
         hidden_subjects.c.kind == kind, hidden_subjects.c.subject_id.not_in(select(key)), *within
     )
-    gone = connection.execute(shown).rowcount
+    n_shown = connection.execute(shown).rowcount
     rows = select(literal(kind).label("kind"), key.label("subject_id")).where(key.is_not(None))
     insert_from(connection, hidden_subjects, rows)
-    return gone
+    return n_shown
 
 
 def _ids(connection: Connection, kind: str) -> set[int]:

@@ -189,9 +189,9 @@ _UNKNOWN = "install the package that provides it; its rows are kept and ignored 
 
 def _jobs(connection: Connection) -> Iterator[CheckFinding]:
     yield from _states(connection)
-    for stage, made in RESULT_EXISTS.items():
+    for stage, result_exists in RESULT_EXISTS.items():
         chosen = select(func.count(), func.min(jobs.c.subject_id)).where(
-            jobs.c.stage == stage, jobs.c.state == "done", ~made
+            jobs.c.stage == stage, jobs.c.state == "done", ~result_exists
         )
         n, example = connection.execute(chosen).one()
         if n:

@@ -62,7 +62,7 @@ def copy(source: Database, url: str, progress: Progress = lambda table, rows: No
     growing = open_store(f"sqlite:///{partial}", create=True)
     try:
         done = _fill(source, growing, progress)
-        with growing.write_engine.connect() as connection:  # all of it into the one file
+        with growing.write_engine.connect() as connection:  # move the write-ahead log into the file
             connection.connection.dbapi_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
     except BaseException:
         growing.close()
@@ -113,7 +113,7 @@ def _fill(source: Database, target: Database, progress: Progress) -> CopyReport:
         for table in metadata.sorted_tables:
             sent[table.name] = Fingerprint()
             with target.write() as writing:
-                writing.execute(delete(table))  # what a migration put there comes along anyway
+                writing.execute(delete(table))  # rows of migrations are copied as well
             for page in row_pages(connection, table):
                 sent[table.name].add(page)
                 with target.write() as writing:

@@ -31,7 +31,7 @@ IGNORED_COLUMNS = {
     "worker_id",
     "active",
 }
-IGNORED_COLUMNS |= {"cached_tokens"}  # what a provider remembered of others' requests
+IGNORED_COLUMNS |= {"cached_tokens"}  # depends on a provider's cache
 
 
 def content_digests(connection: Connection, stages: Sequence[Stage]) -> dict[str, Counter[str]]:

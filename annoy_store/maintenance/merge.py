@@ -77,15 +77,15 @@ def merge(
     if str(ours) == str(other):
         raise UsageError("cannot merge a store into itself; choose another one")
     with other.read() as reading:
-        merging = _Merging(ours, reading, note)
+        state = _Merging(ours, reading, note)
         for table in metadata.sorted_tables:
             if table is calls:
-                merging.take_calls()
+                state.take_calls()
             elif table in _OWNERS or (table.name in NATURAL_KEYS and table is not responses):
-                merging.take(table)
-        merging.take_prices()
-        merging.take_jobs(stages)
-    return merging.merged
+                state.take(table)
+        state.take_prices()
+        state.take_jobs(stages)
+    return state.merged
 
 
 class _Merging:
@@ -182,20 +182,20 @@ class _Merging:
         moved = [self._moved(calls, row) for row in page]
         keys = [(row["prompt_id"], row["pinned_teacher_id"]) for row in moved]
         found = load_calls(connection, keys, self._placed)
-        stood = {(key, number) for key, shelf in found.items() for number in shelf}
-        theirs = [
+        existing = {(key, number) for key, ours in found.items() for number in ours}
+        responses_there = [
             self._moved(responses, answers[row["id"]]) if row["id"] in answers else None
             for row in page
         ]
         fresh = []
-        for row, key, content in zip(moved, keys, theirs, strict=True):
+        for row, key, content in zip(moved, keys, responses_there, strict=True):
             answer = answer_identity(content) if content else None
             row["sample_no"], is_new = place_call(found[key], row["sample_no"], answer)
             fresh.append(is_new)
         ids = insert_into_table(connection, calls, moved)
         written = [
             {**content, "call_id": key}
-            for key, content, is_new in zip(ids, theirs, fresh, strict=True)
+            for key, content, is_new in zip(ids, responses_there, fresh, strict=True)
             if content and is_new
         ]
         insert_new(connection, responses, written)
@@ -203,10 +203,10 @@ class _Merging:
         places = {(key, row["sample_no"]) for key, row in zip(keys, moved, strict=True)}
         self._placed |= {
             (key, row["sample_no"])
-            for key, row, content in zip(keys, moved, theirs, strict=True)
+            for key, row, content in zip(keys, moved, responses_there, strict=True)
             if content
         }
-        self._tally(calls, len(places - stood), len(page) - len(places - stood))
+        self._tally(calls, len(places - existing), len(page) - len(places - existing))
         self._tally(responses, len(written), len(answers) - len(written))
 
     def _note_calls(

@@ -42,13 +42,11 @@ def answer_identity(row: Mapping[str, Any]) -> AnswerIdentity:
     return tuple(row[name] for name in ANSWER_COLUMNS)
 
 
-def place_call(
-    shelf: CallsByNumber, number: int, answer: AnswerIdentity | None
-) -> tuple[int, bool]:
+def place_call(ours: CallsByNumber, number: int, answer: AnswerIdentity | None) -> tuple[int, bool]:
     """Assign a call of theirs to a call of ours.
 
     Args:
-        shelf: Our calls of the prompt; changed in place.
+        ours: Our calls of the prompt; changed in place.
         number: Their sample number.
         answer: Their answer, None if there is none.
 
@@ -56,16 +54,16 @@ def place_call(
         Our sample number, and whether the answer is new here.
     """
     if answer is None:
-        shelf.setdefault(number, StoredCall())
+        ours.setdefault(number, StoredCall())
         return number, False
-    same = [n for n, slot in sorted(shelf.items()) if slot.answer == answer and not slot.matched]
+    same = [n for n, call in sorted(ours.items()) if call.answer == answer and not call.matched]
     if same:
         chosen = number if number in same else same[0]
-        shelf[chosen].matched = True
+        ours[chosen].matched = True
         return chosen, False
-    is_free = number not in shelf or shelf[number].answer is None
-    chosen = number if is_free else max(shelf) + 1
-    shelf[chosen] = StoredCall(answer, matched=True)
+    is_free = number not in ours or ours[number].answer is None
+    chosen = number if is_free else max(ours) + 1
+    ours[chosen] = StoredCall(answer, matched=True)
     return chosen, True
 
 
@@ -97,6 +95,6 @@ def load_calls(
     for prompt, pinned, number, response_id, *answer in connection.execute(chosen):
         key = prompt, pinned
         if key in found:
-            stands = tuple(answer) if response_id is not None else None
-            found[key][number] = StoredCall(stands, (key, number) in matched)
+            stored = tuple(answer) if response_id is not None else None
+            found[key][number] = StoredCall(stored, (key, number) in matched)
     return found

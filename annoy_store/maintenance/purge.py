@@ -92,7 +92,9 @@ def purge(store: Database, rule_id: int) -> Counter[str]:
 
 def _empty_log(store: Database) -> None:
     with store.write_engine.connect() as connection:
-        raw: Any = connection.connection.dbapi_connection  # a checkpoint must stand outside BEGIN
+        raw: Any = (
+            connection.connection.dbapi_connection
+        )  # a checkpoint cannot run in a transaction
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

@@ -37,7 +37,7 @@ SUBJECT_VIEWS = {
 }
 
 
-# Again ---------------------------------------------------------------------------------------
+# Rerun ---------------------------------------------------------------------------------------
 
 
 def select_subjects(store: Database, stage: str, where: str | None) -> list[int] | None:
@@ -95,7 +95,7 @@ def enqueue_rerun(
         return enqueue_again(connection, agenda, STAGES[stage], chosen, limit)
 
 
-# Flips ---------------------------------------------------------------------------------------
+# Verdict changes -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -159,10 +159,12 @@ def choose_variants(
         UsageError: A variant does not exist, or there is only one.
     """
     by_id = {variant.id: variant for variant in known}
-    for wanted in (before, after):
-        if wanted is not None and wanted not in by_id:
+    for variant_id in (before, after):
+        if variant_id is not None and variant_id not in by_id:
             there = ", ".join(map(str, by_id)) or "none"
-            raise UsageError(f"variant {wanted} has no verdicts; variants with verdicts: {there}")
+            raise UsageError(
+                f"variant {variant_id} has no verdicts; variants with verdicts: {there}"
+            )
     newer = by_id[after] if after is not None else _latest(known)
     others = [v for v in known if newer is not None and v.id != newer.id]
     older = by_id[before] if before is not None else (others[-1] if others else None)

@@ -27,7 +27,7 @@ _REST = re.compile(rb"[ \t\f]*(?:;[ \t\f]*)?(?:#[^\n]*)?(?=\n|\Z)")
 _DECORATOR = re.compile(rb"(?m)^[ \t\f]*@")
 
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
-Edit = tuple[int, int, bytes]  # from, to, what comes there instead
+Edit = tuple[int, int, bytes]  # start, end, replacement
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -56,10 +56,13 @@ def strip_tests(code: str, needed: Collection[str]) -> tuple[str, ast.Module]:
     try:
         tree = parse_module(code)
         text, gone = _Text(code), _tests(tree.body, needed)
-        shown = [] if ">>>" not in code else list(_shown(tree.body, gone))
-        edits = [*_statements(text, tree.body, gone), *(_without(text, node) for node in shown)]
+        shown = [] if ">>>" not in code else list(_with_examples(tree.body, gone))
+        edits = [
+            *_statements(text, tree.body, gone),
+            *(_docstring_edit(text, node) for node in shown),
+        ]
         left = text.edited(edits).strip("\n")
-        _forget(tree, gone, shown)
+        _remove_from_tree(tree, gone, shown)
         again = parse_module(left)
         same = ast.dump(again) == ast.dump(tree)
     except _UNREADABLE as error:
@@ -71,7 +74,7 @@ def strip_tests(code: str, needed: Collection[str]) -> tuple[str, ast.Module]:
     return left, again
 
 
-# What goes -----------------------------------------------------------------------------------
+# Which statements are removed ----------------------------------------------------------------
 
 
 def _tests(body: Sequence[ast.stmt], needed: Collection[str]) -> set[int]:
@@ -130,7 +133,7 @@ def _dotted(node: ast.expr) -> str:
 def _bound(node: ast.stmt) -> set[str]:
     if isinstance(node, Definition):
         return {node.name}
-    if isinstance(node, ast.If):  # a main block is not run where code is imported
+    if isinstance(node, ast.If):  # a main block does not run on import
         return set()
     return {part.target.id for part in ast.walk(node) if isinstance(part, ast.NamedExpr)}
 
@@ -143,7 +146,7 @@ def _used(node: ast.stmt) -> set[str]:
     return names | {text for text in texts if isinstance(text, str) and text.isidentifier()}
 
 
-def _shown(body: Sequence[ast.stmt], gone: Collection[int]) -> Iterator[ast.Constant]:
+def _with_examples(body: Sequence[ast.stmt], gone: Collection[int]) -> Iterator[ast.Constant]:
     """The docstrings, and other strings that stand alone, that contain examples."""
     for part in itertools.chain.from_iterable(
         ast.walk(node) for i, node in enumerate(body) if i not in gone
@@ -154,14 +157,16 @@ def _shown(body: Sequence[ast.stmt], gone: Collection[int]) -> Iterator[ast.Cons
                 yield part.value
 
 
-def _forget(tree: ast.Module, gone: Collection[int], shown: Iterable[ast.Constant]) -> None:
+def _remove_from_tree(
+    tree: ast.Module, gone: Collection[int], shown: Iterable[ast.Constant]
+) -> None:
     """Remove the tests from the tree."""
     for node in shown:
         node.value, node.kind = without_examples(str(node.value)), None
     tree.body = [node for i, node in enumerate(tree.body) if i not in gone]
 
 
-# Where it stands -----------------------------------------------------------------------------
+# Positions and edits -------------------------------------------------------------------------
 
 
 class _Text:
@@ -233,7 +238,7 @@ def _runs(text: _Text, spans: Sequence[tuple[int, int]]) -> list[list[int]]:
     return runs
 
 
-def _without(text: _Text, node: ast.Constant) -> Edit:
+def _docstring_edit(text: _Text, node: ast.Constant) -> Edit:
     return (
         text.start(node),
         text.end(node),

@@ -310,9 +310,7 @@ def test_intervals_contain_the_estimate(parts: list[tuple[int, int, int]]) -> No
 @pytest.mark.parametrize(
     ("problems", "share", "alike"), [(8, 0.5, 3), (10, 0.95, 1), (30, 0.9, 1), (30, 0.9, 8)]
 )
-def test_intervals_have_their_nominal_coverage(
-    problems: int, share: float, alike: int
-) -> None:
+def test_intervals_have_their_nominal_coverage(problems: int, share: float, alike: int) -> None:
     """Cases that hang together (beta, the less the more `alike`), drawn 600 times."""
     dice, held = random.Random(1), Counter[str]()
     for _ in range(600):

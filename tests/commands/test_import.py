@@ -40,9 +40,7 @@ def test_json_has_every_count(annoy: Annoy) -> None:
     assert told["files"] == {"parsed.jsonl": "samples"}
     assert told["new"]["io_pairs"] == 1
     assert told["refused"] == {"unknown_kind": 1, "pair_not_json": 1}
-    assert told["examples"]["unknown_kind"][0].startswith(
-        "notes.json: its keys match no kind"
-    )
+    assert told["examples"]["unknown_kind"][0].startswith("notes.json: its keys match no kind")
 
 
 def test_exit_codes(annoy: Annoy) -> None:

@@ -59,7 +59,9 @@ def twins(store: Database) -> dict[str, str]:
         return {names[row[0]]: names[row[1]] for row in connection.execute(chosen)}
 
 
-def test_find_twins_matches_different_code_with_the_same_behaviour(store: Database, sandbox: LocalSandbox) -> None:
+def test_find_twins_matches_different_code_with_the_same_behaviour(
+    store: Database, sandbox: LocalSandbox
+) -> None:
     add(store, *CODES)
     report = find_twins(store, sandbox)
     assert (report.samples, report.twins) == (len(CODES), 1)

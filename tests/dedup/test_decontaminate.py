@@ -66,7 +66,9 @@ def test_decontaminate_marks_a_sample_by_a_common_ngram(store: Database, tmp_pat
     assert evidence == " ".join(split_words(TASK)[:13])
 
 
-def test_decontaminate_marks_the_samples_of_a_raw_file(sqlite_store: Database, tmp_path: Path) -> None:
+def test_decontaminate_marks_the_samples_of_a_raw_file(
+    sqlite_store: Database, tmp_path: Path
+) -> None:
     with sqlite_store.write() as connection:
         made = chains.sampled("ant", code=f'"""{TASK}"""\ndef main_solution(x):\n    return x\n')
         plain = rows.sample("def main_solution(x):\n    return x\n")
@@ -101,7 +103,9 @@ def test_decontaminate_marks_a_sample_by_a_common_answer(
     assert found(sqlite_store) == [("sample", "1", "answer")] * marked
 
 
-def test_decontaminate_accepts_a_long_answer_without_input(sqlite_store: Database, tmp_path: Path) -> None:
+def test_decontaminate_accepts_a_long_answer_without_input(
+    sqlite_store: Database, tmp_path: Path
+) -> None:
     told(sqlite_store, "What?", "a name that nobody else would choose")
     item = {"output": ["a name that nobody else would choose", 7]}
     decontaminate(sqlite_store, [bench(tmp_path, item)])

@@ -75,7 +75,9 @@ def found(path: Path, **options: Any) -> tuple[list[RawRow], list[Refusal]]:
 
 @pytest.mark.parametrize("packing", PACKINGS)
 @pytest.mark.parametrize("form", FORMATS)
-def test_read_raw_gives_the_same_rows_for_every_format(tmp_path: Path, form: str, packing: str) -> None:
+def test_read_raw_gives_the_same_rows_for_every_format(
+    tmp_path: Path, form: str, packing: str
+) -> None:
     path = tmp_path / f"rows.{form}{packing}"
     path.write_bytes(PACKINGS[packing](FORMATS[form](ROWS)))
     good, bad = found(path)

@@ -169,9 +169,7 @@ def test_ingest_accepts_real_files(sqlite_store: Database, data: Path) -> None:
     assert (again.new, again.known) == (0, 446)
 
 
-def test_ingest_reads_only_a_bounded_amount_ahead(
-    sqlite_store: Database, tmp_path: Path
-) -> None:
+def test_ingest_reads_only_a_bounded_amount_ahead(sqlite_store: Database, tmp_path: Path) -> None:
     """So memory stays flat: no list of all rows is ever made."""
     path = tmp_path / "x.jsonl"
     with path.open("w") as out:

@@ -210,7 +210,9 @@ def test_history_driver_reaches_every_stage(blank: Path, tmp_path: Path) -> None
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(STEPS)
-def test_reconcile_finds_nothing_after_any_history(blank: Path, tmp_path: Path, steps: list[Any]) -> None:
+def test_reconcile_finds_nothing_after_any_history(
+    blank: Path, tmp_path: Path, steps: list[Any]
+) -> None:
     path = tmp_path / "store.db"
     for old in tmp_path.glob("store.db*"):
         old.unlink()

@@ -149,7 +149,7 @@ def test_copy_needs_an_empty_target(store: Database, elsewhere: Callable[[Databa
     grow(store, 0, 1)
     url = elsewhere(store)
     copy(store, url)
-    with pytest.raises(StoreError, match="exists|not empty"):
+    with pytest.raises(StoreError, match=r"exists|not empty"):
         copy(store, url)
 
 
@@ -255,9 +255,7 @@ def test_merge_again_adds_nothing(store: Database, other: Database) -> None:
     other.close()
 
 
-def test_merge_keeps_another_answer_as_another_sample(
-    store: Database, other: Database
-) -> None:
+def test_merge_keeps_another_answer_as_another_sample(store: Database, other: Database) -> None:
     grow(store, 0, 2, "ours")
     grow(other, 0, 2, "theirs")
     expected = lineage(store) + lineage(other)

@@ -66,7 +66,9 @@ def version(connection: Connection, name: str, description: str, active: int) ->
         max_size=5,
     )
 )
-def test_verdict_changes_are_answers_judged_differently(sqlite_store: Database, told: list[Any]) -> None:
+def test_verdict_changes_are_answers_judged_differently(
+    sqlite_store: Database, told: list[Any]
+) -> None:
     if not judged_before(sqlite_store):
         chains.fill(sqlite_store, ("ant",))
     with sqlite_store.write_engine.connect() as connection:

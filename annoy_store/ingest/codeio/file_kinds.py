@@ -28,7 +28,7 @@ from annoy_store.ingest.record_files import (
     Refusals,
 )
 
-MAX_INSPECTED_ROWS = 50  # rows of a file that are looked at for its kind
+MAX_INSPECTED_ROWS = 50  # rows of a file that are examined for its kind
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ REFERENCE_KEYS = {
     "blob_id",
     "source_digest",
     "msgidx",
-}  # by the last, only the answer finds its function
+}  # `msgidx` is resolved by _link_functions
 
 
 def new_session(connection: Connection) -> ImportSession:
@@ -82,7 +82,7 @@ def link_ingested_sources(store: Database) -> None:
             mark_imported_done(connection, import_variant(connection))
 
 
-# Answers that wait for their pair ------------------------------------------------------------
+# Answers without a pair ----------------------------------------------------------------------
 
 
 def _link_answers(store: Database) -> int:
@@ -142,7 +142,7 @@ def _conversation_of(row: Mapping[str, Any]) -> Conversation | Refusal:
     return read_conversation(again, Location(f"response {row['id']}"))
 
 
-# Functions that wait for their raw file ------------------------------------------------------
+# Functions without a raw file ----------------------------------------------------------------
 
 
 def _link_sources(connection: Connection) -> tuple[int, int]:
@@ -209,7 +209,7 @@ def _linked(row: Mapping[str, Any], about: str, **columns: Any) -> NewRow:
     return NewRow(sample_origins, values)
 
 
-# Transform answers that wait for their function ----------------------------------------------
+# Transform answers without a function --------------------------------------------------------
 
 
 def _link_functions(connection: Connection) -> None:

@@ -185,9 +185,9 @@ def _pairs(listed: Sequence[Any], location: Location) -> Iterator[RecordedPair |
         if isinstance(pair, RecordedPair) and pair.input_digest in seen:
             first = seen[pair.input_digest]
             same = "same" if first.output == pair.output else "another"
-            word = "pair_twice" if same == "same" else "two_outputs"
+            reason = "pair_twice" if same == "same" else "two_outputs"
             detail = f"pair {position} has the input of pair {first.position} and {same} output"
-            yield Refusal(word, location, detail)
+            yield Refusal(reason, location, detail)
         else:
             if isinstance(pair, RecordedPair):
                 seen[pair.input_digest] = pair

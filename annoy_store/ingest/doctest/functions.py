@@ -127,9 +127,9 @@ def _samples(
         left, tree = strip_tests(code, tested)
     except TestsNotSeparable as damage:
         return [SkippedFunction(name, "not_separable", str(damage)) for name in tested]
-    shown = _by_name(assert_examples(tree, functions))
+    remaining = _by_name(assert_examples(tree, functions))
     return [
-        _sample(left, tree, functions[name], some, shown.get(name, []))
+        _sample(left, tree, functions[name], some, remaining.get(name, []))
         for name, some in tested.items()
     ]
 
@@ -139,9 +139,9 @@ def _sample(
     tree: ast.Module,
     function: ast.FunctionDef,
     examples: Iterable[CallExample],
-    shown: Iterable[CallExample],
+    remaining: Iterable[CallExample],
 ) -> FunctionWithTests | SkippedFunction:
-    shown_inputs = {pair.input_digest for pair in _pairs(shown)}
+    shown_inputs = {pair.input_digest for pair in _pairs(remaining)}
     pairs = tuple(pair for pair in _pairs(examples) if pair.input_digest not in shown_inputs)
     if len(pairs) < MIN_EXAMPLES:
         return SkippedFunction(

@@ -16,7 +16,9 @@ def folder(tmp_path: Path, *names: str) -> Path:
     return tmp_path / "data"
 
 
-def test_display_names_distinguish_files_of_one_name(sqlite_store: Database, tmp_path: Path) -> None:
+def test_display_names_distinguish_files_of_one_name(
+    sqlite_store: Database, tmp_path: Path
+) -> None:
     data = folder(tmp_path, "train/data.jsonl", "test/data.jsonl")
     lines(data / "train/data.jsonl", [function(), "{"])
     lines(data / "test/data.jsonl", [{"content": RAW}, [1], {"content": 3}])
@@ -73,9 +75,7 @@ def test_import_has_own_reasons_for_empty_and_broken_files(
     assert done.rows == {"samples": 1}
 
 
-def test_import_gives_no_column_advice_for_raw_code(
-    sqlite_store: Database, tmp_path: Path
-) -> None:
+def test_import_gives_no_column_advice_for_raw_code(sqlite_store: Database, tmp_path: Path) -> None:
     done = take(sqlite_store, lines(tmp_path / "raw.jsonl", [{"content": RAW}, {"text": RAW}]))
     assert done.refused == {"wrong_kind": 1}
     assert "--column" not in done.examples["wrong_kind"][0]

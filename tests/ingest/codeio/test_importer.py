@@ -447,7 +447,9 @@ def test_import_leaves_unanswered_questions_to_the_stages(
     assert ask(sqlite_store, "SELECT content FROM sources") == [(RAW,)]
 
 
-def test_import_keeps_answers_to_questions_of_unknown_form(sqlite_store: Database, tmp_path: Path) -> None:
+def test_import_keeps_answers_to_questions_of_unknown_form(
+    sqlite_store: Database, tmp_path: Path
+) -> None:
     rows = [
         {"messages": [user("What is love?"), says("A word.")]},
         {
@@ -521,7 +523,9 @@ def test_row_numbers_count_only_where_the_question_has_the_problem(
     ) == [(TRIPLE, 0)]
 
 
-def test_import_rejects_unknown_kinds_and_missing_files(sqlite_store: Database, tmp_path: Path) -> None:
+def test_import_rejects_unknown_kinds_and_missing_files(
+    sqlite_store: Database, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match="no such file"):
         take(sqlite_store, tmp_path / "nothing.jsonl")
     with pytest.raises(UsageError, match="unknown kind 'x'"):

@@ -172,7 +172,9 @@ def test_generate_checks_pairs_imported_after_a_run(
 # Functions before their raw file -------------------------------------------------------------
 
 
-def test_functions_are_linked_when_their_raw_file_comes_later(store: Database, tmp_path: Path) -> None:
+def test_functions_are_linked_when_their_raw_file_comes_later(
+    store: Database, tmp_path: Path
+) -> None:
     parsed = lines(tmp_path / "parsed.jsonl", [function(meta={"blob_id": "b1"})])
     raw = [{"content": RAW, "blob_id": "b1"}, {"content": f"{RAW}# more", "blob_id": "b2"}]
     done = take(store, parsed)

@@ -191,9 +191,7 @@ def test_pairs_of_tests_are_checked_in_the_sandbox(
     assert [tuple(row) for row in found] == [("stable", 6), ("wrong_output", 1)]
 
 
-def test_ingest_samples_needs_no_transform(
-    store: Database, tmp_path: Path
-) -> None:
+def test_ingest_samples_needs_no_transform(store: Database, tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(SUITE)
     (tmp_path / "b.py").write_text("x = 1\n")
     for counts in ((1, 0), (0, 1)):
