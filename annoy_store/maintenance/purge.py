@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, insert, or_, select, update
 
+from annoy_store.analysis.lineage_edges import STAGES_OF
 from annoy_store.analysis.snapshot.query import folder_of
 from annoy_store.db.engine import Database
 from annoy_store.db.sql import in_values
@@ -50,14 +51,6 @@ from annoy_store.ingest.takedowns import (
 )
 
 PAGE = 5_000
-STAGES_BY_SUBJECT = {
-    "source": ("transform",),
-    "sample": ("generate",),
-    "pair": ("predict",),
-    "call": ("complete",),
-    "response": ("parse", "verify"),
-    "verdict": ("revise",),
-}
 
 
 def purge(store: Database, rule_id: int) -> Counter[str]:
@@ -174,7 +167,7 @@ def _set(
 
 def _clear_details(connection: Connection, kind: str, page: Sequence[int]) -> None:
     """Clear the details of jobs, which may quote their subject."""
-    mine = jobs.c.stage.in_(STAGES_BY_SUBJECT[kind]), in_values(connection, jobs.c.subject_id, page)
+    mine = jobs.c.stage.in_(STAGES_OF[kind]), in_values(connection, jobs.c.subject_id, page)
     connection.execute(update(jobs).where(*mine, jobs.c.detail.is_not(None)).values(detail=None))
 
 
@@ -205,7 +198,7 @@ def _blank_sample(connection: Connection, page: Sequence[int]) -> Counter[str]:
         )
     )
     for some in _pages(pairs):
-        _clear_details(connection, "pair", some)
+        _clear_details(connection, "io_pair", some)
     blanked = _set(
         connection,
         io_pairs,
