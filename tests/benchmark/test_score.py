@@ -1,4 +1,4 @@
-"""A benchmark of one's own: questions without code, judged answers, intervals, pairs."""
+"""Benchmarks: questions without code, scored answers, intervals, paired comparison."""
 
 from __future__ import annotations
 
@@ -311,7 +311,7 @@ def test_intervals_contain_the_estimate(parts: list[tuple[int, int, int]]) -> No
     ("problems", "share", "alike"), [(8, 0.5, 3), (10, 0.95, 1), (30, 0.9, 1), (30, 0.9, 8)]
 )
 def test_intervals_have_their_nominal_coverage(problems: int, share: float, alike: int) -> None:
-    """Cases that hang together (beta, the less the more `alike`), drawn 600 times."""
+    """Correlated cases (beta distributed; a larger `alike` means less), sampled 600 times."""
     dice, held = random.Random(1), Counter[str]()
     for _ in range(600):
         counts, pairs = [], []

@@ -1,4 +1,4 @@
-"""Near-duplicates: what counts as the same, what is found, and what is never joined."""
+"""Near-duplicates: what counts as equal, what is found, and what is never joined."""
 
 from __future__ import annotations
 

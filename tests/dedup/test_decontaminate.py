@@ -1,4 +1,4 @@
-"""Overlaps with benchmarks: found by words and by answers, with evidence, and left out if asked."""
+"""Overlaps with benchmarks: found by words and answers, with evidence, excluded on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every format gives the same rows, and every broken file ends in a Bad and never in a crash."""
+"""Every format gives the same rows; broken files give refusals and never an exception."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes into the store: each content once, each place it came from once, the rest by rule."""
+"""Ingestion: each content once, each origin once, invalid rows refused."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_ingest_accepts_real_files(sqlite_store: Database, data: Path) -> None:
 
 
 def test_ingest_reads_only_a_bounded_amount_ahead(sqlite_store: Database, tmp_path: Path) -> None:
-    """So memory stays flat: no list of all rows is ever made."""
+    """Memory stays constant: no list of all rows is made."""
     path = tmp_path / "x.jsonl"
     with path.open("w") as out:
         for i in range(7000):

@@ -1,4 +1,4 @@
-"""Hidden is what has no allowed origin left, in any order of rules, ingests and lifts."""
+"""Takedowns: rows without an allowed origin are hidden, in any order of rules, ingests, lifts."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_resolve_value_accepts_only_known_values(store: Database) -> None:
 
 
 def test_lift_requeues_the_jobs(store: Database) -> None:
-    """Both jobs that were turned down meanwhile, and rows that never became a job."""
+    """Both jobs that were rejected meanwhile, and rows that never got a job."""
     with store.write() as connection:
         factories.write_all(connection, [factories.origin(factories.source("a"), "team/x")])
         enqueue_all(connection, load_plan(connection, PIPELINE))
@@ -276,7 +276,7 @@ def purged(store: Database, repo: str) -> dict[str, int]:
 
 
 def texts(connection: Connection, names: str) -> list[str]:
-    """Every text there is, of every table, that speaks of any of these names."""
+    """Every text in any table that contains one of these names."""
     found = []
     for table in (
         "sources",
@@ -370,7 +370,7 @@ def test_purge_blanks_a_question_that_shows_a_purged_pair(store: Database) -> No
 
 
 def test_purge_spares_what_another_rule_hides(store: Database) -> None:
-    """Hidden by a rule that can be lifted, a text is kept when something else is purged."""
+    """A text that is hidden by a rule that can be lifted is kept when something else is purged."""
     ids = two_homes(store)
     with store.write() as connection:
         take_down(connection, "licence", "mit", "for now")

@@ -1,4 +1,4 @@
-"""Whatever happens to calls and answers, the numbers add up; and what is broken is found."""
+"""Sums agree after any history of calls and answers; inconsistencies are found."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ What is the sum?
 
 
 class Driver:
-    """Moves jobs of the real pipeline by hand, each as told; only the sandbox is not run."""
+    """Moves jobs of the real pipeline step by step; only the sandbox is not run."""
 
     def __init__(self, store: Database) -> None:
         self.store, self.n = store, 0
@@ -143,7 +143,7 @@ def _attempt(status: str, given: int | None, made: int | None) -> Attempt:
 
 
 class Scripted:
-    """A teacher that says what it was told to."""
+    """A teacher with a scripted answer."""
 
     def __init__(self, asked: CallResult) -> None:
         self.asked = asked
@@ -153,7 +153,7 @@ class Scripted:
 
 
 def _ran(stage: str, claim: Claim, end: str, used: int | None) -> Outcome:
-    """What the sandbox would have made of it: pairs that hold, a verdict, or a reason."""
+    """The rows that the sandbox would lead to: stable pairs, a verdict, or a reason."""
     if end in ("rejected", "failed"):
         return Outcome(end, (), "exception:ValueError")  # type: ignore[arg-type]
     if stage == "verify":
@@ -193,7 +193,7 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_history_driver_reaches_every_stage(blank: Path, tmp_path: Path) -> None:
-    """Without this, the property below might hold of nothing."""
+    """Otherwise the property below might hold trivially."""
     shutil.copy(blank, tmp_path / "store.db")
     store = open_store(f"sqlite:///{tmp_path}/store.db")
     driver = Driver(store)

@@ -1,4 +1,4 @@
-"""Check: a store in order has no findings, and each kind of damage is found and named."""
+"""Check: a consistent store has no findings, and each kind of damage is found."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.support.small_pipeline import ToyWorker, add_sources, plan
 
 @pytest.fixture
 def worked(store: Database) -> Database:
-    """A store with rows in every table that has digests, and a ledger that was worked off."""
+    """A store with rows in every table that has digests, and finished jobs."""
     add_sources(store, 3)
     ToyWorker(store).run()
     with store.write() as connection:
@@ -44,7 +44,7 @@ def found(store: Database) -> list[tuple[str, str, int]]:
 
 
 def damage(store: Database, statement: Any) -> None:
-    """Change rows as a person with a database shell might."""
+    """Change rows as with a database shell."""
     with store.write_engine.connect() as connection:
         if store.is_sqlite:
             connection.connection.dbapi_connection.execute("PRAGMA foreign_keys = OFF")  # type: ignore[union-attr]
@@ -185,7 +185,7 @@ def test_check_finds_a_damaged_file(sqlite_store: Database, tmp_path: Path) -> N
 
 
 def test_check_reads_one_snapshot(store: Database) -> None:
-    """Rows that come meanwhile do not look like damage."""
+    """Rows inserted meanwhile are not reported as damage."""
     add_sources(store, 2)
 
     def meanwhile(what: str) -> None:

@@ -1,4 +1,4 @@
-"""Moving house: copies are the same store, merges take over what is new, backups are whole."""
+"""Copies are the same store, merges add what is new, backups are consistent."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ from tests.support.small_pipeline import (
 
 
 def grow(store: Database, start: int, n: int, word: str = "") -> None:
-    """Sources from `start` on, and all that follows; answers depend on `word`."""
+    """Sources from `start` on with all rows that follow; answers depend on `word`."""
 
     def say(row: Row, tools: StageContext) -> Outcome:
         response = answer(row, tools).rows[0]
@@ -77,7 +77,7 @@ def held(store: Database) -> dict[str, Counter[str]]:
 
 
 def lineage(store: Database) -> Counter[tuple[str, str, str]]:
-    """From every sample back to its answer and its raw file."""
+    """Every sample with its answer and its raw file."""
     joined = (
         select(samples.c.digest, responses.c.text, sources.c.content)
         .join(sample_origins, sample_origins.c.sample_id == samples.c.id)
@@ -92,7 +92,7 @@ def lineage(store: Database) -> Counter[tuple[str, str, str]]:
 
 @pytest.fixture
 def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Database], str]:
-    """The URL of a new place: on the other kind of database."""
+    """The URL of a new store on the other kind of database."""
 
     def place_for(store: Database) -> str:
         if not store.is_sqlite:
@@ -299,7 +299,7 @@ def test_merge_rejects_the_store_itself(sqlite_store: Database) -> None:
 
 @examples(st.lists(st.lists(st.sampled_from(["a", "b", None]), max_size=4), min_size=1, max_size=4))
 def test_place_call_keeps_each_answer_once(stores: list[list[str | None]]) -> None:
-    """Merging any number of stores in any order: every answer as often as it was given most."""
+    """Merging stores in any order keeps every answer as often as one store had it at most."""
     shelf: CallsByNumber = {}
 
     def merged_in(answers: list[str | None]) -> list[bool]:

@@ -1,4 +1,4 @@
-"""Old answers judged again: new verdicts beside the old, and exactly what they changed."""
+"""Rerun: new verdicts beside the old ones, and which of them changed."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_select_subjects_only_reads(store: Database) -> None:
 def test_rerun_with_wider_tolerance_makes_verdicts_and_no_calls(
     sqlite_store: Database, tmp_path: Any
 ) -> None:
-    """The whole way, with the real sandbox: run, change the rule, judge again, run on."""
+    """End to end with the real sandbox: run, change the policy, rerun verify, continue."""
     (tmp_path / "half.py").write_text(
         '"""Half of a number."""\n\n\ndef half(n: int) -> float:\n    return n / 2\n\n\n'
         "if __name__ == '__main__':\n    print(half(3))\n"

@@ -1,4 +1,4 @@
-"""Rows that are odd in some way: refused with their place and reason, and the rest goes in."""
+"""Invalid rows are refused with location and reason, and the others are imported."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ STRANGE: list[Any] = [
 
 
 def _odd(row: Any, chance: random.Random) -> Any:
-    """The row with one or more of its values, at any depth, replaced by strange ones."""
+    """The row with one or more of its values, at any depth, replaced by unusual ones."""
     if chance.random() < 0.12 or not isinstance(row, dict | list):
         return chance.choice(STRANGE)
     copy: Any = dict(row) if isinstance(row, dict) else list(row)

@@ -1,4 +1,4 @@
-"""What is refused is named: every file, by its place below what was given, with a reason of its own."""
+"""Kinds of files, and the names and reasons of refused ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of the scripts, taken over: each kind, its lineage, its faults, twice, and what follows."""
+"""Import of the scripts' files: each kind, lineage, errors, repetition, and later stages."""
 
 from __future__ import annotations
 

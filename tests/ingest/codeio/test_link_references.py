@@ -1,4 +1,4 @@
-"""Files in any order, each in a command of its own: what they tell of each other is joined."""
+"""Files imported in any order by separate commands: their references are resolved."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ ORDERS = [
 
 
 def plan(store: Database) -> Counter[str]:
-    """Plan as a run does; the jobs that are pending then, by stage."""
+    """Plan as a run does; return the number of pending jobs by stage."""
     with store.write() as connection:
         enqueue_all(connection, load_plan(connection, PIPELINE))
     rows = ask(store, "SELECT stage, count(*) FROM jobs WHERE state = 'pending' GROUP BY 1")
@@ -97,7 +97,7 @@ def test_import_in_any_order_gives_the_same_rows(
 
 
 def answers(tmp_path: Path) -> tuple[Path, Path]:
-    """Answers about pairs that only the other file tells."""
+    """Answers about pairs that only the other file contains."""
     rows = [
         predicted("o", 0, {"x": 1}, '{"output": 3}', res={"status": "failed", "message": "no"}),
         predicted("i", 0, 2, '{"input": {"x": 5}}'),

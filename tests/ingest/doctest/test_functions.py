@@ -1,4 +1,4 @@
-"""Functions with tests read as samples, without running a line of them."""
+"""Functions with tests become samples without executing any of their code."""
 
 from __future__ import annotations
 
