@@ -47,7 +47,7 @@ def test_exit_codes(annoy: Annoy) -> None:
     Path("other.jsonl").write_text('{"a": 1}\n')
     nothing = annoy("import", "other.jsonl")
     assert nothing.exit_code == 1
-    assert "name one with --kind" in nothing.stderr
+    assert "choose one with --kind" in nothing.stderr
     assert annoy("import", "missing.jsonl").exit_code == 1
     assert annoy("import", "other.jsonl", "--kind", "poems").exit_code == 2
     forced = annoy("import", "other.jsonl", "--kind", "samples")

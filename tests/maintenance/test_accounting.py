@@ -273,7 +273,7 @@ def test_reconcile_finds_an_answer_paid_twice(store: Database) -> None:
         ).mappings()
         again = {k: v for k, v in row.one().items() if k != "id"}
         connection.execute(insert(attempts).values(again))
-        assert "more than once" in only(reconcile(connection)).what
+        assert "more than one successful attempt" in only(reconcile(connection)).what
 
 
 def test_reconcile_finds_a_lost_answer(store: Database) -> None:

@@ -534,7 +534,7 @@ def test_import_rejects_unknown_kinds_and_missing_files(
         take(sqlite_store, tmp_path)
     alone = take(sqlite_store, lines(tmp_path / "a.jsonl", [{"q": 1}]))
     assert alone.errors
-    assert "name one with --kind" in alone.errors[0]
+    assert "choose one with --kind" in alone.errors[0]
 
 
 def test_import_reads_functions_from_tables(sqlite_store: Database, tmp_path: Path) -> None:
