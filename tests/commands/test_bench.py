@@ -132,7 +132,7 @@ def test_answers_of_another_model_or_setting_are_not_this_score(
         refused = annoy("bench", "score", bench, "a.jsonl", *down, *flags)
         assert (refused.exit_code, refused.stdout) == (1, "")
         assert "a.jsonl contains answers of m (max_tokens=4096, temperature=0.7)" in refused.stderr
-        assert "name another file" in refused.stderr
+        assert "choose another file" in refused.stderr
     assert Path("a.jsonl").read_bytes() == kept
     monkeypatch.delenv("OPENAI_API_KEY")
     for flags in (("-m", "m"), ()):  # the same model elsewhere, or none to ask

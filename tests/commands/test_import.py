@@ -52,7 +52,7 @@ def test_exit_codes(annoy: Annoy) -> None:
     assert annoy("import", "other.jsonl", "--kind", "poems").exit_code == 2
     forced = annoy("import", "other.jsonl", "--kind", "samples")
     assert forced.exit_code == 1
-    assert "a row of samples has problem_description, refcode, ios" in forced.stderr
+    assert "a row of samples needs problem_description, refcode, ios" in forced.stderr
 
 
 def test_every_refused_file_is_named(annoy: Annoy) -> None:

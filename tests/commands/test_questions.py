@@ -79,7 +79,7 @@ def test_a_plan_of_a_changed_policy_changes_nothing(annoy: Annoy) -> None:
         (("plan", "colour=red"), "unknown policy 'colour'"),
         (("plan", "tolerance=x"), "policy tolerance"),
         (("flips",), "nothing to compare"),
-        (("flips", "99", "100"), "no variant"),
+        (("flips", "99", "100"), "variant 99 has no verdicts"),
         (("takedown", "source:99", "--why", "x"), "no source has the id or digest '99'"),
         (("takedown", "--repo", "nobody/nothing", "--why", "x"), "no row has the repo"),
         (("takedown", "--licence", "MIT", "--lift"), "not taken down"),

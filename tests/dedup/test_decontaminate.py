@@ -149,12 +149,19 @@ WORDS = st.lists(st.sampled_from([f"word{chr(97 + i)}" for i in range(6)]), max_
 @settings(max_examples=200)
 @given(WORDS, WORDS)
 def test_common_ngrams_are_found_exactly_when_present(ours: list[str], theirs: list[str]) -> None:
-    from annoy_store.dedup.decontaminate import Benchmark, BenchmarkItem, _common_ngrams, _ngram_index
+    from annoy_store.dedup.decontaminate import (
+        Benchmark,
+        BenchmarkItem,
+        _common_ngrams,
+        _ngram_index,
+    )
 
     benchmark = Benchmark(
         "b", [BenchmarkItem("1", tuple(split_words(" ".join(theirs))), None, None)]
     )
-    rows_ = list(_common_ngrams("sample", [(1, " ".join(ours))], benchmark, _ngram_index(benchmark)))
+    rows_ = list(
+        _common_ngrams("sample", [(1, " ".join(ours))], benchmark, _ngram_index(benchmark))
+    )
     texts = [" ".join(split_words(" ".join(words))) for words in (ours, theirs)]
     split = [text.split() for text in texts]
     mine, others = (
