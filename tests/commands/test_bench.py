@@ -12,8 +12,8 @@ from sqlalchemy import delete
 
 from annoy_store.db.engine import Database
 from annoy_store.db.tables import splits
-from tests.benchmark.test_score import fill
 from tests.commands.conftest import Annoy
+from tests.support.benchmarks import fill
 from tests.support.provider import Provider
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from sqlalchemy import select
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import benchmark_overlaps
-from annoy_store.dedup.benchmark_items import read_benchmark
 from annoy_store.dedup.decontaminate import decontaminate
 from annoy_store.dedup.shingles import split_words
 from annoy_store.errors import UsageError
@@ -23,17 +21,12 @@ from annoy_store.export.filters import Selection
 from annoy_store.export.request import ExportRequest
 from tests.support import chains
 from tests.support import factories as rows
+from tests.support.benchmark_files import bench
 
 TASK = (
     "You are given a list of prices and must return the largest profit that one purchase "
     "followed by one sale can bring, or zero when prices only fall."
 )
-
-
-def bench(tmp_path: Path, *items: Any, name: str = "bench.jsonl") -> Path:
-    path = tmp_path / name
-    path.write_text("".join(json.dumps(item) + "\n" for item in items))
-    return path
 
 
 def found(store: Database) -> list[tuple[str, str, str]]:
@@ -168,10 +161,3 @@ def test_common_ngrams_are_found_exactly_when_present(ours: list[str], theirs: l
         {tuple(w[i : i + 13]) for i in range(len(w) - 12)} if len(w) >= 13 else set() for w in split
     )
     assert bool(rows_) == bool(mine & others)
-
-
-def test_read_benchmark_accepts_any_json_lines(tmp_path: Path) -> None:
-    items = ["just text", {"messages": [{"content": "deep"}]}, {"n": 1}, [1, "two"]]
-    benchmark, skipped = read_benchmark(bench(tmp_path, *items))
-    assert [item.words for item in benchmark.items] == [("just", "text"), ("deep",), (), ("two",)]
-    assert skipped == 1

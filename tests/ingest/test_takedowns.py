@@ -9,21 +9,15 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import given as hypothesis_given
 from hypothesis import strategies as st
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import insert, select, text
 
 from annoy_store.db.engine import Database
 from annoy_store.db.tables import (
     export_rows,
     exports,
-    hidden_subjects,
-    io_pairs,
     jobs,
-    prompts,
-    responses,
-    samples,
     sources,
     takedowns,
-    turn_pairs,
 )
 from annoy_store.errors import UsageError
 from annoy_store.ingest.sources import IngestOptions, ingest
@@ -34,58 +28,26 @@ from annoy_store.ingest.takedowns import (
     requeue_hidden,
     resolve_value,
     take_down,
-    takedown_rules,
 )
-from annoy_store.interfaces import NewRow
-from annoy_store.maintenance.check import check
-from annoy_store.maintenance.purge import purge
 from annoy_store.queue.enqueue import enqueue_all
 from annoy_store.queue.variants import load_plan
 from annoy_store.stages import PIPELINE
 from tests.support import chains, factories
-
-
-def hid(connection: Connection) -> dict[str, set[int]]:
-    rows = connection.execute(select(hidden_subjects.c.kind, hidden_subjects.c.subject_id))
-    found: dict[str, set[int]] = {"source": set(), "sample": set()}
-    for kind, key in rows:
-        found[kind].add(key)
-    return found
-
-
-def two_homes(store: Database) -> dict[str, int]:
-    """`one` is found in two repositories, `two` in one of them; each has a sample.
-
-    Returns their ids by content.
-    """
-    with store.write() as connection:
-        one, two = factories.source("one"), factories.source("two")
-        a, b = factories.sample("def main_solution(x):\n    return 1\n"), factories.sample()
-        factories.write_all(
-            connection,
-            [
-                factories.origin(one, "team/red", licence="MIT"),
-                factories.origin(one, "team/blue", licence="gpl"),
-                factories.origin(two, "team/blue", licence="gpl"),
-                factories.new_origin(a, "one", source_id=one),
-                factories.new_origin(b, "two", source_id=two),
-            ],
-        )
-        return dict(map(tuple, connection.execute(select(sources.c.content, sources.c.id))))
+from tests.support.takedown_stores import hidden_ids, sources_in_two_repositories
 
 
 def test_takedown_spares_a_source_with_an_allowed_origin(store: Database) -> None:
-    two_homes(store)
+    sources_in_two_repositories(store)
     with store.write() as connection:
         change = take_down(connection, "repo", "team/blue", "asked")
         assert (change.sources, change.samples, change.shown) == (1, 1, 0)
-        assert [len(v) for v in hid(connection).values()] == [1, 1]
+        assert [len(v) for v in hidden_ids(connection).values()] == [1, 1]
         change = take_down(connection, "licence", "mit", "policy")
         assert (change.sources, change.samples) == (1, 1)
-        assert [len(v) for v in hid(connection).values()] == [2, 2]
+        assert [len(v) for v in hidden_ids(connection).values()] == [2, 2]
         assert lift(connection, "licence", "MIT").shown == 2
         assert lift(connection, "repo", "TEAM/blue").shown == 2
-        assert hid(connection) == {"source": set(), "sample": set()}
+        assert hidden_ids(connection) == {"source": set(), "sample": set()}
 
 
 def test_takedown_hides_a_sample_when_both_sources_are_hidden(store: Database) -> None:
@@ -111,7 +73,7 @@ def test_takedown_of_a_file_hides_its_imported_samples(store: Database) -> None:
 
 
 def test_takedown_applies_to_rows_ingested_later(store: Database) -> None:
-    two_homes(store)
+    sources_in_two_repositories(store)
     with store.write() as connection:
         take_down(connection, "repo", "team/blue", "asked")
         factories.write_all(connection, [factories.origin(factories.source("three"), "Team/Blue")])
@@ -121,7 +83,7 @@ def test_takedown_applies_to_rows_ingested_later(store: Database) -> None:
 
 
 def test_ingest_hides_in_the_transaction_that_writes(store: Database, tmp_path: Path) -> None:
-    ids = two_homes(store)
+    ids = sources_in_two_repositories(store)
     with store.write() as connection:
         take_down(connection, "repo", "team/blue", "asked")
     line = '{{"content": "{}", "repo": "{}"}}\n'
@@ -133,12 +95,12 @@ def test_ingest_hides_in_the_transaction_that_writes(store: Database, tmp_path: 
     ingest(store, [tmp_path / "x.jsonl"], IngestOptions())
     with store.read() as connection:
         found = dict(map(tuple, connection.execute(select(sources.c.content, sources.c.id))))
-        assert hid(connection) == {"source": {found["four"]}, "sample": set()}
+        assert hidden_ids(connection) == {"source": {found["four"]}, "sample": set()}
         assert found["two"] == ids["two"]
 
 
 def test_resolve_value_accepts_only_known_values(store: Database) -> None:
-    two_homes(store)
+    sources_in_two_repositories(store)
     with store.write() as connection:
         digest = connection.scalar(select(sources.c.digest).where(sources.c.id == 1))
         assert (
@@ -207,7 +169,7 @@ def test_affected_exports_are_reported(store: Database) -> None:
             if sample == rows[0][1]:
                 connection.execute(insert(export_rows).values(line | {"export_id": 2}))
         change = take_down(connection, "repo", "team/ant", "asked")
-        ants = sum(sample in hid(connection)["sample"] for _, sample in rows)
+        ants = sum(sample in hidden_ids(connection)["sample"] for _, sample in rows)
         assert {(e.export_id, e.rows) for e in change.exports} >= {(1, ants)}
         assert [h.export_id for h in affected_exports(connection)] == sorted(
             (h.export_id for h in affected_exports(connection)), reverse=True
@@ -254,8 +216,8 @@ def test_hidden_rows_match_the_definition(
         refresh_hidden(connection)
         ids = dict(connection.execute(select(sources.c.content, sources.c.id)).all())
         expected = {ids[f"x{n}"] for n in found if _gone(n, homes, taken)}
-        assert hid(connection)["source"] == expected
-        assert len(hid(connection)["sample"]) == len(expected)
+        assert hidden_ids(connection)["source"] == expected
+        assert len(hidden_ids(connection)["sample"]) == len(expected)
         transaction.rollback()
 
 
@@ -263,131 +225,3 @@ def _gone(n: int, homes: list[Any], taken: list[Any]) -> bool:
     mine = [(repo, licence) for m, repo, licence in homes if m == n]
     left = [h for h in mine if ("repo", h[0]) not in taken and ("licence", h[1]) not in taken]
     return ("source", str(n)) in taken or (bool(mine) and not left)
-
-
-# Purging -------------------------------------------------------------------------------------
-
-
-def purged(store: Database, repo: str) -> dict[str, int]:
-    with store.write() as connection:
-        take_down(connection, "repo", repo, "asked")
-        rule = takedown_rules(connection)[-1]
-    return dict(purge(store, rule.id))
-
-
-def texts(connection: Connection, names: str) -> list[str]:
-    """Every text in any table that contains one of these names."""
-    found = []
-    for table in (
-        "sources",
-        "samples",
-        "prompts",
-        "responses",
-        "io_pairs",
-        "verdicts",
-        "executions",
-        "origins",
-        "attempts",
-        "jobs",
-    ):
-        for row in connection.execute(text(f"SELECT * FROM {table}")).mappings():
-            words = " ".join(str(v) for k, v in row.items() if k not in ("repo", "path", "digest"))
-            found += [f"{table} {row}"] * (names in words)
-    return found
-
-
-def test_purge_leaves_no_text_and_every_row(store: Database) -> None:
-    chains.fill(store, ("zebra", "bee"))
-    with store.read() as connection:
-        count = "SELECT (SELECT COUNT(*) FROM sources), (SELECT COUNT(*) FROM responses)"
-        before = connection.execute(text(count)).one()
-        assert texts(connection, "zebra")
-        others = texts(connection, "bee")
-    blanked = purged(store, "team/zebra")
-    assert {"sources", "samples", "prompts", "responses", "io_pairs", "verdicts"} <= set(blanked)
-    changed = {found.table for found in check(store) if "digest" in found.what}
-    assert not changed & {"sources", "samples", "origins", "prompts"}
-    with store.read() as connection:
-        assert texts(connection, "zebra") == []
-        assert texts(connection, "bee") == others
-        assert connection.execute(text(count)).one() == before
-        assert connection.scalar(select(sources.c.n_chars).where(sources.c.content == "")) > 0
-
-
-def test_purge_leaves_nothing_in_the_file(sqlite_store: Database) -> None:
-    secret = "a password that nobody should ever have committed"
-    with sqlite_store.write() as connection:
-        factories.write_all(connection, [factories.origin(factories.source(secret), "team/leak")])
-    purged(sqlite_store, "team/leak")
-    sqlite_store.close()
-    assert sqlite_store.path is not None
-    for path in sqlite_store.path.parent.glob(f"{sqlite_store.path.name}*"):
-        if path.is_file():
-            assert secret.encode() not in path.read_bytes()
-
-
-def test_purged_content_stays_hidden_when_ingested_again(store: Database) -> None:
-    chains.fill(store, ("zebra",))
-    purged(store, "team/zebra")
-    chains.fill(store, ("zebra",), repo="team/other")
-    with store.write() as connection:
-        refresh_hidden(connection)
-        assert [len(v) for v in hid(connection).values()] == [1, 1]
-        assert texts(connection, "zebra") == []
-        with pytest.raises(UsageError, match="purged"):
-            lift(connection, "repo", "team/zebra")
-
-
-def test_purge_spares_what_another_source_allows(store: Database) -> None:
-    ids = two_homes(store)
-    with store.write() as connection:
-        red = factories.asked("shared?", about="red", source_id=ids["one"])
-        blue = factories.asked("shared?", about="blue", source_id=ids["two"])
-        factories.write_all(connection, [*red, *blue, factories.response(blue[-1], "shared!")])
-    purged(store, "team/blue")
-    with store.read() as connection:
-        assert sorted(connection.scalars(select(sources.c.content))) == ["", "one"]
-        assert connection.scalar(select(responses.c.text)) == "shared!"
-        assert "shared?" in str(connection.scalar(select(prompts.c.messages)))
-        assert sorted(len(c) > 0 for c in connection.scalars(select(samples.c.refcode))) == [
-            False,
-            True,
-        ]
-
-
-def test_purge_blanks_a_question_that_shows_a_purged_pair(store: Database) -> None:
-    chains.fill(store, ("zebra", "bee"))
-    with store.write() as connection:
-        chosen = select(samples.c.id).where(samples.c.problem_statement.contains("bee"))
-        bee = connection.scalar(chosen)
-        zebra = connection.scalar(select(io_pairs.c.id).where(io_pairs.c.sample_id != bee))
-        turn, *_ = factories.asked("zebra and bee?", "induce_function", "both", sample_id=bee)
-        shown = {"turn_id": turn, "io_pair_id": zebra, "role": "shown"}
-        factories.write_all(connection, [NewRow(turn_pairs, shown)])
-    purged(store, "team/zebra")
-    with store.read() as connection:
-        assert texts(connection, "zebra") == []
-
-
-def test_purge_spares_what_another_rule_hides(store: Database) -> None:
-    """A text that is hidden by a rule that can be lifted is kept when something else is purged."""
-    ids = two_homes(store)
-    with store.write() as connection:
-        take_down(connection, "licence", "mit", "for now")
-        assert lift(connection, "licence", "mit").shown == 0
-        take_down(connection, "licence", "mit", "for now")
-    purged(store, "team/blue")
-    with store.write() as connection:
-        assert hid(connection)["source"] == set(ids.values())
-        assert sorted(connection.scalars(select(sources.c.content))) == ["", "one"]
-        lift(connection, "licence", "mit")
-        assert hid(connection)["source"] == {ids["two"]}
-
-
-def test_purge_rejects_a_lifted_rule(sqlite_store: Database) -> None:
-    two_homes(sqlite_store)
-    with sqlite_store.write() as connection:
-        take_down(connection, "repo", "team/blue", "asked")
-        lift(connection, "repo", "team/blue")
-    with pytest.raises(UsageError, match="not in force"):
-        purge(sqlite_store, 1)

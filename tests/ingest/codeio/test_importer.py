@@ -1,4 +1,4 @@
-"""Import of the scripts' files: each kind, lineage, errors, repetition, and later stages."""
+"""Import of the files of the scripts: each kind, lineage, errors, repetition, and later stages."""
 
 from __future__ import annotations
 
@@ -9,20 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from annoy_store.config import RunSettings
 from annoy_store.db.engine import Database
 from annoy_store.errors import UsageError
 from annoy_store.ingest.codeio.file_kinds import KINDS, kind_of
-from annoy_store.ingest.codeio.questions import given_value, read_question, shows_value
 from annoy_store.interfaces import NewRow
-from annoy_store.prompts.template import load_template
 from annoy_store.worker.run import run
 from tests.stages.conftest import run_stage, sandbox  # noqa: F401
 from tests.support.codeio_rows import (
-    IO,
     PROBLEM,
     RAW,
     SECTIONS,
@@ -38,8 +33,6 @@ from tests.support.codeio_rows import (
     user,
 )
 from tests.support.factories import DOUBLE, GENERATOR, asked
-
-# Kinds ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -69,63 +62,6 @@ def test_kind_of_tells_each_kind_from_its_required_keys() -> None:
         told = kind_of(dict.fromkeys(kind.required_keys, "x"))
         assert told is not None
         assert told.required_keys == kind.required_keys
-
-
-# Questions -----------------------------------------------------------------------------------
-
-values = st.dictionaries(
-    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8),
-    st.recursive(
-        st.none()
-        | st.booleans()
-        | st.integers()
-        | st.text(max_size=12)
-        | st.floats(allow_nan=False, allow_infinity=False),
-        lambda inner: st.lists(inner, max_size=3),
-        max_leaves=5,
-    ),
-    max_size=4,
-)
-
-
-@given(values)
-def test_read_question_recovers_what_a_script_asked(value: dict[str, Any]) -> None:
-    text = json.dumps(value)
-    question = read_question([user(script_prompt("input", value))])
-    assert question is not None
-    assert (question.kind, question.problem, question.io) == ("predict_output", PROBLEM, IO)
-    assert question.code == DOUBLE
-    assert shows_value(question, text)
-    found = given_value(question)
-    assert found is not None
-    assert found.value == json.loads(text)
-
-
-def test_given_value_reads_a_bare_output_as_a_string() -> None:
-    question = read_question([user(script_prompt("output", "a b, c"))])
-    assert question is not None
-    assert shows_value(question, '"a b, c"')
-    found = given_value(question)
-    assert found is not None
-    assert found.value == "a b, c"
-
-
-def test_read_question_understands_the_bundled_templates() -> None:
-    words = {"problem": PROBLEM, "io": IO, "code": DOUBLE}
-    for kind, given_, value in (
-        ("predict_output", "input", '{"x":1}'),
-        ("predict_input", "output", "2"),
-    ):
-        question = read_question(load_template(kind).render(**words, **{given_: value}))
-        assert question is not None
-        assert (question.kind, question.value, question.code) == (kind, value, DOUBLE)
-    raw = read_question(load_template("transform").render(code=RAW))
-    assert raw is not None
-    assert (raw.kind, raw.code) == ("transform", RAW)
-    assert read_question([user("What is love?")]) is None
-
-
-# Functions -----------------------------------------------------------------------------------
 
 
 def test_import_stores_functions_with_pairs_and_lines(store: Database, tmp_path: Path) -> None:
@@ -185,9 +121,6 @@ def test_import_links_a_function_to_its_raw_file_by_blob_id(
     assert ask(sqlite_store, "SELECT stage, state, reason FROM jobs") == [
         ("transform", "done", "imported")
     ]
-
-
-# Everything in one folder --------------------------------------------------------------------
 
 
 def test_import_of_all_kinds_makes_chains(store: Database, tmp_path: Path) -> None:
@@ -254,9 +187,6 @@ def test_verify_adds_verdicts_beside_imported_ones(
     assert all(theirs == mine for theirs, mine in ours)
     assert run_stage("complete") == []
     assert run_stage("revise") == []
-
-
-# Pairs and execution -------------------------------------------------------------------------
 
 
 def test_imported_pairs_are_run_and_wrong_ones_marked(
@@ -342,9 +272,6 @@ def test_import_makes_a_missing_pair_of_a_right_answer(
     assert sorted(s for (s,) in statuses) == ["correct", "correct", "no_answer", "wrong"]
     assert [o.state for o in run_stage("generate")] == ["done"]
     assert [s for (s,) in ask(sqlite_store, "SELECT status FROM v_current_pairs")] == ["stable"] * 2
-
-
-# Answers and planned calls -------------------------------------------------------------------
 
 
 def test_import_of_an_answer_completes_the_planned_call(
@@ -472,9 +399,6 @@ def test_import_keeps_answers_to_questions_of_unknown_form(
     ) == [(GENERATOR.strip(), "b.jsonl", 1)]
 
 
-# Faults --------------------------------------------------------------------------------------
-
-
 def test_import_reports_each_error_with_its_line_and_goes_on(
     sqlite_store: Database, tmp_path: Path
 ) -> None:
@@ -555,9 +479,6 @@ def test_import_reads_functions_from_tables(sqlite_store: Database, tmp_path: Pa
     done = take(sqlite_store, tmp_path / "a.csv", tmp_path / "b.parquet")
     assert done.rows == {"samples": 2}
     assert (done.known["samples"], done.new["samples"], done.new["io_pairs"]) == (1, 1, 3)
-
-
-# Round trip ----------------------------------------------------------------------------------
 
 
 def test_imported_pairs_that_hold_are_exported_unchanged(

@@ -1,0 +1,153 @@
+"""Purges leave no text of what was taken down, and every row."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Connection, select, text
+
+from annoy_store.db.engine import Database
+from annoy_store.db.tables import (
+    io_pairs,
+    prompts,
+    responses,
+    samples,
+    sources,
+    turn_pairs,
+)
+from annoy_store.errors import UsageError
+from annoy_store.ingest.takedowns import (
+    lift,
+    refresh_hidden,
+    take_down,
+    takedown_rules,
+)
+from annoy_store.interfaces import NewRow
+from annoy_store.maintenance.check import check
+from annoy_store.maintenance.purge import purge
+from tests.support import chains, factories
+from tests.support.takedown_stores import hidden_ids, sources_in_two_repositories
+
+
+def purged(store: Database, repo: str) -> dict[str, int]:
+    with store.write() as connection:
+        take_down(connection, "repo", repo, "asked")
+        rule = takedown_rules(connection)[-1]
+    return dict(purge(store, rule.id))
+
+
+def texts(connection: Connection, names: str) -> list[str]:
+    """Every text in any table that contains one of these names."""
+    found = []
+    for table in (
+        "sources",
+        "samples",
+        "prompts",
+        "responses",
+        "io_pairs",
+        "verdicts",
+        "executions",
+        "origins",
+        "attempts",
+        "jobs",
+    ):
+        for row in connection.execute(text(f"SELECT * FROM {table}")).mappings():
+            words = " ".join(str(v) for k, v in row.items() if k not in ("repo", "path", "digest"))
+            found += [f"{table} {row}"] * (names in words)
+    return found
+
+
+def test_purge_leaves_no_text_and_every_row(store: Database) -> None:
+    chains.fill(store, ("zebra", "bee"))
+    with store.read() as connection:
+        count = "SELECT (SELECT COUNT(*) FROM sources), (SELECT COUNT(*) FROM responses)"
+        before = connection.execute(text(count)).one()
+        assert texts(connection, "zebra")
+        others = texts(connection, "bee")
+    blanked = purged(store, "team/zebra")
+    assert {"sources", "samples", "prompts", "responses", "io_pairs", "verdicts"} <= set(blanked)
+    changed = {found.table for found in check(store) if "digest" in found.what}
+    assert not changed & {"sources", "samples", "origins", "prompts"}
+    with store.read() as connection:
+        assert texts(connection, "zebra") == []
+        assert texts(connection, "bee") == others
+        assert connection.execute(text(count)).one() == before
+        assert connection.scalar(select(sources.c.n_chars).where(sources.c.content == "")) > 0
+
+
+def test_purge_leaves_nothing_in_the_file(sqlite_store: Database) -> None:
+    secret = "a password that nobody should ever have committed"
+    with sqlite_store.write() as connection:
+        factories.write_all(connection, [factories.origin(factories.source(secret), "team/leak")])
+    purged(sqlite_store, "team/leak")
+    sqlite_store.close()
+    assert sqlite_store.path is not None
+    for path in sqlite_store.path.parent.glob(f"{sqlite_store.path.name}*"):
+        if path.is_file():
+            assert secret.encode() not in path.read_bytes()
+
+
+def test_purged_content_stays_hidden_when_ingested_again(store: Database) -> None:
+    chains.fill(store, ("zebra",))
+    purged(store, "team/zebra")
+    chains.fill(store, ("zebra",), repo="team/other")
+    with store.write() as connection:
+        refresh_hidden(connection)
+        assert [len(v) for v in hidden_ids(connection).values()] == [1, 1]
+        assert texts(connection, "zebra") == []
+        with pytest.raises(UsageError, match="purged"):
+            lift(connection, "repo", "team/zebra")
+
+
+def test_purge_spares_what_another_source_allows(store: Database) -> None:
+    ids = sources_in_two_repositories(store)
+    with store.write() as connection:
+        red = factories.asked("shared?", about="red", source_id=ids["one"])
+        blue = factories.asked("shared?", about="blue", source_id=ids["two"])
+        factories.write_all(connection, [*red, *blue, factories.response(blue[-1], "shared!")])
+    purged(store, "team/blue")
+    with store.read() as connection:
+        assert sorted(connection.scalars(select(sources.c.content))) == ["", "one"]
+        assert connection.scalar(select(responses.c.text)) == "shared!"
+        assert "shared?" in str(connection.scalar(select(prompts.c.messages)))
+        assert sorted(len(c) > 0 for c in connection.scalars(select(samples.c.refcode))) == [
+            False,
+            True,
+        ]
+
+
+def test_purge_blanks_a_question_that_shows_a_purged_pair(store: Database) -> None:
+    chains.fill(store, ("zebra", "bee"))
+    with store.write() as connection:
+        chosen = select(samples.c.id).where(samples.c.problem_statement.contains("bee"))
+        bee = connection.scalar(chosen)
+        zebra = connection.scalar(select(io_pairs.c.id).where(io_pairs.c.sample_id != bee))
+        turn, *_ = factories.asked("zebra and bee?", "induce_function", "both", sample_id=bee)
+        shown = {"turn_id": turn, "io_pair_id": zebra, "role": "shown"}
+        factories.write_all(connection, [NewRow(turn_pairs, shown)])
+    purged(store, "team/zebra")
+    with store.read() as connection:
+        assert texts(connection, "zebra") == []
+
+
+def test_purge_spares_what_another_rule_hides(store: Database) -> None:
+    """A text that is hidden by a rule that can be lifted is kept when something else is purged."""
+    ids = sources_in_two_repositories(store)
+    with store.write() as connection:
+        take_down(connection, "licence", "mit", "for now")
+        assert lift(connection, "licence", "mit").shown == 0
+        take_down(connection, "licence", "mit", "for now")
+    purged(store, "team/blue")
+    with store.write() as connection:
+        assert hidden_ids(connection)["source"] == set(ids.values())
+        assert sorted(connection.scalars(select(sources.c.content))) == ["", "one"]
+        lift(connection, "licence", "mit")
+        assert hidden_ids(connection)["source"] == {ids["two"]}
+
+
+def test_purge_rejects_a_lifted_rule(sqlite_store: Database) -> None:
+    sources_in_two_repositories(sqlite_store)
+    with sqlite_store.write() as connection:
+        take_down(connection, "repo", "team/blue", "asked")
+        lift(connection, "repo", "team/blue")
+    with pytest.raises(UsageError, match="not in force"):
+        purge(sqlite_store, 1)
