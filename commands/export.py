@@ -186,10 +186,10 @@ def command(ctx: click.Context, /, form: str, folder: Path, as_json: bool, **giv
 
 
 def _request(form: str, folder: Path, given: dict[str, Any]) -> Any:
+    from annoy_store.export.file_options import FileOptions
     from annoy_store.export.filters import Selection
     from annoy_store.export.request import ExportRequest
     from annoy_store.export.splits import parse_split_config
-    from annoy_store.export.writer import FileOptions
 
     own = {name: given[name] for name in Selection.__dataclass_fields__ if name in given}
     selection = Selection(**own)

@@ -1,20 +1,17 @@
-"""What more can be known of a subject: small tables fetched on demand, for the subjects still in.
+"""What more can be known of a subject than the table `subjects` holds, and how it is read.
 
-Each attribute is fetched by the ids of one column of `subjects`, in pages, and joined to it.
+Each attribute is read by the ids in one column of `subjects`, and joined to it (candidates.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Connection,
     Double,
     Select,
     and_,
@@ -27,8 +24,6 @@ from sqlalchemy import (
     table,
 )
 
-from annoy_store.db.duckdb_session import chunks, id_column, load_table
-from annoy_store.db.sql import in_values
 from annoy_store.db.tables import (
     benchmark_overlaps,
     calls,
@@ -46,19 +41,31 @@ from annoy_store.db.tables import (
 )
 from annoy_store.records.queries import current_pairs
 
-Statement = Callable[[Connection, Sequence[int]], Select[Any]]
+# The samples that are under a takedown.
+TAKEN_DOWN_SAMPLES = select(hidden_subjects.c.subject_id).where(hidden_subjects.c.kind == "sample")
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """Columns `names`, joined to `subjects s`; `statement` fetches them for the ids in `key`."""
+    """Columns that can be joined to `subjects s`.
+
+    Attributes:
+        names: The columns, as filters and formats name them.
+        query: SELECT of the rows; they become the DuckDB table `a_NAME`.
+        columns: The columns in SQL, for the list of a SELECT.
+        join: The SQL that joins `a_NAME` to `subjects s`, if anything does.
+        key: The column of `subjects` whose ids are read; empty to read all rows.
+        by: The column of `query` that those ids are compared with.
+        aggregation: SQL over the rows read (`fetched`) that makes the table of them.
+    """
 
     names: tuple[str, ...]
-    key: str
-    statement: Statement
+    query: Select[Any]
     columns: str
-    join: str
-    aggregation: str = ""
+    join: str = ""
+    key: str = ""
+    by: ColumnElement[int] | None = None
+    aggregation: str = "SELECT DISTINCT * FROM fetched"
 
 
 _pass_rates = table(
@@ -70,51 +77,28 @@ _pass_rates = table(
 )
 
 
-def _by(key: ColumnElement[int], *columns: ColumnElement[Any]) -> Statement:
-    """Columns of one table, found by its column `key`."""
-
-    def statement(connection: Connection, ids: Sequence[int]) -> Select[Any]:
-        return select(key, *columns).where(in_values(connection, key, ids))
-
-    return statement
-
-
-_teacher = _by(teachers.c.id, teachers.c.backend, teachers.c.model)
-_pair = _by(current_pairs.c.id, current_pairs.c.status, current_pairs.c.lines_executed)
-_pair_place = _by(io_pairs.c.id, io_pairs.c.position)
-_sample = _by(samples.c.id, samples.c.digest, samples.c.funcname)
-_finish = _by(responses.c.id, responses.c.finish_reason)
-_pass_rate = _by(
-    _pass_rates.c.prompt_id, _pass_rates.c.io_pair_id, _pass_rates.c.answers, _pass_rates.c.rate
-)
-
-
-def _origin(connection: Connection, ids: Sequence[int]) -> Select[Any]:
-    """Every origin of every source of the samples; of those without a source, what was said."""
+def _origins() -> Select[Any]:
+    """Every origin of every source of the samples; without a source, what the import said."""
     joined = sample_origins.outerjoin(sources, sources.c.id == sample_origins.c.source_id)
-    return (
-        select(
-            sample_origins.c.sample_id,
-            sample_origins.c.source_id,
-            origins.c.id.label("origin_id"),
-            origins.c.digest,
-            sources.c.language,
-            origins.c.repo,
-            origins.c.path,
-            origins.c.licence,
-            func.coalesce(origins.c.origin, sample_origins.c.origin).label("origin"),
-            sample_origins.c.digest.label("named"),
-            case((sample_origins.c.metadata.is_not(None), sample_origins.c.id)).label("tells"),
-        )
-        .select_from(
-            joined.outerjoin(origins, and_(origins.c.source_id == sources.c.id, ~_taken_down()))
-        )
-        .where(in_values(connection, sample_origins.c.sample_id, ids))
+    return select(
+        sample_origins.c.sample_id,
+        sample_origins.c.source_id,
+        origins.c.id.label("origin_id"),
+        origins.c.digest,
+        sources.c.language,
+        origins.c.repo,
+        origins.c.path,
+        origins.c.licence,
+        func.coalesce(origins.c.origin, sample_origins.c.origin).label("origin"),
+        sample_origins.c.digest.label("sample_origin_digest"),
+        case((sample_origins.c.metadata.is_not(None), sample_origins.c.id)).label("with_metadata"),
+    ).select_from(
+        joined.outerjoin(origins, and_(origins.c.source_id == sources.c.id, ~_is_taken_down()))
     )
 
 
-def _taken_down() -> ColumnElement[bool]:
-    """An origin under a rule: what it says of licence and place does not count."""
+def _is_taken_down() -> ColumnElement[bool]:
+    """The origin is under a takedown: its licence and its place do not count."""
     same = (
         and_(takedowns.c.kind == kind, func.lower(takedowns.c.value) == func.lower(origins.c[kind]))
         for kind in ("origin", "repo", "licence")
@@ -122,86 +106,78 @@ def _taken_down() -> ColumnElement[bool]:
     return exists().where(takedowns.c.lifted_at.is_(None), or_(*same))
 
 
-def _chars(connection: Connection, ids: Sequence[int]) -> Select[Any]:
-    """Length of the last conversation, prompt and answer."""
+def _lengths() -> Select[Any]:
+    """Length of the last conversation, prompt and answer, in characters."""
     joined = responses.join(calls, calls.c.id == responses.c.call_id)
-    return (
-        select(responses.c.id, (responses.c.n_chars + prompts.c.n_chars).label("n_chars"))
-        .select_from(joined.join(prompts, prompts.c.id == calls.c.prompt_id))
-        .where(in_values(connection, responses.c.id, ids))
-    )
+    return select(
+        responses.c.id, (responses.c.n_chars + prompts.c.n_chars).label("n_chars")
+    ).select_from(joined.join(prompts, prompts.c.id == calls.c.prompt_id))
 
 
-def _hidden(connection: Connection, ids: Sequence[int]) -> Select[Any]:
-    return select(hidden_subjects.c.subject_id).where(hidden_subjects.c.kind == "sample")
-
-
-def _overlap(connection: Connection, ids: Sequence[int]) -> Select[Any]:
-    """Overlaps of the samples themselves and of the sources that they came from."""
+def _overlapping_samples() -> Select[Any]:
+    """Samples that overlap with a benchmark, themselves or by the source that they came from."""
     own = select(benchmark_overlaps.c.subject_id.label("sample_id")).where(
         benchmark_overlaps.c.kind == "sample"
     )
-    raw = (
+    by_source = (
         select(sample_origins.c.sample_id)
         .join(benchmark_overlaps, benchmark_overlaps.c.subject_id == sample_origins.c.source_id)
         .where(benchmark_overlaps.c.kind == "source")
     )
-    both = own.union(raw).subquery()
+    both = own.union(by_source).subquery()
     return select(both.c.sample_id)
-
-
-def _cluster(connection: Connection, ids: Sequence[int]) -> Select[Any]:
-    chosen = select(clusters.c.subject_id, clusters.c.cluster).where(clusters.c.kind == "sample")
-    return chosen.where(in_values(connection, clusters.c.subject_id, ids))
-
-
-def _held(connection: Connection, ids: Sequence[int]) -> Select[Any]:
-    chosen = select(current_pairs.c.sample_id, current_pairs.c.input_digest)
-    stable = current_pairs.c.status == "stable"
-    return chosen.where(in_values(connection, current_pairs.c.sample_id, ids), stable)
 
 
 ATTRIBUTES = {
     "teacher": Attribute(
         ("backend", "model"),
-        "teacher_id",
-        _teacher,
+        select(teachers.c.id, teachers.c.backend, teachers.c.model),
         "teacher.backend, teacher.model",
         "LEFT JOIN a_teacher teacher ON teacher.id = s.teacher_id",
+        key="teacher_id",
+        by=teachers.c.id,
     ),
     "pair": Attribute(
         ("lines_executed",),
-        "io_pair_id",
-        _pair,
+        select(current_pairs.c.id, current_pairs.c.status, current_pairs.c.lines_executed),
         "pair.lines_executed",
         "LEFT JOIN a_pair pair ON pair.id = s.io_pair_id",
+        key="io_pair_id",
+        by=current_pairs.c.id,
     ),
     "position": Attribute(
         ("position",),
-        "io_pair_id",
-        _pair_place,
+        select(io_pairs.c.id, io_pairs.c.position),
         "place_.position",
         "LEFT JOIN a_position place_ ON place_.id = s.io_pair_id",
+        key="io_pair_id",
+        by=io_pairs.c.id,
     ),
+    # Which pairs were stable in the snapshot: their texts are read after it.
     "held": Attribute(
         ("held",),
-        "sample_id",
-        _held,
+        select(current_pairs.c.sample_id, current_pairs.c.input_digest).where(
+            current_pairs.c.status == "stable"
+        ),
         "held.held",
         "LEFT JOIN a_held held ON held.sample_id = s.sample_id",
-        # Which pairs held in the snapshot: their texts are read after it.
-        """
+        key="sample_id",
+        by=current_pairs.c.sample_id,
+        aggregation="""
         SELECT sample_id, md5(string_agg(input_digest, ',' ORDER BY input_digest)) AS held
         FROM fetched GROUP BY sample_id
         """,
     ),
     "sample": Attribute(
         ("sample", "funcname"),
-        "sample_id",
-        _sample,
+        select(samples.c.id, samples.c.digest, samples.c.funcname),
         "sample.digest AS sample, sample.funcname",
         "LEFT JOIN a_sample sample ON sample.id = s.sample_id",
+        key="sample_id",
+        by=samples.c.id,
     ),
+    # The first origin by digest counts for all, one without a raw file last; the licences are
+    # those of all; of imported files the first that has metadata.
     "origin": Attribute(
         (
             "source_id",
@@ -214,87 +190,77 @@ ATTRIBUTES = {
             "language",
             "sample_origin_id",
         ),
-        "sample_id",
-        _origin,
+        _origins(),
         "origin.* EXCLUDE (sample_id)",
         "LEFT JOIN a_origin origin ON origin.sample_id = s.sample_id",
-        # The first origin by digest speaks for the others, one without a raw file last of all;
-        # licences are all of them; of imported files the first that tells more.
-        """
+        key="sample_id",
+        by=sample_origins.c.sample_id,
+        aggregation="""
         SELECT sample_id, unnest(arg_min({'source_id': source_id, 'origin_id': origin_id,
                    'origin': origin, 'repo': repo, 'path': path, 'licence': licence,
                    'language': language}, coalesce(digest, 'none'))),
-               arg_min(tells, named) FILTER (tells IS NOT NULL) AS sample_origin_id,
+               arg_min(with_metadata, sample_origin_digest)
+                   FILTER (with_metadata IS NOT NULL) AS sample_origin_id,
                list_sort(list(DISTINCT lower(licence)) FILTER (licence IS NOT NULL)) AS licences
         FROM fetched GROUP BY sample_id
         """,
     ),
     "finish": Attribute(
         ("finish_reason",),
-        "last_response_id",
-        _finish,
+        select(responses.c.id, responses.c.finish_reason),
         "finish.finish_reason",
         "LEFT JOIN a_finish finish ON finish.id = s.last_response_id",
+        key="last_response_id",
+        by=responses.c.id,
     ),
     "chars": Attribute(
         ("n_chars",),
-        "last_response_id",
-        _chars,
+        _lengths(),
         "chars.n_chars",
         "LEFT JOIN a_chars chars ON chars.id = s.last_response_id",
+        key="last_response_id",
+        by=responses.c.id,
     ),
     "pass_rate": Attribute(
         ("pass_rate", "answers"),
-        "prompt_id",
-        _pass_rate,
+        select(
+            _pass_rates.c.prompt_id,
+            _pass_rates.c.io_pair_id,
+            _pass_rates.c.answers,
+            _pass_rates.c.rate,
+        ),
         "rate.rate AS pass_rate, rate.answers",
         "LEFT JOIN a_pass_rate rate ON rate.prompt_id = s.prompt_id "
         "AND rate.io_pair_id = s.io_pair_id",
+        key="prompt_id",
+        by=_pass_rates.c.prompt_id,
     ),
     "hidden": Attribute(
         (),
-        "",
-        _hidden,
+        TAKEN_DOWN_SAMPLES,
         "s.sample_id IN (SELECT subject_id FROM a_hidden) AS hidden",
-        "",
     ),
     "overlap": Attribute(
         ("overlapping",),
-        "",
-        _overlap,
+        _overlapping_samples(),
         "s.sample_id IN (SELECT sample_id FROM a_overlap) AS overlapping",
-        "",
     ),
     "cluster": Attribute(
         ("cluster",),
-        "sample_id",
-        _cluster,
+        select(clusters.c.subject_id, clusters.c.cluster).where(clusters.c.kind == "sample"),
         "cluster.cluster",
         "LEFT JOIN a_cluster cluster ON cluster.subject_id = s.sample_id",
+        key="sample_id",
+        by=clusters.c.subject_id,
     ),
 }
 
 
 def referenced_attributes(sql: str) -> tuple[str, ...]:
-    """Return the attributes whose columns `sql` names; one too many does no harm."""
+    """Return the attributes whose columns `sql` names; one too many does no harm.
+
+    Args:
+        sql: An expression over `candidates`, or a list of columns.
+    """
     words = set(re.findall(r"\w+", sql.lower()))
     return tuple(name for name, about in ATTRIBUTES.items() if words & set(about.names))
-
-
-def fetch_attributes(
-    duck: duckdb.DuckDBPyConnection, connection: Connection, names: Iterable[str]
-) -> set[str]:
-    """Fetch attributes of the subjects that are still in; return their names."""
-    fetched = set()
-    for name in names:
-        about = ATTRIBUTES[name]
-        wanted = f"SELECT DISTINCT {about.key} FROM subjects WHERE removed IS NULL"
-        ids = id_column(duck, wanted) if about.key else []
-        load_table(
-            duck, "fetched", connection, *(about.statement(connection, p) for p in chunks(ids))
-        )
-        shape = about.aggregation or "SELECT DISTINCT * FROM fetched"
-        duck.execute(f"CREATE TABLE a_{name} AS {shape}")
-        duck.execute("DROP TABLE fetched")
-        fetched.add(name)
-    return fetched

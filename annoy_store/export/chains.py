@@ -2,31 +2,29 @@
 
 Decisions
 - The store joins turns to calls, answers and verdicts along its indexes and streams ids and
-  words, no texts; DuckDB makes chains of them, of any number of turns.
-- A chain is named by content: its turn, its sample number and the teacher it was pinned to. So
-  two stores fed the same put it in the same place (`place`) and give it the same `state`, a
-  digest that changes when it is judged otherwise.
+  statuses, no texts; DuckDB makes chains of them, of any number of turns.
+- A chain is identified by content: its turn, its sample number and the teacher it was pinned to.
+  So two stores with the same content give it the same position (`place`) and the same `state`, a
+  digest that changes with its verdicts.
 - A chain is closed when its last answer is correct, when no further turn is allowed, or when the
-  next step ended badly: then nothing more will happen to it unless someone asks.
+  next step ended badly: then nothing more will happen to it unless a user asks for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    select,
-)
+from sqlalchemy import ColumnElement, Connection, Select, not_, or_, select
 
 from annoy_store.db.duckdb_session import load_table
+from annoy_store.db.sql import in_values
 from annoy_store.db.states import FAILED_STATES
 from annoy_store.db.tables import (
     calls,
+    export_rows,
     io_pairs,
     jobs,
     responses,
@@ -41,8 +39,44 @@ ChainCondition = Callable[[ColumnElement[int]], ColumnElement[bool]]
 _IS_FAILED = jobs.c.state.in_(FAILED_STATES)
 
 
+@dataclass(frozen=True)
+class ChainScope:
+    """Which chains are read.
+
+    Attributes:
+        parent_ids: The exports that hold the chains which need not be read; empty to read all.
+        changed: The chains of those exports that are read all the same; None to read all.
+    """
+
+    parent_ids: Sequence[int] = ()
+    changed: Sequence[int] | None = None
+
+    def condition(self, connection: Connection) -> ChainCondition | None:
+        """Return the condition on the id of a chain; None to read all.
+
+        Args:
+            connection: The snapshot of the store.
+        """
+        if not self.parent_ids or self.changed is None:
+            return None
+        changed = self.changed
+
+        def is_wanted(chain_id: ColumnElement[int]) -> ColumnElement[bool]:
+            published = select(export_rows.c.id).where(
+                export_rows.c.chain_id == chain_id, export_rows.c.export_id.in_(self.parent_ids)
+            )
+            is_new = not_(published.correlate_except(export_rows).exists())
+            return or_(is_new, in_values(connection, chain_id, changed)) if changed else is_new
+
+        return is_wanted
+
+
 def first_answers(within: ChainCondition | None = None) -> Select[Any]:
-    """Every answer to a first prediction turn with its verdicts; `within` narrows its id."""
+    """Return the SELECT of every answer to a first prediction turn with its verdicts.
+
+    Args:
+        within: Narrows the id of the answer.
+    """
     chosen = (
         select(
             responses.c.id.label("chain_id"),
@@ -69,7 +103,11 @@ def first_answers(within: ChainCondition | None = None) -> Select[Any]:
 
 
 def later_answers(within: ChainCondition | None = None) -> Select[Any]:
-    """Every revision that was asked for, with its answers and verdicts where there are any."""
+    """Return the SELECT of every revision, with its answers and verdicts where there are any.
+
+    Args:
+        within: Narrows the id of the chain.
+    """
     chosen = (
         select(
             turns.c.chain_response_id.label("chain_id"),
@@ -96,7 +134,7 @@ def _verdict() -> list[ColumnElement[Any]]:
 
 
 def ended_jobs() -> Select[Any]:
-    """What gave up or was refused, so that a chain goes no further: revisions, verdicts, turns."""
+    """Return the SELECT of jobs that ended badly, so that a chain goes no further."""
     stuck = jobs.c.stage.in_(["revise", "verify", "complete"])
     return (
         select(jobs.c.stage, jobs.c.subject_id, calls.c.prompt_id)
@@ -111,15 +149,29 @@ def load_chains(
     duck: duckdb.DuckDBPyConnection,
     connection: Connection,
     max_turns: int,
-    within: ChainCondition | None = None,
+    scope: ChainScope,
     judged_by: int | None = None,
 ) -> int:
-    """Make the table `subjects` in DuckDB, a row per first answer; return the most turns of one.
+    """Make the table `subjects` in DuckDB, a row per first answer.
 
     Columns: subject_id (the first answer), sample_id, io_pair_id, kind, sample_no, teacher_id,
     prompt_id (first), last_prompt_id, last_response_id, turns, last_status, closed,
     response_N_id, verdict_N_id, status_N, removed (null as yet), place (its order), state.
+
+    Args:
+        duck: DuckDB without such a table.
+        connection: The snapshot of the store.
+        max_turns: The most turns that the policy allows.
+        scope: Which chains are read.
+        judged_by: Id of the variant of `verify` whose verdicts count before all others.
+
+    Returns:
+        The most turns of a chain, at least 2.
+
+    Raises:
+        UsageError: If `judged_by` is not such a variant.
     """
+    within = scope.condition(connection)
     load_table(
         duck, "variants", connection, select(variants.c.id, variants.c.stage, variants.c.active)
     )
@@ -146,7 +198,7 @@ DROP TABLE revisions
 
 
 def _put_first(duck: duckdb.DuckDBPyConnection, variant: int) -> None:
-    """Let the verdicts of one variant count before all others. Raises UsageError if it is none."""
+    """Let the verdicts of one variant count before all others."""
     known = duck.execute("SELECT id FROM variants WHERE stage = 'verify' ORDER BY id").fetchall()
     if (variant,) not in known:
         ids = ", ".join(str(key) for (key,) in known) or "none"
@@ -171,7 +223,7 @@ def _judged(duck: duckdb.DuckDBPyConnection, name: str, key: str, first: str = "
 def _first_of_each(
     duck: duckdb.DuckDBPyConnection, table: str, name: str, key: str, window: str
 ) -> None:
-    """Make `name` from the best row per key of `table`: a window only where keys do repeat."""
+    """Make `name` from the best row per key of `table`; a window only where keys repeat."""
     count = f"SELECT count(*) > count(DISTINCT ({key})) FROM {table}"
     repeats = duck.execute(count).fetchall()[0][0]
     only = f"QUALIFY row_number() OVER ({window}) = 1" if repeats else ""
@@ -199,7 +251,7 @@ def _later_turns(duck: duckdb.DuckDBPyConnection) -> int:
 
 
 def _chains(most: int, max_turns: int) -> str:
-    """Answers become chains, with everything of their turns side by side."""
+    """SQL that makes a row per chain, with the columns of all its turns side by side."""
     later = range(2, most + 1)
     joins = " ".join(f"LEFT JOIN turn_{n} t{n} ON t{n}.chain_id = f.chain_id" for n in later)
     each = ", ".join(
@@ -240,7 +292,7 @@ def _chains(most: int, max_turns: int) -> str:
 
 
 def _last(column: str, later: range, first: str = "") -> str:
-    """The column of the last turn that was answered."""
+    """SQL of a column of the last turn that was answered."""
     cases = "".join(
         f"WHEN t{n}.response_id IS NOT NULL THEN t{n}.{column} " for n in reversed(later)
     )

@@ -1,4 +1,4 @@
-"""What lies beside the data: README.md (dataset card), dataset_info.json, export.json.
+"""What is beside the data: README.md (dataset card), dataset_info.json, export.json, retractions.
 
 Decisions
 - The card's front matter is YAML whose values are written as JSON, which YAML is a superset of.
@@ -11,15 +11,17 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from annoy_store.export.file_options import FileOptions
 from annoy_store.export.format_file import Format
-from annoy_store.export.writer import FileOptions, WrittenFile
+from annoy_store.export.plan import ExportPlan
+from annoy_store.export.written_file import WrittenFile
 
+Manifest = Mapping[str, Any]  # the content of export.json
 _SIZES = (
     (1_000, "n<1K"),
     (10_000, "1K<n<10K"),
@@ -28,14 +30,17 @@ _SIZES = (
     (10_000_000, "1M<n<10M"),
     (100_000_000, "10M<n<100M"),
 )
-
-
+_COUNTS = (
+    ("Licences", "licences"),
+    ("Questions", "kinds"),
+    ("Turns", "turns"),
+    ("Last verdicts", "statuses"),
+    ("Teachers", "teachers"),
+)
 _ABOUT = """\
-Made by annoy-store from raw code: every pair of input and output was made by running the code,
-every answer was judged by a checker.
+Made by annoy-store from raw code: every pair of input and output comes from running the code, and
+every answer was checked by running code again.
 """
-
-
 _LOADING = """\
 ## Loading
 
@@ -44,73 +49,83 @@ _LOADING = """\
 """
 
 
-@dataclass(frozen=True)
-class CardData:
-    """All that the files beside the data tell of an export."""
+def write_metadata_files(
+    staging: Path, plan: ExportPlan, files: Sequence[WrittenFile], manifest: Manifest
+) -> None:
+    """Write the card, the manifest, dataset_info.json and the retractions into a folder.
 
-    form: Format
-    file_options: FileOptions
-    schema: pa.Schema
-    files: Sequence[WrittenFile]
-    manifest: Mapping[str, Any]
-    statistics: Mapping[str, Any]
-
-
-def write_metadata_files(making: Path, told: CardData) -> None:
-    """Write the card and the two descriptions into the folder."""
-    _write(making / "export.json", json.dumps(told.manifest, indent=2, ensure_ascii=False) + "\n")
-    entries = dataset_info(told.form, told.file_options, told.files)
+    Args:
+        staging: The folder with the data files.
+        plan: What is exported.
+        files: The data files.
+        manifest: The content of export.json.
+    """
+    _write(staging / "export.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    entries = dataset_info(plan.form, plan.request.file_options, files)
     if entries:
-        _write(making / "dataset_info.json", json.dumps(entries, indent=2) + "\n")
-    _write(making / "README.md", render_card(told))
+        _write(staging / "dataset_info.json", json.dumps(entries, indent=2) + "\n")
+    _write(staging / "README.md", render_card(plan, files, manifest))
+    if plan.retractions:
+        _write_retractions(staging / "retractions.csv", [one.as_json() for one in plan.retractions])
 
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def dataset_info(
-    form: Format, packing: FileOptions, files: Sequence[WrittenFile]
-) -> dict[str, dict[str, Any]]:
-    """One LLaMA-Factory data set per split; none where its loader has no words for the format.
-
-    It knows files by their last ending, so compressed JSON lines are beyond it.
-    """
-    if not form.trainer or (packing.container == "jsonl" and packing.compression):
-        return {}
-    names = {file.split: file.name for file in files}
-    if packing.shard_rows is not None:
-        names = {split: split for split in names}
-    return {
-        f"{form.name}_{split}": {"file_name": name, **form.trainer} for split, name in names.items()
-    }
-
-
-def write_retractions(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """List what this export takes back: where it stood, and why it no longer does."""
+def _write_retractions(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """List what this export retracts: where it is in earlier exports, and why."""
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
 
+def dataset_info(
+    form: Format, options: FileOptions, files: Sequence[WrittenFile]
+) -> dict[str, dict[str, Any]]:
+    """Return one LLaMA-Factory data set per split; none where its loader cannot read the format.
+
+    It knows files by their last ending, so it cannot read compressed JSON lines.
+
+    Args:
+        form: The format; `trainer` is the part of the entry that depends on it.
+        options: How records became files.
+        files: The data files.
+    """
+    if not form.trainer or (options.container == "jsonl" and options.compression):
+        return {}
+    names = {file.split: file.name for file in files}
+    if options.shard_rows is not None:
+        names = {split: split for split in names}
+    return {
+        f"{form.name}_{split}": {"file_name": name, **form.trainer} for split, name in names.items()
+    }
+
+
 # README.md -----------------------------------------------------------------------------------
 
 
-def render_card(told: CardData) -> str:
-    """The dataset card: YAML front matter for loaders, then what people want to know."""
-    return f"---\n{_front_matter(told)}---\n\n{_body(told)}"
+def render_card(plan: ExportPlan, files: Sequence[WrittenFile], manifest: Manifest) -> str:
+    """Return the dataset card: YAML front matter for loaders, then text for readers.
+
+    Args:
+        plan: What is exported.
+        files: The data files.
+        manifest: The content of export.json.
+    """
+    return f"---\n{_front_matter(plan, files)}---\n\n{_body(plan, files, manifest)}"
 
 
-def _front_matter(told: CardData) -> str:
+def _front_matter(plan: ExportPlan, files: Sequence[WrittenFile]) -> str:
     splits: dict[str, list[str]] = {}
-    for file in told.files:
+    for file in files:
         splits.setdefault(file.split, []).append(file.name)
-    rows = sum(file.rows for file in told.files)
+    rows = sum(file.rows for file in files)
     size = next((word for limit, word in _SIZES if rows < limit), "n>100M")
-    licences = [name for name in told.statistics["licences"] if name != "unknown"]
+    licences = [name for name in plan.statistics["licences"] if name != "unknown"]
     values: dict[str, Any] = {
-        "pretty_name": f"annoy {told.form.name}",
+        "pretty_name": f"annoy {plan.form.name}",
         "license": licences[0] if len(licences) == 1 else "other",
         "task_categories": ["text-generation"],
         "tags": ["code", "reasoning", "synthetic", "annoy-store"],
@@ -122,8 +137,8 @@ def _front_matter(told: CardData) -> str:
             }
         ],
         "dataset_info": {
-            "features": features(told.schema),
-            "splits": [_split_info(split, told.files) for split in splits],
+            "features": features(plan.binding.schema),
+            "splits": [_split_info(split, files) for split in splits],
         },
     }
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items())
@@ -136,7 +151,11 @@ def _split_info(split: str, files: Sequence[WrittenFile]) -> dict[str, Any]:
 
 
 def features(schema: pa.Schema) -> list[dict[str, Any]]:
-    """The columns as Hugging Face `datasets` names them in YAML."""
+    """Return the columns as Hugging Face `datasets` names them in YAML.
+
+    Args:
+        schema: The columns that the format makes.
+    """
     return [{"name": field.name, **_feature(field.type)} for field in schema]
 
 
@@ -157,74 +176,61 @@ def _scalar(kind: pa.DataType) -> str:
     return {"double": "float64", "float": "float32"}.get(str(kind), str(kind))
 
 
-def _body(told: CardData) -> str:
-    facts = told.statistics
+def _body(plan: ExportPlan, files: Sequence[WrittenFile], manifest: Manifest) -> str:
+    counts = plan.statistics
+    file_rows = [(f.name, f.rows, f.bytes, f.sha256) for f in files]
     parts = [
-        f"# {told.form.name}\n\n{told.form.help}\n",
+        f"# {plan.form.name}\n\n{plan.form.help}\n",
         _ABOUT,
-        _rows(facts),
-        _taken_back(told.manifest),
+        _rows(counts),
+        _parent(manifest),
         *(
-            _table(title, (key, "rows"), list(facts[key].items()))
-            for title, key in (
-                ("Licences", "licences"),
-                ("Questions", "kinds"),
-                ("Turns", "turns"),
-                ("Last verdicts", "statuses"),
-                ("Teachers", "teachers"),
-            )
-            if key in facts
+            _table(title, (key, "rows"), list(counts[key].items()))
+            for title, key in _COUNTS
+            if key in counts
         ),
-        _proof(facts),
+        _leakage(counts),
         _LOADING,
-        _table("Checkers", ("version",), [(word,) for word in facts.get("checkers", [])]),
-        _table("Funnel of the store", ("stage", "state", "jobs"), _funnel(facts["funnel"])),
-        _table(
-            "What was left out", ("reason", "subjects"), list(told.manifest["left_out"].items())
-        ),
-        _table(
-            "Files",
-            ("file", "rows", "bytes", "sha256"),
-            [(f.name, f.rows, f.bytes, f.sha256) for f in told.files],
-        ),
-        f"Asked for: `{json.dumps(told.manifest['asked'], ensure_ascii=False)}`\n",
-        f"annoy-store {told.manifest['annoy_store']}, schema {told.manifest['schema']}\n",
+        _table("Checkers", ("version",), [(word,) for word in counts.get("checkers", [])]),
+        _table("Jobs in the store", ("stage", "state", "jobs"), _funnel(counts["funnel"])),
+        _table("Left out", ("reason", "subjects"), list(manifest["left_out"].items())),
+        _table("Files", ("file", "rows", "bytes", "sha256"), file_rows),
+        f"Options: `{json.dumps(manifest['options'], ensure_ascii=False)}`\n",
+        f"annoy-store {manifest['annoy_store']}, schema {manifest['schema']}\n",
     ]
     return "\n".join(part for part in parts if part)
 
 
-def _rows(facts: Mapping[str, Any]) -> str:
+def _rows(counts: Mapping[str, Any]) -> str:
     """Rows per split, and how many clusters they are of, where there are any."""
-    rows, clusters = facts["rows"], facts["clusters"]
+    rows, clusters = counts["rows"], counts["clusters"]
     if not any(clusters.values()):
         return _table("Rows", ("split", "rows"), list(rows.items()))
     each = [(split, n, clusters.get(split, 0)) for split, n in rows.items()]
     return _table("Rows", ("split", "rows", "clusters"), each)
 
 
-def _taken_back(export: Mapping[str, Any]) -> str:
-    """What an increment adds to, and what it takes back."""
-    if export["adds_to"] is None:
+def _parent(manifest: Manifest) -> str:
+    """What an increment adds to, and how many rows it retracts."""
+    if manifest["parent"] is None:
         return ""
-    said = f"This adds to the export {export['adds_to']}.\n"
-    if export["retractions"]:
-        said += (
-            f"It takes back {export['retractions']} rows: leave out what retractions.csv lists.\n"
-        )
-    return said
+    text = f"This adds to the export {manifest['parent']}.\n"
+    if n := manifest["retractions"]:
+        text += f"It retracts {n} earlier rows: remove those that retractions.csv lists.\n"
+    return text
 
 
 def _funnel(funnel: Mapping[str, Mapping[str, int]]) -> list[tuple[Any, ...]]:
     return [(stage, state, n) for stage, states in funnel.items() for state, n in states.items()]
 
 
-def _proof(facts: Mapping[str, Any]) -> str:
-    if len(facts["rows"]) < 2:
+def _leakage(counts: Mapping[str, Any]) -> str:
+    if len(counts["rows"]) < 2:
         return ""
-    counted = ", ".join(f"{what.removesuffix('_id')}s {n}" for what, n in facts["shared"].items())
+    shared = ", ".join(f"{what.removesuffix('_id')}s {n}" for what, n in counts["shared"].items())
     return (
-        "## Splits do not leak\n\nSplits were given to clusters of near-duplicate code. Shared by "
-        f"two splits: {counted}. Counted over all rows of this export.\n"
+        "## Leakage between splits\n\nSplits are assigned to clusters of near-duplicate code. "
+        f"Shared by two splits: {shared}. Counted over all rows of this export.\n"
     )
 
 

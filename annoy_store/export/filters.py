@@ -1,27 +1,24 @@
-"""Which subjects go into an export: rules over the table `subjects`, each counted.
+"""Which subjects are exported: filters that look at one subject at a time.
 
 Decisions
-- A rule looks either at one subject (licence, length, ..) or at its neighbours (one per prompt,
-  balance, sample). The first kind comes first, in the order below; the first rule that turns a
-  subject down names the reason.
-- What a rule needs beyond `subjects` is fetched only when the rule is asked for, and only for
-  the subjects still in.
-- Neighbours are ranked by hashes of content, never by chance or by id, and what earlier exports
-  of the same line published ranks first: so a limit holds over all increments together.
+- A filter looks either at one subject (licence, length, ..) or at a group of them (one per
+  prompt, balance, sample: group_filters.py). The first kind comes first, in the order below; the
+  first filter that removes a subject is the reason.
+- Groups are ranked by hashes of content, never by chance or by id, and what earlier exports
+  published ranks first: so a limit holds over all increments together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
-from sqlalchemy import Connection
-
 from annoy_store.errors import UsageError
-from annoy_store.export.attributes import ATTRIBUTES, fetch_attributes, referenced_attributes
+from annoy_store.export.attributes import referenced_attributes
+from annoy_store.export.candidates import RowFilter
 from annoy_store.export.format_file import ANSWER_FILTERS, Format
+from annoy_store.export.splits import EXCLUDED
 
 Bounds = tuple[float | None, float | None]
 UNBOUNDED: Bounds = (None, None)
@@ -29,11 +26,29 @@ UNBOUNDED: Bounds = (None, None)
 
 @dataclass(frozen=True)
 class Selection:
-    """What is wanted; the defaults want everything that the format wants.
+    """What is exported; the defaults are all that the format wants.
 
-    `lines` counts executed lines, `chars` those of the last conversation, `tokens` the same with
-    the tokenizer's file; `pass_rate` is the share of right answers to the first prompt. `judged_by`
-    is the variant of `verify` whose verdicts count; where it judged not, the current ones do.
+    Bounds include both ends; None leaves an end open.
+
+    Attributes:
+        only: `correct`, `revised` (correct after a revision) or `all`; None as the format says.
+        turns: Numbers of turns; empty for any.
+        teachers: Models or backends of the first answer; empty for any.
+        judged_by: Id of the variant of `verify` whose verdicts count; where it has none, the
+            current ones do. None for the current ones.
+        licences: Licences of the source, in any case of letters; empty for any.
+        where: SQL condition over the columns of a candidate.
+        exclude_overlaps: Leave out what overlaps with a benchmark.
+        chars: Length of the last conversation, in characters.
+        lines: Executed lines of the pair.
+        pass_rate: Share of correct answers to the first prompt, 0 to 1.
+        tokens: Length of the last conversation, in tokens of `tokenizer`.
+        tokenizer: A tokenizer.json file.
+        one_per_prompt: One answer per prompt, the best.
+        max_per_source: At most this many records of one raw file.
+        balance: As many records of one direction as of the other, in every split.
+        sample: At most this many records, chosen by hash and `seed`.
+        seed: Sampling seed.
     """
 
     only: str | None = None
@@ -54,46 +69,40 @@ class Selection:
     sample: int | None = None
     seed: int = 0
 
-    @property
-    def has_group_filters(self) -> bool:
-        """True when a subject's fate depends on others."""
-        return bool(self.one_per_prompt or self.max_per_source or self.balance or self.sample)
 
+def build_filters(form: Format, selection: Selection, *, is_split: bool) -> list[RowFilter]:
+    """Return the filters that look at one subject at a time, in their order.
 
-@dataclass(frozen=True)
-class RowFilter:
-    """Keeps the subjects for which `keeps` (SQL over `candidates`) is true."""
+    Args:
+        form: The format; it says what a record is, and which answers it wants.
+        selection: What the user chose.
+        is_split: Whether the export is split.
 
-    reason: str
-    condition: str
-    attributes: tuple[str, ...] = ()
-
-
-def build_filters(form: Format, selection: Selection, *, split: bool) -> list[RowFilter]:
-    """Return the rules that look at one subject at a time. Raises UsageError."""
-    unripe = "no_pair" if form.record == "sample" else "open"
-    chosen = [RowFilter(unripe, "closed"), RowFilter("taken_down", "NOT hidden", ("hidden",))]
+    Raises:
+        UsageError: If `only` is unknown, or a choice about answers was made for samples.
+    """
+    unfinished = "no_pair" if form.record == "sample" else "open"
+    chosen = [RowFilter(unfinished, "closed"), RowFilter("taken_down", "NOT hidden", ("hidden",))]
     if form.record == "sample":
-        _refuse_answers(form, selection)
+        _refuse_answer_options(form, selection)
     else:
-        chosen += _about_answers(form, selection)
+        chosen += _answer_filters(form, selection)
     if selection.licences:
-        words = _words(licence.lower() for licence in selection.licences)
-        chosen.append(RowFilter("licence", f"list_has_any(licences, [{words}])", ("origin",)))
+        names = _quoted(licence.lower() for licence in selection.licences)
+        chosen.append(RowFilter("licence", f"list_has_any(licences, [{names}])", ("origin",)))
     if selection.exclude_overlaps:
         chosen.append(RowFilter("overlap", "NOT overlapping", ("overlap",)))
     chosen += _within("lines_executed", "lines", selection.lines, "pair")
     if selection.where:
-        chosen.append(
-            RowFilter("where", f"({selection.where}\n)", referenced_attributes(selection.where))
-        )
-    if split:
+        attributes = referenced_attributes(selection.where)
+        chosen.append(RowFilter("where", f"({selection.where}\n)", attributes))
+    if is_split:
         chosen.append(RowFilter("not_clustered", "split IS NOT NULL"))
-        chosen.append(RowFilter("set_aside", "split <> 'excluded'"))
+        chosen.append(RowFilter("set_aside", f"split <> '{EXCLUDED}'"))
     return chosen
 
 
-def _about_answers(form: Format, selection: Selection) -> list[RowFilter]:
+def _answer_filters(form: Format, selection: Selection) -> list[RowFilter]:
     only = selection.only or form.only
     if only not in ANSWER_FILTERS:
         raise UsageError(f"--only is {only!r}, but must be one of {', '.join(ANSWER_FILTERS)}")
@@ -105,15 +114,14 @@ def _about_answers(form: Format, selection: Selection) -> list[RowFilter]:
     if selection.turns:
         chosen.append(RowFilter("turns", f"turns IN ({', '.join(map(str, selection.turns))})"))
     if selection.teachers:
-        models = _words(selection.teachers)
-        chosen.append(
-            RowFilter("teacher", f"model IN ({models}) OR backend IN ({models})", ("teacher",))
-        )
+        models = _quoted(selection.teachers)
+        condition = f"model IN ({models}) OR backend IN ({models})"
+        chosen.append(RowFilter("teacher", condition, ("teacher",)))
     chosen += _within("n_chars", "chars", selection.chars, "chars")
     return chosen + _within("pass_rate", "pass_rate", selection.pass_rate, "pass_rate")
 
 
-def _refuse_answers(form: Format, selection: Selection) -> None:
+def _refuse_answer_options(form: Format, selection: Selection) -> None:
     given = {
         "--only": selection.only,
         "--turns": selection.turns,
@@ -132,73 +140,24 @@ def _refuse_answers(form: Format, selection: Selection) -> None:
             )
 
 
-def _within(column: str, reason: str, bounds: Bounds, *needs: str) -> list[RowFilter]:
-    return (
-        [] if bounds == UNBOUNDED else [RowFilter(reason, bounds_condition(column, bounds), needs)]
-    )
+def _within(column: str, reason: str, bounds: Bounds, attribute: str) -> list[RowFilter]:
+    if bounds == UNBOUNDED:
+        return []
+    return [RowFilter(reason, bounds_condition(column, bounds), (attribute,))]
 
 
 def bounds_condition(column: str, bounds: Bounds) -> str:
-    """SQL that is true for a value within `bounds`, ends included."""
+    """Return SQL that is true for a value within bounds, ends included.
+
+    Args:
+        column: The SQL of the value.
+        bounds: Lower and upper end; None leaves an end open.
+    """
     low, high = bounds
     tests = [f"{column} >= {low}"] if low is not None else []
     tests += [f"{column} <= {high}"] if high is not None else []
     return " AND ".join(tests) or "true"
 
 
-def _words(words: Iterable[str]) -> str:
+def _quoted(words: Iterable[str]) -> str:
     return ", ".join("'" + word.replace("'", "''") + "'" for word in words)
-
-
-# Applying them -------------------------------------------------------------------------------
-
-
-def apply_filters(
-    duck: duckdb.DuckDBPyConnection,
-    connection: Connection,
-    chosen: Sequence[RowFilter],
-    have: set[str],
-) -> set[str]:
-    """Mark in `subjects.removed` what each rule turns down; return the attributes at hand then.
-
-    Raises UsageError for wrong SQL of the user's.
-    """
-    for rule in chosen:
-        have = have | fetch_attributes(
-            duck, connection, [n for n in rule.attributes if n not in have]
-        )
-        create_candidates_view(duck, have)
-        try:
-            remove_unless(duck, rule.reason, rule.condition)
-        except duckdb.Error as error:
-            if rule.reason != "where":
-                raise
-            raise UsageError(_explain(duck, error)) from error
-    return have
-
-
-def create_candidates_view(duck: duckdb.DuckDBPyConnection, have: set[str]) -> None:
-    """Make `candidates`: the subjects still in, with the attributes at hand."""
-    joins = " ".join(ATTRIBUTES[name].join for name in sorted(have))
-    columns = ", ".join(["s.*", *(ATTRIBUTES[name].columns for name in sorted(have))])
-    duck.execute(
-        f"CREATE OR REPLACE VIEW candidates AS SELECT {columns} FROM subjects s {joins} "
-        "WHERE s.removed IS NULL"
-    )
-
-
-def remove_unless(duck: duckdb.DuckDBPyConnection, reason: str, condition: str) -> None:
-    """Turn down what is still in and does not meet `condition`."""
-    duck.execute(
-        f"UPDATE subjects SET removed = ? WHERE removed IS NULL AND subject_id NOT IN "
-        f"(SELECT subject_id FROM candidates WHERE {condition})",
-        [reason],
-    )
-
-
-def _explain(duck: duckdb.DuckDBPyConnection, error: duckdb.Error) -> str:
-    create_candidates_view(duck, set())
-    own = [row[0] for row in duck.execute("DESCRIBE candidates").fetchall()]
-    named = [name for attribute in ATTRIBUTES.values() for name in attribute.names]
-    words = str(error).splitlines()[0]
-    return f"--where: {words}; the columns are: {', '.join([*own, *named])}"

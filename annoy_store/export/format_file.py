@@ -1,15 +1,15 @@
-"""The shapes of a training record: one `.sql` file each, bundled in `formats/` or the user's own.
+"""The formats of training records: one `.sql` file each, bundled in `formats/` or the user's own.
 
-A format is one DuckDB SELECT over `records`. Its leading comment lines say what it is:
+A format is one DuckDB SELECT over `records`. Its leading comment lines describe it:
 
     -- Question and answers side by side.        help, in one line
     -- record: chain                             what one line of output stands for
-    -- only: all                                 which answers are wanted unless told otherwise
+    -- only: all                                 which answers are exported by default
     -- trainer: {"columns": {..}}                its entry in LLaMA-Factory's dataset_info.json
 
 `record` is `chain` (a first answer with its revisions), `prompt` (one chain per prompt),
-`preference` (a wrong first answer with a right one to the same question) or `sample`.
-A column of `records` is fetched from the store only if the format is not the same without it.
+`preference` (a wrong first answer with a correct one to the same question) or `sample`.
+A column of `records` is read from the store only if the format is not the same without it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,16 @@ _DIRECTIVE = re.compile(r"(record|only|trainer): *(.+)")
 
 @dataclass(frozen=True)
 class Format:
-    """One shape: its SELECT, and what its comment says of it."""
+    """One format.
+
+    Attributes:
+        name: Its name: that of the file, without `.sql`.
+        help: What it is, in one line.
+        sql: Its SELECT, with the leading comment.
+        record: What a record is, one of `RECORD_KINDS`.
+        only: Which answers are exported by default, one of `ANSWER_FILTERS`.
+        trainer: Its entry in LLaMA-Factory's dataset_info.json; empty if it has none.
+    """
 
     name: str
     help: str
@@ -48,15 +57,20 @@ def bundled_formats() -> list[str]:
 
 
 def load_format(name: str) -> Format:
-    """Return a bundled format by name, or the user's own by the path of its `.sql` file.
+    """Return a bundled format, or one of the user's own.
 
-    Raises UsageError when there is none, or its comment does not hold what it must.
+    Args:
+        name: Name of a bundled format, or the path of a `.sql` file.
+
+    Raises:
+        UsageError: If there is none, or its comment is not valid.
     """
     own = Path(name)
     path = own if own.suffix == ".sql" else FOLDER / f"{name}.sql"
     if own.suffix != ".sql" and name not in bundled_formats():
         raise UsageError(
-            f"unknown format {name!r}; known are: {', '.join(bundled_formats())}, or the path of a .sql file"
+            f"unknown format {name!r}; known are: {', '.join(bundled_formats())}, "
+            "or the path of a .sql file"
         )
     try:
         return parse_format(path.stem, path.read_text(encoding="utf-8"))
@@ -65,19 +79,27 @@ def load_format(name: str) -> Format:
 
 
 def parse_format(name: str, sql: str) -> Format:
-    """Return the format that `sql` with its leading comment describes. Raises UsageError."""
+    """Return the format that a text describes.
+
+    Args:
+        name: Name of the format.
+        sql: The content of its file.
+
+    Raises:
+        UsageError: If it holds no SELECT, or its leading comment is not valid.
+    """
     body = sql.strip().rstrip(";").rstrip()
-    told = [line.strip() for line in body.split("\n")]
-    comments = list(takewhile(lambda line: not line or line.startswith("--"), told))
+    stripped = [line.strip() for line in body.split("\n")]
+    comments = list(takewhile(lambda line: not line or line.startswith("--"), stripped))
     lines = [line.removeprefix("--").strip() for line in comments]
     found = [match for line in lines if (match := _DIRECTIVE.fullmatch(line))]
-    words = " ".join(line for line in lines if line and not _DIRECTIVE.fullmatch(line))
+    text = " ".join(line for line in lines if line and not _DIRECTIVE.fullmatch(line))
     given = {match[1]: match[2] for match in found}
     record = _one_of(name, "record", given.get("record", "chain"), RECORD_KINDS)
     only = _one_of(name, "only", given.get("only", "correct"), ANSWER_FILTERS)
-    if len(comments) == len(told):
+    if len(comments) == len(stripped):
         raise UsageError(f"format {name} is empty; it must be one SELECT over `records`")
-    return Format(name, words, body, record, only, _trainer(name, given.get("trainer", "{}")))
+    return Format(name, text, body, record, only, _trainer(name, given.get("trainer", "{}")))
 
 
 def _one_of(name: str, key: str, value: str, allowed: tuple[str, ...]) -> str:

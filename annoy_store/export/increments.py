@@ -1,24 +1,24 @@
-"""What earlier exports of a line hold, and what has changed since they were made.
+"""What earlier exports hold, and what has changed since they were made.
 
 Decisions
-- What is new is what is absent from the line, never what has a higher id: a chain that began
-  before an export may close after it.
+- What is new is what is absent from the parent exports, never what has a higher id: a chain that
+  began before an export may close after it.
 - What may have changed is found from its cause: a verdict that is newer than what the last export
-  had seen, a hidden sample, a new overlap, a split that was decided again. Only these are looked
-  at, unless the active checker is another one: then everything is.
-- A published subject is taken back when it is hidden, judged otherwise, overlapping (if that is
-  asked) or in another split now. A changed filter takes nothing back.
+  had seen, a sample taken down, a new overlap, a split that was decided again. Only these are
+  looked at, unless the active checker is another one: then everything is.
+- A published subject is retracted when it is taken down, has another verdict, overlaps (if that is
+  asked for) or is in another split now. A changed filter retracts nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 import orjson
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, or_, select
+from sqlalchemy import Connection, Select, and_, func, not_, or_, select
 
 from annoy_store.db.duckdb_session import chunks, load_table
 from annoy_store.db.sql import committed_upto, in_values
@@ -27,7 +27,6 @@ from annoy_store.db.tables import (
     calls,
     export_rows,
     exports,
-    hidden_subjects,
     io_pairs,
     responses,
     retractions,
@@ -37,72 +36,88 @@ from annoy_store.db.tables import (
     variants,
     verdicts,
 )
-from annoy_store.export.chains import ChainCondition
-from annoy_store.export.export_log import published_rows
+from annoy_store.export.attributes import TAKEN_DOWN_SAMPLES
 from annoy_store.export.format_file import Format
+from annoy_store.export.parents import ParentExports
+from annoy_store.export.splits import EXCLUDED
 
 
 @dataclass(frozen=True)
-class ParentExports:
-    """The exports that a new one adds to (newest first; none: a first one).
+class ChangesSince:
+    """What a snapshot knows of changes since the parent export.
 
-    `doubtful` are the chains to look at again; None means all of them.
+    Attributes:
+        watermark: What the next increment compares with, as JSON: the highest id up to which all
+            verdicts are known, and the digests of the active variants of `verify`.
+        chains: The chains of the parent exports that may have changed; None for all.
     """
 
-    ids: Sequence[int] = ()
-    changed_chains: Sequence[int] | None = None
-
-    @property
-    def is_partial(self) -> bool:
-        return bool(self.ids) and self.changed_chains is not None
-
-    def chain_condition(self, connection: Connection) -> ChainCondition | None:
-        """What to gather: everything, or what is absent or in doubt."""
-        if not self.is_partial:
-            return None
-
-        def narrow(chain_id: ColumnElement[int]) -> ColumnElement[bool]:
-            held = select(export_rows.c.id).where(
-                export_rows.c.chain_id == chain_id, export_rows.c.export_id.in_(self.ids)
-            )
-            absent = not_(held.correlate_except(export_rows).exists())
-            if not self.changed_chains:
-                return absent
-            return or_(absent, in_values(connection, chain_id, self.changed_chains))
-
-        return narrow
+    watermark: str
+    chains: Sequence[int] | None
 
 
-def verdict_watermark(connection: Connection) -> str:
-    """How far verdicts are known now, and which checkers are active, as JSON."""
+@dataclass(frozen=True)
+class Retraction:
+    """A row of an earlier export that is retracted.
+
+    Attributes:
+        row_id: Its id in `export_rows`.
+        export: Digest of its export.
+        split: Its split there.
+        file: Its file there.
+        line: Its line in the file, from 1.
+        digest: The digest of its state.
+        reason: Why: `gone`, `taken_down`, `overlap`, `judged_again` or `set_aside`.
+    """
+
+    row_id: int
+    export: str
+    split: str | None
+    file: str
+    line: int
+    digest: str
+    reason: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return its line in retractions.csv."""
+        names = ("export", "split", "file", "line", "digest", "reason")
+        return {name: getattr(self, name) for name in names}
+
+
+def changes_since(
+    connection: Connection, parents: ParentExports, *, compare_all: bool, overlap: bool
+) -> ChangesSince:
+    """Find what may have changed since the parent export.
+
+    Args:
+        connection: The snapshot of the store.
+        parents: The exports to add to, if any.
+        compare_all: Whether every chain is looked at, whatever has changed.
+        overlap: Whether overlaps with benchmarks are left out.
+    """
+    watermark = _verdict_watermark(connection)
+    if not parents.ids or compare_all:
+        return ChangesSince(watermark, None)
+    then, now = orjson.loads(parents.seen), orjson.loads(watermark)
+    if then["checkers"] != now["checkers"]:
+        return ChangesSince(watermark, None)
+    causes = [
+        _judged_since(then["verdict"]),
+        _retracted(parents.ids),
+        _of_samples(TAKEN_DOWN_SAMPLES),
+        _of_samples(_decided_since(parents.created_at[:10])),
+    ]
+    if overlap:
+        causes += [_of_samples(samples) for samples in _overlapping()]
+    found = {i for cause in causes for i in connection.scalars(cause) if i is not None}
+    return ChangesSince(watermark, sorted(found))
+
+
+def _verdict_watermark(connection: Connection) -> str:
     active = select(variants.c.digest).where(variants.c.stage == "verify", variants.c.active == 1)
     checkers = sorted(connection.scalars(active))
     upto = committed_upto(connection, verdicts.c.id)
     return orjson.dumps({"verdict": upto, "checkers": checkers}).decode()
-
-
-def load_parents(
-    connection: Connection, form: Format, ids: Sequence[int], *, compares: bool, overlap: bool
-) -> ParentExports:
-    """Return the line of exports `ids`, with what must be looked at again."""
-    if not ids or compares or form.record != "chain":
-        return ParentExports(ids)
-    parent = connection.execute(
-        select(exports.c.seen, exports.c.created_at).where(exports.c.id == ids[0])
-    ).one()
-    then, now = orjson.loads(parent.seen), orjson.loads(verdict_watermark(connection))
-    if then["checkers"] != now["checkers"]:
-        return ParentExports(ids)
-    causes = [
-        _judged_since(then["verdict"]),
-        _taken_back(ids),
-        _of_samples(select(hidden_subjects.c.subject_id).where(hidden_subjects.c.kind == "sample")),
-        _of_samples(_decided_since(parent.created_at[:10])),
-    ]
-    if overlap:
-        causes += [_of_samples(s) for s in _overlapping()]
-    found = {i for cause in causes for i in connection.scalars(cause) if i is not None}
-    return ParentExports(ids, sorted(found))
 
 
 def _judged_since(verdict_id: int) -> Select[Any]:
@@ -115,7 +130,8 @@ def _judged_since(verdict_id: int) -> Select[Any]:
     )
 
 
-def _taken_back(ids: Sequence[int]) -> Select[Any]:
+def _retracted(ids: Sequence[int]) -> Select[Any]:
+    """The chains that some of the exports `ids` retracted."""
     return (
         select(export_rows.c.chain_id)
         .join(retractions, retractions.c.export_row_id == export_rows.c.id)
@@ -137,7 +153,7 @@ def _of_samples(sample_ids: Select[Any]) -> Select[Any]:
 def _decided_since(day: str) -> Select[Any]:
     """Samples whose split may be another one than when an export of that day was made."""
     changed = and_(splits.c.split != "train", splits.c.created_at >= day)
-    return select(splits.c.sample_id).where(or_(splits.c.split == "excluded", changed))
+    return select(splits.c.sample_id).where(or_(splits.c.split == EXCLUDED, changed))
 
 
 def _overlapping() -> list[Select[Any]]:
@@ -153,31 +169,43 @@ def mark_published(
     duck: duckdb.DuckDBPyConnection,
     connection: Connection,
     form: Format,
-    line: ParentExports,
+    parents: ParentExports,
+    changed_chains: Sequence[int] | None,
     *,
     overlap: bool,
-) -> list[tuple[int, str]]:
-    """Mark subjects that the line holds as they are now; return the rows to be taken back.
+) -> list[Retraction]:
+    """Mark the subjects that the parent exports hold as they are now.
 
     Reads `candidates` with `hidden` (and `overlapping`); sets `subjects.published`.
+
+    Args:
+        duck: DuckDB with `subjects` and `candidates`.
+        connection: The snapshot of the store.
+        form: The format; it says whether a record is a chain or a sample.
+        parents: The exports to add to, if any.
+        changed_chains: The chains that may have changed; None for all.
+        overlap: Whether overlaps with benchmarks are left out.
+
+    Returns:
+        The rows of the parent exports that are no longer wanted as they were.
     """
-    if not line.ids:
+    if not parents.ids:
         return []
-    rows = published_rows(connection, line.ids)
-    key = "sample_id" if form.record == "sample" else "chain_id"
+    rows = _published_rows(parents.ids)
     some = [rows]
-    if line.changed_chains is not None:
+    if changed_chains is not None:
         some = [
-            rows.where(in_values(connection, export_rows.c.chain_id, p))
-            for p in chunks(line.changed_chains)
+            rows.where(in_values(connection, export_rows.c.chain_id, ids))
+            for ids in chunks(changed_chains)
         ]
     load_table(duck, "held", connection, *some)
-    overlaps_now = "c.overlapping" if overlap else "false"
+    key = "sample_id" if form.record == "sample" else "chain_id"
+    is_overlapping = "c.overlapping" if overlap else "false"
     duck.execute(f"""
     CREATE TABLE judged AS
     SELECT h.row_id, h.{key} AS subject_id,
            CASE WHEN c.subject_id IS NULL THEN 'gone' WHEN c.hidden THEN 'taken_down'
-                WHEN {overlaps_now} THEN 'overlap' WHEN c.state <> h.digest THEN 'judged_again'
+                WHEN {is_overlapping} THEN 'overlap' WHEN c.state <> h.digest THEN 'judged_again'
                 WHEN c.split IS NULL THEN NULL WHEN c.split <> h.split THEN 'set_aside' END AS reason
     FROM held h LEFT JOIN candidates c ON c.subject_id = h.{key}
     """)
@@ -185,5 +213,50 @@ def mark_published(
     duck.execute(f"UPDATE subjects SET published = true WHERE subject_id IN ({still})")
     moved = "SELECT subject_id FROM judged WHERE reason = 'set_aside'"
     duck.execute(f"UPDATE subjects SET removed = 'set_aside' WHERE subject_id IN ({moved})")
-    query = "SELECT row_id, reason FROM judged WHERE reason IS NOT NULL ORDER BY row_id"
-    return [(int(row[0]), str(row[1])) for row in duck.execute(query).fetchall()]
+    query = "SELECT row_id, reason FROM judged WHERE reason IS NOT NULL"
+    return _locate(connection, dict(duck.execute(query).fetchall()))
+
+
+def _published_rows(ids: Sequence[int]) -> Select[Any]:
+    """The rows that the exports `ids` hold together: published and not retracted."""
+    retracted = (
+        select(retractions.c.export_row_id)
+        .where(retractions.c.export_id.in_(ids), retractions.c.export_row_id == export_rows.c.id)
+        .exists()
+    )
+    return select(
+        export_rows.c.id.label("row_id"),
+        export_rows.c.chain_id,
+        export_rows.c.sample_id,
+        export_rows.c.split,
+        export_rows.c.digest,
+    ).where(export_rows.c.export_id.in_(ids), not_(retracted))
+
+
+def _locate(connection: Connection, reasons: Mapping[int, str]) -> list[Retraction]:
+    """Find the file and the line of export rows, given with the reasons of their retraction."""
+    if not reasons:
+        return []
+    chosen = (
+        select(
+            export_rows.c.id,
+            export_rows.c.position,
+            export_rows.c.split,
+            export_rows.c.digest,
+            exports.c.digest.label("export"),
+            exports.c.files,
+        )
+        .join(exports, exports.c.id == export_rows.c.export_id)
+        .where(in_values(connection, export_rows.c.id, reasons))
+    )
+    found = []
+    files: dict[str, list[dict[str, Any]]] = {}
+    for row in connection.execute(chosen):
+        if row.export not in files:
+            files[row.export] = orjson.loads(row.files)
+        at = next(f for f in files[row.export] if 0 <= row.position - f["first"] < f["rows"])
+        line = row.position - at["first"] + 1
+        found.append(
+            Retraction(row.id, row.export, row.split, at["name"], line, row.digest, reasons[row.id])
+        )
+    return sorted(found, key=lambda one: (one.export, one.file, one.line))

@@ -1,4 +1,4 @@
-"""The plan of an export: from the store's rows to the ordered list of subjects to write.
+"""The plan of an export: from the store's rows to the ordered list of records to write.
 
 One snapshot decides; see increments.py for what an export that adds to others looks at.
 """
@@ -7,52 +7,75 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 import pyarrow as pa
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from annoy_store.db.duckdb_session import arrow_table, open_duckdb
 from annoy_store.db.engine import Database
-from annoy_store.db.tables import hidden_subjects
-from annoy_store.export import export_log, filters, group_filters, splits, token_counts
-from annoy_store.export.attributes import fetch_attributes, referenced_attributes
-from annoy_store.export.chains import load_chains
+from annoy_store.export.attributes import TAKEN_DOWN_SAMPLES, referenced_attributes
+from annoy_store.export.candidates import GroupFilter, apply_filters, load_attributes
+from annoy_store.export.chains import ChainScope, load_chains
+from annoy_store.export.file_options import FileLayout
+from annoy_store.export.filters import build_filters
 from annoy_store.export.format_file import Format
-from annoy_store.export.increments import (
-    ParentExports,
-    load_parents,
-    mark_published,
-    verdict_watermark,
-)
-from annoy_store.export.record_schema import FormatBinding, bind_format, plan_columns
+from annoy_store.export.group_filters import build_group_filters
+from annoy_store.export.increments import Retraction, changes_since, mark_published
+from annoy_store.export.parents import ParentExports
+from annoy_store.export.record_schema import FormatBinding, bind_format
+from annoy_store.export.request import ExportRequest
 from annoy_store.export.samples import load_samples
+from annoy_store.export.splits import SplitAssignment, prepare_splits, set_subject_splits
 from annoy_store.export.statistics import compute_statistics
+from annoy_store.export.token_counts import build_token_filter
 from annoy_store.records.policy import load_policy
 
-if TYPE_CHECKING:
-    from annoy_store.export.request import ExportRequest
-
+_PLAN_COLUMNS = """
+ALTER TABLE subjects ADD COLUMN split VARCHAR DEFAULT 'train';
+ALTER TABLE subjects ADD COLUMN published BOOLEAN DEFAULT false;
+ALTER TABLE subjects ADD COLUMN chosen_id BIGINT;
+ALTER TABLE subjects ADD COLUMN rejected_id BIGINT
+"""
+_REMOVE_PUBLISHED = "UPDATE subjects SET removed = 'published' WHERE published"
 _SPLIT_ORDER = "CASE split WHEN 'train' THEN 0 WHEN 'validation' THEN 1 ELSE 2 END"
 
 
 @dataclass(frozen=True)
 class ExportPlan:
-    """What goes into an export: the ordered plan, how it came about, and what is taken back.
+    """All that the later steps of an export need; nothing in it is looked up again.
 
-    `removed` counts the subjects that each rule turned down; `retractions` are (export row,
-    reason); `facts` are what the card tells; `hidden` the samples that were taken down then.
+    Attributes:
+        request: The request, with the splits of the parent export where it named none.
+        form: The format.
+        layout: What follows from the checked file options.
+        parents: The exports that this one adds to.
+        split: Shares of the splits, as `train=0.9,validation=0.05,test=0.05`; None for no splits.
+        binding: What the format reads and makes.
+        records: One row per record, in the order of the export: `subject_id`, `split`, `state`,
+            and the plan columns of the binding.
+        n_subjects: How many chains (or samples) there were.
+        removed: How many of them each filter removed, by its reason.
+        retractions: Rows of the parent exports that are retracted.
+        verdict_watermark: What the next increment compares with, as JSON.
+        taken_down: The samples that were taken down in the snapshot.
+        statistics: The counts of the dataset card.
+        warnings: Sentences that the user should read.
     """
 
-    records: pa.Table
+    request: ExportRequest
+    form: Format
+    layout: FileLayout
+    parents: ParentExports
+    split: str | None
     binding: FormatBinding
-    subjects: int
+    records: pa.Table
+    n_subjects: int
     removed: Mapping[str, int]
-    retractions: Sequence[tuple[int, str]]
-    parents: Sequence[int]
+    retractions: Sequence[Retraction]
     verdict_watermark: str
     taken_down: frozenset[int]
     statistics: Mapping[str, Any]
@@ -60,122 +83,87 @@ class ExportPlan:
 
 
 def build_plan(
-    store: Database, form: Format, request: ExportRequest, folder: Path | None
+    store: Database,
+    request: ExportRequest,
+    form: Format,
+    layout: FileLayout,
+    parents: ParentExports,
+    staging: Path | None,
 ) -> ExportPlan:
-    """Return what the export of `request` holds; `folder` may be spilled into. Raises UsageError."""
-    assigned = splits.prepare_splits(store, request.split_config, dry_run=request.dry_run)
+    """Select, in one snapshot, what the export of `request` holds.
+
+    Args:
+        store: The store; splits are decided and remembered in it, except in a dry run.
+        request: What is exported.
+        form: The format.
+        layout: What follows from the checked file options.
+        parents: The exports to add to, if any.
+        staging: A folder that DuckDB may spill into; None for a temporary one.
+
+    Raises:
+        UsageError: For choices that cannot be met, and SQL that DuckDB refuses.
+    """
+    assignment = prepare_splits(store, request.split_config, parents, dry_run=request.dry_run)
+    request = replace(request, split_config=assignment.config)
     with (
-        tempfile.TemporaryDirectory(dir=folder, prefix=".spill-") as spill,
+        tempfile.TemporaryDirectory(dir=staging, prefix=".spill-") as spill,
         open_duckdb(Path(spill), threads=request.threads) as duck,
         store.read() as connection,
     ):
-        return _choose(duck, connection, form, request, assigned)
+        return _plan(duck, connection, request, form, layout, parents, assignment)
 
 
-def _choose(
+def _plan(
     duck: duckdb.DuckDBPyConnection,
     connection: Connection,
-    form: Format,
     request: ExportRequest,
-    assigned: splits.SplitAssignment,
-) -> ExportPlan:
-    selection, line = request.selection, _line(connection, form, request)
-    most = _gather(duck, connection, form, line, selection.judged_by)
-    splits.set_subject_splits(duck, request.split_config, assigned)
-    have = fetch_attributes(
-        duck, connection, ["hidden", *(["overlap"] * selection.exclude_overlaps)]
-    )
-    filters.create_candidates_view(duck, have)
-    taken_back = mark_published(duck, connection, form, line, overlap=selection.exclude_overlaps)
-    rules = filters.build_filters(form, selection, split=request.split_config is not None)
-    have = filters.apply_filters(duck, connection, rules, have)
-    token_counts.apply_token_filter(duck, connection, selection)
-    have = have | fetch_attributes(
-        duck, connection, [n for n in group_filters.required_attributes(selection) if n not in have]
-    )
-    filters.create_candidates_view(duck, have)
-    group_filters.apply_group_filters(duck, form, selection)
-    duck.execute("UPDATE subjects SET removed = 'published' WHERE published")
-    shape = bind_format(form, most)
-    told = ["origin", "cluster", *(["teacher"] * (form.record != "sample"))]
-    wanted = {*told, *referenced_attributes(" ".join(plan_columns(shape)))}
-    filters.create_candidates_view(
-        duck, have | fetch_attributes(duck, connection, sorted(wanted - have))
-    )
-    removed, total = _removed(duck), _total(duck)
-    if line.ids:  # a lean look sees few of the published; say how many there are
-        held = export_log.count_published_rows(connection, line.ids) - len(taken_back)
-        total += held - removed.pop("published", 0)
-        removed |= {"published": held} if held else {}
-    return ExportPlan(
-        _plan(duck, form, shape),
-        shape,
-        total,
-        removed,
-        taken_back,
-        line.ids,
-        verdict_watermark(connection),
-        taken_down_samples(connection),
-        compute_statistics(duck, connection, form),
-        assigned.warnings,
-    )
-
-
-def taken_down_samples(connection: Connection) -> frozenset[int]:
-    """The samples that are taken down now."""
-    return frozenset(
-        connection.scalars(
-            select(hidden_subjects.c.subject_id).where(hidden_subjects.c.kind == "sample")
-        )
-    )
-
-
-def _line(connection: Connection, form: Format, request: ExportRequest) -> ParentExports:
-    if request.since is None:
-        return ParentExports()
-    ids = export_log.export_and_ancestors(
-        connection, export_log.find_export(connection, request.since, form.name)
-    )
-    compares, overlap = request.selection.has_group_filters, request.selection.exclude_overlaps
-    return load_parents(connection, form, ids, compares=compares, overlap=overlap)
-
-
-def _gather(
-    duck: duckdb.DuckDBPyConnection,
-    connection: Connection,
     form: Format,
-    line: ParentExports,
-    judged_by: int | None,
-) -> int:
+    layout: FileLayout,
+    parents: ParentExports,
+    assignment: SplitAssignment,
+) -> ExportPlan:
+    selection, overlap = request.selection, request.selection.exclude_overlaps
+    row_filters = build_filters(form, selection, is_split=request.split_config is not None)
+    row_filters += build_token_filter(selection)
+    group_filters = build_group_filters(form, selection)
+    compare_all = form.record != "chain" or bool(group_filters)
+    changes = changes_since(connection, parents, compare_all=compare_all, overlap=overlap)
     if form.record == "sample":
-        load_samples(duck, connection)
-        most = 2
+        n_turns = load_samples(duck, connection)
     else:
-        turns = load_policy(connection).max_turns
-        most = load_chains(duck, connection, turns, line.chain_condition(connection), judged_by)
-    duck.execute("""
-    ALTER TABLE subjects ADD COLUMN split VARCHAR DEFAULT 'train';
-    ALTER TABLE subjects ADD COLUMN published BOOLEAN DEFAULT false;
-    ALTER TABLE subjects ADD COLUMN chosen_id BIGINT;
-    ALTER TABLE subjects ADD COLUMN rejected_id BIGINT
-    """)
-    return most
-
-
-def _total(duck: duckdb.DuckDBPyConnection) -> int:
-    return int(duck.execute("SELECT count(*) FROM subjects").fetchall()[0][0])
-
-
-def _removed(duck: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    query = "SELECT removed, count(*) FROM subjects WHERE removed IS NOT NULL GROUP BY 1 ORDER BY 1"
-    return dict(duck.execute(query).fetchall())
-
-
-def _plan(duck: duckdb.DuckDBPyConnection, form: Format, shape: FormatBinding) -> pa.Table:
-    """The ordered subjects, with the ids and words that their records are made of."""
+        scope = ChainScope(parents.ids, changes.chains)
+        max_turns = load_policy(connection).max_turns
+        n_turns = load_chains(duck, connection, max_turns, scope, selection.judged_by)
+    duck.execute(_PLAN_COLUMNS)
+    set_subject_splits(duck, assignment)
+    loaded = load_attributes(duck, connection, ["hidden", *(["overlap"] * overlap)])
+    retractions = mark_published(duck, connection, form, parents, changes.chains, overlap=overlap)
+    binding = bind_format(form, n_turns)
+    described = ["origin", "cluster", *(["teacher"] * (form.record != "sample"))]
+    wanted = sorted({*described, *referenced_attributes(" ".join(binding.plan_columns))})
+    last = GroupFilter((_REMOVE_PUBLISHED,)), GroupFilter((), tuple(wanted))
+    counts = apply_filters(duck, connection, [*row_filters, *group_filters, *last], loaded)
+    n_subjects, removed = counts.n_subjects, dict(counts.removed)
+    if parents.ids:  # an increment reads few of the published; say how many there are
+        published = parents.n_rows - len(retractions)
+        n_subjects += published - removed.pop("published", 0)
+        removed |= {"published": published} if published else {}
     own = ["subject_id", "split", "state"]
-    columns = [*own, *(name for name in plan_columns(shape) if name not in own)]
-    query = (
-        f"SELECT {', '.join(columns)} FROM candidates ORDER BY {_SPLIT_ORDER}, place, subject_id"
+    columns = ", ".join([*own, *(name for name in binding.plan_columns if name not in own)])
+    order = f"{_SPLIT_ORDER}, place, subject_id"
+    return ExportPlan(
+        request=request,
+        form=form,
+        layout=layout,
+        parents=parents,
+        split=assignment.shares,
+        binding=binding,
+        records=arrow_table(duck, f"SELECT {columns} FROM candidates ORDER BY {order}"),
+        n_subjects=n_subjects,
+        removed=removed,
+        retractions=retractions,
+        verdict_watermark=changes.watermark,
+        taken_down=frozenset(connection.scalars(TAKEN_DOWN_SAMPLES)),
+        statistics=compute_statistics(duck, connection, form),
+        warnings=assignment.warnings,
     )
-    return arrow_table(duck, query)

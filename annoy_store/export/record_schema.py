@@ -1,16 +1,16 @@
 """What a format may read, and what of it a given one does.
 
 Decisions
-- What a format needs is found out by taking away: a column is fetched if the format, without it,
-  has another shape or none.
+- What a format needs is found by removing columns: a column is read if the format, without it,
+  makes other columns or fails.
 - `records` is a view over the stream; what it derives (prompt, messages, ..) is computed only if
-  the format asks.
+  the format asks for it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -39,14 +39,23 @@ _CHAT = """from_json({}, '[{{"role":"VARCHAR","content":"VARCHAR"}}]')"""
 
 @dataclass(frozen=True)
 class StoredColumn:
-    """A column of `records` that the store holds, found by the id in the plan's column `key`."""
+    """A column of `records` that the store holds.
+
+    Attributes:
+        column: The column of a table of the store.
+        key: The column of the plan that holds the id of the row.
+    """
 
     column: Column[Any]
     key: str
 
 
-def stored_columns(most: int) -> dict[str, StoredColumn]:
-    """Return the fetched columns by name, for chains of up to `most` turns."""
+def stored_columns(n_turns: int) -> dict[str, StoredColumn]:
+    """Return the columns of `records` that are read from the store, by name.
+
+    Args:
+        n_turns: The most turns that a chain has.
+    """
     named = {
         "opening": StoredColumn(prompts.c.messages, "prompt_id"),
         "conversation": StoredColumn(prompts.c.messages, "last_prompt_id"),
@@ -69,7 +78,7 @@ def stored_columns(most: int) -> dict[str, StoredColumn]:
         "origin_metadata": StoredColumn(origins.c.metadata, "origin_id"),
         "sample_metadata": StoredColumn(sample_origins.c.metadata, "sample_origin_id"),
     }
-    for n in range(1, most + 1):
+    for n in range(1, n_turns + 1):
         named[f"turn_{n}"] = StoredColumn(responses.c.text, f"response_{n}_id")
         named[f"feedback_{n}"] = StoredColumn(verdicts.c.feedback, f"verdict_{n}_id")
     return named
@@ -98,14 +107,18 @@ PLAN_COLUMNS = {
 PAIR_TYPE = pa.struct([("input", pa.string()), ("output", pa.string())])
 
 
-def derived_columns(most: int) -> dict[str, str]:
-    """Return the computed columns of `records`, each an expression over the others."""
+def derived_columns(n_turns: int) -> dict[str, str]:
+    """Return the computed columns of `records`, each an expression over the others.
+
+    Args:
+        n_turns: The most turns that a chain has.
+    """
     opening, conversation = _CHAT.format("opening"), _CHAT.format("conversation")
     steps = ", ".join(
-        f"{{'answer': turn_{n}, 'feedback': feedback_{n}}}" for n in range(1, most + 1)
+        f"{{'answer': turn_{n}, 'feedback': feedback_{n}}}" for n in range(1, n_turns + 1)
     )
     return {
-        # Nearly every talk opens with the user, and then one step into the JSON is enough.
+        # Nearly every conversation opens with the user: then one step into the JSON is enough.
         "prompt": f"""CASE WHEN starts_with(opening, '[{{"role":"user","content":')
             THEN json_extract_string(opening, '$[0].content')
             ELSE list_filter({opening}, lambda m: m.role = 'user')[1].content END""",
@@ -116,101 +129,128 @@ def derived_columns(most: int) -> dict[str, str]:
     }
 
 
+def available_columns(n_turns: int) -> list[str]:
+    """Return the columns of `records` that a format may name.
+
+    Args:
+        n_turns: The most turns that a chain has.
+    """
+    names = [*derived_columns(n_turns), *stored_columns(n_turns), *PLAN_COLUMNS, "ios"]
+    return [name for name in names if name not in ("opening", "conversation")]
+
+
 # What a format needs -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class FormatBinding:
-    """What a format reads, by name, and the columns that it makes."""
+    """What a format reads and makes; computed once per export.
+
+    Attributes:
+        columns: The columns of the stream that it reads.
+        schema: The columns that it makes.
+        stored: Those of the stream that are read from tables of the store, by name.
+        stream_schema: The columns of the stream; one that is not read, if it reads none.
+        plan_columns: The columns of the plan from which the stream is made.
+        view: The SQL that creates the view `records` over the stream.
+    """
 
     columns: tuple[str, ...]
     schema: pa.Schema
-    n_turns: int
+    stored: Mapping[str, StoredColumn]
+    stream_schema: pa.Schema
+    plan_columns: tuple[str, ...]
+    view: str
 
 
-def bind_format(form: Format, most: int) -> FormatBinding:
-    """Bind a format to `records` and see what it reads and makes. Raises UsageError."""
+def bind_format(form: Format, n_turns: int) -> FormatBinding:
+    """Bind a format to `records`, and find what it reads and makes.
+
+    Args:
+        form: The format.
+        n_turns: The most turns that a chain has.
+
+    Raises:
+        UsageError: If DuckDB refuses its SQL.
+    """
     try:
-        return _shape(form.sql, most)
+        return _bind(form.sql, n_turns)
     except duckdb.Error as error:
         words = str(error).splitlines()[0]
+        known = ", ".join(available_columns(n_turns))
         raise UsageError(
-            f"format {form.name}: {words}; the columns of records are: {', '.join(available_columns(most))}"
+            f"format {form.name}: {words}; the columns of records are: {known}"
         ) from error
 
 
-def available_columns(most: int) -> list[str]:
-    """The columns of `records` that a format may name."""
-    names = [*derived_columns(most), *stored_columns(most), *PLAN_COLUMNS, "ios"]
-    return [name for name in names if name not in ("opening", "conversation")]
-
-
 @lru_cache(maxsize=32)
-def _shape(sql: str, most: int) -> FormatBinding:
+def _bind(sql: str, n_turns: int) -> FormatBinding:
+    whole = _full_schema(n_turns)
     with duckdb.connect() as duck:
-        makes = _makes(duck, sql, full_schema(most), most)
-        if isinstance(makes, duckdb.Error):
-            raise makes
-        needs = _needed(duck, sql, full_schema(most).names, makes, most)
-        return FormatBinding(tuple(needs), makes, most)
+        schema = _output_schema(duck, sql, whole, n_turns)
+        if isinstance(schema, duckdb.Error):
+            raise schema
+        columns = tuple(_needed(duck, sql, whole.names, schema, n_turns))
+    known = stored_columns(n_turns)
+    names = columns or ("state",)
+    return FormatBinding(
+        columns=columns,
+        schema=schema,
+        stored={name: known[name] for name in names if name in known},
+        stream_schema=pa.schema([whole.field(name) for name in names]),
+        plan_columns=_plan_columns(names, known),
+        view=_records_view(names, n_turns),
+    )
 
 
 def _needed(
-    duck: duckdb.DuckDBPyConnection, sql: str, names: list[str], makes: pa.Schema, most: int
+    duck: duckdb.DuckDBPyConnection, sql: str, names: list[str], schema: pa.Schema, n_turns: int
 ) -> list[str]:
-    """Those of `names` without which the format is another, by halving what is taken away."""
-    rest = [field for field in full_schema(most) if field.name not in names]
-    if rest and _makes(duck, sql, pa.schema(rest), most) == makes:
+    """Those of `names` without which the format makes another schema, by halving the list."""
+    rest = [field for field in _full_schema(n_turns) if field.name not in names]
+    if rest and _output_schema(duck, sql, pa.schema(rest), n_turns) == schema:
         return []
     if len(names) == 1:
         return names
     half = len(names) // 2
     parts = names[:half], names[half:]
-    return [name for part in parts for name in _needed(duck, sql, part, makes, most)]
+    return [name for part in parts for name in _needed(duck, sql, part, schema, n_turns)]
 
 
-def full_schema(most: int) -> pa.Schema:
-    fetched = [(name, pa.string()) for name in stored_columns(most)]
-    return pa.schema([*fetched, *PLAN_COLUMNS.items(), ("ios", pa.list_(PAIR_TYPE))])
+def _full_schema(n_turns: int) -> pa.Schema:
+    stored = [(name, pa.string()) for name in stored_columns(n_turns)]
+    return pa.schema([*stored, *PLAN_COLUMNS.items(), ("ios", pa.list_(PAIR_TYPE))])
 
 
-def _makes(
-    duck: duckdb.DuckDBPyConnection, sql: str, schema: pa.Schema, most: int
+def _output_schema(
+    duck: duckdb.DuckDBPyConnection, sql: str, stream: pa.Schema, n_turns: int
 ) -> pa.Schema | duckdb.Error:
-    """The columns that the format makes of a stream with `schema`, or why it cannot."""
-    duck.register("stream", schema.empty_table())
+    """The columns that a format makes of a stream with the columns `stream`, or why it cannot."""
+    duck.register("stream", stream.empty_table())
     try:
-        duck.execute(records_view(schema.names, most))
+        duck.execute(_records_view(stream.names, n_turns))
         return arrow_table(duck, sql).schema
     except duckdb.Error as error:
         return error
 
 
-def records_view(names: Sequence[str], most: int) -> str:
-    """The view `records` over a stream with columns `names`: what can be derived is."""
-    fetched = set(stored_columns(most))
-    able = [
+def _records_view(names: Sequence[str], n_turns: int) -> str:
+    """The view `records` over a stream with the columns `names`, and what they let derive."""
+    stored = set(stored_columns(n_turns))
+    derived = [
         f"{sql} AS {name}"
-        for name, sql in derived_columns(most).items()
-        if set(re.findall(r"\w+", sql)) & fetched <= set(names)
+        for name, sql in derived_columns(n_turns).items()
+        if set(re.findall(r"\w+", sql)) & stored <= set(names)
     ]
-    hidden = [n for n in ("opening", "conversation") if n in names]
-    exclude = f" EXCLUDE ({', '.join(hidden)})" if hidden else ""
-    columns = ", ".join([f"*{exclude}", *able])
+    internal = [n for n in ("opening", "conversation") if n in names]
+    exclude = f" EXCLUDE ({', '.join(internal)})" if internal else ""
+    columns = ", ".join([f"*{exclude}", *derived])
     return f"CREATE OR REPLACE TEMP VIEW records AS SELECT {columns} FROM stream"
 
 
-def stream_schema(shape: FormatBinding) -> pa.Schema:
-    """The columns of the stream that a shape needs; one more when it needs none."""
-    names = shape.columns or ("state",)
-    whole = full_schema(shape.n_turns)
-    return pa.schema([whole.field(name) for name in names])
-
-
-def plan_columns(shape: FormatBinding) -> list[str]:
-    """The columns of the plan from which that stream is made."""
-    known = stored_columns(shape.n_turns)
-    names = [known[n].key if n in known else n for n in stream_schema(shape).names]
-    if "ios" in names:
-        names = [*(name for name in names if name != "ios"), "sample_id", "held"]
-    return list(dict.fromkeys(names))
+def _plan_columns(names: Sequence[str], known: Mapping[str, StoredColumn]) -> tuple[str, ...]:
+    """The columns of the plan from which a stream with the columns `names` is made."""
+    keys = [known[n].key if n in known else n for n in names]
+    if "ios" in keys:
+        keys = [*(name for name in keys if name != "ios"), "sample_id", "held"]
+    return tuple(dict.fromkeys(keys))

@@ -1,12 +1,13 @@
-"""From chosen subjects to records: the texts that a format needs, read in the store's order.
+"""From the plan to records: the texts that a format needs, read in the order of the tables.
 
 Decisions
 - Texts are never joined in one long read. Rows of the store do not change, so pages of them are
-  fetched by id in short transactions, and the snapshot that chose them need not stay open.
-- The order of an export looks random to the store, and texts read in it would each be a page of
-  the disk of their own. So they are read in the order of the tables, as one scan would, and wait
-  in a file (external_sort.py) for their turn.
-- Only which pairs of a sample hold may change meanwhile; then the export is refused, not mixed.
+  fetched by id in short transactions, and the snapshot of the plan need not stay open.
+- The order of an export looks random to the store, and texts read in it would each be a disk page
+  of their own. So they are read in the order of the tables, as one scan would, and sorted through
+  a file (external_sort.py).
+- Only which pairs of a sample are stable may change meanwhile; then the export is refused, not
+  mixed.
 """
 
 from __future__ import annotations
@@ -23,86 +24,89 @@ from sqlalchemy import Column, Connection, Select, select
 from annoy_store.db.engine import Database
 from annoy_store.db.sql import in_parameter
 from annoy_store.errors import UsageError
-from annoy_store.export.record_schema import (
-    PAIR_TYPE,
-    FormatBinding,
-    StoredColumn,
-    plan_columns,
-    stored_columns,
-    stream_schema,
-)
+from annoy_store.export.record_schema import PAIR_TYPE, FormatBinding, StoredColumn
 from annoy_store.records.queries import stable_pairs
 
-_FEWEST, _MOST, _BYTES = 512, 8192, 24 << 20  # of one page
+MIN_PAGE_ROWS = 512
+MAX_PAGE_ROWS = 8192
+_PAGE_BYTES = 24 << 20
 
 
 def stream_records(
-    store: Database, plan: pa.Table, shape: FormatBinding
+    store: Database, plan: pa.Table, binding: FormatBinding
 ) -> Iterator[tuple[list[int], pa.RecordBatch]]:
-    """Yield pages of records with their places in `plan`, in the order of the tables.
+    """Read the records of a plan page by page.
 
-    Raises UsageError if the store lost a text meanwhile.
+    Args:
+        store: The store to read from.
+        plan: One row per record, with `subject_id` and the plan columns of the binding.
+        binding: What the format reads.
+
+    Yields:
+        The positions of the records in `plan`, ascending, and the records themselves; the pages
+        are in the order of the tables.
+
+    Raises:
+        UsageError: If texts were purged or pairs checked again meanwhile.
     """
-    schema = stream_schema(shape)
     order = pc.sort_indices(plan.column("subject_id"))
-    plan = plan.select(plan_columns(shape)).combine_chunks()
-    start, size = 0, _FEWEST
+    plan = plan.select(list(binding.plan_columns)).combine_chunks()
+    start, size = 0, MIN_PAGE_ROWS
     while start < plan.num_rows:
-        places = order.slice(start, size)
-        places = places.take(pc.sort_indices(places))
+        positions = order.slice(start, size)
+        positions = positions.take(pc.sort_indices(positions))
         with store.read() as connection:
-            page = _batch(connection, plan.take(places), schema, shape.n_turns)
-        yield places.to_pylist(), page
+            page = _page(connection, plan.take(positions), binding)
+        yield positions.to_pylist(), page
         start += page.num_rows
         size = _next_size(page)
 
 
 def _next_size(page: pa.RecordBatch) -> int:
     """How many records fill a page, if the next ones are as long as these."""
-    fitting = _BYTES * page.num_rows // max(1, page.nbytes)
-    return max(_FEWEST, min(_MOST, int(fitting)))
+    fitting = _PAGE_BYTES * page.num_rows // max(1, page.nbytes)
+    return max(MIN_PAGE_ROWS, min(MAX_PAGE_ROWS, int(fitting)))
 
 
-def _batch(connection: Connection, page: pa.Table, schema: pa.Schema, most: int) -> pa.RecordBatch:
-    known = stored_columns(most)
-    wanted = {name: known[name] for name in schema.names if name in known}
-    keys = {key: page.column(key).to_pylist() for key in {f.key for f in wanted.values()}}
-    texts = _texts(connection, wanted, keys)
+def _page(connection: Connection, plan: pa.Table, binding: FormatBinding) -> pa.RecordBatch:
+    stored = binding.stored
+    ids = {key: plan.column(key).to_pylist() for key in {s.key for s in stored.values()}}
+    values = _values(connection, stored, ids)
     arrays = []
-    for field in schema:
-        if field.name in wanted:
-            about = wanted[field.name]
-            values = _look_up(texts[about.column], keys[about.key])
-            arrays.append(pa.array(values, type=field.type))
+    for field in binding.stream_schema:
+        if field.name in stored:
+            about = stored[field.name]
+            texts = _look_up(values[about.column], ids[about.key])
+            arrays.append(pa.array(texts, type=field.type))
         elif field.name == "ios":
-            sample_ids, held = (page.column(n).to_pylist() for n in ("sample_id", "held"))
+            sample_ids, held = (plan.column(n).to_pylist() for n in ("sample_id", "held"))
             arrays.append(_pairs(connection, sample_ids, held))
         else:
-            arrays.append(page.column(field.name).combine_chunks())
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+            arrays.append(plan.column(field.name).combine_chunks())
+    return pa.RecordBatch.from_arrays(arrays, schema=binding.stream_schema)
 
 
-def _look_up(texts: Mapping[int, Any], ids: list[int | None]) -> list[Any]:
+def _look_up(values: Mapping[int, Any], ids: list[int | None]) -> list[Any]:
     try:
-        return [None if i is None else texts[i] for i in ids]
+        return [None if i is None else values[i] for i in ids]
     except KeyError:
         raise UsageError("rows of the store were purged during the export; run it again") from None
 
 
-def _texts(
-    connection: Connection, wanted: Mapping[str, StoredColumn], keys: Mapping[str, list[int | None]]
+def _values(
+    connection: Connection, stored: Mapping[str, StoredColumn], ids: Mapping[str, list[int | None]]
 ) -> dict[Column[Any], dict[int, Any]]:
-    """For each wanted column of the store, its values by id: one query per column."""
-    ids: dict[Column[Any], list[int]] = {}
-    for about in wanted.values():
-        found = [i for i in keys[about.key] if i is not None]
-        ids[about.column] = ids.get(about.column, []) + found
-    texts: dict[Column[Any], dict[int, Any]] = {}
-    for column, some in ids.items():
-        # The driver's own rows: a third of the time goes into wrapping them.
+    """For each column of the store its values by id: one query per column."""
+    wanted: dict[Column[Any], list[int]] = {}
+    for about in stored.values():
+        present = [i for i in ids[about.key] if i is not None]
+        wanted[about.column] = wanted.get(about.column, []) + present
+    values: dict[Column[Any], dict[int, Any]] = {}
+    for column, some in wanted.items():
+        # The driver's own rows: wrapping them takes a third of the time.
         with connection.execute(_by_id(column), {"ids": some}) as result:
-            texts[column] = dict(cast(Any, result.cursor).fetchall())
-    return texts
+            values[column] = dict(cast(Any, result.cursor).fetchall())
+    return values
 
 
 @lru_cache(maxsize=64)
@@ -114,18 +118,28 @@ def _by_id(column: Column[Any]) -> Select[Any]:
 def _pairs(
     connection: Connection, sample_ids: Sequence[int], held: Sequence[str | None]
 ) -> pa.Array:
-    """The stable I/O pairs of samples, in their order, as JSON texts: those that were `held`."""
-    found: dict[int, list[dict[str, str]]] = {i: [] for i in sample_ids}
+    """The stable I/O pairs of samples as JSON texts, if they are the ones that the plan saw.
+
+    Args:
+        connection: A read transaction.
+        sample_ids: The samples.
+        held: For each sample the digest of the pairs that were stable in the snapshot.
+
+    Raises:
+        UsageError: If other pairs are stable now.
+    """
+    pairs: dict[int, list[dict[str, str]]] = {i: [] for i in sample_ids}
     digests: dict[int, list[str]] = {i: [] for i in sample_ids}
-    rows = connection.execute(stable_pairs(connection, sample_ids))
-    for sample_id, given, output, named in rows:
-        found[sample_id].append({"input": given, "output": output})
-        digests[sample_id].append(named)
-    if [_together(digests[i]) for i in sample_ids] != list(held):
+    for sample_id, given, output, digest in connection.execute(
+        stable_pairs(connection, sample_ids)
+    ):
+        pairs[sample_id].append({"input": given, "output": output})
+        digests[sample_id].append(digest)
+    if [_digest_of_all(digests[i]) for i in sample_ids] != list(held):
         raise UsageError("pairs were checked again during the export; run it again")
-    return pa.array([found[i] for i in sample_ids], type=pa.list_(PAIR_TYPE))
+    return pa.array([pairs[i] for i in sample_ids], type=pa.list_(PAIR_TYPE))
 
 
-def _together(digests: list[str]) -> str | None:
-    """What the plan says of the same pairs as `held`."""
+def _digest_of_all(digests: list[str]) -> str | None:
+    """What the attribute `held` of the plan says of the same pairs."""
     return hashlib.md5(",".join(sorted(digests)).encode()).hexdigest() if digests else None

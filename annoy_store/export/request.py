@@ -6,19 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from annoy_store.export.file_options import FileOptions
 from annoy_store.export.filters import Selection
 from annoy_store.export.splits import SplitConfig
-from annoy_store.export.writer import (
-    FileOptions,
-    WrittenFile,
-)
+from annoy_store.export.written_file import WrittenFile
 
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """One export: its format (a name, or the path of a `.sql` file), its folder, and choices.
+    """One export: what is selected, in which format, and into which files.
 
-    `since` names the export that this one adds to. `threads` never changes what is written.
+    Attributes:
+        format: Name of a bundled format, or the path of a `.sql` file.
+        folder: Folder to write; it must not exist, or be empty.
+        selection: Which chains or samples are exported.
+        file_options: Container, compression and records per file.
+        split_config: Shares of the splits and their salt; None writes everything as `train`, or
+            with `since` splits as the parent export does.
+        since: The export to add to: `last` (of the format), an id or the start of a digest.
+        dry_run: Count only; neither a file nor a row of the store is written.
+        threads: Threads of DuckDB; the bytes written do not depend on them.
     """
 
     format: str
@@ -33,10 +40,20 @@ class ExportRequest:
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export did: how many subjects there were, what each rule turned down, what came.
+    """What an export did.
 
-    `export_id` and `folder` are None when nothing was written: a dry run, or not one row.
-    `known` says that these very bytes had been published before.
+    Attributes:
+        format: Name of the format.
+        subjects: Chains (or samples) that were considered.
+        removed: How many of them each filter removed, by its reason.
+        rows: Records written, by split.
+        retractions: Rows of earlier exports that this one retracts, by reason.
+        files: The files written.
+        folder: The folder written; None for a dry run, or if there was no record to write.
+        export_id: Its row in `exports`; None as for `folder`.
+        digest: Its digest; None as for `folder`.
+        already_published: These very bytes had been published before, as export `export_id`.
+        warnings: Sentences that the user should read.
     """
 
     format: str
@@ -53,4 +70,5 @@ class ExportReport:
 
     @property
     def n_rows(self) -> int:
+        """Number of records in all splits."""
         return sum(self.rows.values())

@@ -1,13 +1,14 @@
-"""Splits that never leak: by cluster of near-duplicates, by hash and salt, remembered for ever.
+"""Splits that never leak: by cluster of near-duplicates, by hash and salt, and remembered.
 
 Decisions
-- A cluster's place in [0, 1) is a hash of its name and a salt. Test lies at the bottom and
+- The position of a cluster in [0, 1) is a hash of its name and a salt. Test is at the bottom and
   validation at the top, so larger shares of either only ever take from train.
-- What a sample was given is remembered under the salt, with the place it came from. A cluster that
-  was seen before keeps its split, whoever joins it. Only train may change, when the shares do.
+- The split of a sample is remembered under the salt, with the position that it follows from. A
+  cluster that was seen before keeps its split, whatever joins it. Only train may change, when the
+  shares do.
 - When clusters merge that had different splits, test wins over validation over train, and the
-  samples of the losers are set aside: they are in no split, now and later, and an export that
-  held them takes them back. They are never moved.
+  samples of the losers are excluded: they are in no split, now and later, and an export that held
+  them retracts them. They are never moved.
 """
 
 from __future__ import annotations
@@ -29,16 +30,17 @@ from annoy_store.db.tables import clusters, samples, splits
 from annoy_store.db.timestamps import utc_now
 from annoy_store.dedup.clusters import cluster
 from annoy_store.errors import UsageError
+from annoy_store.export.parents import ParentExports
 
 SPLITS = ("train", "validation", "test")
 EXCLUDED = "excluded"
-_TURN = 1 << 32
-_WRITTEN_AT_ONCE = 20_000
+_N_BUCKETS = 1 << 32
+_PIECE_ROWS = 20_000
 
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """Shares of the splits, and the salt that makes one family of splits."""
+    """Shares of the splits, from 0 to 1 and 1 in all, and the salt of the hash."""
 
     train: float = 1.0
     validation: float = 0.0
@@ -46,18 +48,29 @@ class SplitConfig:
     salt: str = DEFAULT_SPLIT_SALT
 
     def __str__(self) -> str:
+        """Return the shares as `parse_split_config` reads them."""
         return f"train={self.train:g},validation={self.validation:g},test={self.test:g}"
 
     def split_at(self, bucket: int) -> str:
-        """Return the split at a place, given in units of 2**-32."""
-        if bucket < self.test * _TURN:
+        """Return the split at a position.
+
+        Args:
+            bucket: The position, in units of 2**-32.
+        """
+        if bucket < self.test * _N_BUCKETS:
             return "test"
-        return "validation" if bucket >= (1 - self.validation) * _TURN else "train"
+        return "validation" if bucket >= (1 - self.validation) * _N_BUCKETS else "train"
 
 
 @dataclass(frozen=True)
 class AssignedSplit:
-    """The split that a sample was given, the place that it came from, and its cluster then."""
+    """The split of a sample.
+
+    Attributes:
+        split: One of `SPLITS`, or `EXCLUDED`.
+        bucket: The position that it follows from, in units of 2**-32.
+        cluster: The cluster of the sample when it was assigned.
+    """
 
     split: str
     bucket: int
@@ -66,15 +79,32 @@ class AssignedSplit:
 
 @dataclass(frozen=True)
 class SplitAssignment:
-    """What every clustered sample is given, and what a person should know about it."""
+    """The splits of one export.
 
+    Attributes:
+        config: Shares and salt; None if the export is not split.
+        shares: The shares as text; None if the export is not split.
+        splits: The split of every clustered sample, by its id.
+        warnings: Sentences that the user should read.
+    """
+
+    config: SplitConfig | None = None
+    shares: str | None = None
     splits: Mapping[int, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
 def parse_split_config(text: str, salt: str) -> SplitConfig:
-    """Return the splitting that `train=.9,validation=.05,test=.05` means. Raises UsageError."""
-    wrong = f"not a split: {text!r}; say for example train=.9,validation=.05,test=.05"
+    """Return the shares that a text means.
+
+    Args:
+        text: For example `train=.9,validation=.05,test=.05`.
+        salt: Names the family of splits.
+
+    Raises:
+        UsageError: If it is not of that form, or the shares do not add up to 1.
+    """
+    wrong = f"not a split: {text!r}; an example is train=.9,validation=.05,test=.05"
     shares: dict[str, float] = {}
     for part in text.split(","):
         name, _, share = (word.strip() for word in part.partition("="))
@@ -96,54 +126,59 @@ def parse_split_config(text: str, salt: str) -> SplitConfig:
 
 
 def hash_bucket(salt: str, name: str) -> int:
-    """Return the place of a cluster under a salt, in units of 2**-32."""
+    """Return the position of a cluster under a salt, in units of 2**-32."""
     return int(hashlib.md5(f"{salt}:{name}".encode()).hexdigest()[:8], 16)
 
 
 def assign_splits(
     members: Mapping[str, Iterable[int]],
     remembered: Mapping[int, AssignedSplit],
-    splitting: SplitConfig,
+    config: SplitConfig,
 ) -> dict[int, AssignedSplit]:
-    """Return what every sample is given; `members` are the samples of each cluster."""
-    decided: dict[int, AssignedSplit] = {}
+    """Return the split of every sample.
+
+    Args:
+        members: The ids of the samples of each cluster, by its name.
+        remembered: What samples were assigned before, under the same salt.
+        config: Shares and salt.
+    """
+    assigned: dict[int, AssignedSplit] = {}
     for name, ids in members.items():
-        decided.update(_decide_one(name, list(ids), remembered, splitting))
-    return decided
+        assigned.update(_assign_cluster(name, list(ids), remembered, config))
+    return assigned
 
 
-def _decide_one(
-    name: str, ids: list[int], remembered: Mapping[int, AssignedSplit], splitting: SplitConfig
+def _assign_cluster(
+    name: str, ids: list[int], remembered: Mapping[int, AssignedSplit], config: SplitConfig
 ) -> Iterator[tuple[int, AssignedSplit]]:
     before = [remembered[i] for i in ids if i in remembered]
-    split, bucket = _of_cluster(name, before, splitting)
+    split, bucket = _split_of_cluster(name, before, config)
     for i in ids:
-        given = remembered.get(i)
-        if given is None:
+        own = remembered.get(i)
+        if own is None:
             yield i, AssignedSplit(split, bucket, name)
-        elif given.split in (split, EXCLUDED):
-            yield i, given
+        elif own.split in (split, EXCLUDED):
+            yield i, own
         elif {one.split for one in before} - {EXCLUDED} == {"train"}:
-            yield i, AssignedSplit(split, given.bucket, name)  # the shares changed
+            yield i, AssignedSplit(split, own.bucket, name)  # the shares changed
         else:
-            yield (
-                i,
-                AssignedSplit(EXCLUDED, given.bucket, name),
-            )  # clusters merged, and this one lost
+            yield i, AssignedSplit(EXCLUDED, own.bucket, name)  # clusters merged, this one lost
 
 
-def _of_cluster(name: str, before: list[AssignedSplit], splitting: SplitConfig) -> tuple[str, int]:
-    """The split of a cluster with the members `before` that were given one."""
+def _split_of_cluster(
+    name: str, before: list[AssignedSplit], config: SplitConfig
+) -> tuple[str, int]:
+    """The split of a cluster and its position, given what its members were assigned before."""
     if not before:
-        bucket = hash_bucket(splitting.salt, name)
-        return splitting.split_at(bucket), bucket
-    known = {given.split for given in before} - {EXCLUDED}
+        bucket = hash_bucket(config.salt, name)
+        return config.split_at(bucket), bucket
+    known = {own.split for own in before} - {EXCLUDED}
     for winner in ("test", "validation"):
         if winner in known:
-            return winner, min(g.bucket for g in before if g.split == winner)
+            return winner, min(own.bucket for own in before if own.split == winner)
     if not known:
         return EXCLUDED, before[0].bucket
-    now = {splitting.split_at(g.bucket): g.bucket for g in before if g.split == "train"}
+    now = {config.split_at(own.bucket): own.bucket for own in before if own.split == "train"}
     winner = next(split for split in ("test", "validation", "train") if split in now)
     return winner, now[winner]
 
@@ -152,26 +187,54 @@ def _of_cluster(name: str, before: list[AssignedSplit], splitting: SplitConfig) 
 
 
 def prepare_splits(
-    store: Database, splitting: SplitConfig | None, *, dry_run: bool
+    store: Database, config: SplitConfig | None, parents: ParentExports, *, dry_run: bool
 ) -> SplitAssignment:
-    """Cluster what is new, and give every sample its split; a dry run remembers nothing."""
-    if splitting is None:
+    """Cluster the new samples, and assign a split to every one.
+
+    Args:
+        store: The store.
+        config: Shares and salt; None for those of the parent export, if there are any.
+        parents: The exports to add to, if any.
+        dry_run: Neither cluster nor remember anything; new samples count as clusters of one.
+
+    Raises:
+        UsageError: If the parent export has no splits, or those of another salt.
+    """
+    config = _with_parents(config, parents)
+    if config is None:
         return SplitAssignment()
     if not dry_run:
         cluster(store)
     with store.read() as connection:
-        remembered = _remembered(connection, splitting.salt)
+        remembered = _remembered(connection, config.salt)
         alone = _unclustered(connection) if dry_run else {}
-        decided = assign_splits(_members(connection) | alone, remembered, splitting)
-    changes = {i: given for i, given in decided.items() if remembered.get(i) != given}
+        assigned = assign_splits(_members(connection) | alone, remembered, config)
+    changes = {i: own for i, own in assigned.items() if remembered.get(i) != own}
     if not dry_run:
-        _remember(store, splitting.salt, changes)
+        _remember(store, config.salt, changes)
     warnings = tuple(_warnings(remembered, changes))
     if alone:
-        warnings += (
-            f"{len(alone)} samples are counted as if nothing were near them: annoy cluster",
-        )
-    return SplitAssignment({i: given.split for i, given in decided.items()}, warnings)
+        warnings += (f"{len(alone)} samples are counted as clusters of one; run: annoy cluster",)
+    by_sample = {i: own.split for i, own in assigned.items()}
+    return SplitAssignment(config, str(config), by_sample, warnings)
+
+
+def _with_parents(config: SplitConfig | None, parents: ParentExports) -> SplitConfig | None:
+    """An export that adds to another is split as that one was: shares may change, no salt may."""
+    if not parents.ids:
+        return config
+    parent = f"export {parents.ids[0]}"
+    if parents.split is None:
+        if config is not None:
+            raise UsageError(
+                f"{parent} has no splits; leave out --split, or export without --since"
+            )
+        return None
+    if config is None:
+        return parse_split_config(parents.split, parents.salt)
+    if config.salt != parents.salt:
+        raise UsageError(f"{parent} was split with the salt {parents.salt!r}; give it again")
+    return config
 
 
 def _remembered(connection: Connection, salt: str) -> dict[int, AssignedSplit]:
@@ -181,6 +244,7 @@ def _remembered(connection: Connection, salt: str) -> dict[int, AssignedSplit]:
 
 
 def _members(connection: Connection) -> dict[str, list[int]]:
+    """The samples of each cluster."""
     members: dict[str, list[int]] = {}
     chosen = select(clusters.c.cluster, clusters.c.subject_id).where(clusters.c.kind == "sample")
     for name, sample_id in connection.execute(chosen.order_by(clusters.c.subject_id)):
@@ -189,27 +253,29 @@ def _members(connection: Connection) -> dict[str, list[int]]:
 
 
 def _unclustered(connection: Connection) -> dict[str, list[int]]:
-    """Samples that no cluster holds yet, each as one of its own."""
-    held = exists().where(clusters.c.kind == "sample", clusters.c.subject_id == samples.c.id)
-    rows = connection.execute(select(samples.c.digest, samples.c.id).where(~held))
+    """Samples that are in no cluster yet, each as one of its own."""
+    is_clustered = exists().where(
+        clusters.c.kind == "sample", clusters.c.subject_id == samples.c.id
+    )
+    rows = connection.execute(select(samples.c.digest, samples.c.id).where(~is_clustered))
     return {name: [sample_id] for name, sample_id in rows}
 
 
 def _remember(store: Database, salt: str, changes: Mapping[int, AssignedSplit]) -> None:
-    listed = list(changes.items())
-    for start in range(0, len(listed), _WRITTEN_AT_ONCE):
-        piece = listed[start : start + _WRITTEN_AT_ONCE]
+    changed = list(changes.items())
+    for start in range(0, len(changed), _PIECE_ROWS):
+        piece = changed[start : start + _PIECE_ROWS]
         now = utc_now()
         rows = [
             {
                 "salt": salt,
                 "sample_id": i,
-                "split": given.split,
-                "bucket": given.bucket,
-                "cluster": given.cluster,
+                "split": own.split,
+                "bucket": own.bucket,
+                "cluster": own.cluster,
                 "created_at": now,
             }
-            for i, given in piece
+            for i, own in piece
         ]
         with store.write() as connection:
             ids = in_values(connection, splits.c.sample_id, [i for i, _ in piece])
@@ -221,25 +287,28 @@ def _warnings(
     remembered: Mapping[int, AssignedSplit], changes: Mapping[int, AssignedSplit]
 ) -> Iterator[str]:
     moves = Counter(
-        (remembered[i].split, given.split) for i, given in changes.items() if i in remembered
+        (remembered[i].split, own.split) for i, own in changes.items() if i in remembered
     )
     for (before, after), n in sorted(moves.items()):
         if after == EXCLUDED:
-            yield f"{n} samples of {before} were set aside: they are near others of another split"
+            yield f"{n} samples of {before} were excluded: they are near others of another split"
         elif before != after:
             yield f"{n} samples went from {before} to {after}, because the shares changed"
 
 
-def set_subject_splits(
-    duck: duckdb.DuckDBPyConnection, splitting: SplitConfig | None, assigned: SplitAssignment
-) -> None:
-    """Write into `subjects.split` what was decided; null where nothing was."""
-    if splitting is None:
+def set_subject_splits(duck: duckdb.DuckDBPyConnection, assignment: SplitAssignment) -> None:
+    """Set `subjects.split`; null where a sample is in no cluster. Without splits it is kept.
+
+    Args:
+        duck: DuckDB with the table `subjects`.
+        assignment: The splits of the export.
+    """
+    if assignment.config is None:
         return
     table: Any = pa.table(
         {
-            "sample_id": pa.array(list(assigned.splits), pa.int64()),
-            "split": pa.array(list(assigned.splits.values()), pa.string()),
+            "sample_id": pa.array(list(assignment.splits), pa.int64()),
+            "split": pa.array(list(assignment.splits.values()), pa.string()),
         }
     )
     duck.register("assigned", table)

@@ -1,4 +1,4 @@
-"""What a dataset card tells of an export: counts over the chosen subjects, and the proof of splits.
+"""The counts of the dataset card, over the selected subjects, and the check that splits are apart.
 
 Nothing here depends on time, place or ids, so that equal exports have equal cards.
 """
@@ -19,31 +19,46 @@ from annoy_store.export.splits import SPLITS
 def compute_statistics(
     duck: duckdb.DuckDBPyConnection, connection: Connection, form: Format
 ) -> dict[str, Any]:
-    """Return what is to be told of `candidates`. Raises AnnoyError if a cluster is in two splits."""
-    told: dict[str, Any] = {
+    """Count the candidates of a plan.
+
+    Args:
+        duck: DuckDB with the view `candidates`, which has the attributes origin, cluster and (but
+            for formats of samples) teacher.
+        connection: The snapshot of the store.
+        form: The format.
+
+    Returns:
+        Counts by name: `rows` by split, `licences`, `samples`, `sources`, `clusters` by split,
+        `funnel` (jobs by stage and state), `shared` (what is in two splits), and for chains also
+        `kinds`, `turns`, `statuses`, `teachers` and `checkers`.
+
+    Raises:
+        AnnoyError: If a cluster, sample, source or prompt is in two splits.
+    """
+    counts: dict[str, Any] = {
         "rows": _in_order(_counts(duck, "split")),
         "licences": _counts(
             duck, "coalesce(nullif(array_to_string(licences, ' / '), ''), 'unknown')"
         ),
-        "samples": _one(duck, "count(DISTINCT sample_id)"),
-        "sources": _one(duck, "count(DISTINCT source_id)"),
+        "samples": _count(duck, "count(DISTINCT sample_id)"),
+        "sources": _count(duck, "count(DISTINCT source_id)"),
         "clusters": _clusters(duck),
         "funnel": _funnel(connection),
     }
-    told["shared"] = {
-        what: _shared(duck, what) if len(told["rows"]) > 1 else 0
+    counts["shared"] = {
+        what: _shared(duck, what) if len(counts["rows"]) > 1 else 0
         for what in ("cluster", "sample_id", "source_id", "prompt_id")
         if what != "prompt_id" or form.record != "sample"
     }
-    if any(told["shared"].values()):
-        raise AnnoyError(f"splits leak: {told['shared']}; nothing was written")
+    if any(counts["shared"].values()):
+        raise AnnoyError(f"splits leak: {counts['shared']}; nothing was written")
     if form.record != "sample":
-        told["kinds"] = _counts(duck, "kind")
-        told["turns"] = _counts(duck, "turns")
-        told["statuses"] = _counts(duck, "coalesce(last_status, 'not judged')")
-        told["teachers"] = _counts(duck, "concat_ws(' ', backend, nullif(model, ''))")
-        told["checkers"] = _checkers(duck, connection)
-    return told
+        counts["kinds"] = _counts(duck, "kind")
+        counts["turns"] = _counts(duck, "turns")
+        counts["statuses"] = _counts(duck, "coalesce(last_status, 'not judged')")
+        counts["teachers"] = _counts(duck, "concat_ws(' ', backend, nullif(model, ''))")
+        counts["checkers"] = _checkers(duck, connection)
+    return counts
 
 
 def _in_order(counts: dict[str, int]) -> dict[str, int]:
@@ -55,7 +70,7 @@ def _counts(duck: duckdb.DuckDBPyConnection, column: str) -> dict[str, int]:
     return {str(word): int(n) for word, n in duck.execute(query).fetchall()}
 
 
-def _one(duck: duckdb.DuckDBPyConnection, what: str) -> int:
+def _count(duck: duckdb.DuckDBPyConnection, what: str) -> int:
     return int(duck.execute(f"SELECT {what} FROM candidates").fetchall()[0][0])
 
 
@@ -65,7 +80,7 @@ def _clusters(duck: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def _shared(duck: duckdb.DuckDBPyConnection, what: str) -> int:
-    """How many of `what` are in more than one split; none, or the split is no split."""
+    """How many of `what` are in more than one split."""
     query = f"""
     SELECT count(*) FROM (SELECT {what} FROM candidates WHERE {what} IS NOT NULL
                           GROUP BY {what} HAVING count(DISTINCT split) > 1)
@@ -74,16 +89,16 @@ def _shared(duck: duckdb.DuckDBPyConnection, what: str) -> int:
 
 
 def _funnel(connection: Connection) -> dict[str, dict[str, int]]:
-    told: dict[str, dict[str, int]] = {}
+    counts: dict[str, dict[str, int]] = {}
     for stage, state, n in connection.execute(
         text("SELECT stage, state, jobs FROM v_funnel ORDER BY stage, state")
     ):
-        told.setdefault(stage, {})[state] = int(n)
-    return told
+        counts.setdefault(stage, {})[state] = int(n)
+    return counts
 
 
 def _checkers(duck: duckdb.DuckDBPyConnection, connection: Connection) -> list[str]:
-    """The versions of the checkers whose verdicts count first, as they describe themselves."""
+    """The versions of the checkers whose verdicts count first."""
     counting = "SELECT id FROM variants WHERE stage = 'verify' AND active = 1"
     ids = [int(key) for (key,) in duck.execute(counting).fetchall()]
     active = select(variants.c.description, variants.c.digest).where(variants.c.id.in_(ids))

@@ -162,7 +162,7 @@ def ours(store: Path, out: Path, since: str | None) -> dict[str, float]:
     from annoy_store.export import writer
     from annoy_store.export.request import ExportRequest
 
-    writing, checking = _timed(exporting, "_write"), _timed(writer, "_checked")
+    writing, checking = _timed(exporting, "write_files"), _timed(writer, "check_file")
     started, wall = time.process_time(), time.perf_counter()
     request = ExportRequest("codeio", out, since=since)
     report = exporting.export(open_store(f"sqlite:///{store}"), request)
@@ -179,10 +179,10 @@ def _timed(module: Any, name: str) -> list[float]:
     """Let a function of `module` note the CPU seconds of each of its calls."""
     work, spent = getattr(module, name), list[float]()
 
-    def noting(*args: Any) -> Any:
+    def noting(*args: Any, **options: Any) -> Any:
         before = time.process_time()
         try:
-            return work(*args)
+            return work(*args, **options)
         finally:
             spent.append(time.process_time() - before)
 

@@ -103,7 +103,7 @@ def test_every_option_at_once(annoy: Annoy) -> None:
     )
     assert done.exit_code == 0
     assert "--balance" in done.stdout
-    assert "counted as if nothing were near them" in done.stderr  # a dry run does not cluster
+    assert "counted as clusters of one" in done.stderr  # a dry run does not cluster
     assert not Path("out").exists()
 
 
@@ -169,14 +169,12 @@ def test_decontaminate(annoy: Annoy, one_line: OneLine) -> None:
     assert "cannot read none.jsonl" in one_line(annoy("decontaminate", "none.jsonl"))
 
 
-def test_every_reason_has_words() -> None:
-    from annoy_store.export import filters, group_filters, increments, token_counts
+def test_export_has_a_label_for_every_reason() -> None:
+    from annoy_store.export import filters, group_filters, increments, plan, token_counts
 
-    sources = [
-        Path(m.__file__ or "").read_text()
-        for m in (increments, group_filters, filters, token_counts)
-    ]
-    marks = r"removed = '(\w+)'|RowFilter\(\"(\w+)\"|_rank\(duck, \"(\w+)\"|unless\(duck, \"(\w+)\""
+    modules = (increments, group_filters, filters, plan, token_counts)
+    marks = r"removed = '(\w+)'|RowFilter\(\"(\w+)\"|_rank\(\"(\w+)\"|unfinished = \"(\w+)\""
+    sources = [Path(module.__file__ or "").read_text() for module in modules]
     found = {next(filter(None, groups)) for text in sources for groups in re.findall(marks, text)}
     assert len(found) > 12
     assert found <= set(REASONS)

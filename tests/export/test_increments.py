@@ -1,4 +1,4 @@
-"""Exports that add to others: what is new, what is taken back, and what stays."""
+"""Exports that add to others: what is new, what is retracted, and what stays."""
 
 from __future__ import annotations
 
@@ -13,14 +13,9 @@ from sqlalchemy import func, insert, select, update
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import (
-    export_rows,
     hidden_subjects,
-    io_pairs,
-    jobs,
     responses,
-    retractions,
     samples,
-    turns,
     variants,
     verdicts,
 )
@@ -41,7 +36,7 @@ def prompts(folder: Path) -> set[str]:
     return {json.loads(line)["prompt"] for line in lines}
 
 
-def taken_back(folder: Path) -> list[dict[str, str]]:
+def retracted(folder: Path) -> list[dict[str, str]]:
     with (folder / "retractions.csv").open() as stream:
         return list(csv.DictReader(stream))
 
@@ -52,7 +47,7 @@ def judge(store: Database, response_id: int, status: str, version: str) -> None:
         insert_rows(connection, [chains.verdict(connection, response_id, status, version)])
 
 
-def test_an_increment_holds_what_is_new_and_nothing_else(store: Database, tmp_path: Path) -> None:
+def test_increment_holds_what_is_new_and_nothing_else(store: Database, tmp_path: Path) -> None:
     chains.fill(store, ["ant", "bee"])
     first = export(store, ExportRequest("codeio", tmp_path / "1"))
     chains.fill(store, ["cow"])
@@ -64,7 +59,7 @@ def test_an_increment_holds_what_is_new_and_nothing_else(store: Database, tmp_pa
     assert third.folder is None
     assert not (tmp_path / "3").exists()
     told = json.loads((tmp_path / "2" / "export.json").read_text())
-    assert told["adds_to"] == first.digest
+    assert told["parent"] == first.digest
 
 
 def test_increments_together_are_the_whole(sqlite_store: Database, tmp_path: Path) -> None:
@@ -80,7 +75,9 @@ def test_increments_together_are_the_whole(sqlite_store: Database, tmp_path: Pat
     assert sum(map(len, parts)) == len(prompts(tmp_path / "whole"))
 
 
-def test_a_chain_that_began_before_and_closed_after_is_new(store: Database, tmp_path: Path) -> None:
+def test_increment_holds_a_chain_that_began_before_and_closed_after(
+    store: Database, tmp_path: Path
+) -> None:
     with store.write() as connection:
         rows = chains.sampled("ant")
         late = chains.chain(connection, chains.pairs_of(rows)[0], [("not yet", None)])
@@ -93,7 +90,7 @@ def test_a_chain_that_began_before_and_closed_after_is_new(store: Database, tmp_
     assert (second.n_rows, dict(second.retractions)) == (1, {})
 
 
-def test_what_is_judged_again_is_taken_back_and_comes_anew(store: Database, tmp_path: Path) -> None:
+def test_increment_retracts_what_was_judged_again(store: Database, tmp_path: Path) -> None:
     chains.fill(store, ["ant"])
     first = export(store, ExportRequest("messages", tmp_path / "1"))
     with store.read() as connection:
@@ -103,7 +100,7 @@ def test_what_is_judged_again_is_taken_back_and_comes_anew(store: Database, tmp_
     judge(store, good or 0, "wrong", "two")
     second = add(store, tmp_path / "2", "messages")
     assert dict(second.retractions) == {"judged_again": 1}
-    (row,) = taken_back(tmp_path / "2")
+    (row,) = retracted(tmp_path / "2")
     assert (row["export"], row["file"], row["reason"]) == (
         first.digest,
         "train.jsonl",
@@ -115,7 +112,7 @@ def test_what_is_judged_again_is_taken_back_and_comes_anew(store: Database, tmp_
     assert add(store, tmp_path / "3", "messages").folder is None  # it is not taken back twice
 
 
-def test_a_changed_verdict_that_is_still_wanted_is_written_anew(
+def test_increment_writes_a_changed_verdict_again_if_it_is_still_selected(
     sqlite_store: Database, tmp_path: Path
 ) -> None:
     chains.fill(sqlite_store, ["ant"])
@@ -133,7 +130,7 @@ def test_a_changed_verdict_that_is_still_wanted_is_written_anew(
     assert add(sqlite_store, tmp_path / "3").folder is None
 
 
-def test_what_is_hidden_is_taken_back_and_what_is_lifted_returns(
+def test_increment_retracts_what_is_taken_down_and_holds_what_is_lifted(
     store: Database, tmp_path: Path
 ) -> None:
     chains.fill(store, ["ant", "bee"])
@@ -144,7 +141,7 @@ def test_what_is_hidden_is_taken_back_and_what_is_lifted_returns(
         connection.execute(insert(hidden_subjects).values(**row))
     second = add(store, tmp_path / "2")
     assert (second.n_rows, dict(second.retractions)) == (0, {"taken_down": 3})
-    assert {row["reason"] for row in taken_back(tmp_path / "2")} == {"taken_down"}
+    assert {row["reason"] for row in retracted(tmp_path / "2")} == {"taken_down"}
     whole = export(store, ExportRequest("codeio", tmp_path / "whole"))
     assert (whole.n_rows, whole.removed["taken_down"]) == (3, 3)
     with store.write() as connection:
@@ -153,7 +150,7 @@ def test_what_is_hidden_is_taken_back_and_what_is_lifted_returns(
     assert (third.n_rows, dict(third.retractions)) == (3, {})
 
 
-def test_limits_hold_over_all_increments(sqlite_store: Database, tmp_path: Path) -> None:
+def test_increments_keep_limits_together(sqlite_store: Database, tmp_path: Path) -> None:
     chains.fill(sqlite_store, ["ant"])
     one = Selection(max_per_source=1)
     first = export(sqlite_store, ExportRequest("codeio", tmp_path / "1", one))
@@ -163,7 +160,9 @@ def test_limits_hold_over_all_increments(sqlite_store: Database, tmp_path: Path)
     assert "bee" in prompts(tmp_path / "2").pop()
 
 
-def test_another_filter_takes_nothing_back(sqlite_store: Database, tmp_path: Path) -> None:
+def test_increment_with_another_filter_retracts_nothing(
+    sqlite_store: Database, tmp_path: Path
+) -> None:
     chains.fill(sqlite_store, ["ant"])
     export(sqlite_store, ExportRequest("codeio", tmp_path / "1"))
     chains.fill(sqlite_store, ["bee"])
@@ -172,7 +171,7 @@ def test_another_filter_takes_nothing_back(sqlite_store: Database, tmp_path: Pat
     assert (second.n_rows, dict(second.retractions)) == (1, {})
 
 
-def test_a_line_keeps_its_splits(sqlite_store: Database, tmp_path: Path) -> None:
+def test_increment_keeps_the_splits_of_its_parent(sqlite_store: Database, tmp_path: Path) -> None:
     chains.fill(sqlite_store, [f"animal{i}" for i in range(12)])
     split = SplitConfig(0.5, 0.25, 0.25, "salt")
     first = export(sqlite_store, ExportRequest("codeio", tmp_path / "1", split_config=split))
@@ -185,7 +184,9 @@ def test_a_line_keeps_its_splits(sqlite_store: Database, tmp_path: Path) -> None
         add(sqlite_store, tmp_path / "3", split_config=SplitConfig(0.5, 0.25, 0.25, "other"))
 
 
-def test_clusters_that_merge_take_back_the_losing_rows(store: Database, tmp_path: Path) -> None:
+def test_increment_retracts_the_losing_rows_of_merged_clusters(
+    store: Database, tmp_path: Path
+) -> None:
     names = [f"animal{i}" for i in range(16)]
     chains.fill(store, names)
     split = SplitConfig(0.5, 0.0, 0.5, "salt")
@@ -210,64 +211,8 @@ def test_clusters_that_merge_take_back_the_losing_rows(store: Database, tmp_path
         connection.execute(insert(sample_origins).values(**row))
     second = add(store, tmp_path / "2")
     assert (second.n_rows, dict(second.retractions)) == (0, {"set_aside": 3})
-    assert {row["split"] for row in taken_back(tmp_path / "2")} == {"train"}
-    assert "set aside" in second.warnings[0]
+    assert {row["split"] for row in retracted(tmp_path / "2")} == {"train"}
+    assert "excluded" in second.warnings[0]
     whole = export(store, ExportRequest("codeio", tmp_path / "3", split_config=split))
     assert whole.removed["set_aside"] == 3
     assert whole.n_rows == first.n_rows - 3
-
-
-def test_a_step_that_ended_badly_closes_a_chain(sqlite_store: Database, tmp_path: Path) -> None:
-    with sqlite_store.write() as connection:
-        rows = chains.sampled("ant")
-        tried = chains.chain(connection, chains.pairs_of(rows)[0], [("bad", "wrong")])
-        insert_rows(connection, [*rows, *tried])
-        variant = chains.verify_variant(connection)
-    assert export(sqlite_store, ExportRequest("codeio", tmp_path / "1")).removed == {"open": 1}
-    with sqlite_store.write() as connection:
-        verdict = connection.scalar(select(verdicts.c.id))
-        row = {"stage": "revise", "subject_id": verdict, "variant_id": variant}
-        connection.execute(insert(jobs).values(**row, state="rejected", reason="too_long"))
-    assert export(sqlite_store, ExportRequest("codeio", tmp_path / "2")).n_rows == 1
-
-
-def test_closed_is_what_the_view_says(store: Database, tmp_path: Path) -> None:
-    chains.fill(store)
-    with store.write() as connection:
-        rows = chains.sampled("dog")
-        pair, other = chains.pairs_of(rows)
-        rows += chains.chain(connection, pair, [("open", "wrong")])
-        rows += chains.chain(connection, other, [("open", "wrong"), ("not judged", None)])
-        insert_rows(connection, rows)
-    report = export(store, ExportRequest("codeio", tmp_path / "out"))
-    with store.read() as connection:
-        told = connection.exec_driver_sql(
-            "SELECT chain_id FROM v_chains WHERE closed = 1 ORDER BY 1"
-        ).all()
-        written = connection.execute(
-            select(export_rows.c.chain_id).order_by(export_rows.c.chain_id)
-        )
-        assert [row[0] for row in told] == list(written.scalars())
-    assert report.removed == {"open": 2}
-
-
-def test_there_must_be_something_to_add_to(sqlite_store: Database, tmp_path: Path) -> None:
-    chains.fill(sqlite_store, ["ant"])
-    with pytest.raises(UsageError, match="there is no export 'last' of codeio to add to"):
-        add(sqlite_store, tmp_path / "1")
-    first = export(sqlite_store, ExportRequest("messages", tmp_path / "2"))
-    with pytest.raises(UsageError, match="is in format messages, not codeio"):
-        export(sqlite_store, ExportRequest("codeio", tmp_path / "3", since=str(first.digest)[:8]))
-
-
-def test_the_ledger_leads_from_a_row_to_its_source(store: Database, tmp_path: Path) -> None:
-    chains.fill(store, ["ant"])
-    export(store, ExportRequest("codeio", tmp_path / "1"))
-    with store.read() as connection:
-        paths = connection.exec_driver_sql(
-            "SELECT DISTINCT l.repo, l.path, l.licence FROM export_rows e "
-            "JOIN v_lineage l ON l.chain_id = e.chain_id"
-        ).all()
-        assert [tuple(row) for row in paths] == [("team/ant", "ant.py", "mit")]
-        assert connection.scalar(select(func.count()).select_from(retractions)) == 0
-        assert connection.scalar(select(func.count()).select_from(turns.join(io_pairs))) == 5

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from annoy_store.db.engine import Database
 from annoy_store.db.tables import splits
 from annoy_store.errors import UsageError
+from annoy_store.export.parents import ParentExports
 from annoy_store.export.splits import (
     EXCLUDED,
     SPLITS,
@@ -170,14 +171,14 @@ def test_it_does_not_matter_in_which_order(given_: dict[int, str], salt: str) ->
 def test_what_was_given_is_remembered(store: Database) -> None:
     chains.fill(store, [f"animal{i}" for i in range(12)])
     half = SplitConfig(0.5, 0.25, 0.25, "salt")
-    dry = prepare_splits(store, half, dry_run=True)
+    dry = prepare_splits(store, half, ParentExports(), dry_run=True)
     assert len(dry.splits) == 12  # nothing is clustered yet, and a dry run does not
-    assert dry.warnings == ("12 samples are counted as if nothing were near them: annoy cluster",)
+    assert dry.warnings == ("12 samples are counted as clusters of one; run: annoy cluster",)
     with store.read() as connection:
         assert connection.execute(select(splits)).all() == []
-    first = prepare_splits(store, half, dry_run=False)
+    first = prepare_splits(store, half, ParentExports(), dry_run=False)
     chains.fill(store, [f"animal{i}" for i in range(20)])
-    second = prepare_splits(store, half, dry_run=False)
+    second = prepare_splits(store, half, ParentExports(), dry_run=False)
     assert first.splits.items() <= second.splits.items()
     assert len(second.splits) == 20
     with store.read() as connection:

@@ -19,8 +19,8 @@ import pytest
 
 from annoy_store.db.engine import Database
 from annoy_store.export.export import export
+from annoy_store.export.file_options import FileOptions
 from annoy_store.export.request import ExportRequest
-from annoy_store.export.writer import FileOptions
 from tests.support import chains
 
 pytestmark = [pytest.mark.trainers, pytest.mark.filterwarnings("ignore")]
