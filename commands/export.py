@@ -12,7 +12,7 @@ Examples:
   annoy export sharegpt out/ --licence mit,apache-2.0 --lines 10..1000 --sample 50000
   annoy export rl out/ --pass-rate 0.1..0.9 --parquet --shard-rows 100000
 
-A range is MIN..MAX, each end may be left out. --where is SQL over the columns subject_id,
+A range is MIN..MAX; either end may be left out. --where is SQL over the columns subject_id,
 sample_id, kind, turns, sample_no, last_status, status_1, status_2, model, backend, licence, repo,
 path, origin, language, funcname, lines_executed, pass_rate, n_chars, finish_reason, cluster.
 """
@@ -34,10 +34,10 @@ from ._shared import json_option, print_json, print_table, progress, say, store_
 
 REASONS = {
     "open": "not finished yet",
-    "no_pair": "no pair that holds",
+    "no_pair": "no stable pair",
     "taken_down": "taken down",
-    "not_correct": "not answered right",
-    "not_revised": "not repaired by a revision",
+    "not_correct": "incorrect",
+    "not_revised": "not corrected by a revision",
     "turns": "--turns",
     "teacher": "--teacher",
     "licence": "--licence",
@@ -47,19 +47,19 @@ REASONS = {
     "lines": "--lines",
     "pass_rate": "--pass-rate",
     "where": "--where",
-    "not_clustered": "came while this ran; next time",
-    "set_aside": "near rows of another split",
+    "not_clustered": "added during the export",
+    "set_aside": "excluded: near rows of another split",
     "same_prompt": "another answer to the same prompt",
     "source_full": "--max-per-source",
     "unbalanced": "--balance",
     "not_sampled": "--sample",
-    "unpaired": "no right and wrong answer",
-    "published": "published before",
+    "unpaired": "no correct answer beside a wrong one",
+    "published": "already published",
 }
 
 
 class RangeParam(click.ParamType[Any]):
-    """MIN..MAX, either end open."""
+    """A range MIN..MAX; either end may be left out."""
 
     name = "range"
 
@@ -82,13 +82,13 @@ def _help() -> str:
 
 
 def _listed(_: Any, __: Any, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Several values, given one by one or with commas between them."""
+    """Split values at commas; an option may also be given several times."""
     return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
 
 
-def _range(name: str, words: str) -> Callable[[Any], Any]:
+def _range(name: str, text: str) -> Callable[[Any], Any]:
     return click.option(
-        name, type=RangeParam(), default=(None, None), metavar="MIN..MAX", help=words
+        name, type=RangeParam(), default=(None, None), metavar="MIN..MAX", help=text
     )
 
 
@@ -98,10 +98,14 @@ def _range(name: str, words: str) -> Callable[[Any], Any]:
 @click.option(
     "--only",
     type=click.Choice(["correct", "revised", "all"]),
-    help="Which answers; the format knows what is usual.",
+    help="Which answers; by default as the format says.",
 )
 @click.option(
-    "--turns", multiple=True, callback=_listed, metavar="N,..", help="Chains of so many turns."
+    "--turns",
+    multiple=True,
+    callback=_listed,
+    metavar="N,..",
+    help="Chains with these numbers of turns.",
 )
 @click.option(
     "--teacher",
@@ -109,7 +113,7 @@ def _range(name: str, words: str) -> Callable[[Any], Any]:
     multiple=True,
     callback=_listed,
     metavar="MODEL,..",
-    help="First answers by these.",
+    help="First answers by these models or backends.",
 )
 @click.option(
     "--licence",
@@ -117,51 +121,60 @@ def _range(name: str, words: str) -> Callable[[Any], Any]:
     multiple=True,
     callback=_listed,
     metavar="NAME,..",
-    help="Code under one of these.",
+    help="Code under one of these licences.",
 )
 @click.option(
     "--judged-by",
     type=click.IntRange(1),
     metavar="V",
-    help="Verdicts of variant V of verify count; else the present version's.",
+    help="Use the verdicts of variant V of verify instead of the active one.",
 )
-@click.option("--where", metavar="SQL", help="Rows for which this is true.")
-@click.option("--exclude-overlaps", is_flag=True, help="Nothing that annoy decontaminate found.")
-@_range("--chars", "Length of the last conversation.")
-@_range("--tokens", "The same in tokens, by --tokenizer.")
+@click.option("--where", metavar="SQL", help="Rows for which this condition is true.")
 @click.option(
-    "--tokenizer", type=click.Path(path_type=Path), metavar="FILE", help="A tokenizer.json."
+    "--exclude-overlaps", is_flag=True, help="Leave out what annoy decontaminate flagged."
 )
-@_range("--lines", "Executed lines: a difficulty.")
-@_range("--pass-rate", "Share of right first answers: a difficulty.")
+@_range("--chars", "Length of the last conversation, in characters.")
+@_range("--tokens", "Length of the last conversation, in tokens of --tokenizer.")
+@click.option(
+    "--tokenizer", type=click.Path(path_type=Path), metavar="FILE", help="A tokenizer.json file."
+)
+@_range("--lines", "Executed lines, as a measure of difficulty.")
+@_range("--pass-rate", "Share of correct first answers, 0 to 1.")
 @click.option("--one-per-prompt", is_flag=True, help="One answer per prompt, the best.")
 @click.option(
-    "--max-per-source", type=click.IntRange(1), metavar="N", help="At most N rows of a raw file."
+    "--max-per-source", type=click.IntRange(1), metavar="N", help="At most N rows per raw file."
 )
-@click.option("--balance", type=click.Choice(["direction"]), help="As many of either direction.")
 @click.option(
-    "--sample", type=click.IntRange(1), metavar="N", help="N rows, drawn by hash and --seed."
+    "--balance", type=click.Choice(["direction"]), help="As many rows of either direction."
 )
-@click.option("--seed", type=int, default=0, help="Another draw.")
-@click.option("--split", metavar="NAME=SHARE,..", help="train, validation and test, by cluster.")
 @click.option(
-    "--salt", default=DEFAULT_SPLIT_SALT, show_default=True, help="Another family of splits."
+    "--sample", type=click.IntRange(1), metavar="N", help="N rows, chosen by hash and --seed."
+)
+@click.option("--seed", type=int, default=0, help="Sampling seed of --sample.")
+@click.option("--split", metavar="NAME=SHARE,..", help="Shares of train, validation and test.")
+@click.option(
+    "--salt",
+    default=DEFAULT_SPLIT_SALT,
+    show_default=True,
+    help="Salt of the hash that assigns splits.",
 )
 @click.option(
     "--since",
     metavar="EXPORT",
-    help="Only what this export and its parents lack: last, an id or a digest.",
+    help="Only what this export and its parents do not hold: last, an id or a digest.",
 )
-@click.option("--parquet", is_flag=True, help="Parquet instead of JSONL.")
-@click.option("--compression", type=click.Choice(["gzip", "zstd"]), help="Of the files.")
-@click.option("--shard-rows", type=click.IntRange(1), metavar="N", help="Files of N rows.")
+@click.option("--parquet", is_flag=True, help="Write Parquet instead of JSONL.")
+@click.option(
+    "--compression", type=click.Choice(["gzip", "zstd"]), help="Compression of the files."
+)
+@click.option("--shard-rows", type=click.IntRange(1), metavar="N", help="Rows per file.")
 @click.option(
     "--threads",
     type=click.IntRange(1),
     default=1,
-    help="Threads of DuckDB; the bytes stay the same.",
+    help="Threads of DuckDB; the bytes written stay the same.",
 )
-@click.option("--dry-run", is_flag=True, help="Count, and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Count only; write nothing.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, /, form: str, folder: Path, as_json: bool, **given: Any) -> None:
@@ -170,18 +183,18 @@ def command(ctx: click.Context, /, form: str, folder: Path, as_json: bool, **giv
     store = store_of(ctx)
     with progress(ctx) as show:
         report = export(store, _request(form, folder, given), show)
-    for words in report.warnings:
-        warn(words)
+    for warning in report.warnings:
+        warn(warning)
     if as_json:
         print_json(_as_json(report))
         return
     if report.removed:
-        left_out = sorted(report.removed.items(), key=lambda one: list(REASONS).index(one[0]))
-        print_table(["left out", "rows"], [[REASONS[word], n] for word, n in left_out])
+        left_out = sorted(report.removed.items(), key=lambda item: list(REASONS).index(item[0]))
+        print_table(["left out", "rows"], [[REASONS[reason], n] for reason, n in left_out])
     if report.rows:
         print_table(["split", "rows"], list(report.rows.items()))
     if report.retractions:
-        print_table(["taken back", "rows"], list(report.retractions.items()))
+        print_table(["retracted", "rows"], list(report.retractions.items()))
     _conclude(ctx, report, dry_run=given["dry_run"])
 
 
@@ -191,23 +204,23 @@ def _request(form: str, folder: Path, given: dict[str, Any]) -> Any:
     from annoy_store.export.request import ExportRequest
     from annoy_store.export.splits import parse_split_config
 
-    own = {name: given[name] for name in Selection.__dataclass_fields__ if name in given}
-    selection = Selection(**own)
+    chosen = {name: given[name] for name in Selection.__dataclass_fields__ if name in given}
+    selection = Selection(**chosen)
     try:
         turns = tuple(int(n) for n in given["turns"])
     except ValueError:
         raise UsageError(f"--turns must be numbers, not {', '.join(given['turns'])}") from None
     selection = replace(selection, turns=turns, balance=given["balance"] is not None)
-    packing = FileOptions(
+    file_options = FileOptions(
         "parquet" if given["parquet"] else "jsonl", given["compression"], given["shard_rows"]
     )
-    splitting = parse_split_config(given["split"], given["salt"]) if given["split"] else None
+    split_config = parse_split_config(given["split"], given["salt"]) if given["split"] else None
     return ExportRequest(
         form,
         folder,
         selection,
-        packing,
-        splitting,
+        file_options,
+        split_config,
         given["since"],
         given["dry_run"],
         given["threads"],
@@ -218,7 +231,9 @@ def _conclude(ctx: click.Context, report: Any, *, dry_run: bool) -> None:
     if dry_run:
         say(ctx, f"{report.n_rows} of {report.subjects} would be written")
     elif report.folder is None:
-        warn("no row to write; nothing was made (annoy status shows how far the work is)")
+        warn(
+            "no row to write; nothing was written (annoy status shows the progress of the pipeline)"
+        )
     else:
         again = ", the same as before" if report.already_published else ""
         say(ctx, f"export {report.export_id}: {report.n_rows} rows in {report.folder}{again}")

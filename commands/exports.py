@@ -21,7 +21,7 @@ COLUMNS = (
     "adds to",
     "format",
     "rows",
-    "taken back",
+    "retracted",
     "split",
     "published",
     "folder",

@@ -1,4 +1,4 @@
-"""annoy export, exports, cluster and decontaminate as a person types them."""
+"""The commands export, exports, cluster and decontaminate."""
 
 from __future__ import annotations
 
@@ -26,16 +26,14 @@ def _filled() -> None:
     store.close()
 
 
-def test_export_and_exports(annoy: Annoy) -> None:
+def test_export_is_listed_by_exports(annoy: Annoy) -> None:
     done = annoy("export", "messages", "out")
     assert done.exit_code == 0
     assert done.stdout.split() == [
         "left",
         "out",
         "rows",
-        "not",
-        "answered",
-        "right",
+        "incorrect",
         "3",
         "split",
         "rows",
@@ -51,13 +49,17 @@ def test_export_and_exports(annoy: Annoy) -> None:
     assert "messages" in annoy("exports").stdout
 
 
-def test_json_says_it_all(annoy: Annoy) -> None:
-    told = json.loads(annoy("export", "codeio", "out", "--only", "revised", "--json").stdout)
-    assert (told["rows"], told["splits"], told["left_out"]) == (3, {"train": 3}, {"not_revised": 6})
-    assert told["files"][0]["name"] == "train.jsonl"
+def test_export_json_holds_all_counts(annoy: Annoy) -> None:
+    report = json.loads(annoy("export", "codeio", "out", "--only", "revised", "--json").stdout)
+    assert (report["rows"], report["splits"], report["left_out"]) == (
+        3,
+        {"train": 3},
+        {"not_revised": 6},
+    )
+    assert report["files"][0]["name"] == "train.jsonl"
 
 
-def test_every_option_at_once(annoy: Annoy) -> None:
+def test_export_takes_every_option_at_once(annoy: Annoy) -> None:
     done = annoy(
         "export",
         "codeio",
@@ -107,7 +109,7 @@ def test_every_option_at_once(annoy: Annoy) -> None:
     assert not Path("out").exists()
 
 
-def test_nothing_to_write_is_no_error(annoy: Annoy) -> None:
+def test_export_without_a_row_is_no_error(annoy: Annoy) -> None:
     done = annoy("export", "codeio", "out", "--licence", "gpl-3.0")
     assert (done.exit_code, Path("out").exists()) == (0, False)
     assert "no row to write" in done.stderr
@@ -126,7 +128,9 @@ def test_nothing_to_write_is_no_error(annoy: Annoy) -> None:
         (["none.sql", "out"], "cannot read the format none.sql"),
     ],
 )
-def test_mistakes(annoy: Annoy, one_line: OneLine, arguments: list[str], words: str) -> None:
+def test_export_explains_mistakes(
+    annoy: Annoy, one_line: OneLine, arguments: list[str], words: str
+) -> None:
     Path("used").mkdir()
     Path("used/file").write_text("1")
     assert words in one_line(annoy("export", *arguments))
@@ -134,13 +138,13 @@ def test_mistakes(annoy: Annoy, one_line: OneLine, arguments: list[str], words: 
 
 
 @pytest.mark.parametrize("ends", ["1", "a..b", ".."])
-def test_a_range_has_two_ends(annoy: Annoy, ends: str) -> None:
+def test_export_refuses_a_range_without_ends(annoy: Annoy, ends: str) -> None:
     result = annoy("export", "codeio", "out", "--lines", ends)
     assert result.exit_code == 2
     assert "is not MIN..MAX" in result.stderr
 
 
-def test_splits_and_increments(annoy: Annoy) -> None:
+def test_export_splits_and_increments(annoy: Annoy) -> None:
     first = annoy("export", "codeio", "one", "--split", "train=.5,test=.5", "--json")
     assert set(json.loads(first.stdout)["splits"]) <= {"train", "test"}
     assert annoy("export", "codeio", "two", "--since", "last").exit_code == 0
@@ -152,17 +156,17 @@ def test_splits_and_increments(annoy: Annoy) -> None:
     assert (second["rows"], second["left_out"]) == (3, {"published": 9})
 
 
-def test_cluster(annoy: Annoy) -> None:
-    told = json.loads(annoy("cluster", "--json").stdout)
-    assert told == {"subjects": 6, "signed": 6, "clusters": 3, "largest": 2, "changed": 6}
+def test_cluster_counts_and_fills_its_view(annoy: Annoy) -> None:
+    report = json.loads(annoy("cluster", "--json").stdout)
+    assert report == {"subjects": 6, "signed": 6, "clusters": 3, "largest": 2, "changed": 6}
     assert "clusters" in annoy("cluster").stdout
     assert annoy("sql", "SELECT * FROM v_clusters", "--format", "jsonl").stdout.count("\n") == 3
 
 
-def test_decontaminate(annoy: Annoy, one_line: OneLine) -> None:
+def test_decontaminate_flags_what_export_leaves_out(annoy: Annoy, one_line: OneLine) -> None:
     Path("b.jsonl").write_text('{"input": {"x": 1}, "output": "ant"}\n')
-    (told,) = json.loads(annoy("decontaminate", "b.jsonl", "--json").stdout)
-    assert (told["items"], told["overlaps"], told["samples"]) == (1, {"answer": 1}, 1)
+    (report,) = json.loads(annoy("decontaminate", "b.jsonl", "--json").stdout)
+    assert (report["items"], report["overlaps"], report["samples"]) == (1, {"answer": 1}, 1)
     assert "b.jsonl" in annoy("decontaminate", "b.jsonl").stdout
     left = json.loads(annoy("export", "codeio", "out", "--exclude-overlaps", "--json").stdout)
     assert left["left_out"] == {"overlap": 3}

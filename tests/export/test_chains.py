@@ -63,13 +63,13 @@ def test_chains_are_closed_as_the_view_says(store: Database, tmp_path: Path) -> 
         insert_rows(connection, rows)
     report = export(store, ExportRequest("codeio", tmp_path / "out"))
     with store.read() as connection:
-        told = connection.exec_driver_sql(
+        closed = connection.exec_driver_sql(
             "SELECT chain_id FROM v_chains WHERE closed = 1 ORDER BY 1"
         ).all()
         written = connection.execute(
             select(export_rows.c.chain_id).order_by(export_rows.c.chain_id)
         )
-        assert [row[0] for row in told] == list(written.scalars())
+        assert [row[0] for row in closed] == list(written.scalars())
     assert report.removed == {"open": 2}
 
 

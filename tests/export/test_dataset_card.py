@@ -23,7 +23,7 @@ from annoy_store.export.request import ExportRequest
 from annoy_store.export.splits import SplitConfig
 from tests.support import chains
 
-PACKINGS = [
+FILE_OPTIONS = [
     FileOptions(),
     FileOptions(compression="gzip"),
     FileOptions(compression="zstd"),
@@ -49,22 +49,22 @@ def test_dataset_card_counts_rows_and_leaks(filled: Database, tmp_path: Path) ->
         assert f"| {file.name} | {file.rows} | {file.bytes} | {file.sha256} |" in card
     for words in ('license: "mit"', "| tracer tracer |", "## Checkers", '"salt": "salt"'):
         assert words in card
-    told = json.loads((tmp_path / "out" / "export.json").read_text())
-    assert told["statistics"]["shared"] == {
+    content = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert content["statistics"]["shared"] == {
         "cluster": 0,
         "sample_id": 0,
         "source_id": 0,
         "prompt_id": 0,
     }
-    assert told["options"] == {"split": "train=0.5,validation=0.25,test=0.25", "salt": "salt"}
+    assert content["options"] == {"split": "train=0.5,validation=0.25,test=0.25", "salt": "salt"}
 
 
 def test_dataset_card_info_has_one_data_set_per_split(filled: Database, tmp_path: Path) -> None:
     chains.fill(filled, [f"animal{i}" for i in range(12)])
     split = SplitConfig(0.5, 0.0, 0.5, "salt")
     export(filled, ExportRequest("messages", tmp_path / "out", split_config=split))
-    told = json.loads((tmp_path / "out" / "dataset_info.json").read_text())
-    assert {name: entry["file_name"] for name, entry in told.items()} == {
+    content = json.loads((tmp_path / "out" / "dataset_info.json").read_text())
+    assert {name: entry["file_name"] for name, entry in content.items()} == {
         "messages_train": "train.jsonl",
         "messages_test": "test.jsonl",
     }
@@ -108,10 +108,10 @@ def test_dataset_card_lets_datasets_load_every_format(
     hub: Any, filled: Database, tmp_path: Path, form: str
 ) -> None:
     rows = None
-    packings = PACKINGS if form == "codeio" else [PACKINGS[0], PACKINGS[-1]]
-    for n, packing in enumerate(packings):
+    choices = FILE_OPTIONS if form == "codeio" else [FILE_OPTIONS[0], FILE_OPTIONS[-1]]
+    for n, options in enumerate(choices):
         folder = tmp_path / str(n)
-        report = export(filled, ExportRequest(form, folder, file_options=packing))
+        report = export(filled, ExportRequest(form, folder, file_options=options))
         loaded = hub.load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
         assert loaded.num_rows == report.n_rows
         rows = rows or loaded.to_list()

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from sqlalchemy import func, insert, select
 
+from annoy_store import export as export_package
 from annoy_store.db.engine import Database
 from annoy_store.db.migrate import open_store
 from annoy_store.db.tables import exports, hidden_subjects
@@ -21,6 +27,8 @@ from annoy_store.export.format_file import bundled_formats
 from annoy_store.export.request import ExportRequest
 from annoy_store.export.splits import SplitConfig
 from tests.support import chains
+
+PACKAGE = Path(export_package.__file__ or "").parent
 
 
 def lines(folder: Path, name: str = "train.jsonl") -> list[dict[str, object]]:
@@ -167,3 +175,60 @@ def test_export_is_one_snapshot_while_others_write(store: Database, tmp_path: Pa
     for n, size in enumerate(sizes):
         lines = (tmp_path / str(n) / "train.jsonl").read_text("utf-8").splitlines()
         assert len({json.loads(line)["prompt"] for line in lines}) == size
+
+
+def test_export_enters_each_of_its_modules_at_most_twice(
+    sqlite_store: Database, tmp_path: Path
+) -> None:
+    """Counted over one record, filtered, split and added to an earlier export.
+
+    An entry is a call from another module of the package, or the first call after one in another
+    module; that a generator goes on is none.
+    """
+    split = SplitConfig(1.0, 0.0, 0.0, "salt")
+    chains.fill(sqlite_store, ["ant"])
+    export(sqlite_store, ExportRequest("codeio", tmp_path / "first", split_config=split))
+    chains.fill(sqlite_store, ["bee"])
+    selection = Selection(
+        only="all",
+        licences=("mit",),
+        where="kind = 'predict_input'",
+        lines=(1, None),
+        pass_rate=(0, 1),
+        exclude_overlaps=True,
+        one_per_prompt=True,
+        max_per_source=3,
+    )
+    request = ExportRequest("codeio", tmp_path / "second", selection, since="last")
+    calls: list[tuple[str, str]] = []  # the modules of caller and callee
+    started: list[FrameType] = []
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and (name := module_of(frame)) and frame not in started:
+            started.append(frame)
+            calls.append((next(filter(None, map(module_of, callers(frame))), ""), name))
+
+    sys.setprofile(note)
+    try:
+        report = export(sqlite_store, request)
+    finally:
+        sys.setprofile(None)
+    assert report.n_rows == 1
+    entries = Counter(callee for caller, callee in calls if caller != callee)
+    visits = Counter(name for name, _ in groupby(callee for _, callee in calls))
+    assert {"chains", "candidates", "record_stream", "writer", "export_log"} <= set(entries)
+    assert {name: n for name, n in (entries | visits).items() if n > 2} == {}
+
+
+def module_of(frame: FrameType) -> str:
+    """The module of the package whose function runs in a frame, if there is one."""
+    path = Path(frame.f_code.co_filename)
+    is_function = frame.f_code.co_name.isidentifier()  # not <lambda>, <listcomp> ..
+    return path.stem if path.parent == PACKAGE and is_function else ""
+
+
+def callers(frame: FrameType) -> Iterator[FrameType]:
+    """The frames below a frame."""
+    while (back := frame.f_back) is not None:
+        yield back
+        frame = back

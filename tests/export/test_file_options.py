@@ -16,11 +16,11 @@ from tests.support import chains
 
 
 @pytest.mark.parametrize(
-    "packing", [FileOptions("csv"), FileOptions(compression="lz4"), FileOptions(shard_rows=0)]
+    "options", [FileOptions("csv"), FileOptions(compression="lz4"), FileOptions(shard_rows=0)]
 )
-def test_file_options_that_cannot_be_met_are_refused(packing: FileOptions) -> None:
+def test_file_options_that_cannot_be_met_are_refused(options: FileOptions) -> None:
     with pytest.raises(UsageError):
-        check_file_options(packing)
+        check_file_options(options)
 
 
 @pytest.mark.parametrize("container", ["jsonl", "parquet"])
@@ -30,9 +30,9 @@ def test_file_options_do_not_change_the_records(
 ) -> None:
     chains.fill(sqlite_store)
     plain = export(sqlite_store, ExportRequest("codeio", tmp_path / "plain"))
-    packing = FileOptions(container, compression)
+    options = FileOptions(container, compression)
     packed = export(
-        sqlite_store, ExportRequest("codeio", tmp_path / "packed", file_options=packing)
+        sqlite_store, ExportRequest("codeio", tmp_path / "packed", file_options=options)
     )
     read = "SELECT * FROM '{}'"
     with duckdb.connect() as duck:

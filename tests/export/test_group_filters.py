@@ -65,6 +65,6 @@ def test_group_filters_of_several_answers_to_one_prompt(filled: Database, tmp_pa
     assert count(filled, "rl", where=dog).n_rows == 1
     export(filled, ExportRequest("preference", tmp_path / "out", Selection(where=dog)))
     (row,) = (tmp_path / "out" / "train.jsonl").read_text().splitlines()
-    told = json.loads(row)
-    assert told["rejected"] == "answer 0"
-    assert told["chosen"] in ("answer 1", "answer 2")
+    record = json.loads(row)
+    assert record["rejected"] == "answer 0"
+    assert record["chosen"] in ("answer 1", "answer 2")

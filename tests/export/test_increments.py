@@ -58,8 +58,8 @@ def test_increment_holds_what_is_new_and_nothing_else(store: Database, tmp_path:
     assert (dict(second.removed), second.subjects) == ({"published": 6}, 9)
     assert third.folder is None
     assert not (tmp_path / "3").exists()
-    told = json.loads((tmp_path / "2" / "export.json").read_text())
-    assert told["parent"] == first.digest
+    manifest = json.loads((tmp_path / "2" / "export.json").read_text())
+    assert manifest["parent"] == first.digest
 
 
 def test_increments_together_are_the_whole(sqlite_store: Database, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_increment_retracts_what_was_judged_again(store: Database, tmp_path: Pat
     line = (tmp_path / "1" / "train.jsonl").read_text().splitlines()[int(row["line"]) - 1]
     assert "I see" in line
     assert second.n_rows == 0  # wrong now, and not revised
-    assert add(store, tmp_path / "3", "messages").folder is None  # it is not taken back twice
+    assert add(store, tmp_path / "3", "messages").folder is None  # it is not retracted twice
 
 
 def test_increment_writes_a_changed_verdict_again_if_it_is_still_selected(

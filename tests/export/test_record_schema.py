@@ -67,7 +67,7 @@ def test_record_schema_names_the_columns_after_a_wrong_one(
 
 
 def test_record_schema_is_in_the_readme() -> None:
-    told = (Path(__file__).parent.parent.parent / "README.md").read_text()
-    listed = told.partition("<!-- records -->")[2].partition("<!-- /records -->")[0]
+    readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
+    listed = readme.partition("<!-- records -->")[2].partition("<!-- /records -->")[0]
     named = re.findall(r"`(\w+)`", listed.replace("_N`", "_1`"))
     assert sorted(named) == sorted(available_columns(1))

@@ -16,16 +16,16 @@ def left(folder: Path) -> list[str]:
 
 
 def half_written(folder: Path, error: Exception) -> None:
-    with staging_folder(folder) as making:
-        (making / "a").write_text("1")
+    with staging_folder(folder) as staging:
+        (staging / "a").write_text("1")
         raise error
 
 
 def test_staging_folder_is_published_whole(tmp_path: Path) -> None:
-    with staging_folder(tmp_path / "deep" / "out") as making:
-        (making / "a").write_text("1")
-        assert left(tmp_path / "deep") == [making.name]
-        publish_folder(making, tmp_path / "deep" / "out")
+    with staging_folder(tmp_path / "deep" / "out") as staging:
+        (staging / "a").write_text("1")
+        assert left(tmp_path / "deep") == [staging.name]
+        publish_folder(staging, tmp_path / "deep" / "out")
     assert left(tmp_path / "deep") == ["out"]
     assert (tmp_path / "deep" / "out" / "a").read_text() == "1"
 
@@ -46,11 +46,11 @@ def test_staging_folder_explains_a_full_disk_in_one_line(tmp_path: Path, error: 
 
 
 def test_staging_folder_is_not_published_over_another(tmp_path: Path) -> None:
-    with staging_folder(tmp_path / "out") as making:
+    with staging_folder(tmp_path / "out") as staging:
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "theirs").write_text("1")
         with pytest.raises(UsageError, match="is not empty"):
-            publish_folder(making, tmp_path / "out")
+            publish_folder(staging, tmp_path / "out")
     assert left(tmp_path) == ["out"]
 
 

@@ -21,8 +21,8 @@ from tests.support import chains
 def test_written_file_has_the_hash_of_its_content(sqlite_store: Database, tmp_path: Path) -> None:
     chains.fill(sqlite_store, ["ant"])
     report = export(sqlite_store, ExportRequest("codeio", tmp_path / "out"))
-    told = json.loads((tmp_path / "out" / "export.json").read_text())
-    for file, entry in zip(report.files, told["files"], strict=True):
+    manifest = json.loads((tmp_path / "out" / "export.json").read_text())
+    for file, entry in zip(report.files, manifest["files"], strict=True):
         data = (tmp_path / "out" / file.name).read_bytes()
         assert hashlib.sha256(data).hexdigest() == file.sha256 == entry["sha256"]
         assert (len(data), data.count(b"\n")) == (entry["bytes"], entry["rows"])
