@@ -101,7 +101,11 @@ def _insert(raw: Any, chance: random.Random, words: list[str], chains: range) ->
             where = {"origin": "bench", "repo": f"r{sample % 997}", "path": "a.py"}
             where |= {"licence": "mit", "metadata": "{}", "source_id": sample}
             add("origins", sample, digest=named("o", sample), **where)
-            problem = {"problem_statement": text(300), "io_requirements": text(200), "refcode": code}
+            problem = {
+                "problem_statement": text(300),
+                "io_requirements": text(200),
+                "refcode": code,
+            }
             add("samples", sample, digest=named("m", sample), funcname="main_solution", **problem)
             links = {"sample_id": sample, "source_id": sample}
             add("sample_origins", sample, digest=named("so", sample), **links)
