@@ -50,9 +50,11 @@ class Policy(BaseModel):
     memory_mb: int = Field(1024, ge=64, description="address space of one call, MB")
     count_lines: int = Field(100_000, ge=0, description="executed lines counted per pair, at most")
     template_transform: str = Field("transform", description="bundled name, or @FILE")
-    template_predict_output: str = Field("predict_output", description="bundled name, or @FILE")
-    template_predict_input: str = Field("predict_input", description="bundled name, or @FILE")
     template_revise: str = Field("revise", description="bundled name, or @FILE")
+    tasks: str = Field("default", description="tasks that are asked, by name; default: the usual")
+    task_options: tuple[tuple[str, Any], ...] = Field(
+        (), description="options of tasks as stored, by the key of their row; see tasks/policy.py"
+    )
 
 
 class RunSettings(BaseSettings):

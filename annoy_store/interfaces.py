@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Column, Connection, Select, Table
 
 from annoy_store.config import Policy
@@ -19,7 +20,6 @@ from annoy_store.config import Policy
 Row = Mapping[str, Any]
 JobState = Literal["pending", "claimed", "done", "rejected", "failed", "deferred", "suspect"]
 ExecutorName = Literal["inline", "sandbox", "async"]
-TURN_KINDS = ("transform", "predict_output", "predict_input")
 
 
 # What a stage returns ------------------------------------------------------------------------
@@ -354,20 +354,28 @@ class Teacher(Protocol):
         """Close the connections."""
 
 
-# Checkers ------------------------------------------------------------------------------------
+# Tasks ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The text of a response as a task checks it; `finish_reason` `length` marks a truncated one."""
+
+    text: str
+    finish_reason: str = "stop"
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The judgement of one answer.
+    """What a check found out about one answer.
 
     Attributes:
-        status: one of `tables.STATUSES`.
-        feedback: the sentences for the next turn.
-        mismatch: how the answer differs, a word that can be counted.
-        predicted: the final answer as JSON.
-        got: the output of the predicted input as JSON, if it ran.
-        execution: the sandbox run that the judgement needed.
+        status: One of the verdict statuses, e.g. `correct`, `wrong`, `no_answer`.
+        feedback: Sentences for the next turn; they never tell what is still to be found.
+        mismatch: How a wrong value differs, one word of `tasks.compare.KINDS`.
+        predicted: The final answer as JSON text, shortened if long.
+        got: What the code returned for a predicted input, as JSON text, if it ran.
+        execution: The sandbox run that decided, if one did.
     """
 
     status: str
@@ -376,6 +384,68 @@ class CheckResult:
     predicted: str | None = None
     got: str | None = None
     execution: ExecutionResult | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question of a task.
+
+    Attributes:
+        values: What fills the places of the task's template.
+        about: Digest of what is asked about, built from content; part of the turn's digest.
+        sample_id: The sample that the question is about.
+        io_pair_id: The pair that it is about, if it is about one.
+        pairs: Ids and roles (e.g. `shown`, `hidden`) of its pairs, if it is about several.
+    """
+
+    values: Mapping[str, str]
+    about: str
+    sample_id: int
+    io_pair_id: int | None = None
+    pairs: tuple[tuple[int, str], ...] = ()
+
+
+class TaskOptions(BaseModel):
+    """The policies of one task, set as `annoy policy TASK.KEY=VALUE`; a field's description is help."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    template: str = Field(description="prompt template: bundled name, or @FILE")
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One kind of question about stored truth: one file in `tasks/`.
+
+    Attributes:
+        name: The task's name: `kind` of its turns and `checker` of its verdicts.
+        title: What the question asks for, in words for reports and pages.
+        subject: The table whose rows are asked about.
+        trigger: The id column, in the FROM of `select`, of the rows whose arrival makes work.
+        select: One row per subject with `subject_id` and all that `render` reads.
+        render: One row made into a question, or the outcome that says why it is not asked.
+        truth: One row per turn (`turn_id`) with `code`, `funcname` and all that `check` reads.
+        check: The answer judged by its turn's row of `truth`. Raises SandboxError.
+        options: The task's own policies.
+        version: Raised whenever questions, verdicts or sentences of the task change.
+        rescan_on: Policies that widen what `select` gives: changed, old rows are looked at again.
+        by_default: Whether the task is asked unless the policy `tasks` says otherwise.
+        legacy_options: Older policy keys of options, by the option's name.
+    """
+
+    name: str
+    title: str
+    subject: Table
+    trigger: Column[Any]
+    select: Callable[[Policy], Select[Any]]
+    render: Callable[[Row, Policy], Question | Outcome]
+    truth: Callable[[], Select[Any]]
+    check: Callable[[Answer, Row, Callable[[], Sandbox], Policy], CheckResult]
+    options: type[TaskOptions]
+    version: int = 1
+    rescan_on: tuple[str, ...] = ()
+    by_default: bool = False
+    legacy_options: Mapping[str, str] = field(default_factory=dict)
 
 
 # Stages --------------------------------------------------------------------------------------
@@ -402,7 +472,7 @@ class StageContext:
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the pipeline.
+    """One step of the pipeline, or of a step that is one per task the part of one task.
 
     Attributes:
         name: the name of the stage.
@@ -418,7 +488,10 @@ class Stage:
         rescan_on: the policies that only widen what is selected; when one changes, old rows are
             examined again.
         partitions: returns the labelled columns of `select`, with their values, by which the jobs
-            of the stage are claimed apart; None for one partition.
+            of the stage are claimed apart, each a variant of its own; None for one partition, an
+            empty list where nothing is selected.
+        task: the task that it is about, empty where the stage is not one per task.
+        options: returns further values that the results depend on; part of the variant.
     """
 
     name: str
@@ -430,4 +503,11 @@ class Stage:
     version: int | str = 1
     depends: tuple[str, ...] = ()
     rescan_on: tuple[str, ...] = ()
-    partitions: Callable[[Connection], list[dict[str, Any]]] | None = None
+    partitions: Callable[[Connection, Policy], list[dict[str, Any]]] | None = None
+    task: str = ""
+    options: Callable[[Policy], Mapping[str, Any]] | None = None
+
+    @property
+    def key(self) -> str:
+        """The stage's name, with its task if it has one: unique in a pipeline."""
+        return f"{self.name}:{self.task}" if self.task else self.name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from annoy_store.maintenance.check import check, recount
-from annoy_store.tasks import CHECKERS
+from annoy_store.tasks import TASKS
 
 from ._shared import json_option, print_json, print_table, progress, say, store_of
 
@@ -35,7 +35,7 @@ def command(ctx: click.Context, no_digests: bool, counting: bool, as_json: bool)
             recount(connection)
     with progress(ctx) as show:
         found = check(
-            store, lambda what: show(f"looking at {what}"), tasks=CHECKERS, digests=not no_digests
+            store, lambda what: show(f"looking at {what}"), tasks=TASKS, digests=not no_digests
         )
     if as_json:
         print_json({"store": str(store), "findings": [f.as_dict() for f in found]})

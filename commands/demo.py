@@ -28,8 +28,8 @@ from annoy_store.db.migrate import open_store
 from annoy_store.export.export import export
 from annoy_store.export.request import ExportReport, ExportRequest
 from annoy_store.ingest.sources import IngestOptions, IngestReport, ingest
-from annoy_store.records.policy import set_policy
 from annoy_store.stages import PIPELINE
+from annoy_store.tasks.policy import set_policy
 from annoy_store.worker.display import Display
 from annoy_store.worker.run import run
 

@@ -22,11 +22,12 @@ import click
 
 from annoy_store.analysis.forecast import Forecast, forecast, latest_prices
 from annoy_store.analysis.yields import read_yields
-from annoy_store.config import Policy
 from annoy_store.db.states import STAGE_NAMES
 from annoy_store.inference import backends
-from annoy_store.records.policy import changed_policy, load_policy
+from annoy_store.records.policy import load_policy
+from annoy_store.tasks.policy import changed_policy
 
+from ._policy import policy_change
 from ._shared import json_option, load_settings, print_json, print_table, say, store_of
 
 STAGES = tuple(name for name in STAGE_NAMES if name != "complete")
@@ -61,7 +62,7 @@ def command(
     with store.read() as connection:
         history = read_yields(connection)
         before = load_policy(connection)
-        after = changed_policy(before, dict(map(pair, changes)))
+        after = changed_policy(before, dict(map(policy_change, changes)))
         known = latest_prices(connection, settings.prices)
         found = forecast(
             connection,
@@ -76,16 +77,6 @@ def command(
         print_json(as_dict(found))
     else:
         show(ctx, found)
-
-
-def pair(given: str) -> tuple[str, str]:
-    """`KEY=VALUE`; an empty value is the default."""
-    key, equals, value = given.partition("=")
-    if not equals:
-        raise click.BadParameter(f"{given!r} is not KEY=VALUE", param_hint="KEY=VALUE")
-    if not value and key in Policy.model_fields:
-        return key, str(Policy.model_fields[key].default)
-    return key, value
 
 
 def as_dict(found: Forecast) -> dict[str, Any]:

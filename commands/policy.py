@@ -10,6 +10,8 @@ Examples:
   annoy policy
   annoy policy pairs_per_sample=5 tolerance=1e-4
   annoy policy template_transform=@my_template.md
+  annoy policy predict_output.template=@my_question.md
+  annoy policy tasks=predict_output
 """
 
 from __future__ import annotations
@@ -21,11 +23,20 @@ import click
 from annoy_store.config import Policy
 from annoy_store.db.engine import Database
 from annoy_store.db.states import ENDED_STATES
-from annoy_store.prompts import template
+from annoy_store.interfaces import Stage
 from annoy_store.queue.counters import funnel
-from annoy_store.records.policy import load_policy, set_policy
+from annoy_store.records.policy import load_policy
 from annoy_store.stages import PIPELINE
+from annoy_store.tasks import TASKS
+from annoy_store.tasks.policy import (
+    find_option,
+    policy_keys,
+    policy_value,
+    set_policy,
+    task_options,
+)
 
+from ._policy import policy_change
 from ._shared import json_option, print_json, print_table, store_of
 
 
@@ -35,11 +46,11 @@ from ._shared import json_option, print_json, print_table, store_of
 @click.pass_context
 def command(ctx: click.Context, changes: tuple[str, ...], as_json: bool) -> None:
     store = store_of(ctx)
-    wanted = dict(map(_pair, changes))
+    wanted = dict(map(policy_change, changes))
     effects = _change(store, wanted) if wanted else []
     with store.read() as connection:
         policy = load_policy(connection)
-    rows = [_described(policy, key) for key in (wanted or Policy.model_fields)]
+    rows = [_described(policy, key) for key in (wanted or policy_keys())]
     if as_json:
         print_json({"policy": rows, "effects": effects} if wanted else rows)
         return
@@ -48,22 +59,17 @@ def command(ctx: click.Context, changes: tuple[str, ...], as_json: bool) -> None
         click.echo(effect)
 
 
-def _pair(given: str) -> tuple[str, str]:
-    key, equals, value = given.partition("=")
-    if not equals:
-        raise click.BadParameter(f"{given!r} is not KEY=VALUE", param_hint="KEY=VALUE")
-    if not value and key in Policy.model_fields:
-        return key, str(Policy.model_fields[key].default)
-    return key, value
-
-
 def _described(policy: Policy, key: str) -> dict[str, Any]:
-    about = Policy.model_fields[key]
+    option = find_option(key)
+    about = option.field if option else Policy.model_fields[key]
+    meaning = about.description
+    if key == "tasks":
+        meaning = f"{meaning}; known: {', '.join(TASKS)}"
     return {
         "key": key,
-        "value": getattr(policy, key),
+        "value": policy_value(policy, key),
         "default": about.default,
-        "meaning": about.description,
+        "meaning": meaning,
     }
 
 
@@ -78,22 +84,32 @@ def _change(store: Database, changes: dict[str, str]) -> list[str]:
     with store.write() as connection:
         before = load_policy(connection)
         after = set_policy(connection, changes)
-        for key in changes:
-            if key.startswith("template_"):
-                template.load_template(getattr(after, key))
         done = funnel(connection)
-    changed = {key for key in changes if getattr(before, key) != getattr(after, key)}
-    return _effects(changed, done) if changed else ["nothing changed"]
+    changed = {key for key in changes if policy_value(before, key) != policy_value(after, key)}
+    keys = {option.key if (option := find_option(key)) else key for key in changed}
+    return _effects(keys, done) if keys else ["nothing changed"]
 
 
 def _effects(changed: set[str], done: dict[str, dict[str, int]]) -> list[str]:
-    told = []
+    effects: dict[str, None] = {}
     for stage in PIPELINE:
         n = sum(done.get(stage.name, {}).get(s, 0) for s in ENDED_STATES)
-        if keys := sorted(changed & set(stage.depends)):
+        if keys := sorted(changed & _depends(stage)):
             way = "reverify" if stage.name == "verify" else f"rerun {stage.name}"
             again = f"; annoy {way} does the {n:,} old ones again" if n else ""
-            told.append(f"{stage.name}: new rows follow the new {', '.join(keys)}{again}")
+            effects[f"{stage.name}: new rows follow the new {', '.join(keys)}{again}"] = None
         if keys := sorted(changed & set(stage.rescan_on)):
-            told.append(f"{stage.name}: the next run looks at old rows again ({', '.join(keys)})")
-    return told or ["acts on what comes from now on"]
+            rescan = f"the next run looks at old rows again ({', '.join(keys)})"
+            effects[f"{stage.name}: {rescan}"] = None
+    return list(effects) or ["acts on what comes from now on"]
+
+
+def _depends(stage: Stage) -> set[str]:
+    """The keys that the results of a stage depend on, options of its task included."""
+    names = stage.options(Policy.model_validate({})) if stage.options else {}
+    options = {
+        key
+        for key, option in task_options().items()
+        if option.task.name == stage.task and option.name in names
+    }
+    return options | set(stage.depends)

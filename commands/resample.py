@@ -21,8 +21,6 @@ import click
 from ._shared import json_option, load_settings, print_json, print_table, say, store_of
 from .run import settings_options
 
-KINDS = ("predict_output", "predict_input")
-
 
 @click.command(help=__doc__)
 @click.option(
@@ -33,7 +31,11 @@ KINDS = ("predict_output", "predict_input")
     help="Answers per prompt, those planned already included.",
 )
 @click.option(
-    "--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only turns of this kind."
+    "--kind",
+    "kinds",
+    multiple=True,
+    metavar="TASK",
+    help="Only questions of this task.",
 )
 @click.option("--pin", is_flag=True, help="Only the teacher of these settings may answer.")
 @settings_options
@@ -49,6 +51,7 @@ def command(
     **flags: Any,
 ) -> None:
     from annoy_store.records.prompts import plan_more_calls
+    from annoy_store.tasks import TASKS, get_task
     from annoy_store.worker.resources import WorkerResources
 
     settings = load_settings(ctx, **flags)
@@ -57,9 +60,10 @@ def command(
     if pin:
         hands = WorkerResources(store, settings)
         hands.open_teachers()
-        pinned = hands.teacher("predict_output", 0)[0]
+        pinned = hands.teacher("task", 0)[0]
+    names = [get_task(kind).name for kind in kinds] or list(TASKS)
     with store.write() as connection:
-        planned = plan_more_calls(connection, kinds or KINDS, samples, pinned)
+        planned = plan_more_calls(connection, names, samples, pinned)
     if as_json:
         print_json({"planned": planned, "pinned_teacher_id": pinned or None})
         return

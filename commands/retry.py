@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import click
 
+from annoy_store.db.states import STAGE_NAMES
 from annoy_store.errors import UsageError
 from annoy_store.queue.requeue import requeue
-from annoy_store.stages import STAGES
 
 from ._shared import json_option, print_json, print_table, say, store_of
 
 
 @click.command(help=__doc__)
-@click.argument("stage", required=False, type=click.Choice(list(STAGES)))
+@click.argument("stage", required=False, type=click.Choice(list(STAGE_NAMES)))
 @click.option(
     "--state",
     "states",
@@ -57,5 +57,5 @@ def command(
     if not again:
         click.echo("nothing to retry")
         return
-    print_table(["stage", "jobs"], [(name, again[name]) for name in STAGES if name in again])
+    print_table(["stage", "jobs"], [(name, again[name]) for name in STAGE_NAMES if name in again])
     say(ctx, "nothing was changed" if dry_run else "next: annoy run")

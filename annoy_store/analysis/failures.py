@@ -16,9 +16,7 @@ from typing import Any
 
 from annoy_store.analysis.error_signatures import signature
 from annoy_store.analysis.hints import hint
-from annoy_store.db.states import FAILED_STATES, sql_list
-from annoy_store.interfaces import Stage
-from annoy_store.stages import PIPELINE
+from annoy_store.db.states import FAILED_STATES, STAGE_NAMES, sql_list
 
 Ask = Callable[[str], Iterable[Sequence[Any]]]
 SUBJECTS = {
@@ -78,7 +76,7 @@ def failures(ask: Ask, stage: str | None = None) -> list[Failure]:
         "verify": (_jobs, _answers),
     }.get(stage, (_jobs,))
     found = [failure for part in wanted for failure in part(ask)]
-    order = [known.name for known in PIPELINE]
+    order = list(STAGE_NAMES)
     chosen = (f for f in _merged(found) if stage in (None, f.stage))
     return sorted(chosen, key=lambda f: (order.index(f.stage), -f.n, f.reason, f.signature))
 
@@ -143,6 +141,6 @@ def _number(example: str) -> int:
     return int(example.partition(":")[2])
 
 
-def top(found: Sequence[Failure], limit: int, stages: Sequence[Stage] = PIPELINE) -> list[Failure]:
+def top(found: Sequence[Failure], limit: int, stages: Sequence[str] = STAGE_NAMES) -> list[Failure]:
     """The `limit` largest of every stage."""
-    return [f for stage in stages for f in [g for g in found if g.stage == stage.name][:limit]]
+    return [f for stage in stages for f in [g for g in found if g.stage == stage][:limit]]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from annoy_store.analysis.yields import PREDICTIONS, History, Share, Spent, Turn
+from annoy_store.analysis.yields import History, Share, Spent, Turn
 from annoy_store.config import Policy
 from annoy_store.db.states import FREE_BACKENDS, OPEN_STATES
 from annoy_store.db.tables import calls, jobs, prices, turns, variants
@@ -25,9 +25,12 @@ from annoy_store.interfaces import Stage
 from annoy_store.queue.counters import funnel
 from annoy_store.queue.enqueue import count_enqueue_again, count_wanted, count_wanted_by
 from annoy_store.queue.jobs import in_state
-from annoy_store.queue.variants import preview_partitions
+from annoy_store.queue.variants import preview_partitions, variants_of
 from annoy_store.records.queries import first_turn_of
-from annoy_store.stages import PIPELINE, STAGES
+from annoy_store.stages import PIPELINE
+from annoy_store.stages.complete import STAGE as COMPLETE
+from annoy_store.tasks import TASKS
+from annoy_store.tasks.policy import enabled_names
 
 JUDGING = "verify"  # judged again, an answer that was wrong before has its revision already
 MAKES_THE_SAME = ("parse", "generate")
@@ -37,11 +40,16 @@ Prices = Mapping[str, Price]  # by model
 
 @dataclass(frozen=True)
 class Now:
-    """What is open at a stage, what a run would enter, and what a rerun would do again."""
+    """What is open at a stage, what a run would enqueue, and what a rerun would do again."""
 
     open: Mapping[str, int]
     new: int = 0
     again: int = 0
+
+    def __add__(self, other: Now) -> Now:
+        states = self.open.keys() | other.open.keys()
+        still = {state: self.open.get(state, 0) + other.open.get(state, 0) for state in states}
+        return Now(still, self.new + other.new, self.again + other.again)
 
 
 @dataclass(frozen=True)
@@ -88,24 +96,43 @@ def stand(
     connection: Connection, after: Policy, stages: Sequence[Stage] = PIPELINE
 ) -> tuple[dict[str, Now], Counter[Turn]]:
     """What is open, new and to be done again under the policy `after`; calls by kind and turn."""
-    still = _open(connection)
-    now = {}
-    for stage in stages:
-        new = count_wanted(connection, stage, after)
-        again = _again(connection, stage, after)
-        now[stage.name] = Now(still.get(stage.name, {}), new, again)
+    still = _open(connection, stages)
+    now = {
+        stage.key: Now(
+            still.get(stage.key, {}),
+            count_wanted(connection, stage, after),
+            _again(connection, stage, after),
+        )
+        for stage in stages
+    }
     waiting = _open_calls(connection)
     for (kind, number), n in count_wanted_by(
-        connection, STAGES["complete"], after, turns.c.kind, turns.c.number
+        connection, COMPLETE, after, turns.c.kind, turns.c.number
     ).items():
         waiting[kind, int(number)] += n
     return now, waiting
 
 
-def _open(connection: Connection) -> dict[str, dict[str, int]]:
+def _open(connection: Connection, stages: Sequence[Stage]) -> dict[str, dict[str, int]]:
+    """Open jobs by the stage's key and state; those of stages that are per task are counted."""
+    counted = funnel(connection)
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for stage in stages:
+        of = _open_of_task(connection, stage) if stage.task else counted.get(stage.name, {})
+        found[stage.key] = {state: of[state] for state in OPEN_STATES if of.get(state)}
+    return found
+
+
+def _open_of_task(connection: Connection, stage: Stage) -> dict[str, int]:
+    mine = select(variants.c.id).where(variants_of(stage))
     return {
-        stage: {state: of[state] for state in OPEN_STATES if of.get(state)}
-        for stage, of in funnel(connection).items()
+        state: connection.scalar(
+            select(func.count()).where(
+                jobs.c.stage == stage.name, in_state(state), jobs.c.variant_id.in_(mine)
+            )
+        )
+        or 0
+        for state in OPEN_STATES
     }
 
 
@@ -132,14 +159,17 @@ def _again(connection: Connection, stage: Stage, after: Policy) -> int:
     if stage.executor == "async":
         return 0
     cases = preview_partitions(connection, stage, after)
-    known = select(variants.c.id).where(variants.c.stage == stage.name)
-    if set(connection.scalars(known)) <= {case.variant_id for case in cases}:
+    known = select(variants.c.id).where(variants_of(stage))
+    if not cases or set(connection.scalars(known)) <= {case.variant_id for case in cases}:
         return 0
     ids = [case.variant_id for case in cases]
     stale = sum(
         connection.scalar(
             select(func.count()).where(
-                jobs.c.stage == stage.name, in_state(state), jobs.c.variant_id.not_in(ids)
+                jobs.c.stage == stage.name,
+                in_state(state),
+                jobs.c.variant_id.in_(known),
+                jobs.c.variant_id.not_in(ids),
             )
         )
         or 0
@@ -159,14 +189,18 @@ def flow(
     policy: Policy,
     before: Policy,
 ) -> tuple[dict[str, float], dict[Turn, float], list[str]]:
-    """The jobs and calls that come of open work, and the steps that nobody has seen yet."""
-    jobs_of: dict[str, float] = {stage.name: float(start.get(stage.name, 0)) for stage in PIPELINE}
+    """Expect the jobs (by stage key) and calls (by kind and turn) that come of open work.
+
+    Returns:
+        The jobs, the calls, and the steps whose yield the store has not seen yet.
+    """
+    jobs_of: dict[str, float] = {stage.key: float(start.get(stage.key, 0)) for stage in PIPELINE}
     asked: dict[Turn, float] = defaultdict(float, {turn: float(n) for turn, n in waiting.items()})
-    guessed: list[str] = []
+    unseen: list[str] = []
 
     def times(n: float, share: Share, step: str) -> float:
-        if n and not share.known and step not in guessed:
-            guessed.append(step)
+        if n and not share.known and step not in unseen:
+            unseen.append(step)
         return n * share.value
 
     first = ("transform", 1)
@@ -174,23 +208,35 @@ def flow(
     answers = times(asked[first], history.answered("transform"), "complete")
     jobs_of["parse"] += answers
     jobs_of["generate"] += times(jobs_of["parse"], history.through("parse"), "parse")
-    pairs = times(jobs_of["generate"], history.pairs(policy, before), "generate")
-    jobs_of["predict"] += pairs
-    for kind in PREDICTIONS:
-        asked[kind, 1] += times(jobs_of["predict"], history.questions(kind, policy), "predict")
-    judging = {kind: jobs_of["verify"] / len(PREDICTIONS) for kind in PREDICTIONS}
-    revising = {kind: jobs_of["revise"] / len(PREDICTIONS) for kind in PREDICTIONS}
-    for turn in range(1, policy.max_turns + 1):
-        for kind in PREDICTIONS:
-            got = times(asked[kind, turn], history.answered(kind), "complete")
-            jobs_of["verify"] += got
-            if turn < policy.max_turns:
-                wrong = times(got + judging[kind], history.wrong(turn), f"turn {turn}")
-                jobs_of["revise"] += wrong
-                asked[kind, turn + 1] += wrong + revising[kind]
-            judging[kind] = revising[kind] = 0.0
+    for task in enabled_names(policy):
+        share = history.subjects(task, policy, before)
+        jobs_of[f"predict:{task}"] += times(jobs_of["generate"], share, "generate")
+        questions = jobs_of[f"predict:{task}"]
+        asked[task, 1] += times(questions, history.calls(task, policy), "predict")
+    _expect_turns(jobs_of, asked, history, policy, times)
     jobs_of["complete"] = sum(asked.values())
-    return jobs_of, asked, guessed
+    return jobs_of, asked, unseen
+
+
+def _expect_turns(
+    jobs_of: dict[str, float],
+    asked: dict[Turn, float],
+    history: History,
+    policy: Policy,
+    times: Callable[[float, Share, str], float],
+) -> None:
+    """Follow the answers of each task through checking and revision, turn by turn."""
+    judging = {task: jobs_of[f"verify:{task}"] for task in TASKS}
+    revising = {task: jobs_of["revise"] / len(enabled_names(policy) or TASKS) for task in TASKS}
+    for turn in range(1, policy.max_turns + 1):
+        for task in [task for task in TASKS if asked[task, turn] or judging[task]]:
+            got = times(asked[task, turn], history.answered(task), "complete")
+            jobs_of[f"verify:{task}"] += got
+            if turn < policy.max_turns:
+                wrong = times(got + judging[task], history.wrong(turn), f"turn {turn}")
+                jobs_of["revise"] += wrong
+                asked[task, turn + 1] += wrong + revising[task]
+            judging[task] = revising[task] = 0.0
 
 
 # What it costs -------------------------------------------------------------------------------
@@ -264,14 +310,44 @@ def forecast(
     and how many jobs of each (None: all).
     """
     now, waiting = stand(connection, after)
-    redone = {name: now[name].again if n is None else n for name, n in (again or {}).items()}
-    start = {name: sum(of.open.values()) + of.new for name, of in now.items()}
+    by_name = _by_name(now)
+    redone = {name: by_name[name].again if n is None else n for name, n in (again or {}).items()}
+    start = {key: float(sum(of.open.values()) + of.new) for key, of in now.items()}
     for name, n in redone.items():
-        start[name] += n if name != JUDGING else 0
-    expected, asked, guessed = flow(start, waiting, history, after, before)
+        if name != JUDGING:
+            for key, share in _shares(now, name).items():
+                start[key] += n * share
+    jobs_of, asked, unseen = flow(start, waiting, history, after, before)
+    expected = _sum_by_name(jobs_of)
     expected[JUDGING] += redone.get(JUDGING, 0)
     asking = tuple(cost(asked, history, choose, known))
-    return Forecast(now, expected, asking, tuple(_notes(guessed, asking, list(redone))))
+    return Forecast(by_name, expected, asking, tuple(_notes(unseen, asking, list(redone))))
+
+
+def _name(key: str) -> str:
+    return key.partition(":")[0]
+
+
+def _by_name(now: Mapping[str, Now]) -> dict[str, Now]:
+    """Add up the parts of a stage that is one per task."""
+    total: dict[str, Now] = {}
+    for key, of in now.items():
+        total[_name(key)] = total[_name(key)] + of if _name(key) in total else of
+    return total
+
+
+def _sum_by_name(jobs_of: Mapping[str, float]) -> dict[str, float]:
+    total: dict[str, float] = defaultdict(float)
+    for key, n in jobs_of.items():
+        total[_name(key)] += n
+    return total
+
+
+def _shares(now: Mapping[str, Now], name: str) -> dict[str, float]:
+    """How jobs that are done again divide among the parts of a stage."""
+    mine = {key: of.again for key, of in now.items() if _name(key) == name}
+    total = sum(mine.values())
+    return {key: n / total if total else 1 / len(mine) for key, n in mine.items()}
 
 
 def _notes(guessed: Sequence[str], asking: Sequence[Asking], again: Sequence[str]) -> Iterator[str]:

@@ -86,7 +86,7 @@ def _chains(up: Column[int], *joined: Any) -> FromClause:
     )
     for table in joined:
         answered = answered.join(table, table.c.response_id == responses.c.id)
-    about_pairs = select(up.label("up")).where(turns.c.io_pair_id.is_not(None))
+    about_pairs = select(up.label("up")).where(turns.c.sample_id.is_not(None))
     first = about_pairs.add_columns(responses.c.id.label("down")).where(turns.c.number == 1)
     later = about_pairs.add_columns(turns.c.chain_response_id.label("down")).where(
         turns.c.number > 1

@@ -7,6 +7,7 @@ again (`--watch`) reads only what is new.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from sqlalchemy import (
 )
 
 from annoy_store.analysis.worker_status import WorkerStatus, worker_status
+from annoy_store.config import Policy
 from annoy_store.db.engine import Database
 from annoy_store.db.migrate import revision
 from annoy_store.db.sql import now
@@ -120,12 +122,22 @@ def store_status(
             schema,
             {name: _count(connection, name) for name in COUNTED},
             {stage.name: jobs_now.get(stage.name, {}) for stage in listed},
-            {stage.name: count_wanted(connection, stage, policy) for stage in listed},
+            _count_wanted(connection, listed, policy),
             worker_status(connection),
             usage + usage_since(connection, usage.last_attempt_id),
             _next_due(connection),
             _in_batches(connection),
         )
+
+
+def _count_wanted(
+    connection: Connection, stages: Iterable[Stage], policy: Policy
+) -> dict[str, int]:
+    """Jobs that the next run would enqueue, by the stage's name."""
+    wanted: Counter[str] = Counter()
+    for stage in stages:
+        wanted[stage.name] += count_wanted(connection, stage, policy)
+    return dict(wanted)
 
 
 def _count(connection: Connection, table: str) -> int:

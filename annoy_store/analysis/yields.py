@@ -23,12 +23,11 @@ from sqlalchemy import Connection, Table, func, select, text
 from annoy_store.config import Policy
 from annoy_store.db.cost import TOTAL_COST
 from annoy_store.db.states import ENDED_STATES
-from annoy_store.db.tables import attempts, calls, verdicts
+from annoy_store.db.tables import attempts, calls, io_pairs, verdicts
 from annoy_store.queue.counters import funnel
 
 SAMPLE, SLICES = 40_000, 40
 Turn = tuple[str, int]
-PREDICTIONS = ("predict_output", "predict_input")
 
 
 @dataclass(frozen=True)
@@ -56,11 +55,11 @@ class Spent:
 
 @dataclass(frozen=True)
 class History:
-    """Ended jobs by stage and state; the same of asking by kind; turns; judged answers; costs."""
+    """Ended jobs by stage and state; calls by kind, questions by task; judged answers; costs."""
 
     jobs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     asked: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    turns: Mapping[Turn, int] = field(default_factory=dict)
+    questions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     judged: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     spent: tuple[Spent, ...] = ()
 
@@ -72,20 +71,21 @@ class History:
         """How many calls of a kind get an answer."""
         return _share(self.asked.get(kind, {}))
 
-    def pairs(self, policy: Policy, before: Policy) -> Share:
-        """How many pairs of a sample are asked about."""
+    def subjects(self, task: str, policy: Policy, before: Policy) -> Share:
+        """How many subjects of a task come of one job of `generate`."""
         ended = sum(self.jobs.get("generate", {}).get(state, 0) for state in ENDED_STATES)
-        made = sum(self.jobs.get("predict", {}).values())
-        if not ended or not made:
+        seen = sum(sum(of.values()) for of in self.questions.values())
+        if not ended or not sum(self.questions.get(task, {}).values()):
             return Share(float(policy.pairs_per_sample), False)
-        return Share(made / ended * policy.pairs_per_sample / before.pairs_per_sample)
+        jobs = sum(self.jobs.get("predict", {}).values())
+        mine = jobs * sum(self.questions[task].values()) / seen
+        return Share(mine / ended * policy.pairs_per_sample / before.pairs_per_sample)
 
-    def questions(self, kind: str, policy: Policy) -> Share:
-        """How many calls of a kind are made about a pair."""
-        ended = sum(self.jobs.get("predict", {}).get(state, 0) for state in ENDED_STATES)
-        asked = self.turns.get((kind, 1), 0)
+    def calls(self, task: str, policy: Policy) -> Share:
+        """How many calls are made for one subject of a task."""
         each = float(policy.samples_per_prompt)
-        return Share(asked / ended * each) if ended and asked else Share(each, False)
+        filled = _share(self.questions.get(task, {}))
+        return Share(filled.value * each, filled.known)
 
     def wrong(self, turn: int) -> Share:
         """How many answers to a turn are not correct."""
@@ -109,12 +109,15 @@ def read_yields(connection: Connection) -> History:
     asked: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for description, state, n in ask(_ASKED.format(sample=_sample(connection, calls))):
         asked[json.loads(description).get("kind", "")][state] += int(n)
-    (counts,) = ask(_TURNS)
-    turns = {(kind, 1): int(n) for kind, n in zip(PREDICTIONS, counts, strict=True) if n}
+    questions: dict[str, dict[str, int]] = defaultdict(dict)
+    for task, state, n in ask(_QUESTIONS.format(sample=_sample(connection, io_pairs))):
+        questions[task][state] = int(n)
     found = ask(_JUDGED.format(sample=_sample(connection, verdicts)))
     judged = {int(number): (int(right), int(n)) for number, right, n in found}
     spent = ask(_SPENT.format(sample=_sample(connection, attempts)))
-    return History(funnel(connection), asked, turns, judged, tuple(Spent(*row) for row in spent))
+    return History(
+        funnel(connection), asked, questions, judged, tuple(Spent(*row) for row in spent)
+    )
 
 
 def _sample(connection: Connection, table: Table) -> str:
@@ -132,9 +135,10 @@ _ASKED = """
     SELECT v.description, j.state, COUNT(*) FROM jobs j JOIN variants v ON v.id = j.variant_id
     WHERE j.stage = 'complete' AND j.subject_id IN {sample} GROUP BY v.description, j.state
 """
-_TURNS = "SELECT " + ", ".join(
-    f"(SELECT COUNT(*) FROM turns WHERE kind = '{kind}' AND number = 1)" for kind in PREDICTIONS
-)
+_QUESTIONS = """
+    SELECT v.task, j.state, COUNT(*) FROM jobs j JOIN variants v ON v.id = j.variant_id
+    WHERE j.stage = 'predict' AND j.subject_id IN {sample} GROUP BY v.task, j.state
+"""
 _JUDGED = """
     SELECT number, SUM(CASE WHEN status = 'correct' THEN 1 ELSE 0 END), COUNT(*)
     FROM v_answers WHERE status IS NOT NULL AND verdict_id IN {sample} GROUP BY number

@@ -95,7 +95,7 @@ def answerable_variants(
     context: BatchContext, answers: Callable[[Mapping[str, object]], bool]
 ) -> list[int]:
     """Return the variants of `complete` whose partition fulfils `answers`."""
-    partitions = context.plan.partitions[STAGE.name]
+    partitions = context.plan.partitions[STAGE.key]
     return [p.variant_id for p in partitions if answers(p.columns)]
 
 

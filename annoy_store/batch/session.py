@@ -14,14 +14,13 @@ from sqlalchemy import ColumnElement
 from annoy_store.batch.rows import IS_OPEN, BatchContext, BatchRow, find_batches, update_batch
 from annoy_store.config import RunSettings
 from annoy_store.db.engine import Database
-from annoy_store.inference.backends import backend_and_model
+from annoy_store.inference.backends import ROLES, backend_and_model
 from annoy_store.inference.backends.batch import BatchTeacher
 from annoy_store.inference.budgeted_backend import DEFAULT_MAX_TOKENS
 from annoy_store.inference.budgets import budget_caps, open_budget
 from annoy_store.inference.client.errors import CallError
 from annoy_store.inference.client.providers import normalised_url, resolve_endpoint
 from annoy_store.inference.prices import required_price
-from annoy_store.interfaces import TURN_KINDS
 from annoy_store.queue.enqueue import enqueue_page
 from annoy_store.queue.lease import Lease
 from annoy_store.queue.variants import load_plan
@@ -36,7 +35,7 @@ Teachers = Mapping[int, BatchTeacher]  # by their ids in `teachers`
 
 def batch_teachers(store: Database, settings: RunSettings) -> dict[int, BatchTeacher]:
     """Enter the batch teachers that the settings name, and return them by id."""
-    chosen = (backend_and_model(settings, kind) for kind in TURN_KINDS)
+    chosen = (backend_and_model(settings, kind) for kind in ROLES)
     models = sorted({model for backend, model in chosen if backend == BATCH_BACKEND}, key=str)
     opened = [BatchTeacher(settings, model) for model in models]
     return {register_teacher(store, teacher): teacher for teacher in opened}

@@ -82,14 +82,14 @@ VIEWS = (
         "every answer to a prediction turn, with its chain and its current verdict",
         "SELECT kind, number, status, COUNT(*) FROM v_answers GROUP BY 1, 2, 3",
         """
-        SELECT t.id AS turn_id, t.kind, t.number, t.io_pair_id, t.prompt_id, a.id AS call_id,
+        SELECT t.id AS turn_id, t.kind, t.number, t.sample_id, t.io_pair_id, t.prompt_id, a.id AS call_id,
                a.sample_no, r.id AS response_id, r.teacher_id, r.finish_reason,
                COALESCE(t.chain_response_id, r.id) AS chain_id,
                v.id AS verdict_id, v.status, v.mismatch
         FROM turns t JOIN calls a ON a.prompt_id = t.prompt_id
         JOIN responses r ON r.call_id = a.id
         LEFT JOIN v_current_verdicts v ON v.response_id = r.id
-        WHERE t.io_pair_id IS NOT NULL
+        WHERE t.sample_id IS NOT NULL
         """,
     ),
     View(
@@ -97,7 +97,7 @@ VIEWS = (
         "one row per first answer: its turns, how it went, and whether it is closed",
         "SELECT kind, status_1, status_2, COUNT(*) FROM v_chains GROUP BY 1, 2, 3",
         f"""
-        SELECT f.chain_id, f.kind, p.sample_id, f.io_pair_id, f.teacher_id, f.sample_no,
+        SELECT f.chain_id, f.kind, f.sample_id, f.io_pair_id, f.teacher_id, f.sample_no,
                f.turn_id AS turn_1_id, f.prompt_id AS prompt_1_id, f.response_id AS response_1_id,
                f.status AS status_1, f.verdict_id AS verdict_1_id,
                t.id AS turn_2_id, s.response_id AS response_2_id, s.status AS status_2,
@@ -119,15 +119,14 @@ VIEWS = (
                                  AND j.state IN {sql_list(FAILED_STATES)}) THEN 1
                     ELSE 0 END AS closed
         FROM v_answers f
-        JOIN io_pairs p ON p.id = f.io_pair_id
         LEFT JOIN turns t ON t.chain_response_id = f.chain_id AND t.number = 2
-             AND t.io_pair_id = f.io_pair_id
+             AND COALESCE(t.io_pair_id, 0) = COALESCE(f.io_pair_id, 0)
         LEFT JOIN v_answers s ON s.turn_id = t.id AND s.response_id = (
              SELECT MAX(r.id) FROM responses r JOIN calls c ON c.id = r.call_id
              WHERE c.prompt_id = t.prompt_id)
         JOIN turns l ON l.id = COALESCE((
              SELECT MAX(x.id) FROM turns x WHERE x.chain_response_id = f.chain_id
-             AND x.io_pair_id = f.io_pair_id), f.turn_id)
+             AND COALESCE(x.io_pair_id, 0) = COALESCE(f.io_pair_id, 0)), f.turn_id)
         LEFT JOIN v_answers e ON e.turn_id = l.id AND e.response_id = (CASE
              WHEN l.number = 1 THEN f.response_id ELSE (
              SELECT MAX(r.id) FROM responses r JOIN calls c ON c.id = r.call_id
@@ -216,10 +215,9 @@ VIEWS = (
         "from a chain back to the raw file: pair, sample, source, repository, licence",
         "SELECT repo, path, licence FROM v_lineage WHERE chain_id = 1",
         """
-        SELECT a.chain_id, a.kind, a.io_pair_id, p.sample_id, so.response_id AS transform_response_id,
+        SELECT a.chain_id, a.kind, a.io_pair_id, a.sample_id, so.response_id AS transform_response_id,
                so.source_id, o.id AS origin_id, o.origin, o.repo, o.path, o.licence
-        FROM v_answers a JOIN io_pairs p ON p.id = a.io_pair_id
-        LEFT JOIN sample_origins so ON so.sample_id = p.sample_id
+        FROM v_answers a LEFT JOIN sample_origins so ON so.sample_id = a.sample_id
         LEFT JOIN origins o ON o.source_id = so.source_id
         WHERE a.number = 1
         """,

@@ -231,7 +231,7 @@ ATTRIBUTES = {
         ),
         "rate.rate AS pass_rate, rate.answers",
         "LEFT JOIN a_pass_rate rate ON rate.prompt_id = s.prompt_id "
-        "AND rate.io_pair_id = s.io_pair_id",
+        "AND rate.io_pair_id IS NOT DISTINCT FROM s.io_pair_id",
         key="prompt_id",
         by=_pass_rates.c.prompt_id,
     ),

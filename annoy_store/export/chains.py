@@ -25,7 +25,6 @@ from annoy_store.db.states import FAILED_STATES
 from annoy_store.db.tables import (
     calls,
     export_rows,
-    io_pairs,
     jobs,
     responses,
     teachers,
@@ -83,7 +82,7 @@ def first_answers(within: ChainCondition | None = None) -> Select[Any]:
             turns.c.digest,
             turns.c.kind,
             turns.c.io_pair_id,
-            io_pairs.c.sample_id,
+            turns.c.sample_id,
             turns.c.prompt_id,
             calls.c.sample_no,
             calls.c.pinned_teacher_id,
@@ -93,11 +92,9 @@ def first_answers(within: ChainCondition | None = None) -> Select[Any]:
         .select_from(
             turns.join(calls, calls.c.prompt_id == turns.c.prompt_id)
             .join(responses, responses.c.call_id == calls.c.id)
-            # Always there; an outer join is made last, after `within` has narrowed.
-            .outerjoin(io_pairs, io_pairs.c.id == turns.c.io_pair_id)
             .outerjoin(verdicts, verdicts.c.response_id == responses.c.id)
         )
-        .where(turns.c.number == 1, turns.c.io_pair_id.is_not(None))
+        .where(turns.c.number == 1, turns.c.sample_id.is_not(None))
     )
     return chosen if within is None else chosen.where(within(responses.c.id))
 

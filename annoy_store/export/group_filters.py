@@ -84,7 +84,7 @@ _PREFERENCES = (
                     any_value(CASE WHEN w.last_status = 'correct' THEN w.last_response_id END))
                AS chosen_id
     FROM candidates w
-    LEFT JOIN candidates r ON r.prompt_id = w.prompt_id AND r.io_pair_id = w.io_pair_id
+    LEFT JOIN candidates r ON r.prompt_id = w.prompt_id AND r.io_pair_id IS NOT DISTINCT FROM w.io_pair_id
          AND r.status_1 = 'correct' AND r.subject_id <> w.subject_id
     WHERE w.status_1 <> 'correct' GROUP BY w.subject_id
     """,

@@ -27,7 +27,6 @@ from annoy_store.db.tables import (
     calls,
     export_rows,
     exports,
-    io_pairs,
     responses,
     retractions,
     sample_origins,
@@ -141,12 +140,11 @@ def _retracted(ids: Sequence[int]) -> Select[Any]:
 
 def _of_samples(sample_ids: Select[Any]) -> Select[Any]:
     """The chains of samples."""
-    joined = io_pairs.join(turns, turns.c.io_pair_id == io_pairs.c.id)
-    joined = joined.join(calls, calls.c.prompt_id == turns.c.prompt_id)
+    joined = turns.join(calls, calls.c.prompt_id == turns.c.prompt_id)
     return (
         select(responses.c.id)
         .select_from(joined.join(responses, responses.c.call_id == calls.c.id))
-        .where(turns.c.number == 1, io_pairs.c.sample_id.in_(sample_ids))
+        .where(turns.c.number == 1, turns.c.sample_id.in_(sample_ids))
     )
 
 

@@ -26,9 +26,8 @@ from annoy_store.db.states import FREE_BACKENDS
 from annoy_store.db.tables import prices
 from annoy_store.db.timestamps import utc_now
 from annoy_store.errors import UsageError
-from annoy_store.inference.backends import backend_and_model
+from annoy_store.inference.backends import ROLES, backend_and_model
 from annoy_store.inference.client.providers import is_local, resolve_base_url
-from annoy_store.interfaces import TURN_KINDS
 
 _EPOCH = "1970-01-01T00:00:00.000Z"
 
@@ -82,7 +81,7 @@ def insert_prices(store: Database, settings: RunSettings) -> None:
 
 def _unpriced(connection: Connection, settings: RunSettings, known: Container[str]) -> list[str]:
     """Return the models at public endpoints that have no price yet."""
-    chosen = {backend_and_model(settings, kind) for kind in TURN_KINDS}
+    chosen = {backend_and_model(settings, kind) for kind in ROLES}
     models = {model for backend, model in chosen if model and backend not in FREE_BACKENDS}
     new = [m for m in models if m not in known and latest_price(connection, m) is None]
     return [] if not new or is_local(resolve_base_url(settings)[1]) else new

@@ -41,7 +41,6 @@ from annoy_store.db.tables import (
     export_rows,
     exports,
     hidden_subjects,
-    io_pairs,
     origins,
     responses,
     sample_origins,
@@ -352,8 +351,7 @@ def affected_exports(connection: Connection, only: set[int] | None = None) -> li
             export_rows.join(responses, responses.c.id == export_rows.c.chain_id)
             .join(calls, calls.c.id == responses.c.call_id)
             .join(turns, turns.c.prompt_id == calls.c.prompt_id)
-            .join(io_pairs, io_pairs.c.id == turns.c.io_pair_id)
-            .join(hidden_subjects, hidden_subjects.c.subject_id == io_pairs.c.sample_id)
+            .join(hidden_subjects, hidden_subjects.c.subject_id == turns.c.sample_id)
         )
         .where(mine)
     )

@@ -25,7 +25,7 @@ from annoy_store.queue.enqueue import count_enqueue_again, enqueue_again
 from annoy_store.queue.reassign import move_to_active_variant
 from annoy_store.queue.variants import load_plan, preview_partitions
 from annoy_store.records.policy import load_policy
-from annoy_store.stages import PIPELINE, STAGES
+from annoy_store.stages import PIPELINE, stages_named
 
 SUBJECT_VIEWS = {
     "transform": ("sources", "id"),
@@ -71,8 +71,12 @@ def count_rerun(store: Database, stage: str, chosen: Sequence[int] | None = None
     """
     with store.read() as connection:
         policy = load_policy(connection)
-        cases = preview_partitions(connection, STAGES[stage], policy)
-        return count_enqueue_again(connection, STAGES[stage], policy, cases, chosen)
+        return sum(
+            count_enqueue_again(
+                connection, part, policy, preview_partitions(connection, part, policy), chosen
+            )
+            for part in stages_named(stage)
+        )
 
 
 def enqueue_rerun(
@@ -92,7 +96,11 @@ def enqueue_rerun(
     with store.write() as connection:
         agenda = load_plan(connection, PIPELINE)
         move_to_active_variant(connection, agenda, NO_WORKER)
-        return enqueue_again(connection, agenda, STAGES[stage], chosen, limit)
+        entered = 0
+        for part in stages_named(stage):
+            left = None if limit is None else limit - entered
+            entered += enqueue_again(connection, agenda, part, chosen, left)
+        return entered
 
 
 # Verdict changes -----------------------------------------------------------------------------

@@ -53,7 +53,7 @@ from annoy_store.db.sql import (
     open_writers,
     upsert,
 )
-from annoy_store.db.tables import commit_horizons, jobs, watermarks
+from annoy_store.db.tables import commit_horizons, jobs, variants, watermarks
 from annoy_store.hashing import digest
 from annoy_store.interfaces import Stage
 from annoy_store.queue.counters import NO_WORKER, add_to_counters
@@ -82,7 +82,7 @@ def enqueue_new(
         if ids := touched.get(stage.trigger.table.name):
             wanted = _jobs_of_rows(stage, agenda.policy, _partition_keys(agenda, stage))
             n = insert_from(connection, jobs, wanted, {"watched": sorted(set(ids))})
-            entered[stage.name] = n
+            entered[stage.name] += n
     return entered
 
 
@@ -132,7 +132,7 @@ def enqueue_page(
         last = upto - mark <= page
         wanted = _jobs_between(stage, agenda.policy, _partition_keys(agenda, stage), not last)
         bounds = {"above": mark} if last else {"above": mark, "to": mark + page}
-        new[stage.name] = insert_from(connection, jobs, wanted, bounds)
+        new[stage.name] += insert_from(connection, jobs, wanted, bounds)
         _move_watermark(connection, stage, agenda.policy, mark, upto if last else mark + page)
         more = more or not last
     add_to_counters(connection, worker_id, {(name, "pending"): n for name, n in new.items()})
@@ -141,9 +141,16 @@ def enqueue_page(
 
 
 def count_wanted(connection: Connection, stage: Stage, policy: Policy) -> int:
-    """How many jobs `plan_all` would enter for a stage; writes nothing."""
+    """Return how many jobs `enqueue_all` would insert for a stage; writes nothing."""
+    if not _selects(connection, stage, policy):
+        return 0
     wanted = _missing(stage, policy).where(_above_watermark(connection, stage, policy)).subquery()
     return int(connection.scalar(select(func.count()).select_from(wanted)) or 0)
+
+
+def _selects(connection: Connection, stage: Stage, policy: Policy) -> bool:
+    """Whether a stage selects anything: that of a task that is not enabled does not."""
+    return stage.partitions is None or bool(stage.partitions(connection, policy))
 
 
 def count_wanted_by(
@@ -151,7 +158,7 @@ def count_wanted_by(
 ) -> dict[tuple[Any, ...], int]:
     """Return how many jobs `enqueue_all` would insert for a stage, by columns of its SELECT."""
     wants, subject = stage.select(policy), subject_column(stage, policy)
-    taken = exists().where(jobs.c.stage == stage.name, jobs.c.subject_id == subject)
+    taken = _has_job(stage, subject)
     each = (column.label(f"by_{i}") for i, column in enumerate(columns))
     chosen = wants.with_only_columns(*each, subject.label("n"), maintain_column_froms=True)
     found = (
@@ -174,6 +181,8 @@ def _above_watermark(connection: Connection, stage: Stage, policy: Policy) -> Co
 
 def count_missed(connection: Connection, stage: Stage, policy: Policy) -> tuple[int, int | None]:
     """How many subjects a stage wants, has passed and has no job of, and one of them."""
+    if not _selects(connection, stage, policy):
+        return 0, None
     found = _missing(stage, policy).where(stage.trigger <= _watermark(connection, stage, policy))
     key = found.subquery().c.subject_id
     n, example = connection.execute(select(func.count(key), func.min(key))).one()
@@ -200,7 +209,7 @@ def enqueue_again(
         The number of new jobs.
     """
     wanted = _wanted_again(
-        connection, stage, agenda.policy, agenda.partitions[stage.name], subjects
+        connection, stage, agenda.policy, agenda.partitions[stage.key], subjects
     ).limit(limit)
     entered = insert_from(connection, jobs, wanted)
     add_to_counters(connection, NO_WORKER, {(stage.name, "pending"): entered})
@@ -258,11 +267,20 @@ def _column(wants: Select[Any], name: str) -> ColumnElement[Any]:
     return getattr(column, "element", column)
 
 
+def _has_job(stage: Stage, subject: ColumnElement[Any]) -> ColumnElement[bool]:
+    """The subject has a job of the stage under any variant; of its task, if it has one."""
+    mine = exists().where(jobs.c.stage == stage.name, jobs.c.subject_id == subject)
+    if not stage.task:
+        return mine
+    of_task = select(variants.c.id).where(variants.c.task == stage.task)  # imported ones, too
+    return mine.where(jobs.c.variant_id.in_(of_task))
+
+
 def _missing(stage: Stage, policy: Policy) -> Select[Any]:
     """The selected subjects without a job under any variant."""
     wants = stage.select(policy)
     subject = _column(wants, "subject_id")
-    taken = exists().where(jobs.c.stage == stage.name, jobs.c.subject_id == subject)
+    taken = _has_job(stage, subject)
     chosen = wants.with_only_columns(subject.label("subject_id"), maintain_column_froms=True)
     return chosen.where(~taken).distinct()
 
@@ -288,7 +306,7 @@ def _missing_jobs(
     stage: Stage, policy: Policy, cases: tuple[_PartitionKey, ...], within: ColumnElement[bool]
 ) -> Select[Any]:
     subject = subject_column(stage, policy)
-    taken = exists().where(jobs.c.stage == stage.name, jobs.c.subject_id == subject)
+    taken = _has_job(stage, subject)
     return _as_jobs(stage, policy, cases).where(within, ~taken)
 
 
@@ -307,34 +325,35 @@ def _as_jobs(stage: Stage, policy: Policy, cases: tuple[_PartitionKey, ...]) -> 
 
 
 def _variant(wants: Select[Any], cases: tuple[_PartitionKey, ...]) -> ColumnElement[Any]:
-    """The variant of the case that a subject belongs to; null for a subject of none."""
+    """The variant of the partition that a subject belongs to; null for a subject of none."""
     known = [
-        (_partition_condition(wants, only), literal(key, BigInteger)) for key, only in cases if only
+        (_narrowing(wants, columns), literal(key, BigInteger)) for key, columns in cases if columns
     ]
     if known:
         return case(*known)
     return literal(cases[0][0], BigInteger) if cases else literal_column("NULL", BigInteger)
 
 
-def _partition_condition(
-    wants: Select[Any], only: tuple[tuple[str, Any], ...]
-) -> ColumnElement[bool]:
+def _narrowing(wants: Select[Any], only: tuple[tuple[str, Any], ...]) -> ColumnElement[bool]:
     return and_(*(_column(wants, name) == value for name, value in only))
 
 
 def _partition_keys(agenda: StagePlan, stage: Stage) -> tuple[_PartitionKey, ...]:
-    return tuple(map(_partition_key, agenda.partitions[stage.name]))
+    return tuple(map(_partition_key, agenda.partitions[stage.key]))
 
 
 def _partition_key(known: Partition) -> _PartitionKey:
-    return known.variant_id, tuple(sorted(known.columns.items()))
+    """The partition as a key; its task tells nothing, for a stage of one task selects no other."""
+    columns = ((name, value) for name, value in known.columns.items() if name != "task")
+    return known.variant_id, tuple(sorted(columns))
 
 
 # Watermarks ---------------------------------------------------------------------------------
 
 
 def _scope(stage: Stage, policy: Policy) -> str:
-    return digest("scope", stage.version, {key: getattr(policy, key) for key in stage.rescan_on})
+    values = {key: getattr(policy, key) for key in stage.rescan_on}
+    return digest("scope", stage.version, values, *filter(None, [stage.task]))
 
 
 def _watermark(connection: Connection, stage: Stage, policy: Policy) -> int:

@@ -14,7 +14,7 @@ Claims are taken in claims.py, workers and leases are in workers.py, new jobs co
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Double,
+    Table,
     Text,
     and_,
     bindparam,
@@ -36,7 +37,7 @@ from annoy_store.db.sql import clock, in_parameter, unindexed
 from annoy_store.db.states import OPEN_STATES
 from annoy_store.db.tables import jobs
 from annoy_store.errors import EndpointUnavailable
-from annoy_store.interfaces import Outcome, Stage
+from annoy_store.interfaces import Outcome
 from annoy_store.queue.counters import Deltas, add_to_counters, state_change
 from annoy_store.queue.enqueue import enqueue_new
 from annoy_store.queue.variants import StagePlan
@@ -194,7 +195,7 @@ def settle(
         TypeError: a stage made a row of a table that it may not write.
     """
     for e in results:
-        _check_writes(plan.stages[e.claim.stage], e.outcome)
+        _check_writes(e.claim.stage, plan.writes(e.claim.stage), e.outcome)
     accepted = _finish_owned(connection, worker_id, results)
     written = insert_rows(connection, (row for e in accepted for row in e.outcome.rows))
     enqueued = enqueue_new(connection, plan, written)
@@ -263,10 +264,10 @@ def _set_reasons(connection: Connection, results: Iterable[JobResult]) -> None:
         connection.execute(_SET_REASON, rows)
 
 
-def _check_writes(stage: Stage, outcome: Outcome) -> None:
+def _check_writes(stage: str, writes: Set[Table], outcome: Outcome) -> None:
     for row in outcome.rows:
-        if row.table not in stage.writes:
-            raise TypeError(f"stage {stage.name} may not write {row.table.name}")
+        if row.table not in writes:
+            raise TypeError(f"stage {stage} may not write {row.table.name}")
 
 
 def release(connection: Connection, worker_id: int, claims: Sequence[Claim]) -> None:

@@ -21,7 +21,7 @@ from annoy_store.db.states import WAITING_STATES
 from annoy_store.db.tables import jobs, variants
 from annoy_store.interfaces import Stage
 from annoy_store.queue.counters import add_to_counters, state_change
-from annoy_store.queue.variants import StagePlan
+from annoy_store.queue.variants import StagePlan, variants_of
 
 
 def move_to_active_variant(connection: Connection, plan: StagePlan, worker_id: int) -> int:
@@ -56,9 +56,10 @@ def requeue_unwanted(connection: Connection, stage: Stage, worker_id: int) -> in
     Returns:
         How many jobs were requeued.
     """
+    mine = jobs.c.variant_id.in_(select(variants.c.id).where(variants_of(stage)))
     requeued = connection.execute(
         update(jobs)
-        .where(jobs.c.stage == stage.name, _is("rejected"), jobs.c.reason == "not_wanted")
+        .where(jobs.c.stage == stage.name, mine, _is("rejected"), jobs.c.reason == "not_wanted")
         .values(state=literal_column("'pending'"), reason=None, detail=None, attempts=0)
     ).rowcount
     add_to_counters(
@@ -71,10 +72,10 @@ def _successors(
     connection: Connection, plan: StagePlan, stage: Stage
 ) -> Mapping[int, Sequence[int]]:
     """By active variant, the inactive ones whose jobs it takes over."""
-    active = plan.partitions[stage.name]
+    active = plan.partitions[stage.key]
     rows = connection.execute(
         select(variants.c.id, variants.c.description).where(
-            variants.c.stage == stage.name,
+            variants_of(stage),
             variants.c.id.not_in([partition.variant_id for partition in active]),
         )
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, select, update
 
 from annoy_store.config import Policy
 from annoy_store.db.sql import insert_new
@@ -29,32 +29,39 @@ class Partition:
     columns: Mapping[str, Any] = field(default_factory=dict)
 
 
+def variants_of(stage: Stage) -> ColumnElement[bool]:
+    """The condition that a variant is one of this stage, and of its task if it has one."""
+    return and_(variants.c.stage == stage.name, variants.c.task == stage.task)
+
+
 def preview_partitions(connection: Connection, stage: Stage, policy: Policy) -> list[Partition]:
-    """The cases that a stage would have under a policy; a variant that is new has an id below 0."""
+    """Return the partitions that a stage would have under a policy; writes nothing.
+
+    A variant that does not exist yet has an id below 0.
+    """
     known, wanted = _wanted_variants(connection, stage, policy)
-    chosen = select(variants.c.digest, variants.c.id).where(variants.c.stage == stage.name)
+    chosen = select(variants.c.digest, variants.c.id).where(variants_of(stage))
     have = {row.digest: row.id for row in connection.execute(chosen)}
     return [
-        Partition(have.get(w["digest"], -1 - i), only)
-        for i, (w, only) in enumerate(zip(wanted, known, strict=True))
+        Partition(have.get(w["digest"], -1 - i), columns)
+        for i, (w, columns) in enumerate(zip(wanted, known, strict=True))
     ]
 
 
 def _wanted_variants(
     connection: Connection, stage: Stage, policy: Policy
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    known = stage.partitions(connection) if stage.partitions else [{}]
+    known = stage.partitions(connection, policy) if stage.partitions else [{}]
     values = {key: _policy_value(policy, key) for key in stage.depends}
-    return known, [_variant(stage, values, only) for only in known]
+    values |= stage.options(policy) if stage.options else {}
+    return known, [_variant(stage, values, columns) for columns in known]
 
 
 def ensure_partitions(connection: Connection, stage: Stage, policy: Policy) -> list[Partition]:
-    """Return the cases of a stage under a policy, entering and activating their variants."""
+    """Return the partitions of a stage under a policy, inserting and activating their variants."""
     known, wanted = _wanted_variants(connection, stage, policy)
     rows = connection.execute(
-        select(variants.c.digest, variants.c.id, variants.c.active).where(
-            variants.c.stage == stage.name
-        )
+        select(variants.c.digest, variants.c.id, variants.c.active).where(variants_of(stage))
     )
     have = {row.digest: (row.id, row.active) for row in rows}
     if any(have.get(w["digest"], (0, 0))[1] != 1 for w in wanted) or len(wanted) != sum(
@@ -62,7 +69,9 @@ def ensure_partitions(connection: Connection, stage: Stage, policy: Policy) -> l
     ):
         _activate(connection, stage, wanted)
         return ensure_partitions(connection, stage, policy)
-    return [Partition(have[w["digest"]][0], only) for w, only in zip(wanted, known, strict=True)]
+    return [
+        Partition(have[w["digest"]][0], columns) for w, columns in zip(wanted, known, strict=True)
+    ]
 
 
 def _policy_value(policy: Policy, key: str) -> Any:
@@ -71,43 +80,60 @@ def _policy_value(policy: Policy, key: str) -> Any:
     return template.load_template(value).digest if key.startswith("template_") else value
 
 
-def _variant(stage: Stage, values: Mapping[str, Any], only: Mapping[str, Any]) -> dict[str, Any]:
-    described = {"version": stage.version, **values, **only}
+def _variant(stage: Stage, values: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
+    described = {"version": stage.version, **values, **columns}
     return {
         "stage": stage.name,
         "digest": digest("variant", stage.name, described),
         "description": canonical_json(described),
         "active": 0,
+        "task": stage.task,
     }
 
 
 def _activate(connection: Connection, stage: Stage, wanted: list[dict[str, Any]]) -> None:
     insert_new(connection, variants, wanted)
     digests = [w["digest"] for w in wanted]
-    mine = variants.c.stage == stage.name
     for active, condition in (
         (0, variants.c.digest.not_in(digests)),
         (1, variants.c.digest.in_(digests)),
     ):
-        connection.execute(update(variants).where(mine, condition).values(active=active))
+        connection.execute(
+            update(variants).where(variants_of(stage), condition).values(active=active)
+        )
 
 
 @dataclass(frozen=True)
 class StagePlan:
-    """What the ledger works by: the stages, the policy of the store, and the stages' cases."""
+    """What the queue works by: the stages and their partitions by the stage's key, and the policy."""
 
     stages: Mapping[str, Stage]
     policy: Policy
     partitions: Mapping[str, list[Partition]]
 
     def variant_ids(self, name: str) -> list[int]:
-        """The variants of a stage."""
-        return [case.variant_id for case in self.partitions[name]]
+        """The active variants of a stage, of all tasks if it is one per task."""
+        return [
+            partition.variant_id
+            for key, stage in self.stages.items()
+            if stage.name == name
+            for partition in self.partitions[key]
+        ]
+
+    def writes(self, name: str) -> set[Table]:
+        """The tables that the stages of this name may write."""
+        return {table for s in self.stages.values() if s.name == name for table in s.writes}
 
 
 def load_plan(connection: Connection, stages: Iterable[Stage]) -> StagePlan:
-    """Draw up the agenda of a store, entering the variants that are new."""
+    """Return the plan of a store under its policy, inserting the variants that are new.
+
+    Raises:
+        UsageError: If the policy names a task that no installed package offers.
+    """
     policy = load_policy(connection)
-    named = {stage.name: stage for stage in stages}
-    cases = {name: ensure_partitions(connection, stage, policy) for name, stage in named.items()}
-    return StagePlan(named, policy, cases)
+    by_key = {stage.key: stage for stage in stages}
+    partitions = {
+        key: ensure_partitions(connection, stage, policy) for key, stage in by_key.items()
+    }
+    return StagePlan(by_key, policy, partitions)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import Connection, delete, insert, select
@@ -19,57 +20,41 @@ from annoy_store.hashing import canonical_json
 def load_policy(connection: Connection) -> Policy:
     """Return the policy of the store: its rows over the defaults.
 
-    Raises:
-        pydantic.ValidationError: a stored value that this version does not accept.
+    Rows that are no general policy are options of tasks and are kept as they are stored.
     """
-    rows = connection.execute(select(policies.c.key, policies.c.value))
-    return Policy.model_validate({key: json.loads(value) for key, value in rows})
+    rows = connection.execute(select(policies.c.key, policies.c.value).order_by(policies.c.key))
+    values = {key: json.loads(value) for key, value in rows}
+    general = {key: value for key, value in values.items() if key in Policy.model_fields}
+    options = tuple((key, value) for key, value in values.items() if key not in general)
+    return Policy.model_validate(general | {"task_options": options})
 
 
-def set_policy(connection: Connection, changes: Mapping[str, str]) -> Policy:
-    """Change the policy of the store.
-
-    Args:
-        connection: a write transaction.
-        changes: new values as text by key; `@FILE` stands for the text of a file.
-
-    Returns:
-        The new policy.
-
-    Raises:
-        UsageError: an unknown key, or an invalid value; nothing is changed then.
-    """
-    new = changed_policy(load_policy(connection), changes)
-    for key in changes:
-        connection.execute(delete(policies).where(policies.c.key == key))
-        value = getattr(new, key)
-        if value != Policy.model_fields[key].default:
-            row = {"key": key, "value": canonical_json(value), "since": utc_now()}
-            connection.execute(insert(policies).values(row))
-    return new
+def store_policy_value(connection: Connection, key: str, value: Any, default: Any) -> None:
+    """Write one policy row; a value that is the default has none."""
+    connection.execute(delete(policies).where(policies.c.key == key))
+    if value != default:
+        row = {"key": key, "value": canonical_json(value), "since": utc_now()}
+        connection.execute(insert(policies).values(row))
 
 
-def changed_policy(old: Policy, changes: Mapping[str, str]) -> Policy:
-    """Return a policy with changed values, as `set_policy` would store it.
-
-    Args:
-        old: the policy to change.
-        changes: new values as text by key; `@FILE` stands for the text of a file.
+def check_policy(values: Mapping[str, Any]) -> Policy:
+    """Return the policy that these values are.
 
     Raises:
-        UsageError: an unknown key, or an invalid value.
+        UsageError: If one of them does not fit.
     """
-    merged = old.model_dump() | {key: _parse_value(key, value) for key, value in changes.items()}
     try:
-        return Policy.model_validate(merged)
+        return Policy.model_validate(values)
     except ValidationError as error:
-        raise UsageError(_first_error(error)) from error
+        raise UsageError(first_error(error)) from error
 
 
-def _parse_value(key: str, value: str) -> str:
-    if key not in Policy.model_fields:
-        known = ", ".join(Policy.model_fields)
-        raise UsageError(f"unknown policy {key!r}; known are: {known}")
+def read_text(value: str) -> str:
+    """Return a value as typed, for `@FILE` the text of the file.
+
+    Raises:
+        UsageError: If the file cannot be read as UTF-8.
+    """
     if not value.startswith("@"):
         return value
     try:
@@ -78,6 +63,7 @@ def _parse_value(key: str, value: str) -> str:
         raise UsageError(f"cannot read {value[1:]}: {error}") from error
 
 
-def _first_error(error: ValidationError) -> str:
+def first_error(error: ValidationError, prefix: str = "") -> str:
+    """Return the first complaint of a validation, naming the policy that it is about."""
     first = error.errors()[0]
-    return f"policy {'.'.join(str(p) for p in first['loc'])}: {first['msg']}"
+    return f"policy {prefix}{'.'.join(str(p) for p in first['loc'])}: {first['msg']}"

@@ -10,8 +10,12 @@ PIPELINE: tuple[Stage, ...] = (
     complete.STAGE,
     parse.STAGE,
     generate.STAGE,
-    predict.STAGE,
-    verify.STAGE,
+    *predict.STAGES,
+    *verify.STAGES,
     revise.STAGE,
 )
-STAGES = {stage.name: stage for stage in PIPELINE}
+
+
+def stages_named(name: str) -> list[Stage]:
+    """Return the stages of this name: several where it is one per task, none if it is unknown."""
+    return [stage for stage in PIPELINE if stage.name == name]

@@ -15,12 +15,11 @@ from typing import Any
 from sqlalchemy import Connection, Select, exists, select
 
 from annoy_store.config import Policy
-from annoy_store.db.tables import attempts, calls, io_pairs, prompts, responses, turns
+from annoy_store.db.tables import attempts, calls, prompts, responses, turns
 from annoy_store.db.timestamps import utc_now
 from annoy_store.errors import CallPostponed, JobReturned
 from annoy_store.hashing import clean_text, derive_seed
 from annoy_store.interfaces import (
-    TURN_KINDS,
     Attempt,
     CallResult,
     NewRow,
@@ -34,6 +33,7 @@ from annoy_store.interfaces import (
     rejected,
 )
 from annoy_store.records.queries import first_turn_of, not_hidden
+from annoy_store.tasks import TASKS
 
 
 def select_subjects(_: Policy) -> Select[Any]:
@@ -49,16 +49,15 @@ def select_subjects(_: Policy) -> Select[Any]:
         )
         .join(prompts, prompts.c.id == calls.c.prompt_id)
         .join(turns, turns.c.id == first_turn_of(calls.c.prompt_id))
-        .outerjoin(io_pairs, io_pairs.c.id == turns.c.io_pair_id)
         .where(
             ~exists().where(responses.c.call_id == calls.c.id),
             not_hidden("source", turns.c.source_id),
-            not_hidden("sample", io_pairs.c.sample_id),
+            not_hidden("sample", turns.c.sample_id),
         )
     )
 
 
-def partitions(connection: Connection) -> list[dict[str, Any]]:
+def partitions(connection: Connection, _: Policy) -> list[dict[str, Any]]:
     """Return the groups of calls that a worker can claim: by kind of turn and pinned teacher."""
     pinned = connection.scalars(
         select(calls.c.pinned_teacher_id).where(calls.c.pinned_teacher_id > 0).distinct()
@@ -66,7 +65,7 @@ def partitions(connection: Connection) -> list[dict[str, Any]]:
     return [
         {"kind": kind, "pinned_teacher_id": teacher_id}
         for teacher_id in [0, *sorted(pinned)]
-        for kind in TURN_KINDS
+        for kind in ("transform", *TASKS)
     ]
 
 

@@ -1,104 +1,87 @@
-"""predict: ask for the output of an input, and for an input of an output.
+"""predict: fill in the questions of the tasks.
 
-selects pairs whose current check is stable, the first of each sample
-does    fills in one output and one input prompt
-writes  prompts, turns, calls
+selects what the task asks about
+does    fills in the task's template
+writes  prompts, turns, turn_pairs, calls
+
+Decision: one stage per task, so that a task that is enabled later asks about all subjects that are
+there already, and a changed task asks nothing of the others again.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, exists, select
+from sqlalchemy import Connection
 
 from annoy_store.config import Policy
-from annoy_store.db.tables import calls, io_pairs, pair_checks, prompts, samples, turns
-from annoy_store.hashing import digest
-from annoy_store.interfaces import NewRow, Outcome, Row, Stage, StageContext, rejected
-from annoy_store.prompts.template import load_template
-from annoy_store.records.prompts import count_chars, prompt_rows
-from annoy_store.records.queries import current_check, not_hidden
-
-
-def select_subjects(policy: Policy) -> Select[Any]:
-    """Select the first `pairs_per_sample` stable pairs of each sample.
-
-    `same_output` says that an earlier one of them asks for an input of the same output.
-    """
-    earlier, check = io_pairs.alias("earlier"), pair_checks.alias("earlier_check")
-    same_output = exists().where(
-        earlier.c.sample_id == io_pairs.c.sample_id,
-        earlier.c.position < io_pairs.c.position,
-        earlier.c.output == io_pairs.c.output,
-        check.c.io_pair_id == earlier.c.id,
-        check.c.variant_id == pair_checks.c.variant_id,
-        check.c.status == "stable",
-    )
-    return (
-        select(
-            io_pairs.c.id.label("subject_id"),
-            io_pairs.c.sample_id,
-            io_pairs.c.input_digest,
-            io_pairs.c.input,
-            io_pairs.c.output,
-            same_output.label("same_output"),
-            samples.c.digest.label("sample_digest"),
-            samples.c.problem_statement,
-            samples.c.io_requirements,
-            samples.c.refcode,
-        )
-        .select_from(pair_checks)
-        .join(io_pairs, io_pairs.c.id == pair_checks.c.io_pair_id)
-        .join(samples, samples.c.id == io_pairs.c.sample_id)
-        .where(
-            pair_checks.c.status == "stable",
-            pair_checks.c.id == current_check(),
-            io_pairs.c.position < policy.pairs_per_sample,
-            not_hidden("sample", io_pairs.c.sample_id),
-        )
-    )
-
-
-def run(row: Row, tools: StageContext) -> Outcome:
-    """Make both prompts of one pair; the input question only if no earlier pair asks the same."""
-    directions = ["predict_output"] if row["same_output"] else ["predict_output", "predict_input"]
-    rows: list[NewRow] = []
-    for kind in directions:
-        asked = _ask(kind, row, tools.policy)
-        if asked is None:
-            return rejected("too_long")
-        rows += asked
-    return Outcome("done", tuple(rows), "same_prompt" if row["same_output"] else None)
-
-
-def _ask(kind: str, row: Row, policy: Policy) -> list[NewRow] | None:
-    given = "input" if kind == "predict_output" else "output"
-    template = load_template(getattr(policy, f"template_{kind}"))
-    messages = template.render(
-        problem=row["problem_statement"],
-        io=row["io_requirements"],
-        code=row["refcode"],
-        **{given: row[given]},
-    )
-    if count_chars(messages) > policy.max_prompt_chars:
-        return None
-    about = digest("pair", row["sample_digest"], row["input_digest"])
-    answers = policy.samples_per_prompt
-    subject = {"io_pair_id": row["subject_id"], "sample_id": row["sample_id"]}
-    return prompt_rows(messages, template, kind, 1, about, answers, **subject)
-
-
-STAGE = Stage(
-    "predict",
-    select_subjects,
-    trigger=pair_checks.c.id,
-    run=run,
-    writes=(prompts, turns, calls),
-    depends=(
-        "template_predict_output",
-        "template_predict_input",
-        "max_prompt_chars",
-        "samples_per_prompt",
-    ),
-    rescan_on=("pairs_per_sample",),
+from annoy_store.db.tables import calls, prompts, turn_pairs, turns
+from annoy_store.interfaces import (
+    NewRow,
+    Outcome,
+    Question,
+    Row,
+    Stage,
+    StageContext,
+    Task,
+    done,
+    rejected,
 )
+from annoy_store.prompts.template import load_template
+from annoy_store.records.prompts import count_chars, new_calls, new_prompt, new_turn
+from annoy_store.tasks import TASKS
+from annoy_store.tasks.policy import enabled_names, option_values, read_options
+
+
+def run(task: Task, row: Row, context: StageContext) -> Outcome:
+    """Fill in one question of a task and plan the calls for its answers."""
+    question = task.render(row, context.policy)
+    if isinstance(question, Outcome):
+        return question
+    template = load_template(read_options(task, context.policy).template)
+    messages = template.render(**question.values)
+    if count_chars(messages) > context.policy.max_prompt_chars:
+        return rejected("too_long")
+    prompt = new_prompt(messages, template)
+    turn = _first_turn(task, prompt, question)
+    pairs = [
+        NewRow(turn_pairs, {"turn_id": turn, "io_pair_id": pair_id, "role": role})
+        for pair_id, role in question.pairs
+    ]
+    return done(turn, *pairs, *new_calls(prompt, context.policy.samples_per_prompt))
+
+
+def _first_turn(task: Task, prompt: NewRow, question: Question) -> NewRow:
+    return new_turn(
+        prompt,
+        task.name,
+        1,
+        question.about,
+        sample_id=question.sample_id,
+        io_pair_id=question.io_pair_id,
+    )
+
+
+def partitions(task: Task, _: Connection, policy: Policy) -> list[dict[str, Any]]:
+    """One partition while the task is enabled, none otherwise."""
+    return [{"task": task.name}] if task.name in enabled_names(policy) else []
+
+
+def _stage(task: Task) -> Stage:
+    return Stage(
+        "predict",
+        task.select,
+        trigger=task.trigger,
+        run=partial(run, task),
+        writes=(prompts, turns, turn_pairs, calls),
+        version=task.version,
+        depends=("max_prompt_chars", "samples_per_prompt"),
+        rescan_on=("tasks", *task.rescan_on),
+        partitions=partial(partitions, task),
+        task=task.name,
+        options=partial(option_values, task),
+    )
+
+
+STAGES = tuple(map(_stage, TASKS.values()))

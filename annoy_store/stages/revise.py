@@ -15,7 +15,6 @@ from sqlalchemy import Select, String, cast, exists, func, select
 from annoy_store.config import Policy
 from annoy_store.db.tables import (
     calls,
-    io_pairs,
     prompts,
     responses,
     teachers,
@@ -74,14 +73,14 @@ def select_subjects(policy: Policy) -> Select[Any]:
             .join(verdicts, verdicts.c.response_id == responses.c.id)
             .join(prompts, prompts.c.id == calls.c.prompt_id)
             .join(teachers, teachers.c.id == calls.c.pinned_teacher_id)
-            .join(io_pairs, io_pairs.c.id == turns.c.io_pair_id)
         )
         .where(
             verdicts.c.status != "correct",
             verdicts.c.id == current,
             turns.c.number < policy.max_turns,
             ~exists().where(revised.c.revises_response_id == responses.c.id),
-            not_hidden("sample", io_pairs.c.sample_id),
+            turns.c.sample_id.is_not(None),
+            not_hidden("sample", turns.c.sample_id),
         )
     )
 

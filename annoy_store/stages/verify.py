@@ -1,101 +1,103 @@
-"""verify: check the answer to a prediction question.
+"""verify: check the answers to the questions of the tasks.
 
-selects responses to prediction turns
-does    passes the answer to the check of the turn's kind
+selects responses to the task's turns, with their truth
+does    checks the answer by the task's check
 writes  verdicts, executions
+
+Decision: one stage per task, so that a changed task judges no other task's answers again.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Connection, Select, select
 
-from annoy_store import tasks
 from annoy_store.config import Policy
-from annoy_store.db.tables import executions, io_pairs, responses, samples, turns, verdicts
+from annoy_store.db.tables import executions, responses, turns, verdicts
 from annoy_store.db.timestamps import utc_now
 from annoy_store.hashing import clean_text
 from annoy_store.interfaces import (
+    Answer,
     CheckResult,
     NewRow,
     Outcome,
-    Program,
     Row,
     Stage,
     StageContext,
+    Task,
     done,
 )
 from annoy_store.records.executions import new_execution
 from annoy_store.records.queries import answered_turns, not_hidden
+from annoy_store.tasks import TASKS, check_version
+from annoy_store.tasks.policy import option_values
 
 
-def select_subjects(_: Policy) -> Select[Any]:
-    """Select the responses to prediction turns whose sample is not taken down."""
-    pairs = answered_turns().join(io_pairs, io_pairs.c.id == turns.c.io_pair_id)
+def select_answers(task: Task, _: Policy) -> Select[Any]:
+    """Select every response to a turn of the task whose sample is not taken down."""
+    truth = task.truth().subquery("truth")
     return (
         select(
             responses.c.id.label("subject_id"),
             responses.c.finish_reason,
             responses.c.text,
-            turns.c.kind,
-            io_pairs.c.input,
-            io_pairs.c.output,
-            samples.c.refcode,
-            samples.c.funcname,
+            *(column for column in truth.c if column.name != "turn_id"),
         )
-        .select_from(pairs.join(samples, samples.c.id == io_pairs.c.sample_id))
-        .where(not_hidden("sample", io_pairs.c.sample_id))
+        .select_from(answered_turns().join(truth, truth.c.turn_id == turns.c.id))
+        .where(turns.c.kind == task.name, not_hidden("sample", turns.c.sample_id))
     )
 
 
-def run(row: Row, tools: StageContext) -> Outcome:
-    """Check one answer.
-
-    Raises:
-        SandboxError: The sandbox failed, which is never a verdict.
-    """
-    judged = tasks.named(row["kind"]).check(
-        row["text"],
-        row["finish_reason"],
-        row["input"],
-        row["output"],
-        Program(row["refcode"], row["funcname"]),
-        tools.sandbox,
-        tools.policy,
-    )
-    return done(_verdict(judged, row, tools))
+def run(task: Task, row: Row, context: StageContext) -> Outcome:
+    """Check one answer. Raises SandboxError, which is never a verdict."""
+    answer = Answer(row["text"], row["finish_reason"])
+    result = task.check(answer, row, context.sandbox, context.policy)
+    return done(_verdict(task, result, row, context))
 
 
-def _verdict(judged: CheckResult, row: Row, tools: StageContext) -> NewRow:
-    ran = None
-    if judged.execution is not None:
-        habitat = tools.sandbox().info
-        ran = new_execution(judged.execution, habitat, "verify", response_id=row["subject_id"])
+def _verdict(task: Task, result: CheckResult, row: Row, context: StageContext) -> NewRow:
+    execution = None
+    if result.execution is not None:
+        info = context.sandbox().info
+        execution = new_execution(result.execution, info, "verify", response_id=row["subject_id"])
     return NewRow(
         verdicts,
         {
             "response_id": row["subject_id"],
-            "checker": row["kind"],
-            "variant_id": tools.variant_id,
-            "status": judged.status,
-            "mismatch": judged.mismatch,
-            "execution_id": ran,
+            "checker": task.name,
+            "variant_id": context.variant_id,
+            "status": result.status,
+            "mismatch": result.mismatch,
+            "execution_id": execution,
             "created_at": utc_now(),
-            "predicted": judged.predicted,
-            "got": judged.got,
-            "feedback": clean_text(judged.feedback),
+            "predicted": result.predicted,
+            "got": result.got,
+            "feedback": clean_text(result.feedback),
         },
     )
 
 
-STAGE = Stage(
-    "verify",
-    select_subjects,
-    trigger=responses.c.id,
-    run=run,
-    writes=(verdicts, executions),
-    executor="sandbox",
-    version=tasks.version(),
-    depends=("tolerance", "same_integer_part", "cpu_seconds", "wall_seconds", "memory_mb"),
-)
+def partitions(task: Task, _: Connection, __: Policy) -> list[dict[str, Any]]:
+    """One partition: answers to the task's questions are checked whether it is enabled or not."""
+    return [{"task": task.name}]
+
+
+def _stage(task: Task) -> Stage:
+    return Stage(
+        "verify",
+        partial(select_answers, task),
+        trigger=responses.c.id,
+        run=partial(run, task),
+        writes=(verdicts, executions),
+        executor="sandbox",
+        version=check_version(task),
+        depends=("tolerance", "same_integer_part", "cpu_seconds", "wall_seconds", "memory_mb"),
+        partitions=partial(partitions, task),
+        task=task.name,
+        options=partial(option_values, task, template=False),
+    )
+
+
+STAGES = tuple(map(_stage, TASKS.values()))

@@ -1,55 +1,54 @@
-"""The judges of answers: one file per kind of question, named after the turn's kind.
+"""The tasks: one file per kind of question that is asked about stored truth.
 
-Decisions. A checker decides on the host, from the text of the answer and from what the sandbox
-reports. Trouble of the sandbox itself is no verdict: it raises SandboxError. A checker's `VERSION`
-is part of its variant and is raised whenever its verdicts or sentences change; what it has from
-`parsing` and `compare` is counted by their versions.
+A task says which subjects it asks about, how one question is filled in, how an answer is checked
+and what feedback a wrong one gets. Stages, queue, exports, report and pages know no task by name.
+Another package adds one by an entry point of the group `annoy_store.tasks`.
+
+Decisions. A check decides on the host, from the text of the answer and from what the sandbox
+reports. Trouble of the sandbox itself is never a verdict: it raises SandboxError. A task's
+`version` is part of its variants and is raised whenever its questions, verdicts or sentences
+change; what a task takes from `parsing` and `compare` is counted by their versions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Mapping
 
-from annoy_store.config import Policy
+from annoy_store import plugins
 from annoy_store.errors import UsageError
-from annoy_store.interfaces import CheckResult, Program, Sandbox
+from annoy_store.interfaces import Task
 from annoy_store.parsing import sections
 from annoy_store.tasks import compare, predict_input, predict_output
 
-
-class Checker(Protocol):
-    """What each file of this folder is."""
-
-    VERSION: int
-
-    def check(
-        self,
-        answer_text: str,
-        finish_reason: str,
-        pair_input_json: str,
-        pair_output_json: str,
-        program: Program,
-        sandbox: Callable[[], Sandbox],
-        policy: Policy,
-    ) -> CheckResult:
-        """Judge one answer to a question about one I/O pair. Raises SandboxError."""
+GROUP = "annoy_store.tasks"
+BUNDLED = (predict_output.TASK, predict_input.TASK)
 
 
-CHECKERS: dict[str, Checker] = {
-    "predict_output": predict_output,
-    "predict_input": predict_input,
-}
+def _load() -> dict[str, Task]:
+    tasks = {task.name: task for task in BUNDLED}
+    for name, found in plugins.load_group(GROUP).items():
+        if not isinstance(found, Task):
+            raise UsageError(f"{GROUP}: {name!r} is a {type(found).__name__}, not a Task")
+        if found.name in tasks or found.name != name:
+            raise UsageError(f"{GROUP}: {name!r} has to be a new task of that name")
+        tasks[name] = found
+    return tasks
 
 
-def named(kind: str) -> Checker:
-    """Return the checker of turns of this kind. Raises UsageError if there is none."""
-    if kind not in CHECKERS:
-        raise UsageError(f"no checker for {kind!r}; there are {', '.join(sorted(CHECKERS))}")
-    return CHECKERS[kind]
+TASKS: Mapping[str, Task] = _load()
 
 
-def version() -> str:
-    """Return what the verdicts of all checkers depend on, besides the policy."""
-    own = [f"{kind} {checker.VERSION}" for kind, checker in sorted(CHECKERS.items())]
-    return ", ".join([*own, f"parsing {sections.VERSION}", f"matching {compare.VERSION}"])
+def get_task(name: str) -> Task:
+    """Return the task of this name.
+
+    Raises:
+        UsageError: If there is none; the message lists the known tasks.
+    """
+    if name not in TASKS:
+        raise UsageError(f"unknown task {name!r}; known tasks are: {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def check_version(task: Task) -> str:
+    """Return what a task's verdicts depend on, besides its options and the policy."""
+    return f"{task.version}, parsing {sections.VERSION}, matching {compare.VERSION}"

@@ -1,4 +1,4 @@
-"""predict_input: does the code give the output for the predicted input?
+"""predict_input: which input makes the code return this output?
 
 Decisions. Any input that gives the output is right, so the code is run, always: also with the
 stored input, whose keys may come in another order, and whose pair may not hold. An outcome of the
@@ -6,7 +6,8 @@ sandbox is the status, with three exceptions: `exit`, `no_result` and `bad_frame
 ending without an honest result and become `crash`; a module that goes missing during the call is
 an `exception` of the code like any other; a module that is missing when the code is loaded cannot
 be the answer's fault, for the code ran when its pairs were made, so it is trouble of this machine
-and raises SandboxError.
+and raises SandboxError. A pair of a sample whose output an earlier asked pair has is not asked
+about: the question would be the same.
 """
 
 from __future__ import annotations
@@ -14,17 +15,33 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Select, exists
 
 from annoy_store.config import Policy
+from annoy_store.db.tables import io_pairs, pair_checks
 from annoy_store.errors import SandboxError
-from annoy_store.interfaces import CheckResult, ExecutionResult, Program, Sandbox
-from annoy_store.parsing import final_answer, json_values
+from annoy_store.interfaces import (
+    Answer,
+    CheckResult,
+    ExecutionResult,
+    Outcome,
+    Program,
+    Question,
+    Row,
+    Sandbox,
+    Task,
+    TaskOptions,
+    rejected,
+)
+from annoy_store.parsing import json_values
+from annoy_store.parsing.final_answer import find_final_answer
 from annoy_store.parsing.json_values import JsonValue
 from annoy_store.records.executions import call_limits
 from annoy_store.tasks import compare
 from annoy_store.tasks.feedback import kept, no_answer, quoted, what_happened
-
-VERSION: int = 1
+from annoy_store.tasks.pairs import pair_question, pair_truth, select_pairs
 
 RIGHT = "Correct: with this input the code returns the given output."
 
@@ -40,19 +57,38 @@ STATUSES = {
 }
 
 
+class PredictInputOptions(TaskOptions):
+    """The policies of this task."""
+
+    template: str = "predict_input"
+
+
+def select_outputs(policy: Policy) -> Select[Any]:
+    """Select the pairs to ask about; `same_output` marks those whose output an earlier one has."""
+    earlier, check = io_pairs.alias("earlier"), pair_checks.alias("earlier_check")
+    same_output = exists().where(
+        earlier.c.sample_id == io_pairs.c.sample_id,
+        earlier.c.position < io_pairs.c.position,
+        earlier.c.output == io_pairs.c.output,
+        check.c.io_pair_id == earlier.c.id,
+        check.c.variant_id == pair_checks.c.variant_id,
+        check.c.status == "stable",
+    )
+    return select_pairs(policy, same_output.label("same_output"))
+
+
+def render(row: Row, policy: Policy) -> Question | Outcome:
+    """Ask for an input that gives a pair's output, unless another pair asks the same."""
+    return rejected("same_prompt") if row["same_output"] else pair_question(row, "output")
+
+
 def check(
-    answer_text: str,
-    finish_reason: str,
-    pair_input_json: str,
-    pair_output_json: str,
-    program: Program,
-    sandbox: Callable[[], Sandbox],
-    policy: Policy,
+    answer: Answer, truth: Row, sandbox: Callable[[], Sandbox], policy: Policy
 ) -> CheckResult:
     """Judge a predicted input by running the code with it. Raises SandboxError."""
-    found = final_answer.find_final_answer(answer_text, "input")
+    found = find_final_answer(answer.text, "input")
     if found is None:
-        return no_answer("input", finish_reason)
+        return no_answer("input", answer.finish_reason)
     predicted = kept(found.text)
     if not isinstance(found.value, dict):
         feedback = (
@@ -60,27 +96,28 @@ def check(
             "that gives every argument by its name."
         )
         return CheckResult("bad_args", feedback, predicted=predicted)
+    program = Program(truth["code"], truth["funcname"])
     [ran] = sandbox().call(program, [found.text], call_limits(policy))
     if ran.outcome == "missing_module" and ran.phase == "load":
         raise SandboxError(f"module {ran.missing_module} is missing on this machine")
     if ran.outcome != "ok" or ran.output is None:
-        return _nothing(STATUSES.get(ran.outcome, "crash"), ran, predicted, policy)
-    return _compared(ran, ran.output, predicted, pair_output_json, policy)
+        return _no_output(STATUSES.get(ran.outcome, "crash"), ran, predicted, policy)
+    return _compare(ran, ran.output, predicted, truth["output"], policy)
 
 
-def _nothing(
+def _no_output(
     status: str, ran: ExecutionResult, predicted: str | None, policy: Policy
 ) -> CheckResult:
     feedback = f"With the predicted input the code {what_happened(ran, policy)}."
     return CheckResult(status, feedback, predicted=predicted, execution=ran)
 
 
-def _compared(
+def _compare(
     ran: ExecutionResult, output: str, predicted: str | None, wanted: str, policy: Policy
 ) -> CheckResult:
     got = _value(output)
     if got is None:
-        return _nothing("not_json", replace(ran, outcome="not_json"), predicted, policy)
+        return _no_output("not_json", replace(ran, outcome="not_json"), predicted, policy)
     rule = (policy.tolerance, policy.same_integer_part)
     kind = compare.mismatch(json.loads(wanted), got.value, *rule)
     if kind is None:
@@ -97,3 +134,19 @@ def _value(output: str) -> JsonValue | None:
         return json_values.parse_value(output)
     except json_values.UnsupportedValue:
         return None
+
+
+TASK = Task(
+    name="predict_input",
+    title="predict an input",
+    subject=io_pairs,
+    trigger=pair_checks.c.id,
+    select=select_outputs,
+    render=render,
+    truth=pair_truth,
+    check=check,
+    options=PredictInputOptions,
+    rescan_on=("pairs_per_sample",),
+    by_default=True,
+    legacy_options={"template": "template_predict_input"},
+)

@@ -1,7 +1,8 @@
-"""predict_output: does the predicted output equal what the code gave?
+"""predict_output: what does the code return for this input?
 
-Decisions. Nothing is run: the pair was made and checked before. An answer found in a text that was
-cut off counts like any other; the response keeps its `finish_reason`, by which it can be left out.
+Decisions. Nothing is run to check an answer: the pair was made and checked before. An answer found
+in a text that was cut off counts like any other; the response keeps its `finish_reason`, by which
+it can be left out.
 """
 
 from __future__ import annotations
@@ -10,31 +11,36 @@ import json
 from collections.abc import Callable
 
 from annoy_store.config import Policy
-from annoy_store.interfaces import CheckResult, Program, Sandbox
-from annoy_store.parsing import final_answer
+from annoy_store.db.tables import io_pairs, pair_checks
+from annoy_store.interfaces import Answer, CheckResult, Question, Row, Sandbox, Task, TaskOptions
+from annoy_store.parsing.final_answer import find_final_answer
 from annoy_store.tasks import compare
 from annoy_store.tasks.feedback import kept, no_answer, quoted
-
-VERSION: int = 1
+from annoy_store.tasks.pairs import pair_question, pair_truth, select_pairs
 
 RIGHT = "Correct: the code returns exactly this output."
 
 
+class PredictOutputOptions(TaskOptions):
+    """The policies of this task."""
+
+    template: str = "predict_output"
+
+
+def render(row: Row, policy: Policy) -> Question:
+    """Ask for the output of a pair's input."""
+    return pair_question(row, "input")
+
+
 def check(
-    answer_text: str,
-    finish_reason: str,
-    pair_input_json: str,
-    pair_output_json: str,
-    program: Program,
-    sandbox: Callable[[], Sandbox],
-    policy: Policy,
+    answer: Answer, truth: Row, sandbox: Callable[[], Sandbox], policy: Policy
 ) -> CheckResult:
     """Judge a predicted output: `correct`, `wrong` or `no_answer`. Opens no sandbox."""
-    found = final_answer.find_final_answer(answer_text, "output")
+    found = find_final_answer(answer.text, "output")
     if found is None:
-        return no_answer("output", finish_reason)
+        return no_answer("output", answer.finish_reason)
     rule = (policy.tolerance, policy.same_integer_part)
-    kind = compare.mismatch(json.loads(pair_output_json), found.value, *rule)
+    kind = compare.mismatch(json.loads(truth["output"]), found.value, *rule)
     if kind is None:
         return CheckResult("correct", RIGHT, predicted=kept(found.text))
     feedback = (
@@ -42,3 +48,19 @@ def check(
         "for the given input."
     )
     return CheckResult("wrong", feedback, mismatch=kind, predicted=kept(found.text))
+
+
+TASK = Task(
+    name="predict_output",
+    title="predict the output",
+    subject=io_pairs,
+    trigger=pair_checks.c.id,
+    select=select_pairs,
+    render=render,
+    truth=pair_truth,
+    check=check,
+    options=PredictOutputOptions,
+    rescan_on=("pairs_per_sample",),
+    by_default=True,
+    legacy_options={"template": "template_predict_output"},
+)

@@ -18,6 +18,7 @@ from sqlalchemy import (
     select,
 )
 
+from annoy_store.analysis.task_titles import kind_titles
 from annoy_store.db.states import ENDED_STATES
 from annoy_store.db.tables import (
     STATUSES,
@@ -32,7 +33,6 @@ from annoy_store.db.tables import (
     turns,
     verdicts,
 )
-from annoy_store.interfaces import TURN_KINDS
 from annoy_store.records.queries import answered_turns, current_verdicts
 
 GIST = 220
@@ -118,7 +118,7 @@ LISTINGS = {
                 "text": _gist(responses.c.text),
             },
             {
-                "question": Filter(turns.c.kind, TURN_KINDS),
+                "question": Filter(turns.c.kind, tuple(kind_titles())),
                 "turn": Filter(turns.c.number, _NUMBERS),
                 "status": Filter(current_verdicts.c.status, STATUSES),
                 "mismatch": Filter(current_verdicts.c.mismatch),
@@ -178,7 +178,7 @@ LISTINGS = {
                 "messages": _gist(prompts.c.messages),
             },
             {
-                "question": Filter(turns.c.kind, TURN_KINDS),
+                "question": Filter(turns.c.kind, tuple(kind_titles())),
                 "turn": Filter(turns.c.number, _NUMBERS),
                 "template": Filter(prompts.c.template),
             },

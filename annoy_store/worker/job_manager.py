@@ -125,7 +125,7 @@ class JobManager:
         wanted = {
             (stage.name, partition.variant_id): stage
             for stage in reversed(self._scope.stages)
-            for partition in reversed(self.stage_plan.partitions[stage.name])
+            for partition in reversed(self.stage_plan.partitions[stage.key])
             if stage.executor != "async" or self._scope.can_answer(partition.columns)
         }
         self._cursors = {

@@ -22,7 +22,7 @@ from annoy_store.inference.budgets import BudgetShare, budget_shares
 from annoy_store.inference.client.peak_hours import PeakHours
 from annoy_store.inference.client.providers import peak_hours
 from annoy_store.inference.shared_rate_limit import SharedRateLimit
-from annoy_store.interfaces import TURN_KINDS, Sandbox, Teacher
+from annoy_store.interfaces import Sandbox, Teacher
 from annoy_store.records.teachers import BATCH_BACKEND, register_teacher
 from annoy_store.sandbox import open_sandbox
 
@@ -42,7 +42,7 @@ class WorkerResources:
         self._lock = threading.Lock()
         self._sandbox: Sandbox | None = None
         self._teachers: dict[int, Teacher] = {}
-        self._by_kind: dict[str, int] = {}
+        self._by_role: dict[str, int] = {}
         self._batch_ids: set[int] = set()
         self._budgets: list[BudgetShare] = []
         self._peak: PeakHours | None = None
@@ -73,8 +73,8 @@ class WorkerResources:
         """
         opened: dict[tuple[str, str | None], int] = {}
         self._open_budgets()
-        for kind in TURN_KINDS:
-            choice = backends.backend_and_model(self._settings, kind)
+        for role in backends.ROLES:
+            choice = backends.backend_and_model(self._settings, role)
             if choice not in opened:
                 teacher = backends.open_backend(choice[0], self._settings, choice[1])
                 if hasattr(teacher, "use_sandbox"):
@@ -84,7 +84,7 @@ class WorkerResources:
                 opened[choice] = self._register(teacher)
                 if choice[0] == BATCH_BACKEND:
                     self._batch_ids.add(opened[choice])
-            self._by_kind[kind] = opened[choice]
+            self._by_role[role] = opened[choice]
 
     def _open_budgets(self) -> None:
         """Open the budgets and the peak hours that limit calls."""
@@ -106,7 +106,7 @@ class WorkerResources:
             kind: the kind of turn.
             pinned_teacher_id: the teacher that the call is pinned to; 0 for the kind's teacher.
         """
-        teacher_id = pinned_teacher_id or self._by_kind[kind]
+        teacher_id = pinned_teacher_id or self._by_role[backends.role_of(kind)]
         return teacher_id, self._teachers[teacher_id]
 
     @property
@@ -123,7 +123,7 @@ class WorkerResources:
         if self.exhausted_budget:
             return False
         pinned = columns.get("pinned_teacher_id")
-        teacher_id = pinned or self._by_kind.get(str(columns.get("kind")))
+        teacher_id = pinned or self._by_role.get(backends.role_of(str(columns.get("kind"))))
         known = pinned == 0 or pinned in self._teachers
         return known and teacher_id not in self._batch_ids
 

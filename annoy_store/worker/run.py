@@ -12,10 +12,11 @@ from annoy_store.batch.session import BatchPass
 from annoy_store.batch.status import open_batch_summary
 from annoy_store.config import RunSettings
 from annoy_store.db.engine import Database
+from annoy_store.db.states import STAGE_NAMES
 from annoy_store.errors import EndpointUnavailable, UsageError
 from annoy_store.inference.prices import insert_prices
 from annoy_store.interfaces import Stage
-from annoy_store.stages import PIPELINE, STAGES
+from annoy_store.stages import PIPELINE
 from annoy_store.worker.progress import Progress, by_stage
 from annoy_store.worker.stop_condition import StopCondition
 from annoy_store.worker.worker import Worker
@@ -88,8 +89,8 @@ def run(
         LeaseLost: this worker was declared dead.
     """
     stages = [stage for stage in PIPELINE if not names or stage.name in names]
-    if unknown := set(names) - set(STAGES):
-        raise UsageError(f"unknown stage {min(unknown)!r}; stages are: {', '.join(STAGES)}")
+    if unknown := set(names) - set(STAGE_NAMES):
+        raise UsageError(f"unknown stage {min(unknown)!r}; stages are: {', '.join(STAGE_NAMES)}")
     insert_prices(store, settings)
     condition = StopCondition(store, until_correct) if until_correct else None
     if condition and condition.is_met:

@@ -136,11 +136,13 @@ def upgrade() -> None:
     )
     _comment(1)
     _split_predict(_split_variants("predict"))
+    _split_imported()
     _split_verify(_split_variants("verify"))
 
 
 def downgrade() -> None:
     _refuse_other_tasks()
+    _join_imported()
     _join_predict()
     _join_verify()
     _comment(0)
@@ -400,6 +402,23 @@ def _split_predict(inputs: Mapping[int, int]) -> None:
     _recount("predict")
 
 
+def _split_imported() -> None:
+    """Give the jobs of predict that an import did one variant per task."""
+    for old in [v for v in _variants("import") if not v.task]:
+        output, other = (
+            _insert(Variant("import", {**old.described, "task": task}, old.active, task=task))
+            for task in (OUTPUT, INPUT)
+        )
+        mine = f"stage = 'predict' AND variant_id = {old.id}"
+        op.execute(f"UPDATE jobs SET variant_id = {output} WHERE {mine}")
+        op.execute(
+            f"INSERT INTO jobs ({_JOB}) "
+            f"SELECT {_JOB.replace('variant_id', str(other))} FROM jobs "
+            f"WHERE stage = 'predict' AND variant_id = {output}"
+        )
+    _recount("predict")
+
+
 def _split_verify(inputs: Mapping[int, int]) -> None:
     if not inputs:
         return
@@ -507,6 +526,19 @@ def _of_both(output: Variant, other: Variant) -> Variant:
 
 
 _OF_TASKS = ("task", "template", "split_from")
+
+
+def _join_imported() -> None:
+    known = _variants("import")
+    of_task = {v.task: v.id for v in known}
+    if "" in of_task and OUTPUT in of_task:
+        op.execute(
+            f"UPDATE jobs SET variant_id = {of_task['']} "
+            f"WHERE stage = 'predict' AND variant_id = {of_task[OUTPUT]}"
+        )
+    gone = f"({_listed(v.id for v in known if v.task)})"
+    op.execute(f"DELETE FROM jobs WHERE stage = 'predict' AND variant_id IN {gone}")
+    op.execute(f"DELETE FROM variants WHERE id IN {gone}")
 
 
 def _join_predict() -> None:

@@ -12,10 +12,10 @@ from annoy_store.analysis.hints import hint, package
 from annoy_store.analysis.lineage import lineage
 from annoy_store.analysis.snapshot.query import asker
 from annoy_store.db.engine import Database
+from annoy_store.db.states import STAGE_NAMES
 from annoy_store.db.tables import attempts, executions, jobs, responses
 from annoy_store.interfaces import NewRow
 from annoy_store.parsing import sections
-from annoy_store.stages import STAGES
 from annoy_store.tasks.compare import KINDS
 from tests.support import chains, factories
 
@@ -100,7 +100,7 @@ def test_trouble_is_counted_once_per_kind(store: Database, live: bool) -> None:
             "SELECT COUNT(*) FROM v_answers WHERE status = 'wrong'"
         ).scalar()
     assert wrong == told
-    assert [f.stage for f in found] == sorted((f.stage for f in found), key=list(STAGES).index)
+    assert [f.stage for f in found] == sorted((f.stage for f in found), key=STAGE_NAMES.index)
 
 
 def test_every_example_can_be_shown(sqlite_store: Database) -> None:
@@ -122,7 +122,7 @@ def test_a_stage_alone_and_the_largest_of_each(sqlite_store: Database) -> None:
 
 
 def test_every_stage_has_a_subject_that_can_be_shown() -> None:
-    assert set(SUBJECTS) == set(STAGES)
+    assert set(SUBJECTS) == set(STAGE_NAMES)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from sqlalchemy import insert, update
 from annoy_store.analysis.status import StoreStatus, store_status
 from annoy_store.db.engine import Database
 from annoy_store.db.sql import now
+from annoy_store.db.states import STAGE_NAMES
 from annoy_store.db.tables import attempts, calls, jobs, prices, prompts, teachers, workers
 from annoy_store.inference.spend import Usage
 from annoy_store.queue import claims as job_claims
@@ -63,7 +64,7 @@ def test_an_empty_store_says_what_to_type(store: Database) -> None:
 def test_the_shape_of_the_json(sqlite_store: Database) -> None:
     told = look(sqlite_store).as_dict()
     assert {"store", "schema", "tables", "stages", "tokens", "cost_usd"} <= told.keys()
-    assert list(told["stages"]) == [stage.name for stage in PIPELINE]
+    assert list(told["stages"]) == list(STAGE_NAMES)
     assert told["tokens"] == {"prompt": 0, "cached": 0, "completion": 0, "reasoning": 0}
 
 

@@ -90,7 +90,7 @@ def ours(url: str, n: int, in_flight: int) -> dict[str, float]:
     import annoy_store.inference.backends.openai  # noqa: F401  imported before the clock starts
     from annoy_store.config import RunSettings
     from annoy_store.db.migrate import open_store
-    from annoy_store.stages import STAGES
+    from annoy_store.stages import stages_named
     from annoy_store.worker.worker import Worker
 
     settings = RunSettings(
@@ -98,7 +98,7 @@ def ours(url: str, n: int, in_flight: int) -> dict[str, float]:
     )
 
     def work() -> int:
-        progress = Worker(store, settings, [STAGES["complete"]]).run()
+        progress = Worker(store, settings, [stages_named("complete")[0]]).run()
         return progress.ended["complete", "done"]
 
     with tempfile.TemporaryDirectory() as folder:

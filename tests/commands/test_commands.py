@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from annoy_store.config import Policy
+from annoy_store.db.states import STAGE_NAMES
 from annoy_store.db.views import VIEWS
-from annoy_store.stages import STAGES
 from tests.commands.conftest import Annoy, Process
 
 
@@ -182,16 +182,16 @@ def test_show_tells_why_a_source_was_turned_down(annoy: Annoy, worked: Path) -> 
 
 def test_status_is_the_funnel_in_order(annoy: Annoy, worked: Path) -> None:
     at = told(annoy("status", "--json"))
-    assert list(at["stages"]) == list(STAGES)
+    assert list(at["stages"]) == list(STAGE_NAMES)
     assert at["tables"]["sources"] == 4
     assert at["cost_usd"] == 0.0
     result = annoy("status")
     names = [
         line.split()[0]
         for line in result.stdout.splitlines()
-        if line.split()[:1] and line.split()[0] in STAGES
+        if line.split()[:1] and line.split()[0] in STAGE_NAMES
     ]
-    assert names == list(STAGES)
+    assert names == list(STAGE_NAMES)
     assert "next: annoy export codeio DIR" in result.stdout
 
 

@@ -234,10 +234,12 @@ def upgraded(store: Database) -> tuple[Content, dict[tuple[int, str], int]]:
     upgrade(store)
     with store.read() as connection:
         new = content(connection)
-    outputs = sorted(v["id"] for v in new["variants"] if v["task"] == "predict_output")
-    inputs = sorted(v["id"] for v in new["variants"] if v["task"] == "predict_input")
+    ours = [v for v in new["variants"] if v["stage"] != "import"]
+    outputs = sorted(v["id"] for v in ours if v["task"] == "predict_output")
+    inputs = sorted(v["id"] for v in ours if v["task"] == "predict_input")
     assert outputs == [11, 12, 13, 21, 22]
     ids = {(a, "predict_output"): a for a in outputs}
+    ids |= {(1, v["task"]): v["id"] for v in new["variants"] if v["stage"] == "import"}
     return new, ids | {(a, "predict_input"): b for a, b in zip(outputs, inputs, strict=True)}
 
 
@@ -285,7 +287,10 @@ def test_upgrade_describes_a_variant_per_task(old: Content, store: Database) -> 
     known = {v["id"]: v for v in new["variants"]}
     for (key, task), name in ids.items():
         stage, described, active = VARIANTS[key]
-        if stage == "predict":
+        expected: dict[str, Any]
+        if stage == "import":
+            expected = {**described, **({"task": task} if task else {})}
+        elif stage == "predict":
             settings = {k: v for k, v in described.items() if not k.startswith("template")}
             expected = {**settings, "task": task, "template": described[f"template_{task}"]}
         else:
@@ -310,7 +315,8 @@ def test_upgrade_makes_a_predict_job_per_task(old: Content, store: Database) -> 
     expected = {}
     for (subject, variant), row in by_key(old, "predict").items():
         if variant == 1:
-            expected[subject, variant] = row
+            for task in ("predict_output", "predict_input"):
+                expected[subject, ids[1, task]] = row | {"variant_id": ids[1, task]}
             continue
         copy = row | {"variant_id": ids[variant, "predict_input"]}
         if row["reason"] == "same_prompt":
@@ -373,7 +379,10 @@ def test_downgrade_gives_equal_rows_back(old: Content, store: Database) -> None:
     assert back.keys() == old.keys()
     again, _ = upgraded(store)
     inputs = [
-        v["id"] for c in (first, again) for v in c["variants"] if v["task"] == "predict_input"
+        v["id"]
+        for c in (first, again)
+        for v in c["variants"]
+        if v["task"] == "predict_input" or (v["task"] and v["stage"] == "import")
     ]
     names = {"variant_id", "id"}
     for name, rows in first.items():

@@ -26,7 +26,7 @@ from annoy_store.ingest.sources import (
     metadata_json,
     read_ahead,
 )
-from annoy_store.records.policy import set_policy
+from annoy_store.tasks.policy import set_policy
 
 
 def lines(path: Path, *rows: Any) -> Path:

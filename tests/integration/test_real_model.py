@@ -19,7 +19,7 @@ from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import STATUSES, attempts, calls, responses, teachers, turns, verdicts
 from annoy_store.interfaces import NewRow
-from annoy_store.records.policy import set_policy
+from annoy_store.tasks.policy import set_policy
 from annoy_store.worker.run import run
 from tests.support.factories import sample, source
 from tests.support.small_model import weights

@@ -26,7 +26,7 @@ from annoy_store.maintenance.rerun import (
     variant_differences,
     verdict_changes,
 )
-from annoy_store.records.policy import set_policy
+from annoy_store.tasks.policy import set_policy
 from annoy_store.worker.run import run
 from tests.support import chains
 

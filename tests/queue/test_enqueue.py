@@ -29,8 +29,9 @@ from annoy_store.queue.enqueue import (
 from annoy_store.queue.jobs import Claim
 from annoy_store.queue.variants import load_plan
 from annoy_store.queue.workers import register_worker
-from annoy_store.records.policy import load_policy, set_policy
-from annoy_store.stages import PIPELINE, STAGES
+from annoy_store.records.policy import load_policy
+from annoy_store.stages import PIPELINE, stages_named
+from annoy_store.tasks.policy import set_policy
 from tests.support.factories import asked, io_pair, response, sample, source
 from tests.support.query_plans import explained, scans, watched
 from tests.support.small_pipeline import SPREAD, TOYS, add_sources, plan
@@ -129,8 +130,8 @@ def test_new_variant_applies_to_new_rows_until_enqueue_again(store: Database) ->
         new = load_plan(connection, PIPELINE)
         assert new.variant_ids("transform") != old.variant_ids("transform")
         assert enqueue_all(connection, new).total() == 0
-        assert enqueue_again(connection, new, STAGES["transform"]) == 2
-        assert enqueue_again(connection, new, STAGES["transform"]) == 0
+        assert enqueue_again(connection, new, stages_named("transform")[0]) == 2
+        assert enqueue_again(connection, new, stages_named("transform")[0]) == 0
         assert funnel(connection) == {"transform": {"done": 2, "pending": 2}}
 
 
@@ -274,7 +275,7 @@ LARGE = (
 @pytest.mark.parametrize("name", [stage.name for stage in PIPELINE])
 def test_load_rows_looks_rows_up_by_key(store: Database, name: str) -> None:
     """Planning for the rows just written, and loading what was claimed."""
-    stage = STAGES[name]
+    stage = stages_named(name)[0]
     with store.write() as connection:
         agenda = load_plan(connection, [stage])
         insert_rows(connection, everything())

@@ -14,8 +14,8 @@ from annoy_store.queue.counters import funnel
 from annoy_store.queue.enqueue import enqueue_again, enqueue_all
 from annoy_store.queue.variants import StagePlan, load_plan
 from annoy_store.queue.workers import register_worker
-from annoy_store.records.policy import set_policy
-from annoy_store.stages import PIPELINE, STAGES
+from annoy_store.stages import PIPELINE, stages_named
+from annoy_store.tasks.policy import set_policy
 from tests.support import factories
 
 
@@ -49,7 +49,7 @@ def test_move_to_active_variant_supersedes_a_duplicate(store: Database) -> None:
     with store.write() as connection:
         set_policy(connection, {"max_prompt_chars": "5000"})
         agenda = load_plan(connection, PIPELINE)
-        assert enqueue_again(connection, agenda, STAGES["transform"]) == 2
+        assert enqueue_again(connection, agenda, stages_named("transform")[0]) == 2
     _planned(store)
     with store.read() as connection:
         states = connection.execute(select(jobs.c.state, jobs.c.reason)).all()
@@ -70,12 +70,15 @@ def test_requeue_unwanted_when_a_limit_changes(store: Database) -> None:
     agenda = _planned(store)
     with store.write() as connection:
         worker = register_worker(connection, ["predict"], 30)
-        [variant] = agenda.variant_ids("predict")
-        claims = job_claims.claim(connection, worker, "predict", variant, 10)
+        claims = [
+            claim
+            for variant in agenda.variant_ids("predict")
+            for claim in job_claims.claim(connection, worker, "predict", variant, 10)
+        ]
         unwanted = Outcome("rejected", (), "not_wanted")
         job_queue.settle(
             connection, worker, [job_queue.JobResult(c, unwanted) for c in claims], agenda
         )
     _planned(store, pairs_per_sample="2")
     with store.read() as connection:
-        assert funnel(connection)["predict"] == {"pending": 3}
+        assert funnel(connection)["predict"] == {"pending": 6}

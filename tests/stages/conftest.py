@@ -16,7 +16,8 @@ from annoy_store.queue import jobs
 from annoy_store.queue.enqueue import enqueue_all
 from annoy_store.queue.variants import load_plan
 from annoy_store.sandbox import open_sandbox
-from annoy_store.stages import PIPELINE, STAGES
+from annoy_store.stages import PIPELINE, stages_named
+from annoy_store.tasks.policy import set_policy
 
 RunStage = Callable[..., list[Outcome]]
 
@@ -33,28 +34,26 @@ def run_stage(sqlite_store: Database, sandbox: Sandbox) -> RunStage:
     """Write rows, enqueue, then run all pending jobs of a stage and settle them."""
 
     def run(name: str, rows: Sequence[NewRow] = (), **changes: Any) -> list[Outcome]:
-        stage = STAGES[name]
         with sqlite_store.write() as connection:
             insert_rows(connection, rows)
             if changes:
-                from annoy_store.records.policy import set_policy
-
                 set_policy(connection, {k: str(v) for k, v in changes.items()})
             agenda = load_plan(connection, PIPELINE)
             enqueue_all(connection, agenda)
             worker = _enlist(connection)
             outcomes = []
-            for case in agenda.partitions[name]:
-                claims = job_claims.claim(connection, worker, name, case.variant_id, 1000)
-                read = job_claims.load_rows(connection, agenda, stage, claims)
-                tools = _tools(agenda.policy, case.variant_id, sandbox)
-                ended = [
-                    jobs.JobResult(c, stage.run(read[c.subject_id], tools))  # type: ignore[arg-type]
-                    for c in claims
-                    if c.subject_id in read
-                ]
-                jobs.settle(connection, worker, ended, agenda)
-                outcomes += [e.outcome for e in ended]
+            for stage in stages_named(name):
+                for case in agenda.partitions[stage.key]:
+                    claims = job_claims.claim(connection, worker, name, case.variant_id, 1000)
+                    read = job_claims.load_rows(connection, agenda, stage, claims)
+                    tools = _tools(agenda.policy, case.variant_id, sandbox)
+                    ended = [
+                        jobs.JobResult(c, stage.run(read[c.subject_id], tools))  # type: ignore[arg-type]
+                        for c in claims
+                        if c.subject_id in read
+                    ]
+                    jobs.settle(connection, worker, ended, agenda)
+                    outcomes += [e.outcome for e in ended]
         return outcomes
 
     return run

@@ -235,10 +235,13 @@ def test_generate_is_reproducible(run_stage, sqlite_store: Database) -> None:
     run_stage("generate", pairs_wanted=12)
     from annoy_store.queue.enqueue import enqueue_again
     from annoy_store.queue.variants import load_plan
-    from annoy_store.stages import PIPELINE, STAGES
+    from annoy_store.stages import PIPELINE, stages_named
 
     with sqlite_store.write() as connection:
-        assert enqueue_again(connection, load_plan(connection, PIPELINE), STAGES["generate"]) == 1
+        assert (
+            enqueue_again(connection, load_plan(connection, PIPELINE), stages_named("generate")[0])
+            == 1
+        )
     run_stage("generate")
     with sqlite_store.read() as connection:
         again = connection.execute(

@@ -55,7 +55,8 @@ def test_predict_asks_once_for_an_input_of_one_output(run_stage, sqlite_store: D
     kinds = [kind for kind, _ in asked(sqlite_store)]
     assert kinds.count("predict_input") == 2
     assert kinds.count("predict_output") == 3
-    assert sorted(str(o.reason) for o in outcomes) == ["None", "None", "same_prompt"]
+    assert sorted(str(o.reason) for o in outcomes) == [*["None"] * 5, "same_prompt"]
+    assert [o.state for o in outcomes if o.reason] == ["rejected"]
 
 
 def test_predict_asks_only_stable_pairs(run_stage, sqlite_store: Database) -> None:
@@ -64,8 +65,8 @@ def test_predict_asks_only_stable_pairs(run_stage, sqlite_store: Database) -> No
 
 
 def test_predict_asks_only_new_pairs_when_more_are_wanted(run_stage) -> None:
-    assert len(run_stage("predict", checked([0, 2, 4, 6]))) == 3
-    assert len(run_stage("predict", pairs_per_sample=4)) == 1
+    assert len(run_stage("predict", checked([0, 2, 4, 6]))) == 6
+    assert len(run_stage("predict", pairs_per_sample=4)) == 2
     assert run_stage("predict", pairs_per_sample=4) == []
 
 
@@ -74,3 +75,30 @@ def test_predict_plans_several_calls_per_prompt(run_stage, sqlite_store: Databas
     with sqlite_store.read() as connection:
         numbers = list(connection.scalars(select(calls.c.sample_no)))
     assert sorted(numbers) == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_predict_asks_about_old_pairs_when_a_task_is_enabled_later(
+    run_stage, sqlite_store: Database
+) -> None:
+    run_stage("predict", checked([0, 2]), tasks="predict_output")
+    assert {kind for kind, _ in asked(sqlite_store)} == {"predict_output"}
+    assert len(run_stage("predict", tasks="predict_output, predict_input")) == 2
+    assert [kind for kind, _ in asked(sqlite_store)].count("predict_input") == 2
+    assert run_stage("predict") == []
+
+
+def test_predict_asks_nothing_again_when_another_task_changes(
+    run_stage, sqlite_store: Database
+) -> None:
+    run_stage("predict", checked([0, 2]))
+    with sqlite_store.read() as connection:
+        active = select(variants.c.task, variants.c.id).where(
+            variants.c.active == 1, variants.c.stage == "predict"
+        )
+        before = dict(connection.execute(active).all())
+    template = "predict_input_code_last"
+    assert run_stage("predict", **{"predict_input.template": template}) == []
+    with sqlite_store.read() as connection:
+        after = dict(connection.execute(active).all())
+    assert after["predict_output"] == before["predict_output"]
+    assert after["predict_input"] != before["predict_input"]

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import inspect
 import sys
+from functools import partial
 
 import pytest
 
 from annoy_store.db.engine import Database
+from annoy_store.db.states import STAGE_NAMES
 from annoy_store.interfaces import Stage
 from annoy_store.queue.claims import load_rows
 from annoy_store.queue.enqueue import enqueue_all
 from annoy_store.queue.jobs import Claim
 from annoy_store.queue.variants import load_plan
-from annoy_store.stages import PIPELINE, STAGES
+from annoy_store.stages import PIPELINE
+
+
+def test_pipeline_is_one_stage_per_task_where_tasks_matter() -> None:
+    assert list(dict.fromkeys(stage.name for stage in PIPELINE)) == list(STAGE_NAMES)
+    assert [s.key for s in PIPELINE if s.task] == [
+        "predict:predict_output",
+        "predict:predict_input",
+        "verify:predict_output",
+        "verify:predict_input",
+    ]
 
 
 def test_pipeline_is_the_seven_stages_in_order() -> None:
-    assert list(STAGES) == [
+    assert list(STAGE_NAMES) == [
         "transform",
         "complete",
         "parse",
@@ -28,9 +40,10 @@ def test_pipeline_is_the_seven_stages_in_order() -> None:
     ]
 
 
-@pytest.mark.parametrize("stage", PIPELINE, ids=lambda s: s.name)
+@pytest.mark.parametrize("stage", PIPELINE, ids=lambda s: s.key)
 def test_stage_is_named_after_its_file_and_opens_with_three_lines(stage: Stage) -> None:
-    module = sys.modules[stage.run.__module__]
+    run = stage.run.func if isinstance(stage.run, partial) else stage.run
+    module = sys.modules[run.__module__]
     assert module.__name__ == f"annoy_store.stages.{stage.name}"
     lines = (module.__doc__ or "").splitlines()
     assert lines[0].startswith(f"{stage.name}: ")
@@ -39,7 +52,7 @@ def test_stage_is_named_after_its_file_and_opens_with_three_lines(stage: Stage) 
     assert sorted(written) == sorted(t.name for t in stage.writes)
 
 
-@pytest.mark.parametrize("stage", PIPELINE, ids=lambda s: s.name)
+@pytest.mark.parametrize("stage", PIPELINE, ids=lambda s: s.key)
 def test_stage_run_is_a_coroutine_in_the_async_executor_only(stage: Stage) -> None:
     assert inspect.iscoroutinefunction(stage.run) is (stage.executor == "async")
 
@@ -52,7 +65,7 @@ def test_stage_selects_run_on_an_empty_store(store: Database) -> None:
             assert load_rows(connection, agenda, stage, [Claim(stage.name, 1, 1, 1)]) == {}
 
 
-@pytest.mark.parametrize("stage", PIPELINE, ids=lambda s: s.name)
+@pytest.mark.parametrize("stage", PIPELINE, ids=lambda s: s.key)
 def test_stage_depends_and_rescan_on_are_policies(stage: Stage) -> None:
     from annoy_store.config import Policy
 

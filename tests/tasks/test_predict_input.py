@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from annoy_store import tasks
 from annoy_store.config import Policy
 from annoy_store.errors import SandboxError, UsageError
 from annoy_store.interfaces import (
+    Answer,
     CheckResult,
     ExecutionResult,
     Limits,
@@ -45,46 +47,50 @@ def no_sandbox() -> Sandbox:
     raise AssertionError("the output direction opens no sandbox")
 
 
+def truth_row(given: str, output: str, code: str = SQUARE) -> dict[str, str]:
+    """What a task's `truth` selects for one turn."""
+    return {"code": code, "funcname": "main_solution", "input": given, "output": output}
+
+
 def judge_output(
     answer: str, truth: str, policy: Policy = POLICY, finish_reason: str = "stop"
 ) -> CheckResult:
-    return predict_output.check(
-        answer, finish_reason, "{}", truth, Program(SQUARE), no_sandbox, policy
-    )
+    row = truth_row("{}", truth)
+    return predict_output.check(Answer(answer, finish_reason), row, no_sandbox, policy)
 
 
 def judge_input(
     answer: str, sandbox: Sandbox, code: str = SQUARE, wanted: str = "9", policy: Policy = POLICY
 ) -> CheckResult:
-    return predict_input.check(
-        answer, "stop", '{"n":-3}', wanted, Program(code), lambda: sandbox, policy
-    )
+    row = truth_row('{"n":-3}', wanted, code)
+    return predict_input.check(Answer(answer), row, lambda: sandbox, policy)
 
 
 def test_the_stored_input_is_run_too(sandbox: Sandbox) -> None:
     """Its keys may come in another order, and an imported pair may not hold."""
     judged = judge_input('{"input": {"n": -3}}', sandbox, wanted="10")
     assert (judged.status, judged.got) == ("wrong", "9")
-    program = Program("def main_solution(d):\n    return list(d)")
-    pair = ('{"d":{"a":1,"b":2}}', '["a","b"]')
+    code = "def main_solution(d):\n    return list(d)"
+    truth = truth_row('{"d":{"a":1,"b":2}}', '["a","b"]', code)
     turned = '```json\n{"input": {"d": {"b": 2, "a": 1}}}\n```'
-    judged = predict_input.check(turned, "stop", *pair, program, lambda: sandbox, POLICY)
+    judged = predict_input.check(Answer(turned), truth, lambda: sandbox, POLICY)
     assert (judged.status, judged.got) == ("wrong", '["b","a"]')
 
 
-def test_checkers_are_named_after_kinds() -> None:
-    assert tasks.named("predict_output") is predict_output
-    assert tasks.named("predict_input") is predict_input
-    with pytest.raises(UsageError, match="predict_input, predict_output"):
-        tasks.named("predict_trace")
+def test_get_task_lists_the_known_tasks() -> None:
+    assert tasks.get_task("predict_output") is predict_output.TASK
+    assert tasks.get_task("predict_input") is predict_input.TASK
+    with pytest.raises(UsageError, match="predict_output, predict_input"):
+        tasks.get_task("predict_toy")
 
 
-def test_the_version_tells_all_that_verdicts_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    versions = {tasks.version()}
-    for module in (predict_output, predict_input, tasks.sections, tasks.compare):
+def test_check_version_tells_all_that_verdicts_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {tasks.check_version(predict_output.TASK)}
+    versions.add(tasks.check_version(replace(predict_output.TASK, version=99)))
+    for module in (tasks.sections, tasks.compare):
         monkeypatch.setattr(module, "VERSION", 99)
-        versions.add(tasks.version())
-    assert len(versions) == 5
+        versions.add(tasks.check_version(predict_output.TASK))
+    assert len(versions) == 4
 
 
 # The output direction ------------------------------------------------------------------------
@@ -236,7 +242,7 @@ def test_the_wrong_input_shows_what_it_gives(sandbox: Sandbox) -> None:
 
 
 def test_no_answer_runs_nothing() -> None:
-    judged = predict_input.check("no idea", "stop", "{}", "1", Program(SQUARE), no_sandbox, POLICY)
+    judged = predict_input.check(Answer("no idea"), truth_row("{}", "1"), no_sandbox, POLICY)
     assert judged.status == "no_answer"
     assert '{"input": {' in judged.feedback
 
@@ -326,14 +332,9 @@ def test_recorded_answers_are_judged(data: Path, sandbox: Sandbox) -> None:
         if "import sympy" in sample["refcode"] or "import nltk" in sample["refcode"]:
             continue  # packages that need not be here
         pair: dict[str, Any] = sample["ios"][record["pair"]]
-        judged = tasks.named(f"predict_{record['direction']}").check(
-            record["response"],
-            "stop",
-            json.dumps(pair["input"]),
-            json.dumps(pair["output"]),
-            Program(sample["refcode"]),
-            lambda: sandbox,
-            Policy(),
+        truth = truth_row(json.dumps(pair["input"]), json.dumps(pair["output"]), sample["refcode"])
+        judged = tasks.get_task(f"predict_{record['direction']}").check(
+            Answer(record["response"]), truth, lambda: sandbox, Policy()
         )
         assert judged.status in STATUSES - {"no_answer"}
         assert judged.feedback

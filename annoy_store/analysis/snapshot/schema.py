@@ -102,6 +102,7 @@ _ASKED = [
     turns.c.id.label("_turn_id"),
     turns.c.kind.label("_kind"),
     turns.c.number.label("_number"),
+    turns.c.sample_id.label("_sample_id"),
     turns.c.io_pair_id.label("_io_pair_id"),
     turns.c.chain_response_id.label("_chain_id"),
 ]
@@ -175,26 +176,29 @@ _HELPERS = {
                    FILTER (t.number = 2) AS s
         FROM turns t LEFT JOIN answered a ON a.turn_id = t.id
         WHERE t.chain_response_id IS NOT NULL GROUP BY ALL)
-    SELECT f.chain_id, f.kind, f.io_pair_id, f.teacher_id, f.sample_no, f.turn_id AS turn_1_id,
+    SELECT f.chain_id, f.kind, f.sample_id, f.io_pair_id, f.teacher_id, f.sample_no,
+           f.turn_id AS turn_1_id,
            f.prompt_id AS prompt_1_id, f.response_id AS response_1_id, f.status AS status_1,
            f.verdict_id AS verdict_1_id, r.s, r.e
     FROM v_answers f
-    LEFT JOIN revised r ON r.chain_id = f.chain_id AND r.io_pair_id = f.io_pair_id
+    LEFT JOIN revised r ON r.chain_id = f.chain_id
+         AND r.io_pair_id IS NOT DISTINCT FROM f.io_pair_id
     WHERE f.number = 1
     """,
 }
 _ANEW = {
     "v_answers": """
     WITH asked AS (
-        SELECT _turn_id AS turn_id, _kind AS kind, _number AS number, _io_pair_id AS io_pair_id,
+        SELECT _turn_id AS turn_id, _kind AS kind, _number AS number,
+               _sample_id AS sample_id, _io_pair_id AS io_pair_id,
                _prompt_id AS prompt_id, call_id, _sample_no AS sample_no, id AS response_id,
                teacher_id, finish_reason, COALESCE(_chain_id, id) AS chain_id
-        FROM kept_responses WHERE _io_pair_id IS NOT NULL
+        FROM kept_responses WHERE _sample_id IS NOT NULL
         UNION ALL
-        SELECT t.id, t.kind, t.number, t.io_pair_id, t.prompt_id, r.call_id, r._sample_no, r.id,
+        SELECT t.id, t.kind, t.number, t.sample_id, t.io_pair_id, t.prompt_id, r.call_id, r._sample_no, r.id,
                r.teacher_id, r.finish_reason, COALESCE(t.chain_response_id, r.id)
         FROM kept_turns t JOIN kept_responses r ON r._prompt_id = t.prompt_id
-        WHERE t._shared = 1 AND t.io_pair_id IS NOT NULL)
+        WHERE t._shared = 1 AND t.sample_id IS NOT NULL)
     SELECT a.*, v.id AS verdict_id, v.status, v.mismatch
     FROM asked a LEFT JOIN v_current_verdicts v ON v.response_id = a.response_id
     """,
@@ -203,7 +207,7 @@ _ANEW = {
         SELECT stage, subject_id FROM jobs
         WHERE state IN {sql_list(FAILED_STATES)} AND stage IN ('complete', 'verify', 'revise')),
     whole AS (
-        SELECT c.chain_id, c.kind, p.sample_id, c.io_pair_id, c.teacher_id, c.sample_no,
+        SELECT c.chain_id, c.kind, c.sample_id, c.io_pair_id, c.teacher_id, c.sample_no,
                c.turn_1_id, c.prompt_1_id, c.response_1_id, c.status_1, c.verdict_1_id,
                c.s.turn_id AS turn_2_id, c.s.response_id AS response_2_id,
                c.s.status AS status_2, c.s.verdict_id AS verdict_2_id,
@@ -212,7 +216,7 @@ _ANEW = {
                IF(c.e IS NULL, c.status_1, c.e.status) AS last_status,
                COALESCE(c.e.prompt_id, c.prompt_1_id) AS last_prompt_id,
                IF(c.e IS NULL, c.verdict_1_id, c.e.verdict_id) AS last_verdict_id
-        FROM chained c JOIN io_pairs p ON p.id = c.io_pair_id)
+        FROM chained c)
     SELECT * EXCLUDE (last_prompt_id, last_verdict_id),
            CASE WHEN last_status = 'correct' THEN 1
                 WHEN last_status IS NOT NULL AND turns >= CAST(COALESCE(
@@ -233,7 +237,8 @@ _ANEW = {
         FROM v_answers WHERE number = 2 GROUP BY ALL)
     SELECT f.kind, f.status AS status_1, NULLIF(l.status, '') AS status_2, COUNT(*) AS chains
     FROM v_answers f
-    LEFT JOIN later l ON l.chain_id = f.chain_id AND l.io_pair_id = f.io_pair_id
+    LEFT JOIN later l ON l.chain_id = f.chain_id
+         AND l.io_pair_id IS NOT DISTINCT FROM f.io_pair_id
     WHERE f.number = 1 AND f.status IS NOT NULL GROUP BY ALL
     """,
     "v_cost": f"""

@@ -20,13 +20,21 @@ def backend_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
+ROLES = ("transform", "task")  # what a teacher may be chosen for
+
+
+def role_of(kind: str) -> str:
+    """Return the role that answers turns of a kind: `transform`, or `task` for every task."""
+    return "transform" if kind == "transform" else "task"
+
+
 def backend_and_model(settings: RunSettings, kind: str) -> tuple[str, str | None]:
     """Return the backend and the model that `settings` name for turns of `kind`.
 
     Kinds with the same backend and model can share one teacher, and should: its request limiter
     adapts to the endpoint.
     """
-    if kind != "transform":
+    if role_of(kind) != "transform":
         return settings.teacher, settings.model
     return (
         settings.transform_teacher or settings.teacher,

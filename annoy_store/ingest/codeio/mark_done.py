@@ -33,46 +33,73 @@ from annoy_store.hashing import canonical_json, digest
 from annoy_store.interfaces import NewRow
 from annoy_store.queue.counters import NO_WORKER, add_to_counters, state_change
 
+TASKS = ("predict_output", "predict_input")  # what the files of the scripts are about
 
-def import_variant(connection: Connection) -> int:
-    """Return the id of the variant of imported rows, adding it if it is new."""
-    described = {"version": 1}
-    name = digest("variant", "import", described)
-    row = {"stage": "import", "digest": name, "description": canonical_json(described), "active": 1}
+
+def import_variant(connection: Connection, task: str = "") -> int:
+    """Return the id of the variant of what was imported, of one task if given; insert it if new."""
+    described = {"version": 1} | ({"task": task} if task else {})
+    row = {
+        "stage": "import",
+        "digest": digest("variant", "import", described),
+        "description": canonical_json(described),
+        "active": 1,
+        "task": task,
+    }
     return insert_rows(connection, [NewRow(variants, row)])["variants"][0]
 
 
 def mark_imported_done(connection: Connection, variant_id: int) -> None:
     """Add `done` jobs for imported results, and end pending jobs that would repeat them."""
     brought = (
-        ("transform", _asked()),
-        ("transform", _came(sample_origins.c.source_id)),
-        ("parse", _came(sample_origins.c.response_id)),
-        ("predict", _predicted()),
+        ("transform", "", _asked()),
+        ("transform", "", _came(sample_origins.c.source_id)),
+        ("parse", "", _came(sample_origins.c.response_id)),
+        *(("predict", task, _predicted()) for task in TASKS),
     )
-    for stage, subjects in brought:
-        named = subjects.distinct().subquery().c.subject_id
-        chosen = select(
-            literal(stage, Text).label("stage"),
-            named.label("subject_id"),
-            literal(variant_id, BigInteger).label("variant_id"),
-            literal("done", Text).label("state"),
-            literal("imported", Text).label("reason"),
-        ).where(~exists().where(jobs.c.stage == stage, jobs.c.subject_id == named))
-        entered = insert_from(connection, jobs, chosen)
-        add_to_counters(connection, NO_WORKER, {(stage, "done"): entered})
-        _end(connection, stage, select(named))
+    for stage, task, subjects in brought:
+        variant = import_variant(connection, task) if task else variant_id
+        _insert_done(connection, stage, task, variant, subjects)
 
 
-def _end(connection: Connection, stage: str, subjects: Select[Any]) -> None:
-    """End pending jobs whose results were imported, except those that were queued again on purpose."""
+def _insert_done(
+    connection: Connection, stage: str, task: str, variant_id: int, subjects: Select[Any]
+) -> None:
+    named = subjects.distinct().subquery().c.subject_id
+    known = exists().where(
+        jobs.c.stage == stage, jobs.c.subject_id == named, _of_task(jobs.c.variant_id, task)
+    )
+    chosen = select(
+        literal(stage, Text).label("stage"),
+        named.label("subject_id"),
+        literal(variant_id, BigInteger).label("variant_id"),
+        literal("done", Text).label("state"),
+        literal("imported", Text).label("reason"),
+    ).where(~known)
+    entered = insert_from(connection, jobs, chosen)
+    add_to_counters(connection, NO_WORKER, {(stage, "done"): entered})
+    _end(connection, stage, task, select(named))
+
+
+def _of_task(variant_id: ColumnElement[int], task: str) -> ColumnElement[bool]:
+    return variant_id.in_(select(variants.c.id).where(variants.c.task == task))
+
+
+def _end(connection: Connection, stage: str, task: str, subjects: Select[Any]) -> None:
+    """End the jobs that wait to do what files brought, but those that were enqueued again."""
     other = jobs.alias("other")
     again = exists().where(
         other.c.stage == stage,
         other.c.subject_id == jobs.c.subject_id,
         other.c.variant_id != jobs.c.variant_id,
+        _of_task(other.c.variant_id, task),
     )
-    waiting = (jobs.c.stage == stage, jobs.c.state == literal_column("'pending'"), ~again)
+    waiting = (
+        jobs.c.stage == stage,
+        jobs.c.state == literal_column("'pending'"),
+        _of_task(jobs.c.variant_id, task),
+        ~again,
+    )
     ended = connection.execute(
         update(jobs)
         .where(*waiting, jobs.c.subject_id.in_(subjects))

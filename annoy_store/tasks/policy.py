@@ -1,0 +1,189 @@
+"""The policy of a store together with the options of the tasks, which are policies named `TASK.KEY`.
+
+Decisions
+- A policy row of a task is kept as it is stored and read by the task's own model, so the general
+  policy knows no task, and a store keeps the options of a task whose package is missing here.
+- An option may have an older name (`legacy_options` of the task): both names are valid, and its row
+  keeps the older one, so that no store has to be changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from sqlalchemy import Connection
+
+from annoy_store.config import Policy
+from annoy_store.errors import UsageError
+from annoy_store.interfaces import Task, TaskOptions
+from annoy_store.prompts.template import load_template
+from annoy_store.records.policy import (
+    check_policy,
+    first_error,
+    load_policy,
+    read_text,
+    store_policy_value,
+)
+from annoy_store.tasks import TASKS
+
+TEMPLATE = "template"  # an option whose value is a template: its text counts, not its name
+
+
+@dataclass(frozen=True)
+class TaskOption:
+    """One option of a task: its key, the key of its row, and what may be set."""
+
+    task: Task
+    name: str
+
+    @property
+    def key(self) -> str:
+        """The key that people type: `TASK.NAME`."""
+        return f"{self.task.name}.{self.name}"
+
+    @property
+    def row_key(self) -> str:
+        """The key of its row in `policies`: the older name, if it has one."""
+        return self.task.legacy_options.get(self.name, self.key)
+
+    @property
+    def field(self) -> FieldInfo:
+        """The field of the task's options model."""
+        return self.task.options.model_fields[self.name]
+
+
+def task_options() -> dict[str, TaskOption]:
+    """Return the options of all known tasks by their key `TASK.NAME`."""
+    options = (
+        TaskOption(task, name) for task in TASKS.values() for name in task.options.model_fields
+    )
+    return {option.key: option for option in options}
+
+
+def find_option(key: str) -> TaskOption | None:
+    """Return the option of a key, its older name included; None for a general policy.
+
+    Raises:
+        UsageError: If the key is neither; the message lists the known tasks or keys.
+    """
+    if key in Policy.model_fields:
+        return None
+    options = task_options()
+    for option in options.values():
+        if key in (option.key, option.row_key):
+            return option
+    task, dot, _ = key.partition(".")
+    if dot and task not in TASKS:
+        raise UsageError(f"unknown task {task!r}; known tasks are: {', '.join(TASKS)}")
+    known = [name for name in options if name.startswith(f"{task}.")] if dot else []
+    listed = ", ".join(known or [*policy_keys()])
+    raise UsageError(f"unknown policy {key!r}; known are: {listed}")
+
+
+def policy_keys() -> list[str]:
+    """Return the keys of the general policy, then those of the tasks."""
+    general = [name for name in Policy.model_fields if name != "task_options"]
+    return [*general, *task_options()]
+
+
+def read_options(task: Task, policy: Policy) -> TaskOptions:
+    """Return the options of a task under a policy: its rows over the defaults.
+
+    Raises:
+        UsageError: If a stored value does not fit the task's model.
+    """
+    rows = dict(policy.task_options)
+    stored = {
+        name: rows[key]
+        for name in task.options.model_fields
+        if (key := TaskOption(task, name).row_key) in rows
+    }
+    try:
+        return task.options.model_validate(stored)
+    except ValidationError as error:
+        raise UsageError(first_error(error, f"{task.name}.")) from error
+
+
+def option_values(task: Task, policy: Policy, *, template: bool = True) -> dict[str, Any]:
+    """Return what the options of a task add to a variant; of a template the digest of its text.
+
+    Args:
+        task: The task.
+        policy: The policy of the store.
+        template: Whether the template counts; verdicts do not depend on it.
+    """
+    values = read_options(task, policy).model_dump()
+    name = values.pop(TEMPLATE)
+    return {TEMPLATE: load_template(name).digest, **values} if template else values
+
+
+def policy_value(policy: Policy, key: str) -> Any:
+    """Return the value of a general policy or of a task's option, by its key."""
+    option = find_option(key)
+    return (
+        getattr(read_options(option.task, policy), option.name) if option else getattr(policy, key)
+    )
+
+
+def default_text(key: str) -> str:
+    """Return the default of a key as it would be typed. Raises UsageError for an unknown key."""
+    option = find_option(key)
+    return str((option.field if option else Policy.model_fields[key]).default)
+
+
+def changed_policy(old: Policy, changes: Mapping[str, str]) -> Policy:
+    """Return a policy with values given as text, as `set_policy` would store it.
+
+    Raises:
+        UsageError: For an unknown key or task, or a value that does not fit.
+    """
+    general: dict[str, Any] = {}
+    rows = dict(old.task_options)
+    for key, text in changes.items():
+        option, value = find_option(key), read_text(text)
+        if option is None:
+            general[key] = value
+        else:
+            rows[option.row_key] = value
+    new = check_policy(old.model_dump() | general | {"task_options": tuple(sorted(rows.items()))})
+    for task in TASKS.values():
+        load_template(read_options(task, new).template)
+    enabled_names(new)
+    return new
+
+
+def enabled_names(policy: Policy) -> list[str]:
+    """Return the names of the tasks whose questions a policy asks, in the order of `TASKS`.
+
+    Raises:
+        UsageError: If the policy names a task that no installed package offers.
+    """
+    wanted = policy.tasks.replace(",", " ").split()
+    if wanted == ["default"]:
+        return [task.name for task in TASKS.values() if task.by_default]
+    for name in wanted:
+        if name not in TASKS:
+            raise UsageError(f"unknown task {name!r}; known tasks are: {', '.join(TASKS)}")
+    return [name for name in TASKS if name in wanted]
+
+
+def set_policy(connection: Connection, changes: Mapping[str, str]) -> Policy:
+    """Change policy values given as text; `@FILE` stands for the file's text.
+
+    Raises:
+        UsageError: For an unknown key or a value that does not fit; nothing is changed then.
+    """
+    new = changed_policy(load_policy(connection), changes)
+    for key in changes:
+        option = find_option(key)
+        if option is None:
+            default: Any = Policy.model_fields[key].default
+            store_policy_value(connection, key, getattr(new, key), default)
+        else:
+            value = getattr(read_options(option.task, new), option.name)
+            store_policy_value(connection, option.row_key, value, option.field.default)
+    return new
