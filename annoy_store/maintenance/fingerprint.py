@@ -18,7 +18,7 @@ from annoy_store.db.introspect import referenced_table, row_pages
 from annoy_store.db.tables import NATURAL_KEYS, jobs, metadata, variants
 from annoy_store.hashing import digest
 from annoy_store.interfaces import Stage
-from annoy_store.queue.enqueue import subject_column
+from annoy_store.queue.selection import subject_column
 from annoy_store.records.policy import load_policy
 
 COMPARED_TABLES = (*NATURAL_KEYS, "executions", "attempts")

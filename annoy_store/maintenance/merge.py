@@ -41,7 +41,7 @@ from annoy_store.errors import UsageError
 from annoy_store.interfaces import Stage
 from annoy_store.maintenance.merge_calls import Key, answer_identity, load_calls, place_call
 from annoy_store.queue.counters import NO_WORKER, add_to_counters
-from annoy_store.queue.enqueue import subject_column
+from annoy_store.queue.selection import subject_column
 from annoy_store.records.policy import load_policy
 
 Rows = Sequence[Mapping[str, Any]]

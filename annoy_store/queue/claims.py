@@ -33,8 +33,8 @@ from annoy_store.db.sql import clock, in_parameter, in_subquery, unindexed
 from annoy_store.db.tables import jobs
 from annoy_store.interfaces import Stage
 from annoy_store.queue.counters import add_to_counters, state_change
-from annoy_store.queue.enqueue import subject_column
 from annoy_store.queue.jobs import IN_BATCH, IN_PARTITION, Claim, Tally, in_state, tally_or_count
+from annoy_store.queue.selection import subject_column
 from annoy_store.queue.variants import StagePlan
 
 CURSOR_START = (-32768, -1)  # before every (priority, subject)

@@ -15,8 +15,8 @@ from annoy_store.db.sql import committed_upto, insert_new
 from annoy_store.db.tables import calls, commit_horizons, job_counters, jobs, sources, watermarks
 from annoy_store.interfaces import NewRow, done
 from annoy_store.queue import claims as job_claims
-from annoy_store.queue import enqueue
 from annoy_store.queue import jobs as job_queue
+from annoy_store.queue import selection
 from annoy_store.queue.counters import funnel
 from annoy_store.queue.enqueue import (
     count_wanted,
@@ -24,10 +24,10 @@ from annoy_store.queue.enqueue import (
     enqueue_all,
     enqueue_new,
     enqueue_page,
-    rewind_watermark,
 )
 from annoy_store.queue.jobs import Claim
 from annoy_store.queue.variants import load_plan
+from annoy_store.queue.watermarks import move_watermark, rewind_watermark
 from annoy_store.queue.workers import register_worker
 from annoy_store.records.policy import load_policy
 from annoy_store.stages import PIPELINE, stages_named
@@ -158,7 +158,7 @@ def test_rewind_watermark_examines_passed_rows_again(store: Database) -> None:
     with store.write() as connection:
         rewind_watermark(connection, TOYS, sources, 2)
         # One who read the watermark before it was taken back leaves it there.
-        enqueue._move_watermark(connection, SPREAD, agenda.policy, 6, 7)
+        move_watermark(connection, SPREAD, agenda.policy, 6, 7)
         assert enqueue_all(connection, agenda)["spread"] == 1
     assert len(_jobs(store)) == entered_before
 
@@ -176,10 +176,10 @@ def _only_up_to_max_turns(policy: Any) -> Any:
 def test_statements_are_cached(store: Database) -> None:
     add_sources(store, 1)
     plan(store)
-    before = enqueue._jobs_between.cache_info()
+    before = selection.jobs_between.cache_info()
     for _ in range(3):
         plan(store)
-    after = enqueue._jobs_between.cache_info()
+    after = selection.jobs_between.cache_info()
     assert after.misses == before.misses
     assert after.hits > before.hits
 

@@ -17,7 +17,7 @@ from annoy_store.db.sql import in_values
 from annoy_store.db.tables import calls, io_pairs, jobs, responses, turns
 from annoy_store.interfaces import NewRow
 from annoy_store.queue.counters import NO_WORKER, add_to_counters, state_change
-from annoy_store.queue.enqueue import rewind_watermark
+from annoy_store.queue.watermarks import rewind_watermark
 from annoy_store.stages import PIPELINE
 
 

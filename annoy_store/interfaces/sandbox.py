@@ -1,0 +1,158 @@
+"""The sandbox as the other packages see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one call inside the sandbox may use.
+
+    Attributes:
+        cpu_seconds: CPU time; this limit decides.
+        wall_seconds: wall time of a call that uses no CPU time (one that sleeps).
+        ceiling_seconds: wall time of any call.
+        memory_mb: address space, in MiB.
+        output_bytes: size of the output as JSON.
+        lines: executed lines are counted up to this number; 0 counts none.
+    """
+
+    cpu_seconds: float = 5.0
+    wall_seconds: float = 15.0
+    ceiling_seconds: float = 120.0
+    memory_mb: int = 1024
+    output_bytes: int = 65_536
+    lines: int = 0
+
+
+@dataclass(frozen=True)
+class Program:
+    """Untrusted code.
+
+    Attributes:
+        code: source of a module that defines `entry`.
+        entry: name of the function to call.
+        generator: source of `input_generator`, run in the module's namespace, if there is one.
+    """
+
+    code: str
+    entry: str = "main_solution"
+    generator: str | None = None
+
+
+@dataclass(frozen=True)
+class ExecutionResult:
+    """The result of one call. A failure of the sandbox itself is no result: it raises SandboxError.
+
+    Attributes:
+        outcome: `ok` or one of `exception bad_args missing_module exit no_result cpu_timeout
+            wall_timeout memory crash output_too_large not_json bad_frame repeated` (the last of
+            `draw` only: the input was drawn before).
+        input: the arguments as a JSON object, encoded before the call.
+        output: the result as JSON.
+        error_type: class of the exception.
+        error_message: its message.
+        missing_module: the module whose import failed.
+        phase: where the call ended: load, generate, call or result.
+        lines: executed lines, if they were counted.
+        mutated: whether the call changed its arguments.
+        cpu_ms: CPU time, milliseconds.
+        wall_ms: wall time, milliseconds.
+    """
+
+    outcome: str
+    input: str | None = None
+    output: str | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    missing_module: str | None = None
+    phase: str | None = None
+    lines: int | None = None
+    mutated: bool = False
+    cpu_ms: float = 0.0
+    wall_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class SandboxInfo:
+    """Where code runs; stored with every execution, so that results can be traced to it.
+
+    Attributes:
+        isolation: isolation level: strong, fallback or minimum.
+        runner_version: hash of the program inside the sandbox.
+        interpreter: digest of the Python version and the installed packages.
+        python: Python version, e.g. 3.11.7.
+        packages: installed packages and their versions.
+    """
+
+    isolation: str
+    runner_version: str
+    interpreter: str
+    python: str
+    packages: Mapping[str, str] = field(default_factory=dict)
+
+
+class Sandbox(Protocol):
+    """Runs untrusted code in other processes. Thread-safe; blocks while all slots are busy."""
+
+    @property
+    def info(self) -> SandboxInfo:
+        """Where the code runs."""
+
+    @property
+    def slots(self) -> int:
+        """How many calls run at the same time."""
+
+    def call(
+        self,
+        program: Program,
+        inputs: Sequence[str],
+        limits: Limits,
+        environment_seed: int = 0,
+        *,
+        share_process: bool = False,
+    ) -> list[ExecutionResult]:
+        """Call the entry of a program with each input, each call in a process of its own.
+
+        Args:
+            program: the code.
+            inputs: JSON objects of keyword arguments.
+            limits: what each call may use.
+            environment_seed: sets the hash seed, the random seed and the second of the clock.
+            share_process: calls that succeed may share one process. That is cheaper, and good only
+                for comparing their outputs with those of isolated calls.
+
+        Returns:
+            One result per input, in their order.
+
+        Raises:
+            SandboxError: the sandbox itself failed.
+        """
+
+    def draw(
+        self,
+        program: Program,
+        seeds: Sequence[int],
+        limits: Limits,
+        known_inputs: Sequence[str] = (),
+    ) -> list[ExecutionResult]:
+        """Draw one input per seed from the program's generator, and call the entry with it.
+
+        Args:
+            program: the code, with a generator.
+            seeds: the random seeds.
+            limits: what each draw with its call may use.
+            known_inputs: inputs as canonical JSON that are not called again: they are `repeated`.
+
+        Returns:
+            One result per seed, in their order.
+
+        Raises:
+            SandboxError: the sandbox itself failed.
+        """
+
+    def close(self) -> None:
+        """End all processes of the sandbox."""

@@ -1,0 +1,105 @@
+"""A task: one kind of question about stored truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Column, Select, Table
+
+from annoy_store.config import Policy
+from annoy_store.interfaces.outcome import Outcome, Row
+from annoy_store.interfaces.sandbox import ExecutionResult, Sandbox
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The text of a response as a task checks it; `finish_reason` `length` marks a truncated one."""
+
+    text: str
+    finish_reason: str = "stop"
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check found out about one answer.
+
+    Attributes:
+        status: One of the verdict statuses, e.g. `correct`, `wrong`, `no_answer`.
+        feedback: Sentences for the next turn; they never tell what is still to be found.
+        mismatch: How a wrong value differs, one word of `tasks.compare.KINDS`.
+        predicted: The final answer as JSON text, shortened if long.
+        got: What the code returned for a predicted input, as JSON text, if it ran.
+        execution: The sandbox run that decided, if one did.
+    """
+
+    status: str
+    feedback: str
+    mismatch: str | None = None
+    predicted: str | None = None
+    got: str | None = None
+    execution: ExecutionResult | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question of a task.
+
+    Attributes:
+        values: What fills the places of the task's template.
+        about: Digest of what is asked about, built from content; part of the turn's digest.
+        sample_id: The sample that the question is about.
+        io_pair_id: The pair that it is about, if it is about one.
+        pairs: Ids and roles (e.g. `shown`, `hidden`) of its pairs, if it is about several.
+    """
+
+    values: Mapping[str, str]
+    about: str
+    sample_id: int
+    io_pair_id: int | None = None
+    pairs: tuple[tuple[int, str], ...] = ()
+
+
+class TaskOptions(BaseModel):
+    """The policies of one task, set as `annoy policy TASK.KEY=VALUE`; a field's description is help."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    template: str = Field(description="prompt template: bundled name, or @FILE")
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One kind of question about stored truth: one file in `tasks/`.
+
+    Attributes:
+        name: The task's name: `kind` of its turns and `checker` of its verdicts.
+        title: What the question asks for, in words for reports and pages.
+        subject: The table whose rows are asked about.
+        trigger: The id column, in the FROM of `select`, of the rows whose arrival makes work.
+        select: One row per subject with `subject_id` and all that `render` reads.
+        render: One row made into a question, or the outcome that says why it is not asked.
+        truth: One row per turn (`turn_id`) with `code`, `funcname` and all that `check` reads.
+        check: The answer judged by its turn's row of `truth`. Raises SandboxError.
+        options: The task's own policies.
+        version: Raised whenever questions, verdicts or sentences of the task change.
+        rescan_on: Policies that widen what `select` gives: changed, old rows are looked at again.
+        by_default: Whether the task is asked unless the policy `tasks` says otherwise.
+        legacy_options: Older policy keys of options, by the option's name.
+    """
+
+    name: str
+    title: str
+    subject: Table
+    trigger: Column[Any]
+    select: Callable[[Policy], Select[Any]]
+    render: Callable[[Row, Policy], Question | Outcome]
+    truth: Callable[[], Select[Any]]
+    check: Callable[[Answer, Row, Callable[[], Sandbox], Policy], CheckResult]
+    options: type[TaskOptions]
+    version: int = 1
+    rescan_on: tuple[str, ...] = ()
+    by_default: bool = False
+    legacy_options: Mapping[str, str] = field(default_factory=dict)
