@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +24,9 @@ from tests.support.provider import Provider
 
 PRICES = {"sim": {"input": 1.0, "cached": 0.5, "output": 4.0}}
 RunOnce = Callable[..., RunResult]
+UntilDone = Callable[..., int]
+Killed = Callable[..., None]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -47,7 +55,7 @@ def run_once(provider: Provider) -> RunOnce:
 
 
 @pytest.fixture
-def until_done(run_once: RunOnce) -> Callable[..., int]:
+def until_done(run_once: RunOnce) -> UntilDone:
     """Return a function that makes runs until no batch is open, and returns how many."""
 
     def loop(store: Database, **values: Any) -> int:
@@ -57,6 +65,44 @@ def until_done(run_once: RunOnce) -> Callable[..., int]:
         raise AssertionError(all_batches(store))
 
     return loop
+
+
+@pytest.fixture
+def killed(provider: Provider) -> Iterator[Killed]:
+    """Return a function that kills (-9) a batch run when the provider stalls at a step."""
+    started: list[subprocess.Popen[str]] = []
+
+    def at(store: Database, step: str, *options: str, key: str = "") -> None:
+        url = store.url.render_as_string(hide_password=False)
+        command = [sys.executable, "-m", "annoy_store", "--store", url, "run", "complete"]
+        command += ["--teacher", "batch", "--base-url", provider.url, "--model", "sim", *options]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "ANNOY_BATCH_LINES": "250"}
+        if key:
+            environment |= {"OPENAI_API_KEY": key}
+        before = provider.counts["stalled"]
+        provider.behave(stall=step)
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        until = time.monotonic() + 60
+        while provider.counts["stalled"] == before:
+            assert process.poll() is None, process.stdout and process.stdout.read()
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        provider.behave(stall=None)
+
+    yield at
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def all_batches(store: Database) -> list[BatchRow]:

@@ -98,7 +98,8 @@ class BatchApi:
             The batches, oldest first, without those whose file was refused.
         """
         found = self._call_with_retries(lambda: list(self._batches_since(since)))
-        named = [batch for batch in found if batch.name == name and batch.status != "failed"]
+        # The list is newest first and times are whole seconds; the sort keeps equal ones in order.
+        named = [b for b in reversed(found) if b.name == name and b.status != "failed"]
         return sorted(named, key=lambda batch: batch.created_at)
 
     def cancel(self, remote_id: str) -> ProviderBatch:

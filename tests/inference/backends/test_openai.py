@@ -7,92 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from annoy_store.config import RunSettings
-from annoy_store.errors import CallPostponed, EndpointUnavailable, UsageError
-from annoy_store.inference.backends import (
-    backend_and_model,
-    backend_names,
-    open_backend,
-    open_teacher,
-)
-from annoy_store.inference.backends.openai import OpenAITeacher
+from annoy_store.errors import CallPostponed, EndpointUnavailable
 from annoy_store.inference.client.circuit_breaker import FIRST_CONTACT_SECONDS
-from annoy_store.interfaces import CallResult, Request, Teacher
+from annoy_store.interfaces import CallResult, Request
+from tests.inference.backends.loopback import open_sim, request, serving, timed_ask_all
 from tests.support import virtual_time
 from tests.support.provider import Provider, default_answer
 
 SECRET = "sk-loopback-4f9c1e77a2"
-MIX = {
-    "429": 0.02,
-    "500": 0.02,
-    "reset": 0.02,
-    "reset_body": 0.01,
-    "truncated": 0.01,
-    "html": 0.01,
-    "empty": 0.01,
-    "null": 0.01,
-    "slow": 0.01,
-    "hang": 0.002,
-}
-
-
-def request(number: int = 0, text: str = "what is this") -> Request:
-    return Request(number, "transform", [{"role": "user", "content": f"{number}: {text}"}], number)
-
-
-def settings(url: str, **values: Any) -> RunSettings:
-    return RunSettings(**{"model": "sim", "base_url": url, "tries": 2, **values})
-
-
-def open_sim(url: str, **values: Any) -> OpenAITeacher:
-    teacher = open_teacher(settings(url, **values), "transform")
-    assert isinstance(teacher, OpenAITeacher)
-    return teacher
-
-
-@asynccontextmanager
-async def serving(provider: Provider, **values: Any) -> AsyncIterator[OpenAITeacher]:
-    """Serve on the running loop, and open a teacher for it."""
-    async with provider.serving_here():
-        teacher = open_sim(provider.url, **values)
-        try:
-            yield teacher
-        finally:
-            await teacher.close()
-
-
-async def drive(teacher: Teacher, requests: list[Request], most: int) -> list[CallResult]:
-    """Ask as a worker does: as many at a time as the teacher can use."""
-    ended: list[CallResult] = []
-    in_flight: set[asyncio.Task[CallResult]] = set()
-    for one in requests:
-        while len(in_flight) >= min(most, int(teacher.capacity * 1.1) + 1):
-            finished, in_flight = await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
-            ended += [task.result() for task in finished]
-        in_flight.add(asyncio.create_task(teacher.ask(one)))
-    return ended + list(await asyncio.gather(*in_flight))
-
-
-def timed_ask_all(
-    provider: Provider, requests: list[Request], **values: Any
-) -> tuple[list[CallResult], float]:
-    """Ask, and return the results and how many seconds of the simulated clock that took."""
-
-    async def work() -> tuple[list[CallResult], float]:
-        async with serving(provider, **values) as teacher:
-            results = await asyncio.gather(*(teacher.ask(r) for r in requests))
-            return results, asyncio.get_running_loop().time()
-
-    return virtual_time.run(work())
 
 
 def ask_all(provider: Provider, requests: list[Request], **values: Any) -> list[CallResult]:
@@ -399,116 +327,3 @@ def test_ask_releases_the_permit_of_a_cancelled_call(provider: Provider) -> None
             return (await teacher.ask(request(1))).status
 
     assert virtual_time.run(work()) == "answered"
-
-
-def drive_all(
-    provider: Provider, n: int, most: int, **values: Any
-) -> tuple[list[CallResult], float]:
-    """Ask `n` calls as a worker does; return the results and the seconds that it took."""
-
-    async def work() -> tuple[list[CallResult], float]:
-        async with serving(provider, max_connections=most, **values) as teacher:
-            results = await drive(teacher, [request(i) for i in range(n)], most)
-            return results, asyncio.get_running_loop().time()
-
-    return virtual_time.run(work())
-
-
-def test_ask_uses_a_provider_that_takes_200_to_the_full(provider: Provider) -> None:
-    """Few calls are rejected, and the run takes little longer than with 200 from the start."""
-    latency, n, most = 0.4, 1000, 200
-    provider.behave(latency=latency, jitter=0.3, max_in_flight=most, retry_after=0.2)
-    asked, seconds = drive_all(provider, n, 1000)
-    stats = provider.stats()
-    assert {one.status for one in asked} == {"answered"}
-    assert stats["max_in_flight"] >= 160
-    assert stats["counts"].get("429", 0) < 20
-    assert stats["paid_twice"] == 0
-    slow_start = latency * math.log2(most / 32)
-    assert seconds < 1.5 * (n / most * latency + slow_start)
-
-
-def check_mixed_faults(provider: Provider, n: int) -> None:
-    """Ask `n` calls under mixed faults; each gets its own answer."""
-    provider.behave(faults=MIX, retry_after=0.05, slow_seconds=0.2, latency=0.01)
-    asked, _ = drive_all(provider, n, 64, tries=8, call_seconds=2.0)
-    texts = {one.completion.text for one in asked if one.completion}
-    assert texts == {default_answer(request(i).messages, 200) for i in range(n)}
-    stats = provider.stats()
-    bad = sum(stats["counts"].get(k, 0) for k in ("reset_body", "truncated", "empty", "null"))
-    print(f"paid twice: {stats['paid_twice']} of {stats['paid']}, {bad} came in a bad body")
-    late = stats["counts"].get("given_up", 0)
-    assert bad <= stats["paid_twice"] <= bad + late
-    used = [a for one in asked for a in one.attempts]
-    assert len(used) == stats["counts"]["requests"]
-
-
-def test_ask_answers_every_call_under_mixed_faults(provider: Provider) -> None:
-    check_mixed_faults(provider, 300)
-
-
-@pytest.mark.slow
-def test_ask_answers_5000_calls_under_mixed_faults(provider: Provider) -> None:
-    check_mixed_faults(provider, 5000)
-
-
-def test_backend_names_are_checked() -> None:
-    assert {"openai", "replay"} <= set(backend_names())
-    with pytest.raises(UsageError, match="known are: "):
-        open_backend("oracle", RunSettings(), None)
-
-
-def test_backend_and_model_may_differ_for_transform() -> None:
-    both = RunSettings(teacher="replay", transform_teacher="openai", model="a", transform_model="b")
-    assert backend_and_model(both, "transform") == ("openai", "b")
-    assert backend_and_model(both, "predict_output") == ("replay", "a")
-    assert backend_and_model(RunSettings(model="a"), "transform") == ("openai", "a")
-
-
-def siblings(families: int, each: int) -> list[Request]:
-    """Return prompts of families that share a long beginning, one family after the other."""
-    return [
-        Request(
-            f * each + i, "predict_output", [{"role": "user", "content": f"{f}" * 2000 + f"{i}"}], i
-        )
-        for f in range(families)
-        for i in range(each)
-    ]
-
-
-def test_prefix_gate_lets_siblings_use_the_cache(provider: Provider) -> None:
-    provider.behave(latency=0.2)
-    asked, seconds = timed_ask_all(provider, siblings(8, 6))
-    cached = [a.attempts[0].cached_tokens for a in asked]
-    assert cached == [0, *[448] * 5] * 8
-    # the first of each family, then the others, of which at most 32 at once
-    assert seconds == pytest.approx(0.6, abs=0.02)
-
-
-def test_prefix_gate_waits_for_the_head_start_only(
-    provider: Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("annoy_store.inference.backends.openai.HEAD_START_SECONDS", 0.3)
-    provider.behave(latency=1.0)
-    asked, seconds = timed_ask_all(provider, siblings(1, 4))
-    assert [a.status for a in asked] == ["answered"] * 4
-    assert seconds == pytest.approx(1.3, abs=0.02)
-
-
-def test_prefix_gate_opens_when_the_first_call_fails(provider: Provider) -> None:
-    provider.behave(fault="400")
-    assert {a.status for a in ask_all(provider, siblings(1, 4))} == {"failed"}
-
-
-def test_prefix_gate_releases_waiting_calls_on_drain(provider: Provider) -> None:
-    async def work() -> list[CallResult | BaseException]:
-        async with serving(provider) as teacher:
-            calls = [asyncio.create_task(teacher.ask(r)) for r in siblings(1, 3)]
-            await asyncio.sleep(0.1)
-            teacher.drain()
-            return await asyncio.gather(*calls, return_exceptions=True)
-
-    provider.behave(latency=0.5)
-    first, *others = virtual_time.run(work())
-    assert isinstance(first, CallResult)
-    assert [type(other) for other in others] == [CallPostponed, CallPostponed]
