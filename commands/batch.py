@@ -1,18 +1,19 @@
-"""Look after batches: calls that are handed in together, answered within a day, at half the price.
+"""Manage batches: calls that are submitted together, answered within a day, at half the price.
 
-`annoy run --teacher batch` hands in what waits and takes in what was answered; nobody has to stay
-meanwhile. These commands show what is out, cancel it, and carry the same batches by file, for
-`vllm run-batch`, Azure, or an upload by hand. What is in a batch is asked by nobody else until it
-is taken in or cancelled. What was answered before a batch expired or was cancelled is kept.
+`annoy run --teacher batch` submits all pending calls and imports the results of earlier batches;
+nothing needs to keep running meanwhile. These commands show batches, cancel them, and exchange them
+by file with `vllm run-batch`, Azure, or an upload by hand. Calls in a batch are sent by no other
+run until their results are imported or the batch is cancelled. Answers that a batch has when it
+expires or is cancelled are kept.
 
 \b
 Examples:
   annoy run --teacher batch --model gpt-5-mini
   annoy batch status
   annoy batch cancel 3
-  annoy batch export questions.jsonl --model my-model --base-url http://localhost:8000/v1
-  vllm run-batch -i questions.jsonl -o answers.jsonl --model my-model
-  annoy batch import answers.jsonl
+  annoy batch export requests.jsonl --model my-model --base-url http://localhost:8000/v1
+  vllm run-batch -i requests.jsonl -o results.jsonl --model my-model
+  annoy batch import results.jsonl
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ if TYPE_CHECKING:
 COLUMNS = (
     "batch",
     "state",
-    "provider says",
+    "provider status",
     "model",
     "calls",
     "answered",
     "failed",
-    "made",
+    "created",
     "note",
 )
 
@@ -53,18 +54,18 @@ def command() -> None:
 
 
 @command.command("status")
-@click.option("--local", is_flag=True, help="Tell what the store knows; ask no provider.")
+@click.option("--local", is_flag=True, help="Show the last known states; query no provider.")
 @json_option
 @click.pass_context
 def status_(ctx: click.Context, local: bool, as_json: bool) -> None:
-    """Show what is out, as the store and the provider have it, and what has ended of late."""
+    """Show open batches, with their states in the store and at the provider, and recent ones."""
     from annoy_store.batch.status import as_dict, list_batches, open_batch_summary
 
     store, settings = store_of(ctx), load_settings(ctx)
     if not local:
-        _look(store, settings)
+        _refresh(store, settings)
     with store.read() as connection:
-        known, out = list_batches(connection), open_batch_summary(connection)
+        known, summary = list_batches(connection), open_batch_summary(connection)
     if as_json:
         print_json([as_dict(batch) for batch in known])
         return
@@ -72,40 +73,40 @@ def status_(ctx: click.Context, local: bool, as_json: bool) -> None:
         say(ctx, "no batch yet: annoy run --teacher batch --model MODEL")
         return
     print_table(COLUMNS, [_row(batch) for batch in known])
-    for words in out:
-        say(ctx, words)
+    for line in summary:
+        say(ctx, line)
 
 
 @command.command("cancel")
 @click.argument("batch", nargs=-1, type=int)
-@click.option("--all", "everything", is_flag=True, help="All that are out.")
+@click.option("--all", "cancel_all", is_flag=True, help="All open batches.")
 @json_option
 @click.pass_context
-def cancel_(ctx: click.Context, batch: tuple[int, ...], everything: bool, as_json: bool) -> None:
-    """Cancel batches at the provider, or let go of those that are in a file.
+def cancel_(ctx: click.Context, batch: tuple[int, ...], cancel_all: bool, as_json: bool) -> None:
+    """Cancel batches at the provider, and release those that are in a file.
 
-    What the provider has answered by then is paid, and taken in by the next run; the rest becomes
-    pending.
+    Answers that the provider has by then are paid, and imported by the next run. All other calls
+    are pending again.
     """
-    if bool(batch) == everything:
-        raise click.UsageError("say which: a number of `annoy batch status`, or --all")
+    if bool(batch) == cancel_all:
+        raise click.UsageError("name a batch by its number (annoy batch status), or use --all")
     store, settings = store_of(ctx), load_settings(ctx)
     with store.read() as connection:
         chosen = _chosen(connection, batch)
-    told = {one.id: _cancel(store, settings, one) for one in chosen}
+    statuses = {one.id: _cancel(store, settings, one) for one in chosen}
     if as_json:
-        print_json([{"batch": key, "status": words} for key, words in told.items()])
+        print_json([{"batch": key, "status": status} for key, status in statuses.items()])
         return
-    for key, words in told.items():
-        click.echo(f"batch {key}: {words}")
-    if any(words == "cancelling" for words in told.values()):
-        say(ctx, "what was answered is kept: annoy run --teacher batch takes it in")
+    for key, status in statuses.items():
+        click.echo(f"batch {key}: {status}")
+    if "cancelling" in statuses.values():
+        say(ctx, "finished answers are kept; import them with: annoy run --teacher batch")
 
 
 @command.command("export")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("-n", "--limit", type=click.IntRange(1), help="At most this many calls.")
-@click.option("--batch", type=int, metavar="ID", help="Write the file of that batch once more.")
+@click.option("--batch", type=int, metavar="ID", help="Write the file of this batch again.")
 @settings_options
 @bounds_options
 @json_option
@@ -119,7 +120,7 @@ def export_(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Write pending calls to FILE, and bind them until their answers are imported."""
+    """Write pending calls to FILE, and reserve them until their results are imported."""
     from annoy_store.batch.files import export_again, export_requests
     from annoy_store.inference.prices import insert_prices
 
@@ -130,15 +131,15 @@ def export_(
     elif (found := export_requests(store, settings, file, limit)) is not None:
         written = found
     else:
-        say(ctx, "nothing is pending for this model: annoy batch status, annoy status")
+        say(ctx, "no calls are pending for this model: see annoy batch status, annoy status")
         return
     if as_json:
         print_json(written.as_dict())
         return
     click.echo(f"batch {written.batch_id}: {written.n_lines:,} calls in {file}")
     if written.exhausted_budget:
-        say(ctx, f"{written.exhausted_budget}; the rest stays pending")
-    say(ctx, "when it is answered: annoy batch import FILE")
+        say(ctx, f"{written.exhausted_budget}; the other calls stay pending")
+    say(ctx, "import the results with: annoy batch import FILE")
 
 
 @command.command("import")
@@ -149,14 +150,14 @@ def export_(
 @json_option
 @click.pass_context
 def import_(ctx: click.Context, file: tuple[Path, ...], tries: int | None, as_json: bool) -> None:
-    """Take in what came back: files of answers and of errors, in any order, also twice."""
+    """Import result files, of answers and of errors, in any order; repeated lines are skipped."""
     from annoy_store.batch.files import import_results
 
-    backs, strangers = import_results(store_of(ctx), load_settings(ctx, tries=tries), file)
+    imported, n_unknown = import_results(store_of(ctx), load_settings(ctx, tries=tries), file)
     if as_json:
-        print_json({"batches": [back.as_dict() for back in backs], "strangers": strangers})
-    elif backs:
-        columns = ["batch", *ENDED_STATES, "pending again", "known", "no line yet"]
+        print_json({"batches": [results.as_dict() for results in imported], "strangers": n_unknown})
+    elif imported:
+        columns = ["batch", *ENDED_STATES, "pending again", "known", "missing"]
         rows = [
             [
                 b.batch_id,
@@ -165,21 +166,21 @@ def import_(ctx: click.Context, file: tuple[Path, ...], tries: int | None, as_js
                 b.n_known,
                 b.n_missing,
             ]
-            for b in backs
+            for b in imported
         ]
         print_table(columns, rows)
-    if strangers:
-        warn(f"{strangers:,} lines are of no batch in this store")
-    if not backs:
-        raise UsageError("no line of a batch in this store: is it the file of answers?")
-    for back in backs:
-        if back.stop_reason:
-            warn(f"batch {back.batch_id}: nobody gets an answer ({back.stop_reason})")
-        if back.n_missing:
+    if n_unknown:
+        warn(f"{n_unknown:,} lines belong to no batch in this store")
+    if not imported:
+        raise UsageError("no line belongs to a batch in this store: is it a result file?")
+    for results in imported:
+        if results.stop_reason:
+            warn(f"batch {results.batch_id}: no call can succeed ({results.stop_reason})")
+        if results.n_missing:
             say(
                 ctx,
-                f"batch {back.batch_id}: import its other file, or give {back.n_missing:,} calls "
-                f"back: annoy batch cancel {back.batch_id}",
+                f"batch {results.batch_id}: {results.n_missing:,} calls have no result: import its "
+                f"other file, or release them: annoy batch cancel {results.batch_id}",
             )
 
 
@@ -197,46 +198,46 @@ def _row(batch: BatchRow) -> list[Any]:
     ]
 
 
-def _look(store: Database, settings: RunSettings) -> None:
-    """Ask the providers how the batches are that they have."""
+def _refresh(store: Database, settings: RunSettings) -> None:
+    """Record the states that submitted batches have at their providers."""
     from annoy_store.batch.client import batch_client_at
     from annoy_store.batch.rows import IS_OPEN, find_batches
 
-    at: dict[str, list[BatchRow]] = defaultdict(list)
+    by_url: dict[str, list[BatchRow]] = defaultdict(list)
     with store.read() as connection:
         for batch in find_batches(connection, IS_OPEN):
             if batch.state == "sent":
-                at[batch.base_url].append(batch)
-    for url, there in at.items():
+                by_url[batch.base_url].append(batch)
+    for url, submitted in by_url.items():
         try:
-            clerk = batch_client_at(store, settings, url)
+            client = batch_client_at(store, settings, url)
         except AnnoyError as error:
-            warn(f"{url} was not asked: {error}")
+            warn(f"{url} was not queried: {error}")
             continue
-        for batch in there:
-            clerk.refresh_status(batch)
-        clerk.close()
+        for batch in submitted:
+            client.refresh_status(batch)
+        client.close()
 
 
 def _chosen(connection: Any, numbers: tuple[int, ...]) -> list[BatchRow]:
     from annoy_store.batch.rows import IS_OPEN, find_batches
 
-    out = {batch.id: batch for batch in find_batches(connection, IS_OPEN)}
-    if missing := [n for n in numbers if n not in out]:
-        raise UsageError(f"no batch {missing[0]} is out: annoy batch status")
-    return [out[n] for n in numbers] if numbers else list(out.values())
+    is_open = {batch.id: batch for batch in find_batches(connection, IS_OPEN)}
+    if missing := [n for n in numbers if n not in is_open]:
+        raise UsageError(f"batch {missing[0]} is not open: see annoy batch status")
+    return [is_open[n] for n in numbers] if numbers else list(is_open.values())
 
 
 def _cancel(store: Database, settings: RunSettings, batch: BatchRow) -> str:
-    """Cancel one batch where it is; return how it is then."""
+    """Cancel a batch at its provider, or release it; return its status then."""
     from annoy_store.batch.client import batch_client_at
     from annoy_store.batch.files import release
 
     if batch.state == "exported" or not (batch.remote_id or batch.input_file):
         release(store, settings, batch)
-        return "let go"
-    clerk = batch_client_at(store, settings, batch.base_url)
+        return "released"
+    client = batch_client_at(store, settings, batch.base_url)
     try:
-        return clerk.cancel(batch)
+        return client.cancel(batch)
     finally:
-        clerk.close()
+        client.close()

@@ -186,8 +186,8 @@ def _as_dict(done: RunResult) -> dict[str, Any]:
 
 
 def _print(ctx: click.Context, done: RunResult) -> None:
-    ended, handed_in = done.by_stage(), done.progress.submitted_calls
-    if not ended and not handed_in:
+    ended, n_submitted = done.by_stage(), done.progress.submitted_calls
+    if not ended and not n_submitted:
         say(ctx, "nothing to do now" if done.open_batches else "nothing to do")
         return
     states = (*ENDED_STATES, "deferred")
@@ -199,7 +199,7 @@ def _print(ctx: click.Context, done: RunResult) -> None:
     if rows:
         print_table(["stage", *states], rows)
     say(ctx, f"{sum(sum(n.values()) for n in ended.values())} jobs in {done.seconds:.1f} s")
-    if handed_in:
-        say(ctx, f"{handed_in:,} calls handed in by batch")
+    if n_submitted:
+        say(ctx, f"{n_submitted:,} calls submitted in batches")
     if any("failed" in states for states in ended.values()):
         say(ctx, "some jobs failed: see annoy sql 'SELECT * FROM v_failures', then annoy retry")

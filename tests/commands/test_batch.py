@@ -1,4 +1,4 @@
-"""`annoy batch` as a person meets it."""
+"""The command `annoy batch`, and runs of `annoy run --teacher batch`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
 
 @pytest.fixture
 def planned(tmp_path: Path) -> Path:
-    """`annoy.db` with eight calls to ask."""
+    """`annoy.db` with eight pending calls."""
     store = open_store(f"sqlite:///{tmp_path}/annoy.db", create=True)
     plan_calls(store, 8)
     store.close()
@@ -52,10 +52,12 @@ def jobs_of(path: Path) -> dict[str, int]:
         store.close()
 
 
-def test_hand_in_look_and_take_in(annoy: Annoy, provider: Provider, planned: Path) -> None:
+def test_batch_is_submitted_shown_and_imported(
+    annoy: Annoy, provider: Provider, planned: Path
+) -> None:
     first = annoy("run", "complete", "--teacher", "batch")
     assert first.exit_code == 0
-    assert "8 calls handed in by batch" in first.stderr
+    assert "8 calls submitted in batches" in first.stderr
     assert "import the results with: annoy run --teacher batch --model sim" in first.stderr
     (batch,) = json.loads(annoy("batch", "status", "--json").stdout)
     assert (batch["state"], batch["status"], batch["n_calls"]) == ("sent", "in_progress", 8)
@@ -70,7 +72,7 @@ def test_hand_in_look_and_take_in(annoy: Annoy, provider: Provider, planned: Pat
     assert "ended" in annoy("batch", "status").stdout
 
 
-def test_watch_stays_until_all_is_there(
+def test_run_watch_stays_until_all_is_imported(
     annoy: Annoy, provider: Provider, planned: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_store(f"sqlite:///{planned}")
@@ -91,7 +93,9 @@ def test_watch_stays_until_all_is_there(
     store.close()
 
 
-def test_cancel_keeps_what_was_answered(annoy: Annoy, provider: Provider, planned: Path) -> None:
+def test_batch_cancel_keeps_finished_answers(
+    annoy: Annoy, provider: Provider, planned: Path
+) -> None:
     provider.behave(batch_ends=[{"done": 0.5, "polls": 9}])
     annoy("run", "complete", "--teacher", "batch")
     cancelled = annoy("batch", "cancel", "1")
@@ -101,39 +105,39 @@ def test_cancel_keeps_what_was_answered(annoy: Annoy, provider: Provider, planne
     assert provider.stats()["paid_twice"] == 0
 
 
-def test_export_and_let_go(annoy: Annoy, provider: Provider, planned: Path) -> None:
+def test_batch_export_can_be_released(annoy: Annoy, provider: Provider, planned: Path) -> None:
     written = annoy("batch", "export", "in.jsonl", "--limit", "5")
     assert written.stdout == "batch 1: 5 calls in in.jsonl\n"
     assert "annoy batch import FILE" in written.stderr
     assert len(Path("in.jsonl").read_text().splitlines()) == 5
     assert json.loads(annoy("batch", "cancel", "--all", "--json").stdout) == [
-        {"batch": 1, "status": "let go"}
+        {"batch": 1, "status": "released"}
     ]
     assert jobs_of(planned) == {"pending": 8}
 
 
-def test_errors_say_what_to_do(
+def test_batch_errors_say_what_to_do(
     annoy: Annoy, provider: Provider, planned: Path, one_line: OneLine
 ) -> None:
     assert "annoy batch status" in one_line(annoy("batch", "cancel", "7"))
     assert annoy("batch", "cancel").exit_code == 2
     Path("empty.jsonl").write_text('{"custom_id": "request-1"}\n')
-    assert "is it the file of answers?" in one_line(annoy("batch", "import", "empty.jsonl"))
+    assert "is it a result file?" in one_line(annoy("batch", "import", "empty.jsonl"))
     annoy("batch", "export", "in.jsonl")
     assert "exists already" in one_line(annoy("batch", "export", "in.jsonl"))
 
 
-def test_nothing_to_show_and_nothing_pending(
+def test_batch_status_and_export_with_nothing_to_do(
     annoy: Annoy, provider: Provider, planned: Path
 ) -> None:
     assert "no batch yet" in annoy("batch", "status").stderr
     annoy("batch", "export", "all.jsonl")
-    assert "nothing is pending" in annoy("batch", "export", "more.jsonl").stderr
+    assert "no calls are pending" in annoy("batch", "export", "more.jsonl").stderr
     assert not Path("more.jsonl").exists()
 
 
 def answers_of(path: Path) -> dict[str, str]:
-    """What was answered to which messages in a store."""
+    """Return the answers in a store by the messages that they answer."""
     store = open_store(f"sqlite:///{path}")
     with store.read() as connection:
         rows = connection.execute(
@@ -145,10 +149,10 @@ def answers_of(path: Path) -> dict[str, str]:
     return {canonical_json(json.loads(messages)): text for messages, text in rows}
 
 
-def test_the_whole_pipeline_by_batch(
+def test_run_by_batch_equals_the_run_online(
     annoy: Annoy, provider: Provider, worked: Path, tmp_path: Path
 ) -> None:
-    """Round by round, with lines that go wrong, it comes to what was answered online."""
+    """After all rounds, with expired batches, the answers are the same."""
     known = answers_of(worked)
     provider.answers = lambda messages: known[canonical_json(messages)]
     provider.behave(batch_ends=[{"end": "expired", "done": 0.5, "polls": 0}] * 3)
