@@ -17,8 +17,8 @@ from dataclasses import asdict
 
 import click
 
-from annoy_store.analysis.failures import Failure, failures, top
-from annoy_store.analysis.snapshot.query import asker
+from annoy_store.analysis.failures import Failure, failures, largest_per_stage
+from annoy_store.analysis.snapshot.query import open_runner
 from annoy_store.db.states import STAGE_NAMES
 
 from ._shared import json_option, print_json, print_table, say, store_of
@@ -33,9 +33,9 @@ from ._shared import json_option, print_json, print_table, say, store_of
 @json_option
 @click.pass_context
 def command(ctx: click.Context, stage: str | None, limit: int, live: bool, as_json: bool) -> None:
-    with asker(store_of(ctx), live=live) as ask:
+    with open_runner(store_of(ctx), live=live) as ask:
         found = failures(ask, stage)
-    shown = top(found, limit)
+    shown = largest_per_stage(found, limit)
     if as_json:
         print_json([asdict(failure) for failure in shown])
         return

@@ -86,12 +86,12 @@ def as_dict(found: Forecast) -> dict[str, Any]:
             name: {
                 "open": dict(of.open),
                 "new": of.new,
-                "again": of.again,
+                "again": of.rerun,
                 "expected": round(found.expected[name], 1),
             }
-            for name, of in found.now.items()
+            for name, of in found.work.items()
         },
-        "asking": [vars(one) for one in found.asking],
+        "asking": [vars(one) for one in found.call_forecasts],
         "calls": round(found.calls, 1),
         "tokens": found.tokens,
         "cost_usd": found.usd,
@@ -101,17 +101,17 @@ def as_dict(found: Forecast) -> dict[str, Any]:
 
 def show(ctx: click.Context, found: Forecast) -> None:
     """Print a forecast for a person."""
-    if not any(found.expected.values()) and not any(of.again for of in found.now.values()):
+    if not any(found.expected.values()) and not any(of.rerun for of in found.work.values()):
         click.echo("nothing to do")
         return
     print_table(
         ("stage", "open", "new", "expected in all", "only by rerun"),
         [
-            (name, sum(of.open.values()), of.new, round(found.expected[name]), of.again or None)
-            for name, of in found.now.items()
+            (name, sum(of.open.values()), of.new, round(found.expected[name]), of.rerun or None)
+            for name, of in found.work.items()
         ],
     )
-    if found.asking:
+    if found.call_forecasts:
         click.echo()
         print_table(
             ("to ask", "turn", "calls", "prompt tokens", "answer tokens", "USD"),
@@ -124,13 +124,13 @@ def show(ctx: click.Context, found: Forecast) -> None:
                     _whole(one.completion_tokens),
                     _money(one.usd),
                 )
-                for one in found.asking
+                for one in found.call_forecasts
             ],
         )
         click.echo(f"\nexpected cost: {_total(found)}")
     for note in found.notes:
         say(ctx, f"note: {note}")
-    if any(of.again for of in found.now.values()):
+    if any(of.rerun for of in found.work.values()):
         say(ctx, "done under an older variant, and left so unless you ask: annoy rerun STAGE")
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 
 from annoy_store.errors import UsageError
-from annoy_store.report import gather, report, write_pictures
+from annoy_store.report import collect, report, write_png_files
 
 from ._shared import json_option, print_json, progress, say, store_of
 
@@ -58,18 +58,23 @@ def command(
         raise click.UsageError("say where to: annoy report FILE.html, or --png DIR", ctx)
     store = store_of(ctx)
     with progress(ctx) as tell:
-        gathered = gather(store, _now(), live=live, tell=lambda key: tell(f"drawing {key}"))
-        pictures = write_pictures(folder, gathered.drawn, theme) if folder else []
+        gathered = collect(store, _now(), live=live, on_figure=lambda key: tell(f"drawing {key}"))
+        pictures = write_png_files(folder, gathered.figures, theme) if folder else []
         if file:
             _write(file, report(store, gathered))
     if as_json:
         figures = {
             d.key: [dict(zip(d.columns, map(_plain, r), strict=True)) for r in d.rows]
-            for d in gathered.drawn
+            for d in gathered.figures
         }
         written = [str(f) for f in ([file] if file else []) + pictures]
         print_json(
-            {"store": gathered.store, "at": gathered.at, "figures": figures, "files": written}
+            {
+                "store": gathered.store,
+                "at": gathered.created_at,
+                "figures": figures,
+                "files": written,
+            }
         )
         return
     if file:
@@ -78,7 +83,7 @@ def command(
         click.echo(picture)
     say(
         ctx,
-        f"{sum(bool(d.svg) for d in gathered.drawn)} of {len(gathered.drawn)} figures have something to show",
+        f"{sum(bool(d.svg) for d in gathered.figures)} of {len(gathered.figures)} figures have something to show",
     )
 
 

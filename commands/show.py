@@ -27,8 +27,8 @@ import click
 
 from annoy_store.analysis.lineage import lineage
 from annoy_store.analysis.lineage_edges import KINDS
-from annoy_store.analysis.lineage_text import as_dict, pieces
-from annoy_store.analysis.random_row import pick
+from annoy_store.analysis.lineage_text import as_dict, sections
+from annoy_store.analysis.random_row import random_row
 from annoy_store.export.export_log import row_of_file_line
 
 from ._page import page
@@ -46,11 +46,11 @@ def command(ctx: click.Context, name: str, wanted: str | None, most: int, as_jso
         raise click.UsageError(f"{wanted!r} goes with random only: annoy show random {wanted}", ctx)
     with store_of(ctx).read() as connection:
         if name == "random":
-            name = pick(connection, wanted, Random())
+            name = random_row(connection, wanted, Random())
         elif (file := Path(name.rpartition(":")[0])).suffix and file.is_file():
             name = f"export_row:{row_of_file_line(connection, file, name.rpartition(':')[2])}"
         found = lineage(connection, name, most)
     if as_json:
         print_json(as_dict(found))
         return
-    page(pieces(found))
+    page(sections(found))

@@ -25,7 +25,7 @@ from pathlib import Path
 import click
 
 from annoy_store.analysis.snapshot import query as snapshot
-from annoy_store.analysis.sql import Described, Value, describe, run_query
+from annoy_store.analysis.sql import RelationInfo, Value, describe, run_query
 from annoy_store.db.views import VIEWS
 from annoy_store.errors import UsageError
 
@@ -70,7 +70,7 @@ def command(
     try:
         with (run_query if live else snapshot.query)(*wanted) as found:
             WRITERS[form](found.columns, found.rows)
-    except snapshot.OnlyInStore as fault:
+    except snapshot.NotInSnapshot as fault:
         say(ctx, str(fault).partition(";")[0] + "; asking the store itself")
         with run_query(*wanted) as found:
             WRITERS[form](found.columns, found.rows)
@@ -98,7 +98,7 @@ def _param(given: str) -> tuple[str, Value]:
     return name, value
 
 
-def _list(listed: list[Described], form: str) -> None:
+def _list(listed: list[RelationInfo], form: str) -> None:
     if form in ("json", "jsonl"):
         print_json([vars(d) for d in listed])
         return

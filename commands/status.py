@@ -119,12 +119,12 @@ def _print_workers(at: StoreStatus) -> None:
         for w in at.workers
     ]
     print_table(columns, rows)
-    hosts = at.roster.hosts
+    hosts = at.worker_status.hosts
     if len(hosts) > 1:
         told = (f"{name} ({h['workers']} workers, {h['jobs']} jobs)" for name, h in hosts.items())
         click.echo(f"hosts: {', '.join(told)}")
-    click.echo(f"rate: {at.roster.per_minute:,.0f} jobs per minute since they started")
-    if oldest := at.roster.oldest_claim:
+    click.echo(f"rate: {at.worker_status.per_minute:,.0f} jobs per minute since they started")
+    if oldest := at.worker_status.oldest_claim:
         click.echo(f"oldest claim: {_claim(oldest)}")
     click.echo()
 
@@ -155,7 +155,7 @@ def _hints(at: StoreStatus) -> list[str]:
     if failed := at.total("failed"):
         hints.append(f"{failed:,} failed: annoy sql 'SELECT * FROM v_failures', then annoy retry")
     if suspect := at.total("suspect"):
-        worst = at.roster.suspects[0] if at.roster.suspects else None
+        worst = at.worker_status.suspects[0] if at.worker_status.suspects else None
         first = (
             f" ({worst['stage']} of {worst['subject']}: {worst['crashes']} deaths)" if worst else ""
         )
@@ -165,9 +165,9 @@ def _hints(at: StoreStatus) -> list[str]:
     if at.next_due is not None:
         later = at.total("deferred") - at.in_batches
         hints.append(f"{later:,} deferred: the next is due in {at.next_due:.0f} s")
-    if stuck := at.roster.n_stuck:
+    if stuck := at.worker_status.n_stuck:
         hints.append(
-            f"{stuck:,} stuck: their worker is gone ({_claim(at.roster.stuck[0])}); "
+            f"{stuck:,} stuck: their worker is gone ({_claim(at.worker_status.stuck[0])}); "
             "any annoy run takes them back"
         )
     return hints

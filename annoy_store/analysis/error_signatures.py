@@ -1,19 +1,19 @@
-"""Error messages as signatures: what stays the same when the same thing goes wrong elsewhere.
+"""Signatures of error messages: equal for messages that differ only in their details.
 
 Decisions
-- Numbers, addresses, paths, links, dates and quoted words give way to marks; what is left is the
-  kind of trouble. Quoted words that name a type stay, for they are the kind of trouble.
-- Only the line that says it counts: the last of a traceback, else the first.
-- A signature is its own signature, so it may be normalised twice.
+- Numbers, addresses, paths, URLs, dates and quoted words are replaced by placeholders. Quoted names
+  of types stay, because they are part of the error.
+- Only the most significant line counts: the last of a traceback, else the first.
+- The signature of a signature is itself.
 """
 
 from __future__ import annotations
 
 import re
 
-LONGEST = 160  # characters of a signature
-_READ = 2_000  # characters of a message that are looked at
-_KEPT = {
+MAX_CHARS = 160  # characters of a signature
+_READ_CHARS = 2_000  # characters of a message that are read
+_TYPE_NAMES = {
     "bool",
     "bytes",
     "complex",
@@ -59,35 +59,39 @@ _TRACE = "Traceback (most recent call last)"
 
 
 def signature(message: str | None) -> str:
-    """Return what a message has in common with others of its kind; empty for none.
+    """Return the signature of an error message: one line without digits; '' for no message.
 
-    At most `LONGEST` characters on one line, without digits. Never raises.
+    Args:
+        message: The message, or a whole traceback.
+
+    Returns:
+        At most `MAX_CHARS` characters.
     """
-    line, before = _telling(message or ""), None
-    while line != before:  # what a mark leaves behind may be another quote; every round is shorter
+    line, before = _significant_line(message or ""), None
+    while line != before:  # a replacement may leave another quote; each round is shorter
         before, line = line, _normalised(line)
     return line
 
 
 def _normalised(line: str) -> str:
-    line = _QUOTED.sub(_word, line)
+    line = _QUOTED.sub(_replace_quoted, line)
     for pattern, mark in _RULES:
         line = pattern.sub(mark, line)
     line = " ".join(line.split())
-    return line if len(line) <= LONGEST else line[: LONGEST - 1].rstrip() + "…"
+    return line if len(line) <= MAX_CHARS else line[: MAX_CHARS - 1].rstrip() + "…"
 
 
-def _telling(message: str) -> str:
-    """The line that says what happened."""
-    lines = [line.strip() for line in message[-_READ:].split("\n") if line.strip()]
+def _significant_line(message: str) -> str:
+    """Return the last line of a traceback, else the first line."""
+    lines = [line.strip() for line in message[-_READ_CHARS:].split("\n") if line.strip()]
     if _TRACE in message and lines:
         return lines[-1]
-    whole = [line.strip() for line in message[:_READ].split("\n") if line.strip()]
+    whole = [line.strip() for line in message[:_READ_CHARS].split("\n") if line.strip()]
     return whole[0] if whole else ""
 
 
-def _word(found: re.Match[str]) -> str:
+def _replace_quoted(found: re.Match[str]) -> str:
     inner = next((group for group in found.groups() if group is not None), "")
-    if inner.casefold() in _KEPT:
+    if inner.casefold() in _TYPE_NAMES:
         return f"'{inner}'"
     return "''" if not inner else "<text>"

@@ -1,11 +1,11 @@
-"""Why things fail: the same trouble counted once, per stage, with an example and what to do.
+"""Failures grouped by cause, per stage, with a count, an example and a hint.
 
 Decisions
-- Four places tell of trouble: jobs that ended badly, tries of a call that gave no answer, answers
-  that are not correct, and pairs that do not hold. What the sandbox said of an answer is in its
+- Failures come from four places: rejected and failed jobs, attempts without an answer, answers
+  that are not correct, and pairs that are not stable. The error of an answer's program is in its
   execution.
-- Messages are counted by their signature, in Python, over what SQL has grouped already; so the
-  same SQL serves the store and its snapshot.
+- Messages are grouped by their signature in Python, after SQL has grouped equal ones; so the same
+  SQL serves the store and its snapshot.
 """
 
 from __future__ import annotations
@@ -16,25 +16,16 @@ from typing import Any
 
 from annoy_store.analysis.error_signatures import signature
 from annoy_store.analysis.hints import hint
+from annoy_store.analysis.lineage_edges import SUBJECT_KINDS
 from annoy_store.db.states import FAILED_STATES, STAGE_NAMES, sql_list
 
-Ask = Callable[[str], Iterable[Sequence[Any]]]
-SUBJECTS = {
-    "transform": "source",
-    "complete": "call",
-    "parse": "response",
-    "generate": "sample",
-    "predict": "io_pair",
-    "verify": "response",
-    "revise": "verdict",
-}
-
+RunSql = Callable[[str], Iterable[Sequence[Any]]]
 _JOBS = f"""
     SELECT stage, state, COALESCE(reason, state) AS reason, detail, COUNT(*) AS n,
            MIN(subject_id) AS example
     FROM jobs WHERE state IN {sql_list(FAILED_STATES)} GROUP BY stage, state, reason, detail
 """
-_TRIES = """
+_ATTEMPTS = """
     SELECT 'complete', 'try', COALESCE(error_class, status), error_message, COUNT(*), MIN(call_id)
     FROM attempts WHERE status <> 'ok' GROUP BY error_class, status, error_message
 """
@@ -54,8 +45,17 @@ _PAIRS = """
 
 @dataclass(frozen=True)
 class Failure:
-    """One kind of trouble: where, as what (`rejected`, `failed`, `try`, `pair`, or the kind of
-    question), the word for it, what its messages have in common, how often, and one to look at.
+    """Failures of one cause.
+
+    Attributes:
+        stage: The stage where they happened.
+        what: `rejected` or `failed` for jobs, `try` for attempts, `pair` for I/O pairs, or the
+            kind of question for answers.
+        reason: The reason or status, as stored.
+        signature: What their messages have in common; '' without messages.
+        n: How many there are.
+        example: One of them, as `kind:id`.
+        hint: What to do about it; '' if nothing is known.
     """
 
     stage: str
@@ -67,48 +67,53 @@ class Failure:
     hint: str
 
 
-def failures(ask: Ask, stage: str | None = None) -> list[Failure]:
-    """All kinds of trouble of a stage, or of all, in the order of the stages, the largest first."""
+def failures(run_sql: RunSql, stage: str | None = None) -> list[Failure]:
+    """Return the failures of a stage, or of all stages, by stage and falling count.
+
+    Args:
+        run_sql: Runs one SQL statement on the store or its snapshot and returns the rows.
+        stage: Name of a stage; None for all.
+    """
     wanted = {
-        None: (_jobs, _tries, _answers, _pairs),
-        "complete": (_jobs, _tries),
+        None: (_jobs, _attempts, _answers, _pairs),
+        "complete": (_jobs, _attempts),
         "generate": (_jobs, _pairs),
         "verify": (_jobs, _answers),
     }.get(stage, (_jobs,))
-    found = [failure for part in wanted for failure in part(ask)]
+    found = [failure for part in wanted for failure in part(run_sql)]
     order = list(STAGE_NAMES)
     chosen = (f for f in _merged(found) if stage in (None, f.stage))
     return sorted(chosen, key=lambda f: (order.index(f.stage), -f.n, f.reason, f.signature))
 
 
-def _jobs(ask: Ask) -> list[Failure]:
+def _jobs(run_sql: RunSql) -> list[Failure]:
     return [
-        _failure(stage, state, reason, detail, n, f"{SUBJECTS[stage]}:{example}")
-        for stage, state, reason, detail, n, example in ask(_JOBS)
-        if stage in SUBJECTS
+        _failure(stage, state, reason, detail, n, f"{SUBJECT_KINDS[stage]}:{example}")
+        for stage, state, reason, detail, n, example in run_sql(_JOBS)
+        if stage in SUBJECT_KINDS
     ]
 
 
-def _tries(ask: Ask) -> list[Failure]:
+def _attempts(run_sql: RunSql) -> list[Failure]:
     return [
         _failure(stage, what, reason, message, n, f"call:{example}")
-        for stage, what, reason, message, n, example in ask(_TRIES)
+        for stage, what, reason, message, n, example in run_sql(_ATTEMPTS)
     ]
 
 
-def _answers(ask: Ask) -> list[Failure]:
-    made = []
-    for stage, kind, status, mismatch, error, message, n, example in ask(_ANSWERS):
+def _answers(run_sql: RunSql) -> list[Failure]:
+    found = []
+    for stage, kind, status, mismatch, error, message, n, example in run_sql(_ANSWERS):
         reason = f"{status}:{mismatch or error}" if mismatch or error else status
-        word = reason if status == "wrong" else status
-        made.append(_failure(stage, kind, reason, message, n, f"response:{example}", word))
-    return made
+        hinted = reason if status == "wrong" else status
+        found.append(_failure(stage, kind, reason, message, n, f"response:{example}", hinted))
+    return found
 
 
-def _pairs(ask: Ask) -> list[Failure]:
+def _pairs(run_sql: RunSql) -> list[Failure]:
     return [
         _failure(stage, what, status, message, n, f"io_pair:{example}")
-        for stage, what, status, message, n, example in ask(_PAIRS)
+        for stage, what, status, message, n, example in run_sql(_PAIRS)
     ]
 
 
@@ -119,28 +124,36 @@ def _failure(
     message: str | None,
     n: int,
     example: str,
-    word: str | None = None,
+    hinted_reason: str | None = None,
 ) -> Failure:
-    advice = hint(word or reason, stage)
+    advice = hint(hinted_reason or reason, stage)
     return Failure(stage, what, reason, signature(message), int(n), example, advice)
 
 
 def _merged(found: Iterable[Failure]) -> list[Failure]:
-    """Failures that differ only in what a signature leaves out, as one."""
+    """Merge failures whose messages have the same signature."""
     merged: dict[tuple[str, str, str, str], Failure] = {}
     for failure in found:
         key = failure.stage, failure.what, failure.reason, failure.signature
         known = merged.get(key)
-        example = min(failure.example, known.example, key=_number) if known else failure.example
+        example = min(failure.example, known.example, key=_example_id) if known else failure.example
         n = failure.n + (known.n if known else 0)
         merged[key] = Failure(*key, n, example, failure.hint)
     return list(merged.values())
 
 
-def _number(example: str) -> int:
+def _example_id(example: str) -> int:
     return int(example.partition(":")[2])
 
 
-def top(found: Sequence[Failure], limit: int, stages: Sequence[str] = STAGE_NAMES) -> list[Failure]:
-    """The `limit` largest of every stage."""
+def largest_per_stage(
+    found: Sequence[Failure], limit: int, stages: Sequence[str] = STAGE_NAMES
+) -> list[Failure]:
+    """Return the first `limit` failures of each stage, by stage.
+
+    Args:
+        found: Failures by falling count.
+        limit: Most failures of one stage.
+        stages: Names of the stages to include, in their order.
+    """
     return [f for stage in stages for f in [g for g in found if g.stage == stage][:limit]]

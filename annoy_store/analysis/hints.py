@@ -1,4 +1,4 @@
-"""What to do about a reason: one sentence per word that a stage may end a job with."""
+"""Hints on what to do about the reasons that stages give for rejected and failed jobs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"missing_module",
-        "it needs a package; which one most of all: annoy sql 'SELECT * FROM v_missing_modules ORDER BY samples DESC', then pip install it for the interpreter of --python and annoy rerun generate",
+        "it needs a package; list the most frequent with: annoy sql 'SELECT * FROM v_missing_modules ORDER BY samples DESC', then pip install it for the interpreter of --python and annoy rerun generate",
     ),
     (
         r"worker_died",
-        "its workers died of it, again and again; free memory or use fewer --slots, then annoy retry {stage}",
+        "its worker crashed repeatedly; free memory or use fewer --slots, then annoy retry {stage}",
     ),
-    (r"same_prompt", "another pair of the sample asks the same; nothing to do"),
-    (r"not_wanted", "taken down, or done in the meantime; nothing to do"),
+    (r"same_prompt", "another pair of the sample has the same prompt; nothing to do"),
+    (r"not_wanted", "taken down, or already done; nothing to do"),
     (
         r"not_recorded",
-        "the replay file has no answer to it; use another teacher, then annoy retry complete --state rejected --like not_recorded",
+        "the replay file has no answer for it; use another teacher, then annoy retry complete --state rejected --like not_recorded",
     ),
     (
         r"content_filter|refused",
@@ -29,87 +29,87 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"wrong:rounding",
-        "near, but outside the tolerance; if that is near enough for you: annoy policy tolerance=0.01, then annoy reverify --run and annoy verdict-changes",
+        "close, but outside the tolerance; to accept it: annoy policy tolerance=0.01, then annoy reverify --run and annoy verdict-changes",
     ),
     (
         r"wrong:(type|key_missing|key_extra|case|whitespace)",
-        "right or not, it has not the form of the result; read some, then say the form in the template (annoy policy template_predict_output=@FILE)",
+        "the value has the wrong format; read some, then state the format in the prompt template (annoy policy lists the template keys; KEY=@FILE sets one)",
     ),
     (
         r"wrong:(truncated|empty)",
-        "the value stops short; where finish_reason is length, raise --max-tokens; else the model's mistake",
+        "the value is incomplete; if finish_reason is length, raise --max-tokens; otherwise an error of the model",
     ),
     (
         r"no_answer",
-        "no JSON at the end of the answer; read some: cut off (raise --max-tokens), or a template that insists (annoy policy template_predict_output=@FILE)",
+        "no JSON at the end of the answer; read some: if cut off, raise --max-tokens; else demand it in the prompt template (annoy policy lists the template keys; KEY=@FILE sets one)",
     ),
     (r"truncated|length", "the answer was cut off; raise --max-tokens, then annoy resample"),
     (
         r"http_429|limited",
-        "the endpoint is at its limit; lower --max-connections or set --requests-per-minute, then annoy retry complete",
+        "the endpoint limits its rate; lower --max-connections or set --requests-per-minute, then annoy retry complete",
     ),
     (
         r"http_5\w\w|timeout|unreachable|connect\w*",
-        "the endpoint was down or slow; annoy retry complete",
+        "the endpoint was unavailable or slow; annoy retry complete",
     ),
     (
         r"batch_output_gone",
-        "its answers were deleted at the provider before they were taken in; to pay for them again: annoy retry complete --like batch_output_gone",
+        "its answers were deleted at the provider before they were collected; to request (and pay for) them again: annoy retry complete --like batch_output_gone",
     ),
-    (r"no_line", "batches were completed without a line for it; annoy retry complete"),
+    (r"no_line", "completed batches contained no line for it; annoy retry complete"),
     (
         r"http_4\w\w",
-        "the endpoint refuses the request as it is; check --model and the parameters, then annoy retry complete",
+        "the endpoint rejected the request; check --model and the parameters, then annoy retry complete",
     ),
     (
         r"section_missing:.*|no_fence:.*|name_missing:.*|syntax_error:.*",
-        "the teacher did not keep the form; read some (annoy show), then a better model or template (annoy policy template_transform=@FILE, annoy rerun transform)",
+        "the answer does not have the required format; read some (annoy show), then use a better model or template (annoy policy template_transform=@FILE, annoy rerun transform)",
     ),
-    (r"no_function", "the teacher found nothing in the file to make a function of; nothing to do"),
+    (r"no_function", "the model found no function in the file; nothing to do"),
     (
         r"too_long.*",
         "raise max_prompt_chars (annoy policy), then annoy retry {stage} --state rejected --like too_long",
     ),
-    (r"empty", "nothing is in it; nothing to do"),
+    (r"empty", "the text is empty; nothing to do"),
     (
         r"(generator_)?exception:.*",
-        "the code of the teacher is wrong; read some (annoy show); a better model or template helps",
+        "the generated code is wrong; read some (annoy show); a better model or template helps",
     ),
     (
         r"(generator_)?(cpu_timeout|wall_timeout)",
-        "too slow for the limit; raise it if you mean it (annoy policy cpu_seconds=.. draw_cpu_seconds=..), then annoy rerun {stage}",
+        "slower than the limit; to raise it (annoy policy cpu_seconds=.. draw_cpu_seconds=..), then annoy rerun {stage}",
     ),
-    (r"(generator_)?memory", "needs more than memory_mb (annoy policy), or is wrong"),
+    (r"(generator_)?memory", "it needs more than memory_mb (annoy policy), or is wrong"),
     (
         r"(generator_)?(crash|exit|no_result|bad_frame)",
-        "the code ends its own process; nothing to do unless it is many: annoy doctor",
+        "the code ends its own process; nothing to do; if there are many: annoy doctor",
     ),
     (
         r"input_too_large|output_too_large",
-        "values break the size rule; annoy policy max_items=.. max_string=.. max_value_bytes=.., then annoy rerun generate",
+        "values exceed the size limits; annoy policy max_items=.. max_string=.. max_value_bytes=.., then annoy rerun generate",
     ),
-    (r"(generator_)?not_json", "returns what JSON cannot hold; nothing to do"),
+    (r"(generator_)?not_json", "it returns values that JSON cannot represent; nothing to do"),
     (
         r"too_few_distinct|no_pairs",
-        "the generator hardly varies; nothing to do, or a better template",
+        "the generator gives too few distinct inputs; nothing to do, or a better template",
     ),
     (
         r"too_few_stable|unstable|alone|nondeterministic:.*",
-        "gives another output when run again (clock, chance, hash order); set aside on purpose",
+        "another run gives another output (clock, randomness, hash order); excluded on purpose",
     ),
-    (r"no_output", "always returns nothing; nothing to do"),
-    (r"wrong_output", "the pair that came with the sample does not hold"),
+    (r"no_output", "it always returns None; nothing to do"),
+    (r"wrong_output", "the code does not give the output that came with the sample"),
     (
         r"SandboxError|sandbox.*",
-        "the sandbox broke, not the code; see annoy doctor, then annoy retry {stage}",
+        "the sandbox failed, not the code; see annoy doctor, then annoy retry {stage}",
     ),
     (
         r"[A-Z]\w*(Error|Exception)",
-        "a fault of ours; annoy -v run shows where; afterwards annoy retry {stage}",
+        "an internal error; annoy -v run shows the traceback; afterwards annoy retry {stage}",
     ),
     (
         r"wrong(:\w+)?|correct|bad_args|exception",
-        "the model's mistake; it is told and asked again up to max_turns",
+        "an error of the model; it gets feedback and another turn, up to max_turns",
     ),
 )
 _PACKAGES = {
@@ -130,16 +130,28 @@ _PACKAGES = {
 
 
 def hint(reason: str, stage: str) -> str:
-    """What to do about jobs of `stage` that ended with `reason`; empty where nothing is known."""
-    for pattern, words in _HINTS:
+    """Return what to do about jobs of a stage that ended for a reason; '' if nothing is known.
+
+    Args:
+        reason: The reason of the jobs, or the status and mismatch of a verdict
+            (`missing_module:bs4`, `wrong:rounding`).
+        stage: Name of the stage.
+    """
+    for pattern, template in _HINTS:
         if found := re.fullmatch(pattern, reason):
             module = found.groupdict().get("module") or ""
-            return words.format(stage=stage, reason=reason, module=module, package=package(module))
+            return template.format(
+                stage=stage, reason=reason, module=module, package=pip_package(module)
+            )
     return ""
 
 
-def package(module: str) -> str:
-    """The name under which a module is installed: by the longest part of it that is known."""
+def pip_package(module: str) -> str:
+    """Return the name of the package on PyPI that provides a module.
+
+    The longest prefix of the module's name that is listed decides; without one, the package is
+    assumed to be called like the top-level module.
+    """
     parts = module.split(".")
-    begun = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
-    return next((_PACKAGES[name] for name in begun if name in _PACKAGES), parts[0])
+    prefixes = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+    return next((_PACKAGES[name] for name in prefixes if name in _PACKAGES), parts[0])

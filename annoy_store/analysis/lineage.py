@@ -1,14 +1,14 @@
-"""One row with its whole lineage: what it came from, and what came of it.
+"""One row with its whole lineage: its ancestors and its descendants.
 
 Decisions
-- What is above is complete and in the order in which it came about. What is below is a tree, at
-  most `most` rows along one edge, with the number that was left out.
-- Tries stand with their call, as jobs with their subject: they are what asking cost.
+- Ancestors are complete and in the order in which they were made. Descendants are a tree with at
+  most `max_children` rows along one edge, and the number of rows that were omitted.
+- Attempts are listed with their call, and jobs with their subject.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from annoy_store.analysis.lineage_edges import (
     KINDS,
     STAGES_OF,
     TABLES,
-    UPWARD_ONLY,
+    UPWARD_EDGES,
     Key,
 )
 from annoy_store.db.sql import in_values
@@ -30,37 +30,54 @@ from annoy_store.db.tables import attempts, export_rows, exports, hidden_subject
 from annoy_store.errors import UsageError
 from annoy_store.inference.spend import Usage, usage_of
 
-MIN_DIGEST = 6
+MIN_DIGEST_CHARS = 6
 
 
 @dataclass(frozen=True)
 class Node:
-    """A row, the jobs that were done on it, a call's tries, and the row that led here from above."""
+    """A row of a lineage.
+
+    Attributes:
+        kind: Kind of the row, as in `lineage_edges.KINDS`.
+        id: Its id.
+        row: Its values by column name.
+        jobs: The jobs about it, by stage and variant.
+        parent: The row above it in a tree of descendants; None for the others.
+        attempts: The attempts of a call, by time; empty for other kinds.
+    """
 
     kind: str
     id: int
     row: Mapping[str, Any]
     jobs: tuple[Mapping[str, Any], ...] = ()
     parent: Key | None = None
-    tries: tuple[Mapping[str, Any], ...] = ()
+    attempts: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def key(self) -> Key:
+        """Kind and id."""
         return self.kind, self.id
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """A row, what it came from in order, what came of it, and how many were left out by kind.
+    """A row with its ancestors and descendants.
 
-    `cost` is what asking used to get here, `cost_below` what was used for all that is shown of what
-    came of it. `exports` are the places in published exports that hold the row or what came of it.
+    Attributes:
+        subject: The row itself.
+        above: Its ancestors, the oldest first.
+        below: Its descendants as a tree, in depth-first order.
+        omitted: Number of descendants that are not in `below`, by kind.
+        cost: Usage of the calls among the ancestors and the row itself.
+        cost_below: Usage of the calls among `below`.
+        exports: Rows of published exports that hold the row or a relative of it.
+        taken_down: True if the row, or a source or sample above it, is taken down.
     """
 
     subject: Node
     above: tuple[Node, ...]
     below: tuple[Node, ...]
-    left_out: Mapping[str, int]
+    omitted: Mapping[str, int]
     cost: Usage
     cost_below: Usage
     exports: tuple[Mapping[str, Any], ...] = ()
@@ -68,33 +85,51 @@ class Lineage:
 
     @property
     def nodes(self) -> tuple[Node, ...]:
+        """All rows: ancestors, the row itself, descendants."""
         return *self.above, self.subject, *self.below
 
+    def tree(self) -> Iterator[tuple[int, Node]]:
+        """Yield the descendants with their depth, from 0, in depth-first order."""
+        depth: dict[Key, int] = {self.subject.key: -1}
+        for node in self.below:
+            depth[node.key] = level = depth[node.parent or self.subject.key] + 1
+            yield level, node
 
-def lineage(connection: Connection, name: str, most: int = 20) -> Lineage:
-    """Return the row that `name` (`kind:id` or `kind:digest`) means, with its lineage.
 
-    Raises UsageError for an unknown kind and for a row that is not there.
+def lineage(connection: Connection, name: str, max_children: int = 20) -> Lineage:
+    """Return a row with its lineage.
+
+    Args:
+        connection: A connection to the store.
+        name: The row, as `kind:id` or `kind:digest`; the beginning of a digest is enough.
+        max_children: Most descendants of one row along one edge.
+
+    Raises:
+        UsageError: The kind is unknown, or there is no such row, or more than one.
     """
-    subject = find(connection, name)
-    above = _fetch(connection, _climb(connection, subject))
-    links, left_out = _descend(connection, subject, most)
+    subject = resolve_row(connection, name)
+    above = _fetch(connection, _ancestors(connection, subject))
+    links, omitted = _descendants(connection, subject, max_children)
     below = _fetch(connection, links)
     (node,) = _fetch(connection, {subject: None})
     return Lineage(
         node,
         tuple(above),
         tuple(below),
-        left_out,
+        omitted,
         _cost(connection, [*above, node]),
         _cost(connection, below),
         tuple(_exports(connection, [*above, node, *below])),
-        _is_hidden(connection, [*above, node]),
+        _is_taken_down(connection, [*above, node]),
     )
 
 
-def find(connection: Connection, name: str) -> Key:
-    """Return the kind and id that `kind:id` or `kind:digest` (its beginning is enough) mean."""
+def resolve_row(connection: Connection, name: str) -> Key:
+    """Return the kind and id of the row that `kind:id` or `kind:digest` names.
+
+    Raises:
+        UsageError: The kind is unknown, or there is no such row, or more than one.
+    """
     kind, _, what = name.partition(":")
     kind = ALIASES.get(kind, kind)
     if kind not in KINDS or not what:
@@ -102,17 +137,17 @@ def find(connection: Connection, name: str) -> Key:
     if what.isdecimal() and len(what) < 19:
         if _exists(connection, kind, int(what)):
             return kind, int(what)
-    elif kind != CHAIN and "digest" in TABLES[kind].c and len(what) >= MIN_DIGEST:
+    elif kind != CHAIN and "digest" in TABLES[kind].c and len(what) >= MIN_DIGEST_CHARS:
         column, key = TABLES[kind].c.digest, TABLES[kind].c.id
         chosen = select(key).where(column >= what, column < f"{what}g").limit(2)
         if found := connection.scalars(chosen).all():
-            return kind, _only(found, name)
-    raise UsageError(f"there is no {kind} {what}; look for one with: annoy sql")
+            return kind, _single_match(found, name)
+    raise UsageError(f"there is no {kind} {what}; search with: annoy sql")
 
 
-def _only(found: Sequence[int], name: str) -> int:
+def _single_match(found: Sequence[int], name: str) -> int:
     if len(found) > 1:
-        raise UsageError(f"{name} is the beginning of more than one digest; give more of it")
+        raise UsageError(f"{name} matches more than one digest; give more characters")
     return found[0]
 
 
@@ -124,14 +159,14 @@ def _exists(connection: Connection, kind: str, row_id: int) -> bool:
     return connection.scalar(chosen) is not None
 
 
-def _climb(connection: Connection, subject: Key) -> dict[Key, Key | None]:
-    """Everything above, the farthest first; distance is that of the longest way."""
+def _ancestors(connection: Connection, subject: Key) -> dict[Key, Key | None]:
+    """Return all ancestors, the farthest first; the distance is that of the longest path."""
     depth: dict[Key, int] = {subject: 0}
     frontier = [subject]
     while frontier:
         reached: dict[Key, int] = {}
         for kind, row_id in frontier:
-            for edge in (*EDGES, *UPWARD_ONLY):
+            for edge in (*EDGES, *UPWARD_EDGES):
                 if edge.below == kind:
                     for parent in _ids(connection, edge.pairs.c.up, edge.pairs.c.down == row_id):
                         key = edge.above, parent
@@ -142,32 +177,32 @@ def _climb(connection: Connection, subject: Key) -> dict[Key, Key | None]:
     return {key: None for key in ordered if key != subject}
 
 
-def _descend(
-    connection: Connection, subject: Key, most: int
+def _descendants(
+    connection: Connection, subject: Key, max_children: int
 ) -> tuple[dict[Key, Key | None], dict[str, int]]:
-    """Everything below as a tree in its reading order, and how many were left out by kind."""
+    """Return the descendants as a tree in depth-first order, and the number omitted by kind."""
     found: dict[Key, Key | None] = {}
-    left_out: dict[str, int] = {}
+    omitted: dict[str, int] = {}
 
     def visit(key: Key) -> None:
         for edge in EDGES:
             if edge.above != key[0]:
                 continue
             here = edge.pairs.c.up == key[1]
-            children = _ids(connection, edge.pairs.c.down, here, most + 1)
-            if len(children) > most:
+            children = _ids(connection, edge.pairs.c.down, here, max_children + 1)
+            if len(children) > max_children:
                 n = select(func.count(func.distinct(edge.pairs.c.down))).where(here)
-                left_out[edge.below] = (
-                    left_out.get(edge.below, 0) + connection.scalars(n).one() - most
+                omitted[edge.below] = (
+                    omitted.get(edge.below, 0) + connection.scalars(n).one() - max_children
                 )
-            for child in children[:most]:
+            for child in children[:max_children]:
                 below = edge.below, child
                 if below not in found and below != subject:
                     found[below] = key
                     visit(below)
 
     visit(subject)
-    return found, left_out
+    return found, omitted
 
 
 def _ids(connection: Connection, column: Any, where: Any, limit: int | None = None) -> list[int]:
@@ -176,24 +211,24 @@ def _ids(connection: Connection, column: Any, where: Any, limit: int | None = No
 
 
 def _fetch(connection: Connection, keys: Mapping[Key, Key | None]) -> list[Node]:
-    """The rows and jobs of `keys`, in their order, one query per kind."""
+    """Return the rows and jobs of `keys`, in their order, with one query per kind."""
     rows: dict[Key, Mapping[str, Any]] = {}
-    done: dict[Key, list[Mapping[str, Any]]] = {}
-    tried: dict[int, list[Mapping[str, Any]]] = {}
+    jobs_of: dict[Key, list[Mapping[str, Any]]] = {}
+    attempts_of: dict[int, list[Mapping[str, Any]]] = {}
     for kind in {kind for kind, _ in keys}:
         ids = [row_id for k, row_id in keys if k == kind]
         rows.update(_rows(connection, kind, ids))
         for job in _jobs(connection, kind, ids):
-            done.setdefault((kind, job.pop("subject_id")), []).append(job)
+            jobs_of.setdefault((kind, job.pop("subject_id")), []).append(job)
         if kind == "call":
-            tried = _tries(connection, ids)
+            attempts_of = _attempts(connection, ids)
     return [
         Node(
             *key,
             rows[key],
-            tuple(done.get(key, ())),
+            tuple(jobs_of.get(key, ())),
             parent,
-            tuple(tried.get(key[1], ())) if key[0] == "call" else (),
+            tuple(attempts_of.get(key[1], ())) if key[0] == "call" else (),
         )
         for key, parent in keys.items()
     ]
@@ -223,8 +258,8 @@ def _jobs(connection: Connection, kind: str, ids: Iterable[int]) -> list[dict[st
     return [dict(row) for row in connection.execute(ordered).mappings()]
 
 
-def _tries(connection: Connection, ids: Iterable[int]) -> dict[int, list[Mapping[str, Any]]]:
-    """The attempts of calls, in the order of time."""
+def _attempts(connection: Connection, ids: Iterable[int]) -> dict[int, list[Mapping[str, Any]]]:
+    """Return the attempts of calls, by time."""
     chosen = select(attempts).where(in_values(connection, attempts.c.call_id, ids))
     found: dict[int, list[Mapping[str, Any]]] = {}
     for row in connection.execute(chosen.order_by(attempts.c.id)).mappings():
@@ -238,7 +273,7 @@ def _cost(connection: Connection, nodes: Iterable[Node]) -> Usage:
 
 
 def _exports(connection: Connection, nodes: Iterable[Node]) -> list[Mapping[str, Any]]:
-    """Where published exports hold these rows; `row` counts from 1."""
+    """Return the places of rows in published exports; `row` counts from 1."""
     ids = [node.id for node in nodes if node.kind == "export_row"]
     back = select(retractions.c.export_id).where(retractions.c.export_row_id == export_rows.c.id)
     chosen = (
@@ -257,14 +292,14 @@ def _exports(connection: Connection, nodes: Iterable[Node]) -> list[Mapping[str,
     return [dict(row) for row in connection.execute(chosen).mappings()] if ids else []
 
 
-def _is_hidden(connection: Connection, nodes: Iterable[Node]) -> bool:
-    """Whether a row, or a source or sample that it came from, is taken down."""
+def _is_taken_down(connection: Connection, nodes: Iterable[Node]) -> bool:
+    """Return True if a row, or a source or sample among its ancestors, is taken down."""
     for kind in ("source", "sample"):
         ids = [node.id for node in nodes if node.kind == kind]
-        gone = (
+        hidden = (
             hidden_subjects.c.kind == kind,
             in_values(connection, hidden_subjects.c.subject_id, ids),
         )
-        if ids and connection.execute(select(hidden_subjects.c.kind).where(*gone)).first():
+        if ids and connection.execute(select(hidden_subjects.c.kind).where(*hidden)).first():
             return True
     return False

@@ -1,7 +1,7 @@
 """The store as a graph: kinds of rows, and the edges from origins to exports.
 
-Decision: an edge is one SELECT of (up, down) ids, and going up and going down are two ways to read
-it; so nothing can be seen from one side only.
+Decision: an edge is one SELECT of (up, down) ids that is read in both directions, so a relation
+that is visible from one side is visible from the other.
 """
 
 from __future__ import annotations
@@ -57,12 +57,21 @@ STAGES_OF = {
     "io_pair": ("predict",),
     "verdict": ("revise",),
 }
+"""Stages whose jobs are about a row, by kind of row."""
+SUBJECT_KINDS = {stage: kind for kind, stages in STAGES_OF.items() for stage in stages}
+"""Kind of row that the jobs of a stage are about, by stage."""
 Key = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class Edge:
-    """Rows of one kind that lead to rows of another, as a SELECT of their ids `up` and `down`."""
+    """A relation from rows of one kind to rows of another.
+
+    Attributes:
+        above: Kind of the rows that come first.
+        below: Kind of the rows that came of them.
+        pairs: A SELECT of their ids, as columns `up` and `down`.
+    """
 
     above: str
     below: str
@@ -77,9 +86,9 @@ def _edge(above: str, below: str, up: Any, down: Any, joined: Any = None) -> Edg
 
 
 def _chains(up: Column[int], *joined: Any) -> FromClause:
-    """(up, chain): a chain is named by its first answer, later ones say whose they are.
+    """Return pairs of (up, chain id); a chain's id is that of its first answer.
 
-    What is joined stands inside the union: SQLite would make the whole union for one row outside.
+    The joins are inside the union: outside of it SQLite would build the whole union for one row.
     """
     answered: Any = turns.join(calls, calls.c.prompt_id == turns.c.prompt_id).join(
         responses, responses.c.call_id == calls.c.id
@@ -121,7 +130,7 @@ EDGES = (
     _edge(CHAIN, "export_row", export_rows.c.chain_id, export_rows.c.id),
     _edge("sample", "export_row", export_rows.c.sample_id, export_rows.c.id),
 )
-UPWARD_ONLY = (
+UPWARD_EDGES = (
     _edge("teacher", "response", responses.c.teacher_id, responses.c.id),
     _edge("export", "export_row", export_rows.c.export_id, export_rows.c.id),
 )

@@ -1,10 +1,10 @@
-"""A lineage in words: pieces that read well on a terminal, from origin to export, and as Markdown.
+"""A lineage as text: sections for a terminal or for Markdown, and as JSON.
 
 Decisions
-- First a summary: where it came from, what asking cost, how it ended, which exports hold it.
-- What is above and the row itself are told in full; what is below as a tree of one line each.
+- First a summary: origin, verdicts, cost of the calls, exports.
+- Ancestors and the row itself are shown in full, descendants as a tree with one line each.
 - A revised answer is followed by its difference from the answer that it revises.
-- Messages that a prompt repeats from an earlier one (as a second turn does) are not told twice.
+- Messages that a prompt repeats from an earlier one (as a second turn does) are shown once.
 - A fence is longer than any run of backticks in it, so no text can end its own block.
 """
 
@@ -21,52 +21,30 @@ from typing import Any, Literal
 from annoy_store.analysis.lineage import Lineage, Node
 from annoy_store.analysis.lineage_edges import Key
 from annoy_store.analysis.lineage_summary import summary
+from annoy_store.analysis.row_columns import (
+    PROSE_COLUMNS,
+    SUMMARY_COLUMNS,
+    TEXT_COLUMNS,
+    language_of,
+    visible_facts,
+)
 from annoy_store.inference.spend import Usage
 
-LONG = {
-    "source": ("content",),
-    "response": ("reasoning", "text"),
-    "teacher": (),
-    "sample": ("problem_statement", "io_requirements", "refcode", "input_generator"),
-    "io_pair": ("input", "output"),
-    "verdict": ("predicted", "got", "feedback"),
-    "execution": ("error_message",),
-    "prompt": ("messages",),
-}
-LANGUAGE = {
-    "refcode": "python",
-    "input_generator": "python",
-    "input": "json",
-    "output": "json",
-    "predicted": "json",
-    "got": "json",
-}
-BARE = {"text", "feedback", "problem_statement", "io_requirements", "reasoning"}
-HIDDEN_COLUMNS = {"id", "messages", "template_digest"}
-SUMMARY_COLUMNS = {
-    "origin": ("repo", "path"),
-    "source": ("language", "n_chars"),
-    "turn": ("kind", "number"),
-    "prompt": ("template", "n_chars"),
-    "teacher": ("backend", "model"),
-    "call": ("sample_no",),
-    "response": ("finish_reason", "n_chars"),
-    "sample": ("funcname",),
-    "execution": ("purpose", "outcome", "error_type"),
-    "io_pair": ("position", "input", "output"),
-    "pair_check": ("status",),
-    "verdict": ("status", "mismatch"),
-    "export": ("format",),
-    "export_row": ("export_id", "split"),
-}
-MAX_GIST = 60
-MAX_DIFF = 2_000  # lines that are compared
-CONTEXT = 2  # lines around a difference
+MAX_SUMMARY_CHARS = 60
+MAX_DIFF_LINES = 2_000  # lines that are compared
+CONTEXT_LINES = 2  # lines around a difference
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of what is told: a heading, facts, or a text, as prose or as code in a language."""
+    """One part of a lineage's text.
+
+    Attributes:
+        role: `row` and `part` are headings; `facts`, `job` and `leaf` are single lines; `prose`
+            and `code` are blocks.
+        text: The text, without markup.
+        language: Language of a block, as Pygments and Markdown name it.
+    """
 
     role: Literal["row", "part", "facts", "job", "prose", "code", "leaf"]
     text: str
@@ -74,132 +52,135 @@ class Section:
 
 
 def render_markdown(lineage: Lineage) -> Iterator[str]:
-    """Yield the lines of a lineage as Markdown, the row's own heading marked."""
-    return as_markdown(pieces(lineage))
+    """Yield the lines of a lineage as Markdown, with the row's own heading marked."""
+    return as_markdown(sections(lineage))
 
 
-def pieces(lineage: Lineage) -> Iterator[Section]:
-    """Yield what there is to tell of a lineage, a summary first."""
+def sections(lineage: Lineage) -> Iterator[Section]:
+    """Yield the sections of a lineage: a summary, the ancestors, the row, its descendants."""
     yield Section("row", f"{lineage.subject.kind}:{lineage.subject.id}")
-    for words in summary(lineage):
-        yield Section("facts", f"- {words}")
-    told: list[Sequence[Any]] = []
-    revised = _revised(lineage)
+    for fact in summary(lineage):
+        yield Section("facts", f"- {fact}")
+    shown: list[Sequence[Any]] = []
+    revised = _revised_answers(lineage)
     for node in (*lineage.above, lineage.subject):
         mark = "  <==" if node is lineage.subject else ""
-        yield from _tell_node(node, told, mark)
+        yield from _node_sections(node, shown, mark)
         if node.key in revised:
-            yield from _difference(node, *revised[node.key])
+            yield from _diff_sections(node, *revised[node.key])
     if lineage.below:
-        yield Section("row", "what came of it")
+        yield Section("row", "descendants")
         for line in _tree(lineage):
             yield Section("leaf", line)
 
 
-def as_markdown(told: Iterable[Section]) -> Iterator[str]:
-    """Yield lines of Markdown."""
+def as_markdown(shown: Iterable[Section]) -> Iterator[str]:
+    """Yield sections as lines of Markdown."""
     before = ""
-    for piece in told:
-        if piece.role not in ("facts", "job", "leaf") or before not in (piece.role, "row", "facts"):
+    for section in shown:
+        role = section.role
+        if role not in ("facts", "job", "leaf") or before not in (role, "row", "facts"):
             yield from [""] if before and before != "part" else []
-        before = piece.role
-        yield from _lines(piece)
+        before = role
+        yield from _section_lines(section)
 
 
-def _lines(piece: Section) -> Iterator[str]:
-    if piece.role == "code":
-        longest = max((len(run) for run in re.findall("`+", piece.text)), default=0)
+def _section_lines(section: Section) -> Iterator[str]:
+    if section.role == "code":
+        longest = max((len(run) for run in re.findall("`+", section.text)), default=0)
         fence = "`" * max(3, longest + 1)
-        yield from (f"{fence}{piece.language}", piece.text, fence)
-    elif piece.role == "prose":
-        yield textwrap.indent(piece.text, "  ")  # it may have headings of its own
+        yield from (f"{fence}{section.language}", section.text, fence)
+    elif section.role == "prose":
+        yield textwrap.indent(section.text, "  ")  # the text may contain headings
     else:
-        yield {"row": "# ", "part": "## ", "job": ""}.get(piece.role, "") + piece.text
+        yield {"row": "# ", "part": "## ", "job": ""}.get(section.role, "") + section.text
 
 
 # Two turns -----------------------------------------------------------------------------------
 
 
-def _revised(lineage: Lineage) -> dict[Key, tuple[int, Node]]:
-    """Per answer to a revising turn: the number of that turn, and the answer that it revises."""
+def _revised_answers(lineage: Lineage) -> dict[Key, tuple[int, Node]]:
+    """Return, per revised answer, the number of its turn and the answer that it revises."""
     nodes = {node.key: node for node in (*lineage.above, lineage.subject)}
-    asked = {n.row["prompt_id"]: n.row for n in nodes.values() if n.kind == "turn"}
+    turn_of = {n.row["prompt_id"]: n.row for n in nodes.values() if n.kind == "turn"}
     found = {}
     for node in nodes.values():
         call = nodes.get(("call", node.row.get("call_id", 0))) if node.kind == "response" else None
-        turn = asked.get(call.row["prompt_id"], {}) if call else {}
+        turn = turn_of.get(call.row["prompt_id"], {}) if call else {}
         before = nodes.get(("response", turn.get("revises_response_id") or 0))
         if before:
             found[node.key] = int(turn["number"]), before
     return found
 
 
-def _difference(node: Node, number: int, before: Node) -> Iterator[Section]:
-    """What changed from one answer to the next, as a diff."""
+def _diff_sections(node: Node, number: int, before: Node) -> Iterator[Section]:
+    """Yield the difference between two answers as a unified diff."""
     old, new = (str(n.row["text"]).splitlines() for n in (before, node))
-    if max(len(old), len(new)) > MAX_DIFF:
+    if max(len(old), len(new)) > MAX_DIFF_LINES:
         return
     names = f"turn {number - 1}, response:{before.id}", f"turn {number}, response:{node.id}"
-    lines = [*difflib.unified_diff(old, new, *names, n=CONTEXT, lineterm="")]
+    lines = [*difflib.unified_diff(old, new, *names, n=CONTEXT_LINES, lineterm="")]
     yield Section("part", f"difference between turn {number - 1} and turn {number}")
     yield (
         Section("code", "\n".join(lines), "diff")
         if lines
-        else Section("prose", "none: the same text")
+        else Section("prose", "none: both texts are equal")
     )
 
 
 # Rows ----------------------------------------------------------------------------------------
 
 
-def _tell_node(node: Node, told: list[Sequence[Any]], mark: str = "") -> Iterator[Section]:
+def _node_sections(node: Node, shown: list[Sequence[Any]], mark: str = "") -> Iterator[Section]:
     yield Section("row", f"{node.kind} {node.id}{mark}")
-    if facts := [f"{key} {value}" for key, value in _facts(node)]:
+    if facts := [f"{key} {value}" for key, value in _format_facts(node)]:
         yield Section("facts", "; ".join(facts))
-    for words in (*map(tried, node.tries), *map(_job, node.jobs)):
-        yield Section("job", words)
+    for line in (*map(format_attempt, node.attempts), *map(_format_job, node.jobs)):
+        yield Section("job", line)
     if node.kind == "prompt":
-        yield from _messages(node.row["messages"], told)
+        yield from _message_sections(node.row["messages"], shown)
         return
-    for name in LONG.get(node.kind, ()):
+    for name in TEXT_COLUMNS.get(node.kind, ()):
         if node.row[name]:
             yield Section("part", name.replace("_", " "))
-            yield _block(str(node.row[name]).strip("\n"), name, node.row)
+            yield _text_section(str(node.row[name]).strip("\n"), name, node.row)
 
 
-def _facts(node: Node) -> Iterator[tuple[str, Any]]:
-    untold = HIDDEN_COLUMNS | set(LONG.get(node.kind, ()))
-    for key, value in node.row.items():
-        if key not in untold and value not in (None, "", "{}"):
-            yield key, f"{value:.6g}" if isinstance(value, float) else value
+def _format_facts(node: Node) -> Iterator[tuple[str, Any]]:
+    for name, value in visible_facts(node.kind, node.row):
+        yield name, f"{value:.6g}" if isinstance(value, float) else value
 
 
-def _job(job: Mapping[str, Any]) -> str:
+def _format_job(job: Mapping[str, Any]) -> str:
     reason = f": {job['reason']}" if job["reason"] else ""
     detail = f" ({job['detail']})" if job["detail"] else ""
     return f"[{job['stage']} {job['state']}{reason}{detail}]"
 
 
-def tried(row: Mapping[str, Any]) -> str:
-    """One try of a call: how it ended, how long it took, what it used."""
+def format_attempt(row: Mapping[str, Any]) -> str:
+    """Return one line on an attempt of a call: status, latency, tokens, error.
+
+    Args:
+        row: A row of `attempts`, by column name.
+    """
     ended = " ".join(str(row[k]) for k in ("status", "error_class", "http_status") if row[k])
     names = ("prompt", "cached", "completion", "reasoning")
     used = [f"{row[f'{name}_tokens']:,} {name}" for name in names if row[f"{name}_tokens"]]
-    said = f": {_short(row['error_message'])}" if row["error_message"] else ""
-    words = [ended, f"{row['latency_ms'] / 1000:.3g} s", *used]
-    return f"[try {', '.join(words)}{said}]"
+    error = f": {_shorten(row['error_message'])}" if row["error_message"] else ""
+    parts = [ended, f"{row['latency_ms'] / 1000:.3g} s", *used]
+    return f"[attempt {', '.join(parts)}{error}]"
 
 
-def _block(text: str, name: str, row: Mapping[str, Any]) -> Section:
-    if name in BARE:
+def _text_section(text: str, name: str, row: Mapping[str, Any]) -> Section:
+    if name in PROSE_COLUMNS:
         return Section("prose", text, "markdown")
-    return Section("code", text, LANGUAGE.get(name) or str(row.get("language", "")))
+    return Section("code", text, language_of(name, row))
 
 
-def _messages(text: str, told: list[Sequence[Any]]) -> Iterator[Section]:
+def _message_sections(text: str, shown: list[Sequence[Any]]) -> Iterator[Section]:
     messages = json.loads(text)
-    known = max((_common(messages, earlier) for earlier in told), default=0)
-    told.append(messages)
+    known = max((_common_prefix(messages, earlier) for earlier in shown), default=0)
+    shown.append(messages)
     if known:
         yield Section("facts", f"(the first {known} of {len(messages)} messages as above)")
     for message in messages[known:]:
@@ -207,7 +188,7 @@ def _messages(text: str, told: list[Sequence[Any]]) -> Iterator[Section]:
         yield Section("prose", str(message.get("content", "")).strip("\n"), "markdown")
 
 
-def _common(one: Sequence[Any], other: Sequence[Any]) -> int:
+def _common_prefix(one: Sequence[Any], other: Sequence[Any]) -> int:
     n = 0
     for mine, theirs in zip(one, other, strict=False):
         if mine != theirs:
@@ -217,28 +198,26 @@ def _common(one: Sequence[Any], other: Sequence[Any]) -> int:
 
 
 def _tree(lineage: Lineage) -> Iterator[str]:
-    depth: dict[Key, int] = {lineage.subject.key: -1}
-    for node in lineage.below:
-        depth[node.key] = level = depth[node.parent or lineage.subject.key] + 1
-        gist = " ".join(_short(node.row.get(key)) for key in SUMMARY_COLUMNS.get(node.kind, ()))
-        ended = " ".join((*map(tried, node.tries), *map(_job, node.jobs)))
-        yield f"{'  ' * level}{node.kind}:{node.id}  {gist}  {ended}".rstrip()
-    for kind, n in lineage.left_out.items():
-        yield f"and {n} more of {kind} (--most shows more)"
+    for level, node in lineage.tree():
+        facts = " ".join(_shorten(node.row.get(key)) for key in SUMMARY_COLUMNS.get(node.kind, ()))
+        ended = " ".join((*map(format_attempt, node.attempts), *map(_format_job, node.jobs)))
+        yield f"{'  ' * level}{node.kind}:{node.id}  {facts}  {ended}".rstrip()
+    for kind, n in lineage.omitted.items():
+        yield f"and {n} more of {kind} (show more with --most)"
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = " ".join(str("" if value is None else value).split())
-    return text if len(text) <= MAX_GIST else f"{text[: MAX_GIST - 1]}\u2026"
+    return text if len(text) <= MAX_SUMMARY_CHARS else f"{text[: MAX_SUMMARY_CHARS - 1]}\u2026"
 
 
 def as_dict(lineage: Lineage) -> dict[str, Any]:
-    """A lineage as JSON would say it."""
+    """Return a lineage as `annoy show --json` prints it."""
     return {
         **_node_dict(lineage.subject),
         "above": [_node_dict(node) for node in lineage.above],
         "below": [_node_dict(node) for node in lineage.below],
-        "left_out": dict(lineage.left_out),
+        "left_out": dict(lineage.omitted),
         "cost": _usage_dict(lineage.cost),
         "cost_below": _usage_dict(lineage.cost_below),
         "exports": [dict(row) for row in lineage.exports],
@@ -251,7 +230,7 @@ def _usage_dict(usage: Usage) -> dict[str, Any]:
 
 
 def _node_dict(node: Node) -> dict[str, Any]:
-    told = {"kind": node.kind, "id": node.id, "row": dict(node.row), "jobs": list(node.jobs)}
+    values = {"kind": node.kind, "id": node.id, "row": dict(node.row), "jobs": list(node.jobs)}
     if node.kind == "call":
-        told["tries"] = list(node.tries)
-    return told | ({"parent": "{}:{}".format(*node.parent)} if node.parent else {})
+        values["tries"] = list(node.attempts)
+    return values | ({"parent": "{}:{}".format(*node.parent)} if node.parent else {})

@@ -1,12 +1,11 @@
-"""SQL for people: any question, and nothing but questions.
+"""Read-only SQL on a store, with streamed rows and a time limit.
 
-Decision: a statement may only read, whatever it says, by the database's own means and not by
-looking for bad words. A file is opened read-only and an authorizer allows nothing but reading; a
-server runs the statement as the query of a cursor, which takes one SELECT and no other statement,
-in a read-only transaction, without superuser rights where they can be laid down. As functions of
-a server can reach past a transaction, no word of the statement may name one that acts (the server
-calls them volatile), runs a text as SQL, or shows passwords: by such a text the rights that were
-laid down could be taken up again.
+Decision: that a statement only reads is enforced by the database, not by searching for keywords. A
+file is opened read-only and an authorizer allows nothing but reading. A server runs the statement
+as the query of a cursor, which accepts one SELECT and no other statement, in a read-only
+transaction, without superuser rights where they can be dropped. Because functions of a server can
+have effects outside the transaction, no word of the statement may name a volatile function, one
+that runs text as SQL, or a table of passwords: such text could restore the dropped rights.
 """
 
 from __future__ import annotations
@@ -30,7 +29,8 @@ from annoy_store.db.views import VIEWS
 from annoy_store.errors import UsageError
 
 Value = str | int | float | None
-READING_PRAGMAS = {
+"""A value of a named parameter."""
+READ_ONLY_PRAGMAS = {
     "table_info",
     "table_xinfo",
     "table_list",
@@ -43,7 +43,7 @@ READING_PRAGMAS = {
     "page_size",
     "freelist_count",
 }
-_REACHING = re.compile(
+_FORBIDDEN = re.compile(
     r"\b(dblink\w*|lo_\w+|pg_(?:terminate_backend|cancel_backend|reload_conf|rotate_logfile|"
     r"read_\w*file|ls_\w+|stat_file|file_\w+|logical_emit_message|create_\w+|switch_wal|promote|"
     r"try_advisory\w*|advisory\w*|sleep\w*|notify|replication_\w+|drop_replication\w*)|"
@@ -51,7 +51,7 @@ _REACHING = re.compile(
     r"connectby|xpath_table|pg_authid|pg_shadow|pg_subscription|pg_user_mapping\w*|pg_export_snapshot|pg_current_xact_id|txid_current)\b",
     re.IGNORECASE,
 )
-_HARMLESS = [  # of the volatile functions: they give a number or a moment, and do nothing
+_ALLOWED_VOLATILE = [  # volatile functions that return a number or a time and have no effect
     "random",
     "random_normal",
     "gen_random_uuid",
@@ -65,22 +65,35 @@ _HARMLESS = [  # of the volatile functions: they give a number or a moment, and 
     "pg_total_relation_size",
     "pg_database_size",
 ]
-_NAME = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
-_STEPS = 10_000  # of the virtual machine between two looks at the clock
-_FETCHED = 1_000
+_PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
+_CHECK_STEPS = 10_000  # of the virtual machine between two checks of the time limit
+_FETCH_ROWS = 1_000
 
 
 @dataclass(frozen=True)
-class Found:
-    """The answer to a question: the names of its columns, and its rows as they come."""
+class QueryResult:
+    """The result of a query.
+
+    Attributes:
+        columns: Names of the columns.
+        rows: The rows, streamed while the query's context is open.
+    """
 
     columns: tuple[str, ...]
     rows: Iterator[tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
-class Described:
-    """A table or view, what it means, its columns, and for a view a question to start with."""
+class RelationInfo:
+    """A table or view of the schema.
+
+    Attributes:
+        name: Its name.
+        kind: `view` or `table`.
+        meaning: One sentence on its rows.
+        columns: Names of its columns.
+        example: A query to start with; None for a table.
+    """
 
     name: str
     kind: str
@@ -92,56 +105,65 @@ class Described:
 @contextmanager
 def run_query(
     store: Database, query: str, values: Mapping[str, Value] | None = None, seconds: float = 600.0
-) -> Iterator[Found]:
-    """Ask one question; `:name` in it stands for `values[name]`. Rows stream.
+) -> Iterator[QueryResult]:
+    """Run one read-only statement on the store and stream its rows.
 
-    Raises UsageError, here or while the rows are read, for what is not one reading statement,
-    for a mistake in it, and when it takes longer than `seconds`.
+    Args:
+        store: The store.
+        query: One SELECT, or another statement that only reads.
+        values: Values of named parameters; `:name` in the query stands for `values[name]`.
+        seconds: Time limit.
+
+    Raises:
+        UsageError: The text is not one reading statement, has a mistake, or takes longer than
+            `seconds`; here or while the rows are read.
     """
     if not query.strip().strip(";"):
-        raise UsageError("there is no SQL in that; try: annoy sql 'SELECT * FROM v_funnel'")
-    ask = _ask_file if store.is_sqlite else _ask_server
-    with ask(store, query.strip().rstrip(";"), dict(values or {}), seconds) as found:
-        yield found
+        raise UsageError("the query is empty; try: annoy sql 'SELECT * FROM v_funnel'")
+    run = _query_file if store.is_sqlite else _query_server
+    with run(store, query.strip().rstrip(";"), dict(values or {}), seconds) as result:
+        yield result
 
 
-def describe(store: Database) -> list[Described]:
-    """Every table and view of the schema, views first: they are what people ask."""
-    listed = []
+def describe(store: Database) -> list[RelationInfo]:
+    """Return every table and view of the schema, views first."""
+    relations = []
     for view in VIEWS:
-        with run_query(store, f"SELECT * FROM {view.name} LIMIT 0") as found:
-            columns = found.columns
-        listed.append(Described(view.name, "view", view.meaning, columns, view.example))
+        with run_query(store, f"SELECT * FROM {view.name} LIMIT 0") as result:
+            columns = result.columns
+        relations.append(RelationInfo(view.name, "view", view.meaning, columns, view.example))
     for table in metadata.sorted_tables:
         columns = tuple(column.name for column in table.columns)
-        listed.append(Described(table.name, "table", table.comment or "", columns))
-    return listed
+        relations.append(RelationInfo(table.name, "table", table.comment or "", columns))
+    return relations
 
 
 # A file --------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _ask_file(
+def _query_file(
     store: Database, query: str, values: dict[str, Value], seconds: float
-) -> Iterator[Found]:
+) -> Iterator[QueryResult]:
     module = sqlite_module()
     try:
         with closing(_open_file(module, store.path or Path())) as connection:
             connection.set_authorizer(_authorizer(module))
             end = time.monotonic() + seconds
-            connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
+            connection.set_progress_handler(lambda: time.monotonic() > end, _CHECK_STEPS)
             cursor = connection.execute(query, values)
             columns = tuple(d[0] for d in cursor.description or ())
             if not columns:
-                raise UsageError("that is not a question; only SELECT and its like are run")
-            yield Found(columns, iter(cursor))
+                raise UsageError(
+                    "the statement returns no rows; only SELECT and the like are allowed"
+                )
+            yield QueryResult(columns, iter(cursor))
     except (module.Error, module.Warning) as error:
-        raise UsageError(_file_fault(str(error), seconds)) from None
+        raise UsageError(_file_error(str(error), seconds)) from None
 
 
 def _open_file(module: Any, path: Path) -> Any:
-    """Open a file for reading only; in a folder that cannot be written there is no log to share."""
+    """Open a file read-only; in a folder without write permission, without its log."""
     name = quote(str(path.resolve()))
     connection = module.connect(f"file:{name}?mode=ro", uri=True)
     try:
@@ -163,50 +185,54 @@ def _authorizer(module: Any) -> Any:
         allowed = (
             action in reading
             or (action == module.SQLITE_FUNCTION and second != "load_extension")
-            or (action == module.SQLITE_PRAGMA and first in READING_PRAGMAS)
+            or (action == module.SQLITE_PRAGMA and first in READ_ONLY_PRAGMAS)
         )
         return int(module.SQLITE_OK if allowed else module.SQLITE_DENY)
 
     return allow
 
 
-def _file_fault(words: str, seconds: float) -> str:
-    lowered = words.lower()
+def _file_error(message: str, seconds: float) -> str:
+    lowered = message.lower()
     if lowered == "interrupted":
-        return f"the query took longer than {seconds:g} s and was stopped; narrow it, or --seconds"
+        return f"the query took longer than {seconds:g} s and was stopped; narrow it or raise --seconds"
     if "authoriz" in lowered or "prohibited" in lowered or "readonly" in lowered:
-        return f"only reading is allowed here ({words})"
+        return f"only reading is allowed here ({message})"
     if "one statement" in lowered:
         return "one statement at a time"
     if "no such table" in lowered or "no such column" in lowered:
-        return f"{words}; what there is: annoy sql"
+        return f"{message}; list tables and columns with: annoy sql"
     if "binding" in lowered:
-        return f"{words.rstrip('.')}; give its value with -p name=value"
-    return f"SQL: {words}"
+        return f"{message.rstrip('.')}; give its value with -p name=value"
+    return f"SQL: {message}"
 
 
 # A server ------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _ask_server(
+def _query_server(
     store: Database, query: str, values: dict[str, Value], seconds: float
-) -> Iterator[Found]:
-    if (reaching := _REACHING.search(query)) or re.search(r"\bU&\s*[\"']", query, re.IGNORECASE):
-        word = reaching[0] if reaching else "U&"
-        raise UsageError(f"only reading is allowed here ({word} is refused)")
+) -> Iterator[QueryResult]:
+    if (forbidden := _FORBIDDEN.search(query)) or re.search(r"\bU&\s*[\"']", query, re.IGNORECASE):
+        word = forbidden[0] if forbidden else "U&"
+        raise UsageError(f"only reading is allowed here ({word} is not permitted)")
     try:
         with store.read_engine.connect() as connection, connection.begin():
-            _lay_down_rights(connection, seconds)
-            _refuse_acting(connection, query)
-            streaming = connection.execution_options(stream_results=True, max_row_buffer=_FETCHED)
+            _drop_privileges(connection, seconds)
+            _reject_volatile(connection, query)
+            streaming = connection.execution_options(
+                stream_results=True, max_row_buffer=_FETCH_ROWS
+            )
             with streaming.execute(_statement(query, values), values) as result:
-                yield Found(tuple(result.keys()), (tuple(map(_plain, row)) for row in result))
+                yield QueryResult(
+                    tuple(result.keys()), (tuple(map(_plain_number, row)) for row in result)
+                )
     except (DBAPIError, InvalidRequestError, StatementError) as error:
-        raise UsageError(_server_fault(error, seconds)) from None
+        raise UsageError(_server_error(error, seconds)) from None
 
 
-def _lay_down_rights(connection: Connection, seconds: float) -> None:
+def _drop_privileges(connection: Connection, seconds: float) -> None:
     connection.execute(text("SET TRANSACTION READ ONLY"))
     connection.execute(text(f"SET LOCAL statement_timeout = {int(seconds * 1000)}"))
     superuser = text(
@@ -217,44 +243,48 @@ def _lay_down_rights(connection: Connection, seconds: float) -> None:
         connection.execute(text("SET LOCAL ROLE pg_read_all_data"))
 
 
-def _refuse_acting(connection: Connection, query: str) -> None:
-    """Refuse a query with a word that names a function which acts, be it within a text."""
-    acting = text(
+def _reject_volatile(connection: Connection, query: str) -> None:
+    """Reject a query with a word that names a volatile function, even inside a string.
+
+    Raises:
+        UsageError: There is such a word.
+    """
+    volatile = text(
         "SELECT proname FROM pg_catalog.pg_proc WHERE provolatile = 'v' AND prokind <> 'a' "
         "AND proname = ANY(:words) AND proname <> ALL(:harmless) ORDER BY proname LIMIT 1"
     )
     words = sorted(set(re.findall(r"\w+", query.lower())))
-    name = connection.scalar(acting, {"words": words, "harmless": _HARMLESS})
+    name = connection.scalar(volatile, {"words": words, "harmless": _ALLOWED_VOLATILE})
     if name is not None:
-        raise UsageError(f"only reading is allowed here ({name} is refused)")
+        raise UsageError(f"only reading is allowed here ({name} is not permitted)")
 
 
 def _statement(query: str, values: Mapping[str, Value]) -> Any:
-    """The query with only those `:name`s as parameters that were given a value."""
-    return text(_NAME.sub(lambda m: m[0] if m[1] in values else f"\\{m[0]}", query))
+    """Return the query with those `:name`s as parameters that have a value."""
+    return text(_PARAMETER.sub(lambda m: m[0] if m[1] in values else f"\\{m[0]}", query))
 
 
-def _server_fault(error: Exception, seconds: float) -> str:
+def _server_error(error: Exception, seconds: float) -> str:
     cause = getattr(error, "orig", None)
-    words = (str(cause or error).strip().splitlines() or ["unknown error"])[0]
+    message = (str(cause or error).strip().splitlines() or ["unknown error"])[0]
     state = getattr(cause, "sqlstate", None)
     if state == "57014":
-        return f"the query took longer than {seconds:g} s and was stopped; narrow it, or --seconds"
-    if state == "25006" or (state == "42501" and "denied" in words):
-        return f"only reading is allowed here ({words})"
+        return f"the query took longer than {seconds:g} s and was stopped; narrow it or raise --seconds"
+    if state == "25006" or (state == "42501" and "denied" in message):
+        return f"only reading is allowed here ({message})"
     if state in {"42P01", "42703"}:
-        return f"{words}; what there is: annoy sql"
-    if "data-modifying" in words:
-        return f"only reading is allowed here ({words})"
+        return f"{message}; list tables and columns with: annoy sql"
+    if "data-modifying" in message:
+        return f"only reading is allowed here ({message})"
     if state == "42601":
-        return f"SQL: {words}; one SELECT at a time, and nothing else"
-    return f"SQL: {words}"
+        return f"SQL: {message}; one SELECT at a time"
+    return f"SQL: {message}"
 
 
-def _plain(value: Any) -> Any:
+def _plain_number(value: Any) -> Any:
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     return value
 
 
-__all__: Sequence[str] = ["Described", "Found", "describe", "run_query"]
+__all__: Sequence[str] = ["QueryResult", "RelationInfo", "describe", "run_query"]

@@ -1,8 +1,8 @@
-"""How a store stands: the funnel, who works on it, what it cost, and what to do next.
+"""The status of a store: jobs by stage, workers, usage, and the next command.
 
-Decision: jobs come from the counters and open work from partial indexes, so asking costs the same
-however many jobs are done. Tokens are summed over attempts above a mark, so who asks again and
-again (`--watch`) reads only what is new.
+Decision: jobs are read from the counters and open work from partial indexes, so the status costs
+the same however many jobs are done. Tokens are summed over attempts above a given id, so repeated
+reading (`--watch`) reads only new attempts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from annoy_store.queue.enqueue import count_wanted
 from annoy_store.queue.jobs import IN_BATCH, in_state
 from annoy_store.records.policy import load_policy
 
-COUNTED = (
+COUNTED_TABLES = (
     "sources",
     "origins",
     "prompts",
@@ -52,30 +52,43 @@ COUNTED = (
 
 @dataclass(frozen=True)
 class StoreStatus:
-    """A store at one moment. `wanted` are jobs that the next run would enter."""
+    """A store at one moment.
+
+    Attributes:
+        store: URL of the store.
+        schema: Revision of its schema; None if it has none.
+        tables: Number of rows by table.
+        stages: Number of jobs by stage and state.
+        wanted: Number of jobs that the next run would enqueue, by stage.
+        worker_status: Workers and their claims.
+        usage: Tokens and cost of all attempts.
+        next_due: Seconds until the next deferred job is due; None without one.
+        in_batches: Number of calls that wait in a batch, at a provider or in a file.
+    """
 
     store: str
     schema: str | None
     tables: Mapping[str, int]
     stages: Mapping[str, Mapping[str, int]]
     wanted: Mapping[str, int]
-    roster: WorkerStatus
+    worker_status: WorkerStatus
     usage: Usage
     next_due: float | None
-    in_batches: int = 0  # calls that wait in a batch, at a provider or in a file
+    in_batches: int = 0
 
     @property
     def workers(self) -> list[dict[str, Any]]:
-        return self.roster.workers
+        """The registered workers, as `annoy status --json` lists them."""
+        return self.worker_status.workers
 
     def total(self, *states: str) -> int:
-        """Jobs of all stages in these states."""
+        """Return the number of jobs of all stages in some states."""
         return sum(of.get(state, 0) for of in self.stages.values() for state in states)
 
     def next_step(self) -> str:
-        """The command to type next."""
+        """Return the command to run next."""
         if not self.tables["sources"] and not self.tables["samples"]:
-            return "annoy ingest PATH   (or see it work first: annoy demo)"
+            return "annoy ingest PATH   (or try the demo first: annoy demo)"
         if any(worker["alive"] for worker in self.workers):
             return "annoy status --watch"
         if self.in_batches and self.in_batches == self.total(*OPEN_STATES):
@@ -89,7 +102,7 @@ class StoreStatus:
         return "annoy sql 'SELECT * FROM v_failures ORDER BY jobs DESC'"
 
     def as_dict(self) -> dict[str, Any]:
-        """The shape of `annoy status --json`."""
+        """Return the status as `annoy status --json` prints it."""
         return {
             "store": self.store,
             "schema": self.schema,
@@ -100,7 +113,7 @@ class StoreStatus:
             "cost_usd": self.usage.cost_usd,
             "known_cost_usd": self.usage.known_usd,
             "wanted": dict(self.wanted),
-            **self.roster.as_dict(),
+            **self.worker_status.as_dict(),
             "next_due_s": self.next_due,
             "in_batches": self.in_batches,
             "next": self.next_step(),
@@ -110,7 +123,13 @@ class StoreStatus:
 def store_status(
     store: Database, stages: Iterable[Stage], before: Usage | None = None
 ) -> StoreStatus:
-    """Look at a store; with `before`, add to that usage only what came since."""
+    """Return the status of a store.
+
+    Args:
+        store: The store.
+        stages: The stages to report.
+        before: Usage that was read before; only newer attempts are added to it.
+    """
     schema = revision(store)
     listed = list(stages)
     with store.read() as connection:
@@ -120,7 +139,7 @@ def store_status(
         return StoreStatus(
             str(store),
             schema,
-            {name: _count(connection, name) for name in COUNTED},
+            {name: _count(connection, name) for name in COUNTED_TABLES},
             {stage.name: jobs_now.get(stage.name, {}) for stage in listed},
             _count_wanted(connection, listed, policy),
             worker_status(connection),
@@ -150,5 +169,5 @@ def _next_due(connection: Connection) -> float | None:
 
 
 def _in_batches(connection: Connection) -> int:
-    held = select(func.count()).where(in_state("deferred"), jobs.c.reason == IN_BATCH)
-    return int(connection.scalar(held) or 0)
+    chosen = select(func.count()).where(in_state("deferred"), jobs.c.reason == IN_BATCH)
+    return int(connection.scalar(chosen) or 0)

@@ -1,4 +1,7 @@
-"""What the kinds of turns are called in reports and pages."""
+"""The kinds of question and their titles, for forecasts, the report and the web pages.
+
+Report and web do not import tasks and know no kind of question by name: they use this module.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,13 @@ TRANSFORM = "transform"
 
 
 def task_titles() -> dict[str, str]:
-    """Return the tasks by name with their titles, in the order in which they are shown."""
+    """Return the title of each task by its name, in display order.
+
+    A task's name is the `kind` of its turns and the `checker` of its verdicts.
+    """
     return {name: task.title for name, task in TASKS.items()}
 
 
-def kind_titles() -> dict[str, str]:
-    """Return all kinds of turns with their titles: `transform`, then the tasks."""
+def question_titles() -> dict[str, str]:
+    """Return the title of each kind of turn: rewriting a file, then the tasks."""
     return {TRANSFORM: "rewrite a file", **task_titles()}

@@ -1,11 +1,11 @@
-"""The roster: who works on a store and how fast, which claim is oldest, what is stuck or suspect.
+"""Workers of a store, their rates, the oldest claim, and stuck and suspect jobs.
 
 Decisions
-- A worker's rate is what it has ended since it started, from its own counters: two numbers, no
-  scan, and the same whoever asks.
-- Stuck is a claim whose holder is gone: its lease is over, or it was a process of this host and is
-  no more. Any run takes it back; without one it would wait for ever, so the status tells.
-- Claims and suspects come from partial indexes: asking costs what is open, not what is done.
+- A worker's rate is the number of jobs it has ended since it started, from its own counters: two
+  numbers and no scan.
+- A claim is stuck when its worker is dead: its lease has expired, or it was a process of this host
+  that has ended. Any run reclaims it; without a run it would wait for ever, so the status shows it.
+- Claims and suspects are read from partial indexes: the cost depends on open jobs, not on done ones.
 """
 
 from __future__ import annotations
@@ -23,12 +23,21 @@ from annoy_store.db.tables import job_counters, jobs, workers
 from annoy_store.queue.jobs import in_state
 from annoy_store.queue.workers import IS_ALIVE, dead_local_workers
 
-EXAMPLES = 20
+MAX_EXAMPLES = 20
 
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """The workers that have not signed off, and the jobs that want a look. Times in seconds."""
+    """The registered workers, and the jobs that need attention. Times are in seconds.
+
+    Attributes:
+        workers: The workers that have not unregistered.
+        hosts: Totals of the living workers by host.
+        oldest_claim: The claim that is held longest; None without claims.
+        n_stuck: Number of claims of dead workers.
+        stuck: The oldest of these claims, at most `MAX_EXAMPLES`.
+        suspects: Suspect jobs with the most crashes, at most `MAX_EXAMPLES`.
+    """
 
     workers: list[dict[str, Any]]
     hosts: Mapping[str, dict[str, Any]]
@@ -39,11 +48,12 @@ class WorkerStatus:
 
     @property
     def per_minute(self) -> float:
-        """Jobs that the living end per minute, by what they did since they started."""
+        """Jobs per minute of all living workers, averaged since each started."""
         rates: list[float] = [w["per_minute"] for w in self.workers if w["alive"]]
         return round(sum(rates), 1)
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the values as `annoy status --json` prints them."""
         return {
             "workers": self.workers,
             "hosts": dict(self.hosts),
@@ -56,18 +66,20 @@ class WorkerStatus:
 
 
 def worker_status(connection: Connection) -> WorkerStatus:
-    """Look at the workforce and at what it holds."""
+    """Return the registered workers and their claims."""
     at = now(connection)
-    gone = set(dead_local_workers(connection))
-    held = _held(connection)
-    ended = _ended(connection)
+    dead = set(dead_local_workers(connection))
+    claimed = _claimed_counts(connection)
+    ended = _ended_counts(connection)
     chosen = select(workers).where(IS_ALIVE).order_by(workers.c.id)
     present = [
-        _worker(row, at, held[row.id], ended[row.id], row.id not in gone and row.lease_until > at)
+        _worker(
+            row, at, claimed[row.id], ended[row.id], row.id not in dead and row.lease_until > at
+        )
         for row in connection.execute(chosen)
     ]
     alive = {w["id"]: w for w in present if w["alive"]}
-    n_stuck = sum(n for worker, n in held.items() if worker not in alive)
+    n_stuck = sum(n for worker, n in claimed.items() if worker not in alive)
     return WorkerStatus(
         present,
         _hosts(present),
@@ -78,14 +90,14 @@ def worker_status(connection: Connection) -> WorkerStatus:
     )
 
 
-def _held(connection: Connection) -> Counter[int]:
+def _claimed_counts(connection: Connection) -> Counter[int]:
     chosen = select(jobs.c.worker_id, func.count().label("n")).where(in_state("claimed"))
     rows = connection.execute(chosen.group_by(jobs.c.worker_id))
     return Counter({row.worker_id: row.n for row in rows})
 
 
-def _ended(connection: Connection) -> Counter[int]:
-    """What workers have ended; of those that are gone nothing is kept."""
+def _ended_counts(connection: Connection) -> Counter[int]:
+    """Return the number of jobs that each registered worker has ended."""
     of_living = job_counters.c.worker_id.in_(select(workers.c.id).where(IS_ALIVE))
     chosen = select(job_counters.c.worker_id, func.sum(job_counters.c.n)).where(
         of_living, job_counters.c.state.in_(ENDED_STATES)
@@ -94,7 +106,7 @@ def _ended(connection: Connection) -> Counter[int]:
     return Counter({worker: int(n) for worker, n in rows})
 
 
-def _worker(row: Row[Any], at: float, n_held: int, n_ended: int, alive: bool) -> dict[str, Any]:
+def _worker(row: Row[Any], at: float, n_claimed: int, n_ended: int, alive: bool) -> dict[str, Any]:
     age = max(at - row.started_at, 0.001)
     return {
         "id": row.id,
@@ -102,7 +114,7 @@ def _worker(row: Row[Any], at: float, n_held: int, n_ended: int, alive: bool) ->
         "pid": row.pid,
         "alive": alive,
         "stages": row.stages.split(),
-        "jobs": n_held,
+        "jobs": n_claimed,
         "ended": n_ended,
         "per_minute": round(60 * n_ended / age, 1),
         "up_s": round(age, 1),
@@ -143,14 +155,14 @@ def _oldest(connection: Connection, at: float) -> dict[str, Any] | None:
 
 
 def _stuck(connection: Connection, at: float, alive: list[int]) -> list[dict[str, Any]]:
-    """Claims of those who are gone; the first of them."""
-    lost = jobs.c.worker_id.not_in(alive)
-    chosen = select(*_CLAIM).where(in_state("claimed"), lost)
-    rows = connection.execute(chosen.order_by(jobs.c.claimed_at).limit(EXAMPLES))
+    """Return claims of dead workers, the oldest first."""
+    of_dead = jobs.c.worker_id.not_in(alive)
+    chosen = select(*_CLAIM).where(in_state("claimed"), of_dead)
+    rows = connection.execute(chosen.order_by(jobs.c.claimed_at).limit(MAX_EXAMPLES))
     return [_claim(row, at) for row in rows]
 
 
 def _suspects(connection: Connection) -> list[dict[str, Any]]:
     chosen = select(jobs.c.stage, jobs.c.subject_id, jobs.c.crashes).where(in_state("suspect"))
-    rows = connection.execute(chosen.order_by(jobs.c.crashes.desc()).limit(EXAMPLES))
+    rows = connection.execute(chosen.order_by(jobs.c.crashes.desc()).limit(MAX_EXAMPLES))
     return [{"stage": r.stage, "subject": r.subject_id, "crashes": r.crashes} for r in rows]

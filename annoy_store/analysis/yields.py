@@ -1,13 +1,13 @@
-"""What a store has learned of itself: how much of each step comes through, and what asking costs.
+"""Measured yields of a store: the pass rate of each step, and the usage of each kind of call.
 
 Decisions
-- A share comes from the jobs that ended and the answers that were judged here. Where there are
-  none it is the most there can be, and is marked so: an estimate never hides that it is a guess.
-- Tokens and money are averages over the tries of one kind of turn, tries without an answer
-  included, of the model that will be asked if it was asked before, else of all. What nobody told
-  stays unknown.
-- Shares and averages of a large store come from 40,000 rows in slices from its first to its last,
-  so that a plan takes no longer when a store grows; numbers of jobs and turns are counted.
+- A yield is measured on ended jobs and on verdicts. Where there are none it is the maximum and is
+  marked as not measured, so no estimate hides that it is a guess.
+- Tokens and cost are averages over the attempts of one kind of turn, attempts without an answer
+  included, of the model that will be used if it was used before, else of all. What no backend
+  reported stays unknown.
+- Yields and averages of a large store come from 40,000 rows in slices from its first to its last,
+  so that a forecast takes no longer when a store grows; jobs and turns are counted.
 """
 
 from __future__ import annotations
@@ -26,21 +26,39 @@ from annoy_store.db.states import ENDED_STATES
 from annoy_store.db.tables import attempts, calls, io_pairs, verdicts
 from annoy_store.queue.counters import funnel
 
-SAMPLE, SLICES = 40_000, 40
+MAX_SAMPLED_ROWS, SLICES = 40_000, 40
 Turn = tuple[str, int]
+"""Kind and number of a turn."""
 
 
 @dataclass(frozen=True)
-class Share:
-    """How many of the next come of one; `known` if the store has seen it."""
+class YieldRate:
+    """The number of results of one step per row that enters it.
+
+    Attributes:
+        value: Results per row; at most 1 for a pass rate.
+        is_measured: False if `value` is the maximum, because the store has no results yet.
+    """
 
     value: float
-    known: bool = True
+    is_measured: bool = True
 
 
 @dataclass(frozen=True)
-class Spent:
-    """What the tries of one kind of turn used, by one teacher; None where nobody told."""
+class TurnUsage:
+    """Tokens and cost of all attempts of one kind of turn, by one teacher.
+
+    Attributes:
+        kind: Kind of the turn.
+        turn: Number of the turn, from 1.
+        backend: Name of the teacher's backend.
+        model: Name of the model.
+        answered: Number of attempts with an answer.
+        prompt_tokens: Sum over the attempts; None if no backend reported it.
+        cached_tokens: Likewise, of the prompt tokens that were read from a cache.
+        completion_tokens: Likewise.
+        cost_usd: Sum in USD; None if unknown.
+    """
 
     kind: str
     turn: int
@@ -55,83 +73,101 @@ class Spent:
 
 @dataclass(frozen=True)
 class History:
-    """Ended jobs by stage and state; calls by kind, questions by task; judged answers; costs."""
+    """What a store has measured.
+
+    Attributes:
+        jobs: Number of jobs by stage and state.
+        calls: Number of sampled jobs of `complete` by kind of turn and state.
+        questions: Number of sampled jobs of `predict` by task and state.
+        verdicts: By number of the turn, how many answers are correct, and how many have a verdict.
+        usage: Tokens and cost by kind of turn and teacher.
+    """
 
     jobs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    asked: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    calls: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     questions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    judged: Mapping[int, tuple[int, int]] = field(default_factory=dict)
-    spent: tuple[Spent, ...] = ()
+    verdicts: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    usage: tuple[TurnUsage, ...] = ()
 
-    def through(self, stage: str) -> Share:
-        """How many of a stage's jobs are done, of those that ended."""
-        return _share(self.jobs.get(stage, {}))
+    def pass_rate(self, stage: str) -> YieldRate:
+        """Return the share of done jobs among the ended jobs of a stage."""
+        return _pass_rate(self.jobs.get(stage, {}))
 
-    def answered(self, kind: str) -> Share:
-        """How many calls of a kind get an answer."""
-        return _share(self.asked.get(kind, {}))
+    def answer_rate(self, kind: str) -> YieldRate:
+        """Return the share of calls of a kind that get an answer."""
+        return _pass_rate(self.calls.get(kind, {}))
 
-    def subjects(self, task: str, policy: Policy, before: Policy) -> Share:
-        """How many subjects of a task come of one job of `generate`."""
+    def subjects_per_sample(self, task: str, policy: Policy, before: Policy) -> YieldRate:
+        """Return the number of subjects of a task per ended job of `generate`.
+
+        Args:
+            task: Name of the task.
+            policy: The policy of the run.
+            before: The policy under which the history was measured.
+        """
         ended = sum(self.jobs.get("generate", {}).get(state, 0) for state in ENDED_STATES)
-        seen = sum(sum(of.values()) for of in self.questions.values())
+        sampled = sum(sum(of.values()) for of in self.questions.values())
         if not ended or not sum(self.questions.get(task, {}).values()):
-            return Share(float(policy.pairs_per_sample), False)
+            return YieldRate(float(policy.pairs_per_sample), False)
         jobs = sum(self.jobs.get("predict", {}).values())
-        mine = jobs * sum(self.questions[task].values()) / seen
-        return Share(mine / ended * policy.pairs_per_sample / before.pairs_per_sample)
+        of_task = jobs * sum(self.questions[task].values()) / sampled
+        return YieldRate(of_task / ended * policy.pairs_per_sample / before.pairs_per_sample)
 
-    def calls(self, task: str, policy: Policy) -> Share:
-        """How many calls are made for one subject of a task."""
+    def calls_per_subject(self, task: str, policy: Policy) -> YieldRate:
+        """Return the number of calls of the first turn per subject of a task."""
         each = float(policy.samples_per_prompt)
-        filled = _share(self.questions.get(task, {}))
-        return Share(filled.value * each, filled.known)
+        rate = _pass_rate(self.questions.get(task, {}))
+        return YieldRate(rate.value * each, rate.is_measured)
 
-    def wrong(self, turn: int) -> Share:
-        """How many answers to a turn are not correct."""
-        right, judged = self.judged.get(turn, (0, 0))
-        if judged:
-            return Share(1 - right / judged)
-        return Share(self.wrong(turn - 1).value, False) if turn > 1 else Share(1.0, False)
+    def incorrect_rate(self, turn: int) -> YieldRate:
+        """Return the share of answers to a turn that are not correct."""
+        correct, checked = self.verdicts.get(turn, (0, 0))
+        if checked:
+            return YieldRate(1 - correct / checked)
+        return (
+            YieldRate(self.incorrect_rate(turn - 1).value, False)
+            if turn > 1
+            else YieldRate(1.0, False)
+        )
 
 
-def _share(ended: Mapping[str, int]) -> Share:
+def _pass_rate(ended: Mapping[str, int]) -> YieldRate:
     total = sum(ended.get(state, 0) for state in ENDED_STATES)
-    return Share(ended.get("done", 0) / total) if total else Share(1.0, False)
+    return YieldRate(ended.get("done", 0) / total) if total else YieldRate(1.0, False)
 
 
 def read_yields(connection: Connection) -> History:
-    """Read what a store knows of itself."""
+    """Read the measured yields of a store."""
 
-    def ask(sql: str) -> Iterable[Any]:
+    def run_sql(sql: str) -> Iterable[Any]:
         return connection.execute(text(sql))
 
-    asked: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for description, state, n in ask(_ASKED.format(sample=_sample(connection, calls))):
-        asked[json.loads(description).get("kind", "")][state] += int(n)
+    call_jobs: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for description, state, n in run_sql(_CALL_JOBS.format(sample=_sampled_ids(connection, calls))):
+        call_jobs[json.loads(description).get("kind", "")][state] += int(n)
     questions: dict[str, dict[str, int]] = defaultdict(dict)
-    for task, state, n in ask(_QUESTIONS.format(sample=_sample(connection, io_pairs))):
+    for task, state, n in run_sql(_QUESTIONS.format(sample=_sampled_ids(connection, io_pairs))):
         questions[task][state] = int(n)
-    found = ask(_JUDGED.format(sample=_sample(connection, verdicts)))
-    judged = {int(number): (int(right), int(n)) for number, right, n in found}
-    spent = ask(_SPENT.format(sample=_sample(connection, attempts)))
+    found = run_sql(_VERDICTS.format(sample=_sampled_ids(connection, verdicts)))
+    checked = {int(number): (int(correct), int(n)) for number, correct, n in found}
+    usage = run_sql(_USAGE.format(sample=_sampled_ids(connection, attempts)))
     return History(
-        funnel(connection), asked, questions, judged, tuple(Spent(*row) for row in spent)
+        funnel(connection), call_jobs, questions, checked, tuple(TurnUsage(*row) for row in usage)
     )
 
 
-def _sample(connection: Connection, table: Table) -> str:
-    """Rows of a table from its first to its last, all if they are few, as a subquery of ids."""
+def _sampled_ids(connection: Connection, table: Table) -> str:
+    """Return a subquery of ids: of all rows, or of slices from the first row to the last."""
     last = connection.scalar(select(func.max(table.c.id))) or 0
-    if last <= SAMPLE:
+    if last <= MAX_SAMPLED_ROWS:
         return f"(SELECT id FROM {table.name})"
-    size = SAMPLE // SLICES
+    size = MAX_SAMPLED_ROWS // SLICES
     starts = (1 + (last - size) * i // (SLICES - 1) for i in range(SLICES))
     slices = " OR ".join(f"id BETWEEN {start} AND {start + size - 1}" for start in starts)
     return f"(SELECT id FROM {table.name} WHERE {slices})"
 
 
-_ASKED = """
+_CALL_JOBS = """
     SELECT v.description, j.state, COUNT(*) FROM jobs j JOIN variants v ON v.id = j.variant_id
     WHERE j.stage = 'complete' AND j.subject_id IN {sample} GROUP BY v.description, j.state
 """
@@ -139,11 +175,11 @@ _QUESTIONS = """
     SELECT v.task, j.state, COUNT(*) FROM jobs j JOIN variants v ON v.id = j.variant_id
     WHERE j.stage = 'predict' AND j.subject_id IN {sample} GROUP BY v.task, j.state
 """
-_JUDGED = """
+_VERDICTS = """
     SELECT number, SUM(CASE WHEN status = 'correct' THEN 1 ELSE 0 END), COUNT(*)
     FROM v_answers WHERE status IS NOT NULL AND verdict_id IN {sample} GROUP BY number
 """
-_SPENT = f"""
+_USAGE = f"""
     SELECT t.kind, t.number, b.backend, b.model,
            SUM(CASE WHEN a.status = 'ok' THEN 1 ELSE 0 END), SUM(a.prompt_tokens),
            SUM(a.cached_tokens), SUM(a.completion_tokens), {TOTAL_COST}

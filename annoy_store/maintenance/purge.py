@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, delete, insert, or_, select, update
 
 from annoy_store.analysis.lineage_edges import STAGES_OF
-from annoy_store.analysis.snapshot.query import folder_of
+from annoy_store.analysis.snapshot.query import snapshot_folder
 from annoy_store.db.engine import Database
 from annoy_store.db.sql import in_values
 from annoy_store.db.tables import (
@@ -79,7 +79,7 @@ def purge(store: Database, rule_id: int) -> Counter[str]:
         refresh_hidden(connection)
     if store.is_sqlite:
         _empty_log(store)
-    shutil.rmtree(folder_of(store), ignore_errors=True)
+    shutil.rmtree(snapshot_folder(store), ignore_errors=True)
     return blanked
 
 

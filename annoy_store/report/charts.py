@@ -1,4 +1,4 @@
-"""Charts: lying bars, standing bars, lines and heat maps, as pure functions from values to SVG."""
+"""Charts: horizontal and vertical bars, lines and heat maps, as pure functions that return SVG."""
 
 from __future__ import annotations
 
@@ -6,44 +6,59 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from annoy_store.report.svg import (
-    CHAR,
+    CHAR_WIDTH,
     WIDTH,
-    cut,
-    drawing,
     element,
     escape,
+    format_number,
+    format_percent,
+    format_short,
     legend,
     line,
-    longest,
-    percent,
+    max_label_width,
     rect,
-    short,
+    svg_document,
     text,
     ticks,
-    whole,
+    truncate,
 )
 
-MOST_LABEL = 34
+MAX_LABEL_CHARS = 34
 ROW, BAR = 27.0, 15.0
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One lying bar: parts as (class, value), what it shows at its end and when pointed at."""
+    """One horizontal bar.
+
+    Attributes:
+        label: Its name.
+        parts: Its segments, as (class, value).
+        value_text: Text at its end; the total if empty.
+        tooltip: Text when pointed at; label and value if empty.
+    """
 
     label: str
     parts: tuple[tuple[str, float], ...]
-    shown: str = ""
-    tip: str = ""
+    value_text: str = ""
+    tooltip: str = ""
 
     @property
     def total(self) -> float:
+        """Sum of the segments."""
         return sum(value for _, value in self.parts)
 
 
 @dataclass(frozen=True)
 class Dot:
-    """One point of a line: a share of `n`, with the interval it surely lies in."""
+    """One point of a line.
+
+    Attributes:
+        share: The value, from 0 to 1.
+        n: Number of observations.
+        low: Lower end of its confidence interval.
+        high: Upper end.
+    """
 
     share: float
     n: int
@@ -53,7 +68,16 @@ class Dot:
 
 @dataclass(frozen=True)
 class Panel:
-    """A small chart of its own beside others: standing bars of `values`, or a line of `dots`."""
+    """One of several small charts: vertical bars of `values`, or a line of `dots`.
+
+    Attributes:
+        title: Its title.
+        labels: Labels of the horizontal axis.
+        values: Heights of bars, one per label.
+        dots: Points of a line, one per label; None for a gap.
+        note: Text below the title.
+        cls: Class that gives the colour.
+    """
 
     title: str
     labels: Sequence[str]
@@ -66,10 +90,17 @@ class Panel:
 def horizontal_bars(
     title: str, axis: str, rows: Sequence[Bar], key: Sequence[tuple[str, str]] = ()
 ) -> str:
-    """Draw lying bars on one scale, with a legend if they have parts."""
-    labels = [cut(row.label, MOST_LABEL) for row in rows]
-    left = longest(labels) + 14
-    right = WIDTH - max(64.0, longest(row.shown for row in rows) + 12)
+    """Draw horizontal bars on one scale.
+
+    Args:
+        title: Title for screen readers.
+        axis: Label of the axis.
+        rows: The bars, from top to bottom.
+        key: Legend, as (class, name); none if empty.
+    """
+    labels = [truncate(row.label, MAX_LABEL_CHARS) for row in rows]
+    left = max_label_width(labels) + 14
+    right = WIDTH - max(64.0, max_label_width(row.value_text for row in rows) + 12)
     top = 24.0 if key else 6.0
     marks = ticks([row.total for row in rows])
     scale = (right - left) / marks[-1]
@@ -77,11 +108,14 @@ def horizontal_bars(
     out = [legend(key, left)] if key else []
     for mark in marks:
         x = left + mark * scale
-        out += [line(x, top, x, foot, "grid"), text(x, foot + 15, short(mark), "tick", "middle")]
+        out += [
+            line(x, top, x, foot, "grid"),
+            text(x, foot + 15, format_short(mark), "tick", "middle"),
+        ]
     for i, (row, label) in enumerate(zip(rows, labels, strict=True)):
         out.append(_bar(row, label, left, top + ROW * i, scale))
     out.append(text(left, foot + 34, axis, "axis"))
-    return drawing(foot + 42, title, *out)
+    return svg_document(foot + 42, title, *out)
 
 
 def _bar(row: Bar, label: str, left: float, y: float, scale: float) -> str:
@@ -89,10 +123,10 @@ def _bar(row: Bar, label: str, left: float, y: float, scale: float) -> str:
     out = [text(left - 10, middle + 4, label, "label", "end")]
     x = left
     for cls, value in row.parts:
-        tip = row.tip or f"{row.label}: {whole(value)}"
-        out.append(rect(x, middle - BAR / 2, value * scale, BAR, cls, tip, rx=1.5))
+        tooltip = row.tooltip or f"{row.label}: {format_number(value)}"
+        out.append(rect(x, middle - BAR / 2, value * scale, BAR, cls, tooltip, rx=1.5))
         x += value * scale
-    out.append(text(x + 7, middle + 4, row.shown or whole(row.total), "value"))
+    out.append(text(x + 7, middle + 4, row.value_text or format_number(row.total), "value"))
     return element("g", *out)
 
 
@@ -105,7 +139,14 @@ LEFT = 34.0
 
 
 def panels(title: str, axis: str, shown: Sequence[Panel], per_row: int = PER_ROW) -> str:
-    """Draw small charts in rows, each with a scale of its own (lines: all from 0 to 100 %)."""
+    """Draw small charts in a grid, each on its own scale (lines: from 0 to 100 %).
+
+    Args:
+        title: Title for screen readers.
+        axis: Label of the horizontal axes.
+        shown: The charts.
+        per_row: Most charts side by side.
+    """
     per_row = max(1, min(per_row, len(shown)))
     width = (WIDTH - GAP * (per_row - 1)) / per_row
     plot = TALL_PLOTS.get(per_row, PLOT)
@@ -116,7 +157,7 @@ def panels(title: str, axis: str, shown: Sequence[Panel], per_row: int = PER_ROW
         for x, y in [((i % per_row) * (width + GAP), (i // per_row) * (tall + 8))]
     ]
     foot = -(-len(shown) // per_row) * (tall + 8)
-    return drawing(foot + 18, title, *out, text(LEFT, foot + 8, axis, "axis"))
+    return svg_document(foot + 18, title, *out, text(LEFT, foot + 8, axis, "axis"))
 
 
 def _panel(panel: Panel, width: float, plot: float) -> str:
@@ -126,19 +167,19 @@ def _panel(panel: Panel, width: float, plot: float) -> str:
     out = [text(LEFT, 13, panel.title, "label strong"), text(LEFT, 28, panel.note, "soft")]
     for mark in marks:
         y = HEAD + plot - plot * mark / marks[-1]
-        shown = f"{mark:.0%}" if panel.dots else short(mark)
+        shown = f"{mark:.0%}" if panel.dots else format_short(mark)
         out += [line(LEFT, y, width, y, "grid"), text(LEFT - 6, y + 4, shown, "tick", "end")]
     step = inner / max(1, len(panel.labels))
-    out += _under(panel.labels, step, HEAD + plot + 16)
-    draw = _line if panel.dots else _vertical_bars
+    out += _axis_labels(panel.labels, step, HEAD + plot + 16)
+    draw = _line_chart if panel.dots else _vertical_bars
     return "".join([*out, *draw(panel, step, plot, marks[-1])])
 
 
-def _under(labels: Sequence[str], step: float, y: float) -> list[str]:
-    """As many labels under the axis as have room, the first among them."""
+def _axis_labels(labels: Sequence[str], step: float, y: float) -> list[str]:
+    """Return as many labels of the axis as there is room for, the first among them."""
     if not labels:
         return []
-    room = max(1, int(-(-(longest(labels) + 10) // step)))
+    room = max(1, int(-(-(max_label_width(labels) + 10) // step)))
     return [
         text(LEFT + step * (i + 0.5), y, label, "tick", "middle")
         for i, label in enumerate(labels)
@@ -155,7 +196,7 @@ def _vertical_bars(panel: Panel, step: float, plot: float, top: float) -> list[s
             wide,
             tall,
             panel.cls,
-            f"{label}: {whole(value)}",
+            f"{label}: {format_number(value)}",
             rx=1.5,
         )
         for i, (label, value) in enumerate(zip(panel.labels, panel.values, strict=True))
@@ -163,7 +204,7 @@ def _vertical_bars(panel: Panel, step: float, plot: float, top: float) -> list[s
     ]
 
 
-def _line(panel: Panel, step: float, plot: float, _: float) -> list[str]:
+def _line_chart(panel: Panel, step: float, plot: float, _: float) -> list[str]:
     at = [
         (LEFT + step * (i + 0.5), HEAD + plot * (1 - dot.share), dot, panel.labels[i])
         for i, dot in enumerate(panel.dots)
@@ -177,8 +218,8 @@ def _line(panel: Panel, step: float, plot: float, _: float) -> list[str]:
             ends = HEAD + plot * (1 - dot.high), HEAD + plot * (1 - dot.low)
             out.append(line(x, ends[0], x, ends[1], f"whisker {panel.cls}"))
     for x, y, dot, label in at:
-        tip = element("title", escape(f"{label}: {percent(dot.share)} of {dot.n:,}"))
-        out.append(element("circle", tip, cx=x, cy=y, r=radius, cls=panel.cls))
+        tooltip = element("title", escape(f"{label}: {format_percent(dot.share)} of {dot.n:,}"))
+        out.append(element("circle", tooltip, cx=x, cy=y, r=radius, cls=panel.cls))
     return out
 
 
@@ -186,8 +227,15 @@ def _line(panel: Panel, step: float, plot: float, _: float) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Heat:
-    """A map of counts: one row and one column per name."""
+class HeatMap:
+    """A matrix of counts.
+
+    Attributes:
+        title: Its title.
+        rows: Names of the rows.
+        columns: Names of the columns.
+        cells: Counts by row and column.
+    """
 
     title: str
     rows: Sequence[str]
@@ -198,41 +246,56 @@ class Heat:
 CELL, TALL = 84.0, 30.0
 
 
-def heat(title: str, down: str, across: str, maps: Sequence[Heat]) -> str:
-    """Draw maps one under the other; the darkness of a cell is its share of its row."""
+def heat_maps(title: str, down: str, across: str, maps: Sequence[HeatMap]) -> str:
+    """Draw heat maps one below the other; the opacity of a cell is its share of its row.
+
+    Args:
+        title: Title for screen readers.
+        down: Name of the rows.
+        across: Name of the columns.
+        maps: The heat maps.
+    """
     names = [name for m in maps for name in m.rows]
-    left = longest([*names, f"{down} {across} >>>"]) + 16
+    left = max_label_width([*names, f"{down} {across} >>>"]) + 16
     y, out = 0.0, []
     for one in maps:
-        out.append(element("g", _heat(one, left, down, across), transform=f"translate(0 {y:.1f})"))
+        out.append(
+            element("g", _heat_map(one, left, down, across), transform=f"translate(0 {y:.1f})")
+        )
         y += 62 + TALL * len(one.rows)
-    return drawing(y + 2, title, *out)
+    return svg_document(y + 2, title, *out)
 
 
-def _heat(one: Heat, left: float, down: str, across: str) -> str:
-    wide = min(max(CELL, longest(one.columns) + 14), (WIDTH - left) / max(1, len(one.columns)))
+def _heat_map(one: HeatMap, left: float, down: str, across: str) -> str:
+    wide = min(
+        max(CELL, max_label_width(one.columns) + 14), (WIDTH - left) / max(1, len(one.columns))
+    )
     out = [
         text(0, 13, one.title, "label strong"),
         text(left - 10, 34, f"{down} \u2193  {across} \u2192", "axis", "end"),
     ]
     for j, name in enumerate(one.columns):
-        shown = cut(name, max(4, int(wide / CHAR)))
+        shown = truncate(name, max(4, int(wide / CHAR_WIDTH)))
         out.append(text(left + wide * (j + 0.5), 34, shown, "tick", "middle"))
     for i, (name, cells) in enumerate(zip(one.rows, one.cells, strict=True)):
         y = 42 + TALL * i
         out.append(text(left - 10, y + TALL / 2 + 4, name, "label", "end"))
         total = sum(cells) or 1
         for j, n in enumerate(cells):
-            tip = f"{name} \u2192 {one.columns[j]}: {n:,} of {total:,} ({percent(n / total)})"
-            out.append(_cell(left + wide * j, y, wide, n, n / total, tip))
+            tooltip = (
+                f"{name} \u2192 {one.columns[j]}: {n:,} of {total:,} ({format_percent(n / total)})"
+            )
+            out.append(_cell(left + wide * j, y, wide, n, n / total, tooltip))
     return "".join(out)
 
 
-def _cell(x: float, y: float, wide: float, n: int, share: float, tip: str) -> str:
+def _cell(x: float, y: float, wide: float, n: int, share: float, tooltip: str) -> str:
     strength = round(0.1 + 0.85 * share, 3) if n else 0.0
-    out = [rect(x + 1, y + 1, wide - 2, TALL - 2, "void", tip, rx=3)]
+    out = [rect(x + 1, y + 1, wide - 2, TALL - 2, "void", tooltip, rx=3)]
     if n:
-        out.append(rect(x + 1, y + 1, wide - 2, TALL - 2, "a", tip, rx=3, fill_opacity=strength))
+        out.append(
+            rect(x + 1, y + 1, wide - 2, TALL - 2, "a", tooltip, rx=3, fill_opacity=strength)
+        )
         cls = "value onheat" if strength > 0.55 else "value"
         out.append(text(x + wide / 2, y + TALL / 2 + 4, f"{n:,}", cls, "middle"))
     return "".join(out)

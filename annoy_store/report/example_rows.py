@@ -1,4 +1,4 @@
-"""The rows that a report's tables point at, with their text, so that the file stands alone."""
+"""The rows that a report links to, with their text, so that the page is self-contained."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
-
 from annoy_store.analysis.lineage import Lineage, Node, lineage
 from annoy_store.db.engine import Database
-from annoy_store.db.tables import hidden_subjects
 from annoy_store.errors import UsageError
 from annoy_store.report.figure import Ref, RenderedFigure
 
-MOST = 48
-MOST_CHARS = 4_000
+MAX_EXAMPLES = 48
+MAX_CHARS = 4_000
 TEXTS = {
     "source": ("content",),
     "response": ("text",),
@@ -24,59 +21,66 @@ TEXTS = {
     "verdict": ("feedback",),
     "prompt": ("messages",),
 }
-GIVES_TEXT = {"call": "prompt"}  # a row without a text of its own is told by what is above it
+TEXT_FROM_ANCESTOR = {"call": "prompt"}  # kinds without a text of their own
 
 
 @dataclass(frozen=True)
-class Example:
-    """A row: what it is, in a line, and its text, cut if it is long."""
+class ExampleRow:
+    """A row on the page.
+
+    Attributes:
+        ref: The row.
+        about: One line on its origin and its jobs.
+        text: Its text, at most `MAX_CHARS` characters.
+    """
 
     ref: Ref
     about: str
     text: str
 
 
-def examples(store: Database, drawn: Iterable[RenderedFigure]) -> list[Example]:
-    """Return the rows that the tables of some figures point at, each once, in their order."""
+def example_rows(store: Database, figures: Iterable[RenderedFigure]) -> list[ExampleRow]:
+    """Return the rows that the tables of some figures link to, at most `MAX_EXAMPLES`.
+
+    Args:
+        store: The store.
+        figures: The figures.
+
+    Returns:
+        Each row once, in the order of the tables. The text of rows that are taken down is empty.
+    """
     refs = dict.fromkeys(
-        cell for one in drawn for row in one.rows for cell in row if isinstance(cell, Ref)
+        cell for one in figures for row in one.rows for cell in row if isinstance(cell, Ref)
     )
-    return [example for ref in list(refs)[:MOST] for example in _example(store, ref)]
+    return [example for ref in list(refs)[:MAX_EXAMPLES] for example in _example(store, ref)]
 
 
-def _example(store: Database, ref: Ref) -> Sequence[Example]:
-    """The row, or nothing if it is gone; the text of what was taken down is withheld."""
+def _example(store: Database, ref: Ref) -> Sequence[ExampleRow]:
+    """Return the row, or nothing if it no longer exists."""
     with store.read() as connection:
         try:
-            found = lineage(connection, str(ref), most=0)
+            found = lineage(connection, str(ref), max_children=0)
         except UsageError:
             return []
-        if any(_is_hidden(connection, node) for node in (*found.above, found.subject)):
-            return [Example(ref, "taken down", "")]
-    return [Example(ref, _about(found), _text(_teller(found)))]
+        if found.taken_down:
+            return [ExampleRow(ref, "taken down", "")]
+    return [ExampleRow(ref, _about(found), _text(_text_node(found)))]
 
 
-def _is_hidden(connection: Connection, node: Node) -> bool:
-    chosen = select(hidden_subjects.c.kind).where(
-        hidden_subjects.c.kind == node.kind, hidden_subjects.c.subject_id == node.id
-    )
-    return connection.execute(chosen).first() is not None
-
-
-def _teller(found: Lineage) -> Node:
-    kind = GIVES_TEXT.get(found.subject.kind)
+def _text_node(found: Lineage) -> Node:
+    kind = TEXT_FROM_ANCESTOR.get(found.subject.kind)
     return next((node for node in found.above if node.kind == kind), found.subject)
 
 
 def _text(node: Node) -> str:
     parts = [str(node.row[name]) for name in TEXTS.get(node.kind, ()) if node.row[name]]
     text = "\n\n".join(parts)
-    left = len(text) - MOST_CHARS
-    return text if left <= 0 else f"{text[:MOST_CHARS]}\n.. and {left:,} more characters"
+    omitted = len(text) - MAX_CHARS
+    return text if omitted <= 0 else f"{text[:MAX_CHARS]}\n.. and {omitted:,} more characters"
 
 
 def _about(found: Lineage) -> str:
-    """Where it came from, and how the work on it ended."""
+    """Return one line on a row's origin and its jobs."""
     origin: Mapping[str, Any] = next((n.row for n in found.above if n.kind == "origin"), {})
     place = [str(origin[name]) for name in ("repo", "path", "licence") if origin.get(name)]
     jobs = [

@@ -1,7 +1,7 @@
-"""The page: figures, the tables behind them and the rows they point at, in one file of HTML.
+"""The report as one HTML page: figures, their data, and the rows that they link to.
 
-Decision: the page holds no script and forbids every one, and all styles but its own, by the
-digest of its style sheet. Links lead to rows on the page itself.
+Decision: the page has no script, and its content security policy forbids scripts and all styles but
+its own, which is named by its digest. Links lead to rows on the page itself.
 """
 
 from __future__ import annotations
@@ -10,25 +10,35 @@ import base64
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib.resources import files
+from importlib import resources
 from string import Template
 
-from annoy_store.report.example_rows import Example
+from annoy_store.report.example_rows import ExampleRow
 from annoy_store.report.figure import Cell, Ref, RenderedFigure
-from annoy_store.report.svg import element, escape, whole
+from annoy_store.report.svg import element, escape, format_number
 
 Link = Callable[[Ref], str | None]
+"""From a row to the address of its text; None if it has none."""
 Tile = tuple[str, str]
+"""Name and value of a number above the figures."""
 
 
-def page(
+def render_page(
     store: str,
     at: str,
     tiles: Sequence[Tile],
-    drawn: Sequence[RenderedFigure],
-    shown: Sequence[Example],
+    figures: Sequence[RenderedFigure],
+    shown: Sequence[ExampleRow],
 ) -> str:
-    """Return the whole report on a store as one self-contained page."""
+    """Return the report as one self-contained HTML page.
+
+    Args:
+        store: URL of the store.
+        at: Time of the data, as text.
+        tiles: Numbers above the figures.
+        figures: The figures.
+        shown: Rows whose text is on the page.
+    """
     known = {example.ref for example in shown}
     link: Link = lambda ref: f"#{anchor(ref)}" if ref in known else None  # noqa: E731
     style = style_sheet()
@@ -36,21 +46,22 @@ def page(
         hash=f"sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}",
         style=style,
         title="Annoy Store report",
-        lead=f"{escape(store)}, as it was on {escape(at)}",
-        tiles=tiles_of(tiles),
-        contents=contents(drawn),
-        figures="\n".join(section(one, link) for one in drawn),
+        lead=f"{escape(store)}, as of {escape(at)}",
+        tiles=render_tiles(tiles),
+        contents=render_contents(figures),
+        figures="\n".join(render_section(one, link) for one in figures),
         examples="\n".join(_example(example) for example in shown),
-        footer="A row in full, with what it came from and what came of it: annoy show KIND:ID",
+        footer="Show a row with its whole lineage: annoy show KIND:ID",
     )
 
 
-def contents(drawn: Sequence[RenderedFigure]) -> str:
-    return " ".join(element("a", escape(one.title), href=f"#{one.key}") for one in drawn)
+def render_contents(figures: Sequence[RenderedFigure]) -> str:
+    """Return links to all figures of a page."""
+    return " ".join(element("a", escape(one.title), href=f"#{one.key}") for one in figures)
 
 
-def tiles_of(tiles: Sequence[Tile]) -> str:
-    """Return the numbers that stand above all figures."""
+def render_tiles(tiles: Sequence[Tile]) -> str:
+    """Return the numbers above the figures as HTML."""
     inside = [
         element("div", element("dt", escape(name)), element("dd", escape(value)))
         for name, value in tiles
@@ -58,24 +69,35 @@ def tiles_of(tiles: Sequence[Tile]) -> str:
     return element("dl", *inside, cls="tiles")
 
 
-def section(one: RenderedFigure, link: Link) -> str:
-    """Return one figure with its title, its meaning and the table behind it."""
-    nothing = element("p", escape(one.nothing), cls="nothing")
-    body = element("div", one.svg, cls="plot") if one.svg else nothing
-    about = element("h2", escape(one.title)), element("p", escape(one.meaning), cls="meaning")
-    behind = table(one.columns, one.rows, link) if one.rows else ""
-    if behind:
-        summary = element("summary", f"the table behind it ({_counted(len(one.rows))})")
-        behind = element("details", summary, element("div", behind, cls="scroll"))
-    return element("section", *about, body, behind, cls="drawn", id=one.key)
+def render_section(one: RenderedFigure, link: Link) -> str:
+    """Return one figure as HTML, with its title, description and data.
+
+    Args:
+        one: The figure.
+        link: Gives the addresses of rows.
+    """
+    empty = element("p", escape(one.empty_message), cls="nothing")
+    body = element("div", one.svg, cls="plot") if one.svg else empty
+    about = element("h2", escape(one.title)), element("p", escape(one.description), cls="meaning")
+    data = render_table(one.columns, one.rows, link) if one.rows else ""
+    if data:
+        summary = element("summary", f"Show data ({_row_count(len(one.rows))})")
+        data = element("details", summary, element("div", data, cls="scroll"))
+    return element("section", *about, body, data, cls="drawn", id=one.key)
 
 
-def _counted(n: int) -> str:
+def _row_count(n: int) -> str:
     return "1 row" if n == 1 else f"{n:,} rows"
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], link: Link) -> str:
-    """Return rows as a table; a column is a column of numbers if it has nothing else."""
+def render_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], link: Link) -> str:
+    """Return rows as an HTML table; a column is aligned as numbers if it has nothing else.
+
+    Args:
+        columns: Names of the columns.
+        rows: The cells.
+        link: Gives the addresses of rows.
+    """
     numeric = [_is_numeric([row[i] for row in rows]) for i in range(len(columns))]
     cls = ["number" if n else "" for n in numeric]
     head = (element("th", escape(name), cls=c) for name, c in zip(columns, cls, strict=True))
@@ -103,15 +125,16 @@ def _cell(value: Cell, cls: str, link: Link) -> str:
     if value is None:
         return "<td></td>"
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return element("td", escape(whole(value)), cls=cls)
+        return element("td", escape(format_number(value)), cls=cls)
     return element("td", escape(value), cls=cls) if value else "<td></td>"
 
 
 def anchor(ref: Ref) -> str:
+    """Return the id of a row's text on the page."""
     return f"{ref.kind}-{ref.id}"
 
 
-def _example(example: Example) -> str:
+def _example(example: ExampleRow) -> str:
     heading = element("h2", escape(example.ref))
     about = element("p", escape(example.about), cls="meaning") if example.about else ""
     return element(
@@ -126,9 +149,9 @@ def _example(example: Example) -> str:
 
 @cache
 def style_sheet() -> str:
-    """The style of the report, which the pages of `annoy view` use too."""
+    """Return the style sheet of the report, which the web pages use too."""
     return _file("report.css")
 
 
 def _file(name: str) -> str:
-    return files("annoy_store.report").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("annoy_store.report").joinpath(name).read_text(encoding="utf-8")

@@ -1,26 +1,19 @@
-"""Figures of how rows flow: the funnel, yields over time, why rows were turned down."""
+"""Figures of the pipeline: jobs by stage, yields over time, rejection reasons."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
+from annoy_store.analysis.lineage_edges import SUBJECT_KINDS
 from annoy_store.db.states import ENDED_STATES, STAGE_NAMES, sql_list
 from annoy_store.report.charts import Bar, Dot, Panel, horizontal_bars, panels
-from annoy_store.report.figure import Ask, Cell, Figure, Ref, RenderedFigure, Rows
-from annoy_store.report.svg import percent
+from annoy_store.report.figure import Cell, Figure, Ref, RenderedFigure, Rows, RunSql
+from annoy_store.report.svg import format_percent
 
-SUBJECT = {
-    "transform": "source",
-    "complete": "call",
-    "parse": "response",
-    "generate": "sample",
-    "predict": "io_pair",
-    "verify": "response",
-    "revise": "verdict",
-}
 STATES = (("done", "a"), ("rejected", "b"), ("failed", "d"), ("open", "e"))
-MOST_BUCKETS = 48
-PREFIXES = (19, 18, 16, 15, 13, 10, 7)  # of a time as text: second, .. hour, day, month
+MAX_BUCKETS = 48
+PREFIXES = (19, 18, 16, 15, 13, 10, 7)  # characters of a time: second, .. hour, day, month
 _SECONDS = (1, 10, 60, 600, 3600, 86_400, 2_678_400)
 _ENDED = f"IN {sql_list(ENDED_STATES)}"
 
@@ -28,7 +21,7 @@ _ENDED = f"IN {sql_list(ENDED_STATES)}"
 # The funnel ----------------------------------------------------------------------------------
 
 
-def _draw_funnel(rows: Rows) -> RenderedFigure:
+def _render_funnel(rows: Rows) -> RenderedFigure:
     by: dict[str, dict[str, int]] = {}
     for stage, state, n in rows:
         of = by.setdefault(stage, {})
@@ -48,57 +41,62 @@ def _draw_funnel(rows: Rows) -> RenderedFigure:
     return RenderedFigure(
         "funnel",
         title,
-        "What every stage did with the rows that reached it. The number at the "
-        "end is its yield: done of all that ended.",
+        "The jobs of each stage by state. The percentage is its yield: the share of done jobs "
+        "among the ended ones.",
         svg,
         ("stage", *(name for name, _ in STATES), "yield"),
         table,
-        "No job was entered yet: annoy ingest PATH, then annoy run.",
+        "There are no jobs yet: annoy ingest PATH, then annoy run.",
     )
 
 
 def _yield(of: dict[str, int]) -> str:
-    ended = sum(of.get(state, 0) for state in ENDED_STATES)
-    return percent(of.get("done", 0) / ended) if ended else ""
+    ended = sum(of.get(state, 0) for state in ("done", "rejected", "failed"))
+    return format_percent(of.get("done", 0) / ended) if ended else ""
 
 
 def _funnel_bar(stage: str, of: dict[str, int]) -> Bar:
     parts = tuple((cls, float(of.get(name, 0))) for name, cls in STATES if of.get(name))
-    told = ", ".join(f"{of[name]:,} {name}" for name, _ in STATES if of.get(name))
+    counts = ", ".join(f"{of[name]:,} {name}" for name, _ in STATES if of.get(name))
     shown = f"{of.get('done', 0):,}" + (f"  ({_yield(of)})" if _yield(of) else "")
-    return Bar(stage, parts, shown, f"{stage}: {told}")
+    return Bar(stage, parts, shown, f"{stage}: {counts}")
 
 
-FUNNEL = Figure("funnel", lambda ask: ask("SELECT stage, state, jobs FROM v_funnel"), _draw_funnel)
+FUNNEL = Figure(
+    "funnel", lambda run_sql: run_sql("SELECT stage, state, jobs FROM v_funnel"), _render_funnel
+)
 
 # Yields over time ----------------------------------------------------------------------------
 
 LINES = {
-    "complete": "tries answered",
-    "parse": "answers that are samples",
+    "complete": "attempts answered",
+    "parse": "answers parsed",
     "generate": "samples with pairs",
     "turn 1": "first answers correct",
     "turn 2": "second answers correct",
 }
 
 
-def _ask_yield(ask: Ask) -> tuple[int, Rows]:
-    ((first, last),) = ask("SELECT MIN(started_at), MAX(started_at) FROM attempts")
+def _fetch_yield(run_sql: RunSql) -> tuple[int, Rows]:
+    ((first, last),) = run_sql("SELECT MIN(started_at), MAX(started_at) FROM attempts")
     width = _prefix(first, last)
-    return width, ask(_yield_sql(width)) if first else []
+    return width, run_sql(_yield_sql(width)) if first else []
 
 
 def _prefix(first: str | None, last: str | None) -> int:
-    """The finest cut of a time that leaves few enough buckets between two times."""
-    from datetime import datetime
+    """Return how many characters of a time give at most `MAX_BUCKETS` buckets.
 
+    Args:
+        first: The first time, in ISO format; None without data.
+        last: The last time.
+    """
     if not first or not last:
         return PREFIXES[0]
     span = datetime.fromisoformat(last[:19]) - datetime.fromisoformat(first[:19])
     fits = (
         p
         for p, s in zip(PREFIXES, _SECONDS, strict=True)
-        if span.total_seconds() / s <= MOST_BUCKETS
+        if span.total_seconds() / s <= MAX_BUCKETS
     )
     return next(fits, PREFIXES[-1])
 
@@ -127,8 +125,8 @@ def _yield_sql(width: int) -> str:
     """
 
 
-def _draw_yield(asked: tuple[int, Rows]) -> RenderedFigure:
-    width, found = asked
+def _render_yield(data: tuple[int, Rows]) -> RenderedFigure:
+    width, found = data
     rows = sorted((LINES.get(name, name), at, int(n), int(good)) for name, at, n, good in found)
     times = sorted({at for _, at, _, _ in rows})
     of = {(name, at): (n, good) for name, at, n, good in rows}
@@ -140,12 +138,11 @@ def _draw_yield(asked: tuple[int, Rows]) -> RenderedFigure:
     return RenderedFigure(
         "yield",
         title,
-        "The share that went well, by the time the model answered. A line that "
-        "falls says when something changed.",
+        "The share of successful rows, by the time of the model's answer.",
         panels(title, axis, shown) if shown else "",
         ("what", "time", "rows", "good", "share"),
-        [(name, at, n, good, percent(good / n)) for name, at, n, good in rows],
-        "No model was asked yet: annoy run.",
+        [(name, at, n, good, format_percent(good / n)) for name, at, n, good in rows],
+        "There are no model calls yet: annoy run.",
     )
 
 
@@ -154,11 +151,11 @@ def _yield_panel(name: str, times: list[str], of: dict[Any, tuple[int, int]]) ->
     dots = [Dot(f[1] / f[0], f[0]) if f else None for f in found]
     n, good = (sum(f[i] for f in found if f) for i in (0, 1))
     labels = [_clock(at) for at in times]
-    return Panel(name, labels, dots=dots, note=f"{percent(good / n)} of {n:,}", cls="a")
+    return Panel(name, labels, dots=dots, note=f"{format_percent(good / n)} of {n:,}", cls="a")
 
 
 def _clock(at: str) -> str:
-    """The part of a cut time that an axis shows."""
+    """Return the part of a cut time that an axis shows."""
     if len(at) <= 7:
         return at
     return at[5:] if len(at) == 10 else _padded(at)[11:]
@@ -172,12 +169,12 @@ def _between(times: list[str], width: int) -> str:
 
 
 def _padded(at: str) -> str:
-    """A cut time made whole: 14:2 means 14:20, and 14 means 14:00."""
+    """Complete a cut time: 14:2 means 14:20, and 14 means 14:00."""
     at = at.replace("T", " ")
     return at + {13: ":00", 15: "0", 18: "0"}.get(len(at), "")
 
 
-YIELD = Figure("yield", _ask_yield, _draw_yield)
+YIELD = Figure("yield", _fetch_yield, _render_yield)
 
 # Failures ------------------------------------------------------------------------------------
 
@@ -187,8 +184,8 @@ _FAILURES = """
 """
 
 
-def _draw_failures(rows: Rows) -> RenderedFigure:
-    title = "Why rows were turned down"
+def _render_failures(rows: Rows) -> RenderedFigure:
+    title = "Rejection reasons"
     shown = [
         Bar(
             f"{stage}: {reason or state}",
@@ -199,10 +196,10 @@ def _draw_failures(rows: Rows) -> RenderedFigure:
         for stage, state, reason, n, _, _ in rows
     ]
     table = [
-        (stage, state, reason, n, Ref(SUBJECT.get(stage, "source"), int(example)), detail)
+        (stage, state, reason, n, Ref(SUBJECT_KINDS.get(stage, "source"), int(example)), detail)
         for stage, state, reason, n, example, detail in rows
     ]
-    key = [("b", "rejected: the row is at fault"), ("d", "failed: annoy retry takes it up again")]
+    key = [("b", "rejected: by the row's content"), ("d", "failed: annoy retry repeats it")]
     return RenderedFigure(
         "failures",
         title,
@@ -210,8 +207,8 @@ def _draw_failures(rows: Rows) -> RenderedFigure:
         horizontal_bars(title, "jobs", shown, key) if shown else "",
         ("stage", "state", "reason", "jobs", "example", "detail of an example"),
         table,
-        "Nothing was turned down.",
+        "No job was rejected or failed.",
     )
 
 
-FAILURES = Figure("failures", lambda ask: ask(_FAILURES), _draw_failures)
+FAILURES = Figure("failures", lambda run_sql: run_sql(_FAILURES), _render_failures)

@@ -1,4 +1,4 @@
-"""A report drawn from a store: all figures, the numbers above them and the rows they point at."""
+"""The report of a store: all figures, key numbers, and the rows that they link to."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from annoy_store.db.engine import Database
-from annoy_store.report.example_rows import Example, examples
-from annoy_store.report.figure import Ask, RenderedFigure, asker
-from annoy_store.report.figures import draw_all
-from annoy_store.report.html_page import Tile, page
-from annoy_store.report.svg import percent
+from annoy_store.report.example_rows import ExampleRow, example_rows
+from annoy_store.report.figure import RenderedFigure, RunSql, open_runner
+from annoy_store.report.figures import render_all
+from annoy_store.report.html_page import Tile, render_page
+from annoy_store.report.svg import format_percent
 
 _COUNTS = """
     SELECT (SELECT COUNT(*) FROM sources), (SELECT COUNT(*) FROM samples),
@@ -25,51 +25,69 @@ _MONEY = "SELECT SUM(cost_usd), COUNT(*) - COUNT(cost_usd) FROM v_cost"
 
 
 @dataclass(frozen=True)
-class Gathered:
-    """All that a report shows: of which store, when (UTC), its numbers and its figures."""
+class ReportData:
+    """The content of a report.
+
+    Attributes:
+        store: URL of the store.
+        created_at: Time of the data (UTC), as text.
+        tiles: Names and values of the key numbers.
+        figures: The figures.
+    """
 
     store: str
-    at: str
+    created_at: str
     tiles: Sequence[Tile]
-    drawn: Sequence[RenderedFigure]
+    figures: Sequence[RenderedFigure]
 
-    def as_page(self, shown: Sequence[Example]) -> str:
-        """The report as one file of HTML, with the rows `shown` on it."""
-        return page(self.store, self.at, self.tiles, self.drawn, shown)
+    def as_page(self, shown: Sequence[ExampleRow]) -> str:
+        """Return the report as one HTML page, with the text of some rows."""
+        return render_page(self.store, self.created_at, self.tiles, self.figures, shown)
 
 
-def gather(
-    store: Database, at: str, *, live: bool = False, tell: Callable[[str], None] = lambda key: None
-) -> Gathered:
-    """Ask everything and draw it; `tell` hears which figure is next.
+def collect(
+    store: Database,
+    at: str,
+    *,
+    live: bool = False,
+    on_figure: Callable[[str], None] = lambda key: None,
+) -> ReportData:
+    """Query a store and render all figures.
 
-    Raises UsageError when no snapshot can be kept (unless `live`: then the store is asked).
+    Args:
+        store: The store.
+        at: Time of the data, as text.
+        live: Query the store itself instead of its snapshot.
+        on_figure: Called with the key of each figure before it is fetched.
+
+    Raises:
+        UsageError: No snapshot can be kept, and `live` is not set.
     """
-    tell("the snapshot")
-    with asker(store, live=live) as ask:
-        return Gathered(str(store), at, _tiles(ask), draw_all(ask, tell))
+    on_figure("the snapshot")
+    with open_runner(store, live=live) as run_sql:
+        return ReportData(str(store), at, _tiles(run_sql), render_all(run_sql, on_figure))
 
 
-def report(store: Database, gathered: Gathered) -> str:
-    """Return a report as one page, with the text of every row that it points at."""
-    return gathered.as_page(examples(store, gathered.drawn))
+def report(store: Database, data: ReportData) -> str:
+    """Return a report as one HTML page, with the text of every row that it links to."""
+    return data.as_page(example_rows(store, data.figures))
 
 
-def _tiles(ask: Ask) -> list[Tile]:
-    ((sources, samples, pairs, answers),) = ask(_COUNTS)
-    ((chains, right),) = ask(_QUESTIONS)
-    ((usd, unknown),) = ask(_MONEY)
+def _tiles(run_sql: RunSql) -> list[Tile]:
+    ((sources, samples, pairs, answers),) = run_sql(_COUNTS)
+    ((chains, correct),) = run_sql(_QUESTIONS)
+    ((usd, unknown),) = run_sql(_MONEY)
     tiles = [
         ("sources", f"{sources:,}"),
         ("samples", f"{samples:,}"),
         ("I/O pairs", f"{pairs:,}"),
         ("answers", f"{answers:,}"),
         ("questions", f"{chains:,}"),
-        ("solved", percent((right or 0) / chains) if chains else "\u2013"),
+        ("solved", format_percent((correct or 0) / chains) if chains else "\u2013"),
     ]
     return [*tiles, ("spent", _money(usd, unknown))] if usd is not None else tiles
 
 
 def _money(usd: float, unknown: int) -> str:
-    told = f"${usd:,.0f}" if usd >= 100 else f"${usd:,.2f}"
-    return f"\u2265 {told}" if unknown else told
+    amount = f"${usd:,.0f}" if usd >= 100 else f"${usd:,.2f}"
+    return f"\u2265 {amount}" if unknown else amount

@@ -1,8 +1,8 @@
-"""Figures of the sandbox: packages that samples miss, and samples that keep it busy."""
+"""Figures of the sandbox: packages that samples lack, and the slowest samples."""
 
 from __future__ import annotations
 
-from annoy_store.analysis.hints import package
+from annoy_store.analysis.hints import pip_package
 from annoy_store.report.charts import Bar, horizontal_bars
 from annoy_store.report.figure import Figure, Ref, RenderedFigure, Rows
 
@@ -14,23 +14,22 @@ _MISSING = """
 """
 
 
-def _draw_missing(rows: Rows) -> RenderedFigure:
+def _render_missing(rows: Rows) -> RenderedFigure:
     title = "Missing modules"
     shown = [Bar(module, (("b", float(n)),)) for module, n in rows]
     return RenderedFigure(
         "missing",
         title,
         "Packages that samples import and the interpreter of the sandbox lacks. "
-        "Installing the first brings back the most: then annoy retry generate --state rejected "
-        "--like missing_module.",
+        "Install them, then run: annoy retry generate --state rejected --like missing_module.",
         horizontal_bars(title, "samples", shown) if shown else "",
         ("module", "samples", "to install"),
-        [(module, n, f"pip install {package(module)}") for module, n in rows],
-        "No sample misses a module.",
+        [(module, n, f"pip install {pip_package(module)}") for module, n in rows],
+        "No sample lacks a module.",
     )
 
 
-MISSING = Figure("missing", lambda ask: ask(_MISSING), _draw_missing)
+MISSING = Figure("missing", lambda run_sql: run_sql(_MISSING), _render_missing)
 
 # Slow samples --------------------------------------------------------------------------------
 
@@ -46,18 +45,18 @@ _SLOWEST = """
 
 
 def _file_name(path: str | None) -> str:
-    """The end of a path, which tells files apart where there is little room."""
+    """Return the last part of a path, for a short label."""
     return (path or "").rstrip("/").rpartition("/")[2] or "sample"
 
 
-def _draw_slowest(rows: Rows) -> RenderedFigure:
+def _render_slowest(rows: Rows) -> RenderedFigure:
     title = "Slowest samples"
     shown = [
         Bar(
             f"{_file_name(path)} #{sample}",
             (("c", wall / 1000),),
             f"{wall / 1000:,.2f} s",
-            f"sample:{sample}: {wall / 1000:,.2f} s, of it {cpu / 1000:,.2f} s CPU, in {runs} runs",
+            f"sample:{sample}: {wall / 1000:,.2f} s ({cpu / 1000:,.2f} s CPU) in {runs} runs",
         )
         for sample, cpu, wall, runs, _, path in rows
     ]
@@ -68,13 +67,12 @@ def _draw_slowest(rows: Rows) -> RenderedFigure:
     return RenderedFigure(
         "slowest",
         title,
-        "The samples that kept the sandbox busy the longest while their pairs "
-        "were made and checked.",
+        "The samples that used the most sandbox time to generate and check their pairs.",
         horizontal_bars(title, "seconds in the sandbox", shown) if shown else "",
         ("sample", "seconds", "CPU seconds", "runs", "repository", "path"),
         table,
-        "No sample was run yet.",
+        "No sample has been executed yet.",
     )
 
 
-SLOWEST = Figure("slowest", lambda ask: ask(_SLOWEST), _draw_slowest)
+SLOWEST = Figure("slowest", lambda run_sql: run_sql(_SLOWEST), _render_slowest)

@@ -1,7 +1,7 @@
-"""The pen: elements, words and scales of an SVG drawing, as text.
+"""SVG helpers: elements, labels, axes and number formats, as text.
 
-Decision: colours are classes that the page's style sheet fills in, so that one drawing serves
-light and dark; nothing here sets a style, so a page may forbid inline styles.
+Decision: colours are classes that the page's style sheet defines, so that one drawing serves the
+light and the dark theme; nothing here sets a style, so a page may forbid inline styles.
 """
 
 from __future__ import annotations
@@ -11,60 +11,74 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-WIDTH = 720.0
-CHAR = 7.2  # the mean width of a sign at the size of labels
-_UNSEEN = re.compile(
+WIDTH = 720.0  # of a drawing; the page scales it
+CHAR_WIDTH = 7.2  # mean width of a character at the size of labels, in units of WIDTH
+_INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 
 
 def visible(text: str) -> str:
-    """Return text in which every sign can be seen: what no markup may hold, and what turns the
-    direction of writing, becomes U+FFFD."""
-    return _UNSEEN.sub("\ufffd", text.replace("\r\n", "\n"))
+    """Replace invisible characters by U+FFFD: those that markup may not contain, and those that
+    change the direction of writing."""
+    return _INVISIBLE.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 def escape(value: object) -> str:
-    """Return text as markup that says it and does nothing else, in HTML and in XML."""
+    """Escape a value for HTML and XML, with invisible characters replaced."""
     return html.escape(visible(str(value)))
 
 
 def element(name: str, *inside: str, **attributes: object) -> str:
-    """Return an element around markup; `x1=..` is an attribute, `cls` its class, `_` a dash."""
-    said = "".join(
-        f' {"class" if key == "cls" else key.replace("_", "-")}="{_said(value)}"'
+    """Return an element.
+
+    Args:
+        name: Name of the element.
+        *inside: Its content, as markup.
+        **attributes: Its attributes; `cls` is its class and `_` stands for a dash. Those that are
+            None or '' are omitted.
+    """
+    shown = "".join(
+        f' {"class" if key == "cls" else key.replace("_", "-")}="{_attribute_value(value)}"'
         for key, value in attributes.items()
         if value not in (None, "")
     )
-    return f"<{name}{said}>{''.join(inside)}</{name}>" if inside else f"<{name}{said}/>"
+    return f"<{name}{shown}>{''.join(inside)}</{name}>" if inside else f"<{name}{shown}/>"
 
 
-def _said(value: object) -> str:
+def _attribute_value(value: object) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else escape(value)
 
 
 def text(
-    x: float, y: float, text: object, cls: str = "", anchor: str = "start", **more: object
+    x: float, y: float, content: object, cls: str = "", anchor: str = "start", **more: object
 ) -> str:
-    """Return text at a place."""
-    return element("text", escape(text), x=x, y=y, cls=cls, text_anchor=anchor, **more)
+    """Return a text element at a position; `anchor` is `start`, `middle` or `end`."""
+    return element("text", escape(content), x=x, y=y, cls=cls, text_anchor=anchor, **more)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, cls: str) -> str:
+    """Return a line element."""
     return element("line", x1=x1, y1=y1, x2=x2, y2=y2, cls=cls)
 
 
 def rect(
-    x: float, y: float, width: float, height: float, cls: str, tip: str = "", **more: object
+    x: float, y: float, width: float, height: float, cls: str, tooltip: str = "", **more: object
 ) -> str:
-    """Return a rectangle that tells `tip` when pointed at."""
-    inside = [element("title", escape(tip))] if tip else []
+    """Return a rectangle, with a tooltip if there is one."""
+    inside = [element("title", escape(tooltip))] if tooltip else []
     shape = {"x": x, "y": y, "width": max(0.0, width), "height": max(0.0, height), "cls": cls}
     return element("rect", *inside, **shape, **more)
 
 
-def drawing(height: float, title: str, *inside: str) -> str:
-    """Return a whole drawing, as wide as the page lets it be."""
+def svg_document(height: float, title: str, *inside: str) -> str:
+    """Return an SVG document of the width `WIDTH`.
+
+    Args:
+        height: Height of the drawing, in the same units.
+        title: Title for screen readers.
+        *inside: Its elements.
+    """
     label = element("title", escape(title))
     return element(
         "svg",
@@ -78,8 +92,14 @@ def drawing(height: float, title: str, *inside: str) -> str:
 
 
 def legend(entries: Sequence[tuple[str, str]], x: float, y: float = 12.0) -> str:
-    """Return a row of small boxes with their names, (class, name), from `x` on if there is room."""
-    steps = [15 + len(name) * CHAR + 14 for _, name in entries]
+    """Return a legend in one row.
+
+    Args:
+        entries: Class and name of each entry.
+        x: Left edge; moved left if there is too little room.
+        y: Base line.
+    """
+    steps = [15 + len(name) * CHAR_WIDTH + 14 for _, name in entries]
     x = max(0.0, min(x, WIDTH - sum(steps)))
     out = []
     for (cls, name), step in zip(entries, steps, strict=True):
@@ -92,7 +112,12 @@ def legend(entries: Sequence[tuple[str, str]], x: float, y: float = 12.0) -> str
 
 
 def ticks(values: Sequence[float], most: int = 4) -> list[float]:
-    """Return round numbers from 0 to at least the largest value; whole ones for whole values."""
+    """Return round numbers from 0 to at least the largest value; integers for integers.
+
+    Args:
+        values: The values to be shown.
+        most: Largest number of steps.
+    """
     top = max(values, default=0.0)
     if top < 1e-12:
         return [0.0, 1.0]
@@ -104,29 +129,30 @@ def ticks(values: Sequence[float], most: int = 4) -> list[float]:
     return [step * i for i in range(math.ceil(top / step * 0.999) + 1)]
 
 
-def short(value: float) -> str:
-    """Return a number as an axis shows it: 950, 1.2k, 3.5M."""
+def format_short(value: float) -> str:
+    """Format a number for an axis: 950, 1.2k, 3.5M."""
     for unit, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= unit:
             return f"{value / unit:.3g}{sign}"
     return f"{value:.3g}"
 
 
-def whole(value: float) -> str:
-    """Return a number as a label tells it: 1,234 or 0.0123."""
+def format_number(value: float) -> str:
+    """Format a number for a label: 1,234 or 0.0123."""
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 100 else f"{value:.3g}"
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
+    """Format a share from 0 to 1 as a percentage, with one digit near both ends."""
     return f"{share:.0%}" if share in (0, 1) or 0.1 <= share <= 0.9 else f"{share:.1%}"
 
 
-def cut(text: str, most: int) -> str:
-    """Return text on one line of at most so many signs."""
+def truncate(text: str, most: int) -> str:
+    """Return text on one line, cut to at most `most` characters."""
     flat = " ".join(text.split())
     return flat if len(flat) <= most else f"{flat[: most - 1]}\u2026"
 
 
-def longest(labels: Iterable[str]) -> float:
-    """Return the width that the longest of some labels takes."""
-    return max((len(label) for label in labels), default=0) * CHAR
+def max_label_width(labels: Iterable[str]) -> float:
+    """Return the width of the longest of some labels, in units of WIDTH."""
+    return max((len(label) for label in labels), default=0) * CHAR_WIDTH

@@ -1,4 +1,4 @@
-"""Code in colours, by Pygments: markup with classes, and the style sheet that colours them."""
+"""Syntax highlighting by Pygments: markup with classes, and their style sheet."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from pygments.util import ClassNotFound
 from annoy_store.report.svg import escape, visible
 
 LIGHT, DARK = "friendly", "github-dark"
-MOST_CHARS = 60_000  # that are coloured; more stays plain
+MAX_CHARS = 60_000  # longer texts stay plain
 _FORMATTER = HtmlFormatter(nowrap=True, classprefix="k-")
 
 
-def coloured(text: str, language: str | None) -> Markup:
-    """Return text as markup, coloured if it is code that we know and not too long."""
+def highlight_code(text: str, language: str | None) -> Markup:
+    """Return text as markup, highlighted if its language is known and it is not too long.
+
+    Args:
+        text: The text; it is escaped.
+        language: Its language, as Pygments names it; None or '' for prose.
+    """
     shown = visible(text)
-    if not language or len(shown) > MOST_CHARS:
+    if not language or len(shown) > MAX_CHARS:
         return Markup(escape(shown))
     try:
         lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
@@ -31,7 +36,7 @@ def coloured(text: str, language: str | None) -> Markup:
 
 @cache
 def style_sheet() -> str:
-    """The colours of code, light and dark."""
+    """Return the style sheet of highlighted code, with a light and a dark theme."""
     light, dark = (_rules(name) for name in (LIGHT, DARK))
     return f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
 

@@ -1,7 +1,7 @@
-"""Templates, and the addresses of rows.
+"""The template environment, and the addresses of rows.
 
-Decision: every value is escaped and every sign in it can be seen, by the way templates are set up
-and not by who writes one; only what this package made as markup goes through as it is.
+Decision: the environment escapes every value and replaces invisible characters, so no template has
+to; only `Markup` that this package made is inserted unchanged.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from markupsafe import Markup
 from annoy_store.analysis.hints import hint
 from annoy_store.report.figure import Ref
 from annoy_store.report.svg import visible
-from annoy_store.web.highlight import coloured
+from annoy_store.web.highlight import highlight_code
 from annoy_store.web.listings import LISTINGS
 
-MOST_CELL = 2_000
-LIST_OF = {listing.kind: listing.name for listing in LISTINGS.values()}
+MAX_CELL_CHARS = 2_000
+LISTING_OF_KIND = {listing.kind: listing.name for listing in LISTINGS.values()}
 
 
 def templates() -> jinja2.Environment:
-    """Templates that escape every value, and show signs that cannot be seen."""
-    made = jinja2.Environment(
+    """Return the template environment."""
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("annoy_store.web"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -33,27 +33,32 @@ def templates() -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=lambda v: v if isinstance(v, Markup) else "" if v is None else visible(str(v)),
     )
-    made.globals |= {"url": url, "link": lambda kind, key: link(Ref(kind, key)), "hint": hint}
-    made.filters |= {"coloured": coloured, "plain": _plain}
-    return made
+    environment.globals |= {
+        "url": url,
+        "link": lambda kind, key: link(Ref(kind, key)),
+        "hint": hint,
+    }
+    environment.filters |= {"highlight": highlight_code, "plain": _cell_text}
+    return environment
 
 
 def url(path: str, query: Mapping[str, Any] | None = None) -> str:
-    said = {k: v for k, v in (query or {}).items() if v not in (None, "")}
-    return f"{path}?{urlencode(said)}" if said else path
+    """Return an address with its query; parameters without a value are omitted."""
+    parameters = {k: v for k, v in (query or {}).items() if v not in (None, "")}
+    return f"{path}?{urlencode(parameters)}" if parameters else path
 
 
 def link(ref: Ref) -> str:
-    """Where a row is read."""
+    """Return the address of a row's page."""
     if ref.kind == "chain":
         return f"/chain/{ref.id}"
-    name = LIST_OF.get(ref.kind)
+    name = LISTING_OF_KIND.get(ref.kind)
     return f"/{name}/{ref.id}" if name else f"/row/{ref.kind}/{ref.id}"
 
 
-def _plain(value: Any) -> str:
-    """A cell of an answer to SQL."""
+def _cell_text(value: Any) -> str:
+    """Format a value of an SQL result."""
     if isinstance(value, float):
         return f"{value:.6g}"
     text = "" if value is None else str(value)
-    return text if len(text) <= MOST_CELL else f"{text[: MOST_CELL - 1]}\u2026"
+    return text if len(text) <= MAX_CELL_CHARS else f"{text[: MAX_CELL_CHARS - 1]}\u2026"

@@ -1,4 +1,4 @@
-"""What can be listed, filtered and searched.
+"""The lists of rows that can be paged, filtered and searched.
 
 Decision: a listing is a SELECT over one table by falling id, with the joins that its columns
 need; a filter names the column that it compares. Long texts are cut in SQL.
@@ -18,7 +18,7 @@ from sqlalchemy import (
     select,
 )
 
-from annoy_store.analysis.task_titles import kind_titles
+from annoy_store.analysis.task_titles import question_titles
 from annoy_store.db.states import ENDED_STATES
 from annoy_store.db.tables import (
     STATUSES,
@@ -35,12 +35,17 @@ from annoy_store.db.tables import (
 )
 from annoy_store.records.queries import answered_turns, current_verdicts
 
-GIST = 220
+PREVIEW_CHARS = 220
 
 
 @dataclass(frozen=True)
 class Filter:
-    """A column that a page can be narrowed by; `choices` are its values, if they are few."""
+    """A filter of a listing.
+
+    Attributes:
+        column: The column that is compared.
+        choices: Its values if they are few, else empty.
+    """
 
     column: ColumnElement[Any]
     choices: Sequence[str] = ()
@@ -48,7 +53,17 @@ class Filter:
 
 @dataclass(frozen=True)
 class Listing:
-    """A table to page through: its columns, its filters, and the texts that search looks at."""
+    """A list of rows.
+
+    Attributes:
+        name: Name of the list, and its address.
+        kind: Kind of its rows, as in `lineage_edges.KINDS`.
+        key: Their id.
+        joined: The table with the joins that columns and filters need.
+        columns: Columns that are shown, by name.
+        filters: Filters by name.
+        search_columns: Columns that a search compares.
+    """
 
     name: str
     kind: str
@@ -56,19 +71,20 @@ class Listing:
     joined: FromClause
     columns: Mapping[str, ColumnElement[Any]]
     filters: Mapping[str, Filter]
-    searched: Sequence[ColumnElement[Any]]
+    search_columns: Sequence[ColumnElement[Any]]
 
 
-def _gist(of: ColumnElement[Any]) -> ColumnElement[Any]:
-    return func.substr(of, 1, GIST)
+def _preview(of: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.substr(of, 1, PREVIEW_CHARS)
 
 
-_asked = answered_turns()
-_answered = _asked.join(teachers, teachers.c.id == responses.c.teacher_id).join(
-    current_verdicts, current_verdicts.c.response_id == responses.c.id, isouter=True
+_answers = (
+    answered_turns()
+    .join(teachers, teachers.c.id == responses.c.teacher_id)
+    .join(current_verdicts, current_verdicts.c.response_id == responses.c.id, isouter=True)
 )
-_judged = verdicts.join(responses, responses.c.id == verdicts.c.response_id)
-_prompted = prompts.join(
+_verdicts = verdicts.join(responses, responses.c.id == verdicts.c.response_id)
+_prompts = prompts.join(
     turns,
     turns.c.id
     == select(func.min(turns.c.id))
@@ -88,7 +104,7 @@ def _path(source: Column[Any], *tables: Any) -> ColumnElement[Any]:
 
 
 def _job(name: str, stage: str, subject: Column[Any]) -> ColumnElement[Any]:
-    """The state or reason of the newest job of a stage on a row."""
+    """Select the state or reason of the newest job of a stage about a row."""
     return (
         select(jobs.c[name])
         .where(jobs.c.stage == stage, jobs.c.subject_id == subject)
@@ -108,17 +124,17 @@ LISTINGS = {
             "answers",
             "response",
             responses.c.id,
-            _answered,
+            _answers,
             {
                 "question": turns.c.kind,
                 "turn": turns.c.number,
                 "status": current_verdicts.c.status,
                 "mismatch": current_verdicts.c.mismatch,
                 "model": teachers.c.model,
-                "text": _gist(responses.c.text),
+                "text": _preview(responses.c.text),
             },
             {
-                "question": Filter(turns.c.kind, tuple(kind_titles())),
+                "question": Filter(turns.c.kind, tuple(question_titles())),
                 "turn": Filter(turns.c.number, _NUMBERS),
                 "status": Filter(current_verdicts.c.status, STATUSES),
                 "mismatch": Filter(current_verdicts.c.mismatch),
@@ -131,13 +147,13 @@ LISTINGS = {
             "verdicts",
             "verdict",
             verdicts.c.id,
-            _judged,
+            _verdicts,
             {
                 "checker": verdicts.c.checker,
                 "status": verdicts.c.status,
                 "mismatch": verdicts.c.mismatch,
-                "predicted": _gist(verdicts.c.predicted),
-                "feedback": _gist(verdicts.c.feedback),
+                "predicted": _preview(verdicts.c.predicted),
+                "feedback": _preview(verdicts.c.feedback),
             },
             {
                 "checker": Filter(verdicts.c.checker),
@@ -154,7 +170,7 @@ LISTINGS = {
             {
                 "state": _state,
                 "reason": _job("reason", "generate", samples.c.id),
-                "problem": _gist(samples.c.problem_statement),
+                "problem": _preview(samples.c.problem_statement),
                 "path": _first(
                     origins.c.path,
                     (sample_origins.c.sample_id == samples.c.id)
@@ -169,16 +185,16 @@ LISTINGS = {
             "prompts",
             "prompt",
             prompts.c.id,
-            _prompted,
+            _prompts,
             {
                 "question": turns.c.kind,
                 "turn": turns.c.number,
                 "characters": prompts.c.n_chars,
                 "template": prompts.c.template,
-                "messages": _gist(prompts.c.messages),
+                "messages": _preview(prompts.c.messages),
             },
             {
-                "question": Filter(turns.c.kind, tuple(kind_titles())),
+                "question": Filter(turns.c.kind, tuple(question_titles())),
                 "turn": Filter(turns.c.number, _NUMBERS),
                 "template": Filter(prompts.c.template),
             },
@@ -194,7 +210,7 @@ LISTINGS = {
                 "characters": sources.c.n_chars,
                 "state": _job("state", "transform", sources.c.id),
                 "path": _path(sources.c.id, sources),
-                "content": _gist(sources.c.content),
+                "content": _preview(sources.c.content),
             },
             {"language": Filter(sources.c.language)},
             (sources.c.content,),

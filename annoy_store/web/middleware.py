@@ -1,9 +1,9 @@
-"""What stands before every page: who may ask, what may be asked, and what a page may do.
+"""Access control for all pages: allowed hosts and methods, and security headers.
 
 Decisions
-- A page that a person's browser has open elsewhere must not read the store through a name that
-  it made point at this machine: only names of this machine and plain addresses are answered.
-- Only GET and HEAD are answered, and a page elsewhere may link here but not load from here.
+- A page of another site must not read the store through a host name that it has pointed at this
+  machine (DNS rebinding): only names of this machine and plain IP addresses are accepted.
+- Only GET and HEAD are accepted, and pages of other sites may link here but not load from here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,12 @@ HEADERS = {
 
 
 class Guard:
-    """An ASGI middleware that refuses strangers and lays down what pages may do."""
+    """ASGI middleware that rejects requests from other sites and sets security headers.
+
+    Args:
+        app: The application.
+        names: Further host names under which the pages are served.
+    """
 
     def __init__(self, app: ASGIApp, names: Iterable[str] = ()) -> None:
         self.app = app
@@ -43,27 +48,27 @@ class Guard:
             await self.app(scope, receive, send)
             return
 
-        async def guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        refused = self._refused(scope["method"], Headers(scope=scope))
-        answer = PlainTextResponse(refused[1], refused[0]) if refused else self.app
-        await answer(scope, receive, guarded)
+        rejection = self._rejection(scope["method"], Headers(scope=scope))
+        answer = PlainTextResponse(rejection[1], rejection[0]) if rejection else self.app
+        await answer(scope, receive, send_with_headers)
 
-    def _refused(self, method: str, headers: Mapping[str, str]) -> tuple[int, str] | None:
-        if not self._is_ours(headers.get("host", "")):
-            return 421, "This is not the name of the machine that annoy view runs on."
+    def _rejection(self, method: str, headers: Mapping[str, str]) -> tuple[int, str] | None:
+        if not self._is_known_host(headers.get("host", "")):
+            return 421, "This is not a host name of the machine that runs annoy view."
         if method not in ("GET", "HEAD"):
-            return 405, "A store is only read here."
-        strange = headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
-        if strange and headers.get("sec-fetch-mode") != "navigate":
-            return 403, "Other pages may link here, but not load from here."
+            return 405, "These pages are read-only."
+        is_foreign = headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
+        if is_foreign and headers.get("sec-fetch-mode") != "navigate":
+            return 403, "Other sites may link here, but not load from here."
         return None
 
-    def _is_ours(self, host: str) -> bool:
-        """True for a name of this machine and for a plain address, with any port."""
+    def _is_known_host(self, host: str) -> bool:
+        """Return True for a name of this machine and for an IP address, with any port."""
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
         name = name.strip("[]").lower()
         if name in self.names:

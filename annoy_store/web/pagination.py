@@ -1,9 +1,9 @@
-"""A page of a listing, by windows of ids.
+"""Pages of a listing, read by windows of ids.
 
 Decisions
-- A page looks through windows of ids: each is one cheap statement, and after `SECONDS` of them it
-  stops and says how far it came. No OFFSET, no count, no scan without an end.
-- Search means that a text holds the words as they are, in any case.
+- A page scans windows of ids: each is one cheap statement, and after `SECONDS` the scan stops and
+  reports its position. No OFFSET, no count, no unbounded scan.
+- A search compares texts with the search text as a whole, ignoring case.
 """
 
 from __future__ import annotations
@@ -18,26 +18,37 @@ from sqlalchemy import Column, ColumnElement, Connection, Integer, Select, func,
 from annoy_store.db.sql import in_values
 from annoy_store.web.listings import Listing
 
-PAGE = 40
-SECONDS, SECONDS_BESIDE = 0.6, 0.25  # to fill a page, and to find a row beside another
-FIRST_WINDOW, LAST_WINDOW = 512, 262_144
+PAGE_ROWS = 40
+SECONDS, SECONDS_ADJACENT = 0.6, 0.25  # time limits of a page, and of an adjacent row
+FIRST_WINDOW, LAST_WINDOW = 512, 262_144  # ids of the first window and of the largest
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a reader wants of a listing: values of filters, and words to search for."""
+class ListQuery:
+    """The selection of a listing's rows.
+
+    Attributes:
+        filters: Values by name of the filter.
+        search: Text to search for; '' for none.
+    """
 
     filters: Mapping[str, str] = field(default_factory=dict)
-    words: str = ""
+    search: str = ""
 
-    def query(self) -> dict[str, str]:
-        """The wish as the parameters of a link."""
-        return {k: v for k, v in {**self.filters, "q": self.words}.items() if v}
+    def url_parameters(self) -> dict[str, str]:
+        """Return the selection as parameters of an address."""
+        return {k: v for k, v in {**self.filters, "q": self.search}.items() if v}
 
 
 @dataclass(frozen=True)
 class Page:
-    """Rows by falling id. `scanned` is the last id looked at; `more` says that there are others."""
+    """A page of rows.
+
+    Attributes:
+        rows: The rows by falling id.
+        scanned: The last id that was scanned.
+        more: True if there may be further rows.
+    """
 
     rows: Sequence[Mapping[str, Any]]
     scanned: int
@@ -47,49 +58,67 @@ class Page:
 def page(
     connection: Connection,
     listing: Listing,
-    wish: Wish,
+    query: ListQuery,
     *,
     before: int | None = None,
     after: int | None = None,
-    most: int = PAGE,
+    most: int = PAGE_ROWS,
 ) -> Page:
-    """Return rows with an id below `before`, or the nearest above `after`; newest first."""
+    """Return a page of rows, newest first.
+
+    Args:
+        connection: A connection to the store.
+        listing: The listing.
+        query: Filters and search.
+        before: Return rows below this id; None starts at the newest.
+        after: Return the nearest rows above this id instead.
+        most: Largest number of rows.
+    """
     if after is None:
-        ids, scanned, more = _older(connection, listing, wish, before, most, SECONDS)
+        ids, scanned, more = _older(connection, listing, query, before, most, SECONDS)
     else:
-        ids, scanned, more = _newer(connection, listing, wish, after, most, SECONDS)
+        ids, scanned, more = _newer(connection, listing, query, after, most, SECONDS)
     return Page(_rows(connection, listing, ids), scanned, more)
 
 
-def neighbour(
-    connection: Connection, listing: Listing, wish: Wish, key: int, *, newer: bool
+def adjacent_id(
+    connection: Connection, listing: Listing, query: ListQuery, key: int, *, newer: bool
 ) -> int | None:
-    """Return the id of the row beside one, of those that a reader wants; None if none is near."""
-    look = _newer if newer else _older
-    ids, _, _ = look(connection, listing, wish, key, 1, SECONDS_BESIDE)
+    """Return the id of the selected row next to another; None if none is found in time.
+
+    Args:
+        connection: A connection to the store.
+        listing: The listing.
+        query: Filters and search.
+        key: Id of the other row.
+        newer: Search upwards.
+    """
+    scan = _newer if newer else _older
+    ids, _, _ = scan(connection, listing, query, key, 1, SECONDS_ADJACENT)
     return ids[0] if ids else None
 
 
 # Windows of ids ------------------------------------------------------------------------------
 
-Found = tuple[list[int], int, bool]
+IdPage = tuple[list[int], int, bool]
+"""Ids by falling value, the last id that was scanned, and whether there may be more."""
 
 
 def _older(
     connection: Connection,
     listing: Listing,
-    wish: Wish,
+    query: ListQuery,
     before: int | None,
     most: int,
     seconds: float,
-) -> Found:
-    high = _end(connection, listing.key) + 1
+) -> IdPage:
+    high = _max_id(connection, listing.key) + 1
     high = high if before is None else min(before, high)
     found: list[int] = []
     width, start = FIRST_WINDOW, time.monotonic()
     while high > 1:
         low = max(1, high - width)
-        chosen = _ids(listing, wish, low, high).order_by(listing.key.desc())
+        chosen = _ids(listing, query, low, high).order_by(listing.key.desc())
         found += connection.scalars(chosen.limit(most + 1 - len(found)))
         high = low
         if len(found) > most:
@@ -97,48 +126,53 @@ def _older(
         spent = (time.monotonic() - start) / (seconds or 1e-9)
         if spent > 1:
             return found, low, low > 1
-        width = _wider(width, spent)
+        width = _next_width(width, spent)
     return found, 1, False
 
 
 def _newer(
-    connection: Connection, listing: Listing, wish: Wish, after: int, most: int, seconds: float
-) -> Found:
-    """The same the other way; ids come out falling too."""
-    end = _end(connection, listing.key) + 1
+    connection: Connection,
+    listing: Listing,
+    query: ListQuery,
+    after: int,
+    most: int,
+    seconds: float,
+) -> IdPage:
+    """Scan upwards; the ids are returned by falling value too."""
+    end = _max_id(connection, listing.key) + 1
     found: list[int] = []
     low, width, start = max(0, after) + 1, FIRST_WINDOW, time.monotonic()
     while low < end and len(found) < most:
         high = min(low + width, end)
-        chosen = _ids(listing, wish, low, high).order_by(listing.key)
+        chosen = _ids(listing, query, low, high).order_by(listing.key)
         found += connection.scalars(chosen.limit(most - len(found)))
         low = high
         spent = (time.monotonic() - start) / (seconds or 1e-9)
         if spent > 1:
             break
-        width = _wider(width, spent)
+        width = _next_width(width, spent)
     return found[::-1], found[0] if found else low, True
 
 
-def _wider(width: int, spent: float) -> int:
-    """Twice as wide a window while little of the time is spent, else one that ends near it."""
+def _next_width(width: int, spent: float) -> int:
+    """Return the next window: twice as wide while little time is spent, else half as wide."""
     return min(LAST_WINDOW, width * 2) if spent < 0.4 else max(FIRST_WINDOW, width // 2)
 
 
-def _end(connection: Connection, key: Column[Any]) -> int:
+def _max_id(connection: Connection, key: Column[Any]) -> int:
     return int(connection.scalar(select(func.max(key))) or 0)
 
 
-def _ids(listing: Listing, wish: Wish, low: int, high: int) -> Select[Any]:
+def _ids(listing: Listing, query: ListQuery, low: int, high: int) -> Select[Any]:
     wanted: list[ColumnElement[bool]] = [
         _equals(listing.filters[name].column, value)
-        for name, value in wish.filters.items()
+        for name, value in query.filters.items()
         if value and name in listing.filters
     ]
-    if wish.words:
-        held = [text.icontains(wish.words, autoescape=True) for text in listing.searched]
-        wanted.append(or_(*held))
-    narrowed = listing.joined if wish.filters else listing.key.table
+    if query.search:
+        matches = [text.icontains(query.search, autoescape=True) for text in listing.search_columns]
+        wanted.append(or_(*matches))
+    narrowed = listing.joined if query.filters else listing.key.table
     chosen = select(listing.key).select_from(narrowed)
     return chosen.where(listing.key >= low, listing.key < high, *wanted)
 

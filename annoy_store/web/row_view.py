@@ -1,8 +1,8 @@
-"""A row to read: its texts as blocks, and a chain with its turns side by side.
+"""The content of a row's page, and of a chain's page with its turns side by side.
 
 Decisions
-- A row is told by its lineage: what it came from and what came of it, as `annoy show` knows it.
-- Two answers stand side by side; lines that only one of them has are marked in it.
+- A row is shown with its lineage, by the same rules as in `annoy show`.
+- Answers of a chain are shown side by side; lines that only one of two answers has are marked.
 """
 
 from __future__ import annotations
@@ -16,8 +16,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, FromClause, select
 
 from annoy_store.analysis.lineage import Lineage, Node
-from annoy_store.analysis.lineage_text import LONG, SUMMARY_COLUMNS
-from annoy_store.analysis.random_row import ENDED_BADLY
+from annoy_store.analysis.random_row import IS_FAILED
+from annoy_store.analysis.row_columns import (
+    SUMMARY_COLUMNS,
+    TEXT_COLUMNS,
+    language_of,
+    visible_facts,
+)
+from annoy_store.analysis.task_titles import question_titles
 from annoy_store.db.tables import (
     calls,
     io_pairs,
@@ -32,31 +38,22 @@ from annoy_store.db.tables import (
 )
 from annoy_store.records.queries import answered_turns, current_verdicts
 
-LANGUAGES = {
-    "refcode": "python",
-    "input_generator": "python",
-    "input": "json",
-    "output": "json",
-    "predicted": "json",
-    "got": "json",
-}
-UNTOLD = {"id", "template_digest"}
-MOST_CHARS = 200_000
-MOST_LINES = 2_000  # that are compared
+MAX_CHARS = 200_000
+MAX_DIFF_LINES = 2_000  # that are compared
 
 
 @dataclass(frozen=True)
 class Block:
-    """A text with its name; `language` is that of its code, None for prose."""
+    """A text with a heading; `language` is that of code, as Pygments names it, '' for prose."""
 
     name: str
     text: str
-    language: str | None = None
+    language: str = ""
 
 
 @dataclass(frozen=True)
-class Told:
-    """A row with its facts, its texts and how the work on it ended."""
+class RowView:
+    """A row: its short columns, its texts, and the jobs about it."""
 
     kind: str
     id: int
@@ -66,98 +63,113 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Leaf:
-    """A row below another, in a line."""
+class TreeRow:
+    """A descendant in one line; `depth` counts from 0."""
 
     kind: str
     id: int
-    gist: str
+    summary: str
     depth: int
     jobs: Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Line:
+class DiffLine:
+    """A line of an answer; `mark` is `new`, `gone` or ''."""
+
     text: str
-    mark: str  # new, gone, or nothing
+    mark: str
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One turn of a chain: the answer by lines, and what the checker said."""
+class TurnView:
+    """One turn of a chain: the answer by lines, and its current verdict."""
 
     number: int
     turn_id: int
     response: Mapping[str, Any]
-    lines: Sequence[Line]
+    lines: Sequence[DiffLine]
     verdict: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
-class Chain:
-    """A question about a pair with all its answers."""
+class ChainView:
+    """A question about an I/O pair with all its answers.
+
+    Attributes:
+        id: Id of the chain, that of its first answer.
+        kind: Name of the task.
+        title: Title of the task.
+        sample: The sample.
+        pair: The I/O pair.
+        origin: Where the sample's source comes from; None if unknown.
+        answers: The turns in order.
+    """
 
     id: int
     kind: str
+    title: str
     sample: Mapping[str, Any]
     pair: Mapping[str, Any]
     origin: Mapping[str, Any] | None
-    answers: Sequence[Answer]
+    answers: Sequence[TurnView]
 
 
 # A row ---------------------------------------------------------------------------------------
 
 
-def told(node: Node) -> Told:
-    """Return a row of a lineage as facts and blocks."""
-    texts = LONG.get(node.kind, ())
-    facts = [
-        (key, value)
-        for key, value in node.row.items()
-        if key not in texts and key not in UNTOLD and value not in (None, "", "{}")
-    ]
+def build_row_view(node: Node) -> RowView:
+    """Return a row of a lineage as facts and blocks of text."""
+    facts = visible_facts(node.kind, node.row)
     if node.kind == "prompt":
-        return Told(node.kind, node.id, facts, list(_messages(node.row["messages"])), node.jobs)
+        return RowView(node.kind, node.id, facts, list(_messages(node.row["messages"])), node.jobs)
     blocks = [
-        Block(name.replace("_", " "), _cut(node.row[name]), _language(name, node.row))
-        for name in texts
+        Block(name.replace("_", " "), _truncate(node.row[name]), language_of(name, node.row))
+        for name in TEXT_COLUMNS.get(node.kind, ())
         if node.row[name]
     ]
-    return Told(node.kind, node.id, facts, blocks, node.jobs)
+    return RowView(node.kind, node.id, facts, blocks, node.jobs)
 
 
 def _messages(text: str) -> list[Block]:
-    return [Block(str(m.get("role", "?")), _cut(m.get("content", ""))) for m in json.loads(text)]
+    return [
+        Block(str(m.get("role", "?")), _truncate(m.get("content", ""))) for m in json.loads(text)
+    ]
 
 
-def _cut(text: object) -> str:
-    words = str(text)
-    left = len(words) - MOST_CHARS
-    return words if left <= 0 else f"{words[:MOST_CHARS]}\n.. and {left:,} more characters"
+def _truncate(value: object) -> str:
+    text = str(value)
+    omitted = len(text) - MAX_CHARS
+    return text if omitted <= 0 else f"{text[:MAX_CHARS]}\n.. and {omitted:,} more characters"
 
 
-def _language(name: str, row: Mapping[str, Any]) -> str | None:
-    return str(row.get("language", "")) if name == "content" else LANGUAGES.get(name)
+def descendant_rows(lineage: Lineage) -> list[TreeRow]:
+    """Return the descendants of a row as a tree, in depth-first order."""
+    return [
+        TreeRow(node.kind, node.id, _summary(node), depth, node.jobs)
+        for depth, node in lineage.tree()
+    ]
 
 
-def tree(lineage: Lineage) -> list[Leaf]:
-    """Return what came of a row, each line with its depth."""
-    depth = {lineage.subject.key: -1}
-    leaves = []
-    for node in lineage.below:
-        depth[node.key] = level = depth[node.parent or lineage.subject.key] + 1
-        words = (node.row.get(key) for key in SUMMARY_COLUMNS.get(node.kind, ()))
-        gist = " ".join(" ".join(str(w).split())[:80] for w in words if w not in (None, ""))
-        leaves.append(Leaf(node.kind, node.id, gist, level, node.jobs))
-    return leaves
+def _summary(node: Node) -> str:
+    values = (node.row.get(name) for name in SUMMARY_COLUMNS.get(node.kind, ()))
+    return " ".join(" ".join(str(v).split())[:80] for v in values if v not in (None, ""))
 
 
-def turned_down(
+def failed_jobs(
     connection: Connection, stage: str, reason: str, before: int | None, most: int
 ) -> list[Mapping[str, Any]]:
-    """Return jobs that ended badly for one reason, by falling subject, along the partial index."""
+    """Return rejected and failed jobs of one stage and reason, by falling subject.
+
+    Args:
+        connection: A connection to the store.
+        stage: Name of the stage.
+        reason: Reason of the jobs.
+        before: Return only subjects below this id; None for all.
+        most: Largest number of jobs.
+    """
     chosen = select(jobs.c.subject_id, jobs.c.state, jobs.c.attempts, jobs.c.detail).where(
-        ENDED_BADLY, jobs.c.stage == stage, jobs.c.reason == reason
+        IS_FAILED, jobs.c.stage == stage, jobs.c.reason == reason
     )
     if before is not None:
         chosen = chosen.where(jobs.c.subject_id < before)
@@ -167,44 +179,47 @@ def turned_down(
 
 # A chain -------------------------------------------------------------------------------------
 
-_asked = answered_turns()
+_answered = answered_turns()
 _revised = turns.join(calls, calls.c.prompt_id == turns.c.prompt_id).join(
     responses, responses.c.call_id == calls.c.id
 )
 
 
 def chain_of(connection: Connection, response_id: int) -> int | None:
-    """Return the chain that a response belongs to; None for an answer to no prediction."""
-    chosen = select(turns.c.io_pair_id, turns.c.chain_response_id).select_from(_asked)
+    """Return the id of the chain that a response belongs to; None if it belongs to none."""
+    chosen = select(turns.c.io_pair_id, turns.c.chain_response_id).select_from(_answered)
     row = connection.execute(chosen.where(responses.c.id == response_id)).first()
     if row is None or row.io_pair_id is None:
         return None
     return int(row.chain_response_id or response_id)
 
 
-def read_chain(connection: Connection, chain_id: int) -> Chain | None:
-    """Return a chain with its sample, its pair and every answer in order; None if there is none."""
-    first = _answers(connection, _asked, responses.c.id == chain_id)
+def read_chain(connection: Connection, chain_id: int) -> ChainView | None:
+    """Return a chain with its sample, its pair and its answers; None if there is no such chain."""
+    first = _answers(connection, _answered, responses.c.id == chain_id)
     if not first or first[0]["io_pair_id"] is None:
         return None
     about = turns.c.io_pair_id == first[0]["io_pair_id"]
     later = _answers(connection, _revised, (turns.c.chain_response_id == chain_id) & about)
     pair = _one(connection, io_pairs, io_pairs.c.id == first[0]["io_pair_id"])
     sample = _one(connection, samples, samples.c.id == pair["sample_id"])
-    both = [*first, *later]
-    texts = [str(row["text"]).splitlines() for row in both]
-    judged = _verdicts(connection, [row["id"] for row in both])
+    rows = [*first, *later]
+    kind = rows[0]["kind"]
+    texts = [str(row["text"]).splitlines() for row in rows]
+    verdict_of = _verdicts(connection, [row["id"] for row in rows])
     answers = [
-        Answer(row["number"], row["turn_id"], row, _marked(i, texts), judged.get(row["id"]))
-        for i, row in enumerate(both)
+        TurnView(
+            row["number"], row["turn_id"], row, _diff_lines(i, texts), verdict_of.get(row["id"])
+        )
+        for i, row in enumerate(rows)
     ]
-    return Chain(
-        chain_id, both[0]["kind"], sample, pair, _origin(connection, sample["id"]), answers
-    )
+    origin = _origin(connection, sample["id"])
+    title = question_titles().get(kind, kind)
+    return ChainView(chain_id, kind, title, sample, pair, origin, answers)
 
 
 def _answers(
-    connection: Connection, asked: FromClause, where: ColumnElement[bool]
+    connection: Connection, answered: FromClause, where: ColumnElement[bool]
 ) -> list[dict[str, Any]]:
     chosen = (
         select(
@@ -216,7 +231,7 @@ def _answers(
             turns.c.prompt_id,
             teachers.c.model,
         )
-        .select_from(asked.join(teachers, teachers.c.id == responses.c.teacher_id))
+        .select_from(answered.join(teachers, teachers.c.id == responses.c.teacher_id))
         .where(where)
         .order_by(turns.c.number, responses.c.id)
     )
@@ -240,12 +255,12 @@ def _verdicts(connection: Connection, ids: Sequence[int]) -> dict[int, Mapping[s
     return {row["response_id"]: dict(row) for row in found}
 
 
-def _marked(i: int, texts: Sequence[Sequence[str]]) -> list[Line]:
-    """The lines of one answer, marked where the answer beside it has no such line."""
-    mine = texts[i]
-    if len(texts) < 2 or max(map(len, texts)) > MOST_LINES:
-        return [Line(text, "") for text in mine]
+def _diff_lines(i: int, texts: Sequence[Sequence[str]]) -> list[DiffLine]:
+    """Return the lines of one answer, marked where the answer beside it lacks them."""
+    own = texts[i]
+    if len(texts) < 2 or max(map(len, texts)) > MAX_DIFF_LINES:
+        return [DiffLine(text, "") for text in own]
     other, mark = (texts[1], "gone") if i == 0 else (texts[i - 1], "new")
-    matcher = difflib.SequenceMatcher(None, mine, other, autojunk=False)
-    kept = {b.a + k for b in matcher.get_matching_blocks() for k in range(b.size)}
-    return [Line(text, "" if n in kept else mark) for n, text in enumerate(mine)]
+    matcher = difflib.SequenceMatcher(None, own, other, autojunk=False)
+    common = {b.a + k for b in matcher.get_matching_blocks() for k in range(b.size)}
+    return [DiffLine(text, "" if n in common else mark) for n, text in enumerate(own)]

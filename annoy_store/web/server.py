@@ -1,4 +1,4 @@
-"""From a socket to a server that reads a store."""
+"""The HTTP server of the web pages."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from annoy_store.errors import UsageError
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; port 0 is any that is free.
+    """Return a listening socket.
 
-    Raises UsageError for a port that is taken and a host that is not this machine.
+    Args:
+        host: Name or address of this machine.
+        port: Port; 0 for any free one.
+
+    Raises:
+        UsageError: The port is taken, or the host is not this machine.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -28,12 +33,12 @@ def listen(host: str, port: int) -> socket.socket:
             listening.close()
             raise
     except OSError as error:
-        words = f"cannot listen at {host}:{port} ({error.strerror})"
-        raise UsageError(f"{words}; --port 0 takes one that is free") from error
+        reason = f"cannot listen at {host}:{port} ({error.strerror})"
+        raise UsageError(f"{reason}; --port 0 chooses a free port") from error
     return listening
 
 
 def serve(app: Starlette, listening: socket.socket) -> None:
-    """Answer until interrupted."""
+    """Serve an application on a socket until interrupted."""
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none")
     uvicorn.Server(config).run(sockets=[listening])

@@ -1,4 +1,4 @@
-"""Equal trouble has one signature, whatever the numbers, names and paths; other trouble another."""
+"""Signatures of error messages are equal for equal errors and differ for others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annoy_store.analysis.error_signatures import LONGEST, signature
+from annoy_store.analysis.error_signatures import MAX_CHARS, signature
 
 WORDS = st.text(
     st.characters(exclude_characters="'\"`\\\n\r", exclude_categories=("Cs",)), max_size=30
@@ -40,22 +40,22 @@ MESSAGES = st.lists(PIECES, max_size=30).map("".join)
 
 @settings(deadline=None)
 @given(MESSAGES)
-def test_a_signature_is_short_and_its_own(message: str) -> None:
+def test_signature_is_short_and_idempotent(message: str) -> None:
     found = signature(message)
-    assert len(found) <= LONGEST
+    assert len(found) <= MAX_CHARS
     assert not any(sign.isdecimal() for sign in found)
     assert "\n" not in found
     assert signature(found) == found
 
 
 @given(st.integers(), st.integers())
-def test_numbers_do_not_tell_messages_apart(one: int, two: int) -> None:
+def test_signature_ignores_numbers(one: int, two: int) -> None:
     template = "index {} is out of bounds for axis 0 with size {}"
     assert signature(template.format(one, two)) == signature(template.format(7, 3))
 
 
 @given(WORDS, WORDS)
-def test_names_do_not_tell_messages_apart(one: str, two: str) -> None:
+def test_signature_ignores_quoted_names(one: str, two: str) -> None:
     assert signature(f"name 'x{one}' is not defined") == signature(f"name 'x{two}' is not defined")
 
 
@@ -84,11 +84,11 @@ def test_names_do_not_tell_messages_apart(one: str, two: str) -> None:
         ("it doesn't and won't", "it doesn't and won't"),
     ],
 )
-def test_what_is_left_of_a_message(message: str | None, expected: str) -> None:
+def test_signature_of_a_message(message: str | None, expected: str) -> None:
     assert signature(message) == expected
 
 
-def test_other_trouble_has_another_signature() -> None:
+def test_signature_differs_for_other_errors() -> None:
     messages = [
         "list index out of range",
         "division by zero",
@@ -100,6 +100,6 @@ def test_other_trouble_has_another_signature() -> None:
     assert len({signature(m) for m in messages}) == len(messages)
 
 
-def test_a_long_message_is_read_in_no_time() -> None:
+def test_signature_of_a_long_message_is_short() -> None:
     for piece in ("'", '"', "/", "\\", "a1", "1,", "0x", "-", "::", "@."):
-        assert len(signature(piece * 200_000)) <= LONGEST
+        assert len(signature(piece * 200_000)) <= MAX_CHARS

@@ -1,4 +1,4 @@
-"""Trouble is counted once per kind, with an example that can be shown and what to do."""
+"""Failures are counted once per cause, with an example and a hint."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
-from annoy_store.analysis.failures import SUBJECTS, failures, top
-from annoy_store.analysis.hints import hint, package
+from annoy_store.analysis.failures import SUBJECT_KINDS, failures, largest_per_stage
 from annoy_store.analysis.lineage import lineage
-from annoy_store.analysis.snapshot.query import asker
+from annoy_store.analysis.snapshot.query import open_runner
 from annoy_store.db.engine import Database
 from annoy_store.db.states import STAGE_NAMES
 from annoy_store.db.tables import attempts, executions, jobs, responses
 from annoy_store.interfaces import NewRow
-from annoy_store.parsing import sections
-from annoy_store.tasks.compare import KINDS
 from tests.support import chains, factories
 
 
@@ -25,7 +22,8 @@ def _cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def troubled(store: Database) -> None:
+def add_failures(store: Database) -> None:
+    """Fill a store with failures of several stages."""
     chains.fill(store, ("ant", "bee"))
     with store.write() as connection:
         for subject, (stage, state, reason, detail) in enumerate(
@@ -57,7 +55,7 @@ def troubled(store: Database) -> None:
 
 
 def _wrong(connection: Any) -> NewRow:
-    """A verdict of another checker's variant would not count; this answer raised when it ran."""
+    """Return a verdict on an answer whose program raised an exception."""
     answer = connection.scalar(select(responses.c.id).order_by(responses.c.id.desc()).limit(1))
     ran = {
         "sample_id": None,
@@ -80,9 +78,9 @@ def _wrong(connection: Any) -> NewRow:
 
 
 @pytest.mark.parametrize("live", [True, False])
-def test_trouble_is_counted_once_per_kind(store: Database, live: bool) -> None:
-    troubled(store)
-    with asker(store, live=live) as ask:
+def test_failures_are_counted_once_per_cause(store: Database, live: bool) -> None:
+    add_failures(store)
+    with open_runner(store, live=live) as ask:
         found = failures(ask)
     counted = {(f.stage, f.what, f.reason, f.signature): f.n for f in found}
     assert counted["generate", "rejected", "exception:KeyError", "<text>"] == 2
@@ -96,75 +94,30 @@ def test_trouble_is_counted_once_per_kind(store: Database, live: bool) -> None:
         n for (stage, _, reason, _), n in counted.items() if stage == "verify" and reason == "wrong"
     )
     with store.read() as connection:
-        told = connection.exec_driver_sql(
+        expected = connection.exec_driver_sql(
             "SELECT COUNT(*) FROM v_answers WHERE status = 'wrong'"
         ).scalar()
-    assert wrong == told
+    assert wrong == expected
     assert [f.stage for f in found] == sorted((f.stage for f in found), key=STAGE_NAMES.index)
 
 
-def test_every_example_can_be_shown(sqlite_store: Database) -> None:
-    troubled(sqlite_store)
-    with asker(sqlite_store) as ask, sqlite_store.read() as connection:
+def test_failures_have_examples_with_a_lineage(sqlite_store: Database) -> None:
+    add_failures(sqlite_store)
+    with open_runner(sqlite_store) as ask, sqlite_store.read() as connection:
         for failure in failures(ask):
             if failure.example not in ("sample:3", "response:4", "call:5"):
                 assert lineage(connection, failure.example).subject.id
 
 
-def test_a_stage_alone_and_the_largest_of_each(sqlite_store: Database) -> None:
-    troubled(sqlite_store)
-    with asker(sqlite_store) as ask:
+def test_failures_of_one_stage_and_the_largest_of_each(sqlite_store: Database) -> None:
+    add_failures(sqlite_store)
+    with open_runner(sqlite_store) as ask:
         assert {f.stage for f in failures(ask, "generate")} == {"generate"}
         assert {f.stage for f in failures(ask, "transform")} == set()
-        shown = top(failures(ask), 1)
+        shown = largest_per_stage(failures(ask), 1)
     assert len(shown) == len({f.stage for f in shown}) == 4
     assert next(f for f in shown if f.stage == "generate").n == 2
 
 
-def test_every_stage_has_a_subject_that_can_be_shown() -> None:
-    assert set(SUBJECTS) == set(STAGE_NAMES)
-
-
-@pytest.mark.parametrize(
-    ("reason", "stage", "word"),
-    [
-        ("missing_module:bs4", "generate", "pip install beautifulsoup4"),
-        ("missing_module:google.protobuf.text_format", "generate", "pip install protobuf"),
-        ("missing_module", "generate", "v_missing_modules"),
-        ("wrong:rounding", "verify", "annoy policy tolerance"),
-        ("wrong:type", "verify", "template_predict_output"),
-        ("no_answer", "verify", "--max-tokens"),
-        ("missing_module:sympy.core", "generate", "pip install sympy"),
-        ("worker_died", "verify", "annoy retry verify"),
-        ("cpu_timeout", "generate", "annoy rerun generate"),
-        ("http_429", "complete", "max-connections"),
-        ("exception:KeyError", "generate", "annoy show"),
-        ("nondeterministic:time", "generate", "on purpose"),
-        ("SandboxError", "verify", "annoy doctor"),
-        ("TypeError", "parse", "a fault of ours"),
-    ],
-)
-def test_a_hint_says_what_to_type(reason: str, stage: str, word: str) -> None:
-    assert word in hint(reason, stage)
-
-
-def test_every_reason_of_the_parser_has_a_hint() -> None:
-    texts = ["", "nothing", "## main function\nno fence"]
-    reasons = {
-        f.reason
-        for f in map(sections.parse_sections, texts)
-        if isinstance(f, sections.ParseFailure)
-    }
-    assert reasons
-    assert all(hint(reason, "parse") for reason in reasons)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_mismatch_has_a_hint(kind: str) -> None:
-    assert hint(f"wrong:{kind}", "verify")
-
-
-def test_what_nobody_knows_has_no_hint() -> None:
-    assert hint("a word nobody heard of", "parse") == ""
-    assert package("numpy.linalg") == "numpy"
-    assert package("yaml") == "pyyaml"
+def test_subject_kinds_cover_every_stage() -> None:
+    assert set(SUBJECT_KINDS) == set(STAGE_NAMES)

@@ -1,4 +1,4 @@
-"""A row by chance is one of the sort that was asked for."""
+"""A random row matches its selector."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from sqlalchemy import insert, select
 
-from annoy_store.analysis.random_row import pick
+from annoy_store.analysis.random_row import random_row
 from annoy_store.db.engine import Database
 from annoy_store.db.tables import jobs, sources, verdicts
 from annoy_store.errors import UsageError
@@ -26,29 +26,34 @@ def fill(store: Database) -> None:
         connection.execute(insert(jobs).values(**row, reason="too_long"))
 
 
-def test_a_row_of_the_sort(store: Database) -> None:
+def test_random_row_matches_the_selector(store: Database) -> None:
     fill(store)
     with store.read() as connection:
         status = {int(v.id): v.status for v in connection.execute(select(verdicts))}
         for seed in range(12):
             dice = Random(seed)
-            kind, _, key = pick(connection, "wrong", dice).partition(":")
+            kind, _, key = random_row(connection, "wrong", dice).partition(":")
             assert (kind, status[int(key)]) == ("verdict", "wrong")
-            assert int(pick(connection, None, dice).partition(":")[2]) in status
-            assert pick(connection, "sample", dice) in {"sample:1", "sample:2"}
-            assert pick(connection, "pair", dice).startswith("io_pair:")
-            assert pick(connection, "too_long", dice) == pick(connection, "rejected", dice)
-            assert pick(connection, "too_long", dice).startswith("source:")
+            assert int(random_row(connection, None, dice).partition(":")[2]) in status
+            assert random_row(connection, "sample", dice) in {"sample:1", "sample:2"}
+            assert random_row(connection, "pair", dice).startswith("io_pair:")
+            assert random_row(connection, "too_long", dice) == random_row(
+                connection, "rejected", dice
+            )
+            assert random_row(connection, "too_long", dice).startswith("source:")
 
 
-def test_every_row_of_the_sort_has_its_chance(store: Database) -> None:
+def test_random_row_reaches_every_matching_row(store: Database) -> None:
     fill(store)
     with store.read() as connection:
-        seen = {pick(connection, "correct", Random(seed)) for seed in range(40)}
+        seen = {random_row(connection, "correct", Random(seed)) for seed in range(40)}
         right = connection.scalars(select(verdicts.c.id).where(verdicts.c.status == "correct"))
         assert seen == {f"verdict:{key}" for key in right}
 
 
-def test_none_of_the_sort(sqlite_store: Database) -> None:
-    with sqlite_store.read() as connection, pytest.raises(UsageError, match="no row for 'crash'"):
-        pick(connection, "crash", Random(1))
+def test_random_row_without_a_match_is_an_error(sqlite_store: Database) -> None:
+    with (
+        sqlite_store.read() as connection,
+        pytest.raises(UsageError, match="no row matches 'crash'"),
+    ):
+        random_row(connection, "crash", Random(1))

@@ -1,4 +1,4 @@
-"""Any question is answered, and nothing but questions."""
+"""Read-only queries run on both databases; everything else is rejected."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rows(store: Database) -> int:
         return connection.scalar(select(func.count()).select_from(sources)) or 0
 
 
-def test_a_question_is_answered(filled: Database) -> None:
+def test_run_query_returns_columns_and_rows(filled: Database) -> None:
     with run_query(
         filled, "SELECT n_chars AS n, content FROM sources ORDER BY content LIMIT 2;"
     ) as found:
@@ -47,22 +47,22 @@ def test_a_question_is_answered(filled: Database) -> None:
         assert list(found.rows) == [(12, "x = 0 # 100%"), (12, "x = 1 # 100%")]
 
 
-def test_values_have_names(filled: Database) -> None:
+def test_run_query_binds_named_values(filled: Database) -> None:
     query = "SELECT content FROM sources WHERE content > :low AND content LIKE :like ORDER BY 1"
     assert ask(filled, query, low="x = 3", like="%#%") == [("x = 3 # 100%",), ("x = 4 # 100%",)]
 
 
-def test_signs_in_text_are_no_parameters(filled: Database) -> None:
+def test_run_query_ignores_colons_in_strings(filled: Database) -> None:
     query = "SELECT ' :a 50% ' || n_chars FROM sources WHERE id = :i"
     assert ask(filled, query, i=1) == [(" :a 50% 12",)]
 
 
-def test_numbers_come_as_numbers(filled: Database) -> None:
+def test_run_query_returns_numbers_as_numbers(filled: Database) -> None:
     ((total, mean),) = ask(filled, "SELECT SUM(n_chars), AVG(n_chars) FROM sources")
     assert (total, type(total), float(mean)) == (60, int, 12.0)
 
 
-def test_rows_stream(filled: Database) -> None:
+def test_run_query_streams_rows(filled: Database) -> None:
     query = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) SELECT i FROM n"
     with run_query(filled, query) as found:
         assert next(found.rows)[0] == 1
@@ -138,7 +138,7 @@ WRITES = [
 ]
 
 
-def test_what_writes_is_refused_in_one_line(filled: Database, tmp_path: Path) -> None:
+def test_run_query_rejects_writing_statements(filled: Database, tmp_path: Path) -> None:
     before = _files(tmp_path)
     for query in WRITES:
         with pytest.raises(UsageError) as refused:
@@ -150,18 +150,18 @@ def test_what_writes_is_refused_in_one_line(filled: Database, tmp_path: Path) ->
 
 
 def _files(folder: Path) -> list[str]:
-    """What is in a folder, without the log that any reader of the file may make."""
+    """List a folder without the log that any reader of the store may create."""
     return sorted(path.name for path in folder.iterdir() if "-" not in path.name)
 
 
-def test_a_server_question_has_no_rights_of_a_superuser(postgres_store: Database) -> None:
+def test_run_query_on_a_server_has_no_superuser_rights(postgres_store: Database) -> None:
     ((user, superuser),) = ask(
         postgres_store, "SELECT current_user, current_setting('is_superuser')"
     )
     assert (user, superuser) == ("pg_read_all_data", "off")
 
 
-def test_what_a_server_offers_for_reading_may_be_asked(postgres_store: Database) -> None:
+def test_run_query_on_a_server_allows_reading_functions(postgres_store: Database) -> None:
     assert ask(postgres_store, "SELECT random() < 2, pg_table_size('sources') >= 0") == [
         (True, True)
     ]
@@ -174,7 +174,7 @@ def test_what_a_server_offers_for_reading_may_be_asked(postgres_store: Database)
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.lists(st.sampled_from([*" ".join(WRITES[:16]).split(), ";", "SELECT"]), max_size=9))
-def test_no_words_in_any_order_change_a_file(sqlite_store: Database, words: list[str]) -> None:
+def test_run_query_never_changes_a_file(sqlite_store: Database, words: list[str]) -> None:
     path = sqlite_store.path
     assert path is not None
     before = path.read_bytes()
@@ -184,14 +184,14 @@ def test_no_words_in_any_order_change_a_file(sqlite_store: Database, words: list
 
 
 MISTAKES = {
-    "SELECT * FROM nowhere": "what there is: annoy sql",
-    "SELECT nowhat FROM sources": "what there is: annoy sql",
+    "SELECT * FROM nowhere": "list tables and columns with: annoy sql",
+    "SELECT nowhat FROM sources": "list tables and columns with: annoy sql",
     "SELECT * FROM sources WHERE id = :i": "",
     "SELEC 1": "SQL",
 }
 
 
-def test_a_mistake_is_told_in_one_line(store: Database) -> None:
+def test_run_query_reports_mistakes_in_one_line(store: Database) -> None:
     for query, words in MISTAKES.items():
         with pytest.raises(UsageError) as refused:
             ask(store, query)
@@ -199,7 +199,7 @@ def test_a_mistake_is_told_in_one_line(store: Database) -> None:
         assert "\n" not in str(refused.value)
 
 
-def test_a_question_without_end_is_stopped(store: Database) -> None:
+def test_run_query_stops_at_its_time_limit(store: Database) -> None:
     endless = (
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n"
     )
@@ -210,8 +210,8 @@ def test_a_question_without_end_is_stopped(store: Database) -> None:
         list(found.rows)
 
 
-def test_reading_does_not_need_a_writable_folder(sqlite_store: Database, tmp_path: Path) -> None:
-    """As another user, because nothing stops root."""
+def test_run_query_works_in_a_read_only_folder(sqlite_store: Database, tmp_path: Path) -> None:
+    """Run as another user, because root may write everywhere."""
     sqlite_store.close()
     path = tmp_path / "store.db"
     for beside in ("store.db-wal", "store.db-shm"):
@@ -237,19 +237,19 @@ def test_reading_does_not_need_a_writable_folder(sqlite_store: Database, tmp_pat
     assert (done.stdout.strip(), done.stderr) == ("[(0,)]", "")
 
 
-def test_everything_is_described(store: Database) -> None:
+def test_describe_lists_every_table_and_view(store: Database) -> None:
     listed = {d.name: d for d in describe(store)}
     assert listed.keys() == {v.name for v in VIEWS} | set(metadata.tables)
     assert all(d.meaning and d.columns for d in listed.values())
     assert listed["v_funnel"].columns == ("stage", "state", "jobs")
 
 
-def test_the_example_of_every_view_runs(store: Database) -> None:
+def test_views_have_examples_that_run(store: Database) -> None:
     for view in VIEWS:
         ask(store, view.example)
 
 
-def test_a_question_sees_one_moment(sqlite_store: Database) -> None:
+def test_run_query_sees_one_moment(sqlite_store: Database) -> None:
     with sqlite_store.write() as connection:
         make.write_all(connection, [make.source(f"x = {i}") for i in range(2000)])
     with run_query(sqlite_store, "SELECT id FROM sources ORDER BY id") as found:

@@ -24,7 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from annoy_store.analysis.snapshot.query import folder_of, opened  # noqa: E402
+from annoy_store.analysis.snapshot.query import open_snapshot, snapshot_folder  # noqa: E402
 from annoy_store.analysis.snapshot.refresh import refresh  # noqa: E402
 from annoy_store.analysis.sql import run_query  # noqa: E402
 from annoy_store.db.engine import Database  # noqa: E402
@@ -80,7 +80,7 @@ def settled(rows: list[tuple[Any, ...]]) -> list[str]:
 def ask_all(store: Database, rounds: int) -> dict[str, list[dict[str, float]]]:
     """Ask both in turn; the seconds of every question of every round."""
     taken: dict[str, list[dict[str, float]]] = {name: [] for name in QUESTIONS}
-    with opened(store, fresh=False) as duck:
+    with open_snapshot(store, fresh=False) as duck:
         for _ in range(rounds):
             for name, sql in QUESTIONS.items():
                 one, wall, cpu = timed(lambda sql=sql: live(store, sql))
@@ -110,7 +110,7 @@ def measure(path: Path, answers: int, new: int, rounds: int) -> dict[str, Any]:
             f"filled with {answers:,} answers in {wall:.0f} s, {path.stat().st_size / 1e9:.2f} GB"
         )
     store = open_store(f"sqlite:///{path}")
-    folder = folder_of(store)
+    folder = snapshot_folder(store)
     built = timed(lambda: refresh(store, folder))
     size = sum(file.stat().st_size for file in folder.glob("*/*.parquet"))
     taken = {name: best(rows) for name, rows in ask_all(store, rounds).items()}

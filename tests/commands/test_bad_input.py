@@ -240,8 +240,8 @@ def _run(code: str) -> subprocess.CompletedProcess[str]:
     [
         (("sql", "DELETE FROM sources"), "only reading is allowed here"),
         (("sql", "SELECT 1; SELECT 2"), "one statement at a time"),
-        (("sql", ""), "there is no SQL in that"),
-        (("sql", "SELECT * FROM nowhere"), "what there is: annoy sql"),
+        (("sql", ""), "the query is empty"),
+        (("sql", "SELECT * FROM nowhere"), "list tables and columns with: annoy sql"),
         (("sql", "@nowhere.sql"), "nowhere.sql: there is no such file"),
         (("show", "nothing"), "is not KIND:ID; kinds are: origin, source"),
         (("show", "source:7"), "there is no source 7"),

@@ -58,7 +58,7 @@ def test_a_plan_tells_rows_calls_and_money(annoy: Annoy, tmp_path: Path) -> None
     assert found["calls"] >= 1
     unknown = told(annoy("plan", "--json", "-m", "some-model"))
     assert unknown["cost_usd"] is None
-    assert any("no tries to learn tokens from" in note for note in unknown["notes"])
+    assert any("no attempts to estimate tokens from" in note for note in unknown["notes"])
     text = annoy("plan", "-m", "some-model")
     assert "unknown" in text.stdout
     assert annoy("run", "--dry-run").exit_code == 0
@@ -70,7 +70,7 @@ def test_a_plan_of_a_changed_policy_changes_nothing(annoy: Annoy) -> None:
     assert again > 0
     assert found["stages"]["verify"]["expected"] == again
     assert told(annoy("sql", "SELECT * FROM policies", "--json")) == []
-    assert "annoy replan STAGE" in annoy("plan", "cpu_seconds=7").stderr
+    assert "annoy rerun STAGE" in annoy("plan", "cpu_seconds=7").stderr
 
 
 @pytest.mark.parametrize(

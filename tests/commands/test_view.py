@@ -60,4 +60,4 @@ def test_a_row_by_chance(annoy: Annoy, worked: Path) -> None:
     assert "<==" in annoy("show", "random", "correct").stdout
     assert annoy("show", "random").exit_code == 0
     assert annoy("show", "sample:1", "wrong").exit_code == 2
-    assert "there is no row for" in annoy("show", "random", "memory").stderr
+    assert "no row matches" in annoy("show", "random", "memory").stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from annoy_store.db.engine import Database
-from annoy_store.report import FIGURES, gather, report
+from annoy_store.report import FIGURES, collect, report
 from tests.support import populated_store
 from tests.support.chromium import Tab
 
@@ -33,7 +33,7 @@ def file(sqlite_store: Database, tmp_path: Path) -> str:
     populated_store.fill(sqlite_store, 3)
     path = tmp_path / "report.html"
     path.write_text(
-        report(sqlite_store, gather(sqlite_store, "2026-01-01 00:00 UTC", live=True)), "utf-8"
+        report(sqlite_store, collect(sqlite_store, "2026-01-01 00:00 UTC", live=True)), "utf-8"
     )
     return path.as_uri()
 

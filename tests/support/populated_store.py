@@ -1,4 +1,4 @@
-"""A store with something for every figure, and with text that would do harm if it could."""
+"""A store with data for every figure, and with text that is hostile to pages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ANSWERS = {
 
 
 def fill(store: Database, n: int = 1) -> None:
-    """Chains of all sorts (each `n` times), their tries with tokens, and rows turned down."""
+    """Add chains of all kinds (`n` of each), attempts with tokens, and rejected rows."""
     with store.write() as connection:
         for i in range(n):
             for name, answers in ANSWERS.items():

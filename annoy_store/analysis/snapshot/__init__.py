@@ -1,1 +1,1 @@
-"""A columnar copy of the store for queries over millions of rows. `query.py` is the entry point."""
+"""A columnar copy of the store for queries over millions of rows; `query` is the entry point."""

@@ -2,8 +2,8 @@
 
 Decisions
 - `manifest.json` is replaced by a rename, and parts are never changed: a new state is new files.
-- Who reads holds a shared lock on the folder; files that the state no longer names are removed
-  when nobody reads. The kernel drops the locks of the dead.
+- Readers hold a shared lock on the folder; files that the state no longer names are removed when
+  there is no reader. The kernel releases the locks of processes that have ended.
 """
 
 from __future__ import annotations
@@ -22,14 +22,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 SMALL_ROWS = 65_536
-MOST_SMALL = 12
-ROW_GROUP = 122_880
+MAX_SMALL_PARTS = 12
+ROW_GROUP_ROWS = 122_880
 MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file: its name within the folder, the ids it covers, how many rows it has."""
+    """One Parquet file.
+
+    Attributes:
+        file: Path within the folder.
+        lo: Lowest id that it covers.
+        hi: Highest id that it covers.
+        rows: Number of its rows.
+    """
 
     file: str
     lo: int
@@ -38,77 +45,91 @@ class Part:
 
 
 @dataclass
-class Kept:
-    """What there is of one table: parts by id range, and a file of rows that are written anew.
+class TableParts:
+    """The files of one table.
 
-    `last` is the row with the highest id in the parts. `seen` and `writers` are the newest id
-    when somebody was last seen writing, and who it was.
+    Attributes:
+        parts: Files that are never changed, by rising id range.
+        rewritten: The file of rows that are written again by each refresh.
+        last_row: The row with the highest id in the parts.
+        newest_seen: The newest id when a writer was last seen at work.
+        writers: The writers that were seen then.
     """
 
     parts: list[Part] = field(default_factory=list)
-    anew: Part | None = None
-    last: list[Any] = field(default_factory=list)
-    seen: int = -1
+    rewritten: Part | None = None
+    last_row: list[Any] = field(default_factory=list)
+    newest_seen: int = -1
     writers: list[str] = field(default_factory=list)
 
     @property
-    def upto(self) -> int:
+    def max_id(self) -> int:
+        """Highest id in the parts; -1 without parts."""
         return self.parts[-1].hi if self.parts else -1
 
     @property
     def files(self) -> list[str]:
-        return [part.file for part in (*self.parts, *([self.anew] if self.anew else []))]
+        """Paths of all files within the folder."""
+        return [part.file for part in (*self.parts, *([self.rewritten] if self.rewritten else []))]
 
 
 @dataclass
 class Manifest:
-    """One state of a folder: of what store, and which files hold which table.
+    """One state of a folder.
 
-    `done_upto` and `done` say up to which subject of a kind, and how many of a stage, the parts
-    hold the jobs that are done.
+    Attributes:
+        store: Identity of the store and of the format of the parts.
+        store_version: A value that changes with every commit to a file; empty for a server.
+        tables: The files of each table.
+        done_upto: By `stage/variant`, the subject up to which the parts hold the done jobs.
+        done: By stage, the number of done jobs in the parts.
     """
 
     store: list[Any] = field(default_factory=list)
-    stamp: list[Any] = field(default_factory=list)
-    tables: dict[str, Kept] = field(default_factory=dict)
+    store_version: list[Any] = field(default_factory=list)
+    tables: dict[str, TableParts] = field(default_factory=dict)
     done_upto: dict[str, int] = field(default_factory=dict)
     done: dict[str, int] = field(default_factory=dict)
 
     @property
     def files(self) -> set[str]:
-        return {file for kept in self.tables.values() for file in kept.files}
+        """Paths of all files within the folder."""
+        return {file for table in self.tables.values() for file in table.files}
 
-    def kept(self, table: str) -> Kept:
-        return self.tables.get(table, Kept())
+    def table_parts(self, table: str) -> TableParts:
+        """Return the files of a table; empty for a new one."""
+        return self.tables.get(table, TableParts())
 
 
 def load(folder: Path) -> Manifest:
-    """The state of a folder; an empty one where there is none, or none that we understand."""
+    """Return the state of a folder; an empty one where there is none, or an unreadable one."""
     try:
-        read = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        tables = {name: _kept(values) for name, values in read.pop("tables").items()}
-        state = Manifest(tables=tables, **read)
+        values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        tables = {name: _parse_table_parts(each) for name, each in values.pop("tables").items()}
+        state = Manifest(tables=tables, **values)
         return state if all((folder / file).exists() for file in state.files) else Manifest()
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return Manifest()
 
 
-def _kept(values: dict[str, Any]) -> Kept:
-    parts, anew = values.pop("parts"), values.pop("anew")
-    return Kept([Part(**part) for part in parts], Part(**anew) if anew else None, **values)
+def _parse_table_parts(values: dict[str, Any]) -> TableParts:
+    parts, rewritten = values.pop("parts"), values.pop("rewritten")
+    return TableParts(
+        [Part(**part) for part in parts], Part(**rewritten) if rewritten else None, **values
+    )
 
 
 def save(folder: Path, state: Manifest) -> None:
-    """Make `state` the state of the folder, and remove what it does not name if nobody reads."""
-    making = folder / f".{MANIFEST}-{uuid.uuid4().hex[:8]}"
-    making.write_text(json.dumps(asdict(state)), encoding="utf-8")
-    making.replace(folder / MANIFEST)
-    _sweep(folder, state.files)
+    """Make `state` the state of a folder, and remove other parts if there is no reader."""
+    temporary = folder / f".{MANIFEST}-{uuid.uuid4().hex[:8]}"
+    temporary.write_text(json.dumps(asdict(state)), encoding="utf-8")
+    temporary.replace(folder / MANIFEST)
+    _remove_unused(folder, state.files)
 
 
-def _sweep(folder: Path, named: set[str]) -> None:
+def _remove_unused(folder: Path, named: set[str]) -> None:
     try:
-        with locked(folder / "reading.lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
+        with file_locked(folder / "reading.lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
             for path in folder.glob("*/*.parquet*"):
                 if str(path.relative_to(folder)) not in named:
                     path.unlink(missing_ok=True)
@@ -117,8 +138,16 @@ def _sweep(folder: Path, named: set[str]) -> None:
 
 
 @contextmanager
-def locked(path: Path, how: int) -> Iterator[None]:
-    """Hold the lock of a file; wait for it unless told otherwise. Raises BlockingIOError then."""
+def file_locked(path: Path, how: int) -> Iterator[None]:
+    """Hold the lock (flock) of a file.
+
+    Args:
+        path: The lock file; it is created if needed.
+        how: Flags of `fcntl.flock`: `LOCK_SH` or `LOCK_EX`, with `LOCK_NB` to not wait.
+
+    Raises:
+        BlockingIOError: The lock is taken and `how` has `LOCK_NB`.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, how)
@@ -128,9 +157,9 @@ def locked(path: Path, how: int) -> Iterator[None]:
 
 
 @contextmanager
-def reading(folder: Path) -> Iterator[Manifest]:
-    """The state of the folder; its files stay as long as this is open."""
-    with locked(folder / "reading.lock", fcntl.LOCK_SH):
+def read_locked(folder: Path) -> Iterator[Manifest]:
+    """Open the state of a folder; its files are kept until this is closed."""
+    with file_locked(folder / "reading.lock", fcntl.LOCK_SH):
         yield load(folder)
 
 
@@ -142,36 +171,49 @@ def write_part(
     lo: int = 0,
     hi: int = 0,
 ) -> Part:
-    """Write batches as one part; it has its name when it is whole."""
+    """Write batches as one part; the file gets its name when it is complete.
+
+    Args:
+        folder: Folder of the snapshot.
+        table: Name of the table.
+        schema: Its columns.
+        batches: The rows.
+        lo: Lowest id that the part covers.
+        hi: Highest id that the part covers.
+    """
     name = f"{table}/{lo}-{hi}-{uuid.uuid4().hex[:8]}.parquet"
     path = folder / name
     path.parent.mkdir(exist_ok=True)
-    making = path.with_name(f"{path.name}.tmp")
+    temporary = path.with_name(f"{path.name}.tmp")
     rows = 0
-    with pq.ParquetWriter(making, schema, compression="zstd") as writer:
-        for group in _grouped(batches, schema):
-            writer.write_table(group, ROW_GROUP)
+    with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for group in _row_groups(batches, schema):
+            writer.write_table(group, ROW_GROUP_ROWS)
             rows += group.num_rows
-    making.replace(path)
+    temporary.replace(path)
     return Part(name, lo, hi, rows)
 
 
-def _grouped(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Batches put together to groups of rows, so that a file has few of them."""
-    gathered: list[pa.RecordBatch] = []
+def _row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Combine batches into row groups, so that a file has few of them."""
+    group: list[pa.RecordBatch] = []
     for batch in batches:
-        gathered.append(batch)
-        if sum(b.num_rows for b in gathered) >= ROW_GROUP:
-            yield pa.Table.from_batches(gathered, schema)
-            gathered = []
-    if gathered:
-        yield pa.Table.from_batches(gathered, schema)
+        group.append(batch)
+        if sum(b.num_rows for b in group) >= ROW_GROUP_ROWS:
+            yield pa.Table.from_batches(group, schema)
+            group = []
+    if group:
+        yield pa.Table.from_batches(group, schema)
 
 
-def put_together(folder: Path, table: str, parts: list[Part]) -> list[Part]:
-    """Make one part of those at the end that are small, when they are many."""
+def merge_small_parts(folder: Path, table: str, parts: list[Part]) -> list[Part]:
+    """Merge the small parts at the end into one, when there are more than `MAX_SMALL_PARTS`.
+
+    Returns:
+        The parts that replace `parts`.
+    """
     small = len(parts) - next((i for i, p in enumerate(parts) if p.rows < SMALL_ROWS), len(parts))
-    if small <= MOST_SMALL:
+    if small <= MAX_SMALL_PARTS:
         return parts
     run = parts[-small:]
     schema = pq.read_schema(folder / run[0].file)

@@ -1,13 +1,12 @@
-"""Questions to a columnar snapshot of the store: DuckDB over Parquet parts, reading only.
+"""Read-only SQL on a columnar snapshot of the store: DuckDB over Parquet parts.
 
 Decisions
-- The snapshot is brought up to date when it is asked. It lies beside a SQLite file as
+- The snapshot is refreshed when it is queried. It is stored beside a SQLite file as
   `FILE.snapshot`, else in the user's cache folder; it may be deleted at any time.
-- DuckDB sees the parts under the names of the store's tables and views. Before it sees a question
-  it loses its access to everything else, and may not get it back: no other file, no network, no
-  extension, no setting, no Python variable. One SELECT at a time; a question is bounded in time,
-  memory and disk.
-- Large texts are not in it; a question that names one is for the store itself (`OnlyInStore`).
+- DuckDB has the parts under the names of the store's tables and views. Before it runs a query, its
+  access to everything else is removed for good: no other file, network, extension, setting or
+  Python variable. One SELECT at a time, limited in time, memory and disk.
+- Large texts are not in it; a query that names one raises `NotInSnapshot`.
 """
 
 from __future__ import annotations
@@ -24,25 +23,30 @@ from typing import Any
 
 import duckdb
 
-from annoy_store.analysis.snapshot.parts import Manifest, reading
+from annoy_store.analysis.snapshot.parts import Manifest, read_locked
 from annoy_store.analysis.snapshot.refresh import refresh
-from annoy_store.analysis.snapshot.schema import ASKED, LEFT_OUT, SKIPPED, statements
-from annoy_store.analysis.sql import Found, Value, run_query
+from annoy_store.analysis.snapshot.schema import (
+    OMITTED_COLUMNS,
+    SKIPPED_TABLES,
+    TABLES_WITH_QUESTION,
+    view_statements,
+)
+from annoy_store.analysis.sql import QueryResult, Value, run_query
 from annoy_store.db.duckdb_session import open_duckdb
 from annoy_store.db.engine import Database
 from annoy_store.errors import UsageError
 from annoy_store.hashing import digest
 
 
-class OnlyInStore(UsageError):
-    """The snapshot cannot answer this; the store itself can."""
+class NotInSnapshot(UsageError):
+    """The snapshot lacks what the query needs; the store itself has it."""
 
 
 MEMORY = "2GB"
 SPILL = "8GB"
-_ASKED = {table.name for table in ASKED}
-_FETCHED = 1_000
-_REFUSED = re.compile(  # how DuckDB says that it may not, in errors of other classes
+_VIEWED_TABLES = {table.name for table in TABLES_WITH_QUESTION}
+_FETCH_ROWS = 1_000
+_ACCESS_ERROR = re.compile(  # denied access, in errors of other classes
     r"configuration has been locked|exists in the \w+ extension|can only \w+ (from|into) base table",
     re.IGNORECASE,
 )
@@ -53,8 +57,8 @@ _TOKEN = re.compile(
 )
 
 
-def folder_of(store: Database) -> Path:
-    """Where the snapshot of a store lies."""
+def snapshot_folder(store: Database) -> Path:
+    """Return the folder of a store's snapshot; it need not exist."""
     if store.path is not None and os.access(store.path.parent, os.W_OK):
         return store.path.with_name(f"{store.path.name}.snapshot")
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -70,85 +74,107 @@ def query(
     seconds: float = 600.0,
     *,
     fresh: bool = True,
-) -> Iterator[Found]:
-    """Ask one question of the snapshot, refreshed first if `fresh`; `:name` stands for a value.
+) -> Iterator[QueryResult]:
+    """Run one SELECT on the snapshot of a store and stream its rows.
 
-    Rows stream. Raises UsageError, here or while the rows are read, for what is not one reading
-    statement, for a mistake in it, for a text that only the store has, and for taking too long.
+    Args:
+        store: The store.
+        sql: One SELECT.
+        values: Values of named parameters; `:name` in the SQL stands for `values[name]`.
+        seconds: Time limit.
+        fresh: Refresh the snapshot first.
+
+    Raises:
+        NotInSnapshot: The query names a text that only the store has, or no snapshot can be kept.
+        UsageError: The text is not one SELECT, has a mistake, or takes longer than `seconds`; here
+            or while the rows are read.
     """
-    with opened(store, fresh=fresh) as duck, ask(duck, sql, values, seconds) as found:
-        yield found
+    with open_snapshot(store, fresh=fresh) as duck, execute(duck, sql, values, seconds) as result:
+        yield result
 
 
 @contextmanager
-def ask(
+def execute(
     duck: duckdb.DuckDBPyConnection,
     sql: str,
     values: Mapping[str, Value] | None = None,
     seconds: float = 600.0,
-) -> Iterator[Found]:
-    """Ask one question of a snapshot that is open; as `query`."""
-    with _bounded(duck, seconds):
+) -> Iterator[QueryResult]:
+    """Run one SELECT on an open snapshot; arguments and errors are those of `query`."""
+    with _time_limit(duck, seconds):
         try:
-            statement, given = _prepared(duck, sql, values or {})
+            statement, given = _parse_select(duck, sql, values or {})
             cursor = duck.execute(statement, given)
             names = tuple(column[0] for column in cursor.description or ())
-            yield Found(names, _rows(cursor))
+            yield QueryResult(names, _rows(cursor))
         except duckdb.Error as error:
-            raise _fault(error, seconds) from None
+            raise _usage_error(error, seconds) from None
 
 
 @contextmanager
-def asker(
+def open_runner(
     store: Database, *, live: bool = False
 ) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
-    """A function that asks the snapshot, refreshed once; or the store, if `live` or it must."""
+    """Open a function that runs SQL on the snapshot, refreshed once, or on the store.
 
-    def ask_store(sql: str) -> list[tuple[Any, ...]]:
+    Args:
+        store: The store.
+        live: Query the store. It is queried too when no snapshot can be kept.
+    """
+
+    def run_on_store(sql: str) -> list[tuple[Any, ...]]:
         with run_query(store, sql) as found:
             return list(found.rows)
 
     with ExitStack() as stack:
         try:
-            duck = None if live else stack.enter_context(opened(store))
-        except OnlyInStore:
+            duck = None if live else stack.enter_context(open_snapshot(store))
+        except NotInSnapshot:
             duck = None
-        yield ask_store if duck is None else lambda sql: duck.execute(sql).fetchall()
+        yield run_on_store if duck is None else lambda sql: duck.execute(sql).fetchall()
 
 
 @contextmanager
-def opened(store: Database, *, fresh: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB that holds the tables and views of the store, and can reach nothing else."""
-    folder = folder_of(store)
+def open_snapshot(store: Database, *, fresh: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a DuckDB that has the tables and views of the store, and access to nothing else.
+
+    Args:
+        store: The store.
+        fresh: Refresh the snapshot first.
+
+    Raises:
+        NotInSnapshot: No snapshot can be kept in its folder.
+    """
+    folder = snapshot_folder(store)
     if fresh:
         try:
             refresh(store, folder)
         except OSError as error:
-            words = f"cannot keep a snapshot in {folder} ({error.strerror})"
-            raise OnlyInStore(f"{words}; ask the store itself: --live") from error
+            reason = f"cannot keep a snapshot in {folder} ({error.strerror})"
+            raise NotInSnapshot(f"{reason}; query the store itself: --live") from error
     threads = os.cpu_count() or 1
     with (
-        reading(folder) as state,
+        read_locked(folder) as state,
         tempfile.TemporaryDirectory(prefix="annoy-", ignore_cleanup_errors=True) as spill,
         open_duckdb(Path(spill), threads=threads, memory=MEMORY) as duck,
     ):
-        _lay_out(duck, folder, state)
-        _lock_up(duck, folder, state)
+        _create_views(duck, folder, state)
+        _restrict_access(duck, folder, state)
         yield duck
 
 
-def _lay_out(duck: duckdb.DuckDBPyConnection, folder: Path, state: Manifest) -> None:
-    for table, kept in state.tables.items():
-        files = ", ".join(_quoted(str(folder / file)) for file in kept.files)
-        name = f"kept_{table}" if table in _ASKED else table
+def _create_views(duck: duckdb.DuckDBPyConnection, folder: Path, state: Manifest) -> None:
+    for table, parts in state.tables.items():
+        files = ", ".join(_sql_literal(str(folder / file)) for file in parts.files)
+        name = f"kept_{table}" if table in _VIEWED_TABLES else table
         duck.execute(f'CREATE VIEW "{name}" AS SELECT * FROM read_parquet([{files}])')
     counted = "SELECT stage FROM variants GROUP BY stage HAVING count(*) > 1"
-    for statement in statements({stage for (stage,) in duck.execute(counted).fetchall()}):
+    for statement in view_statements({stage for (stage,) in duck.execute(counted).fetchall()}):
         duck.execute(statement)
 
 
-def _lock_up(duck: duckdb.DuckDBPyConnection, folder: Path, state: Manifest) -> None:
-    files = ", ".join(_quoted(str(folder / file)) for file in sorted(state.files))
+def _restrict_access(duck: duckdb.DuckDBPyConnection, folder: Path, state: Manifest) -> None:
+    files = ", ".join(_sql_literal(str(folder / file)) for file in sorted(state.files))
     for setting in (
         f"max_temp_directory_size = '{SPILL}'",
         "python_enable_replacements = false",
@@ -159,31 +185,35 @@ def _lock_up(duck: duckdb.DuckDBPyConnection, folder: Path, state: Manifest) -> 
         duck.execute(f"SET {setting}")
 
 
-def _quoted(words: str) -> str:
-    return "'" + words.replace("'", "''") + "'"
+def _sql_literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
-# One question --------------------------------------------------------------------------------
+# One query -----------------------------------------------------------------------------------
 
 
-def _prepared(
+def _parse_select(
     duck: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, Value]
 ) -> tuple[duckdb.Statement, dict[str, Value]]:
-    """The one SELECT in `sql`, with its values. Raises UsageError for anything else."""
-    statements = duck.extract_statements(_named(sql, values))
+    """Return the one SELECT in `sql`, with its values.
+
+    Raises:
+        UsageError: It is anything else.
+    """
+    statements = duck.extract_statements(_bind_parameters(sql, values))
     if not statements:
-        raise UsageError("there is no SQL in that; try: annoy sql 'SELECT * FROM v_funnel'")
+        raise UsageError("the query is empty; try: annoy sql 'SELECT * FROM v_funnel'")
     if len(statements) > 1:
         raise UsageError("one statement at a time")
     [statement] = statements
     if statement.type != duckdb.StatementType.SELECT:
         word = statement.type.name
-        raise UsageError(f"only reading is allowed here ({word} is refused); ask with SELECT")
+        raise UsageError(f"only reading is allowed here ({word} is not permitted); use SELECT")
     return statement, {k: v for k, v in values.items() if k in statement.named_parameters}
 
 
-def _named(sql: str, values: Mapping[str, Value]) -> str:
-    """`:name` as DuckDB spells it, where `name` has a value; texts and casts stay as they are."""
+def _bind_parameters(sql: str, values: Mapping[str, Value]) -> str:
+    """Spell `:name` as DuckDB does where `name` has a value; strings and casts stay."""
 
     def spelled(found: re.Match[str]) -> str:
         word = found[0]
@@ -194,20 +224,20 @@ def _named(sql: str, values: Mapping[str, Value]) -> str:
 
 
 def _rows(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
-    while rows := cursor.fetchmany(_FETCHED):
+    while rows := cursor.fetchmany(_FETCH_ROWS):
         for row in rows:
-            yield tuple(map(_plain, row))
+            yield tuple(map(_plain_number, row))
 
 
-def _plain(value: Any) -> Any:
+def _plain_number(value: Any) -> Any:
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     return value
 
 
 @contextmanager
-def _bounded(duck: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
-    """Interrupt what takes longer."""
+def _time_limit(duck: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
+    """Interrupt a query that takes longer."""
     timer = threading.Timer(seconds, duck.interrupt)
     timer.daemon = True
     timer.start()
@@ -217,30 +247,30 @@ def _bounded(duck: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
-def _fault(error: duckdb.Error, seconds: float) -> UsageError:
-    words = (str(error).strip().splitlines() or ["unknown error"])[0]
+def _usage_error(error: duckdb.Error, seconds: float) -> UsageError:
+    message = (str(error).strip().splitlines() or ["unknown error"])[0]
     if isinstance(error, duckdb.InterruptException):
-        words = f"the query took longer than {seconds:g} s and was stopped; narrow it, or --seconds"
-    elif isinstance(error, duckdb.PermissionException) or _REFUSED.search(words):
-        words = "only reading the store is allowed here (files, network, extensions are refused)"
+        message = f"the query took longer than {seconds:g} s and was stopped; narrow it or raise --seconds"
+    elif isinstance(error, duckdb.PermissionException) or _ACCESS_ERROR.search(message):
+        message = "only reading the store is allowed here (no files, network or extensions)"
     elif isinstance(error, duckdb.OutOfMemoryException):
-        words = "the query needs too much memory and disk; narrow it"
+        message = "the query needs too much memory and disk; narrow it"
     elif isinstance(error, duckdb.BinderException | duckdb.CatalogException):
-        return _unknown(words)
-    elif isinstance(error, duckdb.InvalidInputException) and "parameters" in words:
-        words = f"{words}; give a value with -p name=value"
+        return _unknown_name(message)
+    elif isinstance(error, duckdb.InvalidInputException) and "parameters" in message:
+        message = f"{message}; give a value with -p name=value"
     else:
-        words = f"SQL: {words}"
-    return UsageError(words)
+        message = f"SQL: {message}"
+    return UsageError(message)
 
 
-def _unknown(words: str) -> UsageError:
-    """A name that is not there: either it is no name, or the store alone has it."""
-    named = re.search(r'(?:column named|column|with name) "?(\w+)"?', words)
-    if named and (named[1] in LEFT_OUT or named[1] in SKIPPED):
-        return OnlyInStore(f"{named[1]} is not in the snapshot; ask the store itself: --live")
-    if "Function" in words:
-        return UsageError(f"SQL: {words}; the functions of the store itself: --live")
-    if "not found" in words or "does not exist" in words:
-        return UsageError(f"{words}; what there is: annoy sql")
-    return UsageError(f"SQL: {words}")
+def _unknown_name(message: str) -> UsageError:
+    """Return the error for an unknown name, which the store itself may have."""
+    named = re.search(r'(?:column named|column|with name) "?(\w+)"?', message)
+    if named and (named[1] in OMITTED_COLUMNS or named[1] in SKIPPED_TABLES):
+        return NotInSnapshot(f"{named[1]} is not in the snapshot; query the store itself: --live")
+    if "Function" in message:
+        return UsageError(f"SQL: {message}; functions of the store itself need --live")
+    if "not found" in message or "does not exist" in message:
+        return UsageError(f"{message}; list tables and columns with: annoy sql")
+    return UsageError(f"SQL: {message}")

@@ -1,13 +1,13 @@
-"""The schema as column files see it: what they hold, and the views said for them.
+"""The schema of the snapshot: the columns of its files, and the views over them.
 
 Decisions
-- A column file holds what questions count, group and join by. Large texts are left out and their
-  length stands in as `<column>_chars` (or the `n_chars` that the store keeps); so are digests that
-  nothing joins by. A question that needs them is one for the store itself.
+- A file holds the columns that queries count, group and join by. Large texts are omitted; their
+  length stands in as `<column>_chars` (or the `n_chars` of the store). Digests that nothing joins
+  by are omitted too. A query that needs them has to run on the store.
 - Names are those of the store, so one SQL text serves both.
-- An answer and a try are kept with what was asked (columns with a leading underscore, which only
-  the views here use): it never changes, and nearly every question would have to join it.
-- Views look rows up along an index in the store; here they are said for whole tables at once.
+- Turns, answers and attempts are stored with their question (columns with a leading underscore,
+  which only the views here use): it never changes, and nearly every query would have to join it.
+- Views of the store look up rows along an index; here they are written for whole tables at once.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from annoy_store.db.tables import attempts, calls, metadata, responses, turns
 from annoy_store.db.views import VIEWS
 from annoy_store.records.queries import first_turn_of
 
-SKIPPED = {"signatures"}
-TEXTS = {
+SKIPPED_TABLES = {"signatures"}
+TEXT_COLUMNS = {
     "sources": {"content"},
     "prompts": {"messages"},
     "responses": {"text", "reasoning"},
@@ -43,8 +43,12 @@ TEXTS = {
     "verdicts": {"predicted", "got", "feedback"},
     "benchmark_overlaps": {"evidence"},
 }
-MEASURED = {"sources": {"content"}, "prompts": {"messages"}, "responses": {"text"}}  # as n_chars
-DIGESTS = {
+LENGTH_IN_N_CHARS = {
+    "sources": {"content"},
+    "prompts": {"messages"},
+    "responses": {"text"},
+}  # has n_chars already
+DIGEST_COLUMNS = {
     "origins": {"digest"},
     "prompts": {"digest"},
     "turns": {"digest"},
@@ -52,8 +56,10 @@ DIGESTS = {
     "io_pairs": {"input_digest"},
     "export_rows": {"digest"},
 }
-LEFT_OUT = {column for columns in (*TEXTS.values(), *DIGESTS.values()) for column in columns}
-_GROWING = {
+OMITTED_COLUMNS = {
+    column for columns in (*TEXT_COLUMNS.values(), *DIGEST_COLUMNS.values()) for column in columns
+}
+_APPEND_ONLY = {
     "sources",
     "origins",
     "prompts",
@@ -70,33 +76,37 @@ _GROWING = {
     "attempts",
     "export_rows",
 }
-APPENDED = tuple(t for t in metadata.sorted_tables if t.name in _GROWING)
-CONTROL = tuple(t for t in metadata.sorted_tables if t.name not in _GROWING | SKIPPED | {"jobs"})
-ASKED = (turns, responses, attempts)  # kept with more than they show
-TABLES = tuple(t for t in metadata.sorted_tables if t.name not in SKIPPED)
+APPEND_ONLY_TABLES = tuple(t for t in metadata.sorted_tables if t.name in _APPEND_ONLY)
+MUTABLE_TABLES = tuple(
+    t for t in metadata.sorted_tables if t.name not in _APPEND_ONLY | SKIPPED_TABLES | {"jobs"}
+)
+TABLES_WITH_QUESTION = (turns, responses, attempts)  # stored with columns that their views hide
+SNAPSHOT_TABLES = tuple(t for t in metadata.sorted_tables if t.name not in SKIPPED_TABLES)
 
 
-def held(table: Table) -> Select[Any]:
-    """The rows of a table as its column file holds them."""
-    columns = [column for known in table.columns for column in _narrowed(table, known)]
+def snapshot_select(table: Table) -> Select[Any]:
+    """Return the SELECT of a table's rows as its files hold them."""
+    columns = [column for known in table.columns for column in _snapshot_columns(table, known)]
     if table is turns:
         earlier = turns.alias("earlier")
         shared = exists().where(earlier.c.prompt_id == turns.c.prompt_id, earlier.c.id < turns.c.id)
         return select(*columns, case((shared, 1), else_=0).label("_shared"))
-    if table not in ASKED:
+    if table not in TABLES_WITH_QUESTION:
         return select(*columns)
-    return select(*columns, *_ASKED).select_from(_with_question(table))
+    return select(*columns, *_QUESTION_COLUMNS).select_from(_with_question(table))
 
 
-def _narrowed(table: Table, column: ColumnElement[Any]) -> list[ColumnElement[Any]]:
-    if column.name in DIGESTS.get(table.name, ()) or column.name in MEASURED.get(table.name, ()):
+def _snapshot_columns(table: Table, column: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    if column.name in DIGEST_COLUMNS.get(table.name, ()) or column.name in LENGTH_IN_N_CHARS.get(
+        table.name, ()
+    ):
         return []
-    if column.name not in TEXTS.get(table.name, ()):
+    if column.name not in TEXT_COLUMNS.get(table.name, ()):
         return [column]
     return [func.length(column, type_=BigInteger()).label(f"{column.name}_chars")]
 
 
-_ASKED = [
+_QUESTION_COLUMNS = [
     calls.c.prompt_id.label("_prompt_id"),
     calls.c.sample_no.label("_sample_no"),
     turns.c.id.label("_turn_id"),
@@ -109,7 +119,7 @@ _ASKED = [
 
 
 def _with_question(table: Table) -> FromClause:
-    """Rows with their call, and the turn that asked it first."""
+    """Join rows with their call, and with the first turn of its prompt."""
     called = table.outerjoin(calls, calls.c.id == table.c.call_id)
     return called.outerjoin(turns, turns.c.id == first_turn_of(calls.c.prompt_id))
 
@@ -117,25 +127,31 @@ def _with_question(table: Table) -> FromClause:
 # Views ---------------------------------------------------------------------------------------
 
 
-def statements(several: Collection[str]) -> list[str]:
-    """What makes the views of the store, over its tables and `kept_<table>` of those in `ASKED`.
+def view_statements(several: Collection[str]) -> list[str]:
+    """Return the statements that create the views of the store.
 
-    `several` names the stages that have had more than one variant; of the others, what is there is
-    current, and need not be chosen.
+    They read the tables of the snapshot, and `kept_<table>` for those in `TABLES_WITH_QUESTION`.
+
+    Args:
+        several: Stages that have had more than one variant. Of the other stages all rows are
+            current, and need not be selected.
     """
-    named = [f"CREATE VIEW {t.name} AS SELECT {_shown(t)} FROM kept_{t.name}" for t in ASKED]
-    said = {
+    named = [
+        f"CREATE VIEW {t.name} AS SELECT {_public_columns(t)} FROM kept_{t.name}"
+        for t in TABLES_WITH_QUESTION
+    ]
+    current = {
         name: (_VARIANTS if stage in several else _ONE_VARIANT)[name]
-        for name, stage in _JUDGED_BY.items()
+        for name, stage in _STAGE_OF_VIEW.items()
     }
-    known = {view.name: view.sql for view in VIEWS} | _ANEW | said
-    order = ["v_current_verdicts", "v_answers", *_HELPERS, *known]
-    texts = _HELPERS | known
+    known = {view.name: view.sql for view in VIEWS} | _REWRITTEN_VIEWS | current
+    order = ["v_current_verdicts", "v_answers", *_HELPER_VIEWS, *known]
+    texts = _HELPER_VIEWS | known
     return named + [f"CREATE VIEW {name} AS {texts[name]}" for name in dict.fromkeys(order)]
 
 
-def _shown(table: Table) -> str:
-    names = (str(column.key) for column in held(table).selected_columns)
+def _public_columns(table: Table) -> str:
+    names = (str(column.key) for column in snapshot_select(table).selected_columns)
     return ", ".join(f'"{name}"' for name in names if not name.startswith("_"))
 
 
@@ -150,7 +166,7 @@ _VERDICT = """
            v.execution_id, v.predicted_chars, v.got_chars, v.feedback_chars
     FROM verdicts v JOIN variants w ON w.id = v.variant_id WHERE w.stage = 'verify'
 """
-_JUDGED_BY = {"v_current_pairs": "generate", "v_current_verdicts": "verify"}
+_STAGE_OF_VIEW = {"v_current_pairs": "generate", "v_current_verdicts": "verify"}
 _ONE_VARIANT = {"v_current_pairs": _PAIR, "v_current_verdicts": _VERDICT}
 _VARIANTS = {
     name: f"{sql} QUALIFY row_number() OVER ("
@@ -160,7 +176,7 @@ _VARIANTS = {
         ("v_current_verdicts", _VERDICT, "v.response_id"),
     )
 }
-_HELPERS = {
+_HELPER_VIEWS = {
     "chained": """
     WITH answered AS (
         SELECT turn_id, MAX(response_id) AS response_id,
@@ -186,7 +202,7 @@ _HELPERS = {
     WHERE f.number = 1
     """,
 }
-_ANEW = {
+_REWRITTEN_VIEWS = {
     "v_answers": """
     WITH asked AS (
         SELECT _turn_id AS turn_id, _kind AS kind, _number AS number,

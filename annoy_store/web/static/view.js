@@ -1,6 +1,6 @@
 "use strict";
 
-// Keys for reading: the pages themselves say where they lead (rel=next, rel=prev, rel=up).
+// Keyboard navigation: pages declare where they lead (rel=next, rel=prev, rel=up).
 
 const rows = () => [...document.querySelectorAll("a.row")];
 

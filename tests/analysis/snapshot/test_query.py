@@ -1,4 +1,4 @@
-"""The snapshot answers like the store, keeps up with it, and can do nothing but answer."""
+"""The snapshot gives the results of the store, follows its changes, and only reads."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sqlalchemy import delete, insert, text, update
 
 from annoy_store.analysis.snapshot import parts
 from annoy_store.analysis.snapshot.parts import load
-from annoy_store.analysis.snapshot.query import ask, folder_of, opened, query
+from annoy_store.analysis.snapshot.query import execute, open_snapshot, query, snapshot_folder
 from annoy_store.analysis.snapshot.refresh import refresh
-from annoy_store.analysis.snapshot.schema import LEFT_OUT, TABLES
+from annoy_store.analysis.snapshot.schema import OMITTED_COLUMNS, SNAPSHOT_TABLES
 from annoy_store.analysis.sql import run_query
 from annoy_store.db.engine import Database
 from annoy_store.db.migrate import open_store
@@ -32,13 +32,13 @@ def _cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def asked(store: Database, sql: str, **values: Any) -> list[tuple[Any, ...]]:
+def fetch(store: Database, sql: str, **values: Any) -> list[tuple[Any, ...]]:
     with query(store, sql, values) as found:
         return list(found.rows)
 
 
 def rows(found: Any, names: list[str]) -> list[str]:
-    """Rows in one order, of the columns named, numbers to 9 digits."""
+    """Return rows of some columns in one order, numbers to 9 digits."""
     places = [found.columns.index(name) for name in names]
     plain = (tuple(row[i] for i in places) for row in found.rows)
     return sorted(
@@ -47,7 +47,7 @@ def rows(found: Any, names: list[str]) -> list[str]:
 
 
 def history(store: Database) -> None:
-    """Chains of all sorts, with tries, prices, jobs that ended badly, and two variants."""
+    """Add chains of all kinds, attempts, prices, failed jobs, and two variants."""
     chains.fill(store, ("ant", "bee", "cow"))
     with store.write() as connection:
         again = connection.execute(text("SELECT MIN(id) FROM responses")).scalar_one()
@@ -102,27 +102,27 @@ def variant(connection: Any, stage: str) -> int:
 
 
 def assert_views_agree(store: Database) -> dict[str, int]:
-    """Every view says the same in the snapshot as in the store; how many rows each has."""
+    """Compare every view with that of the store; return the number of rows of each."""
     sizes = {}
-    with opened(store) as duck:
+    with open_snapshot(store) as duck:
         for view in VIEWS:
             with run_query(store, f"SELECT * FROM {view.name}") as live:
-                names = [name for name in live.columns if name not in LEFT_OUT]
+                names = [name for name in live.columns if name not in OMITTED_COLUMNS]
                 expected = rows(live, names)
-            with ask(duck, f"SELECT * FROM {view.name}") as found:
+            with execute(duck, f"SELECT * FROM {view.name}") as found:
                 assert rows(found, names) == expected, view.name
             sizes[view.name] = len(expected)
     return sizes
 
 
-def test_every_view_says_what_the_store_says(store: Database) -> None:
+def test_snapshot_views_equal_those_of_the_store(store: Database) -> None:
     history(store)
     sizes = assert_views_agree(store)
     assert {name for name, n in sizes.items() if n == 0} <= {"v_missing_modules", "v_clusters"}
 
 
 @pytest.mark.parametrize("several", ["", "complete", "generate", "verify"])
-def test_every_view_agrees_however_many_variants_a_stage_has(
+def test_snapshot_views_agree_for_any_number_of_variants(
     sqlite_store: Database, several: str
 ) -> None:
     chains.fill(sqlite_store)
@@ -135,26 +135,26 @@ def test_every_view_agrees_however_many_variants_a_stage_has(
     assert_views_agree(sqlite_store)
 
 
-def test_examples_of_views_run(sqlite_store: Database) -> None:
+def test_snapshot_runs_the_examples_of_views(sqlite_store: Database) -> None:
     history(sqlite_store)
-    with opened(sqlite_store) as duck:
+    with open_snapshot(sqlite_store) as duck:
         for view in VIEWS:
-            with ask(duck, view.example) as found:
+            with execute(duck, view.example) as found:
                 assert found.columns
 
 
-def test_every_table_is_there_row_by_row(store: Database) -> None:
+def test_snapshot_has_every_row_of_every_table(store: Database) -> None:
     history(store)
-    with opened(store) as duck:
-        for table in TABLES:
+    with open_snapshot(store) as duck:
+        for table in SNAPSHOT_TABLES:
             count_all = f'SELECT COUNT(*) FROM "{table.name}"'
-            with run_query(store, count_all) as live, ask(duck, count_all) as found:
+            with run_query(store, count_all) as live, execute(duck, count_all) as found:
                 assert list(found.rows) == list(live.rows), table.name
 
 
-def test_lengths_stand_for_texts(sqlite_store: Database) -> None:
+def test_snapshot_has_lengths_in_place_of_texts(sqlite_store: Database) -> None:
     history(sqlite_store)
-    [pair] = asked(
+    [pair] = fetch(
         sqlite_store, "SELECT MIN(refcode_chars), MAX(output_chars) FROM samples, io_pairs"
     )
     with run_query(
@@ -166,40 +166,40 @@ def test_lengths_stand_for_texts(sqlite_store: Database) -> None:
 # Keeping up ----------------------------------------------------------------------------------
 
 
-def test_what_is_new_is_read_and_nothing_else(sqlite_store: Database) -> None:
+def test_refresh_reads_only_new_rows(sqlite_store: Database) -> None:
     chains.fill(sqlite_store, ("ant",))
-    folder = folder_of(sqlite_store)
+    folder = snapshot_folder(sqlite_store)
     before = refresh(sqlite_store, folder)
     chains.fill(sqlite_store, ("bee",))
     after = refresh(sqlite_store, folder)
     assert after.tables["responses"].parts[:1] == before.tables["responses"].parts
-    assert after.tables["responses"].parts[1].lo == before.tables["responses"].upto + 1
+    assert after.tables["responses"].parts[1].lo == before.tables["responses"].max_id + 1
     assert refresh(sqlite_store, folder).files == after.files
 
 
-def test_a_snapshot_keeps_up_with_a_growing_store(store: Database) -> None:
+def test_refresh_follows_a_growing_store(store: Database) -> None:
     for name in ("ant", "bee", "cow"):
         chains.fill(store, (name,))
-        [(kept,)] = asked(store, "SELECT COUNT(*) FROM responses")
+        [(kept,)] = fetch(store, "SELECT COUNT(*) FROM responses")
         with run_query(store, "SELECT COUNT(*) FROM responses") as live:
             assert list(live.rows) == [(kept,)]
 
 
-def test_rows_of_a_running_transaction_come_later(postgres_store: Database) -> None:
-    """An id below others that is committed after them is not lost."""
+def test_refresh_leaves_rows_of_open_transactions_for_later(postgres_store: Database) -> None:
+    """A row that is committed after rows with higher ids is not lost."""
     chains.fill(postgres_store, ("ant",))
-    asked(postgres_store, "SELECT 1")
+    fetch(postgres_store, "SELECT 1")
     with postgres_store.write_engine.connect() as slow:
         slow.begin()
         factories.write_all(slow, [factories.source("slow")])
         with postgres_store.write() as quick:
             factories.write_all(quick, [factories.source("quick")])
-        [(before,)] = asked(postgres_store, "SELECT COUNT(*) FROM sources")
+        [(before,)] = fetch(postgres_store, "SELECT COUNT(*) FROM sources")
         slow.commit()
-    assert asked(postgres_store, "SELECT COUNT(*) FROM sources") == [(before + 1,)]
+    assert fetch(postgres_store, "SELECT COUNT(*) FROM sources") == [(before + 1,)]
 
 
-def test_jobs_are_followed_through_their_states(store: Database) -> None:
+def test_refresh_follows_the_states_of_jobs(store: Database) -> None:
     chains.fill(store, ("ant",))
     with store.write() as connection:
         for subject in range(1, 9):
@@ -207,104 +207,106 @@ def test_jobs_are_followed_through_their_states(store: Database) -> None:
         job(store, "parse", 9, "pending", connection=connection)
         job(store, "parse", 10, "done", connection=connection)
     states = "SELECT subject_id, state, reason FROM jobs WHERE stage = 'parse' ORDER BY 1"
-    assert [row[1] for row in asked(store, states)] == ["done"] * 8 + ["pending", "done"]
+    assert [row[1] for row in fetch(store, states)] == ["done"] * 8 + ["pending", "done"]
     for subject, before, after in ((9, "pending", "done"), (3, "done", "rejected")):
         with store.write() as connection:
             mine = (jobs.c.stage == "parse") & (jobs.c.subject_id == subject)
             connection.execute(update(jobs).where(mine).values(state=after, reason="because"))
             add_to_counters(connection, 0, {("parse", before): -1, ("parse", after): 1})
-        assert asked(store, states)[subject - 1] == (subject, after, "because")
-    assert len(asked(store, states)) == 10
+        assert fetch(store, states)[subject - 1] == (subject, after, "because")
+    assert len(fetch(store, states)) == 10
 
 
-def test_small_parts_are_put_together(
+def test_refresh_merges_small_parts(
     sqlite_store: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "MOST_SMALL", 3)
-    folder = folder_of(sqlite_store)
+    monkeypatch.setattr(parts, "MAX_SMALL_PARTS", 3)
+    folder = snapshot_folder(sqlite_store)
     for n in range(6):
         with sqlite_store.write() as connection:
             factories.write_all(connection, [factories.source(f"print({n})")])
         refresh(sqlite_store, folder)
     state = load(folder)
     assert 1 < len(state.tables["sources"].parts) <= 3
-    assert asked(sqlite_store, "SELECT COUNT(*), COUNT(DISTINCT id) FROM sources") == [(n + 1,) * 2]
+    assert fetch(sqlite_store, "SELECT COUNT(*), COUNT(DISTINCT id) FROM sources") == [(n + 1,) * 2]
     there = {str(path.relative_to(folder)) for path in folder.glob("*/*")}
     assert there == state.files
 
 
-def test_another_store_in_its_place_is_noticed(sqlite_store: Database) -> None:
-    """Restored from a backup, or made anew: the ids are the same and the rows are not."""
+def test_refresh_notices_another_store_in_its_place(sqlite_store: Database) -> None:
+    """A store restored from a backup or created again has the same ids with other rows."""
     with sqlite_store.write() as connection:
         factories.write_all(connection, [factories.source("old"), factories.source("older")])
-    asked(sqlite_store, "SELECT 1")
+    fetch(sqlite_store, "SELECT 1")
     with sqlite_store.write() as connection:
         connection.execute(text("DELETE FROM sources"))
         factories.write_all(
             connection, [factories.source("new"), factories.source("newer"), factories.source("3")]
         )
     wanted = sorted(digest("source", "python", t) for t in ("new", "newer", "3"))
-    assert sorted(d for (d,) in asked(sqlite_store, "SELECT digest FROM sources")) == wanted
+    assert sorted(d for (d,) in fetch(sqlite_store, "SELECT digest FROM sources")) == wanted
 
 
-def test_a_purge_reads_all_again(sqlite_store: Database) -> None:
+def test_refresh_reads_everything_again_after_a_purge(sqlite_store: Database) -> None:
     with sqlite_store.write() as connection:
         factories.write_all(
             connection, [factories.sample(), factories.source("1"), factories.source("2")]
         )
-    assert asked(sqlite_store, "SELECT refcode_chars > 0 FROM samples") == [(True,)]
+    assert fetch(sqlite_store, "SELECT refcode_chars > 0 FROM samples") == [(True,)]
     with sqlite_store.write() as connection:
         connection.execute(text("UPDATE samples SET refcode = ''"))
         row = {"kind": "source", "value": "x", "why": "x", "created_at": "x", "purged_at": "now"}
         connection.execute(insert(takedowns).values(row))
-    assert asked(sqlite_store, "SELECT refcode_chars FROM samples") == [(0,)]
+    assert fetch(sqlite_store, "SELECT refcode_chars FROM samples") == [(0,)]
 
 
-def test_a_broken_manifest_is_made_anew(sqlite_store: Database) -> None:
+def test_refresh_replaces_a_broken_manifest(sqlite_store: Database) -> None:
     chains.fill(sqlite_store, ("ant",))
-    expected = asked(sqlite_store, "SELECT COUNT(*) FROM responses")
+    expected = fetch(sqlite_store, "SELECT COUNT(*) FROM responses")
     for words in ("", "{", '{"tables": {"jobs": 3}}', '{"what": 1, "tables": {}}'):
-        (folder_of(sqlite_store) / "manifest.json").write_text(words)
-        assert asked(sqlite_store, "SELECT COUNT(*) FROM responses") == expected
+        (snapshot_folder(sqlite_store) / "manifest.json").write_text(words)
+        assert fetch(sqlite_store, "SELECT COUNT(*) FROM responses") == expected
 
 
-def test_a_lost_part_is_read_again(sqlite_store: Database) -> None:
+def test_refresh_reads_a_lost_part_again(sqlite_store: Database) -> None:
     chains.fill(sqlite_store, ("ant",))
-    expected = asked(sqlite_store, "SELECT COUNT(*) FROM responses")
-    for path in folder_of(sqlite_store).glob("responses/*.parquet"):
+    expected = fetch(sqlite_store, "SELECT COUNT(*) FROM responses")
+    for path in snapshot_folder(sqlite_store).glob("responses/*.parquet"):
         path.unlink()
-    assert asked(sqlite_store, "SELECT COUNT(*) FROM responses") == expected
+    assert fetch(sqlite_store, "SELECT COUNT(*) FROM responses") == expected
 
 
-def test_many_may_ask_while_the_store_grows(sqlite_store: Database) -> None:
+def test_query_serves_many_readers_while_the_store_grows(sqlite_store: Database) -> None:
     chains.fill(sqlite_store, ("ant",))
     seen: list[int] = []
     troubles: list[BaseException] = []
 
-    def look() -> None:
+    def read() -> None:
         try:
             for _ in range(4):
-                [(n, m)] = asked(sqlite_store, "SELECT COUNT(*), COUNT(status) FROM v_answers")
+                [(n, m)] = fetch(sqlite_store, "SELECT COUNT(*), COUNT(status) FROM v_answers")
                 assert n == m
                 seen.append(n)
         except BaseException as error:
             troubles.append(error)
 
-    lookers = [threading.Thread(target=look) for _ in range(3)]
-    for looker in lookers:
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for looker in readers:
         looker.start()
     for name in ("bee", "cow", "dog"):
         chains.fill(sqlite_store, (name,))
-    for looker in lookers:
+    for looker in readers:
         looker.join()
     assert not troubles
     assert len(seen) == 12
     assert all(n % 5 == 0 and n >= 5 for n in seen)
 
 
-def test_a_server_has_its_snapshot_in_the_cache(postgres_store: Database, tmp_path: Path) -> None:
-    assert folder_of(postgres_store).is_relative_to(tmp_path / "cache")
-    assert asked(postgres_store, "SELECT COUNT(*) FROM sources") == [(0,)]
+def test_snapshot_folder_of_a_server_is_in_the_cache(
+    postgres_store: Database, tmp_path: Path
+) -> None:
+    assert snapshot_folder(postgres_store).is_relative_to(tmp_path / "cache")
+    assert fetch(postgres_store, "SELECT COUNT(*) FROM sources") == [(0,)]
 
 
 # Nothing but answers -------------------------------------------------------------------------
@@ -379,23 +381,23 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The open snapshot of a store that nobody writes to."""
+    """The open snapshot of a store without writers."""
     path = tmp_path_factory.mktemp("quiet") / "store.db"
     store = open_store(f"sqlite:///{path}", create=True)
     chains.fill(store, ("ant",))
-    with opened(store) as duck:
+    with open_snapshot(store) as duck:
         yield duck
     store.close()
 
 
 def fault(duck: duckdb.DuckDBPyConnection, sql: str, seconds: float = 600.0) -> str:
-    with pytest.raises(UsageError) as caught, ask(duck, sql, {}, seconds) as found:
+    with pytest.raises(UsageError) as caught, execute(duck, sql, {}, seconds) as found:
         list(found.rows)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("sql", HOSTILE)
-def test_only_reading_is_done(quiet: duckdb.DuckDBPyConnection, sql: str) -> None:
+def test_execute_allows_only_reading(quiet: duckdb.DuckDBPyConnection, sql: str) -> None:
     secret_rows = [("a Python variable",)]
     [(files,)] = quiet.execute("SELECT current_setting('allowed_paths')").fetchall()
     part = Path(files[0])
@@ -423,46 +425,48 @@ def test_only_reading_is_done(quiet: duckdb.DuckDBPyConnection, sql: str) -> Non
         "SELECT digest FROM prompts",
     ],
 )
-def test_what_only_the_store_has_is_said(quiet: duckdb.DuckDBPyConnection, sql: str) -> None:
+def test_execute_names_columns_that_only_the_store_has(
+    quiet: duckdb.DuckDBPyConnection, sql: str
+) -> None:
     assert "--live" in fault(quiet, sql)
 
 
-def test_mistakes_are_explained(quiet: duckdb.DuckDBPyConnection) -> None:
+def test_execute_explains_mistakes(quiet: duckdb.DuckDBPyConnection) -> None:
     assert "annoy sql" in fault(quiet, "SELECT * FROM nothing")
     assert "annoy sql" in fault(quiet, "SELECT colour FROM sources")
     assert "-p name=value" in fault(quiet, "SELECT $limit")
     assert "SQL" in fault(quiet, "SELEC 1")
 
 
-def test_a_question_is_bounded_in_time(quiet: duckdb.DuckDBPyConnection) -> None:
+def test_execute_stops_at_its_time_limit(quiet: duckdb.DuckDBPyConnection) -> None:
     endless = "SELECT SUM(a.range * b.range) FROM range(10000000) a, range(10000000) b"
     assert "took longer than 0.2 s" in fault(quiet, endless, 0.2)
 
 
-def test_values_stand_where_they_are_named(quiet: duckdb.DuckDBPyConnection) -> None:
+def test_execute_binds_named_values(quiet: duckdb.DuckDBPyConnection) -> None:
     sql = "SELECT :one, ':one', '::one', $$ :one $$, :two::VARCHAR -- :one"
-    with ask(quiet, sql, {"one": 1, "two": 2.5, "three": "unused"}) as found:
+    with execute(quiet, sql, {"one": 1, "two": 2.5, "three": "unused"}) as found:
         assert list(found.rows) == [(1, ":one", "::one", " :one ", "2.5")]
-    with ask(quiet, "SELECT :x", {"x": "'; DROP VIEW jobs --"}) as found:
+    with execute(quiet, "SELECT :x", {"x": "'; DROP VIEW jobs --"}) as found:
         assert list(found.rows) == [("'; DROP VIEW jobs --",)]
 
 
-def test_a_folder_that_cannot_be_written_is_said(
+def test_query_reports_a_folder_that_cannot_be_written(
     sqlite_store: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setattr(
-        "annoy_store.analysis.snapshot.query.folder_of", lambda _: blocked / "snapshot"
+        "annoy_store.analysis.snapshot.query.snapshot_folder", lambda _: blocked / "snapshot"
     )
     with pytest.raises(UsageError, match="--live"):
-        asked(sqlite_store, "SELECT 1")
+        fetch(sqlite_store, "SELECT 1")
 
 
-def test_deleted_rows_of_control_tables_go(sqlite_store: Database) -> None:
+def test_refresh_drops_deleted_rows_of_mutable_tables(sqlite_store: Database) -> None:
     with sqlite_store.write() as connection:
         connection.execute(insert(policies).values(key="tolerance", value="0.1", since="x"))
-    assert len(asked(sqlite_store, "SELECT * FROM policies")) == 1
+    assert len(fetch(sqlite_store, "SELECT * FROM policies")) == 1
     with sqlite_store.write() as connection:
         connection.execute(delete(policies))
-    assert asked(sqlite_store, "SELECT * FROM policies") == []
+    assert fetch(sqlite_store, "SELECT * FROM policies") == []

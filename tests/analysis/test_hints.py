@@ -1,0 +1,54 @@
+"""Hints give the command for a reason, and are empty for an unknown one."""
+
+from __future__ import annotations
+
+import pytest
+
+from annoy_store.analysis.hints import hint, pip_package
+from annoy_store.parsing import sections
+from annoy_store.tasks.compare import KINDS
+
+
+@pytest.mark.parametrize(
+    ("reason", "stage", "word"),
+    [
+        ("missing_module:bs4", "generate", "pip install beautifulsoup4"),
+        ("missing_module:google.protobuf.text_format", "generate", "pip install protobuf"),
+        ("missing_module", "generate", "v_missing_modules"),
+        ("wrong:rounding", "verify", "annoy policy tolerance"),
+        ("wrong:type", "verify", "prompt template"),
+        ("no_answer", "verify", "--max-tokens"),
+        ("missing_module:sympy.core", "generate", "pip install sympy"),
+        ("worker_died", "verify", "annoy retry verify"),
+        ("cpu_timeout", "generate", "annoy rerun generate"),
+        ("http_429", "complete", "max-connections"),
+        ("exception:KeyError", "generate", "annoy show"),
+        ("nondeterministic:time", "generate", "on purpose"),
+        ("SandboxError", "verify", "annoy doctor"),
+        ("TypeError", "parse", "an internal error"),
+    ],
+)
+def test_hint_gives_the_command(reason: str, stage: str, word: str) -> None:
+    assert word in hint(reason, stage)
+
+
+def test_hint_for_every_reason_of_the_parser() -> None:
+    texts = ["", "nothing", "## main function\nno fence"]
+    reasons = {
+        f.reason
+        for f in map(sections.parse_sections, texts)
+        if isinstance(f, sections.ParseFailure)
+    }
+    assert reasons
+    assert all(hint(reason, "parse") for reason in reasons)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hint_for_every_kind_of_mismatch(kind: str) -> None:
+    assert hint(f"wrong:{kind}", "verify")
+
+
+def test_hint_is_empty_for_an_unknown_reason() -> None:
+    assert hint("a word nobody heard of", "parse") == ""
+    assert pip_package("numpy.linalg") == "numpy"
+    assert pip_package("yaml") == "pyyaml"

@@ -1,0 +1,62 @@
+"""A client that requests pages of the web application without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+pytest.importorskip("jinja2")
+
+from annoy_store.db.engine import Database
+from annoy_store.web import application
+
+
+@dataclass
+class Response:
+    status: int
+    headers: dict[str, str]
+    text: str
+
+
+class Client:
+    """Requests pages of an application, as a server would."""
+
+    def __init__(self, store: Database) -> None:
+        self.app = application(store, ["store.example"])
+        self.figure_cache = self.app.state.figure_cache
+
+    def get(self, url: str, method: str = "GET", **headers: str) -> Response:
+        return asyncio.run(self._ask(method, url, headers))
+
+    async def _ask(self, method: str, url: str, headers: dict[str, str]) -> Response:
+        parts = urlsplit(url)
+        given = {"host": "127.0.0.1:8765"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": parts.path,
+            "query_string": parts.query.encode(),
+            "headers": [(k.encode(), v.encode()) for k, v in given.items()],
+            "http_version": "1.1",
+            "scheme": "http",
+            "root_path": "",
+            "server": ("127.0.0.1", 8765),
+        }
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await self.app(scope, receive, send)  # type: ignore[arg-type]
+        body = b"".join(m.get("body", b"") for m in sent)
+        response_headers = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
+        return Response(sent[0]["status"], response_headers, body.decode())

@@ -1,0 +1,62 @@
+"""Access control of the web pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+pytest.importorskip("jinja2")
+
+from annoy_store.db.engine import Database
+from tests.support import populated_store
+from tests.support.web_client import Client
+
+
+@pytest.fixture
+def reader(store: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Client]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    populated_store.fill(store)
+    client = Client(store)
+    yield client
+    client.figure_cache.wait(30)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8765", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8765", 200),
+        ("store.example:80", 200),
+        ("10.1.2.3:8765", 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example:8765", 421),
+        ("localhost.evil.example", 421),
+        ("", 421),
+        ("127.0.0.1@evil.example", 421),
+    ],
+)
+def test_middleware_accepts_only_names_of_this_machine(
+    sqlite_store: Database, host: str, status: int
+) -> None:
+    assert Client(sqlite_store).get("/static/view.js", host=host).status == status
+
+
+def test_middleware_accepts_only_reading_methods(reader: Client) -> None:
+    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+        assert reader.get("/sql", method).status == 405
+
+
+def test_middleware_lets_other_sites_link_but_not_load(reader: Client) -> None:
+    assert (
+        reader.get("/sql?q=SELECT+1", sec_fetch_site="cross-site", sec_fetch_mode="no-cors").status
+        == 403
+    )
+    assert reader.get("/", sec_fetch_site="cross-site", sec_fetch_mode="navigate").status == 200
+    headers = reader.get("/").headers
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
