@@ -94,14 +94,14 @@ class TurnView:
 
 @dataclass(frozen=True)
 class ChainView:
-    """A question about an I/O pair with all its answers.
+    """A question about a sample, or about one of its I/O pairs, with all its answers.
 
     Attributes:
         id: Id of the chain, that of its first answer.
         kind: Name of the task.
         title: Title of the task.
         sample: The sample.
-        pair: The I/O pair.
+        pair: The I/O pair; None if the question is not about one.
         origin: Where the sample's source comes from; None if unknown.
         answers: The turns in order.
     """
@@ -110,7 +110,7 @@ class ChainView:
     kind: str
     title: str
     sample: Mapping[str, Any]
-    pair: Mapping[str, Any]
+    pair: Mapping[str, Any] | None
     origin: Mapping[str, Any] | None
     answers: Sequence[TurnView]
 
@@ -187,9 +187,9 @@ _revised = turns.join(calls, calls.c.prompt_id == turns.c.prompt_id).join(
 
 def chain_of(connection: Connection, response_id: int) -> int | None:
     """Return the id of the chain that a response belongs to; None if it belongs to none."""
-    chosen = select(turns.c.io_pair_id, turns.c.chain_response_id).select_from(_answered)
+    chosen = select(turns.c.sample_id, turns.c.chain_response_id).select_from(_answered)
     row = connection.execute(chosen.where(responses.c.id == response_id)).first()
-    if row is None or row.io_pair_id is None:
+    if row is None or row.sample_id is None:
         return None
     return int(row.chain_response_id or response_id)
 
@@ -197,12 +197,13 @@ def chain_of(connection: Connection, response_id: int) -> int | None:
 def read_chain(connection: Connection, chain_id: int) -> ChainView | None:
     """Return a chain with its sample, its pair and its answers; None if there is no such chain."""
     first = _answers(connection, _answered, responses.c.id == chain_id)
-    if not first or first[0]["io_pair_id"] is None:
+    if not first or first[0]["sample_id"] is None:
         return None
-    about = turns.c.io_pair_id == first[0]["io_pair_id"]
+    pair_id = first[0]["io_pair_id"]
+    about = turns.c.io_pair_id.is_not_distinct_from(pair_id)
     later = _answers(connection, _revised, (turns.c.chain_response_id == chain_id) & about)
-    pair = _one(connection, io_pairs, io_pairs.c.id == first[0]["io_pair_id"])
-    sample = _one(connection, samples, samples.c.id == pair["sample_id"])
+    pair = None if pair_id is None else _one(connection, io_pairs, io_pairs.c.id == pair_id)
+    sample = _one(connection, samples, samples.c.id == first[0]["sample_id"])
     rows = [*first, *later]
     kind = rows[0]["kind"]
     texts = [str(row["text"]).splitlines() for row in rows]
@@ -227,6 +228,7 @@ def _answers(
             turns.c.id.label("turn_id"),
             turns.c.kind,
             turns.c.number,
+            turns.c.sample_id,
             turns.c.io_pair_id,
             turns.c.prompt_id,
             teachers.c.model,
