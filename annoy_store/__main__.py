@@ -1,9 +1,11 @@
-"""The front door: `annoy` and `python -m annoy_store`.
+"""Entry point of the command line: `annoy` and `python -m annoy_store`.
 
 Decisions
-- An installed package carries the commands inside; a plain checkout has them beside it.
-- SIGTERM ends a command as Ctrl-C does, so that it tidies up; `run` has its own way.
-- What SQLAlchemy logs beside the errors it raises (cursors of an interrupted read) is no news.
+- In an installed package the commands are a subpackage; in a checkout they are in the folder
+  `commands` beside the package.
+- SIGTERM ends a command as Ctrl-C does, so that it cleans up; `run` has its own handlers.
+- Warnings that the package logs are printed on stderr. What SQLAlchemy logs besides the errors that
+  it raises (cursors of an interrupted read) is not printed.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import click
 
 
 def commands() -> click.Group:
-    """Return the group of all commands, wherever this package was started from."""
+    """Return the group of all commands, from the installed package or from a checkout."""
     inside = f"{__package__ or 'annoy_store'}.commands"
     try:
         module = importlib.import_module(inside)
@@ -29,10 +31,17 @@ def commands() -> click.Group:
 
 
 def main() -> None:
-    """Run the command line and exit with its code."""
+    """Run the command line and exit with its exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())
+    _log_to_stderr()
     commands().main(prog_name="annoy")
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("annoy: %(message)s"))
+    logging.getLogger("annoy_store").addHandler(handler)
+    logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 Decisions
 - A file's name is its command's name and the first line of its docstring the short help, read
-  without an import, so `annoy --help` costs next to nothing. Running a command imports one file.
-- Errors cross one bridge, `_troubles.py`; a command itself never speaks of exit codes of errors.
+  without an import, so `annoy --help` stays fast. Running a command imports one file.
+- Former names of commands are aliases: they run the same module and are shown nowhere.
+- Exceptions become one line and an exit code in `_errors.py` alone; commands just raise.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import ast
 import difflib
 import importlib
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -21,7 +23,7 @@ from typing import Any, NoReturn
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from . import _troubles
+from . import _errors
 from ._text import safe
 
 SECTIONS = {
@@ -49,21 +51,25 @@ def names() -> list[str]:
 
 
 def short_help(name: str) -> str:
-    """The first line of a command file's docstring."""
+    """Return the first line of the docstring of a command's file.
+
+    Args:
+        name: Name of a command, no alias.
+    """
     source = _file(name).read_text(encoding="utf-8")
     lines = (ast.get_docstring(ast.parse(source)) or "").splitlines()
     return lines[0] if lines else ""
 
 
 def _file(name: str) -> Path:
-    """The file of a command; one named like a Python keyword carries a trailing underscore."""
+    """Return the file of a command; names that are Python keywords have a trailing underscore."""
     stem = Path(__file__).parent / name.replace("-", "_")
     plain = stem.with_suffix(".py")
     return plain if plain.is_file() else stem.with_name(f"{stem.name}_.py")
 
 
-class Front(click.Group):
-    """A group that knows its commands by their files and loads the one that is asked for."""
+class LazyGroup(click.Group):
+    """A group that finds its commands by their files and imports only the one that is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return names()
@@ -101,13 +107,13 @@ class Front(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            _forget_stdout()
+            _discard_stdout()
             return ctx.exit(0)
         except Exception as error:
-            trouble = _troubles.explain(error, debug=_is_debugging(ctx))
-            if trouble is None:
+            failure = _errors.to_click_error(error, debug=_is_debugging(ctx))
+            if failure is None:
                 raise
-            raise trouble from None
+            raise failure from None
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         start: Any = super().main
@@ -121,7 +127,7 @@ def _is_debugging(ctx: click.Context) -> bool:
 
 
 def _exit(run: Callable[[], Any]) -> NoReturn:
-    """Run the command line and leave with the code that its end stands for."""
+    """Run the command line and exit with the code of its outcome."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -129,35 +135,35 @@ def _exit(run: Callable[[], Any]) -> NoReturn:
         code = run()
         sys.stdout.flush()
     except click.ClickException as error:
-        _show(error)
+        _print_error(error)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("annoy: interrupted", err=True)
         code = 130
     except BrokenPipeError:
-        _forget_stdout()
+        _discard_stdout()
         code = 0
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _show(error: click.ClickException) -> None:
-    """One line for every error; a wrong usage also says where the help is."""
+def _print_error(error: click.ClickException) -> None:
+    """Print an error on one line; a usage error also names the command that prints the help."""
     if not isinstance(error, click.UsageError) or isinstance(error, NoArgsIsHelpError):
         return error.show()
     place = error.ctx.command_path if error.ctx else "annoy"
-    words = " ".join(error.format_message().split())
-    return click.echo(f"annoy: {safe(words).rstrip('.')} (help: {place} --help)", err=True)
+    message = " ".join(error.format_message().split())
+    return click.echo(f"annoy: {safe(message).rstrip('.')} (help: {place} --help)", err=True)
 
 
-def _forget_stdout() -> None:
-    """Whoever read our output has left: nothing more may be written, nor flushed at exit."""
+def _discard_stdout() -> None:
+    """Redirect stdout to the null device, so that flushing at exit does not fail again."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)
 
 
-def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if not wanted:
+def _print_version(ctx: click.Context, _: click.Parameter, requested: bool) -> None:
+    if not requested:
         return
     from importlib.metadata import PackageNotFoundError, version
 
@@ -169,19 +175,19 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
 
 
 @click.command(
-    cls=Front,
+    cls=LazyGroup,
     name="annoy",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option("--store", metavar="URL", help="Store to work on (env: ANNOY_STORE_URL).")
+@click.option("--store", metavar="URL", help="URL of the store (env: ANNOY_STORE_URL).")
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
     envvar="ANNOY_CONFIG",
-    help="File with run settings; annoy.toml here, if there is one (env: ANNOY_CONFIG).",
+    help="File with run settings; default: ./annoy.toml if it exists (env: ANNOY_CONFIG).",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Say less on stderr.")
-@click.option("-v", "--verbose", is_flag=True, help="Say more; show tracebacks (ANNOY_DEBUG=1).")
+@click.option("-q", "--quiet", is_flag=True, help="Print fewer messages on stderr.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more on stderr and print tracebacks (env: ANNOY_DEBUG=1).")
 @click.option(
     "--version",
     is_flag=True,
@@ -190,10 +196,12 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
     callback=_print_version,
     help="Show the version and exit.",
 )
-def annoy(**_: object) -> None:
+def annoy(verbose: bool, **_: object) -> None:
     """Turn raw code into verified reasoning data, kept in an SQL store.
 
     \b
-    Try it, without any key:   annoy demo
-    On your own code:          annoy ingest src/ && annoy run --teacher tracer
+    Try it without a key:   annoy demo
+    On your own code:       annoy ingest src/ && annoy run --teacher tracer
     """
+    if verbose:
+        logging.getLogger("annoy_store").setLevel(logging.INFO)

@@ -1,11 +1,11 @@
-"""Rows of a question on their way to stdout, one writer per format.
+"""Rows of a query on stdout, one writer per format.
 
 Decisions
-- Every writer but the table streams. The table is for eyes and ends after 1,000 rows.
-- A CSV file is opened by spreadsheets, and printed: a text that begins like a formula gets an
-  apostrophe in front, and signs that a terminal obeys are shown. To the letter: jsonl.
-- JSON has no infinities and no bytes: null, and hexadecimal digits. A second column of the same
-  name gets a number.
+- Every writer but the table streams. The table is for reading and ends after 1,000 rows.
+- CSV is opened by spreadsheets, and printed: a text that begins like a formula gets a leading
+  apostrophe, and control characters are replaced. JSON Lines keep the exact text.
+- JSON has no infinities and no bytes: null, and hexadecimal digits. Repeated column names get a
+  number.
 """
 
 from __future__ import annotations
@@ -33,45 +33,45 @@ Rows = Iterator[tuple[Any, ...]]
 
 
 def write_table(columns: Sequence[str], rows: Rows) -> None:
-    """An aligned table, drawn on a terminal."""
+    """Print at most `MAX_TABLE_ROWS` rows as an aligned table."""
     print_table(columns, itertools.islice(rows, MAX_TABLE_ROWS))
     if next(rows, None) is not None:
         warn(f"only the first {MAX_TABLE_ROWS:,} rows are shown; all of them: --format jsonl")
 
 
 def write_jsonl(columns: Sequence[str], rows: Rows) -> None:
-    """One JSON object per line."""
+    """Print one JSON object per line."""
     names = distinct(columns)
     for row in rows:
         sys.stdout.write(f"{as_json(names, row)}\n")
 
 
 def write_json(columns: Sequence[str], rows: Rows) -> None:
-    """One JSON array with an object per row."""
+    """Print one JSON array with an object per row."""
     names = distinct(columns)
-    lead = "["
+    prefix = "["
     for row in rows:
-        sys.stdout.write(f"{lead}{as_json(names, row)}")
-        lead = ",\n"
-    click.echo("[]" if lead == "[" else "]")
+        sys.stdout.write(f"{prefix}{as_json(names, row)}")
+        prefix = ",\n"
+    click.echo("[]" if prefix == "[" else "]")
 
 
 def write_csv(columns: Sequence[str], rows: Rows) -> None:
-    """Comma-separated values with a header; null is an empty cell."""
+    """Print comma-separated values with a header; null is an empty cell."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(map(_inert, columns))
     writer.writerows(map(_inert, row) for row in rows)
 
 
 def _inert(value: Any) -> Any:
-    """A cell that neither a spreadsheet nor a terminal takes for a command."""
+    """Return a cell that neither a spreadsheet nor a terminal interprets."""
     if not isinstance(value, str):
-        return _hexed(value)
+        return _hex(value)
     return safe(f"'{value}" if _FORMULA.match(value) else value)
 
 
 def write_markdown(columns: Sequence[str], rows: Rows) -> None:
-    """A table as GitHub shows it."""
+    """Print a table in GitHub's Markdown."""
     click.echo(_markdown(columns))
     click.echo("|" + " --- |" * len(columns))
     for row in rows:
@@ -84,7 +84,7 @@ def _markdown(row: Sequence[Any]) -> str:
 
 
 def as_json(names: Sequence[str], row: Sequence[Any]) -> str:
-    """A row as one JSON object on one line."""
+    """Return a row as one JSON object on one line."""
     values = dict(zip(names, map(_jsonable, row), strict=True))
     text = json.dumps(values, ensure_ascii=False, allow_nan=False, default=str)
     return safe_json(text.encode("utf-8", "replace").decode())
@@ -93,15 +93,15 @@ def as_json(names: Sequence[str], row: Sequence[Any]) -> str:
 def _jsonable(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return _hexed(value)
+    return _hex(value)
 
 
-def _hexed(value: Any) -> Any:
+def _hex(value: Any) -> Any:
     return value.hex() if isinstance(value, bytes) else value
 
 
 def distinct(columns: Sequence[str]) -> list[str]:
-    """The names of columns, a repeated one with its number behind it."""
+    """Return the names of columns; a repeated name gets a numeric suffix."""
     seen: Counter[str] = Counter()
     names = []
     for name in columns:

@@ -1,11 +1,11 @@
-"""A long text for a person: in a pager and in colours on a terminal, plain lines elsewhere.
+"""Long texts on stdout: in a pager and in colours on a terminal, as plain lines elsewhere.
 
 Decisions
-- The pager is `PAGER`, else less, which ends by itself when all fits on one screen. Without one,
-  with `TERM=dumb`, or when stdin or stdout is no terminal, the text is just printed.
-- Colours are those that the terminal gives its sixteen names, so they suit a light and a dark one;
-  `NO_COLOR` takes them away. They are made here, around text that was made harmless before: no
-  sign of a stranger's text can end or begin one.
+- The pager is `PAGER`, else less, which exits by itself when everything fits on one screen. Without
+  one, with `TERM=dumb`, or when stdin or stdout is not a terminal, the text is just printed.
+- Colours are the sixteen of the terminal, so they suit light and dark themes; `NO_COLOR` disables
+  them. They are added here, around text whose control characters were replaced before: untrusted
+  text cannot begin or end a colour.
 """
 
 from __future__ import annotations
@@ -29,28 +29,33 @@ if TYPE_CHECKING:
 
 STYLES = {"row": "bold magenta", "part": "bold cyan", "facts": "", "job": "yellow"}
 _PADDING = re.compile(r" +(?=(?:\x1b\[[\d;]*m)*$)", re.MULTILINE)
-SIGNS = {"row": "# ", "part": "## "}
+MARKS = {"row": "# ", "part": "## "}
 
 
-def page(told: Iterable[Section]) -> None:
-    """Show pieces of text to a person, or print them as Markdown where nobody looks."""
+def page(sections: Iterable[Section]) -> None:
+    """Show sections of text in the pager, or print them as Markdown without a terminal."""
     if not on_terminal():
-        for line in as_markdown(told):
+        for line in as_markdown(sections):
             click.echo(safe(line))
         return
     os.environ.setdefault("LESS", "-FRX")
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        click.echo_via_pager((f"{safe(line)}\n" for line in as_markdown(told)), color=False)
+        click.echo_via_pager((f"{safe(line)}\n" for line in as_markdown(sections)), color=False)
     else:
-        click.echo_via_pager(coloured(told, shutil.get_terminal_size().columns))
+        click.echo_via_pager(coloured(sections, shutil.get_terminal_size().columns))
 
 
-def coloured(told: Iterable[Section], width: int) -> Iterator[str]:
-    """Yield pieces as lines in colours, as wide as the terminal."""
+def coloured(sections: Iterable[Section], width: int) -> Iterator[str]:
+    """Yield sections as lines with ANSI colours.
+
+    Args:
+        sections: Sections of text, untrusted.
+        width: Columns of the terminal.
+    """
     from rich.console import Console
 
     before = ""
-    for piece in told:
+    for section in sections:
         out = Console(
             file=io.StringIO(),
             width=width,
@@ -61,27 +66,28 @@ def coloured(told: Iterable[Section], width: int) -> Iterator[str]:
             markup=False,
             legacy_windows=False,
         )
-        lead = "\n" if before and piece.role in ("row", "part") and before != piece.role else ""
-        before = piece.role
-        yield lead + _drawn(out, piece)
+        is_heading = section.role in ("row", "part")
+        blank_line = "\n" if before and is_heading and before != section.role else ""
+        before = section.role
+        yield blank_line + _rendered(out, section)
 
 
-def _drawn(out: Console, piece: Section) -> str:
-    out.print(_shown(piece))
+def _rendered(out: Console, section: Section) -> str:
+    out.print(_renderable(section))
     assert isinstance(out.file, io.StringIO)
     return _PADDING.sub("", out.file.getvalue())
 
 
-def _shown(piece: Section) -> RenderableType:
+def _renderable(section: Section) -> RenderableType:
     from rich.padding import Padding
     from rich.syntax import Syntax
     from rich.text import Text
 
-    text = safe(piece.text)
-    if piece.role in ("code", "prose"):
-        lexer = piece.language if piece.text.strip() else ""
+    text = safe(section.text)
+    if section.role in ("code", "prose"):
+        lexer = section.language if section.text.strip() else ""
         code = Syntax(
             text, lexer or "text", theme="ansi_dark", word_wrap=True, background_color="default"
         )
         return Padding(code, (0, 0, 0, 2))
-    return Text(SIGNS.get(piece.role, "") + text, STYLES.get(piece.role, ""))
+    return Text(MARKS.get(section.role, "") + text, STYLES.get(section.role, ""))

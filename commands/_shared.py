@@ -1,10 +1,10 @@
-"""What commands share: settings, the store, and how to speak and to print.
+"""What the commands share: settings, the store, messages and printed data.
 
 Decisions
 - Settings: flag > environment > `.env` > annoy.toml > default. `.env` (in the working folder) is
-  read into the environment, where it never overrides, so keys of endpoints may stand there too.
-- A key that no setting answers to is an error in annoy.toml and among ANNOY_* variables.
-- Data goes to stdout, talk to stderr. Rich tables on a terminal, plain aligned lines elsewhere.
+  read into the environment without overriding it, so it may hold the keys of endpoints too.
+- An unknown key is an error, in annoy.toml and among the ANNOY_* variables.
+- Data goes to stdout, messages to stderr. Rich tables on a terminal, plain aligned lines elsewhere.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DEFAULT_CONFIG = Path("annoy.toml")
 
 
 def json_option(command: Function) -> Function:
-    """Add `--json`."""
+    """Add the option `--json`, passed as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout.")(command)
 
 
@@ -45,9 +45,14 @@ def json_option(command: Function) -> Function:
 
 
 def load_settings(ctx: click.Context, **flags: Any) -> RunSettings:
-    """Return the run settings; a flag that is None was not given.
+    """Return the run settings of flags, environment, `.env`, annoy.toml and defaults.
 
-    Raises UsageError for an unknown key or a value that does not fit, naming where it stands.
+    Args:
+        ctx: Context of a command; its root holds `--store` and `--config`.
+        flags: Values of flags by the name of their setting; None means not given.
+
+    Raises:
+        UsageError: A key is unknown or a value is invalid; the message says where it was set.
     """
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
@@ -66,9 +71,9 @@ def load_settings(ctx: click.Context, **flags: Any) -> RunSettings:
     try:
         return RunSettings.layered(file, given)
     except ValidationError as error:
-        raise UsageError(_first_fault(error, file, given)) from None
+        raise UsageError(_first_error(error, file, given)) from None
     except SettingsError as error:
-        raise UsageError(f"environment: {error}; write JSON there") from None
+        raise UsageError(f"environment: {error}; the value must be JSON") from None
 
 
 def _store_variable() -> str | None:
@@ -109,11 +114,11 @@ def _check_variables(known: Sequence[str]) -> None:
 
 def _unknown(key: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(key, known, 1)
-    meant = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown key {key!r}; {meant}known are: {', '.join(known)}"
+    suggestion = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown key {key!r}; {suggestion}known keys: {', '.join(known)}"
 
 
-def _first_fault(error: ValidationError, file: Mapping[str, Any], flags: Mapping[str, Any]) -> str:
+def _first_error(error: ValidationError, file: Mapping[str, Any], flags: Mapping[str, Any]) -> str:
     first = error.errors(include_url=False)[0]
     key = str(first["loc"][0]) if first["loc"] else "settings"
     if key in flags:
@@ -126,7 +131,16 @@ def _first_fault(error: ValidationError, file: Mapping[str, Any], flags: Mapping
 
 
 def store_of(ctx: click.Context, *, create: bool = False) -> Database:
-    """Open the store that the settings name, and close it when the command ends."""
+    """Open the store that the settings name; it is closed when the command ends.
+
+    Args:
+        ctx: Context of the command.
+        create: Create the store if it is a SQLite file that does not exist.
+
+    Raises:
+        AnnoyError: The settings are invalid, or the store is missing, of another schema or out of
+            reach.
+    """
     from annoy_store.db.migrate import open_store
 
     store = open_store(load_settings(ctx).store, create=create)
@@ -134,49 +148,60 @@ def store_of(ctx: click.Context, *, create: bool = False) -> Database:
     return store
 
 
-# Speaking and printing -----------------------------------------------------------------------
+# Messages and data ---------------------------------------------------------------------------
 
 
-def say(ctx: click.Context, words: str) -> None:
-    """Tell the person something, on stderr; silent with -q."""
+def say(ctx: click.Context, message: str) -> None:
+    """Print a message on stderr, unless `-q` was given."""
     if not ctx.find_root().params.get("quiet"):
-        click.echo(safe(words), err=True)
+        click.echo(safe(message), err=True)
 
 
-def warn(words: str) -> None:
-    """Tell the person something that matters, on stderr."""
-    click.echo(f"annoy: {safe(words)}", err=True)
+def warn(message: str) -> None:
+    """Print a warning on stderr, with `-q` too."""
+    click.echo(f"annoy: {safe(message)}", err=True)
 
 
 @contextmanager
 def progress(ctx: click.Context) -> Iterator[Callable[[str], None]]:
-    """Give a function that shows how far the work is: one changing line, on a terminal only."""
+    """Yield a function that shows a status line on stderr; it does nothing without a terminal."""
     if ctx.find_root().params.get("quiet") or not sys.stderr.isatty():
-        yield lambda words: None
+        yield lambda message: None
         return
     from rich.console import Console
     from rich.text import Text
 
     with Console(stderr=True).status("") as status:
-        yield lambda words: status.update(Text(safe(words, one_line=True)))
+        yield lambda message: status.update(Text(safe(message, one_line=True)))
 
 
 def on_terminal() -> bool:
-    """True when stdout is a terminal that a person reads."""
+    """Return whether stdout is a terminal."""
     return sys.stdout.isatty()
 
 
 def print_json(value: Any, *, indent: bool | None = None) -> None:
-    """Print one JSON value: on one line, or indented where a person reads."""
+    """Print a JSON value on stdout.
+
+    Args:
+        value: The value; what JSON does not know is printed as text.
+        indent: Whether to print it on several lines; None means on a terminal only.
+    """
     import json
 
-    wide = on_terminal() if indent is None else indent
-    text = json.dumps(value, ensure_ascii=False, indent=2 if wide else None, default=str)
+    indented = on_terminal() if indent is None else indent
+    text = json.dumps(value, ensure_ascii=False, indent=2 if indented else None, default=str)
     click.echo(safe_json(text.encode("utf-8", "replace").decode()))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
-    """Print rows as a table: drawn on a terminal, plain aligned lines elsewhere."""
+    """Print a table on stdout: with rules on a terminal, as plain aligned lines elsewhere.
+
+    Args:
+        columns: Headings.
+        rows: Rows with one value per column; columns of numbers are aligned to the right.
+        title: A line above the table.
+    """
     cells = [[cell(value) for value in row] for row in rows]
     right = [_is_numeric(row[i] for row in cells) for i in range(len(columns))]
     if on_terminal():
@@ -186,7 +211,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
 
 
 def cell(value: Any) -> str:
-    """A value as one harmless line; null shows as nothing."""
+    """Return a value as one line without control characters; null is the empty text."""
     if value is None:
         return ""
     if isinstance(value, float):

@@ -1,6 +1,6 @@
-"""Runs the migrations on a store: the one handed in by `annoy`, else the one in the environment.
+"""Runs the migrations on a store: the one that `annoy` passes, else the one of the environment.
 
-Views are derived: they are dropped before the migrations, those of older packages too, and made
+Views are derived: they are dropped before the migrations, those of older releases too, and created
 again at the newest schema.
 """
 
@@ -18,9 +18,9 @@ from annoy_store.db.views import create_views, drop_views
 
 
 def _store() -> Database:
-    given = context.config.attributes.get("store")
-    if isinstance(given, Database):
-        return given
+    passed = context.config.attributes.get("store")
+    if isinstance(passed, Database):
+        return passed
     return connect(os.environ.get("ANNOY_STORE_URL", "sqlite:///annoy.db"))
 
 
