@@ -187,7 +187,12 @@ def _print_version(ctx: click.Context, _: click.Parameter, requested: bool) -> N
     help="File with run settings; default: ./annoy.toml if it exists (env: ANNOY_CONFIG).",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print fewer messages on stderr.")
-@click.option("-v", "--verbose", is_flag=True, help="Log more on stderr and print tracebacks (env: ANNOY_DEBUG=1).")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Log more on stderr and print tracebacks (env: ANNOY_DEBUG=1).",
+)
 @click.option(
     "--version",
     is_flag=True,

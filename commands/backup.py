@@ -1,4 +1,4 @@
-"""Copy the store to a file while workers go on."""
+"""Copy the store to a file while workers keep running."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ._shared import json_option, print_json, say, store_of
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--replace", is_flag=True, help="Write over a file that is there.")
+@click.option("--replace", is_flag=True, help="Overwrite an existing file.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, file: Path, replace: bool, as_json: bool) -> None:
-    """Copy the store to a file while workers go on.
+    """Copy the store to a file while workers keep running.
 
-    FILE is a store of its own, as of the moment the command began; it gets its name when it is
-    whole. Never copy a store with `cp` while workers run. PostgreSQL has `pg_dump` for this; the
-    command says how.
+    FILE is a complete store as of the start of the command; it gets its name once it is complete.
+    Never copy a store with `cp` while workers run. For PostgreSQL use `pg_dump`; the command says
+    how.
 
     \b
     Examples:

@@ -1,8 +1,8 @@
-"""Make a benchmark of held-out samples, score a model on it, compare two models.
+"""Build a benchmark of held-out samples, score a model on it, compare two models.
 
-The questions are output predictions without the code; a problem counts as solved when every
-case of it is right. Shares are of all questions of the file: one whose call failed is not right.
-They come with 95 % intervals, in all and by difficulty.
+The questions ask for outputs without showing the code; a problem is solved when all of its cases
+are correct. Shares are of all questions of the file: one whose call failed counts as incorrect.
+They are reported with 95 % confidence intervals, overall and by difficulty.
 
 \b
 Examples:
@@ -43,8 +43,10 @@ def command() -> None:
 
 @command.command("make")
 @click.argument("file", type=FILE)
-@click.option("--split", default="test", show_default=True, help="Split to take, or all.")
-@click.option("--cases", type=click.IntRange(1), default=3, show_default=True, help="Per problem.")
+@click.option("--split", default="test", show_default=True, help="Split to use, or all.")
+@click.option(
+    "--cases", type=click.IntRange(1), default=3, show_default=True, help="Cases per problem."
+)
 @click.option(
     "--salt", default=DEFAULT_SPLIT_SALT, show_default=True, help="Salt of the export's splits."
 )
@@ -65,11 +67,11 @@ def make_(
 
     items = build_benchmark(store_of(ctx), split, cases, salt, limit)
     write_questions(file, items)
-    told = {"problems": len({i.problem for i in items}), "questions": len(items)}
+    counts = {"problems": len({i.problem for i in items}), "questions": len(items)}
     if as_json:
-        print_json(told)
+        print_json(counts)
     else:
-        click.echo(f"{told['problems']:,} problems, {told['questions']:,} questions in {file}")
+        click.echo(f"{counts['problems']:,} problems, {counts['questions']:,} questions in {file}")
 
 
 @command.command("score")
@@ -79,14 +81,14 @@ def make_(
 @json_option
 @click.pass_context
 def score_(ctx: click.Context, /, file: Path, answers: Path, as_json: bool, **flags: Any) -> None:
-    """Ask a model the questions of FILE; its judged ANSWERS are kept, and not asked again.
+    """Ask a model the questions of FILE; judged answers are kept in ANSWERS and reused.
 
     ANSWERS belongs to one model with one set of sampling settings (temperature, top-p, max-tokens,
-    seed, extra body): with others this refuses, so give each a file of its own. The endpoint may
-    have moved. Where ANSWERS is complete, nothing is asked and no model has to be named.
+    seed, extra body); others are refused, so use one file for each. The endpoint may change. If
+    ANSWERS is complete, nothing is asked and no model needs to be named.
 
-    Questions that failed, after all their tries, are counted as not right and told as failed; the
-    exit code is 3 then. Run it again to ask only those.
+    Questions whose calls failed after all attempts count as incorrect and are reported as failed;
+    the exit code is 3 then. Run the command again to ask only those.
     """
     from annoy_store.benchmark.answers import check_same_model, requested_model_settings
     from annoy_store.benchmark.build import read_questions
@@ -100,19 +102,21 @@ def score_(ctx: click.Context, /, file: Path, answers: Path, as_json: bool, **fl
         check_same_model(answers, kept, requested_model_settings(settings))
     others = len(done - {item.id for item in items})
     if others:
-        say(ctx, f"{others:,} answers in {answers} are to no question of {file} and are left out")
+        say(ctx, f"{others:,} answers in {answers} match no question of {file} and are left out")
     scored = [*kept, *_ask(ctx, todo, answers, settings)] if todo else kept
-    told = summarise(items, scored)
-    failed = told["all"]["failed"]
+    summary = summarise(items, scored)
+    failed = summary["all"]["failed"]
     if as_json:
         asked = {"asked": scored[0].asked} if scored else {}
-        print_json({k: {**v, **_shares(v)} for k, v in told.items()} | {"failed": failed} | asked)
+        print_json(
+            {k: {**v, **_shares(v)} for k, v in summary.items()} | {"failed": failed} | asked
+        )
     else:
-        print_table(_COLUMNS, [_row(band, told[band]) for band in told])
+        print_table(_COLUMNS, [_row(band, summary[band]) for band in summary])
     if failed:
         warn(
-            f"{failed:,} of {len(items):,} questions failed and count as not right; "
-            "run this again to ask them"
+            f"{failed:,} of {len(items):,} questions failed and count as incorrect; "
+            "run the command again to ask them"
         )
         ctx.exit(3)
 
@@ -123,52 +127,51 @@ def score_(ctx: click.Context, /, file: Path, answers: Path, as_json: bool, **fl
 @json_option
 @click.pass_context
 def compare_(ctx: click.Context, first: Path, second: Path, as_json: bool) -> None:
-    """Pair two files of judged answers, question by question."""
+    """Compare two files of judged answers, question by question."""
     from annoy_store.benchmark.score import compare_models
 
-    told = compare_models(_read(ctx, first), _read(ctx, second))
+    compared = compare_models(_read(ctx, first), _read(ctx, second))
     if as_json:
-        print_json(told)
+        print_json(compared)
     else:
-        _tell_pairs(told, first.stem, second.stem)
-    if told["left_out"]:
-        say(ctx, f"{told['left_out']:,} answers to questions that only one file has are left out")
-    if told["problems_left_out"]:
-        words = "have not every case in both files and are left out of the problems"
-        say(ctx, f"{told['problems_left_out']:,} problems {words}")
+        _print_comparison(compared, first.stem, second.stem)
+    if n := compared["left_out"]:
+        say(ctx, f"{n:,} answers to questions that only one file has are left out")
+    if n := compared["problems_left_out"]:
+        say(ctx, f"{n:,} problems without every case in both files are left out")
 
 
-def _tell_pairs(told: dict[str, Any], first: str, second: str) -> None:
+def _print_comparison(compared: dict[str, Any], first: str, second: str) -> None:
     rows = [
         [
             what,
-            told[what]["of"],
-            *(_percent(told[what][k]) for k in ("first", "second")),
-            _interval(*(told[what][k] for k in ("difference", "low", "high"))),
+            compared[what]["of"],
+            *(_percent(compared[what][k]) for k in ("first", "second")),
+            _interval(*(compared[what][k] for k in ("difference", "low", "high"))),
         ]
         for what in ("examples", "problems")
-        if told[what]["of"]
+        if compared[what]["of"]
     ]
     print_table(["in both", "of", first, second, "difference (95 %)"], rows)
     click.echo(
-        f"problems solved only by {first}: {told['only_first']}, only by {second}: "
-        f"{told['only_second']}, of {told['problems']['of']:,} with every case in both; "
-        f"McNemar exact p = {told['p']:.3g}"
+        f"problems solved only by {first}: {compared['only_first']}, only by {second}: "
+        f"{compared['only_second']}, of {compared['problems']['of']:,} with every case in both; "
+        f"McNemar exact p = {compared['p']:.3g}"
     )
 
 
 def _read(ctx: click.Context, answers: Path) -> list[Any]:
-    """The judged answers of a file; a last line that broke off is told."""
+    """Return the judged answers of a file; report a truncated last line."""
     from annoy_store.benchmark.answers import read_answers
 
     found = read_answers(answers)
     if found.is_truncated:
-        say(ctx, f"the last line of {answers} broke off and is dropped; score asks it again")
+        say(ctx, f"the last line of {answers} is truncated and ignored; score asks it again")
     return found.scored
 
 
 def _ask(ctx: click.Context, todo: list[Any], answers: Path, settings: RunSettings) -> list[Any]:
-    """Ask, and return the judged answers, which are in the file then."""
+    """Ask questions; return the judged answers, which are also appended to the file."""
     from annoy_store.benchmark.answers import append, repair_last_line
     from annoy_store.benchmark.score import ask_all
     from annoy_store.inference.backends import open_backend
@@ -200,7 +203,7 @@ def _ask(ctx: click.Context, todo: list[Any], answers: Path, settings: RunSettin
 _COLUMNS = [
     "difficulty",
     "questions",
-    "right (95 %)",
+    "correct (95 %)",
     "problems",
     "solved (95 %)",
     "no answer",
@@ -208,14 +211,22 @@ _COLUMNS = [
 ]
 
 
-def _row(band: str, told: dict[str, Any]) -> list[Any]:
-    examples, problems = told["examples"], told["problems"]
+def _row(band: str, summary: dict[str, Any]) -> list[Any]:
+    examples, problems = summary["examples"], summary["problems"]
     cells = [_interval(s.share, s.low, s.high) for s in (examples, problems)]
-    return [band, examples.of, cells[0], problems.of, cells[1], told["no_answer"], told["failed"]]
+    return [
+        band,
+        examples.of,
+        cells[0],
+        problems.of,
+        cells[1],
+        summary["no_answer"],
+        summary["failed"],
+    ]
 
 
-def _shares(told: dict[str, Any]) -> dict[str, Any]:
-    return {k: {**vars(told[k]), "share": told[k].share} for k in ("examples", "problems")}
+def _shares(summary: dict[str, Any]) -> dict[str, Any]:
+    return {k: {**vars(summary[k]), "share": summary[k].share} for k in ("examples", "problems")}
 
 
 def _percent(share: float) -> str:

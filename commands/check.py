@@ -1,4 +1,4 @@
-"""See whether the store is in order."""
+"""Check the integrity of the store."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from ._shared import json_option, print_json, print_table, progress, say, store_
 
 
 @click.command()
-@click.option("--no-digests", is_flag=True, help="Do not read all content again.")
 @click.option(
-    "--recount", "counting", is_flag=True, help="Make the counters anew (nobody at work)."
+    "--no-digests", is_flag=True, help="Skip the digests, which need all content to be read."
+)
+@click.option(
+    "--recount", "counting", is_flag=True, help="Rebuild the counters first (no worker may run)."
 )
 @json_option
 @click.pass_context
 def command(ctx: click.Context, no_digests: bool, counting: bool, as_json: bool) -> None:
-    """See whether the store is in order.
+    """Check the integrity of the store.
 
-    Looks at the file, the references between tables, the ledger against the data, the counters
-    against a scan, and the digests against the content. Exit code 1 when something was found; each
-    finding says what helps. Nothing is changed, except by `--recount`.
+    Checks the file, the references between tables, the jobs against the data, the counters
+    against the jobs, and the digests against the content. The exit code is 1 if there are findings;
+    each says what to do. Nothing is changed, except by `--recount`.
 
     \b
     Examples:
@@ -35,14 +37,14 @@ def command(ctx: click.Context, no_digests: bool, counting: bool, as_json: bool)
             recount(connection)
     with progress(ctx) as show:
         found = check(
-            store, lambda what: show(f"looking at {what}"), tasks=TASKS, digests=not no_digests
+            store, lambda what: show(f"checking {what}"), tasks=TASKS, digests=not no_digests
         )
     if as_json:
         print_json({"store": str(store), "findings": [f.as_dict() for f in found]})
     elif found:
         rows = [(f.what, f.table, f.n, f.example, f.hint) for f in found]
-        print_table(("finding", "table", "rows", "for example", "what helps"), rows)
+        print_table(("finding", "table", "rows", "for example", "what to do"), rows)
     else:
-        say(ctx, f"{store} is in order")
+        say(ctx, f"{store}: no findings")
     if found:
         ctx.exit(1)

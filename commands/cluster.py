@@ -1,9 +1,9 @@
-"""Find near-duplicate code, so that splits do not leak.
+"""Cluster near-duplicate code, so that splits do not leak.
 
-Raw files are compared with raw files and functions with functions; a function belongs with the
-files that it came from. Only what is new is signed; `annoy export --split` does this by itself.
-With --behaviour functions are also run, in the sandbox, on each other's inputs: those that agree
-belong together however they are written.
+Raw files are compared with raw files and functions with functions; a function is in the cluster of
+the files that it was made from. Only new code is processed; `annoy export --split` does this by
+itself. With --behaviour, functions are also run in the sandbox on each other's inputs: functions
+with the same outputs are in one cluster, however they are written.
 
 \b
 Examples:
@@ -24,22 +24,22 @@ from ._shared import json_option, load_settings, print_json, print_table, progre
 
 
 @click.command(help=__doc__)
-@click.option("--behaviour", is_flag=True, help="Also run the functions and compare.")
+@click.option("--behaviour", is_flag=True, help="Also compare the functions by running them.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, behaviour: bool, as_json: bool) -> None:
     from annoy_store.dedup.clusters import cluster
 
     store = store_of(ctx)
-    told: dict[str, int] = {}
+    counts: dict[str, int] = {}
     with progress(ctx) as show:
         if behaviour:
-            told = _compare(ctx, store, show)
-        told = asdict(cluster(store, show, rebuild=behaviour)) | told
+            counts = _compare(ctx, store, show)
+        counts = asdict(cluster(store, show, rebuild=behaviour)) | counts
     if as_json:
-        print_json(told)
+        print_json(counts)
     else:
-        print_table(list(told), [list(told.values())])
+        print_table(list(counts), [list(counts.values())])
 
 
 def _compare(ctx: click.Context, store: Any, show: Callable[[str], None]) -> dict[str, int]:

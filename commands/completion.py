@@ -1,4 +1,4 @@
-"""Print the shell code that completes annoy commands.
+"""Print the completion script of a shell.
 
 \b
 Examples:

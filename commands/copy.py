@@ -1,4 +1,4 @@
-"""Move a store to another database."""
+"""Copy a store to another database."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ._shared import json_option, print_json, progress, say
 @json_option
 @click.pass_context
 def command(ctx: click.Context, source: str, target: str, as_json: bool) -> None:
-    """Move a store to another database.
+    """Copy a store to another database.
 
     FROM and TO are store URLs, each SQLite or PostgreSQL. TO is a new file or an empty database;
-    FROM stays as it is. Ids are kept, every table is compared by digest, and what differs is not
-    kept. Nobody may be at work on FROM meanwhile.
+    FROM is not changed. Ids are kept, and every table is compared by digest; a copy that differs is
+    discarded. No worker may run on FROM meanwhile.
 
     \b
     Examples:
@@ -34,4 +34,7 @@ def command(ctx: click.Context, source: str, target: str, as_json: bool) -> None
     if as_json:
         print_json({"rows": done.rows, "digests": done.digests})
     else:
-        say(ctx, f"copied {sum(done.rows.values()):,} rows of {len(done.rows)} tables, all alike")
+        say(
+            ctx,
+            f"copied {sum(done.rows.values()):,} rows of {len(done.rows)} tables, all digests equal",
+        )

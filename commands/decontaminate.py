@@ -1,9 +1,10 @@
-"""Mark what the store shares with benchmarks.
+"""Flag benchmark contamination.
 
-Each FILE is JSON Lines, one task per line, with whatever columns it has: all its texts count, and
-`input` and `output` (or `answer`) if they are there. A common run of 13 words marks a sample or a
-raw file, a common answer a sample. Nothing is removed: `annoy export --exclude-overlaps` leaves
-the marked ones out. A file is known by its name; bring it again after it has changed.
+Each FILE is JSON Lines, one task per line, with any columns: all texts are compared, and `input`
+and `output` (or `answer`) if present. A sample or raw file is flagged for 13 consecutive words in
+common, a sample also for an answer in common. Nothing is removed: `annoy export
+--exclude-overlaps` leaves flagged rows out. A benchmark is identified by its file name; run the
+command again when its file has changed.
 
 \b
 Examples:

@@ -1,9 +1,9 @@
-"""Run the whole pipeline on bundled code, without any key.
+"""Run the whole pipeline on bundled code, without a key.
 
-Takes the sources that come with the package, lets the rule-based tracer answer every prompt, runs
-all code in the sandbox, and exports the verified chains as JSON lines. DIR then holds the store
-(annoy.db) and the export (codeio/). Doing it again goes on where it stopped, and does nothing new
-when it was finished. It takes some seconds.
+Ingests the sources that come with the package, lets the rule-based tracer answer every prompt, runs
+all code in the sandbox, and exports the verified chains as JSON Lines. DIR then holds the store
+(annoy.db) and the export (codeio/). Repeating the command continues where it stopped, and does
+nothing once it has finished. It takes some seconds.
 
 \b
 Examples:
@@ -61,16 +61,16 @@ def command(ctx: click.Context, folder: Path, as_json: bool) -> None:
     say(ctx, f"sources: {tally.new} new, {tally.known} known")
     with Display(quiet=bool(ctx.find_root().params.get("quiet"))) as display:
         done = run(store, settings, display=display)
-    report = _publish(store, folder, bool(done.progress.ended))
+    report = _export(store, folder, bool(done.progress.ended))
     if as_json:
         print_json(_as_dict(store, tally, report, folder))
     else:
-        _tell(store, report, folder)
+        _print(store, report, folder)
     ctx.exit(3 if done.failed else 0)
 
 
 def _opened(folder: Path) -> Database:
-    """The store of the demo; a new one waits a second for the endless loop in it, and not five."""
+    """Open the store of the demo; a new one limits CPU time to 1 s, for a source loops forever."""
     folder.mkdir(parents=True, exist_ok=True)
     is_new = not (folder / "annoy.db").exists()
     store = open_store(f"sqlite:///{folder}/annoy.db", create=True)
@@ -80,8 +80,8 @@ def _opened(folder: Path) -> Database:
     return store
 
 
-def _publish(store: Database, folder: Path, worked: bool) -> ExportReport | None:
-    """Export into a folder of its own, unless all is exported already."""
+def _export(store: Database, folder: Path, worked: bool) -> ExportReport | None:
+    """Export into a new folder, unless everything is exported already."""
     before = _exports(folder)
     if before and not worked:
         return None
@@ -90,18 +90,18 @@ def _publish(store: Database, folder: Path, worked: bool) -> ExportReport | None
 
 
 def _exports(folder: Path) -> list[Path]:
-    """The exports there are, oldest first."""
+    """Return the folders of exports, oldest first."""
     return sorted(folder.glob("codeio*"), key=lambda path: (len(path.name), path.name))
 
 
 def _files(folder: Path) -> list[Path]:
-    """The records of the newest export."""
+    """Return the data files of the newest export."""
     exports = _exports(folder)
     return sorted(exports[-1].glob("**/*.jsonl")) if exports else []
 
 
 def _record(files: Sequence[Path]) -> dict[str, Any]:
-    """A short record, if possible one whose second turn mended the first."""
+    """Return a short record, if possible one whose second turn corrected the first."""
     lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     records = sorted((json.loads(line) for line in lines), key=lambda r: len(json.dumps(r)))
     revised = [r for r in records if str(r.get("feedback_2")).startswith("Correct")]
@@ -130,10 +130,10 @@ def _as_dict(
     }
 
 
-def _tell(store: Database, report: ExportReport | None, folder: Path) -> None:
+def _print(store: Database, report: ExportReport | None, folder: Path) -> None:
     files = _files(folder)
     print_funnel(store_status(store, PIPELINE))
-    click.echo("why rows were turned down:")
+    click.echo("rejection reasons:")
     print_table(("stage", "reason", "jobs"), _failures(store))
     click.echo("\none record:")
     for name, value in _record(files).items():
@@ -143,5 +143,7 @@ def _tell(store: Database, report: ExportReport | None, folder: Path) -> None:
     click.echo(f"\nstore:   {store.path}")
     for file in files:
         click.echo(f"records: {file}")
-    click.echo(f"{report.n_rows:,} records exported" if report else "nothing new since last time")
+    click.echo(
+        f"{report.n_rows:,} records exported" if report else "nothing new since the last run"
+    )
     click.echo(f"next:    annoy --store {store} sql 'SELECT * FROM v_transitions'")

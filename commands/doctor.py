@@ -1,9 +1,8 @@
-"""Check what works on this machine, and say what to do about the rest.
+"""Check what works on this machine, and what to do about the rest.
 
-Looks at the interpreter, the packages, SQLite, the store, the disk, the sandbox and the endpoint
-that the settings name. A key is only looked for, never shown. `--exec` also runs a program in the
-sandbox and tells which interpreter and packages the samples get. The exit code is 1 when
-something essential is broken.
+Checks the interpreter, the packages, SQLite, the store, the disk, the sandbox and the endpoint of
+the settings. Keys are never printed. `--exec` also runs a program in the sandbox and prints which
+interpreter and packages the samples get. The exit code is 1 if something essential is broken.
 
 \b
 Examples:
@@ -44,7 +43,7 @@ OK, WARNING, BROKEN = "ok", "warning", "broken"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: its state, what was found, and what to do about it."""
+    """Result of one check: its state, what was found, and what to do about it."""
 
     name: str
     state: str
@@ -52,13 +51,13 @@ class Finding:
     advice: str = ""
 
     def line(self) -> str:
-        """The finding on one line."""
+        """Return the result on one line."""
         advice = f" -> {self.advice}" if self.advice else ""
         return f"{self.state:8} {self.name}: {self.found}{advice}"
 
 
 @click.command(help=__doc__)
-@click.option("--exec", "execute", is_flag=True, help="Run a program in the sandbox, too.")
+@click.option("--exec", "execute", is_flag=True, help="Also run a program in the sandbox.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, execute: bool, as_json: bool) -> None:
@@ -78,7 +77,7 @@ def _examine(ctx: click.Context, execute: bool) -> Iterator[Finding]:
     try:
         settings = load_settings(ctx)
     except UsageError as error:
-        yield Finding("settings", BROKEN, str(error), "mend that, then: annoy doctor")
+        yield Finding("settings", BROKEN, str(error), "correct this, then: annoy doctor")
         return
     yield _guarded("store", lambda: _store(settings.store))
     yield _guarded("disk", lambda: _disk(settings.store))
@@ -86,9 +85,9 @@ def _examine(ctx: click.Context, execute: bool) -> Iterator[Finding]:
     yield _guarded("endpoint", lambda: _endpoint(settings))
 
 
-def _guarded(name: str, look: Callable[[], Finding]) -> Finding:
+def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
     try:
-        return look()
+        return check()
     except AnnoyError as error:
         return Finding(name, BROKEN, str(error))
 
@@ -120,7 +119,9 @@ def _store(url: str) -> Finding:
     store = engine.connect(url)
     try:
         if store.path is not None and not store.path.exists():
-            return Finding("store", WARNING, f"none at {store} yet", "annoy ingest PATH makes it")
+            return Finding(
+                "store", WARNING, f"no store at {store} yet", "annoy ingest PATH creates it"
+            )
         migrate.open_store(url).close()
         return Finding("store", OK, f"{store}, schema {migrate.newest_revision()}")
     finally:
@@ -131,7 +132,9 @@ def _disk(url: str) -> Finding:
     path = engine.connect(url).path
     here = path.resolve().parent if path else Path.cwd()
     if not here.is_dir():
-        return Finding("disk", BROKEN, f"{here} is not there", "make the folder, or use --store")
+        return Finding(
+            "disk", BROKEN, f"{here} does not exist", "create the folder, or use --store"
+        )
     free = shutil.disk_usage(here).free
     low = free < LOW_DISK
     return Finding(
@@ -157,7 +160,7 @@ def _sandbox(settings: RunSettings, execute: bool) -> Iterator[Finding]:
         return
     try:
         about = sandbox.describe()
-        why = "; ".join(f"{rung}: {reason}" for rung, reason in about["refused"].items())
+        why = "; ".join(f"{level}: {reason}" for level, reason in about["refused"].items())
         strong = about["rung"] == "strong"
         yield Finding(
             "sandbox",
@@ -174,11 +177,13 @@ def _sandbox(settings: RunSettings, execute: bool) -> Iterator[Finding]:
 
 
 def _executed(sandbox: Any, about: dict[str, Any]) -> Finding:
-    """Run one small program; the answer of the host tells whether the way in and out works."""
+    """Run a small program and compare its output."""
     program = Program("def main_solution(x):\n    return sum(range(x))\n")
     (ran,) = sandbox.call(program, ['{"x": 5}'], Limits())
-    habitat = sandbox.info
-    where = f"Python {habitat.python} at {about['python']}, {len(habitat.packages)} packages"
+    interpreter = sandbox.info
+    where = (
+        f"Python {interpreter.python} at {about['python']}, {len(interpreter.packages)} packages"
+    )
     good = ran.outcome == "ok" and ran.output == "10"
     words = f"{ran.outcome} in {ran.wall_ms:.1f} ms; {where}"
     return Finding("execution", OK if good else BROKEN, words, ran.error_message or "")
@@ -186,13 +191,13 @@ def _executed(sandbox: Any, about: dict[str, Any]) -> Finding:
 
 def _endpoint(settings: RunSettings) -> Finding:
     if settings.teacher not in ASKED:
-        return Finding("endpoint", OK, f"the {settings.teacher} teacher needs none")
+        return Finding("endpoint", OK, f"teacher {settings.teacher} needs none")
     from annoy_store.inference.client.providers import resolve_endpoint
 
     try:
         endpoint = resolve_endpoint(settings, settings.model or "any")
     except UsageError as error:
-        return Finding("endpoint", WARNING, str(error), "without any key: --teacher tracer")
+        return Finding("endpoint", WARNING, str(error), "works without a key: --teacher tracer")
     try:
         models = _models(endpoint.base_url, endpoint.key)
     except urllib.error.HTTPError as error:
@@ -201,7 +206,7 @@ def _endpoint(settings: RunSettings) -> Finding:
         return Finding("endpoint", WARNING, words, advice)
     except (OSError, ValueError) as error:
         words = f"{endpoint.base_url} cannot be reached: {error}"
-        return Finding("endpoint", WARNING, words, "is the server running? --base-url names it")
+        return Finding("endpoint", WARNING, words, "is the server running? set --base-url")
     if settings.model and models and settings.model not in models:
         known = ", ".join(models[:8])
         return Finding("endpoint", WARNING, f"{endpoint.base_url} has no {settings.model}", known)
@@ -209,7 +214,7 @@ def _endpoint(settings: RunSettings) -> Finding:
 
 
 def _models(base_url: str, key: str) -> list[str]:
-    """The models that an endpoint says it has."""
+    """Return the models that an endpoint lists."""
     if not base_url.startswith(("http://", "https://")):
         raise ValueError("the URL begins with neither http:// nor https://")
     request = urllib.request.Request(f"{base_url.rstrip('/')}/models")

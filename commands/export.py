@@ -1,8 +1,8 @@
 """Write training splits: JSONL or Parquet that trainers load unchanged.
 
-FORMAT is one of those below, or the path of a .sql file of your own. DIR must be new or empty. It
-gets the data, a dataset card (README.md), dataset_info.json for LLaMA-Factory and export.json with
-the sha256 of every file. The same store gives the same bytes; nothing is left if it fails.
+FORMAT is one of those below, or the path of your own .sql file. DIR must be new or empty. It will
+hold the data, a dataset card (README.md), dataset_info.json for LLaMA-Factory and export.json with
+the sha256 of every file. The same store gives the same bytes; a failed export leaves no files.
 
 \b
 Examples:

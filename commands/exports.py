@@ -1,6 +1,7 @@
-"""List what was published.
+"""List the published exports.
 
-Newest first. An export that adds to another names its id; together they are one data set.
+Newest first. An incremental export names the export that it adds to; together they are one data
+set.
 
 \b
 Examples:
@@ -41,7 +42,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         print_json(found)
         return
     if not found:
-        say(ctx, "nothing was exported yet: annoy export codeio out/")
+        say(ctx, "no exports yet: annoy export codeio out/")
         return
     print_table(COLUMNS, [_row(export) for export in found])
 

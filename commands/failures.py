@@ -1,8 +1,8 @@
-"""Show what goes wrong most, stage by stage, and what to do about it.
+"""Show the most frequent failures of each stage, and what to do about them.
 
-Messages that differ only in numbers, names and paths count as one. Each line has an example to
-read with `annoy show`. Counted are jobs that were rejected or failed, tries of a call, answers
-that are not correct (by kind of mismatch), and pairs that do not hold.
+Messages that differ only in numbers, names and paths count as one. Each row has an example to
+read with `annoy show`. Counted are rejected and failed jobs, failed attempts of calls, incorrect
+answers (by kind of mismatch), and unstable pairs.
 
 \b
 Examples:
@@ -27,9 +27,9 @@ from ._shared import json_option, print_json, print_table, say, store_of
 @click.command(help=__doc__)
 @click.option("--stage", type=click.Choice(STAGE_NAMES), help="Only this stage.")
 @click.option(
-    "-n", "--limit", type=click.IntRange(1), default=8, show_default=True, help="Per stage."
+    "-n", "--limit", type=click.IntRange(1), default=8, show_default=True, help="Rows per stage."
 )
-@click.option("--live", is_flag=True, help="Ask the store itself, not its snapshot.")
+@click.option("--live", is_flag=True, help="Query the store itself, not its snapshot.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, stage: str | None, limit: int, live: bool, as_json: bool) -> None:
@@ -40,7 +40,7 @@ def command(ctx: click.Context, stage: str | None, limit: int, live: bool, as_js
         print_json([asdict(failure) for failure in shown])
         return
     if not found:
-        click.echo("nothing went wrong")
+        click.echo("no failures")
         return
     columns = ("stage", "what", "reason", "message", "n", "example")
     print_table(columns, [(f.stage, f.what, f.reason, f.signature, f.n, f.example) for f in shown])
@@ -48,14 +48,14 @@ def command(ctx: click.Context, stage: str | None, limit: int, live: bool, as_js
 
 
 def _advise(ctx: click.Context, shown: list[Failure], more: int) -> None:
-    """What to do, each once, for the most frequent first."""
+    """Print what to do, each advice once, most frequent failures first."""
     click.echo("\nwhat to do:")
-    told: set[str] = set()
+    printed: set[str] = set()
     for failure in sorted(shown, key=lambda f: -f.n):
-        if failure.hint and failure.hint not in told:
-            told.add(failure.hint)
+        if failure.hint and failure.hint not in printed:
+            printed.add(failure.hint)
             click.echo(f"  {failure.stage} {failure.reason}: {failure.hint}")
     if more > 0:
-        say(ctx, f"{more} more kinds of trouble: --limit")
+        say(ctx, f"{more} more kinds of failures: --limit")
     if shown:
-        say(ctx, f"read one: annoy show {shown[0].example}")
+        say(ctx, f"read an example: annoy show {shown[0].example}")

@@ -1,16 +1,15 @@
-"""Take raw code into the store: JSONL, JSON, CSV, Parquet, folders.
+"""Ingest raw code: JSONL, JSON, CSV, Parquet, folders.
 
-Files may be packed with gz, zst, bz2 or xz; `-` reads JSON lines from stdin; any other file
-is one source by itself. What is in the store already is left alone, so ingesting twice adds
-nothing. A SQLite store that is not there yet is made. Fields named licence or license, repo,
-path and language are understood; other short fields are kept as metadata.
+Files may be compressed with gz, zst, bz2 or xz; `-` reads JSON Lines from stdin; any other file
+is one source by itself. Sources that the store already has are skipped, so ingesting twice adds
+nothing. A missing SQLite store is created. Fields named licence or license, repo, path and language
+are recognised; other short fields are kept as metadata.
 
-A row that breaks a rule is refused and counted: the exit code stays 0 as long as something
-was taken. It is 1 when nothing could be, or when a file could not be read to its end (what
-was read is kept).
+A row that violates a rule is refused and counted: the exit code is 0 as long as some row was
+accepted. It is 1 if none was, or if a file could not be read completely (what was read is kept).
 
-With --as samples, functions with two literal examples or more (doctest, assert, unittest) are
-taken as they are: the examples become pairs and leave the code, which is not run here.
+With --as samples, functions with at least two literal examples (doctest, assert, unittest) become
+samples directly: the examples become pairs and are removed from the code, which is not run here.
 
 \b
 Examples:
@@ -38,17 +37,17 @@ from ._shared import json_option, print_json, progress, say, store_of, warn
 @click.command(help=__doc__)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH..", type=click.Path(path_type=Path))
 @click.option("--column", default="content", show_default=True, help="Field that holds the code.")
-@click.option("--origin", help="Name of where it comes from; default: the file's or folder's name.")
-@click.option("--licence", default="", help="Licence of rows that name none themselves.")
-@click.option("--glob", "globs", multiple=True, help="Files of a folder to take (default: *.py).")
-@click.option("--language", help="Language of all rows; default: their own, else by file name.")
-@click.option("-n", "--limit", type=click.IntRange(1), help="Stop after so many rows.")
+@click.option("--origin", help="Name of the origin; default: the name of the file or folder.")
+@click.option("--licence", default="", help="Licence of rows that have no licence field.")
+@click.option("--glob", "globs", multiple=True, help="Files of a folder to ingest; default: *.py.")
+@click.option("--language", help="Language of all rows; default: their field, else by file name.")
+@click.option("-n", "--limit", type=click.IntRange(1), help="Stop after this many rows.")
 @click.option(
     "--as",
     "kind",
     type=click.Choice(["sources", "samples"]),
     default="sources",
-    help="What they are: code to transform, or functions with tests (no model needed).",
+    help="Ingest code to transform, or functions with tests as samples (no model needed).",
 )
 @json_option
 @click.pass_context
@@ -65,16 +64,16 @@ def command(
     as_json: bool,
 ) -> None:
     store = store_of(ctx, create=True)
-    wish = IngestOptions(column, origin, licence, language, globs, limit)
+    options = IngestOptions(column, origin, licence, language, globs, limit)
     with progress(ctx) as show:
         if kind == "samples":
-            tally = ingest_samples(store, paths, wish)
+            tally = ingest_samples(store, paths, options)
         else:
-            tally = ingest(store, paths, wish, lambda tally: show(_sentence(tally)))
+            tally = ingest(store, paths, options, lambda tally: show(_summary(tally)))
             link_ingested_sources(store)
     with store.write() as connection:
         refresh_hidden(connection)
-    report = print_tally if as_json else _teller(ctx)
+    report = print_tally if as_json else _printer(ctx)
     report(tally)
     for error in tally.errors:
         warn(error)
@@ -83,7 +82,7 @@ def command(
 
 
 def print_tally(tally: IngestReport) -> None:
-    """Print the counts as one JSON object."""
+    """Print the counts of an ingest as one JSON object."""
     print_json(
         {
             "new": tally.new,
@@ -96,19 +95,19 @@ def print_tally(tally: IngestReport) -> None:
     )
 
 
-def _teller(ctx: click.Context) -> Callable[[IngestReport], None]:
-    def tell(tally: IngestReport) -> None:
-        click.echo(_sentence(tally))
+def _printer(ctx: click.Context) -> Callable[[IngestReport], None]:
+    def show(tally: IngestReport) -> None:
+        click.echo(_summary(tally))
         for reason, n in tally.refused.most_common():
             warn(f"refused {n:,} as {reason}, e.g. {tally.examples[reason][0]}")
         if not tally.accepted and not tally.errors:
-            warn("nothing was taken in")
+            warn("nothing was ingested")
         elif tally.new:
             say(ctx, "next: annoy run --teacher tracer   (or with a model: annoy run -m MODEL)")
 
-    return tell
+    return show
 
 
-def _sentence(tally: IngestReport) -> str:
+def _summary(tally: IngestReport) -> str:
     refused = sum(tally.refused.values())
     return f"{tally.new:,} new, {tally.known:,} known, {refused:,} refused"

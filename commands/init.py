@@ -1,7 +1,7 @@
-"""Make the store, or bring its schema up to date.
+"""Create the store, or upgrade its schema.
 
-Doing it again changes nothing. Back a store up before its schema is upgraded: for SQLite,
-copy the file while nothing runs. (`ingest` and `demo` make a new SQLite store by themselves.)
+Repeating the command changes nothing. Back up a store before its schema is upgraded: for SQLite,
+copy the file while nothing runs. (`ingest` and `demo` create a new SQLite store by themselves.)
 
 \b
 Examples:
@@ -32,19 +32,19 @@ def command(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         print_json({"store": str(store), "before": before, "schema": newest})
     else:
-        click.echo(_sentence(str(store), before, newest))
+        click.echo(_summary(str(store), before, newest))
 
 
 def _revision(store: engine.Database) -> str | None:
-    """The schema that is there; looking must not make a file."""
+    """Return the current schema revision; must not create a file."""
     if store.path is not None and not store.path.exists():
         return None
     return migrate.revision(store)
 
 
-def _sentence(store: str, before: str | None, newest: str) -> str:
+def _summary(store: str, before: str | None, newest: str) -> str:
     if before is None:
-        return f"made {store} with schema {newest}"
+        return f"created {store} with schema {newest}"
     if before < newest:
         return f"upgraded {store} from schema {before} to {newest}"
-    return f"{store} has schema {newest} already"
+    return f"{store} already has schema {newest}"

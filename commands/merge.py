@@ -1,4 +1,4 @@
-"""Take over what another store has."""
+"""Merge another store into this one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ._shared import json_option, print_json, print_table, progress, say, store_
 @json_option
 @click.pass_context
 def command(ctx: click.Context, other: str, as_json: bool) -> None:
-    """Take over what another store has.
+    """Merge another store into this one.
 
-    OTHER is a store URL. Rows are the same by content: what is here already stays, what refers to
-    it is moved to ours, so lineage holds and merging again adds nothing. A second answer to the
-    same question is kept as another sample. Jobs that ended there are not done again here.
+    OTHER is a store URL. Rows are matched by content: existing rows are kept, and references to
+    them are mapped, so lineage is preserved and merging again adds nothing. A second answer to the
+    same question is kept as another sample. Jobs that ended in OTHER are not repeated here.
     Policies, splits and exports stay those of this store, and OTHER is not changed.
 
     \b
@@ -37,4 +37,4 @@ def command(ctx: click.Context, other: str, as_json: bool) -> None:
         return
     names = sorted(done.new.keys() | done.known.keys())
     print_table(("table", "new", "known"), [(n, done.new[n], done.known[n]) for n in names])
-    say(ctx, "plan what follows from it with: annoy run")
+    say(ctx, "next: annoy run")

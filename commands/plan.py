@@ -1,9 +1,9 @@
-"""Say what a run would do and cost, before anything runs.
+"""Forecast what a run would do and cost.
 
-Counts what is open and what would be entered, and expects the rest from what this store has seen:
-how much of each step comes through, and what the tries of each kind of question used. KEY=VALUE
-tries a changed policy: what would follow it from now on, and what `annoy rerun STAGE` (or `annoy
-recheck` for verify) would do again. Nothing is written, not even the policy.
+Counts open jobs and those that a run would enqueue, and extrapolates the rest from the history of
+this store: the yield of each stage, and the tokens of each kind of question. KEY=VALUE forecasts a
+changed policy: what new rows would follow it, and what `annoy rerun STAGE` (or `annoy reverify` for
+verify) would repeat. Nothing is written, not even the policy.
 
 \b
 Examples:
@@ -35,7 +35,7 @@ STAGES = tuple(name for name in STAGE_NAMES if name != "complete")
 
 @click.command(help=__doc__)
 @click.argument("changes", nargs=-1, metavar="[KEY=VALUE]..")
-@click.option("--teacher", help="Who will answer; default: as annoy run.")
+@click.option("--teacher", help="Teacher that will answer; default: as annoy run.")
 @click.option("-m", "--model", help="Model that will answer.")
 @click.option(
     "--rerun",
@@ -80,7 +80,7 @@ def command(
 
 
 def as_dict(found: Forecast) -> dict[str, Any]:
-    """A forecast as JSON: null is unknown."""
+    """Return a forecast as JSON; null means unknown."""
     return {
         "stages": {
             name: {
@@ -100,12 +100,12 @@ def as_dict(found: Forecast) -> dict[str, Any]:
 
 
 def show(ctx: click.Context, found: Forecast) -> None:
-    """Print a forecast for a person."""
+    """Print a forecast as tables."""
     if not any(found.expected.values()) and not any(of.rerun for of in found.work.values()):
         click.echo("nothing to do")
         return
     print_table(
-        ("stage", "open", "new", "expected in all", "only by rerun"),
+        ("stage", "open", "new", "expected in total", "only by rerun"),
         [
             (name, sum(of.open.values()), of.new, round(found.expected[name]), of.rerun or None)
             for name, of in found.work.items()
@@ -114,7 +114,7 @@ def show(ctx: click.Context, found: Forecast) -> None:
     if found.call_forecasts:
         click.echo()
         print_table(
-            ("to ask", "turn", "calls", "prompt tokens", "answer tokens", "USD"),
+            ("question", "turn", "calls", "prompt tokens", "answer tokens", "USD"),
             [
                 (
                     one.kind,
@@ -131,7 +131,7 @@ def show(ctx: click.Context, found: Forecast) -> None:
     for note in found.notes:
         say(ctx, f"note: {note}")
     if any(of.rerun for of in found.work.values()):
-        say(ctx, "done under an older variant, and left so unless you ask: annoy rerun STAGE")
+        say(ctx, "rows of an older variant are kept unless you run: annoy rerun STAGE")
 
 
 def _whole(n: float | None) -> str:

@@ -1,9 +1,9 @@
-"""Show or change what defines data.
+"""Show or change the policies, which define the data.
 
-A policy lives in the store, so every worker and every view obeys the same. A change acts on what
-is done from then on; rows that are there stay as they are until `annoy rerun STAGE` or
-`annoy reverify`. `KEY=@FILE` takes the text of a file (for templates), `KEY=` goes back to the
-default. Limits of how this machine runs are not policy: they stand in annoy.toml.
+Policies are stored in the store, so all workers and views use the same. A change applies to new
+rows; existing rows are kept until `annoy rerun STAGE` or `annoy reverify`. `KEY=@FILE` reads the
+value from a file (for templates), `KEY=` restores the default. Settings of a machine, such as
+slots, are not policies: they belong in annoy.toml.
 
 \b
 Examples:
@@ -74,13 +74,13 @@ def _described(policy: Policy, key: str) -> dict[str, Any]:
 
 
 def _brief(value: Any) -> Any:
-    """A template given as a file is a long text; its first line will do."""
+    """Return a value of several lines, such as a template, as its first line."""
     lines = value.strip().splitlines() if isinstance(value, str) else [""]
     return f"{lines[0]} ... ({len(lines)} lines)" if len(lines) > 1 else value
 
 
 def _change(store: Database, changes: dict[str, str]) -> list[str]:
-    """Change the policy, all or nothing; say what that affects."""
+    """Change the policy, all keys or none; return what that affects."""
     with store.write() as connection:
         before = load_policy(connection)
         after = set_policy(connection, changes)
@@ -99,13 +99,13 @@ def _effects(changed: set[str], done: dict[str, dict[str, int]]) -> list[str]:
             again = f"; annoy {way} does the {n:,} old ones again" if n else ""
             effects[f"{stage.name}: new rows follow the new {', '.join(keys)}{again}"] = None
         if keys := sorted(changed & set(stage.rescan_on)):
-            rescan = f"the next run looks at old rows again ({', '.join(keys)})"
+            rescan = f"the next run scans old rows again ({', '.join(keys)})"
             effects[f"{stage.name}: {rescan}"] = None
-    return list(effects) or ["acts on what comes from now on"]
+    return list(effects) or ["applies to new rows"]
 
 
 def _depends(stage: Stage) -> set[str]:
-    """The keys that the results of a stage depend on, options of its task included."""
+    """Return the keys that the results of a stage depend on, options of its task included."""
     names = stage.options(Policy.model_validate({})) if stage.options else {}
     options = {
         key

@@ -1,9 +1,9 @@
-"""Draw the store's figures on one page of HTML, or as pictures.
+"""Write a report: all figures on one HTML page, or as pictures.
 
-Funnel, yields over time, failures, wrong answers, second turns, difficulty, cost, prompts,
-near-duplicates, slow samples and missing modules, each with the table behind it and an example.
-FILE.html stands alone: no network, no script, light and dark. It is drawn from the columnar
-snapshot, which is brought up to date first; --live asks the store itself, which takes longer.
+Funnel, yields over time, failures, incorrect answers, second turns, difficulty, cost, prompts,
+near-duplicates, slow samples and missing modules, each with its data and an example. FILE.html is
+self-contained: no network, no script, light and dark. The data comes from the columnar snapshot,
+which is refreshed first; --live queries the store itself, which takes longer.
 
 \b
 Examples:
@@ -41,9 +41,9 @@ from ._shared import json_option, print_json, progress, say, store_of
     type=click.Choice(["light", "dark"]),
     default="light",
     show_default=True,
-    help="Colours of the pictures; the page follows its reader.",
+    help="Colours of the pictures; the page follows the browser.",
 )
-@click.option("--live", is_flag=True, help="Ask the store and not its snapshot.")
+@click.option("--live", is_flag=True, help="Query the store itself, not its snapshot.")
 @json_option
 @click.pass_context
 def command(
@@ -55,10 +55,10 @@ def command(
     as_json: bool,
 ) -> None:
     if file is None and folder is None:
-        raise click.UsageError("say where to: annoy report FILE.html, or --png DIR", ctx)
+        raise click.UsageError("name the output: annoy report FILE.html, or --png DIR", ctx)
     store = store_of(ctx)
-    with progress(ctx) as tell:
-        gathered = collect(store, _now(), live=live, on_figure=lambda key: tell(f"drawing {key}"))
+    with progress(ctx) as show:
+        gathered = collect(store, _now(), live=live, on_figure=lambda key: show(f"drawing {key}"))
         pictures = write_png_files(folder, gathered.figures, theme) if folder else []
         if file:
             _write(file, report(store, gathered))
@@ -83,7 +83,7 @@ def command(
         click.echo(picture)
     say(
         ctx,
-        f"{sum(bool(d.svg) for d in gathered.figures)} of {len(gathered.figures)} figures have something to show",
+        f"{sum(bool(d.svg) for d in gathered.figures)} of {len(gathered.figures)} figures have data",
     )
 
 
@@ -96,7 +96,7 @@ def _plain(cell: object) -> object:
 
 
 def _write(file: Path, text: str) -> None:
-    """Write a file as a whole or not at all."""
+    """Write a file completely or not at all."""
     part = file.with_name(f".{file.name}.part")
     try:
         part.write_text(text, encoding="utf-8")

@@ -1,11 +1,11 @@
-"""Do old rows of a stage again under its present version, beside what is there.
+"""Repeat a stage for old rows with its current version, keeping the old results.
 
-After a changed template, parser, limit or checker new rows follow it and old ones stay as they
-are, so an upgrade never spends by itself. This enters the old ones again; the next `annoy run`
-does them. What it will cost is said first. Answers are never asked for again by this (annoy resample
-plans more of them); to judge again, see `annoy reverify`.
+A changed template, parser, limit or checker applies to new rows only, so an upgrade never costs
+anything by itself. This command enqueues old rows again, and forecasts the cost first; the next
+`annoy run` does the work. It never requests answers again (see `annoy resample`); to judge answers
+again, see `annoy reverify`.
 
---where is SQL over what the stage works on: sources, responses (parse), samples (generate),
+--where is SQL over the subjects of the stage: sources, responses (parse), samples (generate),
 v_current_pairs (predict), v_answers (verify), v_current_verdicts (revise).
 
 \b
@@ -32,10 +32,10 @@ from .plan import show as show_forecast
 
 @click.command(help=__doc__)
 @click.argument("stage", type=click.Choice(list(SUBJECT_VIEWS)))
-@click.option("-n", "--limit", type=click.IntRange(1), help="At most so many, the oldest first.")
-@click.option("--where", metavar="SQL", help="Only those, a condition.")
-@click.option("--dry-run", is_flag=True, help="Say what it would enter and cost; change nothing.")
-@click.option("--teacher", help="Who will answer; default: as annoy run.")
+@click.option("-n", "--limit", type=click.IntRange(1), help="At most this many, oldest first.")
+@click.option("--where", metavar="SQL", help="Only rows for which this condition is true.")
+@click.option("--dry-run", is_flag=True, help="Forecast only; change nothing.")
+@click.option("--teacher", help="Teacher that will answer; default: as annoy run.")
 @click.option("-m", "--model", help="Model that will answer.")
 @json_option
 @click.pass_context
@@ -66,7 +66,7 @@ def command(
         )
         return
     click.echo(
-        f"{n if dry_run else entered:,} {stage} jobs {'would be' if dry_run else 'were'} entered"
+        f"{n if dry_run else entered:,} {stage} jobs {'would be' if dry_run else 'were'} enqueued"
     )
     if n or entered:
         show_forecast(ctx, found)
@@ -76,7 +76,7 @@ def command(
 def _forecast(
     ctx: click.Context, stage: str, n: int, teacher: str | None, model: str | None
 ) -> Forecast:
-    """What a run would do once `n` jobs of a stage are entered."""
+    """Forecast a run after `n` jobs of a stage have been enqueued."""
     settings, store = load_settings(ctx, teacher=teacher, model=model), store_of(ctx)
     with store.read() as connection:
         history = read_yields(connection)

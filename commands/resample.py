@@ -1,7 +1,7 @@
-"""Plan more answers to prompts that are there.
+"""Plan more answers to existing prompts.
 
-Several answers per prompt tell how hard it is (v_pass_rate); answers of another teacher to the
-same prompts compare the two. Only calls are planned: the next run asks them, each once.
+Several answers per prompt measure its difficulty (v_pass_rate); answers of another teacher to the
+same prompts compare the two. Only calls are planned; the next run sends each of them once.
 
 \b
 Examples:
@@ -9,7 +9,7 @@ Examples:
   annoy resample --kind predict_output --pin --teacher openai -m other-model
   annoy run --teacher openai -m other-model
 
-A pinned call is answered only by the teacher that these settings name; others leave it alone.
+A pinned call is answered only by the teacher of these settings.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .run import settings_options
     type=click.IntRange(1, 1000),
     default=1,
     show_default=True,
-    help="Answers per prompt, those planned already included.",
+    help="Answers per prompt, including those already planned.",
 )
 @click.option(
     "--kind",
@@ -37,7 +37,7 @@ from .run import settings_options
     metavar="TASK",
     help="Only questions of this task.",
 )
-@click.option("--pin", is_flag=True, help="Only the teacher of these settings may answer.")
+@click.option("--pin", is_flag=True, help="Pin the calls to the teacher of these settings.")
 @settings_options
 @json_option
 @click.pass_context
@@ -58,9 +58,9 @@ def command(
     store = store_of(ctx)
     pinned = 0
     if pin:
-        hands = WorkerResources(store, settings)
-        hands.open_teachers()
-        pinned = hands.teacher("task", 0)[0]
+        resources = WorkerResources(store, settings)
+        resources.open_teachers()
+        pinned = resources.teacher("task", 0)[0]
     names = [get_task(kind).name for kind in kinds] or list(TASKS)
     with store.write() as connection:
         planned = plan_more_calls(connection, names, samples, pinned)
@@ -68,4 +68,4 @@ def command(
         print_json({"planned": planned, "pinned_teacher_id": pinned or None})
         return
     print_table(["kind", "new calls"], list(planned.items()))
-    say(ctx, "next: annoy plan, then annoy run" if any(planned.values()) else "nothing new")
+    say(ctx, "next: annoy plan, then annoy run" if any(planned.values()) else "no new calls")

@@ -1,7 +1,7 @@
-"""Take up again what failed.
+"""Retry failed jobs.
 
-Jobs that gave up become pending, with their tries forgotten; the next run does them. `rejected`
-jobs have a subject at fault and stay as they are unless --state names them.
+Failed jobs become pending and their attempts are reset; the next run does them. Jobs that were
+rejected because of their subject are retried only with `--state rejected`.
 
 \b
 Examples:
@@ -30,11 +30,11 @@ from ._shared import json_option, print_json, print_table, say, store_of
     type=click.Choice(["failed", "rejected"]),
     default=["failed"],
     show_default=True,
-    help="State to take up again; may be repeated.",
+    help="State of the jobs to retry; may be repeated.",
 )
-@click.option("--like", metavar="TEXT", help="Only those with TEXT in reason or detail.")
-@click.option("-n", "--limit", type=click.IntRange(1), help="At most so many.")
-@click.option("--dry-run", is_flag=True, help="Count them and change nothing.")
+@click.option("--like", metavar="TEXT", help="Only jobs with TEXT in their reason or detail.")
+@click.option("-n", "--limit", type=click.IntRange(1), help="At most this many jobs.")
+@click.option("--dry-run", is_flag=True, help="Count only; change nothing.")
 @json_option
 @click.pass_context
 def command(

@@ -1,8 +1,8 @@
-"""Judge old answers again by the present checker and policy; no model is asked.
+"""Verify old answers again with the current checker and policy, without calling a model.
 
-A new checker, tolerance or limit judges new answers only. This has old ones judged again: new
-verdicts stand beside the old ones, and the newest version's count. `annoy run verify` does the
-judging, or --run does it now and shows what changed.
+A new checker, tolerance or limit applies to new answers only. This command enqueues old answers
+again: new verdicts are kept beside the old ones, and those of the newest version count. `annoy run
+verify` judges them, or --run does so at once and shows which verdicts changed.
 
 --where is SQL over v_answers (kind, number, status, mismatch, teacher_id, ..).
 
@@ -26,11 +26,11 @@ STAGE = "verify"
 
 
 @click.command(help=__doc__)
-@click.option("--where", metavar="SQL", help="Only those, a condition.")
-@click.option("-n", "--limit", type=click.IntRange(1), help="At most so many, the oldest first.")
-@click.option("--run", "now", is_flag=True, help="Judge them now.")
-@click.option("--dry-run", is_flag=True, help="Count them and change nothing.")
-@click.option("--slots", type=click.IntRange(1), help="Sandbox slots; default: cores.")
+@click.option("--where", metavar="SQL", help="Only answers for which this condition is true.")
+@click.option("-n", "--limit", type=click.IntRange(1), help="At most this many, oldest first.")
+@click.option("--run", "now", is_flag=True, help="Judge them at once.")
+@click.option("--dry-run", is_flag=True, help="Count only; change nothing.")
+@click.option("--slots", type=click.IntRange(1), help="Sandbox slots; default: number of cores.")
 @click.option("--python", help="Interpreter that runs the samples.")
 @json_option
 @click.pass_context
@@ -63,7 +63,7 @@ def command(
         with store.read() as connection:
             show_latest(ctx, connection)
     elif not entered:
-        say(ctx, "the present version has judged them all")
+        say(ctx, "the current version has judged all of them")
     else:
         say(
             ctx,

@@ -1,8 +1,8 @@
-"""Work on what is pending until nothing is left.
+"""Run the pipeline until no job is pending.
 
-Start as many as you like, on as many machines as reach the store: each job is done once. Without
-STAGE all stages run. What was finished is never done, asked or paid for again; a run that was
-killed is taken over by the next one at once.
+Start as many runs as you like, on any machine that can reach the store: each job is done once.
+Without STAGE all stages run. Finished work is never repeated or paid for again; the jobs of a run
+that was killed are reclaimed by the next one.
 
 \b
 Examples:
@@ -12,13 +12,12 @@ Examples:
   annoy run --preset deepseek --model deepseek-flash --only-off-peak --budget-usd 20
   annoy run --preset openai --model gpt-5-mini --until-correct 10000
   annoy run verify generate --slots 16 --ray auto
-  annoy run --teacher batch --model gpt-5-mini         (half price; run it again, or --watch)
+  annoy run --teacher batch --model gpt-5-mini         (half price; repeat it, or use --watch)
 
 \b
-Exit code: 0 nothing is left or the goal is reached, 1 it had to stop, say because a budget is
-reached (the message says what to do), 3 it finished but a job failed in this run (annoy retry),
-130 interrupted. Ctrl-C once finishes what is in flight and
-gives the rest back; twice stops at once.
+Exit code: 0 no job is left or the goal is reached, 1 the run had to stop, for example at a budget
+(the message says what to do), 3 the run finished but a job failed (annoy retry), 130 interrupted.
+Ctrl-C once finishes calls in flight and releases the other jobs; twice stops at once.
 """
 
 from __future__ import annotations
@@ -70,12 +69,12 @@ SWITCHES = ("fixed_connections", "unsafe_no_sandbox", "allow_subprocess")
 
 
 def settings_options(command: Any) -> Any:
-    """Add a flag for each run setting; its help is the setting's description."""
+    """Add an option for each run setting; its help is the setting's description."""
     return _options(command, FLAGS | dict.fromkeys(SWITCHES, bool))
 
 
 def bounds_options(command: Any) -> Any:
-    """Add the flags that bound what is asked, and when."""
+    """Add the options that limit calls by budget and time of day."""
     return _options(command, BOUNDS)
 
 
@@ -98,13 +97,13 @@ def _options(command: Any, types: dict[str, Any]) -> Any:
     "--until-correct", type=click.IntRange(1), metavar="N", help="Stop when N chains are correct."
 )
 @click.option("-n", "--limit", type=click.IntRange(1), help="At most this many jobs per stage.")
-@click.option("--watch", is_flag=True, help="Stay, and work on what comes in later.")
+@click.option("--watch", is_flag=True, help="Keep running and do jobs that are added later.")
 @click.option(
     "--ray",
     metavar="ADDRESS",
-    help="Run on every node of that Ray cluster, once per --slots cores.",
+    help="Run on all nodes of this Ray cluster, one process per --slots cores.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Forecast only, as annoy plan does.")
 @json_option
 @click.pass_context
 def command(
@@ -144,7 +143,7 @@ def command(
     for words in done.open_batches:
         say(ctx, words)
     if done.stopped:
-        say(ctx, f"{done.stopped}; raise it to go on: nothing that was paid for is lost")
+        say(ctx, f"{done.stopped}; raise it to continue: nothing that was paid for is lost")
     ctx.exit(130 if done.interrupted else 1 if done.stopped else 3 if done.failed else 0)
 
 
@@ -158,17 +157,17 @@ def _on_ray(ctx: click.Context, address: str, limit: int | None) -> Callable[...
     from annoy_store.worker.ray import run_on_ray
 
     if limit is not None:
-        raise click.UsageError("--limit is of one process; with --ray say --until-correct")
+        raise click.UsageError("--limit applies to one process; with --ray use --until-correct")
     return partial(run_on_ray, address, on_message=lambda words: say(ctx, words))
 
 
 def _two(stop: Any) -> None:
-    """The first signal drains, the second ends the process: the next run takes over."""
+    """Drain on the first signal and exit on the second; the next run reclaims the jobs."""
 
     def first(*_: object) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: os._exit(130))
-        click.echo("annoy: finishing what is in flight; again to stop at once", err=True)
+        click.echo("annoy: finishing calls in flight; interrupt again to stop at once", err=True)
         stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -176,7 +175,7 @@ def _two(stop: Any) -> None:
 
 
 def _as_dict(done: RunResult) -> dict[str, Any]:
-    """A run as JSON."""
+    """Return the result of a run as JSON."""
     return {
         "ended": done.by_stage(),
         "handed_in": done.progress.submitted_calls,

@@ -1,12 +1,11 @@
 """Show one row with its whole lineage, from origin to export.
 
-A summary comes first: where it is from, how it ended, what asking cost, which exports hold it.
-What it came from is told in full, in order, with how each stage's work on it ended and what
-changed from one turn to the next; what came of it is a tree. ID is a number, or the beginning of
-a digest. A chain has the number of its first answer; `pair` stands for io_pair. FILE:LINE is a
-line of an exported file. `random` picks a row to read: of a kind, with a verdict or mismatch, or
-turned down for a reason; without a word, any verdict. On a terminal it is shown in a pager
-(PAGER) and in colours (unless NO_COLOR).
+A summary comes first: origin, outcome, cost of its calls, exports that contain it. Then come its
+ancestors in full and in order, with the outcome of each stage and the differences between turns;
+its descendants are a tree. ID is a number, or the beginning of a digest. A chain has the number of
+its first answer; `pair` stands for io_pair. FILE:LINE is a line of an exported file. `random` picks
+a row: of a kind, with a verdict or mismatch, or rejected for a reason; without FILTER, any verdict.
+On a terminal the text is shown in a pager (PAGER) and in colours (unless NO_COLOR is set).
 
 \b
 Examples:
@@ -38,12 +37,14 @@ from ._shared import json_option, print_json, store_of
 @click.command(help=__doc__, epilog=f"Kinds: {', '.join(KINDS)}.")
 @click.argument("name", metavar="KIND:ID|FILE:LINE|random")
 @click.argument("wanted", metavar="[FILTER]", required=False)
-@click.option("--most", default=20, show_default=True, help="Rows shown along one edge below.")
+@click.option("--most", default=20, show_default=True, help="Descendants shown per relation.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, name: str, wanted: str | None, most: int, as_json: bool) -> None:
     if wanted is not None and name != "random":
-        raise click.UsageError(f"{wanted!r} goes with random only: annoy show random {wanted}", ctx)
+        raise click.UsageError(
+            f"{wanted!r} can only be used with random: annoy show random {wanted}", ctx
+        )
     with store_of(ctx).read() as connection:
         if name == "random":
             name = random_row(connection, wanted, Random())

@@ -1,13 +1,13 @@
-"""Ask the store anything in SQL, reading only.
+"""Run a read-only SQL query.
 
-Without QUERY, lists every view and table with its columns and meaning. `@FILE` reads the
-query from a file, `-` from stdin. Whatever the query says, nothing is written. `--json` is
-`--format json`; jsonl, json, csv and markdown stream any number of rows. Texts are to the letter
-in json and jsonl; in csv, one that begins like a formula gets an apostrophe in front.
+Without QUERY, lists every view and table with its columns and meaning. `@FILE` reads the query from
+a file, `-` from stdin. No query can write. `--json` is `--format json`; jsonl, json, csv and
+markdown stream any number of rows. Texts are exact in json and jsonl; in csv, a text that begins
+like a formula gets a leading apostrophe.
 
-A columnar snapshot beside the store answers, brought up to date first; its SQL is DuckDB's. It
-has every table and view, but of large texts only the length (`refcode_chars`): a question that
-names such a text goes to the store itself, in the SQL of its database, as all do with `--live`.
+Queries run on a columnar snapshot beside the store, which is refreshed first; its SQL is DuckDB's.
+It has every table and view, but of large texts only the length (`refcode_chars`): a query that
+names such a text runs on the store itself, in the SQL of its database, as all do with `--live`.
 
 \b
 Examples:
@@ -35,7 +35,7 @@ from ._shared import json_option, on_terminal, print_json, print_table, say, sto
 VIEWS_HELP = "\n\n".join(f"\b\n{v.name}: {v.meaning}\n  {v.example}" for v in VIEWS)
 
 
-@click.command(help=__doc__, epilog=f"Views, each with a question to start with:\n\n{VIEWS_HELP}")
+@click.command(help=__doc__, epilog=f"Views, each with an example query:\n\n{VIEWS_HELP}")
 @click.argument("query", required=False)
 @click.option(
     "--format",
@@ -43,13 +43,15 @@ VIEWS_HELP = "\n\n".join(f"\b\n{v.name}: {v.meaning}\n  {v.example}" for v in VI
     type=click.Choice(list(WRITERS)),
     default="table",
     show_default=True,
-    help="How to print the rows.",
+    help="Output format.",
 )
 @click.option(
     "-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Value of :name in QUERY."
 )
-@click.option("--live", is_flag=True, help="Ask the store itself, not its snapshot.")
-@click.option("--seconds", default=600.0, show_default=True, help="Give up after so long.")
+@click.option("--live", is_flag=True, help="Query the store itself, not its snapshot.")
+@click.option(
+    "--seconds", default=600.0, show_default=True, help="Timeout of the query in seconds."
+)
 @json_option
 @click.pass_context
 def command(
@@ -66,13 +68,13 @@ def command(
     if query is None:
         _list(describe(store), form)
         return
-    wanted = store, _text(query), dict(map(_param, params)), seconds
+    arguments = store, _text(query), dict(map(_param, params)), seconds
     try:
-        with (run_query if live else snapshot.query)(*wanted) as found:
+        with (run_query if live else snapshot.query)(*arguments) as found:
             WRITERS[form](found.columns, found.rows)
-    except snapshot.NotInSnapshot as fault:
-        say(ctx, str(fault).partition(";")[0] + "; asking the store itself")
-        with run_query(*wanted) as found:
+    except snapshot.NotInSnapshot as error:
+        say(ctx, str(error).partition(";")[0] + "; querying the store itself")
+        with run_query(*arguments) as found:
             WRITERS[form](found.columns, found.rows)
 
 
@@ -86,7 +88,7 @@ def _text(query: str) -> str:
 
 
 def _param(given: str) -> tuple[str, Value]:
-    """`name=value`, a number where it reads like one."""
+    """Parse `name=value`; a value that looks like a number becomes one."""
     name, equals, value = given.partition("=")
     if not equals or not name.isidentifier():
         raise click.BadParameter(f"{given!r} is not NAME=VALUE", param_hint="-p")
@@ -107,7 +109,7 @@ def _list(listed: list[RelationInfo], form: str) -> None:
         print_table((f"{kind}", "meaning", "columns"), rows)
         click.echo()
     if on_terminal() or form == "table":
-        click.echo("try:")
+        click.echo("examples:")
         for d in listed:
             if d.example:
                 click.echo(f"  annoy sql {d.example!r}")

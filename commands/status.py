@@ -1,10 +1,10 @@
-"""Show the funnel, the workers, tokens and cost.
+"""Show the funnel, workers, tokens and cost.
 
-Jobs are counted by stage and state: pending (to do), claimed (somebody works on it), done,
-rejected (the subject is at fault, with a reason), failed (gave up; `annoy retry` takes it up
-again), deferred (tried again later), suspect (its last worker died). `wanted` is what the next
-run will enter, yield is done out of all that ended. A claim is stuck when its worker is gone and
-no other runs to take it back.
+Jobs are counted by stage and state: pending, claimed (in progress), done, rejected (because of the
+subject, with a reason), failed (all attempts used; see `annoy retry`), deferred (retried later),
+suspect (its last worker died). `wanted` is the number of jobs that the next run will enqueue, yield
+the share of done among ended jobs. A claim is stuck when its worker is gone and no other worker is
+running to reclaim it.
 
 \b
 Examples:
@@ -32,8 +32,8 @@ STATES = (*OPEN_STATES, *ENDED_STATES)
 
 
 @click.command(help=__doc__)
-@click.option("--watch", is_flag=True, help="Show it again and again; Ctrl-C ends.")
-@click.option("--every", default=2.0, show_default=True, help="Seconds between two looks.")
+@click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
+@click.option("--every", default=2.0, show_default=True, help="Seconds between refreshes.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, watch: bool, every: float, as_json: bool) -> None:
@@ -78,7 +78,7 @@ def _print(at: StoreStatus, as_json: bool) -> None:
 
 
 def print_funnel(at: StoreStatus) -> None:
-    """Print jobs by stage and state, in the order of the pipeline; columns of zeros are left out."""
+    """Print jobs by stage and state in pipeline order; columns of zeros are left out."""
     columns = ["wanted", *STATES]
     lines = {
         name: [at.wanted[name], *(of.get(state, 0) for state in STATES)]
@@ -121,8 +121,8 @@ def _print_workers(at: StoreStatus) -> None:
     print_table(columns, rows)
     hosts = at.worker_status.hosts
     if len(hosts) > 1:
-        told = (f"{name} ({h['workers']} workers, {h['jobs']} jobs)" for name, h in hosts.items())
-        click.echo(f"hosts: {', '.join(told)}")
+        parts = (f"{name} ({h['workers']} workers, {h['jobs']} jobs)" for name, h in hosts.items())
+        click.echo(f"hosts: {', '.join(parts)}")
     click.echo(f"rate: {at.worker_status.per_minute:,.0f} jobs per minute since they started")
     if oldest := at.worker_status.oldest_claim:
         click.echo(f"oldest claim: {_claim(oldest)}")
@@ -137,15 +137,15 @@ def _claim(claim: dict[str, Any]) -> str:
 def _tokens(usage: Usage) -> str:
     if not any(usage.tokens.values()):
         return f"none in {usage.attempts:,} attempts"
-    told = ", ".join(f"{n:,} {name}" for name, n in usage.tokens.items())
-    return f"{told} in {usage.attempts:,} attempts"
+    counts = ", ".join(f"{n:,} {name}" for name, n in usage.tokens.items())
+    return f"{counts} in {usage.attempts:,} attempts"
 
 
 def _cost(usage: Usage) -> str:
     if usage.unpriced:
         return (
             f"at least {usage.known_usd:,.4f} USD; {usage.unpriced:,} answers have no price "
-            "(give prices in annoy.toml)"
+            "(set prices in annoy.toml)"
         )
     return f"{usage.known_usd:,.4f} USD"
 
@@ -157,9 +157,13 @@ def _hints(at: StoreStatus) -> list[str]:
     if suspect := at.total("suspect"):
         worst = at.worker_status.suspects[0] if at.worker_status.suspects else None
         first = (
-            f" ({worst['stage']} of {worst['subject']}: {worst['crashes']} deaths)" if worst else ""
+            f" ({worst['stage']} of {worst['subject']}: {worst['crashes']} crashes)"
+            if worst
+            else ""
         )
-        hints.append(f"{suspect:,} suspect{first}: their worker died; annoy run takes them singly")
+        hints.append(
+            f"{suspect:,} suspect{first}: their worker died; annoy run does them one at a time"
+        )
     if at.in_batches:
         hints.append(f"{at.in_batches:,} calls are in batches: annoy batch status")
     if at.next_due is not None:
@@ -168,6 +172,6 @@ def _hints(at: StoreStatus) -> list[str]:
     if stuck := at.worker_status.n_stuck:
         hints.append(
             f"{stuck:,} stuck: their worker is gone ({_claim(at.worker_status.stuck[0])}); "
-            "any annoy run takes them back"
+            "any annoy run reclaims them"
         )
     return hints

@@ -1,13 +1,12 @@
-"""Hide a source, and all that comes of it, from work and exports.
+"""Hide a source, and everything derived from it, from the pipeline and exports.
 
-WHAT is source:ID or sample:ID (a number, or the beginning of a digest); or name where it comes
-from with --origin, --repo or --licence, as the origins spell it (annoy show source:ID). A source
-found in several places stays as long as one of them is allowed. What is ingested later falls
-under the rules too. The exports that hold its rows are named; the next export of their line
-takes the rows back.
+WHAT is source:ID or sample:ID (a number, or the beginning of a digest). Or select by --origin,
+--repo or --licence, spelled as in the origins (annoy show source:ID). A source with several origins
+is hidden only when all of them are. Sources that are ingested later are subject to the rules too.
+The exports that contain its rows are listed; the next incremental export retracts them.
 
---lift undoes it. --purge blanks the texts as well, which nothing undoes: rows and digests stay
-as tombstones. Backups, files that were exported, and what a provider was sent are not reached.
+--lift reverses a rule. --purge also blanks the texts, irreversibly: rows and digests stay as
+tombstones. Backups, exported files and what was sent to a provider are not affected.
 
 \b
 Examples:
@@ -46,13 +45,13 @@ from ._shared import json_option, print_json, print_table, say, store_of
 
 @click.command(help=__doc__)
 @click.argument("what", required=False, metavar="[source:ID]")
-@click.option("--origin", help="All of one origin, as annoy ingest --origin named it.")
-@click.option("--repo", help="All of one repository.")
-@click.option("--licence", help="All under one licence.")
-@click.option("--why", default="", help="The reason, kept with the rule.")
-@click.option("--lift", "lifting", is_flag=True, help="Undo it.")
-@click.option("--purge", "purging", is_flag=True, help="Blank the texts too, for good.")
-@click.option("--yes", is_flag=True, help="Do not ask before a purge.")
+@click.option("--origin", help="All sources of one origin, as named by annoy ingest --origin.")
+@click.option("--repo", help="All sources of one repository.")
+@click.option("--licence", help="All sources under one licence.")
+@click.option("--why", default="", help="The reason; stored with the rule.")
+@click.option("--lift", "lifting", is_flag=True, help="Reverse the rule.")
+@click.option("--purge", "purging", is_flag=True, help="Also blank the texts, irreversibly.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation of a purge.")
 @click.option("--list", "listing", is_flag=True, help="List the rules.")
 @json_option
 @click.pass_context
@@ -76,7 +75,7 @@ def command(
         _list(store, as_json)
         return
     if len(chosen) != 1 or (lifting and purging):
-        raise click.UsageError("say what: source:ID, or one of --origin, --repo, --licence")
+        raise click.UsageError("name one: source:ID, sample:ID, --origin, --repo or --licence")
     [(kind, value)] = chosen
     if purging:
         _purge(ctx, store, kind, value, why, yes, as_json)
@@ -84,13 +83,13 @@ def command(
         with store.write() as connection:
             change = lift(connection, kind, _named_rule(connection, kind, value))
             again = requeue_hidden(connection, PIPELINE)
-        _tell_lift(ctx, change, again, as_json)
+        _print_lift(ctx, change, again, as_json)
     else:
         if not why:
-            raise click.UsageError("say why, it is kept with the rule: --why TEXT")
+            raise click.UsageError("give the reason, which is stored with the rule: --why TEXT")
         with store.write() as connection:
             change = take_down(connection, kind, resolve_value(connection, kind, value), why)
-        _tell(ctx, change, as_json)
+        _print(ctx, change, as_json)
 
 
 def _subject(what: str | None) -> list[tuple[str, str]]:
@@ -104,27 +103,27 @@ def _named_rule(connection: Connection, kind: str, value: str) -> str:
     return resolve_value(connection, kind, value) if kind in ("source", "sample") else value
 
 
-def _tell(ctx: click.Context, change: TakedownResult, as_json: bool) -> None:
+def _print(ctx: click.Context, change: TakedownResult, as_json: bool) -> None:
     if as_json:
         print_json(asdict(change))
         return
     click.echo(f"hidden: {change.sources:,} sources and {change.samples:,} samples")
     if change.exports:
-        click.echo("exports that hold rows of it:")
+        click.echo("exports that contain rows of it:")
         columns = ("export", "format", "rows", "published", "folder")
         print_table(
             columns,
             [(e.export_id, e.format, e.rows, e.published_at, e.folder) for e in change.exports],
         )
         say(ctx, "the next export with --since lists these rows as retractions")
-    say(ctx, "undo it with --lift; blank the texts with --purge")
+    say(ctx, "reverse it with --lift; blank the texts with --purge")
 
 
-def _tell_lift(ctx: click.Context, change: TakedownResult, again: int, as_json: bool) -> None:
+def _print_lift(ctx: click.Context, change: TakedownResult, again: int, as_json: bool) -> None:
     if as_json:
         print_json({"shown": change.shown, "jobs": again})
         return
-    click.echo(f"shown again: {change.shown:,} sources and samples; {again:,} jobs taken up again")
+    click.echo(f"shown again: {change.shown:,} sources and samples; {again:,} jobs pending again")
     say(ctx, "next: annoy run")
 
 
@@ -133,18 +132,18 @@ def _purge(
 ) -> None:
     rule = _rule(store, kind, value, why)
     if not yes:
-        words = f"Blank the texts of all that {rule.kind} {rule.value} hides? Nothing undoes this."
-        click.confirm(words, abort=True, err=True)
+        question = f"Blank all texts hidden by {rule.kind} {rule.value}? This cannot be undone."
+        click.confirm(question, abort=True, err=True)
     blanked = purge(store, rule.id)
     if as_json:
         print_json({"blanked": dict(blanked)})
         return
     print_table(("table", "rows blanked"), sorted(blanked.items()))
-    say(ctx, "not reached: backups, exported files, what providers were sent")
+    say(ctx, "not affected: backups, exported files, what was sent to providers")
 
 
 def _rule(store: Database, kind: str, value: str, why: str) -> TakedownRule:
-    """The rule in force; one is made if there is none and a reason is given."""
+    """Return the rule in force; create one if there is none and a reason is given."""
     with store.write() as connection:
         value = _named_rule(connection, kind, value)
         found = [
@@ -154,7 +153,9 @@ def _rule(store: Database, kind: str, value: str, why: str) -> TakedownRule:
         ]
         if not found:
             if not why:
-                raise UsageError(f"{kind} {value} is not taken down yet; say why: --why TEXT")
+                raise UsageError(
+                    f"{kind} {value} is not taken down yet; give the reason: --why TEXT"
+                )
             take_down(connection, kind, resolve_value(connection, kind, value), why)
             found = takedown_rules(connection)
         return found[-1]
@@ -175,7 +176,7 @@ def _list(store: Database, as_json: bool) -> None:
         columns, [(r.kind, r.value, r.why, r.created_at, r.lifted_at, r.purged_at) for r in known]
     )
     if held:
-        click.echo("\nexports that hold rows of what is hidden:")
+        click.echo("\nexports that contain hidden rows:")
         print_table(
             ("export", "format", "rows", "folder"),
             [(h.export_id, h.format, h.rows, h.folder) for h in held],

@@ -1,8 +1,8 @@
-"""List the answers that two versions of the judging tell differently.
+"""Show verdicts that changed between two checker versions.
 
 V1 and V2 are variants of `verify` (annoy sql "SELECT id, description FROM variants WHERE stage =
-'verify'"); without them the active one is compared with the newest other. Only answers that both
-have judged are compared: annoy reverify makes the verdicts of a new version.
+'verify'"); by default the active variant is compared with the newest other. Only answers that both
+have judged are compared: `annoy reverify` adds the verdicts of a new version.
 
 \b
 Examples:
@@ -41,7 +41,7 @@ from ._shared import json_option, print_json, print_table, say, store_of
     type=click.IntRange(0),
     default=20,
     show_default=True,
-    help="Show at most so many.",
+    help="Show at most this many answers.",
 )
 @json_option
 @click.pass_context
@@ -58,7 +58,7 @@ def command(
                 "before": asdict(older),
                 "after": asdict(newer),
                 "compared": both,
-                "flips": [asdict(flip) for flip in found],
+                "flips": [asdict(change) for change in found],
             }
         )
         return
@@ -73,21 +73,30 @@ def show(
     found: list[VerdictChange],
     limit: int,
 ) -> None:
-    """Print what changed between two variants, why, and some of the answers."""
+    """Print what changed between two variants, why, and some of the answers.
+
+    Args:
+        ctx: Context of the command.
+        older: The earlier variant of verify.
+        newer: The later variant.
+        both: Number of answers that both have judged.
+        found: The changed verdicts.
+        limit: Answers to print at most.
+    """
     say(ctx, f"variant {older.id} -> {newer.id}: {_why(older, newer)}")
     if not found:
-        click.echo(f"{both:,} answers judged by both, and none differently")
+        click.echo(f"{both:,} answers judged by both, no verdict changed")
         return
-    click.echo(f"{len(found):,} of {both:,} answers judged by both differ")
+    click.echo(f"{len(found):,} of {both:,} verdicts changed")
     print_table(("before", "after", "answers"), summarise_changes(found))
     if limit:
         click.echo()
-        columns = ("answer", "kind", "before", "after", "said before", "says now")
-        print_table(columns, [_line(flip) for flip in found[:limit]])
+        columns = ("answer", "kind", "before", "after", "feedback before", "feedback after")
+        print_table(columns, [_line(change) for change in found[:limit]])
     if len(found) > limit:
         say(ctx, f"{len(found) - limit:,} more: --limit, or --json for all")
-    if any(flip.before == "correct" for flip in found):
-        say(ctx, "answers that are no longer correct and have turns left are revised by annoy run")
+    if any(change.before == "correct" for change in found):
+        say(ctx, "annoy run revises answers that are no longer correct and have turns left")
 
 
 def _why(older: CheckerVariant, newer: CheckerVariant) -> str:
@@ -95,26 +104,26 @@ def _why(older: CheckerVariant, newer: CheckerVariant) -> str:
     return ", ".join(f"{key} {one} -> {two}" for key, (one, two) in changes) or "the same settings"
 
 
-def _line(flip: VerdictChange) -> tuple[str, ...]:
+def _line(change: VerdictChange) -> tuple[str, ...]:
     return (
-        f"response:{flip.response_id}",
-        flip.kind,
-        flip.before,
-        flip.after,
-        _brief(flip.feedback_before),
-        _brief(flip.feedback_after),
+        f"response:{change.response_id}",
+        change.kind,
+        change.before,
+        change.after,
+        _brief(change.feedback_before),
+        _brief(change.feedback_after),
     )
 
 
-def _brief(words: str) -> str:
-    return words if len(words) <= 60 else words[:59] + "…"
+def _brief(text: str) -> str:
+    return text if len(text) <= 60 else text[:59] + "…"
 
 
 def show_latest(ctx: click.Context, connection: Connection, limit: int = 10) -> None:
-    """Print what the newest judging changed, if there are two to compare."""
+    """Print which verdicts the newest variant changed, if there are two to compare."""
     known = checker_variants(connection)
     if len(known) < 2:
-        say(ctx, "only one version has judged so far, so nothing can differ")
+        say(ctx, "only one checker version so far: nothing to compare")
         return
     older, newer = choose_variants(known, None, None)
     found = verdict_changes(connection, older.id, newer.id)

@@ -1,8 +1,8 @@
-"""Read the store in a browser: a local page with search, chains side by side, figures and SQL.
+"""Browse the store: local pages with search, chains side by side, figures and SQL.
 
-Nothing is written, and only this machine is answered, unless --host says otherwise (then whoever
-reaches that address can read everything in the store). Needs the extra `view`. Keys: j and k for
-the next and the previous row, o opens, u goes back to the list, / searches.
+Nothing is written, and only this machine can connect, unless --host is given (then anyone who can
+reach that address can read everything in the store). Needs the extra `view`. Keys: j and k select
+the next and previous row, o opens it, u returns to the list, / searches.
 
 \b
 Examples:
@@ -26,13 +26,13 @@ NEEDED = "annoy view needs three packages: pip install 'annoy-store[view]'"
 
 
 @click.command(help=__doc__)
-@click.option("--port", default=8765, show_default=True, help="Port; 0 takes one that is free.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to answer at.")
+@click.option("--port", default=8765, show_default=True, help="Port; 0 selects a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--open/--no-open",
     "opens",
     default=None,
-    help="Open a browser (as a rule: if this is a desktop).",
+    help="Open a browser; default: on a desktop.",
 )
 @click.pass_context
 def command(ctx: click.Context, port: int, host: str, opens: bool | None) -> None:
@@ -46,9 +46,9 @@ def command(ctx: click.Context, port: int, host: str, opens: bool | None) -> Non
     with listen(host, port) as listening:
         url = _url(host, listening.getsockname()[1])
         if not _is_loopback(host):
-            warn(f"whoever reaches {host} can read everything in {store}")
+            warn(f"anyone who can reach {host} can read everything in {store}")
         click.echo(url)
-        say(ctx, f"reading {store}; Ctrl-C ends")
+        say(ctx, f"serving {store}; Ctrl-C stops")
         if opens or (opens is None and _on_desktop()):
             click.launch(url)
         serve(application(store, [host]), listening)
