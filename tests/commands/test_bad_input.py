@@ -170,7 +170,7 @@ def test_a_locked_store_says_so(annoy: Annoy, monkeypatch: pytest.MonkeyPatch) -
         result = annoy("ingest", "x.py")
         holder.communicate("")
     assert result.exit_code == 1
-    assert "close it, then run the same again" in result.stderr
+    assert "close it, then repeat the command" in result.stderr
 
 
 def test_a_full_disk_says_so(annoy: Annoy) -> None:

@@ -99,7 +99,7 @@ def test_a_problem_with_failed_cases_is_not_solved(annoy: Annoy, bench: Path) ->
     assert figures["failed"] == figures["easy"]["failed"] == 2
     assert (figures["all"]["examples"]["right"], figures["all"]["examples"]["of"]) == (1, 3)
     assert (figures["all"]["problems"]["right"], figures["all"]["problems"]["of"]) == (0, 1)
-    assert "2 of 3 questions failed and count as not right" in told.stderr
+    assert "2 of 3 questions failed and count as incorrect" in told.stderr
     assert shown.stdout.splitlines()[0].endswith("failed")
     assert shown.stdout.splitlines()[1].endswith("2")
     assert (again.exit_code, json.loads(again.stdout)["failed"]) == (0, 0)
@@ -159,7 +159,7 @@ def test_a_last_line_that_broke_off_is_asked_again(annoy: Annoy, bench: Path) ->
         file.write_bytes(file.read_bytes()[:-20])
         told = annoy("bench", "score", bench, file, *options)
         assert told.exit_code == 0
-        assert "the last line of a.jsonl broke off" in told.stderr
+        assert "the last line of a.jsonl is truncated" in told.stderr
         assert provider.stats()["delivered"] == 4
         assert sorted(file.read_text().splitlines()) == whole
         file.write_text("{broken\n" + file.read_text())

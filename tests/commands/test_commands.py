@@ -33,8 +33,8 @@ def told(result: Any) -> Any:
 
 
 def test_init_makes_a_store_once(annoy: Annoy) -> None:
-    assert annoy("init").stdout == "made sqlite:///annoy.db with schema 0002\n"
-    assert annoy("init").stdout == "sqlite:///annoy.db has schema 0002 already\n"
+    assert annoy("init").stdout == "created sqlite:///annoy.db with schema 0002\n"
+    assert annoy("init").stdout == "sqlite:///annoy.db already has schema 0002\n"
     assert told(annoy("init", "--json"))["before"] == "0002"
 
 
@@ -210,7 +210,7 @@ def test_status_says_who_is_gone_and_what_it_held(annoy: Annoy, worked: Path) ->
     assert "gone" in shown
     assert "oldest claim: parse of" in shown
     assert re.search(r"stuck: their worker is gone \(parse of \d+, held by worker 900", shown)
-    assert re.search(r"suspect \(generate of \d+: 2 deaths\)", shown)
+    assert re.search(r"suspect \(generate of \d+: 2 crashes\)", shown)
 
 
 def test_status_of_an_empty_store(annoy: Annoy) -> None:
@@ -231,7 +231,7 @@ def test_policy_changes_and_says_what_that_affects(annoy: Annoy, worked: Path) -
     result = annoy("policy", "tolerance=1e-4", "pairs_per_sample=5")
     assert result.exit_code == 0
     assert "verify: new rows follow the new tolerance; annoy reverify does the" in result.stdout
-    assert "predict: the next run looks at old rows again (pairs_per_sample)" in result.stdout
+    assert "predict: the next run scans old rows again (pairs_per_sample)" in result.stdout
     rows = {row["key"]: row["value"] for row in told(annoy("policy", "--json"))}
     assert (rows["tolerance"], rows["pairs_per_sample"]) == (1e-4, 5)
     assert annoy("policy", "tolerance=1e-4").stdout.endswith("nothing changed\n")
@@ -355,7 +355,7 @@ def test_every_process_agrees(process: Process) -> None:
 
 def test_a_question_about_texts_goes_to_the_store_itself(annoy: Annoy, worked: Path) -> None:
     by_itself = annoy("sql", "SELECT refcode FROM samples ORDER BY id", "--json")
-    assert "refcode is not in the snapshot; asking the store itself" in by_itself.stderr
+    assert "refcode is not in the snapshot; querying the store itself" in by_itself.stderr
     assert told(by_itself) == told(
         annoy("sql", "--live", "SELECT refcode FROM samples ORDER BY id", "--json")
     )
@@ -366,4 +366,4 @@ def test_a_snapshot_that_cannot_be_kept_is_no_hindrance(annoy: Annoy, worked: Pa
     (worked.parent / "annoy.db.snapshot").write_text("in the way")
     result = annoy("sql", "SELECT COUNT(*) AS n FROM sources", "--json")
     assert told(result)[0]["n"] > 0
-    assert "asking the store itself" in result.stderr
+    assert "querying the store itself" in result.stderr

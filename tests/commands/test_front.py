@@ -173,7 +173,7 @@ def test_a_bug_is_one_line_and_debug_shows_where(
     result = annoy("status")
     assert result.exit_code == 1
     (line,) = result.stderr.splitlines()
-    assert line == "annoy: a bug of ours: ZeroDivisionError: oh (annoy -v ... shows where)"
+    assert line == "annoy: internal error: ZeroDivisionError: oh (annoy -v ... prints the traceback)"
     assert "Traceback" in annoy("-v", "status").stderr
     monkeypatch.setenv("ANNOY_DEBUG", "1")
     assert "Traceback" in annoy("status").stderr

@@ -27,7 +27,7 @@ def test_says_what_came_and_makes_the_store(annoy: Annoy, tmp_path: Path) -> Non
     assert "annoy run" in result.stderr
     again = annoy("import", "parsed.jsonl")
     assert "0 rows new, 1 known" in again.stdout
-    assert "new in the store: nothing" in again.stdout
+    assert "added to the store: nothing" in again.stdout
 
 
 def test_json_has_every_count(annoy: Annoy) -> None:

@@ -1,4 +1,4 @@
-"""plan, failures, replan, recheck, flips and takedown as a person meets them."""
+"""plan, failures, rerun, reverify, verdict-changes and takedown on the command line."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def test_failures_say_what_to_do_and_what_to_read(annoy: Annoy) -> None:
 def test_nothing_went_wrong(annoy: Annoy) -> None:
     assert annoy("--store", "sqlite:///new.db", "init").exit_code == 0
     result = annoy("--store", "sqlite:///new.db", "failures")
-    assert result.stdout == "nothing went wrong\n"
+    assert result.stdout == "no failures\n"
 
 
-# plan and replan -----------------------------------------------------------------------------
+# plan and rerun ------------------------------------------------------------------------------
 
 
 def test_a_plan_tells_rows_calls_and_money(annoy: Annoy, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_plan_tells_rows_calls_and_money(annoy: Annoy, tmp_path: Path) -> None
 
 
 def test_a_plan_of_a_changed_policy_changes_nothing(annoy: Annoy) -> None:
-    found = told(annoy("plan", "tolerance=0.5", "--replan", "verify", "--json"))
+    found = told(annoy("plan", "tolerance=0.5", "--rerun", "verify", "--json"))
     again = found["stages"]["verify"]["again"]
     assert again > 0
     assert found["stages"]["verify"]["expected"] == again
@@ -78,12 +78,12 @@ def test_a_plan_of_a_changed_policy_changes_nothing(annoy: Annoy) -> None:
     [
         (("plan", "colour=red"), "unknown policy 'colour'"),
         (("plan", "tolerance=x"), "policy tolerance"),
-        (("flips",), "nothing to compare"),
-        (("flips", "99", "100"), "variant 99 has no verdicts"),
+        (("verdict-changes",), "nothing to compare"),
+        (("verdict-changes", "99", "100"), "variant 99 has no verdicts"),
         (("takedown", "source:99", "--why", "x"), "no source has the id or digest '99'"),
         (("takedown", "--repo", "nobody/nothing", "--why", "x"), "no row has the repo"),
         (("takedown", "--licence", "MIT", "--lift"), "not taken down"),
-        (("recheck", "--where", "nothing = 1"), "nothing"),
+        (("reverify", "--where", "nothing = 1"), "nothing"),
     ],
 )
 def test_mistakes_are_one_line(annoy: Annoy, one_line: Any, arguments: Any, words: str) -> None:
@@ -99,7 +99,7 @@ def test_mistakes_are_one_line(annoy: Annoy, one_line: Any, arguments: Any, word
         ("takedown", "source:1", "--repo", "x", "--why", "y"),
         ("takedown", "source:1", "--lift", "--purge"),
         ("plan", "tolerance"),
-        ("replan", "complete"),
+        ("rerun", "complete"),
     ],
 )
 def test_wrong_usage_is_exit_2(annoy: Annoy, arguments: Any) -> None:
@@ -108,7 +108,7 @@ def test_wrong_usage_is_exit_2(annoy: Annoy, arguments: Any) -> None:
 
 def test_old_rows_are_done_again_when_asked(annoy: Annoy) -> None:
     annoy("policy", "cpu_seconds=7")
-    dry = told(annoy("replan", "generate", "--dry-run", "--json"))
+    dry = told(annoy("rerun", "generate", "--dry-run", "--json"))
     assert dry["jobs"] > 1
     assert (
         told(annoy("sql", "SELECT COUNT(*) AS n FROM jobs WHERE state = 'pending'", "--json"))[0][
@@ -116,31 +116,31 @@ def test_old_rows_are_done_again_when_asked(annoy: Annoy) -> None:
         ]
         == 0
     )
-    assert told(annoy("replan", "generate", "--where", "id = 1", "--json"))["jobs"] == 1
-    assert told(annoy("replan", "generate", "-n", "1", "--json"))["jobs"] == 1
-    assert "were entered" in annoy("replan", "generate").stdout
-    assert told(annoy("replan", "generate", "--json"))["jobs"] == 0
+    assert told(annoy("rerun", "generate", "--where", "id = 1", "--json"))["jobs"] == 1
+    assert told(annoy("rerun", "generate", "-n", "1", "--json"))["jobs"] == 1
+    assert "were enqueued" in annoy("rerun", "generate").stdout
+    assert told(annoy("rerun", "generate", "--json"))["jobs"] == 0
 
 
-# recheck and flips ---------------------------------------------------------------------------
+# reverify and verdict-changes ----------------------------------------------------------------
 
 
 def test_old_answers_are_judged_again_and_the_difference_shown(annoy: Annoy) -> None:
-    assert "the present version has judged them all" in annoy("recheck").stderr
+    assert "the current version has judged all of them" in annoy("reverify").stderr
     annoy("policy", "tolerance=0.9", "same_integer_part=false")
-    n = told(annoy("recheck", "--dry-run", "--json"))["jobs"]
+    n = told(annoy("reverify", "--dry-run", "--json"))["jobs"]
     assert n > 0
     assert (
-        told(annoy("recheck", "--where", "kind = 'predict_output'", "--dry-run", "--json"))["jobs"]
+        told(annoy("reverify", "--where", "kind = 'predict_output'", "--dry-run", "--json"))["jobs"]
         < n
     )
-    result = annoy("recheck", "--run", "--slots", "1")
+    result = annoy("reverify", "--run", "--slots", "1")
     assert result.exit_code == 0
     assert f"{n:,} answers are judged again" in result.stdout
-    found = told(annoy("flips", "--json"))
+    found = told(annoy("verdict-changes", "--json"))
     assert found["compared"] == n
     assert found["before"]["id"] < found["after"]["id"]
-    assert "tolerance 0.001 -> 0.9" in annoy("flips").stderr
+    assert "tolerance 0.001 -> 0.9" in annoy("verdict-changes").stderr
     turned = {f["response_id"] for f in found["flips"] if f["after"] == "correct"}
     now = told(
         annoy(
