@@ -136,7 +136,7 @@ def test_a_store_without_a_schema_is_made_by_init(annoy: Annoy, one_line: OneLin
         ("mysql://host/db", "use sqlite:///FILE or postgresql://HOST/DATABASE"),
         ("sqlite://", "a SQLite store must be a file"),
         ("sqlite:///nowhere/annoy.db", "nowhere"),
-        ("postgresql://user:secret@127.0.0.1:1/db", "is the database server running"),
+        ("postgresql://user:secret@127.0.0.1:1/db", "the database server is running"),
     ],
 )
 def test_a_store_that_cannot_be(annoy: Annoy, one_line: OneLine, url: str, words: str) -> None:
@@ -221,7 +221,7 @@ def test_a_folder_that_cannot_be_written(annoy: Annoy, tmp_path: Path, command: 
     assert done.returncode == 1, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith("annoy: ")
-    assert "writable" in line or "another place" in line
+    assert "writable" in line or "another location" in line
 
 
 def _run(code: str) -> subprocess.CompletedProcess[str]:
@@ -242,7 +242,7 @@ def _run(code: str) -> subprocess.CompletedProcess[str]:
         (("sql", "SELECT 1; SELECT 2"), "one statement at a time"),
         (("sql", ""), "the query is empty"),
         (("sql", "SELECT * FROM nowhere"), "list tables and columns with: annoy sql"),
-        (("sql", "@nowhere.sql"), "nowhere.sql: there is no such file"),
+        (("sql", "@nowhere.sql"), "nowhere.sql: no such file"),
         (("show", "nothing"), "is not KIND:ID; kinds are: origin, source"),
         (("show", "source:7"), "there is no source 7"),
         (("policy", "nokey=1"), "unknown policy 'nokey'; known are: max_source_bytes"),

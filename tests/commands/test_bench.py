@@ -114,7 +114,7 @@ def test_a_pair_of_files_says_how_much_of_them_it_compares(annoy: Annoy, bench: 
     assert told.exit_code == 0
     assert "of 0 with every case in both" in told.stdout
     assert "2 answers to questions that only one file has are left out" in told.stderr
-    assert "1 problems have not every case in both files" in told.stderr
+    assert "1 problems without every case in both files" in told.stderr
     figures = json.loads(annoy("bench", "compare", "a.jsonl", "b.jsonl", "--json").stdout)
     assert (figures["examples"]["of"], figures["problems"]["of"]) == (1, 0)
     assert (figures["left_out"], figures["problems_left_out"]) == (2, 1)
@@ -147,7 +147,7 @@ def test_answers_to_other_questions_are_left_out_with_a_word(annoy: Annoy, bench
         annoy("bench", "score", bench, "a.jsonl", *options)
         told = annoy("bench", "score", first, "a.jsonl", *options, "--json")
     assert json.loads(told.stdout)["all"]["examples"]["of"] == 1
-    assert "2 answers in a.jsonl are to no question of first.jsonl" in told.stderr
+    assert "2 answers in a.jsonl match no question of first.jsonl" in told.stderr
 
 
 def test_a_last_line_that_broke_off_is_asked_again(annoy: Annoy, bench: Path) -> None:

@@ -296,7 +296,7 @@ def test_doctor_tells_a_missing_key(annoy: Annoy) -> None:
     found = findings(annoy)
     assert found["endpoint"]["state"] == "warning"
     assert "OPENAI_API_KEY" in found["endpoint"]["found"]
-    assert found["store"]["advice"] == "annoy ingest PATH makes it"
+    assert found["store"]["advice"] == "annoy ingest PATH creates it"
 
 
 def test_doctor_is_exit_1_when_something_is_broken(

@@ -69,7 +69,7 @@ def test_every_refused_file_is_named(annoy: Annoy) -> None:
 def test_raw_code_that_is_ingested_later_is_not_transformed_again(annoy: Annoy) -> None:
     Path("parsed.jsonl").write_text(json.dumps(FUNCTION | {"meta": {"blob_id": "b1"}}))
     told = annoy("import", "parsed.jsonl").stdout
-    assert "1 functions wait for what they were made of: import their raw code" in told
+    assert "1 functions without their source: import their raw code" in told
     Path("raw.jsonl").write_text('{"content": "x = 1", "blob_id": "b1"}')
     assert annoy("ingest", "raw.jsonl").exit_code == 0
     status = json.loads(annoy("status", "--json").stdout)
