@@ -173,7 +173,9 @@ def test_a_bug_is_one_line_and_debug_shows_where(
     result = annoy("status")
     assert result.exit_code == 1
     (line,) = result.stderr.splitlines()
-    assert line == "annoy: internal error: ZeroDivisionError: oh (annoy -v ... prints the traceback)"
+    assert (
+        line == "annoy: internal error: ZeroDivisionError: oh (annoy -v ... prints the traceback)"
+    )
     assert "Traceback" in annoy("-v", "status").stderr
     monkeypatch.setenv("ANNOY_DEBUG", "1")
     assert "Traceback" in annoy("status").stderr

@@ -131,7 +131,7 @@ def _files() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "folder", ["README.md", ".github", "annoy_store", "commands", "migrations"]
+    "folder", ["README.md", ".github", "commands", "migrations"]
 )
 def test_texts_use_standard_terms(folder: str) -> None:
     found = {
