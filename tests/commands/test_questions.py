@@ -169,7 +169,7 @@ def test_the_exports_that_hold_it_are_named(annoy: Annoy) -> None:
     exported = annoy("export", "codeio", "out", "--only", "all")
     assert exported.exit_code == 0, exported.output
     result = annoy("takedown", "--licence", "MIT", "--why", "policy")
-    assert "exports that hold rows of it:" in result.stdout
+    assert "exports that contain rows of it:" in result.stdout
     assert "codeio" in result.stdout
 
 

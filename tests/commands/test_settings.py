@@ -107,7 +107,7 @@ def test_a_wrong_file_is_one_line(
     [
         ("ANNOY_MODLE", "x", "unknown key 'ANNOY_MODLE'; did you mean 'ANNOY_MODEL'?"),
         ("ANNOY_SLOTS", "many", "ANNOY_SLOTS = 'many'"),
-        ("ANNOY_PRICES", "{", "write JSON there"),
+        ("ANNOY_PRICES", "{", "the value must be JSON"),
     ],
 )
 def test_a_wrong_variable_is_one_line(
@@ -128,6 +128,6 @@ def test_a_wrong_flag_names_itself() -> None:
 
 
 def test_a_missing_config_is_one_line(annoy: Annoy, one_line: Callable[[Result], str]) -> None:
-    assert "nowhere.toml: there is no such file" in one_line(
+    assert "nowhere.toml: no such file" in one_line(
         annoy("--config", "nowhere.toml", "init")
     )
