@@ -128,6 +128,4 @@ def test_a_wrong_flag_names_itself() -> None:
 
 
 def test_a_missing_config_is_one_line(annoy: Annoy, one_line: Callable[[Result], str]) -> None:
-    assert "nowhere.toml: no such file" in one_line(
-        annoy("--config", "nowhere.toml", "init")
-    )
+    assert "nowhere.toml: no such file" in one_line(annoy("--config", "nowhere.toml", "init"))
