@@ -125,7 +125,7 @@ def test_a_store_without_a_schema_is_made_by_init(annoy: Annoy, one_line: OneLin
     downgrade(store, "base")
     store.close()
     assert "holds no store" in one_line(annoy("status"))
-    assert annoy("init").stdout.startswith("made ")
+    assert annoy("init").stdout.startswith("created ")
     assert annoy("status").exit_code == 0
 
 
