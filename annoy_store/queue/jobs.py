@@ -8,7 +8,7 @@ Decisions
 - States are literals in the statements, as in the partial indexes that they use; a statement that
   knows its subjects finds them by the key alone, whatever the planner estimates.
 - The statements are built once, with parameters: building them costs more than running them.
-Claims are taken in claims.py, workers and leases are in workers.py, new jobs come from enqueue.py.
+Jobs are claimed in claims.py, workers and leases are in workers.py, new jobs come from enqueue.py.
 """
 
 from __future__ import annotations
