@@ -1,0 +1,236 @@
+"""A task of another package: found by its entry point, and taken through the whole pipeline."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annoy_store.prompts.template import extract_values
+from tests.support.provider import Provider
+
+ROOT = Path(__file__).parent.parent.parent
+TASK = '''
+"""count_parameters: how many parameters does the function take?"""
+
+import ast
+import json
+
+from pydantic import Field
+from sqlalchemy import select
+
+from annoy_store.db.tables import io_pairs, samples, turns
+from annoy_store.hashing import digest
+from annoy_store.interfaces import CheckResult, Question, Task, TaskOptions, rejected
+from annoy_store.parsing.final_answer import find_final_answer
+from annoy_store.records.queries import not_hidden
+
+TEMPLATE = """How many parameters does this function take?
+
+```python
+{{code}}
+```
+
+Unit: {{unit}}.
+"""
+
+
+class Options(TaskOptions):
+    template: str = Field(TEMPLATE, description="prompt template: bundled name, or @FILE")
+    unit: str = Field("parameters", description="what is counted, in words")
+    most: int = Field(5, ge=0, description="functions with more parameters are not asked about")
+
+
+def count(code):
+    tree = ast.parse(code)
+    [function] = [n for n in tree.body if getattr(n, "name", "") == "main_solution"]
+    return len(function.args.args)
+
+
+def options(policy):
+    from annoy_store.tasks.policy import read_options
+
+    return read_options(TASK, policy)
+
+
+def select_samples(policy):
+    return (
+        select(samples.c.id.label("subject_id"), samples.c.digest, samples.c.refcode)
+        .select_from(io_pairs)
+        .join(samples, samples.c.id == io_pairs.c.sample_id)
+        .where(not_hidden("sample", samples.c.id))
+    )
+
+
+def render(row, policy):
+    chosen = options(policy)
+    if count(row["refcode"]) > chosen.most:
+        return rejected("too_many_parameters")
+    values = {"code": row["refcode"], "unit": chosen.unit}
+    return Question(values, digest("sample", row["digest"]), row["subject_id"])
+
+
+def truth():
+    chosen = select(turns.c.id.label("turn_id"), samples.c.refcode.label("code"), samples.c.funcname)
+    return chosen.select_from(turns).join(samples, samples.c.id == turns.c.sample_id)
+
+
+def check(answer, truth, sandbox, policy):
+    found = find_final_answer(answer.text, "output")
+    if found is None:
+        return CheckResult("no_answer", "No final answer was found.")
+    right = count(truth["code"])
+    if found.value == right:
+        return CheckResult("correct", "Correct.", predicted=found.text)
+    return CheckResult("wrong", "It is another number.", mismatch="value", predicted=found.text)
+
+
+TASK = Task(
+    name="count_parameters", title="count the parameters", subject=samples, trigger=io_pairs.c.id,
+    select=select_samples, render=render, truth=truth, check=check, options=Options,
+)
+'''
+FILES = {
+    "toy_task.py": TASK,
+    "toy_task-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: toy-task\nVersion: 1.0\n",
+    "toy_task-1.0.dist-info/entry_points.txt": (
+        "[annoy_store.tasks]\ncount_parameters = toy_task:TASK\n"
+    ),
+}
+SOURCES = (
+    "def add(a: int, b: int) -> int:\n    return a + b\n\nprint(add(1, 2))\n",
+    "def double(x: int) -> int:\n    return 2 * x\n\nprint(double(4))\n",
+)
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def counted(messages: Sequence[dict[str, str]]) -> str:
+    """Wrong at the first turn, right once there is feedback; other questions get no answer."""
+    text = messages[0]["content"]
+    if not text.startswith("How many parameters"):
+        return "I do not know."
+    head = text.partition("def main_solution(")[2].partition(")")[0]
+    right = len([name for name in head.split(",") if name.strip()])
+    revised = any(m["role"] == "assistant" for m in messages)
+    return json.dumps({"output": right if revised else right + 1})
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    with Provider(answers=counted).serving() as serving:
+        yield serving
+
+
+@pytest.fixture
+def annoy(tmp_path: Path) -> Command:
+    """The command line, with a package installed that offers one more task."""
+    package = tmp_path / "package"
+    for name, text in FILES.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(text)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(package), str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "ANNOY_STORE_URL": f"sqlite:///{tmp_path}/annoy.db",
+    }
+
+    def run(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "annoy_store", *words],
+            env=environment, cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    return run
+
+
+def rows(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_task_of_another_package_goes_through_the_whole_pipeline(
+    annoy: Command, provider: Provider, tmp_path: Path
+) -> None:
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    for number, text in enumerate(SOURCES):
+        (sources / f"{number}.py").write_text(text)
+    annoy("ingest", str(sources))
+    endpoint = ("--base-url", provider.url, "-m", "m", "--transform-teacher", "tracer")
+    annoy("run", "--teacher", "tracer", "transform", "complete", "parse", "generate")
+    annoy("policy", "tasks=count_parameters", "count_parameters.unit=arguments")
+    annoy("run", "--teacher", "openai", *endpoint)
+    query = "SELECT kind, status_1, last_status, closed FROM v_chains ORDER BY chain_id"
+    chains = rows(annoy("sql", query, "--format", "jsonl"))
+    assert len(chains) == 2
+    assert {tuple(chain.values()) for chain in chains} == {
+        ("count_parameters", "wrong", "correct", 1)
+    }
+    annoy("export", "messages", str(tmp_path / "out"))
+    [path] = (tmp_path / "out").glob("*.jsonl")
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(records) == 2
+    asked = {m["content"].splitlines()[-1] for r in records for m in r["messages"][:1]}
+    assert asked == {"Unit: arguments."}
+    assert all(json.loads(r["messages"][-1]["content"])["output"] in (1, 2) for r in records)
+    for command in (("status", "--json"), ("failures", "--json"), ("plan", "--json"), ("check",)):
+        annoy(*command)
+    annoy("report", str(tmp_path / "report.html"))
+    assert "count the parameters" in (tmp_path / "report.html").read_text()
+    plan = json.loads(annoy("plan", "--json").stdout)
+    assert plan["calls"] == 0
+
+
+def test_task_that_is_unknown_is_refused_with_the_known_ones(annoy: Command) -> None:
+    annoy("init")
+    refused = annoy("policy", "tasks=predict_toys", check=False)
+    assert refused.returncode == 1
+    assert "predict_output, predict_input, count_parameters" in refused.stderr
+    refused = annoy("policy", "count_parameters.least=1", check=False)
+    assert refused.returncode == 1
+    assert "count_parameters.unit" in refused.stderr
+    refused = annoy("policy", "count_parameters.most=-1", check=False)
+    assert refused.returncode == 1
+    assert "count_parameters.most" in refused.stderr
+    known = json.loads(annoy("policy", "--json").stdout)
+    assert {"predict_output.template", "count_parameters.unit"} <= {row["key"] for row in known}
+
+
+def test_task_option_keeps_the_row_of_its_older_key(annoy: Command) -> None:
+    annoy("init")
+    annoy("policy", "template_predict_output=predict_output_code_last")
+    [row] = json.loads(annoy("policy", "--json", "predict_output.template=").stdout)["policy"]
+    assert row["value"] == "predict_output"
+    annoy("policy", "predict_output.template=predict_output_code_last")
+    keys = rows(annoy("sql", "SELECT key, value FROM policies", "--format", "jsonl"))
+    assert keys == [{"key": "template_predict_output", "value": '"predict_output_code_last"'}]
+
+
+def test_tasks_are_named_only_where_they_may_be() -> None:
+    """Stages, exports, report, pages, forecasts, prices and settings know no task by name."""
+    may = (
+        "annoy_store/tasks/predict_",
+        "annoy_store/inference/backends/tracer/",
+        "annoy_store/ingest/codeio/",
+        "annoy_store/prompts/templates/",
+        "annoy_store/export/formats/",
+    )
+    named = [
+        path.relative_to(ROOT).as_posix()
+        for folder in ("annoy_store", "commands")
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.suffix in {".py", ".sql", ".html", ".js", ".md"}
+        if "predict_output" in (text := path.read_text("utf-8")) or "predict_input" in text
+    ]
+    assert [path for path in named if not path.startswith(may)] == ["annoy_store/tasks/__init__.py"]
+
+
+def test_extract_values_reads_no_bundled_place_out_of_a_foreign_template() -> None:
+    assert "problem" not in extract_values([{"role": "user", "content": "How many parameters"}])
