@@ -163,7 +163,7 @@ def test_task_of_another_package_goes_through_the_whole_pipeline(
     for number, text in enumerate(SOURCES):
         (sources / f"{number}.py").write_text(text)
     annoy("ingest", str(sources))
-    endpoint = ("--base-url", provider.url, "-m", "m", "--transform-teacher", "tracer")
+    endpoint = ("--base-url", provider.url, "-m", "m")
     annoy("run", "--teacher", "tracer", "transform", "complete", "parse", "generate")
     annoy("policy", "tasks=count_parameters", "count_parameters.unit=arguments")
     annoy("run", "--teacher", "openai", *endpoint)
@@ -216,6 +216,8 @@ def test_task_option_keeps_the_row_of_its_older_key(annoy: Command) -> None:
 def test_tasks_are_named_only_where_they_may_be() -> None:
     """Stages, exports, report, pages, forecasts, prices and settings know no task by name."""
     may = (
+        "annoy_store/benchmark/score.py",  # a benchmark asks for outputs
+        "commands/",  # examples in help
         "annoy_store/tasks/predict_",
         "annoy_store/inference/backends/tracer/",
         "annoy_store/ingest/codeio/",
