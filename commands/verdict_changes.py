@@ -18,6 +18,7 @@ from dataclasses import asdict
 import click
 from sqlalchemy import Connection
 
+from annoy_store.errors import UsageError
 from annoy_store.maintenance.rerun import (
     CheckerVariant,
     VerdictChange,
@@ -49,20 +50,31 @@ def command(
     ctx: click.Context, before: int | None, after: int | None, limit: int, as_json: bool
 ) -> None:
     with store_of(ctx).read() as connection:
-        older, newer = choose_variants(checker_variants(connection), before, after)
-        found = verdict_changes(connection, older.id, newer.id)
-        both = count_compared(connection, older.id, newer.id)
+        compared = [
+            (
+                older,
+                newer,
+                count_compared(connection, older.id, newer.id),
+                verdict_changes(connection, older.id, newer.id),
+            )
+            for older, newer in choose_variants(checker_variants(connection), before, after)
+        ]
     if as_json:
         print_json(
             {
-                "before": asdict(older),
-                "after": asdict(newer),
-                "compared": both,
-                "flips": [asdict(change) for change in found],
+                "before": asdict(compared[0][0]),
+                "after": asdict(compared[0][1]),
+                "tasks": {
+                    newer.task: {"before": asdict(older), "after": asdict(newer), "compared": both}
+                    for older, newer, both, _ in compared
+                },
+                "compared": sum(both for _, _, both, _ in compared),
+                "flips": [asdict(flip) for *_, found in compared for flip in found],
             }
         )
         return
-    show(ctx, older, newer, both, found, limit)
+    for older, newer, both, found in compared:
+        show(ctx, older, newer, both, found, limit)
 
 
 def show(
@@ -83,7 +95,7 @@ def show(
         found: The changed verdicts.
         limit: Answers to print at most.
     """
-    say(ctx, f"variant {older.id} -> {newer.id}: {_why(older, newer)}")
+    say(ctx, f"{newer.task}: variant {older.id} -> {newer.id}: {_why(older, newer)}")
     if not found:
         click.echo(f"{both:,} answers judged by both, no verdict changed")
         return
@@ -122,9 +134,11 @@ def _brief(text: str) -> str:
 def show_latest(ctx: click.Context, connection: Connection, limit: int = 10) -> None:
     """Print which verdicts the newest variant changed, if there are two to compare."""
     known = checker_variants(connection)
-    if len(known) < 2:
+    try:
+        pairs = choose_variants(known, None, None)
+    except UsageError:
         say(ctx, "only one checker version so far: nothing to compare")
         return
-    older, newer = choose_variants(known, None, None)
-    found = verdict_changes(connection, older.id, newer.id)
-    show(ctx, older, newer, count_compared(connection, older.id, newer.id), found, limit)
+    for older, newer in pairs:
+        found = verdict_changes(connection, older.id, newer.id)
+        show(ctx, older, newer, count_compared(connection, older.id, newer.id), found, limit)

@@ -170,7 +170,10 @@ def load_chains(
     """
     within = scope.condition(connection)
     load_table(
-        duck, "variants", connection, select(variants.c.id, variants.c.stage, variants.c.active)
+        duck,
+        "variants",
+        connection,
+        select(variants.c.id, variants.c.stage, variants.c.active, variants.c.task),
     )
     if judged_by is not None:
         _put_first(duck, judged_by)
@@ -195,12 +198,15 @@ DROP TABLE revisions
 
 
 def _put_first(duck: duckdb.DuckDBPyConnection, variant: int) -> None:
-    """Let the verdicts of one variant count before all others."""
+    """Let the verdicts of one variant count before all others of its task."""
     known = duck.execute("SELECT id FROM variants WHERE stage = 'verify' ORDER BY id").fetchall()
     if (variant,) not in known:
         ids = ", ".join(str(key) for (key,) in known) or "none"
         raise UsageError(f"there is no variant {variant} of verify; there are: {ids}")
-    duck.execute(f"UPDATE variants SET active = (id = {variant}) WHERE stage = 'verify'")
+    duck.execute(f"""
+    UPDATE variants SET active = (id = {variant}) WHERE stage = 'verify'
+    AND task = (SELECT v.task FROM variants v WHERE v.id = {variant})
+    """)
 
 
 def _judged(duck: duckdb.DuckDBPyConnection, name: str, key: str, first: str = "") -> None:

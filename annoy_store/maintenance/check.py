@@ -47,7 +47,10 @@ from annoy_store.maintenance.accounting import reconcile
 from annoy_store.maintenance.digests import DIGEST_FUNCTIONS, rows_with_wrong_digest
 from annoy_store.queue.counters import NO_WORKER, add_to_counters, funnel
 from annoy_store.queue.jobs import IN_BATCH
+from annoy_store.queue.selection import subject_column
 from annoy_store.queue.workers import IS_ALIVE
+from annoy_store.records.policy import load_policy
+from annoy_store.stages import stages_named
 
 
 @dataclass(frozen=True)
@@ -189,9 +192,10 @@ _UNKNOWN = "install the package that provides it; its rows are kept and ignored 
 
 def _jobs(connection: Connection) -> Iterator[CheckFinding]:
     yield from _states(connection)
-    for stage, result_exists in RESULT_EXISTS.items():
+    conditions = [(stage, ~result_exists) for stage, result_exists in RESULT_EXISTS.items()]
+    for stage, has_no_result in conditions + _unasked(connection):
         chosen = select(func.count(), func.min(jobs.c.subject_id)).where(
-            jobs.c.stage == stage, jobs.c.state == "done", ~result_exists
+            jobs.c.stage == stage, jobs.c.state == "done", has_no_result
         )
         n, example = connection.execute(chosen).one()
         if n:
@@ -253,13 +257,27 @@ RESULT_EXISTS: dict[str, ColumnElement[bool]] = {
     "complete": _exists(responses, responses.c.call_id == _SUBJECT),
     "parse": _exists(sample_origins, sample_origins.c.response_id == _SUBJECT),
     "generate": _exists(io_pairs, io_pairs.c.sample_id == _SUBJECT),
-    "predict": _exists(turns, turns.c.io_pair_id == _SUBJECT),
     "verify": _exists(verdicts, verdicts.c.response_id == _SUBJECT),
     "revise": exists().where(
         verdicts.c.id == _SUBJECT, turns.c.revises_response_id == verdicts.c.response_id
     ),
 }
-"""What a job of a stage that is done has left behind."""
+"""What a job of a stage that is done has left behind; `_unasked` says it of `predict`."""
+
+
+def _unasked(connection: Connection) -> list[tuple[str, ColumnElement[bool]]]:
+    """Per task, the condition that a job of `predict` has no question about its subject."""
+    policy = load_policy(connection)
+    by_subject = {"io_pairs": turns.c.io_pair_id, "samples": turns.c.sample_id}
+    found: list[tuple[str, ColumnElement[bool]]] = []
+    for stage in stages_named("predict"):
+        subject: Any = subject_column(stage, policy)
+        column = by_subject.get(subject.table.name)
+        if column is not None:
+            of_task = select(variants.c.id).where(variants.c.task == stage.task)
+            asked = _exists(turns, column == _SUBJECT, turns.c.kind == stage.task)
+            found.append(("predict", and_(jobs.c.variant_id.in_(of_task), ~asked)))
+    return found
 
 
 # Counters ------------------------------------------------------------------------------------

@@ -115,6 +115,11 @@ class CheckerVariant:
     active: bool
     verdicts: int
 
+    @property
+    def task(self) -> str:
+        """The task whose answers it judged."""
+        return str(self.depends.get("task", ""))
+
 
 @dataclass(frozen=True)
 class VerdictChange:
@@ -155,39 +160,48 @@ def _depends(description: str) -> Mapping[str, Any]:
 
 def choose_variants(
     known: Sequence[CheckerVariant], before: int | None, after: int | None
-) -> tuple[CheckerVariant, CheckerVariant]:
-    """Return the two variants to compare, older and newer.
+) -> list[tuple[CheckerVariant, CheckerVariant]]:
+    """Return the variants to compare, older and newer: of every task, or of one if one is named.
 
     Args:
         known: All variants with verdicts, the oldest first.
-        before: Id of the older; None means the newest other one.
-        after: Id of the newer; None means the active one.
+        before: Id of the older; None means the newest other one of the same task.
+        after: Id of the newer; None means the active one of the same task.
 
     Raises:
-        UsageError: A variant does not exist, or there is only one.
+        UsageError: A variant does not exist, two are of different tasks, or no task has two.
     """
-    by_id = {variant.id: variant for variant in known}
-    for variant_id in (before, after):
-        if variant_id is not None and variant_id not in by_id:
-            there = ", ".join(map(str, by_id)) or "none"
-            raise UsageError(
-                f"variant {variant_id} has no verdicts; variants with verdicts: {there}"
-            )
-    newer = by_id[after] if after is not None else _latest(known)
-    others = [v for v in known if newer is not None and v.id != newer.id]
-    older = by_id[before] if before is not None else (others[-1] if others else None)
-    if newer is None or older is None:
+    named = [_by_id(known, key) for key in (before, after) if key is not None]
+    tasks = dict.fromkeys(v.task for v in named or known)
+    if len(named) == 2 and len(tasks) == 2:
+        raise UsageError(f"variants {before} and {after} are of two tasks: {' and '.join(tasks)}")
+    pairs = [_pair([v for v in known if v.task == task], before, after) for task in tasks]
+    found = [pair for pair in pairs if pair is not None]
+    if not found:
         raise UsageError(
-            f"{len(known)} variant has verdicts, so there is nothing to compare; change the "
-            "policy or the checker, then: annoy reverify"
+            f"{len(known)} variants have verdicts, and none of them two of one task, so there is "
+            "nothing to compare; change the policy or the checker, then: annoy reverify"
         )
-    return older, newer
+    return found
 
 
-def _latest(known: Sequence[CheckerVariant]) -> CheckerVariant | None:
-    active = [variant for variant in known if variant.active]
-    chosen = active or list(known)
-    return chosen[-1] if chosen else None
+def _by_id(known: Sequence[CheckerVariant], variant_id: int) -> CheckerVariant:
+    by_id = {variant.id: variant for variant in known}
+    if variant_id not in by_id:
+        there = ", ".join(map(str, by_id)) or "none"
+        raise UsageError(f"variant {variant_id} has no verdicts; variants with verdicts: {there}")
+    return by_id[variant_id]
+
+
+def _pair(
+    known: Sequence[CheckerVariant], before: int | None, after: int | None
+) -> tuple[CheckerVariant, CheckerVariant] | None:
+    """The older and the newer of one task's variants; None if there are not two."""
+    active = [variant for variant in known if variant.active] or list(known)
+    newer = _by_id(known, after) if after is not None else active[-1]
+    others = [variant for variant in known if variant.id != newer.id]
+    older = _by_id(known, before) if before is not None else (others[-1] if others else None)
+    return None if older is None or older.id == newer.id else (older, newer)
 
 
 def variant_differences(older: CheckerVariant, newer: CheckerVariant) -> dict[str, tuple[Any, Any]]:

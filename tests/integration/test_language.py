@@ -130,7 +130,9 @@ def _files() -> Iterator[str]:
                 yield name
 
 
-@pytest.mark.parametrize("folder", ["README.md", ".github", "annoy_store", "commands", "migrations"])
+@pytest.mark.parametrize(
+    "folder", ["README.md", ".github", "annoy_store", "commands", "migrations"]
+)
 def test_texts_use_standard_terms(folder: str) -> None:
     found = {
         name: wrong

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, text, update
+from sqlalchemy import delete, select, text, update
 
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
@@ -129,10 +129,18 @@ def test_check_finds_a_done_job_without_result(store: Database) -> None:
     turn, call = asked(source_id=of)
     with store.write() as connection:
         insert_rows(connection, [of, turn, call, response(call, "words")])
-        write_variant = {"stage": "x", "digest": "d", "description": "{}", "active": 1}
-        insert_new(connection, variants, [write_variant])
+        shared = {"stage": "x", "description": "{}", "active": 1}
+        tasks = ["predict_output", "predict_input", ""]
+        of_tasks = [shared | {"digest": task or "d", "task": task} for task in tasks]
+        insert_new(connection, variants, of_tasks)
+        ids = dict(connection.execute(select(variants.c.task, variants.c.id)).all())
         fresh = [
-            {"stage": stage.name, "subject_id": subject, "variant_id": 1, "state": "done"}
+            {
+                "stage": stage.name,
+                "subject_id": subject,
+                "variant_id": ids[stage.task],
+                "state": "done",
+            }
             for stage in PIPELINE
             for subject in (1, 2)
         ]
@@ -141,8 +149,9 @@ def test_check_finds_a_done_job_without_result(store: Database) -> None:
     findings = {f.what.split()[0]: (f.n, f.example) for f in check(store)}
     assert findings.pop("transform") == (1, "transform of subject 2")
     assert findings.pop("complete") == (1, "complete of subject 2")
+    assert findings.pop("verify") == (4, "verify of subject 1")
     assert {n for n, _ in findings.values()} == {2}
-    assert sorted(findings) == ["generate", "parse", "predict", "revise", "verify"]
+    assert sorted(findings) == ["generate", "parse", "predict", "revise"]
     assert all(f.hint for f in check(store))
 
 

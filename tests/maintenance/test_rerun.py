@@ -106,12 +106,18 @@ def test_choose_variants_takes_given_or_newest(store: Database) -> None:
         for key in keys:
             judge(connection, 1, key, "correct", None)
         known = checker_variants(connection)
-        assert [v.id for v in choose_variants(known, None, None)] == keys[1:]
+        [newest] = choose_variants(known, None, None)
+        assert [v.id for v in newest] == keys[1:]
         version(connection, "1", '{"t": 1, "same": 1}', 1)
-        older, newer = choose_variants(checker_variants(connection), None, None)
+        [(older, newer)] = choose_variants(checker_variants(connection), None, None)
         assert (older.id, newer.id) == (keys[2], keys[0])
         assert variant_differences(older, newer) == {"t": (3, 1)}
-        assert [v.id for v in choose_variants(known, keys[0], keys[1])] == keys[:2]
+        [named] = choose_variants(known, keys[0], keys[1])
+        assert [v.id for v in named] == keys[:2]
+        other = version(connection, "4", '{"t": 1, "task": "other"}', 0)
+        judge(connection, 1, other, "correct", None)
+        with pytest.raises(UsageError, match="of two tasks"):
+            choose_variants(checker_variants(connection), keys[0], other)
         with pytest.raises(UsageError, match="variant 999 has no verdicts"):
             choose_variants(known, 999, None)
 
@@ -147,14 +153,18 @@ def test_rerun_with_wider_tolerance_makes_verdicts_and_no_calls(
     assert enqueue_rerun(sqlite_store, "verify") == judged - len(some)
     run(sqlite_store, tracer, ["verify"])
     with sqlite_store.read() as connection:
-        older, newer = choose_variants(checker_variants(connection), None, None)
-        assert older.verdicts == newer.verdicts == judged
-        assert newer.active
-        assert count_compared(connection, older.id, newer.id) == judged
-        changed = {f.response_id for f in verdict_changes(connection, older.id, newer.id)}
-        assert {f.before for f in verdict_changes(connection, older.id, newer.id)} <= {"wrong"}
+        pairs = choose_variants(checker_variants(connection), None, None)
+        assert {newer.task for _, newer in pairs} == {"predict_output", "predict_input"}
+        assert all(older.verdicts == newer.verdicts for older, newer in pairs)
+        assert sum(newer.verdicts for _, newer in pairs) == judged
+        assert all(newer.active for _, newer in pairs)
+        assert sum(count_compared(connection, a.id, b.id) for a, b in pairs) == judged
+        changes = [f for a, b in pairs for f in verdict_changes(connection, a.id, b.id)]
+        changed = {f.response_id for f in changes}
+        assert {f.before for f in changes} <= {"wrong"}
         assert connection.scalars(select(responses.c.id)).all() == answers
-        current = select(verdicts.c.id).where(verdicts.c.variant_id == newer.id)
+        newest = [newer.id for _, newer in pairs]
+        current = select(verdicts.c.id).where(verdicts.c.variant_id.in_(newest))
         told = connection.exec_driver_sql("SELECT id FROM v_current_verdicts").all()
         assert {row[0] for row in told} == set(connection.scalars(current))
     assert changed <= set(answers)
