@@ -82,6 +82,35 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+LOG = (
+    "import logging, sys; import annoy_store.__main__ as main; {setup};"
+    "logging.getLogger('annoy_store.db.file_lock').warning('locked by %d', 7);"
+    "logging.getLogger('annoy_store.queue.workers').info('details')"
+)
+
+
+@pytest.mark.parametrize(
+    ("setup", "printed"),
+    [
+        ("pass", ""),
+        ("main._log_to_stderr()", "annoy: locked by 7\n"),
+        (
+            "main._log_to_stderr(); main.commands().main(['-v', 'init'], standalone_mode=False)",
+            "annoy: locked by 7\nannoy: details\n",
+        ),
+    ],
+    ids=["library", "command line", "verbose"],
+)
+def test_logs_are_printed_by_the_command_line_only(
+    tmp_path: Path, setup: str, printed: str
+) -> None:
+    command = [sys.executable, "-c", LOG.format(setup=setup)]
+    env = {"PYTHONPATH": str(CHECKOUT), "PATH": os.environ["PATH"]}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == printed
+
+
 def test_it_runs_as_a_module_anywhere(process: Process) -> None:
     assert process("--version").stdout.startswith("annoy ")
     assert process("-h").stdout.startswith("Usage: annoy ")
