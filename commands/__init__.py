@@ -72,9 +72,11 @@ class LazyGroup(click.Group):
     """A group that finds its commands by their files and imports only the one that is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, without aliases."""
         return names()
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import and return a command, also by an alias; None if there is none."""
         name = ALIASES.get(name, name)
         if name not in names():
             return None
@@ -86,6 +88,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Resolve an alias; suggest a similar name for an unknown command."""
         if not args or args[0].startswith("-"):
             return super().resolve_command(ctx, args)
         name = ALIASES.get(args[0], args[0])
@@ -96,6 +99,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, [name, *args[1:]])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands in sections, with their short help."""
         rest = [n for n in names() if not any(n in s for s in SECTIONS.values())]
         for title, listed in {**SECTIONS, OTHER_SECTION: tuple(rest)}.items():
             rows = [(n, short_help(n)) for n in listed if n in names()]
@@ -104,6 +108,7 @@ class LazyGroup(click.Group):
                     formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an exception becomes an error of one line."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -116,6 +121,7 @@ class LazyGroup(click.Group):
             raise failure from None
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run the command line and exit, or return in standalone mode `False`."""
         start: Any = super().main
         if not standalone_mode:
             return start(*args, standalone_mode=False, **extra)

@@ -64,6 +64,7 @@ class RangeParam(click.ParamType[Any]):
     name = "range"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Parse `MIN..MAX` as a pair of numbers; None for an open end."""
         if not isinstance(value, str):
             return value
         low, dots, high = value.partition("..")

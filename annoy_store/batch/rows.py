@@ -80,6 +80,7 @@ class BatchContext:
 
     @property
     def worker_id(self) -> int:
+        """Id of the worker that holds the lease."""
         return self.lease.worker_id
 
     def transact(self, work: Callable[[Connection], T]) -> T:

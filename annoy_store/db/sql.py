@@ -56,9 +56,11 @@ class ListParameter(TypeDecorator[list[Any]]):
         self.item = item
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return JSON text for SQLite, an array for PostgreSQL."""
         return Text() if dialect.name == "sqlite" else postgresql.ARRAY(self.item)
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        """Return the value that the driver is given."""
         return orjson.dumps(value).decode() if dialect.name == "sqlite" else value
 
 

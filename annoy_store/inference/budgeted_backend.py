@@ -81,10 +81,12 @@ class BudgetedTeacher:
 
     @property
     def identity(self) -> TeacherIdentity:
+        """Identity of the teacher."""
         return self._teacher.identity
 
     @property
     def capacity(self) -> int:
+        """Number of calls that may be in flight."""
         return self._teacher.capacity
 
     async def ask(self, request: Request) -> CallResult:
@@ -114,11 +116,13 @@ class BudgetedTeacher:
         return result
 
     def drain(self) -> None:
+        """Stop reserving and sending; calls in flight finish."""
         for meter in self._meters:
             meter.share.drain()
         self._teacher.drain()
 
     async def close(self) -> None:
+        """Close the teacher."""
         await self._teacher.close()
 
 

@@ -39,6 +39,7 @@ def subject_column(stage: Stage, policy: Policy) -> ColumnElement[int]:
 
 
 def selected_column(wants: Select[Any], name: str) -> ColumnElement[Any]:
+    """Return the column that a SELECT labels `name`, without the label."""
     column = wants.selected_columns[name]
     return getattr(column, "element", column)
 
@@ -115,6 +116,7 @@ def _narrowing(wants: Select[Any], only: tuple[tuple[str, Any], ...]) -> ColumnE
 
 
 def partition_keys(agenda: StagePlan, stage: Stage) -> tuple[PartitionKey, ...]:
+    """Return the keys of the partitions of a stage."""
     return tuple(map(partition_key, agenda.partitions[stage.key]))
 
 

@@ -37,6 +37,7 @@ def _scope(stage: Stage, policy: Policy) -> str:
 
 
 def read_watermark(connection: Connection, stage: Stage, policy: Policy) -> int:
+    """Return the id up to which a stage has scanned its subjects; 0 for none."""
     chosen = select(watermarks.c.upto).where(
         watermarks.c.stage == stage.name, watermarks.c.scope == _scope(stage, policy)
     )
@@ -46,6 +47,7 @@ def read_watermark(connection: Connection, stage: Stage, policy: Policy) -> int:
 def move_watermark(
     connection: Connection, stage: Stage, policy: Policy, mark: int, upto: int
 ) -> None:
+    """Raise the watermark of a stage from `mark` to `upto`, unless another worker did."""
     if upto <= mark:
         return
     row = {"stage": stage.name, "scope": _scope(stage, policy), "upto": upto}

@@ -19,8 +19,10 @@ _INVISIBLE = re.compile(
 
 
 def visible(text: str) -> str:
-    """Replace invisible characters by U+FFFD: those that markup may not contain, and those that
-    change the direction of writing."""
+    """Replace invisible characters by U+FFFD.
+
+    These are characters that markup may not contain, and those that change the writing direction.
+    """
     return _INVISIBLE.sub("\ufffd", text.replace("\r\n", "\n"))
 
 

@@ -44,6 +44,7 @@ class Guard:
         self.names = {"localhost", socket.gethostname().lower(), *(n.lower() for n in names)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle an ASGI request; reject it if it comes from another site."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -47,6 +47,7 @@ class Display(AbstractContextManager["Display"]):
             self._live.stop()
 
     def __call__(self, progress: Progress) -> None:
+        """Show progress, at a limited rate; does nothing when quiet."""
         if self._quiet or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + (0.25 if self._live else 10.0)

@@ -98,15 +98,19 @@ class ThreadExecutor:
         self._lock = threading.Lock()
 
     def free_capacity(self) -> int:
+        """Return how many more jobs may be submitted."""
         return max(0, 4 * self._threads - self.in_progress())
 
     def in_progress(self) -> int:
+        """Return how many jobs are submitted and not ended."""
         return self._running + len(self._waiting)
 
     def is_idle(self) -> bool:
+        """Return whether more jobs are needed to keep the executor busy."""
         return len(self._waiting) < self._threads
 
     def submit(self, jobs: list[ClaimedJob]) -> None:
+        """Queue jobs; each result is put into the results."""
         with self._lock:
             self._waiting.extend(jobs)
         self._start()
@@ -124,12 +128,14 @@ class ThreadExecutor:
         self._start()
 
     def drain(self) -> list[Claim]:
+        """Return the claims of jobs that have not begun; no more begin."""
         with self._lock:
             returned = [job.claim for job in self._waiting]
             self._waiting.clear()
         return returned
 
     def close(self) -> None:
+        """Stop the loop and its thread."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -158,16 +164,20 @@ class AsyncExecutor:
         self._thread.start()
 
     def free_capacity(self) -> int:
+        """Return how many more jobs may be submitted."""
         limit = self._limit()
         return max(0, 2 * limit + 16 - self.in_progress()) if limit else 0
 
     def in_progress(self) -> int:
+        """Return how many jobs are submitted and not ended."""
         return self._submitted - self._ended
 
     def is_idle(self) -> bool:
+        """Return whether more jobs are needed to keep the executor busy."""
         return 2 * len(self._waiting) < self._limit()
 
     def submit(self, jobs: list[ClaimedJob]) -> None:
+        """Queue jobs; each result is put into the results."""
         self._submitted += len(jobs)
         self._loop.call_soon_threadsafe(self._add, jobs)
 
@@ -206,6 +216,7 @@ class AsyncExecutor:
         self._start()
 
     def drain(self) -> list[Claim]:
+        """Return the claims of jobs that have not begun; no more begin."""
         return asyncio.run_coroutine_threadsafe(self._drain(), self._loop).result()
 
     async def _drain(self) -> list[Claim]:
@@ -229,6 +240,7 @@ class AsyncExecutor:
             task.cancel()
 
     def close(self) -> None:
+        """Stop the loop and its thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -66,6 +66,7 @@ class LocalRateLimit:
         self._ends: dict[str, float] = {}
 
     async def reserve(self, wanted: Sequence[Reservation]) -> list[float]:
+        """Reserve the next interval of each limit; return seconds until each begins."""
         now = _now()
         earliest = now - BURST_SECONDS
         begins = [max(self._ends.get(r.unit, earliest), earliest) for r in wanted]
