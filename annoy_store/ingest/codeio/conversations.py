@@ -20,7 +20,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annoy_store.hashing import clean_text
-from annoy_store.ingest.codeio.questions import Messages, Question, read_messages, read_question
+from annoy_store.ingest.codeio.questions import (
+    ImportedQuestion,
+    Messages,
+    read_messages,
+    read_question,
+)
 from annoy_store.ingest.record_files import Location, Refusal
 
 STATUS_OF_WORD = {
@@ -77,7 +82,7 @@ class Conversation:
     """
 
     location: Location
-    question: Question | None
+    question: ImportedQuestion | None
     turns: tuple[AnsweredTurn, ...]
     model: str = ""
     kind: str | None = None  # of the turns, where the row itself tells it

@@ -34,7 +34,7 @@ _PREDICTION = re.compile(
 
 
 @dataclass(frozen=True)
-class Question:
+class ImportedQuestion:
     """What is asked.
 
     Attributes:
@@ -52,29 +52,35 @@ class Question:
     value: str = ""
 
 
-def read_question(messages: Messages) -> Question | None:
+def read_question(messages: Messages) -> ImportedQuestion | None:
     """Return what the first user message asks, None if it is of no known form."""
     text = next((m["content"] for m in messages if m["role"] == "user"), "")
     if source := _CODE_FILE.search(text):
-        return Question("transform", source["code"])
+        return ImportedQuestion("transform", source["code"])
     if found := _PREDICTION.fullmatch(text):
         kind: QuestionKind = "predict_output" if found["given"] == "input" else "predict_input"
-        return Question(kind, found["code"] or "", found["problem"], found["io"], found["value"])
+        return ImportedQuestion(
+            kind, found["code"] or "", found["problem"], found["io"], found["value"]
+        )
     return _bundled_form(
         extract_values(messages[:1] if messages[0]["role"] == "user" else messages[:2])
     )
 
 
-def _bundled_form(values: Mapping[str, str]) -> Question | None:
+def _bundled_form(values: Mapping[str, str]) -> ImportedQuestion | None:
     about = values.get("code", ""), values.get("problem", ""), values.get("io", "")
     if "input" in values:
-        return Question("predict_output", *about, values["input"])
+        return ImportedQuestion("predict_output", *about, values["input"])
     if "output" in values:
-        return Question("predict_input", *about, values["output"])
-    return Question("transform", about[0]) if "code" in values and "problem" not in values else None
+        return ImportedQuestion("predict_input", *about, values["output"])
+    return (
+        ImportedQuestion("transform", about[0])
+        if "code" in values and "problem" not in values
+        else None
+    )
 
 
-def given_value(question: Question) -> JsonValue | None:
+def given_value(question: ImportedQuestion) -> JsonValue | None:
     """Return the given input or output as a JSON value.
 
     An output that is not a literal was printed as a bare string, and is read as one.
@@ -91,7 +97,7 @@ def given_value(question: Question) -> JsonValue | None:
     return found or json_values.to_json_value(question.value)
 
 
-def shows_value(question: Question, text: str) -> bool:
+def shows_value(question: ImportedQuestion, text: str) -> bool:
     """Return True when the question shows the value with the JSON text `text`, as JSON or Python."""
     if question.value == text:
         return True

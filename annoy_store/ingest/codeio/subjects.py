@@ -21,7 +21,7 @@ from annoy_store.db.tables import io_pairs, samples, sources
 from annoy_store.db.timestamps import utc_now
 from annoy_store.hashing import clean_text
 from annoy_store.ingest.codeio.conversations import Conversation
-from annoy_store.ingest.codeio.questions import Question, given_value, shows_value
+from annoy_store.ingest.codeio.questions import ImportedQuestion, given_value, shows_value
 from annoy_store.ingest.codeio.samples import RecordedPair, new_pair, recorded_pair
 from annoy_store.ingest.record_files import Refusal
 from annoy_store.ingest.sources import LANGUAGES
@@ -192,7 +192,7 @@ def _texts(pair: RecordedPair) -> tuple[str, str, str]:
     return pair.input, pair.output, pair.input_digest
 
 
-def _sample_of(question: Question) -> NewRow:
+def _sample_of(question: ImportedQuestion) -> NewRow:
     return new_sample(
         clean_text(question.code),
         FUNCNAME,
