@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,6 +40,7 @@ LONGEST = (
     "export/test_format_file",
     "integration/test_interrupted_calls",
 )
+NO_PARAMS = SimpleNamespace(params={})
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
 
@@ -48,8 +50,13 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, so that no core is idle at the end."""
+    """Mark what is slow on one database only; the longest files first, so that no core is idle."""
+    for item in items:
+        values = getattr(item, "callspec", NO_PARAMS).params.values()
+        if any(value in mark.args for mark in item.iter_markers("slow_on") for value in values):
+            item.add_marker(pytest.mark.slow)
     order = {HERE / f"{name}.py": i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
 

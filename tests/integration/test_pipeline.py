@@ -86,6 +86,7 @@ def counts(store: Database) -> dict[str, int]:
         }
 
 
+@pytest.mark.slow_on("postgres")
 def test_from_raw_file_to_training_lines(
     store: Database, provider: Provider, tmp_path: Path
 ) -> None:
@@ -111,6 +112,7 @@ def test_from_raw_file_to_training_lines(
     assert len(revised) == 6
 
 
+@pytest.mark.slow_on("postgres")
 def test_a_second_run_does_nothing_and_asks_nothing(store: Database, provider: Provider) -> None:
     work(store, provider, sources(3))
     before, asked = counts(store), _asked(provider)
@@ -120,6 +122,7 @@ def test_a_second_run_does_nothing_and_asks_nothing(store: Database, provider: P
     assert _asked(provider) == asked
 
 
+@pytest.mark.slow_on("postgres")
 def test_new_sources_cost_only_their_own_work(store: Database, provider: Provider) -> None:
     work(store, provider, sources(3, 5))
     before = _asked(provider)
@@ -128,6 +131,7 @@ def test_new_sources_cost_only_their_own_work(store: Database, provider: Provide
     assert _asked(provider) - before == 10  # one rewriting, 3 + 3 predictions, 3 revisions
 
 
+@pytest.mark.slow_on("postgres")
 def test_no_prompt_is_paid_for_twice(store: Database, provider: Provider) -> None:
     work(store, provider, sources(3, 5))
     assert provider.stats()["paid_twice"] == 0

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,23 +116,17 @@ def test_the_setup_commands_are_those_of_ci() -> None:
 
 @dataclass
 class Tour:
-    """A folder in which the tour's commands were run, one process each."""
+    """A folder in which the tour's commands were run."""
 
     folder: Path
     environment: dict[str, str]
     surprises: list[str] = field(default_factory=list)  # what should have been printed, and was not
 
     def run(self, command: str) -> str:
-        words = [sys.executable, "-m", "annoy_store", *shlex.split(command)[1:]]
-        ran = subprocess.run(
-            words,
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=110,
-        )
-        assert ran.returncode == 0, f"{command}: {ran.stderr}"
+        with contextlib.chdir(self.folder):
+            words = shlex.split(command)[1:]
+            ran = CliRunner().invoke(_group(), words, prog_name="annoy", env=self.environment)
+        assert ran.exit_code == 0, f"{command}: {ran.output}"
         return ran.stdout
 
 
@@ -141,7 +134,7 @@ class Tour:
 def tour(tmp_path_factory: pytest.TempPathFactory) -> Tour:
     """Run the tour's commands in one folder."""
     folder = tmp_path_factory.mktemp("tour")
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(CHECKOUT), "HOME": str(folder)}
+    environment = {"PYTHONPATH": str(CHECKOUT), "HOME": str(folder)}
     tour = Tour(folder, environment)
     for body in fences("console", "<!-- tour -->\n"):
         for command, expected in _steps(body):
@@ -158,11 +151,13 @@ def tour(tmp_path_factory: pytest.TempPathFactory) -> Tour:
     return tour
 
 
+@pytest.mark.slow
 def test_the_tour_runs_as_printed(tour: Tour) -> None:
     """What is printed below a command comes out of it."""
     assert tour.surprises == []
 
 
+@pytest.mark.slow
 def test_questions_are_answered(
     tour: Tour, annoy: click.Group, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,6 +135,7 @@ def submitted(script: Path, surroundings: dict[str, str], n: int) -> list[subpro
     ]
 
 
+@pytest.mark.slow
 def test_the_array_job_works_and_drains(
     postgres_store: Database, surroundings: dict[str, str], tmp_path: Path
 ) -> None:
@@ -164,6 +165,7 @@ def pod() -> dict[str, Any]:
     return template
 
 
+@pytest.mark.slow
 def test_pods_end_when_nothing_is_left(
     postgres_store: Database, surroundings: dict[str, str], provider: Provider
 ) -> None:

@@ -123,6 +123,7 @@ def fleet() -> Iterator[Fleet]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_a_cable_is_cut_and_mended(fleet: Fleet) -> None:
     here, there = fleet.machines
     fleet.feed_until(lambda: fleet.fed > 0)

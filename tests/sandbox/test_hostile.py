@@ -36,7 +36,7 @@ class SuiteRun:
     survivors: set[int]
 
 
-LEVELS = ["strong", "fallback", pytest.param("minimum", marks=pytest.mark.slow)]
+LEVELS = ["strong", *(pytest.param(n, marks=pytest.mark.slow) for n in ("fallback", "minimum"))]
 
 
 @pytest.fixture(scope="module", params=LEVELS)

@@ -71,6 +71,7 @@ def plan(store: Database) -> Counter[str]:
     return Counter({stage: int(n) for stage, n in rows})
 
 
+@pytest.mark.slow_on("postgres")
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("planned", [False, True])
 def test_import_in_any_order_gives_the_same_rows(
