@@ -23,6 +23,8 @@ from tests.support.factories import asked, source, write_all
 from tests.support.provider import Provider, default_answer
 from tests.support.provider.batch_lines import failed_line, result_line, unprocessed_line
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 LOCAL = {"teacher": "batch", "model": "sim", "base_url": "http://localhost:8000/v1"}
 SETTINGS = RunSettings(**LOCAL)
 

@@ -102,6 +102,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
+@pytest.mark.slow_on(*sorted(set(bundled_formats()) - {"codeio", "rl"}))
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("form", bundled_formats())
 def test_dataset_card_lets_datasets_load_every_format(

@@ -27,7 +27,7 @@ from tests.integration.test_pipeline import teach, work
 from tests.support.crash_harness import ROOT, Storm, findings
 from tests.support.provider import Provider
 
-SHORT, LONG = 25, 400
+SHORT, LONG = 12, 400
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_storm_over_sqlite(sqlite_store: Database) -> None:
 
 
 def test_a_storm_over_postgres(postgres_store: Database, restart: Callable[[], None]) -> None:
-    storm = Storm(postgres_store, seed=12, kills=12, longest_pause=0.3)
+    storm = Storm(postgres_store, seed=12, kills=6, longest_pause=0.3)
     storm.restart, storm.most_restarts = restart, 1
     storm.rage(deadline=60)
     assert storm.restarts > 0

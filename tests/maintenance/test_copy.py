@@ -24,6 +24,8 @@ from annoy_store.maintenance.fingerprint import content_differences
 from annoy_store.queue.workers import register_worker
 from tests.support.growing_stores import grow, held
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 @pytest.fixture
 def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Database], str]:

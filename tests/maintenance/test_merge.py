@@ -36,6 +36,8 @@ from tests.support.small_pipeline import (
     add_sources,
 )
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 def lineage(store: Database) -> Counter[tuple[str, str, str]]:
     """Every sample with its answer and its raw file."""

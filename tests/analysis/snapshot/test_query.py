@@ -26,6 +26,8 @@ from annoy_store.hashing import digest
 from annoy_store.queue.counters import add_to_counters
 from tests.support import chains, factories
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 @pytest.fixture(autouse=True)
 def _cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
