@@ -30,7 +30,7 @@ LONGEST = (
     "inference/backends/test_openai",
     "batch/test_poll",
     "integration/test_crash",
-    "sandbox/test_hostile",
+    "integration/test_hostile",
     "integration/test_pipeline",
     "integration/test_recipes",
     "integration/test_two_machines",

@@ -23,6 +23,8 @@ from tests.batch.conftest import Killed, RunOnce, UntilDone, all_batches, attemp
 from tests.integration.test_interrupted_calls import kept, plan_calls
 from tests.support.provider import Provider
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 ENDS: list[dict[str, Any]] = [
     {"end": "completed", "errors": 0.05},
     {"end": "expired", "done": 0.6},
@@ -31,6 +33,8 @@ ENDS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 def test_batches_answer_a_thousand_calls_through_every_end_and_two_kills(
     store: Database, provider: Provider, killed: Killed, until_done: UntilDone
 ) -> None:

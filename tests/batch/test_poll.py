@@ -16,6 +16,8 @@ from tests.support.provider import Provider, error_body
 from tests.support.provider.batch_lines import batch_error
 from tests.support.provider.batches import Batch, BatchService
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 def test_invalid_lines_fail_and_the_others_continue(
     store: Database, provider: Provider, until_done: UntilDone, monkeypatch: pytest.MonkeyPatch

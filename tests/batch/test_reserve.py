@@ -17,6 +17,8 @@ from tests.batch.conftest import PRICES, RunOnce, all_batches
 from tests.integration.test_interrupted_calls import kept, plan_calls
 from tests.support.provider import Provider
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 # A prompt of 15 characters counts as 6 tokens at most, its answer as 100: 406 / 2 millionths of a USD.
 WORST = (6 * 1.0 + 100 * 4.0) / 1e6 / 2
 REAL = (3 * 1.0 + 50 * 4.0) / 1e6 / 2

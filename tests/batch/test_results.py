@@ -17,6 +17,8 @@ from tests.support.provider import Provider, batch_lines, error_body
 from tests.support.provider.batch_lines import result_line
 from tests.support.provider.batches import BatchService
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 def test_batch_import_continues_after_an_interruption(
     store: Database,

@@ -28,6 +28,8 @@ from annoy_store.db.tables import budgets
 from annoy_store.queue.workers import register_worker, unregister_worker
 from tests.integration.test_interrupted_calls import plan_calls
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 SETTINGS = RunSettings(
     teacher="batch",
     model="sim",

@@ -14,6 +14,8 @@ from tests.batch.conftest import RunOnce
 from tests.integration.test_interrupted_calls import kept, plan_calls
 from tests.support.provider import Provider, error_body
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 def test_batch_keeps_and_shows_no_key(
     store: Database, provider: Provider, run_once: RunOnce, monkeypatch: pytest.MonkeyPatch

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from annoy_store.batch.files import export_requests
 from annoy_store.batch.status import as_dict, list_batches, open_batch_summary, resume_command
 from annoy_store.config import RunSettings
@@ -11,6 +13,8 @@ from annoy_store.db.engine import Database
 from tests.batch.conftest import RunOnce
 from tests.integration.test_interrupted_calls import plan_calls
 from tests.support.provider import Provider
+
+pytestmark = pytest.mark.slow_on("postgres")
 
 
 def test_open_batch_summary_has_a_line_for_each_command(

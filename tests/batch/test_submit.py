@@ -19,6 +19,8 @@ from tests.batch.conftest import Killed, RunOnce, UntilDone, all_batches, attemp
 from tests.integration.test_interrupted_calls import kept, plan_calls
 from tests.support.provider import Provider
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 def test_batch_file_holds_the_planned_prompts(
     sqlite_store: Database, provider: Provider, run_once: RunOnce

@@ -103,7 +103,15 @@ def test_a_terminal_gets_colours_through_the_pager(
     assert "      return [x]\n" in plain  # and not filled up with blanks
 
 
-@pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}, {"PAGER": "cat"}])
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        pytest.param({"NO_COLOR": "1"}, marks=pytest.mark.slow),
+        pytest.param({"TERM": "dumb"}, marks=pytest.mark.slow),
+        pytest.param({"PAGER": "cat"}, marks=pytest.mark.slow),
+    ],
+)
 def test_no_text_commands_the_terminal(
     tmp_path: Path, filled: str, pager: Path, variables: dict[str, str]
 ) -> None:

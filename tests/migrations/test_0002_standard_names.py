@@ -15,6 +15,8 @@ from annoy_store.db.sql import restart_ids
 from annoy_store.errors import StoreError
 from annoy_store.hashing import canonical_json, digest
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 NEW_NAMES = {
     "hidden": "hidden_subjects",
     "overlaps": "benchmark_overlaps",
