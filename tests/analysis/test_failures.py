@@ -16,6 +16,8 @@ from annoy_store.db.tables import attempts, executions, jobs, responses
 from annoy_store.interfaces import NewRow
 from tests.support import chains, factories
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 @pytest.fixture(autouse=True)
 def _cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

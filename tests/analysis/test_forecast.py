@@ -30,6 +30,8 @@ from annoy_store.stages import PIPELINE
 from annoy_store.tasks.policy import changed_policy
 from tests.support import chains, factories
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 POLICY = Policy()
 SEEN = History(
     jobs={

@@ -16,6 +16,8 @@ from annoy_store.db.tables import jobs, responses, samples, sources, turns
 from annoy_store.errors import UsageError
 from tests.support import chains
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 @pytest.fixture
 def filled(store: Database) -> Database:

@@ -13,6 +13,8 @@ from annoy_store.db.tables import jobs, sources, verdicts
 from annoy_store.errors import UsageError
 from tests.support import chains, factories
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 def fill(store: Database) -> None:
     with store.write() as connection:

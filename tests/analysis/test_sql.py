@@ -21,6 +21,8 @@ from annoy_store.db.views import VIEWS
 from annoy_store.errors import UsageError
 from tests.support import factories as make
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 @pytest.fixture
 def filled(store: Database) -> Database:

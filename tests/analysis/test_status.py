@@ -16,6 +16,8 @@ from annoy_store.queue.counters import add_to_counters
 from annoy_store.stages import PIPELINE
 from tests.support import factories as make
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 PRICE = {"model": "m", "input": 1.0, "cached": 0.1, "output": 2.0}
 
 

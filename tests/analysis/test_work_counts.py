@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import text
 
 from annoy_store.analysis.work_counts import count_work
@@ -12,6 +13,8 @@ from annoy_store.queue.variants import load_plan
 from annoy_store.records.policy import load_policy
 from annoy_store.stages import PIPELINE
 from tests.support import chains, factories
+
+pytestmark = pytest.mark.slow_on("postgres")
 
 POLICY = Policy()
 

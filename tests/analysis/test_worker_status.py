@@ -20,6 +20,8 @@ from annoy_store.queue.counters import add_to_counters
 from annoy_store.stages import PIPELINE
 from tests.support.small_pipeline import add_sources, plan
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 def read_status(store: Database, before: Usage | None = None) -> StoreStatus:
     return store_status(store, PIPELINE, before)

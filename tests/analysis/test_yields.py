@@ -14,6 +14,8 @@ from annoy_store.queue.variants import load_plan
 from annoy_store.stages import PIPELINE
 from tests.support import chains
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 def filled(store: Database, *names: str) -> None:
     chains.fill(store, names)

@@ -26,6 +26,8 @@ from annoy_store.export.request import ExportReport, ExportRequest
 from annoy_store.export.splits import SplitConfig
 from tests.support import chains
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 def add(store: Database, folder: Path, form: str = "codeio", **options: Any) -> ExportReport:
     return export(store, ExportRequest(form, folder, since="last", **options))

@@ -27,6 +27,8 @@ from annoy_store.export.splits import (
 )
 from tests.support import chains
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 NINETY = SplitConfig(0.9, 0.05, 0.05, "s")
 
 

@@ -23,6 +23,8 @@ from annoy_store.worker.run import RunResult, run
 from tests.support import factories
 from tests.support.provider import Provider
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 FUNCTION = """def main_solution(n):
     return n * {factor} + 1
 """
@@ -86,7 +88,6 @@ def counts(store: Database) -> dict[str, int]:
         }
 
 
-@pytest.mark.slow_on("postgres")
 def test_from_raw_file_to_training_lines(
     store: Database, provider: Provider, tmp_path: Path
 ) -> None:
@@ -112,7 +113,6 @@ def test_from_raw_file_to_training_lines(
     assert len(revised) == 6
 
 
-@pytest.mark.slow_on("postgres")
 def test_a_second_run_does_nothing_and_asks_nothing(store: Database, provider: Provider) -> None:
     work(store, provider, sources(3))
     before, asked = counts(store), _asked(provider)
@@ -122,7 +122,6 @@ def test_a_second_run_does_nothing_and_asks_nothing(store: Database, provider: P
     assert _asked(provider) == asked
 
 
-@pytest.mark.slow_on("postgres")
 def test_new_sources_cost_only_their_own_work(store: Database, provider: Provider) -> None:
     work(store, provider, sources(3, 5))
     before = _asked(provider)
@@ -131,7 +130,6 @@ def test_new_sources_cost_only_their_own_work(store: Database, provider: Provide
     assert _asked(provider) - before == 10  # one rewriting, 3 + 3 predictions, 3 revisions
 
 
-@pytest.mark.slow_on("postgres")
 def test_no_prompt_is_paid_for_twice(store: Database, provider: Provider) -> None:
     work(store, provider, sources(3, 5))
     assert provider.stats()["paid_twice"] == 0

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from annoy_store.db.engine import Database
 from annoy_store.db.migrate import open_store
 from annoy_store.db.tables import io_pairs, pair_checks, samples, variants
@@ -14,6 +16,8 @@ from annoy_store.export.request import ExportRequest
 from annoy_store.interfaces import NewRow
 from tests.support.codeio_rows import RAW, ask, function, lines, take
 from tests.support.factories import write_all
+
+pytestmark = pytest.mark.slow_on("postgres")
 
 UNKNOWN: dict[str, Any] = dict.fromkeys(
     ("source_digest", "repo", "path", "licence", "input_generator", "blob_id", "msgidx")

@@ -37,6 +37,8 @@ from annoy_store.records.prompts import plan_more_calls
 from annoy_store.stages import PIPELINE, complete
 from tests.support import factories as rows
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 COUNTS = st.one_of(st.none(), st.integers(0, 10_000))
 TRIES = st.lists(
     st.tuples(st.sampled_from(["retry", "limited", "failed"]), COUNTS, COUNTS), max_size=3

@@ -19,6 +19,8 @@ from tests.support.small_pipeline import (
     add_sources,
 )
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 def test_backup_is_consistent_while_a_worker_runs(sqlite_store: Database, tmp_path: Path) -> None:
     add_sources(sqlite_store, 60)

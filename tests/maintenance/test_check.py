@@ -28,6 +28,8 @@ from tests.support import chains
 from tests.support.factories import asked, io_pair, origin, response, sample, source
 from tests.support.small_pipeline import ToyWorker, add_sources, plan
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 @pytest.fixture
 def worked(store: Database) -> Database:

@@ -27,6 +27,8 @@ from annoy_store.maintenance.purge import purge
 from tests.support import chains, factories
 from tests.support.takedown_stores import hidden_ids, sources_in_two_repositories
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 def purged(store: Database, repo: str) -> dict[str, int]:
     with store.write() as connection:

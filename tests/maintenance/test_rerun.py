@@ -30,6 +30,8 @@ from annoy_store.tasks.policy import set_policy
 from annoy_store.worker.run import run
 from tests.support import chains
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 STATUSES = ["correct", "wrong", "no_answer"]
 
 

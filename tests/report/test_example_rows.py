@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import insert
 
 from annoy_store.db.engine import Database
 from annoy_store.db.tables import hidden_subjects
 from annoy_store.report import collect, report
 from tests.support import populated_store
+
+pytestmark = pytest.mark.slow_on("postgres")
 
 AT = "2026-01-01 00:00 UTC"
 

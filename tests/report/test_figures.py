@@ -12,6 +12,8 @@ from annoy_store.report import FIGURES, render_all
 from annoy_store.report.figure import open_runner
 from tests.support import populated_store
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 @pytest.mark.parametrize("live", [True, False], ids=["live", "snapshot"])
 def test_figures_are_all_rendered(

@@ -12,6 +12,8 @@ from annoy_store.errors import UsageError
 from annoy_store.report import collect, write_png_files
 from tests.support import populated_store
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 AT = "2026-01-01 00:00 UTC"
 
 

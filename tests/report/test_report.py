@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from annoy_store.db.engine import Database
 from annoy_store.report import FIGURES, collect, render_all, report
 from annoy_store.report.figure import open_runner
 from tests.support import populated_store
 from tests.support.page_parser import Page
+
+pytestmark = pytest.mark.slow_on("postgres")
 
 AT = "2026-01-01 00:00 UTC"
 

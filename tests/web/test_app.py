@@ -22,6 +22,8 @@ from tests.support import populated_store
 from tests.support.page_parser import Page
 from tests.support.web_client import Client, Response
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 @pytest.fixture
 def reader(store: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Client]:

@@ -15,6 +15,8 @@ from annoy_store.db.engine import Database
 from tests.support import populated_store
 from tests.support.web_client import Client
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 @pytest.fixture
 def reader(store: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Client]:

@@ -19,6 +19,8 @@ from annoy_store.web.pagination import ListQuery, adjacent_id, page
 from tests.support import populated_store
 from tests.support.web_client import Client
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 def test_page_lists_every_row_once_in_order(
     store: Database, monkeypatch: pytest.MonkeyPatch

@@ -22,6 +22,8 @@ from tests.support.codeio_rows import (
     user,
 )
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 ASKED = {"custom_id": "q", "body": {"messages": [user(script_prompt("input", {"x": 1}))]}}
 BODY = {"model": "m", "choices": [{"message": says('{"output": 2}'), "finish_reason": "stop"}]}
 ANSWER = {"custom_id": "q", "response": {"body": BODY}, "error": None}

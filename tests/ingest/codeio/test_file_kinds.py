@@ -6,8 +6,12 @@ import gzip
 import json
 from pathlib import Path
 
+import pytest
+
 from annoy_store.db.engine import Database
 from tests.support.codeio_rows import RAW, function, lines, take
+
+pytestmark = pytest.mark.slow_on("postgres")
 
 
 def folder(tmp_path: Path, *names: str) -> Path:

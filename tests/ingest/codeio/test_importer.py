@@ -34,6 +34,8 @@ from tests.support.codeio_rows import (
 )
 from tests.support.factories import DOUBLE, GENERATOR, asked
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 @pytest.mark.parametrize(
     ("row", "name"),
@@ -303,6 +305,7 @@ def test_import_of_an_answer_completes_the_planned_call(
     assert ask(sqlite_store, "SELECT text FROM responses") == [('{"output": 2}',)]
 
 
+@pytest.mark.slow
 def test_imported_functions_continue_with_recorded_answers(
     sqlite_store: Database, tmp_path: Path, data: Path
 ) -> None:

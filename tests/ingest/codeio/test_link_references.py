@@ -30,6 +30,8 @@ from tests.support.codeio_rows import (
 )
 from tests.support.factories import DOUBLE
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 RIGHT = {"status": "success", "message": "Correct output!"}
 SAME = [
     "SELECT digest FROM sources ORDER BY 1",
@@ -71,7 +73,6 @@ def plan(store: Database) -> Counter[str]:
     return Counter({stage: int(n) for stage, n in rows})
 
 
-@pytest.mark.slow_on("postgres")
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("planned", [False, True])
 def test_import_in_any_order_gives_the_same_rows(
