@@ -150,8 +150,9 @@ def changed_policy(old: Policy, changes: Mapping[str, str]) -> Policy:
         else:
             rows[option.row_key] = value
     new = check_policy(old.model_dump() | general | {"task_options": tuple(sorted(rows.items()))})
-    for task in TASKS.values():
-        load_template(read_options(task, new).template)
+    of_tasks = (read_options(task, new).template for task in TASKS.values())
+    for template in (new.template_transform, new.template_revise, *of_tasks):
+        load_template(template)
     enabled_names(new)
     return new
 
