@@ -21,13 +21,8 @@ from typing import Any
 
 from annoy_store.hashing import clean_text
 from annoy_store.ingest.codeio.questions import (
-<<<<<<< HEAD
     ImportedQuestion,
     Messages,
-=======
-    Messages,
-    RecordedQuestion,
->>>>>>> aee31fb (Hold the layout of code and tests by one test that prints its figures)
     read_messages,
     read_question,
 )
@@ -87,11 +82,7 @@ class Conversation:
     """
 
     location: Location
-<<<<<<< HEAD
     question: ImportedQuestion | None
-=======
-    question: RecordedQuestion | None
->>>>>>> aee31fb (Hold the layout of code and tests by one test that prints its figures)
     turns: tuple[AnsweredTurn, ...]
     model: str = ""
     kind: str | None = None  # of the turns, where the row itself tells it

@@ -34,11 +34,7 @@ _PREDICTION = re.compile(
 
 
 @dataclass(frozen=True)
-<<<<<<< HEAD
 class ImportedQuestion:
-=======
-class RecordedQuestion:
->>>>>>> aee31fb (Hold the layout of code and tests by one test that prints its figures)
     """What is asked.
 
     Attributes:
@@ -56,7 +52,6 @@ class RecordedQuestion:
     value: str = ""
 
 
-<<<<<<< HEAD
 def read_question(messages: Messages) -> ImportedQuestion | None:
     """Return what the first user message asks, None if it is of no known form."""
     text = next((m["content"] for m in messages if m["role"] == "user"), "")
@@ -65,16 +60,6 @@ def read_question(messages: Messages) -> ImportedQuestion | None:
     if found := _PREDICTION.fullmatch(text):
         kind: QuestionKind = "predict_output" if found["given"] == "input" else "predict_input"
         return ImportedQuestion(
-=======
-def read_question(messages: Messages) -> RecordedQuestion | None:
-    """Return what the first user message asks, None if it is of no known form."""
-    text = next((m["content"] for m in messages if m["role"] == "user"), "")
-    if source := _CODE_FILE.search(text):
-        return RecordedQuestion("transform", source["code"])
-    if found := _PREDICTION.fullmatch(text):
-        kind: QuestionKind = "predict_output" if found["given"] == "input" else "predict_input"
-        return RecordedQuestion(
->>>>>>> aee31fb (Hold the layout of code and tests by one test that prints its figures)
             kind, found["code"] or "", found["problem"], found["io"], found["value"]
         )
     return _bundled_form(
@@ -82,7 +67,6 @@ def read_question(messages: Messages) -> RecordedQuestion | None:
     )
 
 
-<<<<<<< HEAD
 def _bundled_form(values: Mapping[str, str]) -> ImportedQuestion | None:
     about = values.get("code", ""), values.get("problem", ""), values.get("io", "")
     if "input" in values:
@@ -91,26 +75,12 @@ def _bundled_form(values: Mapping[str, str]) -> ImportedQuestion | None:
         return ImportedQuestion("predict_input", *about, values["output"])
     return (
         ImportedQuestion("transform", about[0])
-=======
-def _bundled_form(values: Mapping[str, str]) -> RecordedQuestion | None:
-    about = values.get("code", ""), values.get("problem", ""), values.get("io", "")
-    if "input" in values:
-        return RecordedQuestion("predict_output", *about, values["input"])
-    if "output" in values:
-        return RecordedQuestion("predict_input", *about, values["output"])
-    return (
-        RecordedQuestion("transform", about[0])
->>>>>>> aee31fb (Hold the layout of code and tests by one test that prints its figures)
         if "code" in values and "problem" not in values
         else None
     )
 
 
-<<<<<<< HEAD
 def given_value(question: ImportedQuestion) -> JsonValue | None:
-=======
-def given_value(question: RecordedQuestion) -> JsonValue | None:
->>>>>>> aee31fb (Hold the layout of code and tests by one test that prints its figures)
     """Return the given input or output as a JSON value.
 
     An output that is not a literal was printed as a bare string, and is read as one.
@@ -127,11 +97,7 @@ def given_value(question: RecordedQuestion) -> JsonValue | None:
     return found or json_values.to_json_value(question.value)
 
 
-<<<<<<< HEAD
 def shows_value(question: ImportedQuestion, text: str) -> bool:
-=======
-def shows_value(question: RecordedQuestion, text: str) -> bool:
->>>>>>> aee31fb (Hold the layout of code and tests by one test that prints its figures)
     """Return True when the question shows the value with the JSON text `text`, as JSON or Python."""
     if question.value == text:
         return True

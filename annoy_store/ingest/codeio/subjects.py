@@ -21,11 +21,7 @@ from annoy_store.db.tables import io_pairs, samples, sources
 from annoy_store.db.timestamps import utc_now
 from annoy_store.hashing import clean_text
 from annoy_store.ingest.codeio.conversations import Conversation
-<<<<<<< HEAD
 from annoy_store.ingest.codeio.questions import ImportedQuestion, given_value, shows_value
-=======
-from annoy_store.ingest.codeio.questions import RecordedQuestion, given_value, shows_value
->>>>>>> aee31fb (Hold the layout of code and tests by one test that prints its figures)
 from annoy_store.ingest.codeio.samples import RecordedPair, new_pair, recorded_pair
 from annoy_store.ingest.record_files import Refusal
 from annoy_store.ingest.sources import LANGUAGES
@@ -196,11 +192,7 @@ def _texts(pair: RecordedPair) -> tuple[str, str, str]:
     return pair.input, pair.output, pair.input_digest
 
 
-<<<<<<< HEAD
 def _sample_of(question: ImportedQuestion) -> NewRow:
-=======
-def _sample_of(question: RecordedQuestion) -> NewRow:
->>>>>>> aee31fb (Hold the layout of code and tests by one test that prints its figures)
     return new_sample(
         clean_text(question.code),
         FUNCNAME,
