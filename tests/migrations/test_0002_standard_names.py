@@ -14,6 +14,8 @@ from annoy_store.db.migrate import downgrade, open_store, revision, upgrade
 from annoy_store.db.sql import restart_ids
 from annoy_store.errors import StoreError
 from annoy_store.hashing import canonical_json, digest
+from annoy_store.queue.variants import load_plan
+from annoy_store.stages import PIPELINE
 
 pytestmark = pytest.mark.slow_on("postgres")
 
@@ -448,3 +450,39 @@ def test_downgrade_after_work_asks_open_questions_again(old: Content, store: Dat
     assert jobs[1, 12]["state"] == "pending"  # its other question is still to be asked
     assert jobs[5, 12]["state"] == "suspect"
     assert not {key for _, key in jobs} & {ids[k, "predict_input"] for k in (11, 12, 13)}
+
+
+def test_upgrade_gives_the_variants_that_this_version_uses(store: Database) -> None:
+    """With default policies, as the first version described them: nothing is done again."""
+    predict = {
+        "max_prompt_chars": 160_000, "samples_per_prompt": 1, "version": 1,
+        "template_predict_input": "fb8733078fd1feed96fd50f49703ad83",
+        "template_predict_output": "62b425db01fe51037986d0baf7b510f9",
+    }  # fmt: skip
+    verify = {"version": FORWARD, "tolerance": 1e-3, "same_integer_part": True}
+    verify |= {"cpu_seconds": 5.0, "wall_seconds": 15.0, "memory_mb": 1024}
+    downgrade(store, "base")
+    upgrade(store, "0001")
+    with store.write() as connection:
+        for stage, described in (("predict", predict), ("verify", verify)):
+            connection.execute(
+                text(
+                    "INSERT INTO variants (stage, digest, description, active) VALUES (:s, :d, :t, 1)"
+                ),
+                {
+                    "s": stage,
+                    "d": digest("variant", stage, described),
+                    "t": canonical_json(described),
+                },
+            )
+    upgrade(store)
+    query = text(
+        "SELECT id, task FROM variants WHERE stage IN ('predict', 'verify') AND active = 1"
+    )
+    with store.write() as connection:
+        before = set(connection.execute(query).all())
+        plan = load_plan(connection, PIPELINE)
+        assert set(connection.execute(query).all()) == before
+    used = {p.variant_id for s in PIPELINE if s.task for p in plan.partitions[s.key]}
+    assert used == {key for key, _ in before}
+    assert len(used) == 4
