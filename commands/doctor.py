@@ -161,11 +161,11 @@ def _sandbox(settings: RunSettings, execute: bool) -> Iterator[Finding]:
     try:
         about = sandbox.describe()
         why = "; ".join(f"{level}: {reason}" for level, reason in about["refused"].items())
-        strong = about["rung"] == "strong"
+        strong = about["isolation"] == "strong"
         yield Finding(
             "sandbox",
             OK if strong else WARNING,
-            f"{about['rung']}, {about['slots']} slots",
+            f"{about['isolation']}, {about['slots']} slots",
             f"{why}; install bubblewrap (the system's package, or 'annoy-store[sandbox]')"
             if why and not strong
             else why,

@@ -75,7 +75,7 @@ class LocalSandbox:
     def describe(self) -> dict[str, Any]:
         """Return isolation level, failures of stronger levels, and interpreter for `annoy doctor`."""
         return {
-            "rung": self._level.name,
+            "isolation": self._level.name,
             "refused": dict(self._failed_levels),
             "bubblewrap": self._level.command[0] if self._level.command else None,
             "subprocesses": self._level.subprocesses,

@@ -84,7 +84,7 @@ def test_share_process_counts_lines_per_call(sandbox: LocalSandbox) -> None:
 
 def test_share_process_needs_an_isolation_that_blocks_forks(each: LocalSandbox) -> None:
     shared = each.call(COUNTING, ["{}"] * 2, LIMITS, environment_seed=1, share_process=True)
-    forks_blocked = each.describe()["rung"] != "minimum"
+    forks_blocked = each.describe()["isolation"] != "minimum"
     assert [r.output for r in shared] == (["1", "2"] if forks_blocked else ["1", "1"])
 
 
