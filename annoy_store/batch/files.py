@@ -158,6 +158,12 @@ def export_again(
 ) -> ExportedRequests:
     """Write the file of an exported batch once more.
 
+    Args:
+        store: The store.
+        settings: The settings under which the batch was exported.
+        batch_id: Id of the batch.
+        path: File to write; it must not exist.
+
     Raises:
         UsageError: The batch was not exported, the settings differ from its own, or the file
             exists or cannot be written.
@@ -281,6 +287,11 @@ def _finish_if_complete(
 
 def release(store: Database, settings: RunSettings, batch: BatchRow) -> None:
     """Return the calls of a batch that is at no provider to pending.
+
+    Args:
+        store: The store.
+        settings: The settings of this machine.
+        batch: A batch that was reserved or exported.
 
     Raises:
         UsageError: Another run works on the batch.

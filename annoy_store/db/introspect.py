@@ -23,7 +23,12 @@ def referenced_table(column: Column[Any]) -> Table | None:
 
 
 def row_pages(connection: Connection, table: Table) -> Iterator[list[dict[str, Any]]]:
-    """Yield the rows of a table ordered by their keys, `PAGE_ROWS` at a time, from one snapshot."""
+    """Yield the rows of a table ordered by their keys, `PAGE_ROWS` at a time, from one snapshot.
+
+    Args:
+        connection: A transaction that reads.
+        table: The table; one without a primary key is ordered by all its columns.
+    """
     order = list(table.primary_key.columns) or list(table.c)
     streamed = connection.execution_options(stream_results=True)
     found = streamed.execute(

@@ -87,12 +87,23 @@ def _postgresql_among(element: _InValues, compiler: Any, **options: Any) -> str:
 def in_values(
     _: Connection, column: ColumnElement[Any], values: Iterable[Any]
 ) -> ColumnElement[bool]:
-    """Return `column IN values`, with any number of values as one parameter."""
+    """Return `column IN values`, with any number of values as one parameter.
+
+    Args:
+        _: The connection, which fixes nothing: the dialect decides when the statement is compiled.
+        column: The column to compare; its type is that of the values.
+        values: Any number of values, none included.
+    """
     return _InValues(column, bindparam(None, list(values), type_=ListParameter(column.type)))
 
 
 def in_parameter(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
-    """Return `column IN :name`, where the parameter is a list of any length."""
+    """Return `column IN :name`, where the parameter is a list of any length.
+
+    Args:
+        column: The column to compare.
+        name: Name of the parameter, which is a list.
+    """
     return _InValues(column, bindparam(name, type_=ListParameter(column.type)))
 
 
@@ -267,14 +278,26 @@ def _increment_statement(dialect: str, table: Table, name: str) -> Any:
 
 
 def increment(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows, or add their last column to that of the row with the same primary key."""
+    """Insert rows, or add their last column to that of the row with the same primary key.
+
+    Args:
+        connection: A write transaction.
+        table: A table whose last column is a number.
+        rows: Rows with equal keys: the primary key, then the number to add.
+    """
     if rows:
         name = list(rows[0])[-1]
         connection.execute(_increment_statement(connection.dialect.name, table, name), list(rows))
 
 
 def upsert(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
-    """Insert a row, or update the other columns of the row with the same primary key."""
+    """Insert a row, or update the other columns of the row with the same primary key.
+
+    Args:
+        connection: A write transaction.
+        table: The table.
+        row: All columns to write, the primary key included.
+    """
     statement = _insert(connection.dialect.name, table)
     keys = list(table.primary_key.columns)
     changed = {n: statement.excluded[n] for n in row if n not in {k.name for k in keys}}
@@ -283,7 +306,13 @@ def upsert(connection: Connection, table: Table, row: Mapping[str, Any]) -> None
 
 
 def reserve_ids(connection: Connection, table: Table, n: int) -> list[int]:
-    """Return `n` new ids for rows of a table; no other transaction gets them."""
+    """Return `n` new ids for rows of a table; no other transaction gets them.
+
+    Args:
+        connection: A write transaction.
+        table: A table with a column `id`.
+        n: How many ids.
+    """
     if _is_sqlite(connection):
         last = connection.scalar(select(func.max(table.c.id))) or 0
         return list(range(last + 1, last + 1 + n))
@@ -292,7 +321,12 @@ def reserve_ids(connection: Connection, table: Table, n: int) -> list[int]:
 
 
 def restart_ids(connection: Connection, tables: Iterable[Table]) -> None:
-    """Set the id sequences behind the highest id, after rows were inserted with given ids."""
+    """Set the id sequences behind the highest id, after rows were inserted with given ids.
+
+    Args:
+        connection: A write transaction.
+        tables: The tables that were filled; those without a column `id` are left out.
+    """
     if _is_sqlite(connection):
         return
     for table in tables:
@@ -308,6 +342,10 @@ def open_writers(connection: Connection, table: Table) -> set[str]:
     SQLite has one writer, so there are none. On PostgreSQL an inserting transaction holds a lock on
     the table from before its first id is taken until its end, and names of transactions are not
     used again.
+
+    Args:
+        connection: A transaction that reads.
+        table: The table.
     """
     if _is_sqlite(connection):
         return set()
@@ -324,6 +362,10 @@ def committed_upto(connection: Connection, column: Column[Any]) -> int:
 
     SQLite has one writer, so this is the highest id. PostgreSQL assigns ids before the commit;
     there it is what enqueue.py last wrote to `commit_horizons`.
+
+    Args:
+        connection: A transaction that reads.
+        column: The id column of the table.
     """
     if _is_sqlite(connection):
         return int(connection.scalar(select(func.max(column))) or 0)

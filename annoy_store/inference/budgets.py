@@ -105,7 +105,12 @@ def batch_price(connection: Connection, name: str, model: str) -> Price:
 
 
 def remaining_budget(connection: Connection, name: str) -> float:
-    """Return what is neither used nor reserved of a budget, in USD or tokens; locks its row."""
+    """Return what is neither used nor reserved of a budget, in USD or tokens; locks its row.
+
+    Args:
+        connection: A write transaction.
+        name: Name of the budget, e.g. `usd`.
+    """
     row = connection.execute(select(budgets).where(budgets.c.name == name).with_for_update()).one()
     return float(row.cap - row.used - row.reserved)
 
@@ -226,7 +231,12 @@ class BudgetShare:
 
 
 def budget_shares(store: Database, settings: RunSettings) -> list[BudgetShare]:
-    """Open this worker's share of every budget that the settings name."""
+    """Open this worker's share of every budget that the settings name.
+
+    Args:
+        store: The store, where all workers book.
+        settings: `budget_usd` in USD and `budget_tokens` in tokens; none means no share.
+    """
     return [BudgetShare(store, name, cap) for name, cap in budget_caps(settings).items()]
 
 

@@ -69,7 +69,12 @@ PER_TOKEN = Price(1e6, 1e6, 1e6)  # counts tokens instead of money
 
 
 def insert_prices(store: Database, settings: RunSettings) -> None:
-    """Enter the prices of the settings, and published ones of models that have none."""
+    """Enter the prices of the settings, and published ones of models that have none.
+
+    Args:
+        store: The store.
+        settings: Its `prices` are USD per million tokens by model.
+    """
     known = {model: price_from_settings(price) for model, price in settings.prices.items()}
     with store.write() as connection:
         for model in _unpriced(connection, settings, known):
@@ -89,6 +94,10 @@ def _unpriced(connection: Connection, settings: RunSettings, known: Container[st
 
 def required_price(store: Database, model: str) -> Price:
     """Return the latest price of a model.
+
+    Args:
+        store: The store.
+        model: Model as the endpoint knows it.
 
     Raises:
         UsageError: None is known.

@@ -65,7 +65,12 @@ class Usage:
 
 
 def usage_since(connection: Connection, attempt_id: int) -> Usage:
-    """Return what the attempts with a higher id than `attempt_id` used."""
+    """Return what the attempts with a higher id than `attempt_id` used.
+
+    Args:
+        connection: A transaction that reads.
+        attempt_id: Id of the last attempt that was counted before; 0 counts all.
+    """
     found = usage_of(connection, attempts.c.id > attempt_id)
     return replace(found, last_attempt_id=found.last_attempt_id or attempt_id)
 

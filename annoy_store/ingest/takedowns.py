@@ -210,7 +210,12 @@ def lift(connection: Connection, kind: str, value: str) -> TakedownResult:
 
 
 def requeue_hidden(connection: Connection, stages: Sequence[Stage]) -> int:
-    """Queue jobs again that were rejected because their subject was hidden; return how many."""
+    """Queue jobs again that were rejected because their subject was hidden; return how many.
+
+    Args:
+        connection: A write transaction.
+        stages: The stages whose jobs are queued again.
+    """
     return sum(requeue_unwanted(connection, stage, NO_WORKER) for stage in stages)
 
 

@@ -43,7 +43,13 @@ def done(*rows: NewRow) -> Outcome:
 
 
 def rejected(reason: str, *rows: NewRow, detail: str | None = None) -> Outcome:
-    """Return the outcome of a job whose subject is at fault, in the way that `reason` names."""
+    """Return the outcome of a job whose subject is at fault, in the way that `reason` names.
+
+    Args:
+        reason: A word that can be counted, e.g. `too_long` or `missing_module:sympy`.
+        *rows: Rows that are kept all the same.
+        detail: The sentence that goes with the reason.
+    """
     return Outcome("rejected", rows, reason, detail)
 
 
@@ -51,5 +57,10 @@ def failed(reason: str, *rows: NewRow, detail: str | None = None) -> Outcome:
     """Return the outcome of a job that failed for a reason outside of its subject.
 
     `annoy retry` requeues it.
+
+    Args:
+        reason: A word that can be counted, e.g. `http_500`.
+        *rows: Rows that are kept all the same, such as attempts.
+        detail: The sentence that goes with the reason.
     """
     return Outcome("failed", rows, reason, detail)

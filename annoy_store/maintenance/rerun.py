@@ -212,7 +212,13 @@ def variant_differences(older: CheckerVariant, newer: CheckerVariant) -> dict[st
 
 
 def verdict_changes(connection: Connection, before: int, after: int) -> list[VerdictChange]:
-    """Return the answers whose status or mismatch differs between two variants."""
+    """Return the answers whose status or mismatch differs between two variants.
+
+    Args:
+        connection: A transaction that reads.
+        before: Id of the older variant.
+        after: Id of the newer variant, of the same task.
+    """
     one, two = verdicts.alias("one"), verdicts.alias("two")
     same_answer = and_(
         two.c.response_id == one.c.response_id,
@@ -242,7 +248,13 @@ def verdict_changes(connection: Connection, before: int, after: int) -> list[Ver
 
 
 def count_compared(connection: Connection, before: int, after: int) -> int:
-    """Return how many answers both variants judged."""
+    """Return how many answers both variants judged.
+
+    Args:
+        connection: A transaction that reads.
+        before: Id of the older variant.
+        after: Id of the newer variant.
+    """
     one, two = verdicts.alias("one"), verdicts.alias("two")
     both = one.join(
         two, and_(two.c.response_id == one.c.response_id, two.c.checker == one.c.checker)

@@ -210,7 +210,14 @@ def load_rows(
 def select_rows(
     connection: Connection, plan: StagePlan, stage: Stage, subjects: Sequence[int]
 ) -> dict[int, Mapping[str, Any]]:
-    """Return the rows that a stage reads for subjects, claimed or not, by subject id."""
+    """Return the rows that a stage reads for subjects, claimed or not, by subject id.
+
+    Args:
+        connection: A transaction that reads.
+        plan: Policy and partitions.
+        stage: The stage.
+        subjects: Ids of subjects; those that the stage no longer selects are left out of the result.
+    """
     found = connection.execute(_load_statement(stage, plan.policy), {"of_subjects": list(subjects)})
     names = tuple(found.keys())
     rows = (dict(zip(names, row, strict=True)) for row in found)

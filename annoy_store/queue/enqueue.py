@@ -138,7 +138,13 @@ def enqueue_page(
 
 
 def count_wanted(connection: Connection, stage: Stage, policy: Policy) -> int:
-    """Return how many jobs `enqueue_all` would insert for a stage; writes nothing."""
+    """Return how many jobs `enqueue_all` would insert for a stage; writes nothing.
+
+    Args:
+        connection: A transaction that reads.
+        stage: The stage.
+        policy: The policy to count under; it need not be the store's.
+    """
     if not _selects(connection, stage, policy):
         return 0
     wanted = (
@@ -157,7 +163,14 @@ def _selects(connection: Connection, stage: Stage, policy: Policy) -> bool:
 def count_wanted_by(
     connection: Connection, stage: Stage, policy: Policy, *columns: ColumnElement[Any]
 ) -> dict[tuple[Any, ...], int]:
-    """Return how many jobs `enqueue_all` would insert for a stage, by columns of its SELECT."""
+    """Return how many jobs `enqueue_all` would insert for a stage, by columns of its SELECT.
+
+    Args:
+        connection: A transaction that reads.
+        stage: The stage.
+        policy: The policy to count under.
+        *columns: Columns in the FROM of the stage's SELECT.
+    """
     wants, subject = stage.select(policy), subject_column(stage, policy)
     taken = has_job(stage, subject)
     each = (column.label(f"by_{i}") for i, column in enumerate(columns))
@@ -181,7 +194,13 @@ def _above_watermark(connection: Connection, stage: Stage, policy: Policy) -> Co
 
 
 def count_missed(connection: Connection, stage: Stage, policy: Policy) -> tuple[int, int | None]:
-    """How many subjects a stage wants, has passed and has no job of, and one of them."""
+    """How many subjects a stage wants, has passed and has no job of, and one of them.
+
+    Args:
+        connection: A transaction that reads.
+        stage: The stage.
+        policy: The policy of the store.
+    """
     if not _selects(connection, stage, policy):
         return 0, None
     found = missing_subjects(stage, policy).where(

@@ -271,7 +271,13 @@ def _check_writes(stage: str, writes: Set[Table], outcome: Outcome) -> None:
 
 
 def release(connection: Connection, worker_id: int, claims: Sequence[Claim]) -> None:
-    """Make claimed jobs pending again, as if they had never been claimed."""
+    """Make claimed jobs pending again, as if they had never been claimed.
+
+    Args:
+        connection: A write transaction.
+        worker_id: The worker that holds them.
+        claims: The jobs; those that it no longer holds are left alone.
+    """
     released: Counter[str] = Counter()
     for fence, alike in _by_fence(worker_id, claims):
         released[alike[0].stage] += connection.execute(_RELEASE, fence).rowcount
@@ -279,7 +285,12 @@ def release(connection: Connection, worker_id: int, claims: Sequence[Claim]) -> 
 
 
 def unacknowledged_claims(connection: Connection, worker_id: int) -> list[Claim]:
-    """Return the claims of a worker; after a commit whose answer was lost it may not know of all."""
+    """Return the claims of a worker; after a commit whose answer was lost it may not know of all.
+
+    Args:
+        connection: A transaction that reads.
+        worker_id: The worker.
+    """
     chosen = select(
         jobs.c.stage, jobs.c.subject_id, jobs.c.variant_id, jobs.c.attempts, jobs.c.priority
     ).where(in_state("claimed"), jobs.c.worker_id == worker_id)

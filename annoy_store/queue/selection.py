@@ -34,7 +34,12 @@ PartitionKey = tuple[int, tuple[tuple[str, Any], ...]]  # a partition that can b
 
 
 def subject_column(stage: Stage, policy: Policy) -> ColumnElement[int]:
-    """Return the column that a stage's SELECT labels `subject_id`."""
+    """Return the column that a stage's SELECT labels `subject_id`.
+
+    Args:
+        stage: The stage.
+        policy: The policy of the store.
+    """
     return selected_column(stage.select(policy), "subject_id")
 
 

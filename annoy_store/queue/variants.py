@@ -38,6 +38,11 @@ def preview_partitions(connection: Connection, stage: Stage, policy: Policy) -> 
     """Return the partitions that a stage would have under a policy; writes nothing.
 
     A variant that does not exist yet has an id below 0.
+
+    Args:
+        connection: A transaction that reads.
+        stage: The stage.
+        policy: The policy to try; it need not be the store's.
     """
     known, wanted = _wanted_variants(connection, stage, policy)
     chosen = select(variants.c.digest, variants.c.id).where(variants_of(stage))
@@ -127,6 +132,10 @@ class StagePlan:
 
 def load_plan(connection: Connection, stages: Iterable[Stage]) -> StagePlan:
     """Return the plan of a store under its policy, inserting the variants that are new.
+
+    Args:
+        connection: A write transaction.
+        stages: The stages to plan, each key once.
 
     Raises:
         UsageError: If the policy names a task that no installed package offers.

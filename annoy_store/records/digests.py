@@ -16,7 +16,12 @@ SAMPLE_COLUMNS = ("refcode", "funcname", "problem_statement", "io_requirements",
 
 
 def source_digest(language: str, content: str) -> str:
-    """Return the digest of a source; both texts as they are stored."""
+    """Return the digest of a source; both texts as they are stored.
+
+    Args:
+        language: Language of the source, in lower case.
+        content: Its text.
+    """
     return digest("source", language, content)
 
 
@@ -36,7 +41,14 @@ def prompt_digest(messages: Sequence[Mapping[str, str]]) -> str:
 
 
 def teacher_digest(backend: str, model: str, base_url: str, parameters: Mapping[str, Any]) -> str:
-    """Return the digest of a teacher; arguments as in `TeacherIdentity`."""
+    """Return the digest of a teacher; arguments as in `TeacherIdentity`.
+
+    Args:
+        backend: Name of the backend, e.g. `openai`.
+        model: Model as the endpoint knows it.
+        base_url: URL of the endpoint; empty for programs.
+        parameters: Sampling parameters by name.
+    """
     return digest("teacher", backend, model, base_url, canonical_json(dict(parameters)))
 
 
@@ -61,7 +73,12 @@ def input_digest(value: Any) -> str:
 
 
 def pair_digest(sample: str, given: str) -> str:
-    """Return what a turn about an I/O pair is named by: the digests of its sample and its input."""
+    """Return what a turn about an I/O pair is named by: the digests of its sample and its input.
+
+    Args:
+        sample: Digest of the sample.
+        given: Digest of the pair's input.
+    """
     return digest("pair", sample, given)
 
 

@@ -30,7 +30,14 @@ def load_policy(connection: Connection) -> Policy:
 
 
 def store_policy_value(connection: Connection, key: str, value: Any, default: Any) -> None:
-    """Write one policy row; a value that is the default has none."""
+    """Write one policy row; a value that is the default has none.
+
+    Args:
+        connection: A write transaction.
+        key: Key of the row.
+        value: Any JSON value.
+        default: The value that needs no row.
+    """
     connection.execute(delete(policies).where(policies.c.key == key))
     if value != default:
         row = {"key": key, "value": canonical_json(value), "since": utc_now()}
@@ -64,6 +71,11 @@ def read_text(value: str) -> str:
 
 
 def first_error(error: ValidationError, prefix: str = "") -> str:
-    """Return the first complaint of a validation, naming the policy that it is about."""
+    """Return the first complaint of a validation, naming the policy that it is about.
+
+    Args:
+        error: What pydantic found.
+        prefix: Put before the key, e.g. the name of a task and a dot.
+    """
     first = error.errors()[0]
     return f"policy {prefix}{'.'.join(str(p) for p in first['loc'])}: {first['msg']}"

@@ -17,7 +17,12 @@ BATCH_BACKEND = "batch"  # the backend whose calls are submitted in batches
 
 
 def register_teacher(store: Database, teacher: Teacher) -> int:
-    """Register a teacher in the store, unless it is there, and return its id."""
+    """Register a teacher in the store, unless it is there, and return its id.
+
+    Args:
+        store: The store.
+        teacher: An open teacher; only its identity is stored.
+    """
     who = teacher.identity
     named = teacher_digest(who.backend, who.model, who.base_url, who.parameters)
     row = {

@@ -38,7 +38,14 @@ _NEAR = 0.01  # relative distance below which a wrong float is a matter of round
 def same(
     expected: Any, predicted: Any, tolerance: float = 1e-3, same_integer_part: bool = True
 ) -> bool:
-    """Tell whether two JSON values are equal by the rule above. Never raises."""
+    """Tell whether two JSON values are equal by the rule above. Never raises.
+
+    Args:
+        expected: The value that the code gave.
+        predicted: The value of the answer; which of the two is which makes no difference.
+        tolerance: Largest difference of floats, as a share of the larger one.
+        same_integer_part: Whether floats must also agree before the decimal point.
+    """
     pairs = [(expected, predicted)]
     while pairs:
         left, right = pairs.pop()

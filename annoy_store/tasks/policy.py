@@ -93,6 +93,10 @@ def policy_keys() -> list[str]:
 def read_options(task: Task, policy: Policy) -> TaskOptions:
     """Return the options of a task under a policy: its rows over the defaults.
 
+    Args:
+        task: The task.
+        policy: The policy of the store.
+
     Raises:
         UsageError: If a stored value does not fit the task's model.
     """
@@ -122,7 +126,12 @@ def option_values(task: Task, policy: Policy, *, template: bool = True) -> dict[
 
 
 def policy_value(policy: Policy, key: str) -> Any:
-    """Return the value of a general policy or of a task's option, by its key."""
+    """Return the value of a general policy or of a task's option, by its key.
+
+    Args:
+        policy: The policy of the store.
+        key: Key of a general policy, or `TASK.NAME` or the older name of an option.
+    """
     option = find_option(key)
     return (
         getattr(read_options(option.task, policy), option.name) if option else getattr(policy, key)
@@ -137,6 +146,10 @@ def default_text(key: str) -> str:
 
 def changed_policy(old: Policy, changes: Mapping[str, str]) -> Policy:
     """Return a policy with values given as text, as `set_policy` would store it.
+
+    Args:
+        old: The policy to change.
+        changes: New values as text by key; `@FILE` stands for the text of a file.
 
     Raises:
         UsageError: For an unknown key or task, or a value that does not fit.
@@ -174,6 +187,10 @@ def enabled_names(policy: Policy) -> list[str]:
 
 def set_policy(connection: Connection, changes: Mapping[str, str]) -> Policy:
     """Change policy values given as text; `@FILE` stands for the file's text.
+
+    Args:
+        connection: A write transaction.
+        changes: New values as text by key; `@FILE` stands for the text of a file.
 
     Raises:
         UsageError: For an unknown key or a value that does not fit; nothing is changed then.

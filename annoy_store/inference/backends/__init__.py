@@ -33,6 +33,10 @@ def backend_and_model(settings: RunSettings, kind: str) -> tuple[str, str | None
 
     Kinds with the same backend and model can share one teacher, and should: its request limiter
     adapts to the endpoint.
+
+    Args:
+        settings: The settings of this machine.
+        kind: Kind of turn (`transform` or a task's name), or a role of `ROLES`.
     """
     if role_of(kind) != "transform":
         return settings.teacher, settings.model
