@@ -17,6 +17,8 @@ from annoy_store.sandbox import LocalSandbox, open_sandbox
 from tests.support import chains
 from tests.support import factories as rows
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 CODES = {
     "loop": "def main_solution(n):\n    t = 0\n    for i in range(n + 1):\n        t += i\n    return t\n",
     "formula": "def main_solution(upto):\n    return upto * (upto + 1) // 2\n",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import select
 
 from annoy_store.db.engine import Database
@@ -11,6 +12,8 @@ from annoy_store.dedup.clusters import cluster
 from tests.support import chains
 from tests.support import factories as rows
 from tests.support.near_duplicates import CODE
+
+pytestmark = pytest.mark.slow_on("postgres")
 
 
 def named(store: Database) -> dict[str, str]:

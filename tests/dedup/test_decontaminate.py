@@ -23,6 +23,8 @@ from tests.support import chains
 from tests.support import factories as rows
 from tests.support.benchmark_files import bench
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 TASK = (
     "You are given a list of prices and must return the largest profit that one purchase "
     "followed by one sale can bring, or zero when prices only fall."

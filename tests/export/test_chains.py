@@ -22,6 +22,8 @@ from annoy_store.export.filters import Selection
 from annoy_store.export.request import ExportReport, ExportRequest
 from tests.support import chains
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 NAMES = ("ant", "bee", "cow")
 
 

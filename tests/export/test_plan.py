@@ -16,6 +16,8 @@ from annoy_store.export.request import ExportRequest
 from annoy_store.export.splits import SplitConfig
 from tests.support import chains
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 def plan_of(store: Database, request: ExportRequest) -> ExportPlan:
     form = load_format(request.format)

@@ -21,6 +21,8 @@ from annoy_store.export.plan import build_plan
 from annoy_store.export.request import ExportRequest
 from tests.support import chains
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:

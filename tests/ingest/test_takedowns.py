@@ -35,6 +35,8 @@ from annoy_store.stages import PIPELINE
 from tests.support import chains, factories
 from tests.support.takedown_stores import hidden_ids, sources_in_two_repositories
 
+pytestmark = pytest.mark.slow_on("postgres")
+
 
 def test_takedown_spares_a_source_with_an_allowed_origin(store: Database) -> None:
     sources_in_two_repositories(store)

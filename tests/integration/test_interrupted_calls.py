@@ -139,7 +139,7 @@ def test_one_signal_loses_nothing(sqlite_store: Database, provider: Provider, st
     process.send_signal(signal.SIGINT)
     code, words = ended(process)
     assert code == 130
-    assert "finishing what is in flight" in words
+    assert "finishing calls in flight" in words
     first = kept(sqlite_store)
     assert first["answers"] == provider.paid.total() < n
     assert first["jobs"] == {"done": first["answers"], "pending": n - first["answers"]}

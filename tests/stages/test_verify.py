@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from sqlalchemy import select, text
 
 from annoy_store.db.engine import Database
 from annoy_store.db.tables import executions, prompts, turns, verdicts
 from annoy_store.interfaces import NewRow
 from tests.support import factories
+
+pytestmark = pytest.mark.slow_on("postgres")
 
 
 def answered(kind: str, reply: str, call_no: int = 0) -> list[NewRow]:
