@@ -62,7 +62,7 @@ def command(ctx: click.Context, changes: tuple[str, ...], as_json: bool) -> None
 def _described(policy: Policy, key: str) -> dict[str, Any]:
     option = find_option(key)
     about = option.field if option else Policy.model_fields[key]
-    meaning = about.description
+    meaning = option.meaning if option else about.description
     if key == "tasks":
         meaning = f"{meaning}; known: {', '.join(TASKS)}"
     return {

@@ -55,6 +55,12 @@ class TaskOption:
         """The field of the task's options model."""
         return self.task.options.model_fields[self.name]
 
+    @property
+    def meaning(self) -> str:
+        """What is set: the description of the field, or that of the field it overrides."""
+        inherited = TaskOptions.model_fields.get(self.name)
+        return self.field.description or (inherited.description if inherited else None) or ""
+
 
 def task_options() -> dict[str, TaskOption]:
     """Return the options of all known tasks by their key `TASK.NAME`."""

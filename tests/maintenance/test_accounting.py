@@ -23,6 +23,7 @@ from annoy_store.interfaces import (
     NewRow,
     Outcome,
     Request,
+    Stage,
     StageContext,
 )
 from annoy_store.maintenance.accounting import Imbalance, reconcile, token_totals
@@ -100,10 +101,15 @@ class Driver:
     def work(self, stage: str, end: str, tried: list[Any], used: int | None) -> None:
         agenda = self.plan()
         for variant in agenda.variant_ids(stage):
+            known = next(
+                of
+                for key, of in agenda.stages.items()
+                if variant in [p.variant_id for p in agenda.partitions[key]]
+            )
             with self.store.write() as connection:
                 claims = job_claims.claim(connection, self.worker, stage, variant, 2)
-                loaded = job_claims.load_rows(connection, agenda, agenda.stages[stage], claims)
-            ended = [self.end(stage, c, loaded.get(c.subject_id), end, tried, used) for c in claims]
+                loaded = job_claims.load_rows(connection, agenda, known, claims)
+            ended = [self.end(known, c, loaded.get(c.subject_id), end, tried, used) for c in claims]
             with self.store.write() as connection:
                 if end == "released":
                     job_queue.release(connection, self.worker, claims)
@@ -111,21 +117,21 @@ class Driver:
                     job_queue.settle(connection, self.worker, ended, agenda)
 
     def end(
-        self, stage: str, claim: Claim, row: Any, end: str, tried: list[Any], used: int | None
+        self, stage: Stage, claim: Claim, row: Any, end: str, tried: list[Any], used: int | None
     ) -> JobResult:
         if row is None:
             return JobResult(claim, Outcome("rejected", (), "not_wanted"))
         if end == "deferred":
             return JobResult(claim, Outcome("deferred"), due_in=0.0)
-        if stage == "generate" or (stage == "verify" and row["kind"] == "predict_input"):
-            return JobResult(claim, _ran(stage, claim, end, used))
-        if stage == "complete":
+        checks_input = stage.name == "verify" and stage.task == "predict_input"
+        if stage.name == "generate" or checks_input:
+            return JobResult(claim, _ran(stage.name, claim, end, used))
+        if stage.name == "complete":
             teacher = Scripted(self.asked(end, tried, used, row["kind"], claim.subject_id))
             ended = asyncio.run(complete.run(row, _tools(self.worker, teacher)))
             return JobResult(claim, ended)
-        agenda_stage = next(s for s in PIPELINE if s.name == stage)
         tools = _tools(self.worker, variant=claim.variant_id)
-        return JobResult(claim, agenda_stage.run(row, tools))  # type: ignore[arg-type]
+        return JobResult(claim, stage.run(row, tools))  # type: ignore[arg-type]
 
     def asked(
         self, end: str, tried: list[Any], used: int | None, kind: str = "", call: int = 0
