@@ -149,6 +149,7 @@ def answers_of(path: Path) -> dict[str, str]:
     return {canonical_json(json.loads(messages)): text for messages, text in rows}
 
 
+@pytest.mark.slow
 def test_run_by_batch_equals_the_run_online(
     annoy: Annoy, provider: Provider, worked: Path, tmp_path: Path
 ) -> None:
