@@ -219,7 +219,7 @@ def test_the_top_level_holds_what_it_should() -> None:
     allowed = {"annoy_store", "migrations", "commands", "tests", "alembic.ini", "pyproject.toml"}
     allowed |= {"README.md", "LICENSE"}
     seen = {path.name for path in ROOT.iterdir() if not path.name.startswith((".", "__"))}
-    built = {"build", "dist", "annoy_store.egg-info"}
+    built = {"build", "dist", "annoy_store.egg-info"} | {"PKG-INFO", "setup.cfg"}  # of an sdist
     assert seen - built <= allowed
 
 

@@ -72,7 +72,13 @@ def _collected(root: Path) -> list[str]:
 
 
 def test_sdist_passes_tests_that_read_files_outside_the_package(unpacked: Path) -> None:
-    names = ("integration/test_readme.py", "commands/test_main.py", "db/test_migrate.py")
+    names = (
+        "commands/test_main.py",
+        "db/test_migrate.py",
+        "integration/test_language.py",
+        "integration/test_readme.py",
+        "test_layout.py",
+    )
     command = [sys.executable, "-m", "pytest", "-n", "0", *(f"tests/{name}" for name in names)]
     environment = {**os.environ, "PYTHONPATH": str(unpacked)}
     done = subprocess.run(command, cwd=unpacked, env=environment, capture_output=True, text=True)
