@@ -100,7 +100,12 @@ def as_dict(found: Forecast) -> dict[str, Any]:
 
 
 def show(ctx: click.Context, found: Forecast) -> None:
-    """Print a forecast as tables."""
+    """Print a forecast as tables, with notes on stderr.
+
+    Args:
+        ctx: Context of the command.
+        found: The forecast; costs in USD.
+    """
     if not any(found.expected.values()) and not any(of.rerun for of in found.work.values()):
         click.echo("nothing to do")
         return

@@ -69,12 +69,16 @@ SWITCHES = ("fixed_connections", "unsafe_no_sandbox", "allow_subprocess")
 
 
 def settings_options(command: Any) -> Any:
-    """Add an option for each run setting; its help is the setting's description."""
+    """Add an option for each run setting to a command.
+
+    The help of an option is the description of its setting. The command passes the values on to
+    `load_settings`; None means not given.
+    """
     return _options(command, FLAGS | dict.fromkeys(SWITCHES, bool))
 
 
 def bounds_options(command: Any) -> Any:
-    """Add the options that limit calls by budget and time of day."""
+    """Add the options that limit calls by budget and time of day to a command."""
     return _options(command, BOUNDS)
 
 

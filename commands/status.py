@@ -78,7 +78,11 @@ def _print(at: StoreStatus, as_json: bool) -> None:
 
 
 def print_funnel(at: StoreStatus) -> None:
-    """Print jobs by stage and state in pipeline order; columns of zeros are left out."""
+    """Print jobs by stage and state in pipeline order.
+
+    Args:
+        at: Status of a store; states without a job in any stage get no column.
+    """
     columns = ["wanted", *STATES]
     lines = {
         name: [at.wanted[name], *(of.get(state, 0) for state in STATES)]

@@ -132,7 +132,13 @@ def _brief(text: str) -> str:
 
 
 def show_latest(ctx: click.Context, connection: Connection, limit: int = 10) -> None:
-    """Print which verdicts the newest variant changed, if there are two to compare."""
+    """Print which verdicts the newest variant changed, if there are two to compare.
+
+    Args:
+        ctx: Context of the command.
+        connection: A connection to the store.
+        limit: Answers to print at most.
+    """
     known = checker_variants(connection)
     try:
         pairs = choose_variants(known, None, None)
