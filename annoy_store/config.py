@@ -76,7 +76,7 @@ class RunSettings(BaseSettings):
     )
     base_url: str | None = Field(None, description="OpenAI-compatible endpoint, .../v1")
     api_key_env: str | None = Field(None, description="environment variable that holds the API key")
-    temperature: float | None = Field(0.7, description="sampling temperature; none leaves it out")
+    temperature: float | None = Field(0.7, description="sampling temperature; `none` omits it")
     top_p: float | None = Field(None, description="nucleus sampling")
     max_tokens: int | None = Field(4096, description="maximum answer length, tokens")
     max_tokens_field: str | None = Field(
@@ -96,8 +96,8 @@ class RunSettings(BaseSettings):
     tokens_per_minute: int | None = Field(
         None, ge=1, description="tokens per minute, all workers together"
     )
-    call_seconds: float = Field(600.0, gt=0, description="time limit of one try, seconds")
-    tries: int = Field(5, ge=1, description="maximum number of tries of one call")
+    call_seconds: float = Field(600.0, gt=0, description="timeout of one attempt, seconds")
+    tries: int = Field(5, ge=1, description="maximum number of failed attempts of one call")
     replay: Path | None = Field(None, description="file of recorded answers for --teacher replay")
     slots: int | None = Field(
         None, ge=1, description="number of sandbox slots; default: number of cores"
@@ -107,16 +107,16 @@ class RunSettings(BaseSettings):
         False, description="run code with resource limits only, without isolation"
     )
     allow_subprocess: bool = Field(
-        False, description="let code start processes (strong isolation only)"
+        False, description="allow code to start processes (strong isolation only)"
     )
     lease_seconds: float = Field(
-        30.0, gt=0, description="seconds until a silent worker counts as dead"
+        30.0, gt=0, description="seconds until a worker without a heartbeat counts as dead"
     )
     budget_usd: float | None = Field(
-        None, gt=0, description="stop before the store has cost more than this, USD in total"
+        None, gt=0, description="stop before the total cost of the store exceeds this, USD"
     )
     budget_tokens: int | None = Field(
-        None, ge=1, description="stop before the store has used more tokens than this in total"
+        None, ge=1, description="stop before the total tokens of the store exceed this"
     )
     only_off_peak: bool = Field(False, description="send no calls during the provider's peak hours")
     peak_hours: str | None = Field(None, description="peak hours, UTC: mon-fri 01-04 06-10")

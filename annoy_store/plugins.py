@@ -1,7 +1,7 @@
-"""Objects that other installed packages offer by entry points.
+"""Loads the objects that installed packages provide by entry points.
 
-Decisions. A group is read once per process. A name that two packages offer is an error, and so is
-an entry point that cannot be loaded: silently taking one of two, or none, would make a store's
+Decisions. A group is loaded once per process. A name that two packages provide is an error, and so
+is an entry point that cannot be loaded: silently using one of two, or none, would make a store's
 data depend on the order of installation. Errors name the package.
 """
 
@@ -16,7 +16,7 @@ from annoy_store.errors import UsageError
 
 @lru_cache(maxsize=8)
 def load_group(group: str) -> Mapping[str, object]:
-    """Load everything that installed packages offer under an entry point group.
+    """Load everything that installed packages provide in an entry point group.
 
     Args:
         group: Name of the group, for example `annoy_store.tasks`.
@@ -25,7 +25,7 @@ def load_group(group: str) -> Mapping[str, object]:
         The loaded objects by the name of their entry point, in the order of these names.
 
     Raises:
-        UsageError: If two packages offer the same name, or one cannot be loaded.
+        UsageError: If two packages provide the same name, or one cannot be loaded.
     """
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=group):

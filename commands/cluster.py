@@ -1,4 +1,4 @@
-"""Cluster near-duplicate code, so that splits do not leak.
+"""Cluster near-duplicate code, so that near-duplicates are in one split.
 
 Raw files are compared with raw files and functions with functions; a function is in the cluster of
 the files that it was made from. Only new code is processed; `annoy export --split` does this by

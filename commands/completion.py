@@ -1,4 +1,4 @@
-"""Print the completion script of a shell.
+"""Print a shell completion script.
 
 \b
 Examples:

@@ -1,4 +1,4 @@
-"""Check what works on this machine, and what to do about the rest.
+"""Check what works on this machine, and how to fix the rest.
 
 Checks the interpreter, the packages, SQLite, the store, the disk, the sandbox and the endpoint of
 the settings. Keys are never printed. `--exec` also runs a program in the sandbox and prints which

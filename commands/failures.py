@@ -1,4 +1,4 @@
-"""Show the most frequent failures of each stage, and what to do about them.
+"""Show the most frequent failures of each stage, and how to fix them.
 
 Messages that differ only in numbers, names and paths count as one. Each row has an example to
 read with `annoy show`. Counted are rejected and failed jobs, failed attempts of calls, incorrect

@@ -1,6 +1,6 @@
 """Show or change the policies, which define the data.
 
-Policies are stored in the store, so all workers and views use the same. A change applies to new
+Policies are rows of the store, so all workers and views use the same ones. A change applies to new
 rows; existing rows are kept until `annoy rerun STAGE` or `annoy reverify`. `KEY=@FILE` reads the
 value from a file (for templates), `KEY=` restores the default. Settings of a machine, such as
 slots, are not policies: they belong in annoy.toml.

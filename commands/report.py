@@ -1,4 +1,4 @@
-"""Write a report: all figures on one HTML page, or as pictures.
+"""Write a report: all figures on one HTML page, or as images.
 
 Funnel, yields over time, failures, incorrect answers, second turns, difficulty, cost, prompts,
 near-duplicates, slow samples and missing modules, each with its data and an example. FILE.html is

@@ -54,21 +54,21 @@ def command(
     n = count_rerun(store, stage, chosen)
     n = n if limit is None else min(n, limit)
     found = _forecast(ctx, stage, n, teacher, model)
-    entered = 0 if dry_run else enqueue_rerun(store, stage, chosen, limit)
+    enqueued = 0 if dry_run else enqueue_rerun(store, stage, chosen, limit)
     if as_json:
         print_json(
             {
                 "stage": stage,
-                "jobs": n if dry_run else entered,
+                "jobs": n if dry_run else enqueued,
                 "dry_run": dry_run,
                 "forecast": as_dict(found),
             }
         )
         return
     click.echo(
-        f"{n if dry_run else entered:,} {stage} jobs {'would be' if dry_run else 'were'} enqueued"
+        f"{n if dry_run else enqueued:,} {stage} jobs {'would be' if dry_run else 'were'} enqueued"
     )
-    if n or entered:
+    if n or enqueued:
         show_forecast(ctx, found)
         say(ctx, "nothing was changed" if dry_run else "next: annoy run")
 

@@ -1,7 +1,7 @@
 """Plan more answers to existing prompts.
 
 Several answers per prompt measure its difficulty (v_pass_rate); answers of another teacher to the
-same prompts compare the two. Only calls are planned; the next run sends each of them once.
+same prompts compare the two. This only plans calls; the next run sends each of them once.
 
 \b
 Examples:
@@ -9,7 +9,8 @@ Examples:
   annoy resample --kind predict_output --pin --teacher openai -m other-model
   annoy run --teacher openai -m other-model
 
-A pinned call is answered only by the teacher of these settings.
+A pinned call is answered only by the teacher that these options select; without --pin they have no
+effect.
 """
 
 from __future__ import annotations

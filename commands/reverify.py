@@ -48,21 +48,21 @@ def command(
     chosen = select_subjects(store, STAGE, where)
     if dry_run:
         n = count_rerun(store, STAGE, chosen)
-        entered = n if limit is None else min(n, limit)
+        enqueued = n if limit is None else min(n, limit)
     else:
-        entered = enqueue_rerun(store, STAGE, chosen, limit)
+        enqueued = enqueue_rerun(store, STAGE, chosen, limit)
     if now and not dry_run:
         from annoy_store.worker.run import run
 
         run(store, settings, [STAGE])
     if as_json:
-        print_json({"jobs": entered, "dry_run": dry_run, "judged": now and not dry_run})
+        print_json({"jobs": enqueued, "dry_run": dry_run, "judged": now and not dry_run})
         return
-    click.echo(f"{entered:,} answers {'would be' if dry_run else 'are'} judged again")
+    click.echo(f"{enqueued:,} answers {'would be' if dry_run else 'are'} judged again")
     if now and not dry_run:
         with store.read() as connection:
             show_latest(ctx, connection)
-    elif not entered:
+    elif not enqueued:
         say(ctx, "the current version has judged all of them")
     else:
         say(

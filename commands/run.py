@@ -1,6 +1,6 @@
 """Run the pipeline until no job is pending.
 
-Start as many runs as you like, on any machine that can reach the store: each job is done once.
+Start any number of runs, on every machine that can connect to the store: each job is done once.
 Without STAGE all stages run. Finished work is never repeated or paid for again; the jobs of a run
 that was killed are reclaimed by the next one.
 
@@ -15,7 +15,7 @@ Examples:
   annoy run --teacher batch --model gpt-5-mini         (half price; repeat it, or use --watch)
 
 \b
-Exit code: 0 no job is left or the goal is reached, 1 the run had to stop, for example at a budget
+Exit code: 0 no job is left or the goal is reached, 1 the run stopped early, for example at a budget
 (the message says what to do), 3 the run finished but a job failed (annoy retry), 130 interrupted.
 Ctrl-C once finishes calls in flight and releases the other jobs; twice stops at once.
 """
@@ -101,7 +101,7 @@ def _options(command: Any, types: dict[str, Any]) -> Any:
     "--until-correct", type=click.IntRange(1), metavar="N", help="Stop when N chains are correct."
 )
 @click.option("-n", "--limit", type=click.IntRange(1), help="At most this many jobs per stage.")
-@click.option("--watch", is_flag=True, help="Keep running and do jobs that are added later.")
+@click.option("--watch", is_flag=True, help="Keep running, and run jobs that are added later.")
 @click.option(
     "--ray",
     metavar="ADDRESS",

@@ -1,8 +1,8 @@
 """Show verdicts that changed between two checker versions.
 
 V1 and V2 are variants of `verify` (annoy sql "SELECT id, description FROM variants WHERE stage =
-'verify'"); by default the active variant is compared with the newest other. Only answers that both
-have judged are compared: `annoy reverify` adds the verdicts of a new version.
+'verify'"); by default the active variant is compared with the newest other one. Only answers with a
+verdict of both are compared: `annoy reverify` adds the verdicts of a new version.
 
 \b
 Examples:

@@ -1,4 +1,4 @@
-"""Browse the store: local pages with search, chains side by side, figures and SQL.
+"""Browse the store in a web browser: search, chains side by side, figures and SQL.
 
 Nothing is written, and only this machine can connect, unless --host is given (then anyone who can
 reach that address can read everything in the store). Needs the extra `view`. Keys: j and k select

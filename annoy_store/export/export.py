@@ -1,18 +1,18 @@
-"""Training splits: plan, records, files, publication; every step goes forward only.
+"""Training splits: plan, records, files, publication; no step goes back to an earlier one.
 
     plan      what is exported: the format, the parent export, the filters, one snapshot (plan.py)
-    records   texts read by id (record_stream.py), brought into order (external_sort.py)
+    records   texts read by id (record_stream.py), sorted (external_sort.py)
     files     written by DuckDB into a staging folder, checked and hashed (writer.py)
     publish   manifest and dataset card beside the data, the export log, and one rename
 
 Decisions
-- What is exported is chosen in one snapshot; texts are read after it, by id, for rows do not
-  change.
-- The folder holds nothing that depends on time, place or ids: the same data in another store, or
-  on another day, is the same bytes.
+- What is exported is chosen in one snapshot; texts are read later, by id, because rows do
+  not change.
+- The folder contains nothing that depends on time, host or ids: the same data gives the same bytes
+  in another store or on another day.
 - Records are in the order of a hash of their content, so a file needs no shuffling.
-- An increment is chosen by absence: what no export before it holds. What an earlier export holds
-  and is no longer wanted as it was is retracted, and listed as a retraction.
+- An increment contains the records that no earlier export contains. A record of an earlier export
+  that would no longer be exported in that form is retracted, and listed as a retraction.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ ProgressCallback = Callable[[str], None]
 def export(
     store: Database, request: ExportRequest, progress: ProgressCallback = lambda message: None
 ) -> ExportReport:
-    """Write the export that `request` describes and enter it into the export log.
+    """Write the export that `request` describes and record it in the export log.
 
-    Nothing is left under the final name if it fails, and the log holds nothing then.
+    If it fails, nothing is left under the final name or in the log.
 
     Args:
         store: The store to export from.
         request: What is exported, in which format, and into which folder.
-        progress: Called with a short sentence whenever a step begins or goes on.
+        progress: Called with a status message when a step starts or advances.
 
     Returns:
         What was selected, removed, written and retracted.

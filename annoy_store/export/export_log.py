@@ -48,7 +48,7 @@ class LoggedExport:
 def record_export(
     store: Database, plan: ExportPlan, row: ExportRow, publish: Callable[[], None]
 ) -> LoggedExport:
-    """Publish an export and enter it into the log, both or neither.
+    """Publish an export and record it in the log, both or neither.
 
     Args:
         store: The store.

@@ -1,6 +1,6 @@
 """The plan of an export: from the store's rows to the ordered list of records to write.
 
-One snapshot decides; see increments.py for what an export that adds to others looks at.
+All is selected in one snapshot; what an increment examines is decided in increments.py.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _SPLIT_ORDER = "CASE split WHEN 'train' THEN 0 WHEN 'validation' THEN 1 ELSE 2 E
 
 @dataclass(frozen=True)
 class ExportPlan:
-    """All that the later steps of an export need; nothing in it is looked up again.
+    """All that the later steps of an export need; they query none of it again.
 
     Attributes:
         request: The request, with the splits of the parent export where it named none.
@@ -63,7 +63,7 @@ class ExportPlan:
         verdict_watermark: What the next increment compares with, as JSON.
         taken_down: The samples that were taken down in the snapshot.
         statistics: The counts of the dataset card.
-        warnings: Sentences that the user should read.
+        warnings: Warnings for the user, as sentences.
     """
 
     request: ExportRequest
@@ -93,7 +93,7 @@ def build_plan(
     """Select, in one snapshot, what the export of `request` holds.
 
     Args:
-        store: The store; splits are decided and remembered in it, except in a dry run.
+        store: The store; splits are assigned and stored in it, except in a dry run.
         request: What is exported.
         form: The format.
         layout: What follows from the checked file options.
@@ -101,7 +101,7 @@ def build_plan(
         staging: A folder that DuckDB may spill into; None for a temporary one.
 
     Raises:
-        UsageError: For choices that cannot be met, and SQL that DuckDB refuses.
+        UsageError: For options that cannot be satisfied, and SQL that DuckDB rejects.
     """
     assignment = prepare_splits(store, request.split_config, parents, dry_run=request.dry_run)
     request = replace(request, split_config=assignment.config)
@@ -144,7 +144,7 @@ def _plan(
     last = GroupFilter((_REMOVE_PUBLISHED,)), GroupFilter((), tuple(wanted))
     counts = apply_filters(duck, connection, [*row_filters, *group_filters, *last], loaded)
     n_subjects, removed = counts.n_subjects, dict(counts.removed)
-    if parents.ids:  # an increment reads few of the published; say how many there are
+    if parents.ids:  # an increment reads few of the published rows; count them all
         published = parents.n_rows - len(retractions)
         n_subjects += published - removed.pop("published", 0)
         removed |= {"published": published} if published else {}

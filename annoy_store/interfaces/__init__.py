@@ -1,9 +1,9 @@
-"""The whole architecture on one page: the types that the parts of the pipeline share.
+"""The interfaces between the packages: the types that the parts of the pipeline share.
 
-A stage is one SELECT (the subjects it works on), one function (what it does with one row) and a
-tuple of tables (what it may write). The queue enters its jobs, the worker calls its function, and
-the rows it returns are written in the transaction that settles the job. Stages meet only in tables.
-Resources (a sandbox, teachers) reach a stage through `StageContext`, so each can be replaced.
+A stage is one SELECT (its subjects), one function (the work on one row) and a tuple of tables (what
+it may write). The queue enqueues its jobs, the worker calls its function, and the rows it returns
+are inserted in the transaction that settles the job. Stages communicate only through tables.
+A stage gets its resources (sandbox, teachers) from `StageContext`, so each can be replaced.
 """
 
 from __future__ import annotations

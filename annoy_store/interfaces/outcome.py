@@ -1,4 +1,4 @@
-"""What a stage returns: how a job ended, and the rows that it made."""
+"""What a stage returns: the outcome of a job, and its new rows."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class NewRow:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one job ended.
+    """The outcome of one job.
 
     Attributes:
         state: the new state of the job; `pending` returns it and keeps its rows.
-        rows: the rows that it made.
-        reason: a word that can be counted (`syntax_error`, `missing_module:sympy`), unless done.
-        detail: the sentence that goes with the reason.
+        rows: the rows to insert.
+        reason: a short code to group by (`syntax_error`, `missing_module:sympy`), unless done.
+        detail: a sentence that explains the reason.
     """
 
     state: JobState
@@ -38,29 +38,29 @@ class Outcome:
 
 
 def done(*rows: NewRow) -> Outcome:
-    """Return the outcome of a job that is done and made `rows`."""
+    """Return the outcome of a job that is done, with its new rows."""
     return Outcome("done", rows)
 
 
 def rejected(reason: str, *rows: NewRow, detail: str | None = None) -> Outcome:
-    """Return the outcome of a job whose subject is at fault, in the way that `reason` names.
+    """Return the outcome of a job that cannot succeed because of its subject.
 
     Args:
-        reason: A word that can be counted, e.g. `too_long` or `missing_module:sympy`.
-        *rows: Rows that are kept all the same.
-        detail: The sentence that goes with the reason.
+        reason: A short code to group by, e.g. `too_long` or `missing_module:sympy`.
+        *rows: Rows that are inserted all the same.
+        detail: A sentence that explains the reason.
     """
     return Outcome("rejected", rows, reason, detail)
 
 
 def failed(reason: str, *rows: NewRow, detail: str | None = None) -> Outcome:
-    """Return the outcome of a job that failed for a reason outside of its subject.
+    """Return the outcome of a job that failed for a reason other than its subject.
 
     `annoy retry` requeues it.
 
     Args:
-        reason: A word that can be counted, e.g. `http_500`.
-        *rows: Rows that are kept all the same, such as attempts.
-        detail: The sentence that goes with the reason.
+        reason: A short code to group by, e.g. `http_500`.
+        *rows: Rows that are inserted all the same, such as attempts.
+        detail: A sentence that explains the reason.
     """
     return Outcome("failed", rows, reason, detail)

@@ -1,4 +1,4 @@
-"""The sandbox as the other packages see it."""
+"""The interface of the sandbox."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Limits:
     """What one call inside the sandbox may use.
 
     Attributes:
-        cpu_seconds: CPU time; this limit decides.
+        cpu_seconds: CPU time: the limit that normally applies.
         wall_seconds: wall time of a call that uses no CPU time (one that sleeps).
-        ceiling_seconds: wall time of any call.
+        ceiling_seconds: wall time of any call, whatever CPU time it uses.
         memory_mb: address space, in MiB.
         output_bytes: size of the output as JSON.
         lines: executed lines are counted up to this number; 0 counts none.
@@ -45,12 +45,12 @@ class Program:
 
 @dataclass(frozen=True)
 class ExecutionResult:
-    """The result of one call. A failure of the sandbox itself is no result: it raises SandboxError.
+    """The result of one call. A failure of the sandbox itself raises SandboxError.
 
     Attributes:
         outcome: `ok` or one of `exception bad_args missing_module exit no_result cpu_timeout
-            wall_timeout memory crash output_too_large not_json bad_frame repeated` (the last of
-            `draw` only: the input was drawn before).
+            wall_timeout memory crash output_too_large not_json bad_frame repeated` (the last
+            only from `draw`: the input was drawn before).
         input: the arguments as a JSON object, encoded before the call.
         output: the result as JSON.
         error_type: class of the exception.
@@ -78,7 +78,7 @@ class ExecutionResult:
 
 @dataclass(frozen=True)
 class SandboxInfo:
-    """Where code runs; stored with every execution, so that results can be traced to it.
+    """The environment in which code runs; stored with every execution.
 
     Attributes:
         isolation: isolation level: strong, fallback or minimum.
@@ -100,7 +100,7 @@ class Sandbox(Protocol):
 
     @property
     def info(self) -> SandboxInfo:
-        """Where the code runs."""
+        """The environment in which the code runs."""
 
     @property
     def slots(self) -> int:
@@ -122,8 +122,8 @@ class Sandbox(Protocol):
             inputs: JSON objects of keyword arguments.
             limits: what each call may use.
             environment_seed: sets the hash seed, the random seed and the second of the clock.
-            share_process: calls that succeed may share one process. That is cheaper, and good only
-                for comparing their outputs with those of isolated calls.
+            share_process: calls that succeed may share one process. That is cheaper, and suitable
+                only for comparing their outputs with those of isolated calls.
 
         Returns:
             One result per input, in their order.

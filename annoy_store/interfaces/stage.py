@@ -1,4 +1,4 @@
-"""A stage: one step of the pipeline, and what it works with."""
+"""A stage: one step of the pipeline, and the context that it runs in."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ class StageContext:
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the pipeline, or of a step that is one per task the part of one task.
+    """One step of the pipeline; a step that exists once per task is one Stage per task.
 
     Attributes:
         name: the name of the stage.
         select: returns, for a policy, a SELECT of one row per subject: `subject_id` and every
             column that `run` reads.
-        trigger: the id column, in the FROM of `select`, of the rows whose arrival makes jobs.
+        trigger: the id column, in the FROM of `select`, of the table whose new rows create jobs.
         run: does the work of one job; a coroutine function for the executor `async`.
-        writes: the tables whose rows it may make.
+        writes: the tables that it may insert into.
         executor: where it runs: `inline` in the worker's own thread, `sandbox` in one of as many
             threads as there are sandbox slots, `async` on the event loop.
-        version: part of the variant; changed when the same row would give another result.
-        depends: the policies that the results depend on: with `version` they make the variant.
+        version: part of the variant; changed when the same row would give a different result.
+        depends: the policies that the results depend on; with `version` they define the variant.
         rescan_on: the policies that only widen what is selected; when one changes, old rows are
             examined again.
-        partitions: returns the labelled columns of `select`, with their values, by which the jobs
-            of the stage are claimed apart, each a variant of its own; None for one partition, an
-            empty list where nothing is selected.
-        task: the task that it is about, empty where the stage is not one per task.
+        partitions: returns one dict per partition: labelled columns of `select` and their values.
+            The jobs of a partition have their own variant and are claimed separately. None for a
+            single partition; an empty list selects nothing.
+        task: the name of its task; empty unless the stage exists once per task.
         options: returns further values that the results depend on; part of the variant.
     """
 

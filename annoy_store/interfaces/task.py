@@ -1,4 +1,4 @@
-"""A task: one kind of question about stored truth."""
+"""A task: one kind of question with a stored ground truth."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check found out about one answer.
+    """The result of checking one answer.
 
     Attributes:
         status: One of the verdict statuses, e.g. `correct`, `wrong`, `no_answer`.
-        feedback: Sentences for the next turn; they never tell what is still to be found.
+        feedback: Sentences for the next turn; they never reveal the expected value.
         mismatch: How a wrong value differs, one word of `tasks.compare.KINDS`.
         predicted: The final answer as JSON text, shortened if long.
         got: What the code returned for a predicted input, as JSON text, if it ran.
-        execution: The sandbox run that decided, if one did.
+        execution: The sandbox run that the result is based on, if any.
     """
 
     status: str
@@ -48,8 +48,8 @@ class Question:
     """One question of a task.
 
     Attributes:
-        values: What fills the places of the task's template.
-        about: Digest of what is asked about, built from content; part of the turn's digest.
+        values: The values of the template's placeholders.
+        about: Content digest of the question's subject; part of the turn's digest.
         sample_id: The sample that the question is about.
         io_pair_id: The pair that it is about, if it is about one.
         pairs: Ids and roles (e.g. `shown`, `hidden`) of its pairs, if it is about several.
@@ -63,7 +63,7 @@ class Question:
 
 
 class TaskOptions(BaseModel):
-    """The policies of one task, set as `annoy policy TASK.KEY=VALUE`; a field's description is help."""
+    """The policies of one task, set as `annoy policy TASK.KEY=VALUE`; descriptions are help."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -72,21 +72,22 @@ class TaskOptions(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One kind of question about stored truth: one file in `tasks/`.
+    """One kind of question with a stored ground truth: one file in `tasks/`.
 
     Attributes:
         name: The task's name: `kind` of its turns and `checker` of its verdicts.
         title: What the question asks for, in words for reports and pages.
         subject: The table whose rows are asked about.
-        trigger: The id column, in the FROM of `select`, of the rows whose arrival makes work.
-        select: One row per subject with `subject_id` and all that `render` reads.
-        render: One row made into a question, or the outcome that says why it is not asked.
-        truth: One row per turn (`turn_id`) with `code`, `funcname` and all that `check` reads.
-        check: The answer judged by its turn's row of `truth`. Raises SandboxError.
+        trigger: The id column, in the FROM of `select`, of the table whose new rows create jobs.
+        select: Returns a SELECT of one row per subject: `subject_id` and all that `render` reads.
+        render: Returns the question of one row, or the outcome of a row that is not asked about.
+        truth: Returns the SELECT of the ground truth: one row per turn (`turn_id`), with `code`,
+            `funcname` and all that `check` reads.
+        check: Checks an answer against its turn's row of `truth`. Raises SandboxError.
         options: The task's own policies.
-        version: Raised whenever questions, verdicts or sentences of the task change.
-        rescan_on: Policies that widen what `select` gives: changed, old rows are looked at again.
-        by_default: Whether the task is asked unless the policy `tasks` says otherwise.
+        version: Raised whenever questions, verdicts or feedback of the task change.
+        rescan_on: Policies that only widen what is selected; a change examines old rows again.
+        by_default: Whether the task is enabled when the policy `tasks` is `default`.
         legacy_options: Older policy keys of options, by the option's name.
     """
 

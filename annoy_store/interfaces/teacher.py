@@ -1,4 +1,4 @@
-"""A teacher (a model, or a program that answers like one) as the other packages see it."""
+"""The interface of a teacher: a model, or a program that answers like one."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class TeacherIdentity:
 
 @dataclass(frozen=True)
 class Request:
-    """One call as a teacher sees it.
+    """One call to a teacher.
 
     Attributes:
         call_id: id of the row in `calls`.
-        kind: kind of the turn that asks.
+        kind: kind of the turn.
         messages: chat messages with `role` and `content`.
-        seed: sampling seed, another one per sample number.
+        seed: sampling seed, different for each sample number.
         sample_no: number of the answer to the same prompt, from 0.
     """
 
@@ -50,8 +50,8 @@ class Completion:
     Attributes:
         text: the answer.
         finish_reason: why it ended; `length` marks a truncated answer.
-        reasoning: the reasoning that the endpoint returned apart from the answer.
-        model: model name in the response, if it is there.
+        reasoning: the reasoning that the endpoint returned separately from the answer.
+        model: model name in the response, if any.
     """
 
     text: str
@@ -62,19 +62,19 @@ class Completion:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One HTTP try of a call, as in the table `attempts`; token counts are None if unknown.
+    """One HTTP request for a call, as in the table `attempts`; token counts are None if unknown.
 
     Attributes:
         status: ok, retry, limited, failed or stopped.
         started_at: UTC, as `utc_now` writes it.
         latency_ms: milliseconds until the answer was complete.
-        error_class: class of the error, a word that can be counted.
-        error_message: the error in words.
+        error_class: a short code to group errors by.
+        error_message: the message of the error.
         http_status: status code of the response.
         prompt_tokens: billed prompt tokens, the cached ones included.
         cached_tokens: prompt tokens that the provider had cached.
         completion_tokens: billed answer tokens, reasoning included.
-        reasoning_tokens: those of the answer tokens that are reasoning.
+        reasoning_tokens: the share of reasoning in the answer tokens.
         model: model name in the response.
     """
 
@@ -97,10 +97,10 @@ class CallResult:
 
     Attributes:
         status: `answered`, `rejected` (the provider refuses this prompt) or `failed`.
-        attempts: all tries of the call.
+        attempts: all attempts of the call.
         completion: the answer, if there is one.
-        reason: one word, e.g. content_filter, empty, http_400.
-        detail: the sentence that goes with the reason.
+        reason: a short code, e.g. content_filter, empty, http_400.
+        detail: a sentence that explains the reason.
     """
 
     status: Literal["answered", "rejected", "failed"]
@@ -119,18 +119,18 @@ class Teacher(Protocol):
 
     @property
     def capacity(self) -> int:
-        """How many calls it is worth having in flight now."""
+        """How many calls should be in flight now."""
 
     async def ask(self, request: Request) -> CallResult:
         """Answer one call, with its own retries and rate limit.
 
         Raises:
-            EndpointUnavailable: the endpoint answers no calls at all (key, credit, unknown model).
+            EndpointUnavailable: the endpoint rejects every call (key, credit, unknown model).
             CallPostponed: the teacher sends no more calls. Both carry the attempts made so far.
         """
 
     def drain(self) -> None:
-        """Begin no more tries: waiting calls raise CallPostponed, those in flight finish."""
+        """Start no more attempts: waiting calls raise CallPostponed, those in flight finish."""
 
     async def close(self) -> None:
         """Close the connections."""

@@ -94,12 +94,12 @@ def enqueue_rerun(
         How many jobs were added.
     """
     with store.write() as connection:
-        agenda = load_plan(connection, PIPELINE)
-        move_to_active_variant(connection, agenda, NO_WORKER)
+        plan = load_plan(connection, PIPELINE)
+        move_to_active_variant(connection, plan, NO_WORKER)
         entered = 0
         for part in stages_named(stage):
             left = None if limit is None else limit - entered
-            entered += enqueue_again(connection, agenda, part, chosen, left)
+            entered += enqueue_again(connection, plan, part, chosen, left)
         return entered
 
 

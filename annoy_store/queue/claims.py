@@ -1,4 +1,4 @@
-"""Claims: takes jobs for a worker, and loads the rows that they need.
+"""Claims jobs for a worker, and loads the rows that they read.
 
 Decisions
 - A claim adds one to the attempts of a job: (worker, attempts) is its fencing token.
@@ -87,8 +87,8 @@ def claim(
         worker_id: the worker that claims.
         stage: the name of the stage.
         variant_id: the variant of the stage.
-        limit: the most jobs to claim.
-        after: (priority, subject id) behind which to begin.
+        limit: the maximum number of jobs to claim.
+        after: (priority, subject id) after which to start.
         tally: collects the changes of the job counters; without it they are written at once.
 
     Returns:
@@ -150,7 +150,7 @@ _CLAIM_BATCHED = (
 def claim_batched(
     connection: Connection, worker_id: int, stage: str, subjects: Sequence[int]
 ) -> list[Claim]:
-    """Claim the jobs of subjects that were in a batch, also those that became pending meanwhile.
+    """Claim the jobs of subjects that were in a batch, including those that are pending again.
 
     Args:
         connection: a write transaction.
@@ -159,7 +159,7 @@ def claim_batched(
         subjects: ids of the subjects.
 
     Returns:
-        One claim per job that was found, under whichever variant.
+        One claim per job that was found, of any variant.
     """
     where = {"of_stage": stage, "of_subjects": list(subjects), "by_worker": worker_id}
     claimed = connection.execute(_CLAIM_BATCHED, where).all()

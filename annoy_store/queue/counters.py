@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, delete, func, select
 from annoy_store.db.sql import increment
 from annoy_store.db.tables import job_counters, workers
 
-NO_WORKER = 0  # the worker id under which commands count
+NO_WORKER = 0  # the worker id of changes made by commands
 Deltas = Mapping[tuple[str, str], int]
 
 
@@ -39,7 +39,7 @@ def state_change(stages: Mapping[str, int], before: str, after: str) -> dict[tup
 
     Args:
         stages: the number of jobs by stage.
-        before: their state until now.
+        before: their previous state.
         after: their new state.
     """
     out = {(stage, before): -n for stage, n in stages.items()}
@@ -62,7 +62,7 @@ def funnel(connection: Connection) -> dict[str, dict[str, int]]:
 def fold_counters(connection: Connection) -> None:
     """Move the counters of ended workers to `NO_WORKER`, so that the table stays small.
 
-    Exactly what this transaction deleted is added, so two at once add nothing twice.
+    Only what this transaction deleted is added, so concurrent calls count nothing twice.
     """
     alive = select(workers.c.id).where(workers.c.alive == 1)
     gone = and_(job_counters.c.worker_id != NO_WORKER, job_counters.c.worker_id.not_in(alive))

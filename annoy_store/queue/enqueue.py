@@ -1,20 +1,15 @@
-"""Enqueues jobs: inserts the jobs that the stages select and that are missing.
+"""Enqueues jobs: inserts the missing jobs of the subjects that the stages select.
 
 Decisions
-- A stage's SELECT is used restricted to the rows just written, in the transaction that writes
-  them (`enqueue_new`), and unrestricted behind a watermark, when a run starts and before it ends
-  (`enqueue_all`). So a stage added later, a raised policy or a row committed late by another
-  transaction is found without any bookkeeping, and the cost is that of the new rows only.
-- A subject with a job under any variant is not enqueued again: an upgrade never spends by itself.
+- A stage's SELECT is executed for the rows just written, in the transaction that writes them
+  (`enqueue_new`), and for all rows above a watermark (watermarks.py), when a run starts and before
+  it ends (`enqueue_all`). So the jobs of a stage added later, of a raised policy or of a row that
+  another transaction committed late are found, at the cost of the new rows only.
+- A subject with a job under any variant is not enqueued again: an upgrade alone causes no cost.
   `enqueue_again` enqueues all selected subjects under the active variants, on request.
-- The watermark's scope is the stage's version and its `rescan_on`: when these change, old rows are
-  examined again.
-- A watermark never passes a row that may still be committed. PostgreSQL assigns ids before the
-  commit, so the highest id of a table counts once every transaction has ended that was writing
-  to it when that id was seen (`commit_horizons`).
-- When a row that was passed is selected because of a new row of another table (a turn that comes
-  after its answer), the writer of that row resets the watermark (`rewind_watermark`). A transaction
-  that read it before does not move it.
+- When a new row of another table makes a row below the watermark selected (a turn inserted after
+  its answer), its writer resets the watermark (`rewind_watermark`). A transaction that read the
+  old value does not move it.
 - Statements are built once per stage and policy: building costs more than running them.
 """
 
@@ -62,79 +57,79 @@ PAGE_ROWS = 100_000  # trigger rows that one transaction examines
 
 
 def enqueue_new(
-    connection: Connection, agenda: StagePlan, touched: Mapping[str, Sequence[int]]
+    connection: Connection, plan: StagePlan, written: Mapping[str, Sequence[int]]
 ) -> Counter[str]:
-    """Enqueue the jobs that new rows make, restricted to those rows.
+    """Enqueue the missing jobs of new rows.
 
     Args:
         connection: the write transaction that inserted the rows.
-        agenda: the stages, their partitions and the policy.
-        touched: ids of the rows by table name.
+        plan: the stages, their partitions and the policy.
+        written: ids of the rows by table name.
 
     Returns:
         The number of new jobs per stage; the caller adds them to the job counters.
     """
-    entered: Counter[str] = Counter()
-    for stage in agenda.stages.values():
-        if ids := touched.get(stage.trigger.table.name):
-            wanted = jobs_of_rows(stage, agenda.policy, partition_keys(agenda, stage))
-            n = insert_from(connection, jobs, wanted, {"watched": sorted(set(ids))})
-            entered[stage.name] += n
-    return entered
+    enqueued: Counter[str] = Counter()
+    for stage in plan.stages.values():
+        if ids := written.get(stage.trigger.table.name):
+            wanted = jobs_of_rows(stage, plan.policy, partition_keys(plan, stage))
+            n = insert_from(connection, jobs, wanted, {"trigger_ids": sorted(set(ids))})
+            enqueued[stage.name] += n
+    return enqueued
 
 
 def enqueue_all(
-    connection: Connection, agenda: StagePlan, worker_id: int = NO_WORKER
+    connection: Connection, plan: StagePlan, worker_id: int = NO_WORKER
 ) -> Counter[str]:
-    """Enqueue every job that is selected and missing, above each stage's watermark.
+    """Enqueue every missing job above each stage's watermark.
 
     Args:
         connection: a write transaction.
-        agenda: the stages, their partitions and the policy.
-        worker_id: the worker whose counters take the changes.
+        plan: the stages, their partitions and the policy.
+        worker_id: the worker whose counters record the changes.
 
     Returns:
         The number of new jobs per stage.
     """
-    entered, more = enqueue_page(connection, agenda, worker_id)
+    enqueued, more = enqueue_page(connection, plan, worker_id)
     while more:
-        again, more = enqueue_page(connection, agenda, worker_id)
-        entered += again
-    return entered
+        again, more = enqueue_page(connection, plan, worker_id)
+        enqueued += again
+    return enqueued
 
 
 def enqueue_page(
-    connection: Connection, agenda: StagePlan, worker_id: int = NO_WORKER, page: int = PAGE_ROWS
+    connection: Connection, plan: StagePlan, worker_id: int = NO_WORKER, page: int = PAGE_ROWS
 ) -> tuple[Counter[str], bool]:
     """Do one page of `enqueue_all`.
 
     Args:
         connection: a write transaction.
-        agenda: the stages, their partitions and the policy.
-        worker_id: the worker whose counters take the changes.
-        page: the most trigger rows of each stage to examine.
+        plan: the stages, their partitions and the policy.
+        worker_id: the worker whose counters record the changes.
+        page: the maximum number of trigger rows of each stage to examine.
 
     Returns:
         The number of new jobs per stage, and whether rows are left to examine.
     """
-    move_to_active_variant(connection, agenda, worker_id)
-    entered: Counter[str] = Counter()
+    move_to_active_variant(connection, plan, worker_id)
+    enqueued: Counter[str] = Counter()
     new: Counter[str] = Counter()
     more = False
-    for stage in agenda.stages.values():
+    for stage in plan.stages.values():
         upto = advance_commit_horizon(connection, stage.trigger.table)
-        mark = read_watermark(connection, stage, agenda.policy)
+        mark = read_watermark(connection, stage, plan.policy)
         if mark == 0 and stage.rescan_on:
-            entered[stage.name] += requeue_unwanted(connection, stage, worker_id)
+            enqueued[stage.name] += requeue_unwanted(connection, stage, worker_id)
         last = upto - mark <= page
-        wanted = jobs_between(stage, agenda.policy, partition_keys(agenda, stage), not last)
+        wanted = jobs_between(stage, plan.policy, partition_keys(plan, stage), not last)
         bounds = {"above": mark} if last else {"above": mark, "to": mark + page}
         new[stage.name] += insert_from(connection, jobs, wanted, bounds)
-        move_watermark(connection, stage, agenda.policy, mark, upto if last else mark + page)
+        move_watermark(connection, stage, plan.policy, mark, upto if last else mark + page)
         more = more or not last
     add_to_counters(connection, worker_id, {(name, "pending"): n for name, n in new.items()})
-    entered.update(new)
-    return entered, more
+    enqueued.update(new)
+    return enqueued, more
 
 
 def count_wanted(connection: Connection, stage: Stage, policy: Policy) -> int:
@@ -156,7 +151,7 @@ def count_wanted(connection: Connection, stage: Stage, policy: Policy) -> int:
 
 
 def _selects(connection: Connection, stage: Stage, policy: Policy) -> bool:
-    """Whether a stage selects anything: that of a task that is not enabled does not."""
+    """Return whether a stage selects anything; the stage of a disabled task does not."""
     return stage.partitions is None or bool(stage.partitions(connection, policy))
 
 
@@ -171,10 +166,10 @@ def count_wanted_by(
         policy: The policy to count under.
         *columns: Columns in the FROM of the stage's SELECT.
     """
-    wants, subject = stage.select(policy), subject_column(stage, policy)
+    selected, subject = stage.select(policy), subject_column(stage, policy)
     taken = has_job(stage, subject)
     each = (column.label(f"by_{i}") for i, column in enumerate(columns))
-    chosen = wants.with_only_columns(*each, subject.label("n"), maintain_column_froms=True)
+    chosen = selected.with_only_columns(*each, subject.label("n"), maintain_column_froms=True)
     found = (
         chosen.where(_above_watermark(connection, stage, policy), ~taken).distinct().subquery().c
     )
@@ -186,15 +181,15 @@ def count_wanted_by(
 def _above_watermark(connection: Connection, stage: Stage, policy: Policy) -> ColumnElement[bool]:
     """The condition that a trigger row lies above the watermark.
 
-    Where that is every row, a range of ids would only keep the database from counting in an index,
-    which is far smaller than a table of texts.
+    Without a watermark there is no range of ids, so that the database can count in an index, which
+    is far smaller than a table of texts.
     """
     mark = read_watermark(connection, stage, policy)
     return stage.trigger > mark if mark else true()
 
 
 def count_missed(connection: Connection, stage: Stage, policy: Policy) -> tuple[int, int | None]:
-    """How many subjects a stage wants, has passed and has no job of, and one of them.
+    """Return how many selected subjects below the watermark have no job, and an example.
 
     Args:
         connection: A transaction that reads.
@@ -213,36 +208,36 @@ def count_missed(connection: Connection, stage: Stage, policy: Policy) -> tuple[
 
 def enqueue_again(
     connection: Connection,
-    agenda: StagePlan,
+    plan: StagePlan,
     stage: Stage,
     subjects: Sequence[int] | None = None,
     limit: int | None = None,
 ) -> int:
-    """Enqueue selected subjects under the active variants, also those done under another.
+    """Enqueue selected subjects under the active variants, also those with a job of another.
 
     Args:
         connection: a write transaction.
-        agenda: the stages, their partitions and the policy.
+        plan: the stages, their partitions and the policy.
         stage: the stage.
         subjects: ids of the subjects; None for all.
-        limit: the most jobs, by subject id; None for no limit.
+        limit: the maximum number of jobs, by subject id; None for no limit.
 
     Returns:
         The number of new jobs.
     """
     wanted = _wanted_again(
-        connection, stage, agenda.policy, agenda.partitions[stage.key], subjects
+        connection, stage, plan.policy, plan.partitions[stage.key], subjects
     ).limit(limit)
-    entered = insert_from(connection, jobs, wanted)
-    add_to_counters(connection, NO_WORKER, {(stage.name, "pending"): entered})
-    return entered
+    enqueued = insert_from(connection, jobs, wanted)
+    add_to_counters(connection, NO_WORKER, {(stage.name, "pending"): enqueued})
+    return enqueued
 
 
 def count_enqueue_again(
     connection: Connection,
     stage: Stage,
     policy: Policy,
-    cases: Sequence[Partition],
+    partitions: Sequence[Partition],
     subjects: Sequence[int] | None = None,
 ) -> int:
     """Return how many jobs `enqueue_again` would insert; writes nothing.
@@ -251,10 +246,10 @@ def count_enqueue_again(
         connection: the transaction to read in.
         stage: the stage.
         policy: the policy to select by.
-        cases: the partitions; one whose variant does not exist yet has an id that no job has.
+        partitions: the partitions; one whose variant does not exist yet has an id that no job has.
         subjects: ids of the subjects; None for all.
     """
-    wanted = _wanted_again(connection, stage, policy, cases, subjects).subquery()
+    wanted = _wanted_again(connection, stage, policy, partitions, subjects).subquery()
     return int(connection.scalar(select(func.count()).select_from(wanted)) or 0)
 
 
@@ -262,13 +257,13 @@ def _wanted_again(
     connection: Connection,
     stage: Stage,
     policy: Policy,
-    cases: Sequence[Partition],
+    partitions: Sequence[Partition],
     subjects: Sequence[int] | None,
 ) -> Select[Any]:
     """The selected subjects without a job under the active variant that they belong to."""
-    keys = tuple(map(partition_key, cases))
-    wants = stage.select(policy)
-    subject, variant = selected_column(wants, "subject_id"), variant_of_subject(wants, keys)
+    keys = tuple(map(partition_key, partitions))
+    selected = stage.select(policy)
+    subject, variant = selected_column(selected, "subject_id"), variant_of_subject(selected, keys)
     taken = exists().where(
         jobs.c.stage == stage.name, jobs.c.subject_id == subject, jobs.c.variant_id == variant
     )

@@ -4,11 +4,12 @@ Decisions
 - The fencing token of a claim is (worker, attempts). Settling updates exactly the jobs that still
   carry it and writes results for those only, in one transaction: a stale worker writes nothing.
 - Jobs of dead workers come back as `suspect` and are claimed alone, so that a job that crashes its
-  worker takes no other down; stages whose jobs cannot do that claim them together.
+  worker affects no other; stages whose jobs cannot crash it claim them together.
 - States are literals in the statements, as in the partial indexes that they use; a statement that
   knows its subjects finds them by the key alone, whatever the planner estimates.
 - The statements are built once, with parameters: building them costs more than running them.
-Jobs are claimed in claims.py, workers and leases are in workers.py, new jobs come from enqueue.py.
+
+Related: claims.py claims jobs, enqueue.py inserts them, workers.py and lease.py keep the leases.
 """
 
 from __future__ import annotations
@@ -105,10 +106,10 @@ class JobResult:
 
     Attributes:
         claim: the job and its fencing token.
-        outcome: its new state, the reason, and the rows it made.
+        outcome: its new state, the reason, and its new rows.
         due_in: seconds until a deferred job is due; None when only its batch makes it due.
-        stop: why the endpoint can answer no calls at all: the run has to end, and the job is
-            returned as it was, with the rows made so far.
+        stop: the error of an endpoint that rejects every call: the run has to end, and the job is
+            released with the rows made so far.
     """
 
     claim: Claim
@@ -119,7 +120,7 @@ class JobResult:
 
 @dataclass(frozen=True)
 class SettleResult:
-    """What a settling transaction did.
+    """The result of a settling transaction.
 
     Attributes:
         accepted: the results whose claim was still valid.
@@ -210,31 +211,31 @@ def settle(
 def _finish_owned(
     connection: Connection, worker_id: int, results: Sequence[JobResult]
 ) -> list[JobResult]:
-    """End the jobs that still carry our fencing token; the others have another worker by now."""
+    """End the jobs that still carry our fencing token; the others were reclaimed."""
     by_state: dict[str, list[JobResult]] = defaultdict(list)
     for e in results:
         by_state[e.outcome.state].append(e)
     accepted: list[JobResult] = []
-    for state, alike in by_state.items():
+    for state, group in by_state.items():
         held: set[Claim] = set()
-        for fence, claims in _by_fence(worker_id, [e.claim for e in alike]):
-            found = connection.execute(_FINISH, {**fence, "as_state": state})
+        for parameters, claims in _by_fencing_token(worker_id, [e.claim for e in group]):
+            found = connection.execute(_FINISH, {**parameters, "as_state": state})
             still_held = {row.subject_id for row in found}
             held.update(c for c in claims if c.subject_id in still_held)
-        accepted += [e for e in alike if e.claim in held]
+        accepted += [e for e in group if e.claim in held]
     _set_reasons(connection, accepted)
     return accepted
 
 
-def _by_fence(
+def _by_fencing_token(
     worker_id: int, claims: Iterable[Claim]
 ) -> Iterator[tuple[dict[str, Any], list[Claim]]]:
-    """Claims in groups that one statement covers, with its parameters."""
+    """Group claims by fencing token: the parameters of one statement, and its claims."""
     groups: dict[tuple[str, int, int], list[Claim]] = defaultdict(list)
     for c in claims:
         groups[c.stage, c.variant_id, c.attempts].append(c)
-    for (stage, variant_id, attempts), alike in groups.items():
-        subjects = sorted(c.subject_id for c in alike)
+    for (stage, variant_id, attempts), group in groups.items():
+        subjects = sorted(c.subject_id for c in group)
         yield (
             {
                 "of_stage": stage,
@@ -243,7 +244,7 @@ def _by_fence(
                 "of_worker": worker_id,
                 "of_subjects": subjects,
             },
-            alike,
+            group,
         )
 
 
@@ -279,13 +280,13 @@ def release(connection: Connection, worker_id: int, claims: Sequence[Claim]) -> 
         claims: The jobs; those that it no longer holds are left alone.
     """
     released: Counter[str] = Counter()
-    for fence, alike in _by_fence(worker_id, claims):
-        released[alike[0].stage] += connection.execute(_RELEASE, fence).rowcount
+    for parameters, group in _by_fencing_token(worker_id, claims):
+        released[group[0].stage] += connection.execute(_RELEASE, parameters).rowcount
     add_to_counters(connection, worker_id, state_change(released, "claimed", "pending"))
 
 
 def unacknowledged_claims(connection: Connection, worker_id: int) -> list[Claim]:
-    """Return the claims of a worker; after a commit whose answer was lost it may not know of all.
+    """Return the claims of a worker in the store, also of a commit whose reply was lost.
 
     Args:
         connection: A transaction that reads.
@@ -297,7 +298,7 @@ def unacknowledged_claims(connection: Connection, worker_id: int) -> list[Claim]
     return [Claim(*row) for row in connection.execute(chosen)]
 
 
-# Questions -----------------------------------------------------------------------------------
+# Counting ------------------------------------------------------------------------------------
 
 
 def count_open_jobs(

@@ -22,7 +22,7 @@ from annoy_store.queue.counters import fold_counters
 
 logger = logging.getLogger(__name__)
 
-BEATS_PER_LEASE = 3
+HEARTBEATS_PER_LEASE = 3
 UNREGISTER_SECONDS = 5.0  # if unregistering fails, others reclaim the jobs when the lease expires
 
 
@@ -57,7 +57,7 @@ class Lease:
         workers.renew_lease(connection, self.worker_id, self._seconds)
 
     def _heartbeat(self) -> None:
-        while not self._closed.wait(self._seconds / BEATS_PER_LEASE):
+        while not self._closed.wait(self._seconds / HEARTBEATS_PER_LEASE):
             try:
                 self._store.transact(self.renew, timeout_seconds=self._seconds)
             except LeaseLost:
@@ -66,7 +66,7 @@ class Lease:
                 return
             except DBAPIError:
                 logger.info("cannot renew the lease of worker %d", self.worker_id)
-                continue  # the lease runs on; the next heartbeat may succeed
+                continue  # the lease is still valid; the next heartbeat may succeed
 
     def __enter__(self) -> Self:
         return self

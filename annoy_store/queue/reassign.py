@@ -30,7 +30,7 @@ def move_to_active_variant(connection: Connection, plan: StagePlan, worker_id: i
     Args:
         connection: a write transaction.
         plan: the active partitions of every stage.
-        worker_id: the worker whose counters take the changes.
+        worker_id: the worker whose counters record the changes.
 
     Returns:
         How many jobs were moved.
@@ -51,7 +51,7 @@ def requeue_unwanted(connection: Connection, stage: Stage, worker_id: int) -> in
     Args:
         connection: a write transaction.
         stage: the stage.
-        worker_id: the worker whose counters take the changes.
+        worker_id: the worker whose counters record the changes.
 
     Returns:
         How many jobs were requeued.
@@ -71,7 +71,7 @@ def requeue_unwanted(connection: Connection, stage: Stage, worker_id: int) -> in
 def _successors(
     connection: Connection, plan: StagePlan, stage: Stage
 ) -> Mapping[int, Sequence[int]]:
-    """By active variant, the inactive ones whose jobs it takes over."""
+    """Map each active variant to the inactive ones whose jobs move to it."""
     active = plan.partitions[stage.key]
     rows = connection.execute(
         select(variants.c.id, variants.c.description).where(

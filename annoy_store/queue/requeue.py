@@ -28,7 +28,7 @@ def requeue(
         stage: only jobs of this stage.
         states: only jobs in these states.
         like: only jobs whose reason or detail contains this text.
-        limit: the most jobs to requeue, by stage and subject.
+        limit: the maximum number of jobs to requeue, by stage and subject.
         dry_run: count only, and change no job.
 
     Returns:

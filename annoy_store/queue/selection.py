@@ -1,6 +1,6 @@
-"""The statements by which a stage's SELECT becomes jobs.
+"""Builds the statements that turn a stage's SELECT into jobs.
 
-Decision: statements are built once per stage and policy, for building costs more than running them.
+Decision: they are built once per stage and policy: building them costs more than running them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from annoy_store.db.tables import jobs, variants
 from annoy_store.interfaces import Stage
 from annoy_store.queue.variants import Partition, StagePlan
 
-PartitionKey = tuple[int, tuple[tuple[str, Any], ...]]  # a partition that can be a key
+PartitionKey = tuple[int, tuple[tuple[str, Any], ...]]  # a hashable partition
 
 
 def subject_column(stage: Stage, policy: Policy) -> ColumnElement[int]:
@@ -43,9 +43,9 @@ def subject_column(stage: Stage, policy: Policy) -> ColumnElement[int]:
     return selected_column(stage.select(policy), "subject_id")
 
 
-def selected_column(wants: Select[Any], name: str) -> ColumnElement[Any]:
+def selected_column(selected: Select[Any], name: str) -> ColumnElement[Any]:
     """Return the column that a SELECT labels `name`, without the label."""
-    column = wants.selected_columns[name]
+    column = selected.selected_columns[name]
     return getattr(column, "element", column)
 
 
@@ -60,72 +60,74 @@ def has_job(stage: Stage, subject: ColumnElement[Any]) -> ColumnElement[bool]:
 
 def missing_subjects(stage: Stage, policy: Policy) -> Select[Any]:
     """The selected subjects without a job under any variant."""
-    wants = stage.select(policy)
-    subject = selected_column(wants, "subject_id")
+    selected = stage.select(policy)
+    subject = selected_column(selected, "subject_id")
     taken = has_job(stage, subject)
-    chosen = wants.with_only_columns(subject.label("subject_id"), maintain_column_froms=True)
+    chosen = selected.with_only_columns(subject.label("subject_id"), maintain_column_froms=True)
     return chosen.where(~taken).distinct()
 
 
 @lru_cache(maxsize=64)
-def jobs_of_rows(stage: Stage, policy: Policy, cases: tuple[PartitionKey, ...]) -> Select[Any]:
-    """The missing jobs of the trigger rows `:watched`."""
-    return _missing_jobs(stage, policy, cases, in_parameter(stage.trigger, "watched"))
+def jobs_of_rows(stage: Stage, policy: Policy, keys: tuple[PartitionKey, ...]) -> Select[Any]:
+    """The missing jobs of the trigger rows `:trigger_ids`."""
+    return _missing_jobs(stage, policy, keys, in_parameter(stage.trigger, "trigger_ids"))
 
 
 @lru_cache(maxsize=64)
 def jobs_between(
-    stage: Stage, policy: Policy, cases: tuple[PartitionKey, ...], bounded: bool
+    stage: Stage, policy: Policy, keys: tuple[PartitionKey, ...], bounded: bool
 ) -> Select[Any]:
     """The missing jobs of the trigger rows above `:above`, if `bounded` up to `:to`."""
     within = stage.trigger > bindparam("above")
     if bounded:
         within = and_(within, stage.trigger <= bindparam("to"))
-    return _missing_jobs(stage, policy, cases, within)
+    return _missing_jobs(stage, policy, keys, within)
 
 
 def _missing_jobs(
-    stage: Stage, policy: Policy, cases: tuple[PartitionKey, ...], within: ColumnElement[bool]
+    stage: Stage, policy: Policy, keys: tuple[PartitionKey, ...], within: ColumnElement[bool]
 ) -> Select[Any]:
     subject = subject_column(stage, policy)
     taken = has_job(stage, subject)
-    return jobs_of_subjects(stage, policy, cases).where(within, ~taken)
+    return jobs_of_subjects(stage, policy, keys).where(within, ~taken)
 
 
-def jobs_of_subjects(stage: Stage, policy: Policy, cases: tuple[PartitionKey, ...]) -> Select[Any]:
+def jobs_of_subjects(stage: Stage, policy: Policy, keys: tuple[PartitionKey, ...]) -> Select[Any]:
     """Every selected subject as a pending job of the partition that it belongs to."""
-    wants = stage.select(policy)
-    subject, variant = selected_column(wants, "subject_id"), variant_of_subject(wants, cases)
+    selected = stage.select(policy)
+    subject, variant = selected_column(selected, "subject_id"), variant_of_subject(selected, keys)
     columns = (
         literal(stage.name, Text).label("stage"),
         subject.label("subject_id"),
         variant.label("variant_id"),
         literal("pending", Text).label("state"),
     )
-    chosen = wants.with_only_columns(*columns, maintain_column_froms=True)
+    chosen = selected.with_only_columns(*columns, maintain_column_froms=True)
     return chosen.where(variant.is_not(None)).distinct()
 
 
-def variant_of_subject(wants: Select[Any], cases: tuple[PartitionKey, ...]) -> ColumnElement[Any]:
-    """The variant of the partition that a subject belongs to; null for a subject of none."""
+def variant_of_subject(selected: Select[Any], keys: tuple[PartitionKey, ...]) -> ColumnElement[Any]:
+    """The variant of the partition that a subject belongs to; null if there is none."""
     known = [
-        (_narrowing(wants, columns), literal(key, BigInteger)) for key, columns in cases if columns
+        (_narrowing(selected, columns), literal(key, BigInteger))
+        for key, columns in keys
+        if columns
     ]
     if known:
         return case(*known)
-    return literal(cases[0][0], BigInteger) if cases else literal_column("NULL", BigInteger)
+    return literal(keys[0][0], BigInteger) if keys else literal_column("NULL", BigInteger)
 
 
-def _narrowing(wants: Select[Any], only: tuple[tuple[str, Any], ...]) -> ColumnElement[bool]:
-    return and_(*(selected_column(wants, name) == value for name, value in only))
+def _narrowing(selected: Select[Any], only: tuple[tuple[str, Any], ...]) -> ColumnElement[bool]:
+    return and_(*(selected_column(selected, name) == value for name, value in only))
 
 
-def partition_keys(agenda: StagePlan, stage: Stage) -> tuple[PartitionKey, ...]:
+def partition_keys(plan: StagePlan, stage: Stage) -> tuple[PartitionKey, ...]:
     """Return the keys of the partitions of a stage."""
-    return tuple(map(partition_key, agenda.partitions[stage.key]))
+    return tuple(map(partition_key, plan.partitions[stage.key]))
 
 
-def partition_key(known: Partition) -> PartitionKey:
-    """The partition as a key; its task tells nothing, for a stage of one task selects no other."""
-    columns = ((name, value) for name, value in known.columns.items() if name != "task")
-    return known.variant_id, tuple(sorted(columns))
+def partition_key(partition: Partition) -> PartitionKey:
+    """Return a partition as a key, without its task: a stage of one task selects no other."""
+    columns = ((name, value) for name, value in partition.columns.items() if name != "task")
+    return partition.variant_id, tuple(sorted(columns))

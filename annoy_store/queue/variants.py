@@ -1,4 +1,4 @@
-"""What defines data, as rows: the policy of a store, and the variants that follow from it.
+"""Variants of stages, their partitions, and the plan of a store.
 
 A variant is one version of a stage's code together with the policy values it depends on. Changing
 such a value makes a new variant active; rows done under the old one stay as they are.
@@ -23,7 +23,7 @@ from annoy_store.records.policy import load_policy
 
 @dataclass(frozen=True)
 class Partition:
-    """One claimable kind of a stage's jobs: its variant, and what `wants` is narrowed to."""
+    """A part of a stage's jobs that is claimed separately: its variant and column values."""
 
     variant_id: int
     columns: Mapping[str, Any] = field(default_factory=dict)
@@ -80,7 +80,7 @@ def ensure_partitions(connection: Connection, stage: Stage, policy: Policy) -> l
 
 
 def _policy_value(policy: Policy, key: str) -> Any:
-    """What a policy adds to a variant: its value, of a template the digest of its text."""
+    """Return the value of a policy in a variant; for a template, the digest of its text."""
     value = getattr(policy, key)
     return template.load_template(value).digest if key.startswith("template_") else value
 
@@ -110,7 +110,7 @@ def _activate(connection: Connection, stage: Stage, wanted: list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class StagePlan:
-    """What the queue works by: the stages and their partitions by the stage's key, and the policy."""
+    """The stages and their partitions, by the stage's key, and the policy that they run under."""
 
     stages: Mapping[str, Stage]
     policy: Policy
@@ -138,7 +138,7 @@ def load_plan(connection: Connection, stages: Iterable[Stage]) -> StagePlan:
         stages: The stages to plan, each key once.
 
     Raises:
-        UsageError: If the policy names a task that no installed package offers.
+        UsageError: If the policy names a task that no installed package provides.
     """
     policy = load_policy(connection)
     by_key = {stage.key: stage for stage in stages}

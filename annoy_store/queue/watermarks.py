@@ -1,4 +1,4 @@
-"""Watermarks: up to which trigger row a stage's SELECT was examined, and what is committed for good.
+"""Watermarks: the trigger rows that each stage has examined, and the rows known to be committed.
 
 Decisions
 - The scope of a watermark is the stage's version, the values of its `rescan_on` and its task: when
@@ -70,8 +70,8 @@ def rewind_watermark(
         table: the table whose rows are to be examined again.
         first: the id of the first of them.
     """
-    watching = [stage.name for stage in stages if stage.trigger.table is table]
-    passed = and_(watermarks.c.stage.in_(watching), watermarks.c.upto >= first)
+    triggered = [stage.name for stage in stages if stage.trigger.table is table]
+    passed = and_(watermarks.c.stage.in_(triggered), watermarks.c.upto >= first)
     connection.execute(update(watermarks).where(passed).values(upto=first - 1))
 
 
@@ -82,7 +82,7 @@ def advance_commit_horizon(connection: Connection, table: Table) -> int:
     ).first()
     upto, seen, waited = (known.upto, known.seen, known.writers) if known else (0, 0, "")
     newest = int(connection.scalar(select(func.max(table.c.id))) or 0)
-    writers = open_writers(connection, table)  # after `newest`: who took a lower id is seen here
+    writers = open_writers(connection, table)  # after `newest`: a writer of a lower id is seen here
     if not writers & set(waited.split()):
         upto, seen, waited = seen, newest, " ".join(sorted(writers))
     if not writers:

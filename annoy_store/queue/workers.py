@@ -7,7 +7,7 @@ Decisions
   makes no difference which worker noticed it, or when.
 - A process of this host that has ended (by pid and start time) is dead at once, without waiting
   for its lease to expire.
-- A job fails after `MAX_CRASHES` deaths of its worker; after more where it cannot be the cause.
+- A job fails after `MAX_CRASHES` crashes of its worker; after more where it cannot be the cause.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def reap(
         connection: a write transaction.
         worker_id: the worker that does this; it is never declared dead here.
         crash_safe_stages: names of the stages whose jobs cannot crash their worker.
-        max_crashes: deaths of workers after which a job fails.
+        max_crashes: crashes of workers after which a job fails.
     """
     dead = or_(workers.c.lease_until < clock(), workers.c.id.in_(dead_local_workers(connection)))
     expired = connection.execute(
@@ -191,22 +191,22 @@ def reclaim_jobs(
     crash_safe_stages: Sequence[str] = (),
     max_crashes: int = MAX_CRASHES,
 ) -> None:
-    """Reclaim the jobs of workers that are not alive: suspect, or failed after too many deaths.
+    """Reclaim the jobs of workers that are not alive: suspect, or failed after too many crashes.
 
     Args:
         connection: a write transaction.
-        worker_id: the worker whose counters take the changes.
+        worker_id: the worker whose counters record the changes.
         crash_safe_stages: names of the stages whose jobs cannot crash their worker.
-        max_crashes: deaths of workers after which a job fails.
+        max_crashes: crashes of workers after which a job fails.
     """
     alive = select(workers.c.id).where(IS_ALIVE)
-    hopeless = jobs.c.crashes + 1 >= _allowed_crashes(crash_safe_stages, max_crashes)
+    too_many = jobs.c.crashes + 1 >= _allowed_crashes(crash_safe_stages, max_crashes)
     back = connection.execute(
         update(jobs)
         .where(in_state("claimed"), jobs.c.worker_id.not_in(alive))
         .values(
-            state=case((hopeless, "failed"), else_="suspect"),
-            reason=case((hopeless, "worker_died"), else_=None),
+            state=case((too_many, "failed"), else_="suspect"),
+            reason=case((too_many, "worker_died"), else_=None),
             crashes=jobs.c.crashes + 1,
             worker_id=None,
             claimed_at=None,

@@ -1,7 +1,7 @@
-"""How the digest of each kind of row follows from its content.
+"""The content digest of each kind of row.
 
-Decision: whoever writes a row and whoever checks it (`annoy check`) call the same function, so the
-rule stands in one place. What a digest may cover is decided in hashing.py.
+Decision: the code that writes a row and the code that checks it (`annoy check`) call the same
+function. What a digest may cover is decided in hashing.py.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def sample_digest(row: Mapping[str, Any]) -> str:
 
 
 def sample_origin_digest(sample: str, about: str) -> str:
-    """Return the digest of where a sample came from.
+    """Return the digest of a sample's origin.
 
     Args:
         sample: the digest of the sample.
@@ -73,7 +73,7 @@ def input_digest(value: Any) -> str:
 
 
 def pair_digest(sample: str, given: str) -> str:
-    """Return what a turn about an I/O pair is named by: the digests of its sample and its input.
+    """Return the `about` digest of a turn about an I/O pair, from those of its sample and input.
 
     Args:
         sample: Digest of the sample.
@@ -95,7 +95,7 @@ def turn_digest(prompt: str, kind: str, number: int, about: str) -> str:
 
 
 def revision_digest(turn: str, sample_no: int, pinned_teacher: str, index: int) -> str:
-    """Return what a turn that revises an answer is named by.
+    """Return the `about` digest of a turn that revises an answer.
 
     Args:
         turn: the digest of the turn that is revised.

@@ -32,12 +32,12 @@ def new_execution(
     """Return the row of a sandbox run.
 
     Args:
-        result: what the run gave.
+        result: the result of the run.
         info: where it ran.
         purpose: why it ran: generate, verify or check.
-        sample_id: the sample on whose behalf it ran.
-        response_id: the response on whose behalf it ran.
-        draws: what the draws of a sample gave in sum, if it drew inputs.
+        sample_id: the sample that it ran for.
+        response_id: the response that it ran for.
+        draws: the summary of a sample's draws, if it drew inputs.
     """
     message = result.error_message
     return NewRow(

@@ -20,7 +20,7 @@ from annoy_store.hashing import canonical_json
 def load_policy(connection: Connection) -> Policy:
     """Return the policy of the store: its rows over the defaults.
 
-    Rows that are no general policy are options of tasks and are kept as they are stored.
+    Rows that are not general policies are options of tasks and are kept as stored.
     """
     rows = connection.execute(select(policies.c.key, policies.c.value).order_by(policies.c.key))
     values = {key: json.loads(value) for key, value in rows}
@@ -30,7 +30,7 @@ def load_policy(connection: Connection) -> Policy:
 
 
 def store_policy_value(connection: Connection, key: str, value: Any, default: Any) -> None:
-    """Write one policy row; a value that is the default has none.
+    """Write one policy row; a default value has no row.
 
     Args:
         connection: A write transaction.
@@ -45,10 +45,10 @@ def store_policy_value(connection: Connection, key: str, value: Any, default: An
 
 
 def check_policy(values: Mapping[str, Any]) -> Policy:
-    """Return the policy that these values are.
+    """Return the policy with these values.
 
     Raises:
-        UsageError: If one of them does not fit.
+        UsageError: If a value is invalid.
     """
     try:
         return Policy.model_validate(values)
@@ -71,7 +71,7 @@ def read_text(value: str) -> str:
 
 
 def first_error(error: ValidationError, prefix: str = "") -> str:
-    """Return the first complaint of a validation, naming the policy that it is about.
+    """Return the first error of a validation, with the name of its policy.
 
     Args:
         error: What pydantic found.

@@ -1,4 +1,4 @@
-"""The rows of prompts: the prompt, the turn that asks it, and the planned calls.
+"""Builds the rows of prompts, of their turns and of their planned calls.
 
 Decision: the digest of a turn covers the digests of the rows that it is about, so that the same
 question asked twice is one turn, in this store and in any other.
@@ -46,34 +46,33 @@ def new_prompt(messages: Messages, template: Template) -> NewRow:
 
 
 def new_turn(prompt: NewRow, kind: str, number: int, about: str, **subject: Any) -> NewRow:
-    """Return the row of a turn: why a prompt is asked.
+    """Return the row of a turn: the purpose of a prompt.
 
     Args:
         prompt: the row of the prompt.
         kind: the kind of the turn: `transform`, or the name of a task.
         number: its number in the chain, from 1.
         about: the digest of what it is about.
-        subject: the columns that say the same: `source_id`, `io_pair_id`, `sample_id`,
+        subject: the ids of the same rows: `source_id`, `io_pair_id`, `sample_id`,
             `revises_response_id`, `chain_response_id`.
     """
     values = {"source_id": None, "io_pair_id": None, "revises_response_id": None}
     values |= {"chain_response_id": None, "sample_id": None} | subject
-    named = turn_digest(prompt.values["digest"], kind, number, about)
+    row_digest = turn_digest(prompt.values["digest"], kind, number, about)
     return NewRow(
-        turns, {"digest": named, "prompt_id": prompt, "kind": kind, "number": number} | values
+        turns, {"digest": row_digest, "prompt_id": prompt, "kind": kind, "number": number} | values
     )
 
 
-def new_calls(prompt: NewRow, n_answers: int, pinned_teacher_id: int = 0) -> list[NewRow]:
+def new_calls(prompt: NewRow, n_answers: int) -> list[NewRow]:
     """Return the rows of the calls for the answers to a prompt.
 
     Args:
         prompt: the row of the prompt.
         n_answers: how many answers to plan, numbered from 0.
-        pinned_teacher_id: the teacher that has to answer; 0 for any.
     """
     return [
-        NewRow(calls, {"prompt_id": prompt, "sample_no": i, "pinned_teacher_id": pinned_teacher_id})
+        NewRow(calls, {"prompt_id": prompt, "sample_no": i, "pinned_teacher_id": 0})
         for i in range(n_answers)
     ]
 
@@ -97,7 +96,7 @@ def plan_more_calls(
 ) -> dict[str, int]:
     """Plan calls until every prompt of a first turn has a number of answers.
 
-    Calls that exist are left alone, so doing the same again adds none.
+    Existing calls are kept, so a repetition adds none.
 
     Args:
         connection: a write transaction.

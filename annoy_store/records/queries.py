@@ -43,7 +43,7 @@ def not_hidden(kind: str, subject: ColumnElement[Any]) -> ColumnElement[bool]:
 
 
 def first_turn_of(prompt_id: ColumnElement[Any]) -> ScalarSelect[Any]:
-    """Return the id of the first turn of a prompt: it has the kind, and what the prompt is about."""
+    """Return the id of the first turn of a prompt, which has the prompt's kind and subject."""
     return (
         select(func.min(turns.c.id))
         .where(turns.c.prompt_id == prompt_id)

@@ -1,4 +1,4 @@
-"""The rows of samples, and of where they came from."""
+"""Builds the rows of samples and of their origins."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def new_sample(
 
 
 def new_origin(sample: NewRow, about: str, **columns: Any) -> NewRow:
-    """Return the row of where a sample came from.
+    """Return the row of a sample's origin.
 
     Args:
         sample: the row of the sample.
         about: the digest of its source, or the name of its origin.
         columns: the columns that are known; the others are null.
     """
-    named = sample_origin_digest(sample.values["digest"], about)
-    return NewRow(sample_origins, {"digest": named, "sample_id": sample} | NO_ORIGIN | columns)
+    row_digest = sample_origin_digest(sample.values["digest"], about)
+    return NewRow(sample_origins, {"digest": row_digest, "sample_id": sample} | NO_ORIGIN | columns)

@@ -53,5 +53,5 @@ def new_source_origin(
         "licence": licence,
         "metadata": metadata,
     }
-    named = origin_digest(source.values["digest"], values)
-    return NewRow(origins, {"digest": named, "source_id": source, **values})
+    row_digest = origin_digest(source.values["digest"], values)
+    return NewRow(origins, {"digest": row_digest, "source_id": source, **values})

@@ -1,4 +1,4 @@
-"""The rows of teachers: how a teacher is registered."""
+"""Registers teachers in the store."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ BATCH_BACKEND = "batch"  # the backend whose calls are submitted in batches
 
 
 def register_teacher(store: Database, teacher: Teacher) -> int:
-    """Register a teacher in the store, unless it is there, and return its id.
+    """Register a teacher in the store, unless it exists, and return its id.
 
     Args:
         store: The store.
         teacher: An open teacher; only its identity is stored.
     """
-    who = teacher.identity
-    named = teacher_digest(who.backend, who.model, who.base_url, who.parameters)
+    identity = teacher.identity
+    row_digest = teacher_digest(
+        identity.backend, identity.model, identity.base_url, identity.parameters
+    )
     row = {
-        "digest": named,
-        "backend": who.backend,
-        "model": who.model,
-        "base_url": who.base_url,
-        "parameters": canonical_json(dict(who.parameters)),
+        "digest": row_digest,
+        "backend": identity.backend,
+        "model": identity.model,
+        "base_url": identity.base_url,
+        "parameters": canonical_json(dict(identity.parameters)),
     }
     with store.write() as connection:
         insert_rows(connection, [NewRow(teachers, row)])
-        teacher_id = connection.scalar(select(teachers.c.id).where(teachers.c.digest == named))
+        teacher_id = connection.scalar(select(teachers.c.id).where(teachers.c.digest == row_digest))
     return cast(int, teacher_id)

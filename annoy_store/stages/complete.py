@@ -69,15 +69,15 @@ def partitions(connection: Connection, _: Policy) -> list[dict[str, Any]]:
     ]
 
 
-async def run(row: Row, tools: StageContext) -> Outcome:
+async def run(row: Row, context: StageContext) -> Outcome:
     """Make one call and store all its attempts, also of a call that gets no answer now.
 
     Raises:
         JobReturned: The job goes back to the queue; the attempts so far are stored.
     """
-    teacher_id, teacher = tools.teacher(row["kind"], row["pinned_teacher_id"])
+    teacher_id, teacher = context.teacher(row["kind"], row["pinned_teacher_id"])
     request = build_request(row)
-    ids = request.call_id, teacher_id, tools.worker_id
+    ids = request.call_id, teacher_id, context.worker_id
     try:
         result = await teacher.ask(request)
     except JobReturned as returned:

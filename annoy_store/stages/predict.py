@@ -1,11 +1,11 @@
-"""predict: fill in the questions of the tasks.
+"""predict: render the questions of the tasks.
 
-selects what the task asks about
-does    fills in the task's template
+selects the subjects of the task
+does    renders the task's template
 writes  prompts, turns, turn_pairs, calls
 
-Decision: one stage per task, so that a task that is enabled later asks about all subjects that are
-there already, and a changed task asks nothing of the others again.
+Decision: one stage per task, so that a task that is enabled later asks about all existing subjects,
+and a changed task repeats no question of another.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from annoy_store.tasks.policy import enabled_names, option_values, read_options
 
 
 def run(task: Task, row: Row, context: StageContext) -> Outcome:
-    """Fill in one question of a task and plan the calls for its answers."""
+    """Render one question of a task and plan the calls for its answers."""
     question = task.render(row, context.policy)
     if isinstance(question, Outcome):
         return question

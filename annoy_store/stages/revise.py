@@ -1,7 +1,7 @@
 """revise: ask again with feedback after an answer that is not correct.
 
 selects current verdicts that are not correct, on turns below `max_turns`
-does    makes the next prompt: the earlier messages, the answer, the feedback
+does    renders the next prompt: the earlier messages, the answer, the feedback
 writes  prompts, turns, calls
 """
 
@@ -22,9 +22,9 @@ from annoy_store.db.tables import (
     variants,
     verdicts,
 )
-from annoy_store.hashing import digest
 from annoy_store.interfaces import Outcome, Row, Stage, StageContext, done, rejected
 from annoy_store.prompts.template import load_template
+from annoy_store.records.digests import revision_digest
 from annoy_store.records.prompts import count_chars, new_calls, new_prompt, new_turn
 from annoy_store.records.queries import answered_turns, not_hidden
 
@@ -32,10 +32,10 @@ from annoy_store.records.queries import answered_turns, not_hidden
 def select_subjects(policy: Policy) -> Select[Any]:
     """Select the current verdicts that are not correct and whose answer was not revised.
 
-    Two chains may have come to the same prompt (their first answers were equal); `chains` names
-    them all, so that each gets its next turn.
+    Two chains may share a prompt (their first answers were equal); `chains` lists them all, so that
+    each gets its next turn.
     """
-    other, again = verdicts.alias("other_verdict"), turns.alias("again")
+    other, sharing = verdicts.alias("other_verdict"), turns.alias("sharing")
     current = (
         select(other.c.id)
         .join(variants, variants.c.id == other.c.variant_id)
@@ -46,8 +46,8 @@ def select_subjects(policy: Policy) -> Select[Any]:
         .scalar_subquery()
     )
     chains = (
-        select(func.aggregate_strings(cast(again.c.chain_response_id, String), ","))
-        .where(again.c.prompt_id == calls.c.prompt_id)
+        select(func.aggregate_strings(cast(sharing.c.chain_response_id, String), ","))
+        .where(sharing.c.prompt_id == calls.c.prompt_id)
         .correlate(calls)
         .scalar_subquery()
     )
@@ -85,25 +85,25 @@ def select_subjects(policy: Policy) -> Select[Any]:
     )
 
 
-def run(row: Row, tools: StageContext) -> Outcome:
-    """Make the next prompt of one chain (or of all that share the answer)."""
-    template = load_template(tools.policy.template_revise)
+def run(row: Row, context: StageContext) -> Outcome:
+    """Render the next prompt of one chain, or of all chains that share the answer."""
+    template = load_template(context.policy.template_revise)
     messages = [
         *json.loads(row["messages"]),
         {"role": "assistant", "content": row["text"]},
         *template.render(feedback=row["feedback"]),
     ]
-    if count_chars(messages) > tools.policy.max_prompt_chars:
+    if count_chars(messages) > context.policy.max_prompt_chars:
         return rejected("too_long", detail=f"{count_chars(messages)} characters")
-    asked = new_prompt(messages, template)
+    prompt = new_prompt(messages, template)
     roots = sorted({int(c) for c in (row["chains"] or "").split(",") if c}) or [row["response_id"]]
     revised = row["turn_digest"], row["sample_no"], row["pinned_digest"]
-    again = [
+    next_turns = [
         new_turn(
-            asked,
+            prompt,
             row["kind"],
             row["number"] + 1,
-            digest("revision", *revised, index),
+            revision_digest(*revised, index),
             io_pair_id=row["io_pair_id"],
             sample_id=row["sample_id"],
             revises_response_id=row["response_id"],
@@ -111,7 +111,7 @@ def run(row: Row, tools: StageContext) -> Outcome:
         )
         for index, root in enumerate(roots)
     ]
-    return done(*again, *new_calls(asked, 1))
+    return done(*next_turns, *new_calls(prompt, 1))
 
 
 STAGE = Stage(

@@ -1,10 +1,10 @@
 """verify: check the answers to the questions of the tasks.
 
-selects responses to the task's turns, with their truth
-does    checks the answer by the task's check
+selects responses to the task's turns, with their ground truth
+does    checks the answer with the task's `check`
 writes  verdicts, executions
 
-Decision: one stage per task, so that a changed task judges no other task's answers again.
+Decision: one stage per task, so that a changed task repeats no verdict of another.
 """
 
 from __future__ import annotations

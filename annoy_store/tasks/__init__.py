@@ -1,13 +1,13 @@
-"""The tasks: one file per kind of question that is asked about stored truth.
+"""The tasks: one file per kind of question with a stored ground truth.
 
-A task says which subjects it asks about, how one question is filled in, how an answer is checked
-and what feedback a wrong one gets. Stages, queue, exports, report and pages know no task by name.
-Another package adds one by an entry point of the group `annoy_store.tasks`.
+A task defines which subjects it asks about, how a question is rendered, how an answer is checked
+and what feedback a wrong answer gets. Stages, queue, exports, report and pages name no task.
+Other packages add tasks by entry points of the group `annoy_store.tasks`.
 
-Decisions. A check decides on the host, from the text of the answer and from what the sandbox
-reports. Trouble of the sandbox itself is never a verdict: it raises SandboxError. A task's
-`version` is part of its variants and is raised whenever its questions, verdicts or sentences
-change; what a task takes from `parsing` and `compare` is counted by their versions.
+Decisions. A check decides on the host, from the text of the answer and from the results of the
+sandbox. A failure of the sandbox itself is never a verdict: it raises SandboxError. A task's
+`version` is part of its variants and is raised whenever its questions, verdicts or feedback
+change; `parsing` and `compare`, which the tasks share, have versions of their own.
 """
 
 from __future__ import annotations
@@ -50,5 +50,5 @@ def get_task(name: str) -> Task:
 
 
 def check_version(task: Task) -> str:
-    """Return what a task's verdicts depend on, besides its options and the policy."""
+    """Return the version of a task's verdicts: of the task, the parser and the comparison."""
     return f"{task.version}, parsing {sections.VERSION}, matching {compare.VERSION}"

@@ -1,10 +1,10 @@
-"""When a predicted JSON value equals the expected one, and how it differs when it does not.
+"""Compares a predicted JSON value with the expected one: equal, or the kind of difference.
 
 Decisions. One comparator serves both directions. If either number is a float, they are equal
 within a relative tolerance of the larger one (so the order of the two does not matter) and, unless
-told otherwise, must have the same integer part; so 3 equals 3.0, 2.9999 does not equal 3.0, and 0.0
-equals only zero. A bool is no number. NaN and the infinities equal nothing. All else is exact: the
-same keys, the same length, the same text. Source of the rule: the CodeI/O paper, section 2.
+disabled, must have the same integer part; so 3 equals 3.0, 2.9999 does not equal 3.0, and 0.0
+equals only zero. A bool is not a number. NaN and the infinities equal nothing. All else is exact:
+the same keys, the same length, the same text. Source of the rule: the CodeI/O paper, section 2.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KINDS = (
     "value",
 )
 _DIGITS = 8  # a float rounded to fewer decimals than this is called rounded
-_NEAR = 0.01  # relative distance below which a wrong float is a matter of rounding
+_NEAR = 0.01  # relative distance below which a wrong float counts as rounded
 
 
 def same(
@@ -71,7 +71,7 @@ def mismatch(
     """
     try:
         return _kind(expected, predicted, tolerance, same_integer_part)
-    except (RecursionError, ValueError, TypeError):  # too deep, or nothing that JSON can write
+    except (RecursionError, ValueError, TypeError):  # nested too deeply, or not a JSON value
         return "value"
 
 
@@ -92,7 +92,7 @@ def _close(left: float, right: float, tolerance: float, same_integer_part: bool)
         if not (math.isfinite(left) and math.isfinite(right)):
             return False
         near = math.isclose(left, right, rel_tol=tolerance)
-    except OverflowError:  # an int beyond every float
+    except OverflowError:  # an int too large for a float
         return False
     return near and (not same_integer_part or int(left) == int(right))
 
@@ -127,7 +127,7 @@ def _kind_of_numbers(left: float, right: float, *rule: Any) -> str:
 
 
 def _rounded(left: float, right: float) -> bool:
-    """Tell whether two numbers are near, or one is the other cut or rounded to some decimals."""
+    """Tell whether two numbers are near, or one is the other truncated or rounded."""
     if not (math.isfinite(left) and math.isfinite(right)):
         return False
     if math.isclose(left, right, rel_tol=_NEAR) or int(left) == right or int(right) == left:

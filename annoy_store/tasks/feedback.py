@@ -1,8 +1,8 @@
-"""The sentences that a checker says, and how much of a value it keeps.
+"""The feedback of the checkers, and the truncation of the values that they store.
 
 Decisions. Feedback becomes part of the next prompt, so it depends on nothing that differs between
-two runs: addresses in messages are taken out. It quotes what the teacher said and what the code
-made of it, and never the output that is still to be found.
+two runs: memory addresses in messages are replaced. It quotes the teacher's answer and what the
+code returned for it, never the expected output.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from annoy_store.hashing import clean_text
 from annoy_store.interfaces import CheckResult, ExecutionResult
 from annoy_store.records.executions import call_limits
 
-KEPT_CHARS = 4_096  # of a predicted or obtained value
+KEPT_CHARS = 4_096  # of a stored value, predicted or returned
 QUOTED_CHARS = 600  # of a value or a message within a sentence
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
 
 
 def kept(value: str | None) -> str | None:
-    """Return a JSON text to store: itself, or if long a JSON string of its beginning and `…`."""
+    """Return a JSON text to store: unchanged, or if long a JSON string that ends with `…`."""
     if value is None or len(value) <= KEPT_CHARS:
         return value
     return json.dumps(value[:KEPT_CHARS] + "…", ensure_ascii=False)
 
 
 def quoted(text: str) -> str:
-    """Return `text` short enough for a sentence, without what differs from run to run."""
-    steady = _ADDRESS.sub("0x…", clean_text(text))
-    return steady if len(steady) <= QUOTED_CHARS else steady[:QUOTED_CHARS] + "…"
+    """Return `text`, shortened for a sentence, without memory addresses."""
+    stable = _ADDRESS.sub("0x…", clean_text(text))
+    return stable if len(stable) <= QUOTED_CHARS else stable[:QUOTED_CHARS] + "…"
 
 
 def no_answer(key: str, finish_reason: str) -> CheckResult:
-    """Judge a text in which no answer was found."""
+    """Return the result `no_answer`, for a text in which no answer was found."""
     wanted = '{"output": <value>}' if key == "output" else '{"input": {"<argument>": <value>}}'
     fault = (
         "The answer was cut off before its end."
@@ -46,7 +46,7 @@ def no_answer(key: str, finish_reason: str) -> CheckResult:
 
 
 def what_happened(ran: ExecutionResult, policy: Policy) -> str:
-    """Say in one sentence why the code gave nothing for a predicted input."""
+    """Return why the code returned nothing for a predicted input, as part of a sentence."""
     error = quoted(": ".join(filter(None, (ran.error_type, ran.error_message))))
     within = call_limits(policy)
     sentences = {

@@ -1,4 +1,4 @@
-"""What the tasks about single I/O pairs share: which pairs they ask about, and their truth."""
+"""Shared by the tasks about single I/O pairs: the selected pairs, and their ground truth."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, Select, select
 
 from annoy_store.config import Policy
 from annoy_store.db.tables import io_pairs, pair_checks, samples, turns
-from annoy_store.hashing import digest
 from annoy_store.interfaces import Question, Row
+from annoy_store.records.digests import pair_digest
 from annoy_store.records.queries import current_check, not_hidden
 
 
@@ -21,7 +21,7 @@ def select_pairs(policy: Policy, *columns: ColumnElement[Any]) -> Select[Any]:
         *columns: Further columns that the task's `render` reads.
 
     Returns:
-        A SELECT with `subject_id` (of the pair), what fills a question in, and `columns`.
+        A SELECT with `subject_id` (of the pair), the values of a question, and `columns`.
     """
     return (
         select(
@@ -57,14 +57,14 @@ def pair_question(row: Row, given: str) -> Question:
             "code": row["refcode"],
             given: row[given],
         },
-        about=digest("pair", row["sample_digest"], row["input_digest"]),
+        about=pair_digest(row["sample_digest"], row["input_digest"]),
         sample_id=row["sample_id"],
         io_pair_id=row["subject_id"],
     )
 
 
 def pair_truth() -> Select[Any]:
-    """Select what answers about a pair are judged by: one row per turn."""
+    """Select the ground truth for answers about a pair: one row per turn."""
     return (
         select(
             turns.c.id.label("turn_id"),

@@ -1,8 +1,8 @@
 """The policy of a store together with the options of the tasks, which are policies named `TASK.KEY`.
 
 Decisions
-- A policy row of a task is kept as it is stored and read by the task's own model, so the general
-  policy knows no task, and a store keeps the options of a task whose package is missing here.
+- The policy rows of a task are kept as stored and parsed by the task's own model, so the general
+  policy names no task, and a store keeps the options of a task whose package is not installed.
 - An option may have an older name (`legacy_options` of the task): both names are valid, and its row
   keeps the older one, so that no store has to be changed.
 """
@@ -28,21 +28,21 @@ from annoy_store.records.policy import (
     read_text,
     store_policy_value,
 )
-from annoy_store.tasks import TASKS
+from annoy_store.tasks import TASKS, get_task
 
-TEMPLATE = "template"  # an option whose value is a template: its text counts, not its name
+TEMPLATE = "template"  # an option whose value names a template: variants depend on its text
 
 
 @dataclass(frozen=True)
 class TaskOption:
-    """One option of a task: its key, the key of its row, and what may be set."""
+    """One option of a task: its key, the key of its row, and its field."""
 
     task: Task
     name: str
 
     @property
     def key(self) -> str:
-        """The key that people type: `TASK.NAME`."""
+        """The key as users type it: `TASK.NAME`."""
         return f"{self.task.name}.{self.name}"
 
     @property
@@ -83,8 +83,8 @@ def find_option(key: str) -> TaskOption | None:
         if key in (option.key, option.row_key):
             return option
     task, dot, _ = key.partition(".")
-    if dot and task not in TASKS:
-        raise UsageError(f"unknown task {task!r}; known tasks are: {', '.join(TASKS)}")
+    if dot:
+        get_task(task)
     known = [name for name in options if name.startswith(f"{task}.")] if dot else []
     listed = ", ".join(known or [*policy_keys()])
     raise UsageError(f"unknown policy {key!r}; known are: {listed}")
@@ -119,12 +119,12 @@ def read_options(task: Task, policy: Policy) -> TaskOptions:
 
 
 def option_values(task: Task, policy: Policy, *, template: bool = True) -> dict[str, Any]:
-    """Return what the options of a task add to a variant; of a template the digest of its text.
+    """Return the part of a variant that a task's options are; a template is the digest of its text.
 
     Args:
         task: The task.
         policy: The policy of the store.
-        template: Whether the template counts; verdicts do not depend on it.
+        template: Whether to include the template; verdicts do not depend on it.
     """
     values = read_options(task, policy).model_dump()
     name = values.pop(TEMPLATE)
@@ -158,7 +158,7 @@ def changed_policy(old: Policy, changes: Mapping[str, str]) -> Policy:
         changes: New values as text by key; `@FILE` stands for the text of a file.
 
     Raises:
-        UsageError: For an unknown key or task, or a value that does not fit.
+        UsageError: For an unknown key or task, or an invalid value.
     """
     general: dict[str, Any] = {}
     rows = dict(old.task_options)
@@ -177,17 +177,16 @@ def changed_policy(old: Policy, changes: Mapping[str, str]) -> Policy:
 
 
 def enabled_names(policy: Policy) -> list[str]:
-    """Return the names of the tasks whose questions a policy asks, in the order of `TASKS`.
+    """Return the names of the tasks that a policy enables, in the order of `TASKS`.
 
     Raises:
-        UsageError: If the policy names a task that no installed package offers.
+        UsageError: If the policy names a task that no installed package provides.
     """
     wanted = policy.tasks.replace(",", " ").split()
     if wanted == ["default"]:
         return [task.name for task in TASKS.values() if task.by_default]
     for name in wanted:
-        if name not in TASKS:
-            raise UsageError(f"unknown task {name!r}; known tasks are: {', '.join(TASKS)}")
+        get_task(name)
     return [name for name in TASKS if name in wanted]
 
 
@@ -199,7 +198,7 @@ def set_policy(connection: Connection, changes: Mapping[str, str]) -> Policy:
         changes: New values as text by key; `@FILE` stands for the text of a file.
 
     Raises:
-        UsageError: For an unknown key or a value that does not fit; nothing is changed then.
+        UsageError: For an unknown key or an invalid value; then nothing is changed.
     """
     new = changed_policy(load_policy(connection), changes)
     for key in changes:

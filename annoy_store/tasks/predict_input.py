@@ -1,13 +1,13 @@
 """predict_input: which input makes the code return this output?
 
-Decisions. Any input that gives the output is right, so the code is run, always: also with the
-stored input, whose keys may come in another order, and whose pair may not hold. An outcome of the
-sandbox is the status, with three exceptions: `exit`, `no_result` and `bad_frame` are all the code
-ending without an honest result and become `crash`; a module that goes missing during the call is
-an `exception` of the code like any other; a module that is missing when the code is loaded cannot
-be the answer's fault, for the code ran when its pairs were made, so it is trouble of this machine
-and raises SandboxError. A pair of a sample whose output an earlier asked pair has is not asked
-about: the question would be the same.
+Decisions. Any input that gives the output is correct, so the code is always run: also with the
+stored input, whose keys may be in another order and whose pair may not be reproducible. The outcome
+of the sandbox is the status, with three exceptions: `exit`, `no_result` and `bad_frame` all mean
+that the code ended without a valid result, and become `crash`; a module that is missing during the
+call is an `exception` like any other; a module that is missing when the code is loaded cannot be
+caused by the answer, because the code ran when its pairs were made, so it is a fault of this
+machine and raises SandboxError. A pair with the output of an earlier pair of its sample is not
+asked about: the question would be the same.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class PredictInputOptions(TaskOptions):
 
 
 def select_outputs(policy: Policy) -> Select[Any]:
-    """Select the pairs to ask about; `same_output` marks those whose output an earlier one has."""
+    """Select the pairs to ask about; `same_output` marks those that repeat an earlier output."""
     earlier, check = io_pairs.alias("earlier"), pair_checks.alias("earlier_check")
     same_output = exists().where(
         earlier.c.sample_id == io_pairs.c.sample_id,
@@ -78,7 +78,7 @@ def select_outputs(policy: Policy) -> Select[Any]:
 
 
 def render(row: Row, policy: Policy) -> Question | Outcome:
-    """Ask for an input that gives a pair's output, unless another pair asks the same."""
+    """Ask for an input that gives a pair's output, unless an earlier pair asks the same."""
     return rejected("same_prompt") if row["same_output"] else pair_question(row, "output")
 
 
@@ -113,13 +113,13 @@ def _no_output(
 
 
 def _compare(
-    ran: ExecutionResult, output: str, predicted: str | None, wanted: str, policy: Policy
+    ran: ExecutionResult, output: str, predicted: str | None, expected: str, policy: Policy
 ) -> CheckResult:
     got = _value(output)
     if got is None:
         return _no_output("not_json", replace(ran, outcome="not_json"), predicted, policy)
     rule = (policy.tolerance, policy.same_integer_part)
-    kind = compare.mismatch(json.loads(wanted), got.value, *rule)
+    kind = compare.mismatch(json.loads(expected), got.value, *rule)
     if kind is None:
         return CheckResult("correct", RIGHT, None, predicted, kept(output), ran)
     feedback = (
@@ -129,7 +129,7 @@ def _compare(
 
 
 def _value(output: str) -> JsonValue | None:
-    """Read what foreign code returned: it may be nested beyond reading, or a monstrous number."""
+    """Parse what untrusted code returned; None if it is nested too deeply or has a huge number."""
     try:
         return json_values.parse_value(output)
     except json_values.UnsupportedValue:

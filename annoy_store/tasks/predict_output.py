@@ -1,8 +1,8 @@
 """predict_output: what does the code return for this input?
 
 Decisions. Nothing is run to check an answer: the pair was made and checked before. An answer found
-in a text that was cut off counts like any other; the response keeps its `finish_reason`, by which
-it can be left out.
+in a truncated response counts like any other; the response keeps its `finish_reason`, so it can be
+filtered out.
 """
 
 from __future__ import annotations

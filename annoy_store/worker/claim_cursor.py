@@ -1,10 +1,10 @@
-"""Claim cursors: where a worker claims jobs, and when it is worth querying there again.
+"""Claim cursors: a worker's position in the pending jobs, and when to query them again.
 
 Decisions
 - A cursor is a keyset position in the pending jobs of one variant of a stage, so a claim costs the
   same however many jobs have ended.
-- Cursors are values: a transaction computes the next ones, and the job manager keeps them after
-  the commit. A transaction that is begun again therefore starts where the lost one started.
+- Cursors are immutable: a transaction computes the next ones, and the job manager keeps them after
+  the commit. So a transaction that is retried starts where the failed one started.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ClaimedJob:
     Attributes:
         claim: the job and its fencing token.
         stage: the stage that runs it.
-        row: what the stage's SELECT gives for the subject; None when it selects it no longer.
+        row: the subject's row of the stage's SELECT; None when it is no longer selected.
         context: the policy and the resources that the stage runs with.
     """
 
@@ -46,7 +46,7 @@ class ClaimCursor:
     Attributes:
         stage: the stage whose jobs are claimed.
         variant_id: the variant of that stage.
-        position: (priority, subject id) behind which the next claim begins.
+        position: (priority, subject id) after which the next claim starts.
         pause: seconds for which the last claim that found too few jobs paused this cursor.
         retry_at: monotonic time before which nothing is claimed here.
         has_suspects: whether there are jobs whose last worker died.
@@ -71,7 +71,7 @@ class ClaimCursor:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is worth claiming here now."""
+        """Whether its pause is over."""
         return time.monotonic() >= self.retry_at
 
     def reset(self) -> ClaimCursor:
@@ -81,16 +81,16 @@ class ClaimCursor:
     def claim(
         self, connection: Connection, worker_id: int, limit: int, tally: Tally
     ) -> tuple[list[Claim], ClaimCursor]:
-        """Claim pending jobs behind the position; from the start when there are none behind it.
+        """Claim pending jobs after the position; from the start when there are none after it.
 
         Args:
             connection: a write transaction.
             worker_id: the worker that claims.
-            limit: the most jobs to claim.
+            limit: the maximum number of jobs to claim.
             tally: collects the changes of the job counters.
 
         Returns:
-            The claims, and the cursor to go on with once the transaction is committed.
+            The claims, and the cursor to use after the commit.
         """
         where = (connection, worker_id, *self.key, limit)
         claims = job_claims.claim(*where, after=self.position, tally=tally)

@@ -19,7 +19,7 @@ from annoy_store.worker.progress import Progress, by_stage
 class Display(AbstractContextManager["Display"]):
     """Shows a run on stderr: a live table on a terminal, else a plain line every ten seconds.
 
-    A context manager; call it with the progress as often as you like.
+    A context manager, called with the progress; it limits its own rate.
 
     Args:
         quiet: show nothing.

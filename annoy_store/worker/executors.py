@@ -36,7 +36,7 @@ class Executor(Protocol):
     """Runs jobs; results go to the queue that it was made with."""
 
     def free_capacity(self) -> int:
-        """Return how many more jobs it is worth submitting now."""
+        """Return how many more jobs should be submitted now."""
 
     def submit(self, jobs: list[ClaimedJob]) -> None:
         """Take jobs to run; returns at once."""
@@ -45,17 +45,17 @@ class Executor(Protocol):
         """Return how many submitted jobs have not ended."""
 
     def is_idle(self) -> bool:
-        """Return whether it will soon have no job to begin."""
+        """Return whether it will soon have no job to start."""
 
     def drain(self) -> list[Claim]:
-        """Return the claims of jobs that have not begun, and begin no more."""
+        """Return the claims of jobs that have not started, and start no more."""
 
     def close(self) -> None:
-        """Free its threads."""
+        """End its threads."""
 
 
 def error_result(claim: Claim, error: BaseException) -> JobResult:
-    """Return how a job ends whose stage raised.
+    """Return the result of a job whose stage raised an exception.
 
     Args:
         claim: the job.
@@ -128,14 +128,14 @@ class ThreadExecutor:
         self._start()
 
     def drain(self) -> list[Claim]:
-        """Return the claims of jobs that have not begun; no more begin."""
+        """Return the claims of jobs that have not started, and start no more."""
         with self._lock:
             returned = [job.claim for job in self._waiting]
             self._waiting.clear()
         return returned
 
     def close(self) -> None:
-        """Stop the loop and its thread."""
+        """Wait for the running jobs, and end the threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -145,7 +145,7 @@ class AsyncExecutor:
     Args:
         results: the queue for the results.
         limit: returns how many calls may be in flight now; 0 closes the executor.
-        drain_teachers: tells the teachers to begin no more tries; called on the loop.
+        drain_teachers: tells the teachers to start no more attempts; called on the loop.
     """
 
     def __init__(
@@ -216,7 +216,7 @@ class AsyncExecutor:
         self._start()
 
     def drain(self) -> list[Claim]:
-        """Return the claims of jobs that have not begun; no more begin."""
+        """Return the claims of jobs that have not started, and start no more."""
         return asyncio.run_coroutine_threadsafe(self._drain(), self._loop).result()
 
     async def _drain(self) -> list[Claim]:

@@ -6,9 +6,9 @@ Decisions
 - A suspect (a job whose last worker died) runs alone, when no other job is in progress that it
   could take down. Where a job cannot crash its worker (calls to teachers) suspects run with the
   others. A worker that is never idle stops claiming after a while, until the suspects are done.
-- A job whose rows cannot be written fails alone: its neighbours are settled one by one.
-- Jobs that the database says this worker holds and that it does not know of (the answer to a
-  commit was lost) are released.
+- A job whose rows cannot be written fails alone: the others are settled one by one.
+- Jobs that this worker holds in the store but does not know of (the reply to a commit was lost)
+  are released.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ from annoy_store.worker.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-ANALYSE_JOBS_AT = 10_000  # jobs enqueued at once that call for new statistics
-ANALYSE_DATA_AT = 1_000  # jobs of one enqueuing: the rows that they read may be as new
+ANALYSE_JOBS_AT = 10_000  # jobs enqueued at once after which their table is analysed
+ANALYSE_DATA_AT = 1_000  # jobs enqueued at once after which the tables they read are
 DATA_TABLES = (sources, samples, prompts, turns, calls, responses, io_pairs, pair_checks)
 SUSPECT_PAUSE_SECONDS = (10.0, 60.0)
 MESSAGE_CHARS = 1_000
@@ -60,13 +60,13 @@ MESSAGE_CHARS = 1_000
 
 @dataclass(frozen=True)
 class WorkerScope:
-    """What a worker works on: some stages of a pipeline, and of those the partitions it can answer.
+    """What a worker works on: stages of a pipeline, and the partitions that it can answer.
 
     Attributes:
-        pipeline: all stages whose jobs are entered.
+        pipeline: all stages whose jobs are enqueued.
         stages: the stages whose jobs are claimed.
         can_answer: whether this worker's teachers answer calls of a partition (its columns).
-        limit: the most jobs per stage; None for no limit.
+        limit: the maximum number of jobs per stage; None for no limit.
         max_crashes: crashes after which a job fails.
     """
 
@@ -88,8 +88,8 @@ class JobManager:
     Args:
         store: the store.
         lease: the lease of this worker, renewed in every transaction.
-        scope: which jobs to enter and which to claim.
-        progress: counts what ends and what is entered.
+        scope: which jobs to enqueue and which to claim.
+        progress: counts the jobs that end and that are enqueued.
         new_context: makes the context that jobs of a variant run with.
     """
 
@@ -120,7 +120,7 @@ class JobManager:
     # Maintenance -----------------------------------------------------------------------------
 
     def maintain(self) -> None:
-        """Reclaim the jobs of dead workers, release due retries, and update the cursors."""
+        """Reclaim the jobs of dead workers, make due jobs pending, and update the cursors."""
         self.stage_plan, suspects = self._store.transact(self._maintain)
         wanted = {
             (stage.name, partition.variant_id): stage
@@ -150,21 +150,21 @@ class JobManager:
         return load_plan(connection, scope.pipeline), job_queue.variants_with_suspects(connection)
 
     def enqueue(self) -> int:
-        """Enter every job that is selected and missing.
+        """Enqueue every missing job.
 
         Returns:
             How many of them are jobs of the stages that this worker claims.
         """
         ours, new, more = 0, 0, True
         while more:
-            entered, more = self._store.transact(
+            enqueued, more = self._store.transact(
                 lambda c: enqueue_page(c, self.stage_plan, self._lease.worker_id)
             )
-            if entered.total() > ANALYSE_JOBS_AT:
+            if enqueued.total() > ANALYSE_JOBS_AT:
                 self._store.transact(lambda c: analyse(c, jobs))
-            self._progress.enqueued += entered
-            new += entered.total()
-            ours += sum(entered[stage.name] for stage in self._scope.stages)
+            self._progress.enqueued += enqueued
+            new += enqueued.total()
+            ours += sum(enqueued[stage.name] for stage in self._scope.stages)
         if new > ANALYSE_DATA_AT:
             self._store.transact(lambda c: analyse(c, *DATA_TABLES))
         if ours:

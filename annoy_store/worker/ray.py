@@ -66,7 +66,7 @@ class RayWorker:
         self._stopped = False
 
     def run(self) -> RunResult:
-        """Run until no job is left; our errors reach the driver unchanged."""
+        """Run until no job is left; exceptions reach the driver unchanged."""
         store = open_store(self._url)
         try:
             return run(
@@ -118,7 +118,7 @@ def run_on_ray(
         store: the store; every node must be able to reach its URL.
         settings: the settings of every actor; `slots` is the size of a group in cores.
         names: the stages to run; all of them if empty.
-        watch: stay when no job is left, until the run is stopped.
+        watch: keep running when no job is left, until the run is stopped.
         until_correct: the number of correct chains to stop at.
         display: called with the summed progress once a second.
         on_signal: called once with the function that stops the run.
@@ -199,7 +199,7 @@ def uses_sandbox(names: Sequence[str]) -> bool:
 
 
 def shared_url(store: Database, hosts: set[str]) -> str:
-    """Return the store's URL, password included, as every host can use it.
+    """Return a URL of the store, password included, that every host can use.
 
     Args:
         store: the store.

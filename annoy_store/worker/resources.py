@@ -3,7 +3,7 @@
 Decisions
 - One sandbox and one teacher per (backend, model) serve the whole process, because a sandbox owns
   its slots and a teacher's rate limiter belongs to one endpoint.
-- A teacher that answers by batch has a row like every other teacher, but no worker claims its
+- A teacher that answers in batches has a row like every other teacher, but no worker claims its
   calls: they are submitted and collected by `batch/`.
 """
 
@@ -149,7 +149,7 @@ class WorkerResources:
         return self._peak_end
 
     def drain_teachers(self) -> None:
-        """Tell the teachers to begin no more tries; called on the loop that they run on."""
+        """Tell the teachers to start no more attempts; called on the loop that they run on."""
         for teacher in self._teachers.values():
             teacher.drain()
 

@@ -30,10 +30,10 @@ class RunResult:
         progress: what was done.
         seconds: how long it took.
         interrupted: whether a signal ended it.
-        stopped: why it ended before all was done (a budget), as a sentence.
+        stopped: why it ended early (a budget), as a sentence.
         stop_condition: whether the stop condition was met, as a sentence.
         open_batches: the open batches, and the command that collects them, as sentences.
-        batch_errors: what failed in dealing with a batch, for now, as sentences.
+        batch_errors: temporary errors of batches, as sentences.
     """
 
     progress: Progress
@@ -74,8 +74,8 @@ def run(
         store: the store.
         settings: how this process runs.
         names: the stages to run; all of them if empty.
-        limit: the most jobs per stage; None for no limit.
-        watch: stay when no job is left, until the run is stopped.
+        limit: the maximum number of jobs per stage; None for no limit.
+        watch: keep running when no job is left, until the run is stopped.
         until_correct: the number of correct chains to stop at.
         display: called with the progress several times a second.
         on_signal: called once with the function that stops the run, to be called by a signal.
@@ -85,7 +85,7 @@ def run(
 
     Raises:
         UsageError: an unknown stage, or a setting is missing or wrong.
-        EndpointUnavailable: an endpoint answers no calls at all.
+        EndpointUnavailable: an endpoint rejects every call.
         LeaseLost: this worker was declared dead.
     """
     stages = [stage for stage in PIPELINE if not names or stage.name in names]
@@ -114,14 +114,14 @@ def run(
 
 
 class Run:
-    """One run: a worker, and a batch pass before and after it where calls go by batch.
+    """One run: a worker, and a batch pass before and after it where calls are sent in batches.
 
     Args:
         store: the store.
         settings: how this process runs.
         stages: the stages to run.
-        limit: the most jobs per stage; None for no limit.
-        condition: when to stop although there are jobs; None for no such condition.
+        limit: the maximum number of jobs per stage; None for no limit.
+        condition: when to stop although jobs are left; None for no such condition.
         display: called with the progress several times a second.
     """
 
@@ -143,7 +143,7 @@ class Run:
         self._worker: Worker | None = None
 
     def stop(self) -> None:
-        """Finish the jobs in flight, and begin no more."""
+        """Finish the jobs in flight, and start no more."""
         self.stopped.set()
         if self._worker:
             self._worker.stop()
@@ -161,7 +161,7 @@ class Run:
             client.close()
 
     def _run_with_batches(self, client: BatchClient, watch: bool) -> bool:
-        """Collect, work, submit; return whether there is a reason to do so again."""
+        """Collect, work, submit; return whether to repeat that."""
         self.batch_errors, self.exhausted_budget = [], None
         self._note(client.collect(), watch)
         if not self.stopped.is_set():
@@ -173,7 +173,7 @@ class Run:
         return not self.stopped.is_set() and bool(self.open_batches() or not self.exhausted_budget)
 
     def _note(self, done: BatchPass, watch: bool) -> None:
-        """Add up what a batch pass did; raise EndpointUnavailable where none can be answered."""
+        """Add the results of a batch pass; raise EndpointUnavailable if every call is rejected."""
         self.progress.ended += done.job_states
         self.progress.submitted_calls += done.submitted
         self.exhausted_budget = self.exhausted_budget or done.exhausted_budget
@@ -220,7 +220,7 @@ class Run:
 
 
 def _notice(worker: Worker) -> str:
-    """Why the run sends no calls now, if so."""
+    """Return why the run sends no calls now; empty if it does."""
     if worker.resources.exhausted_budget:
         return worker.resources.exhausted_budget
     end = worker.resources.peak_hours_end()

@@ -38,7 +38,7 @@ from annoy_store.worker.resources import WorkerResources
 
 logger = logging.getLogger(__name__)
 
-COMMIT_ROWS = (32, 500)  # enough for a commit; the most of one, when jobs end faster than it
+COMMIT_ROWS = (32, 500)  # results of one commit: enough to begin one, and the maximum
 GATHER_SECONDS = (0.005, 0.1)
 GATHER_FACTOR = 4
 BUSY_GATHER_SECONDS = 0.2
@@ -55,9 +55,9 @@ class Worker:
         store: the store.
         settings: sandbox, teachers, lease and limits of this process.
         stages: the stages whose jobs this worker claims.
-        pipeline: all stages whose jobs it enters.
-        limit: the most jobs per stage; None for no limit.
-        watch: stay when no job is left, until `stop` is called.
+        pipeline: all stages whose jobs it enqueues.
+        limit: the maximum number of jobs per stage; None for no limit.
+        watch: keep running when no job is left, until `stop` is called.
         max_crashes: crashes of workers after which a job fails.
         on_progress: called with the progress several times a second.
         progress: the progress to add to.
@@ -89,7 +89,7 @@ class Worker:
         self._idle = IDLE_SECONDS[0]
         self._maintained = time.monotonic()
 
-    # Life ------------------------------------------------------------------------------------
+    # Lifecycle -------------------------------------------------------------------------------
 
     def run(self) -> Progress:
         """Work until no job is left.
@@ -98,7 +98,7 @@ class Worker:
             What was done.
 
         Raises:
-            EndpointUnavailable: an endpoint answers no calls at all; the jobs were returned.
+            EndpointUnavailable: an endpoint rejects every call; the jobs were released.
             LeaseLost: this worker was declared dead, and others run its jobs.
         """
         try:
@@ -117,7 +117,7 @@ class Worker:
         return self.progress
 
     def stop(self) -> None:
-        """Drain: begin no job, finish those in flight, return the others."""
+        """Drain: start no job, finish those in flight, release the others."""
         self._stop.set()
 
     def _open_resources(self) -> None:
@@ -180,7 +180,7 @@ class Worker:
         self._drain(results)
 
     def _settle_and_claim(self, results: list[JobResult]) -> list[JobResult]:
-        """Settle, claim and begin jobs; return those that have ended by then (inline stages)."""
+        """Settle, claim and start jobs; return the results of those that ran inline."""
         capacity: dict[str, int] = {
             name: executor.free_capacity() for name, executor in self._executors.items()
         }
@@ -200,7 +200,7 @@ class Worker:
         return self._start(claimed)
 
     def _is_finished(self) -> bool:
-        """Return whether no job is left; pauses when other workers may make more."""
+        """Return whether no job is left; pauses when other workers may add some."""
         self._maintain()
         if self._manager.enqueue():
             return False
@@ -219,7 +219,7 @@ class Worker:
         self._maintained = time.monotonic()
 
     def _drain(self, results: list[JobResult]) -> None:
-        """Return the jobs that have not begun, wait for those in flight, settle them."""
+        """Release the jobs that have not started, wait for those in flight, settle them."""
         for executor in self._executors.values():
             self._manager.release(executor.drain())
         deadline = time.monotonic() + DRAIN_SECONDS
@@ -237,16 +237,16 @@ class Worker:
     # Jobs ------------------------------------------------------------------------------------
 
     def _start(self, claimed: Iterable[ClaimedJob]) -> list[JobResult]:
-        """Submit jobs to their executors, or run them here; return those that have ended."""
-        here: list[ClaimedJob] = []
+        """Submit jobs to their executors, or run them inline; return the results of the latter."""
+        inline: list[ClaimedJob] = []
         submitted: dict[ExecutorName, list[ClaimedJob]] = defaultdict(list)
         for job in claimed:
             name = job.stage.executor
-            is_ours = job.row is None or name not in self._executors
-            (here if is_ours else submitted[name]).append(job)
+            is_inline = job.row is None or name not in self._executors
+            (inline if is_inline else submitted[name]).append(job)
         for name, jobs in submitted.items():
             self._executors[name].submit(jobs)
-        return self._accept(map(run_job, here))
+        return self._accept(map(run_job, inline))
 
     def _drain_queue(self) -> list[JobResult]:
         results = []
@@ -283,7 +283,7 @@ class Worker:
         return min(longest, max(shortest, GATHER_FACTOR * self._commit_seconds))
 
     def _needs_jobs(self) -> bool:
-        """Whether an executor will soon be idle that the store may have jobs for."""
+        """Return whether an executor needs jobs and the store may have some."""
         if not self._is_running():
             return True
         return any(
