@@ -65,6 +65,7 @@ def test_lineage_of_a_chain_has_all_ancestors_in_order(filled: Database) -> None
     assert statuses == ["wrong", "correct"]
 
 
+@pytest.mark.slow
 def test_lineage_edges_agree_in_both_directions(filled: Database) -> None:
     """Every descendant of a row has that row among its ancestors."""
     for kind, table in TABLES.items():

@@ -110,6 +110,7 @@ def test_batch_calls_are_not_sent_online(
     assert provider.stats()["paid_twice"] == 0
 
 
+@pytest.mark.slow
 def test_batch_clients_can_run_at_once(
     store: Database, provider: Provider, run_once: RunOnce
 ) -> None:

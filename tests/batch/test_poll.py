@@ -75,6 +75,7 @@ def test_deleted_results_fail_their_calls(
     assert kept(sqlite_store)["jobs"] == {"failed": 2}
 
 
+@pytest.mark.slow
 def test_batch_files_are_deleted_after_a_kill(
     store: Database,
     provider: Provider,

@@ -105,6 +105,7 @@ def test_batch_of_a_stale_worker_is_cancelled(
     assert provider.stats()["paid_twice"] == 0
 
 
+@pytest.mark.slow
 def test_batches_that_are_too_large_become_smaller(
     store: Database, provider: Provider, until_done: UntilDone
 ) -> None:

@@ -343,6 +343,7 @@ def test_demo_does_it_all_and_nothing_twice(
     assert (grown["new_sources"], grown["files"]) == (1, ["out/codeio-2/train.jsonl"])
 
 
+@pytest.mark.slow
 def test_every_process_agrees(process: Process) -> None:
     """The same through real processes: a store made, filled, asked."""
     assert process("ingest", "-", input='{"content": "a = 1"}\n').returncode == 0

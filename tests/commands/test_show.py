@@ -103,6 +103,7 @@ def test_a_terminal_gets_colours_through_the_pager(
     assert "      return [x]\n" in plain  # and not filled up with blanks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variables",
     [

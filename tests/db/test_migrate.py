@@ -258,6 +258,7 @@ def test_upgrade_drops_views_of_an_older_package(store: Database) -> None:
         assert "v_forgotten" not in inspect(connection).get_view_names()
 
 
+@pytest.mark.slow
 def test_alembic_itself_works_from_a_checkout(tmp_path: Path) -> None:
     environment = {**os.environ, "ANNOY_STORE_URL": f"sqlite:///{tmp_path}/by_alembic.db"}
     for words in (["upgrade", "head"], ["check"], ["downgrade", "base"], ["upgrade", "head"]):

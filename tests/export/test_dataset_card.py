@@ -130,6 +130,7 @@ def test_dataset_card_lets_datasets_load_splits(hub: Any, filled: Database, tmp_
     assert {name: part.num_rows for name, part in loaded.items()} == dict(report.rows)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_dataset_card_lets_datasets_load_what_is_null_for_ten_megabytes(
     hub: Any, sqlite_store: Database, tmp_path: Path

@@ -79,6 +79,7 @@ def test_export_writes_the_same_bytes_again_and_with_threads(
     assert first.export_id == again.export_id
 
 
+@pytest.mark.slow
 def test_export_writes_the_same_bytes_from_either_database(
     sqlite_store: Database, postgres_store: Database, tmp_path: Path
 ) -> None:
@@ -146,6 +147,7 @@ def test_export_refuses_to_publish_what_was_taken_down_meanwhile(
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
 
 
+@pytest.mark.slow_on("postgres")
 def test_export_is_one_snapshot_while_others_write(store: Database, tmp_path: Path) -> None:
     """A writer adds samples, three chains each, in one transaction; no export sees a part of one."""
     chains.fill(store, ["ant"])

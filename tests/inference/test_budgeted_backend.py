@@ -57,6 +57,7 @@ def row(store: Database, name: str) -> Any:
         return connection.execute(select(budgets).where(budgets.c.name == name)).one()
 
 
+@pytest.mark.slow_on("postgres")
 def test_budget_stops_a_run_before_it_is_exceeded(store: Database, provider: Provider) -> None:
     plan_calls(store, 120)
     done = ask(store, provider, budget_tokens=3000)
@@ -69,6 +70,7 @@ def test_budget_stops_a_run_before_it_is_exceeded(store: Database, provider: Pro
     assert (row(store, "tokens").reserved, row(store, "tokens").used) == (0.0, used(store))
 
 
+@pytest.mark.slow_on("postgres")
 def test_budget_covers_the_store_and_not_the_run(store: Database, provider: Provider) -> None:
     plan_calls(store, 60)
     ask(store, provider, budget_tokens=1000)

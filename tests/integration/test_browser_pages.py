@@ -38,6 +38,7 @@ def file(sqlite_store: Database, tmp_path: Path) -> str:
     return path.as_uri()
 
 
+@pytest.mark.slow
 def test_the_report_is_drawn_and_quiet(tab: Tab, file: str, tmp_path: Path) -> None:
     papers = set()
     for scheme in ("light", "dark"):
@@ -87,12 +88,14 @@ def test_every_page_is_quiet_and_asks_nobody_else(tab: Tab, address: str) -> Non
     assert hosts == {address}
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_live(tab: Tab, address: str) -> None:
     tab.open(f"{address}/figures")
     tab.wait(lambda: tab.ask(DRAWN) == len(FIGURES))
     assert tab.complaints == []
 
 
+@pytest.mark.slow
 def test_reading_with_keys(tab: Tab, address: str) -> None:
     here = "location.pathname + location.search"
     tab.open(f"{address}/answers?status=wrong")

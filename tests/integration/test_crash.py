@@ -64,6 +64,7 @@ def test_a_storm_over_sqlite(sqlite_store: Database) -> None:
     assert findings(sqlite_store) == []
 
 
+@pytest.mark.slow
 def test_a_storm_over_postgres(postgres_store: Database, restart: Callable[[], None]) -> None:
     storm = Storm(postgres_store, seed=12, kills=6, longest_pause=0.3)
     storm.restart, storm.most_restarts = restart, 1
@@ -115,6 +116,7 @@ def held(store: Database) -> dict[str, Counter[str]]:
         return content_digests(connection, PIPELINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_killed_run_is_taken_over_at_once(
     sqlite_store: Database, postgres_store: Database, kills: int

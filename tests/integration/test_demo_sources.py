@@ -86,6 +86,7 @@ def word(ran: ExecutionResult) -> str:
     return "oversize" if any(size_violation(json.loads(text)) for text in texts) else "ok"
 
 
+@pytest.mark.slow
 def test_demo_sources_fail_in_every_way_and_the_rest_makes_pairs(sandbox: Sandbox) -> None:
     courses = {
         stem: course(Program(made.refcode, generator=made.input_generator), sandbox)

@@ -130,6 +130,7 @@ def test_killed_three_times_with_200_in_flight(
     assert stats["paid_twice"] <= sum(lost) + 3 * in_flight
 
 
+@pytest.mark.slow
 def test_one_signal_loses_nothing(sqlite_store: Database, provider: Provider, start: Start) -> None:
     n = 200
     plan_calls(sqlite_store, n)
@@ -168,6 +169,7 @@ def test_a_second_signal_stops_at_once(
     assert kept(sqlite_store)["jobs"] == {"done": 40}
 
 
+@pytest.mark.slow
 def test_an_empty_account_ends_the_run_and_costs_no_job(
     sqlite_store: Database, provider: Provider, start: Start
 ) -> None:

@@ -146,6 +146,7 @@ def survive(store: Database, folder: Path, n_moments: int, cuts: int, seed: int)
     return sum(map(bool, lost))
 
 
+@pytest.mark.slow
 def test_power_fails(sqlite_store: Database, tmp_path: Path) -> None:
     assert survive(sqlite_store, tmp_path, n_moments=3, cuts=1, seed=3) > 0
 

@@ -105,6 +105,7 @@ def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
     assert found.returncode == 0, found.stderr
 
 
+@pytest.mark.slow
 def test_the_unit_runs_and_stops_as_it_says(
     postgres_store: Database, surroundings: dict[str, str]
 ) -> None:
@@ -176,6 +177,7 @@ def test_pods_end_when_nothing_is_left(
     assert check(postgres_store) == []
 
 
+@pytest.mark.slow
 def test_a_pod_that_is_moved_drains(
     postgres_store: Database, surroundings: dict[str, str], provider: Provider
 ) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -107,7 +107,28 @@ SOURCES = (
     "def add(a: int, b: int) -> int:\n    return a + b\n\nprint(add(1, 2))\n",
     "def double(x: int) -> int:\n    return 2 * x\n\nprint(double(4))\n",
 )
-Command = Callable[..., subprocess.CompletedProcess[str]]
+DRIVER = """
+import json, sys
+from click.testing import CliRunner
+from commands import annoy
+
+results = []
+for words in json.load(sys.stdin):
+    result = CliRunner().invoke(annoy, words, prog_name="annoy")
+    results.append([result.exit_code, result.stdout, result.stderr])
+json.dump(results, sys.stdout)
+"""
+
+
+class Ran(NamedTuple):
+    """How one command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+Command = Callable[..., list[Ran]]
 
 
 def counted(messages: Sequence[dict[str, str]]) -> str:
@@ -140,19 +161,27 @@ def annoy(tmp_path: Path) -> Command:
         "ANNOY_STORE_URL": f"sqlite:///{tmp_path}/annoy.db",
     }
 
-    def run(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(*commands: Sequence[str], check: bool = True) -> list[Ran]:
         done = subprocess.run(
-            [sys.executable, "-m", "annoy_store", *words],
-            env=environment, cwd=tmp_path, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert not check or done.returncode == 0, done.stderr
-        return done
+            [sys.executable, "-c", DRIVER],
+            input=json.dumps(commands),
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        results = [Ran(*result) for result in json.loads(done.stdout)]
+        for words, result in zip(commands, results, strict=True):
+            assert not check or result.code == 0, (words, result)
+        return results
 
     return run
 
 
-def rows(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in done.stdout.splitlines()]
+def rows(result: Ran) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def test_task_of_another_package_goes_through_the_whole_pipeline(
@@ -162,55 +191,58 @@ def test_task_of_another_package_goes_through_the_whole_pipeline(
     sources.mkdir()
     for number, text in enumerate(SOURCES):
         (sources / f"{number}.py").write_text(text)
-    annoy("ingest", str(sources))
-    endpoint = ("--base-url", provider.url, "-m", "m")
-    annoy("run", "--teacher", "tracer", "transform", "complete", "parse", "generate")
-    annoy("policy", "tasks=count_parameters", "count_parameters.unit=arguments")
-    annoy("run", "--teacher", "openai", *endpoint)
     query = "SELECT kind, status_1, last_status, closed FROM v_chains ORDER BY chain_id"
-    chains = rows(annoy("sql", query, "--format", "jsonl"))
+    *_, shown, _, plan, _, _, _ = annoy(
+        ("ingest", str(sources)),
+        ("run", "--teacher", "tracer", "transform", "complete", "parse", "generate"),
+        ("policy", "tasks=count_parameters", "count_parameters.unit=arguments"),
+        ("run", "--teacher", "openai", "--base-url", provider.url, "-m", "m"),
+        ("sql", query, "--format", "jsonl"),
+        ("export", "messages", str(tmp_path / "out")),
+        ("plan", "--json"),
+        ("status", "--json"),
+        ("check",),
+        ("report", str(tmp_path / "report.html")),
+    )
+    chains = rows(shown)
     assert len(chains) == 2
     assert {tuple(chain.values()) for chain in chains} == {
         ("count_parameters", "wrong", "correct", 1)
     }
-    annoy("export", "messages", str(tmp_path / "out"))
     [path] = (tmp_path / "out").glob("*.jsonl")
     records = [json.loads(line) for line in path.read_text().splitlines()]
     assert len(records) == 2
     asked = {m["content"].splitlines()[-1] for r in records for m in r["messages"][:1]}
     assert asked == {"Unit: arguments."}
     assert all(json.loads(r["messages"][-1]["content"])["output"] in (1, 2) for r in records)
-    for command in (("status", "--json"), ("failures", "--json"), ("plan", "--json"), ("check",)):
-        annoy(*command)
-    annoy("report", str(tmp_path / "report.html"))
     assert "count the parameters" in (tmp_path / "report.html").read_text()
-    plan = json.loads(annoy("plan", "--json").stdout)
-    assert plan["calls"] == 0
+    assert json.loads(plan.stdout)["calls"] == 0
 
 
-def test_task_that_is_unknown_is_refused_with_the_known_ones(annoy: Command) -> None:
-    annoy("init")
-    refused = annoy("policy", "tasks=predict_toys", check=False)
-    assert refused.returncode == 1
-    assert "predict_output, predict_input, count_parameters" in refused.stderr
-    refused = annoy("policy", "count_parameters.least=1", check=False)
-    assert refused.returncode == 1
-    assert "count_parameters.unit" in refused.stderr
-    refused = annoy("policy", "count_parameters.most=-1", check=False)
-    assert refused.returncode == 1
-    assert "count_parameters.most" in refused.stderr
-    known = json.loads(annoy("policy", "--json").stdout)
-    assert {"predict_output.template", "count_parameters.unit"} <= {row["key"] for row in known}
-
-
-def test_task_option_keeps_the_row_of_its_older_key(annoy: Command) -> None:
-    annoy("init")
-    annoy("policy", "template_predict_output=predict_output_code_last")
-    [row] = json.loads(annoy("policy", "--json", "predict_output.template=").stdout)["policy"]
+def test_task_policies_are_checked_and_keep_their_rows(annoy: Command) -> None:
+    keys = ("sql", "SELECT key, value FROM policies", "--format", "jsonl")
+    _, no_task, no_key, bad_value, known, _, reset, _, stored = annoy(
+        ("init",),
+        ("policy", "tasks=predict_toys"),
+        ("policy", "count_parameters.least=1"),
+        ("policy", "count_parameters.most=-1"),
+        ("policy", "--json"),
+        ("policy", "template_predict_output=predict_output_code_last"),
+        ("policy", "--json", "predict_output.template="),
+        ("policy", "predict_output.template=predict_output_code_last"),
+        keys,
+        check=False,
+    )
+    assert (no_task.code, no_key.code, bad_value.code) == (1, 1, 1)
+    assert "predict_output, predict_input, count_parameters" in no_task.stderr
+    assert "count_parameters.unit" in no_key.stderr
+    assert "count_parameters.most" in bad_value.stderr
+    listed = {row["key"] for row in json.loads(known.stdout)}
+    assert {"predict_output.template", "count_parameters.unit"} <= listed
+    [row] = json.loads(reset.stdout)["policy"]
     assert row["value"] == "predict_output"
-    annoy("policy", "predict_output.template=predict_output_code_last")
-    keys = rows(annoy("sql", "SELECT key, value FROM policies", "--format", "jsonl"))
-    assert keys == [{"key": "template_predict_output", "value": '"predict_output_code_last"'}]
+    older_key = {"key": "template_predict_output", "value": '"predict_output_code_last"'}
+    assert rows(stored) == [older_key]
 
 
 def test_tasks_are_named_only_where_they_may_be() -> None:

@@ -22,6 +22,7 @@ from tests.support.small_pipeline import (
 pytestmark = pytest.mark.slow_on("postgres")
 
 
+@pytest.mark.slow
 def test_backup_is_consistent_while_a_worker_runs(sqlite_store: Database, tmp_path: Path) -> None:
     add_sources(sqlite_store, 60)
     thread = threading.Thread(target=lambda: ToyWorker(sqlite_store).run())

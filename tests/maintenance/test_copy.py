@@ -66,6 +66,7 @@ def test_copy_is_the_same_store_and_goes_on(
     moved.close()
 
 
+@pytest.mark.slow
 def test_copy_there_and_back_is_identical(
     sqlite_store: Database, elsewhere: Callable[[Database], str], tmp_path: Path
 ) -> None:

@@ -399,6 +399,7 @@ def hire_within(connection: Connection) -> int:
     return register_worker(connection, ["spread"], LEASE)
 
 
+@pytest.mark.slow_on("postgres")
 def test_counters_are_true_whatever_happens(store: Database) -> None:
     class OnThis(QueueMachine):
         pass

@@ -150,6 +150,7 @@ def test_zygote_dies_with_its_host(level: str) -> None:
         assert hostile_suite.survivors(set(), host.pid) == set()
 
 
+@pytest.mark.slow
 def test_pool_leaks_nothing_in_200_calls() -> None:
     grown(200)
 

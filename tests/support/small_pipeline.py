@@ -128,6 +128,6 @@ class ToyWorker(Worker):
                 self._executors[lane] = AsyncExecutor(self._results, lambda: self._in_flight)
 
 
-def unpinned(_: Connection) -> list[dict[str, Any]]:
+def unpinned(_: Connection, __: Policy) -> list[dict[str, Any]]:
     """The cases of an asking stage whose calls any teacher may answer."""
     return [{"pinned_teacher_id": 0}]

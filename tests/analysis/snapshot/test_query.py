@@ -278,6 +278,7 @@ def test_refresh_reads_a_lost_part_again(sqlite_store: Database) -> None:
     assert fetch(sqlite_store, "SELECT COUNT(*) FROM responses") == expected
 
 
+@pytest.mark.slow
 def test_query_serves_many_readers_while_the_store_grows(sqlite_store: Database) -> None:
     chains.fill(sqlite_store, ("ant",))
     seen: list[int] = []

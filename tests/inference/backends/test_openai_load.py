@@ -52,6 +52,7 @@ def drive_all(
     return virtual_time.run(work())
 
 
+@pytest.mark.slow
 def test_ask_uses_a_provider_that_takes_200_to_the_full(provider: Provider) -> None:
     """Few calls are rejected, and the run takes little longer than with 200 from the start."""
     latency, n, most = 0.4, 1000, 200
