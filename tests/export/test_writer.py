@@ -122,7 +122,9 @@ main()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_writer_leaves_nothing_when_interrupted(
     sqlite_store: Database, tmp_path: Path, number: signal.Signals
 ) -> None:

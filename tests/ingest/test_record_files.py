@@ -101,7 +101,9 @@ def test_invalid_bytes_refuse_their_row(tmp_path: Path, form: str) -> None:
     assert (bad.reason, [row.content for row in good]) == ("not_utf8", ["good"])
 
 
-@pytest.mark.parametrize("packing", [".gz", ".bz2", ".xz", ".zst"])
+@pytest.mark.parametrize(
+    "packing", [".gz", ".bz2", pytest.param(".xz", marks=pytest.mark.slow), ".zst"]
+)
 def test_truncated_files_keep_what_was_read(tmp_path: Path, packing: str) -> None:
     noise = random.Random(1)
     lines = "".join(f'{{"content": "{noise.randbytes(500).hex()}"}}\n' for _ in range(1500))

@@ -215,7 +215,7 @@ def test_history_driver_reaches_every_stage(blank: Path, tmp_path: Path) -> None
 
 
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(STEPS)
 def test_reconcile_finds_nothing_after_any_history(

@@ -49,7 +49,7 @@ def start(folder: Path, workers: int) -> subprocess.Popen[bytes]:
     ("number", "workers"),
     [
         (signal.SIGTERM, 1),
-        (signal.SIGINT, 1),
+        pytest.param(signal.SIGINT, 1, marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, 0, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 0, marks=pytest.mark.slow),
         pytest.param(signal.SIGKILL, 1, marks=pytest.mark.slow),

@@ -44,12 +44,12 @@ def count(store: Database, table: Any) -> int:
 
 
 def test_worker_updates_statistics_after_many_new_jobs(postgres_store: Database) -> None:
-    add_sources(postgres_store, job_manager.ANALYSE_DATA_AT + 1)
-    with postgres_store.write() as connection:
+    with postgres_store.write() as connection:  # before there are rows to analyse
         connection.execute(text("ALTER TABLE sources SET (autovacuum_enabled = false)"))
+    add_sources(postgres_store, job_manager.ANALYSE_DATA_AT + 1)
     known = text("SELECT reltuples FROM pg_class WHERE relname = 'sources'")
     with postgres_store.read() as connection:
-        assert connection.scalar(known) == -1
+        assert connection.scalar(known) < job_manager.ANALYSE_DATA_AT
     ToyWorker(postgres_store, [SPREAD]).run()
     with postgres_store.read() as connection:
         assert connection.scalar(known) == job_manager.ANALYSE_DATA_AT + 1

@@ -187,6 +187,7 @@ def test_refresh_follows_a_growing_store(store: Database) -> None:
             assert list(live.rows) == [(kept,)]
 
 
+@pytest.mark.slow
 def test_refresh_leaves_rows_of_open_transactions_for_later(postgres_store: Database) -> None:
     """A row that is committed after rows with higher ids is not lost."""
     chains.fill(postgres_store, ("ant",))
