@@ -2,7 +2,7 @@
 
 selects current verdicts that are not correct, on turns below `max_turns`
 does    renders the next prompt: the earlier messages, the answer, the feedback
-writes  prompts, turns, calls
+writes  prompts, turns, turn_pairs, calls
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ from annoy_store.db.tables import (
     prompts,
     responses,
     teachers,
+    turn_pairs,
     turns,
     variants,
     verdicts,
 )
-from annoy_store.interfaces import Outcome, Row, Stage, StageContext, done, rejected
+from annoy_store.interfaces import NewRow, Outcome, Row, Stage, StageContext, done, rejected
 from annoy_store.prompts.template import load_template
 from annoy_store.records.digests import revision_digest
 from annoy_store.records.prompts import count_chars, new_calls, new_prompt, new_turn
 from annoy_store.records.queries import answered_turns, not_hidden
+
+FIELD_SEPARATOR, RECORD_SEPARATOR = "\x1f", "\x1e"
 
 
 def select_subjects(policy: Policy) -> Select[Any]:
@@ -52,6 +55,13 @@ def select_subjects(policy: Policy) -> Select[Any]:
         .scalar_subquery()
     )
     revised = turns.alias("revised")
+    pair = cast(turn_pairs.c.io_pair_id, String) + FIELD_SEPARATOR + turn_pairs.c.role
+    pairs = (
+        select(func.aggregate_strings(pair, RECORD_SEPARATOR))
+        .where(turn_pairs.c.turn_id == turns.c.id)
+        .correlate(turns)
+        .scalar_subquery()
+    )
     return (
         select(
             verdicts.c.id.label("subject_id"),
@@ -66,6 +76,7 @@ def select_subjects(policy: Policy) -> Select[Any]:
             calls.c.sample_no,
             teachers.c.digest.label("pinned_digest"),
             chains.label("chains"),
+            pairs.label("pairs"),
             prompts.c.messages,
         )
         .select_from(
@@ -111,7 +122,17 @@ def run(row: Row, context: StageContext) -> Outcome:
         )
         for index, root in enumerate(roots)
     ]
-    return done(*next_turns, *new_calls(prompt, 1))
+    pairs = [pair for turn in next_turns for pair in _pairs(turn, row["pairs"])]
+    return done(*next_turns, *pairs, *new_calls(prompt, 1))
+
+
+def _pairs(turn: NewRow, listed: str | None) -> list[NewRow]:
+    """The pairs of the question, named again by its next turn: `truth` reads them by turn."""
+    records = (r.split(FIELD_SEPARATOR) for r in (listed or "").split(RECORD_SEPARATOR) if r)
+    return [
+        NewRow(turn_pairs, {"turn_id": turn, "io_pair_id": int(pair_id), "role": role})
+        for pair_id, role in records
+    ]
 
 
 STAGE = Stage(
@@ -119,7 +140,7 @@ STAGE = Stage(
     select_subjects,
     trigger=verdicts.c.id,
     run=run,
-    writes=(prompts, turns, calls),
+    writes=(prompts, turns, turn_pairs, calls),
     depends=("template_revise", "max_prompt_chars"),
     rescan_on=("max_turns",),
 )

@@ -23,9 +23,9 @@ import ast
 import json
 
 from pydantic import Field
-from sqlalchemy import select
+from sqlalchemy import func, select
 
-from annoy_store.db.tables import io_pairs, samples, turns
+from annoy_store.db.tables import io_pairs, samples, turn_pairs, turns
 from annoy_store.hashing import digest
 from annoy_store.interfaces import CheckResult, Question, Task, TaskOptions, rejected
 from annoy_store.parsing.final_answer import find_final_answer
@@ -60,8 +60,11 @@ def options(policy):
 
 
 def select_samples(policy):
+    other = io_pairs.alias("other")
+    first = select(func.min(other.c.id)).where(other.c.sample_id == samples.c.id)
+    first = first.correlate(samples).scalar_subquery().label("first_pair")
     return (
-        select(samples.c.id.label("subject_id"), samples.c.digest, samples.c.refcode)
+        select(samples.c.id.label("subject_id"), samples.c.digest, samples.c.refcode, first)
         .select_from(io_pairs)
         .join(samples, samples.c.id == io_pairs.c.sample_id)
         .where(not_hidden("sample", samples.c.id))
@@ -73,12 +76,14 @@ def render(row, policy):
     if count(row["refcode"]) > chosen.most:
         return rejected("too_many_parameters")
     values = {"code": row["refcode"], "unit": chosen.unit}
-    return Question(values, digest("sample", row["digest"]), row["subject_id"])
+    pairs = ((row["first_pair"], "an example, shown"),)
+    return Question(values, digest("sample", row["digest"]), row["subject_id"], pairs=pairs)
 
 
 def truth():
     chosen = select(turns.c.id.label("turn_id"), samples.c.refcode.label("code"), samples.c.funcname)
-    return chosen.select_from(turns).join(samples, samples.c.id == turns.c.sample_id)
+    named = turns.join(turn_pairs, turn_pairs.c.turn_id == turns.c.id)
+    return chosen.select_from(named.join(samples, samples.c.id == turns.c.sample_id))
 
 
 def check(answer, truth, sandbox, policy):
@@ -209,6 +214,8 @@ def test_task_of_another_package_goes_through_the_whole_pipeline(
     assert {tuple(chain.values()) for chain in chains} == {
         ("count_parameters", "wrong", "correct", 1)
     }
+    query = "SELECT DISTINCT role, COUNT(*) AS n FROM turn_pairs GROUP BY role"
+    assert rows(annoy("sql", query, "--format", "jsonl")) == [{"role": "an example, shown", "n": 4}]
     [path] = (tmp_path / "out").glob("*.jsonl")
     records = [json.loads(line) for line in path.read_text().splitlines()]
     assert len(records) == 2
