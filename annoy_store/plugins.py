@@ -41,7 +41,7 @@ def load_group(group: str) -> Mapping[str, object]:
 def _load(group: str, point: EntryPoint) -> object:
     try:
         return point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(
             f"{group}: {point.name!r} of {_package(point)} cannot be loaded: "
             f"{type(error).__name__}: {error}"

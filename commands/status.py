@@ -170,6 +170,10 @@ def _hints(at: StoreStatus) -> list[str]:
         )
     if at.in_batches:
         hints.append(f"{at.in_batches:,} calls are in batches: annoy batch status")
+    if at.not_enabled:
+        hints.append(
+            f"{at.not_enabled:,} open of tasks that are not enabled, which no run does: annoy policy"
+        )
     if at.next_due is not None:
         later = at.total("deferred") - at.in_batches
         hints.append(f"{later:,} deferred: the next is due in {at.next_due:.0f} s")

@@ -14,7 +14,9 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
+    false,
     func,
+    or_,
     select,
 )
 
@@ -24,12 +26,13 @@ from annoy_store.db.engine import Database
 from annoy_store.db.migrate import revision
 from annoy_store.db.sql import now
 from annoy_store.db.states import OPEN_STATES
-from annoy_store.db.tables import jobs, metadata
+from annoy_store.db.tables import jobs, metadata, variants
 from annoy_store.inference.spend import Usage, usage_since
 from annoy_store.interfaces import Stage
 from annoy_store.queue.counters import funnel
-from annoy_store.queue.enqueue import count_wanted
+from annoy_store.queue.enqueue import count_wanted, is_enabled
 from annoy_store.queue.jobs import IN_BATCH, in_state
+from annoy_store.queue.variants import variants_of
 from annoy_store.records.policy import load_policy
 
 COUNTED_TABLES = (
@@ -64,6 +67,7 @@ class StoreStatus:
         usage: Tokens and cost of all attempts.
         next_due: Seconds until the next deferred job is due; None without one.
         in_batches: Number of calls that wait in a batch, at a provider or in a file.
+        not_enabled: Number of open jobs of tasks that are not enabled; no run does them.
     """
 
     store: str
@@ -75,6 +79,7 @@ class StoreStatus:
     usage: Usage
     next_due: float | None
     in_batches: int = 0
+    not_enabled: int = 0
 
     @property
     def workers(self) -> list[dict[str, Any]]:
@@ -91,9 +96,10 @@ class StoreStatus:
             return "annoy ingest PATH   (or try the demo first: annoy demo)"
         if any(worker["alive"] for worker in self.workers):
             return "annoy status --watch"
-        if self.in_batches and self.in_batches == self.total(*OPEN_STATES):
+        n_open = self.total(*OPEN_STATES) - self.not_enabled
+        if self.in_batches and self.in_batches == n_open:
             return "annoy batch status"
-        if self.total(*OPEN_STATES) or sum(self.wanted.values()):
+        if n_open or sum(self.wanted.values()):
             return "annoy run --teacher tracer   (or with a model: annoy run -m MODEL)"
         if self.total("failed"):
             return "annoy retry --dry-run"
@@ -116,6 +122,7 @@ class StoreStatus:
             **self.worker_status.as_dict(),
             "next_due_s": self.next_due,
             "in_batches": self.in_batches,
+            "not_enabled": self.not_enabled,
             "next": self.next_step(),
         }
 
@@ -146,6 +153,7 @@ def store_status(
             usage + usage_since(connection, usage.last_attempt_id),
             _next_due(connection),
             _in_batches(connection),
+            _not_enabled(connection, listed, policy),
         )
 
 
@@ -171,3 +179,19 @@ def _next_due(connection: Connection) -> float | None:
 def _in_batches(connection: Connection) -> int:
     chosen = select(func.count()).where(in_state("deferred"), jobs.c.reason == IN_BATCH)
     return int(connection.scalar(chosen) or 0)
+
+
+def _not_enabled(connection: Connection, stages: Iterable[Stage], policy: Policy) -> int:
+    """The open jobs of variants of a task that none of the stages claims, installed or not."""
+    enabled = [s for s in stages if s.task and is_enabled(connection, s, policy)]
+    claimed = or_(false(), *map(variants_of, enabled))
+    idle = connection.execute(
+        select(variants.c.stage, variants.c.id).where(variants.c.task != "", ~claimed)
+    ).all()
+    mine = jobs.c.variant_id.in_([variant_id for _, variant_id in idle])
+    return sum(
+        connection.scalar(select(func.count()).where(jobs.c.stage == stage, in_state(state), mine))
+        or 0
+        for stage in sorted({stage for stage, _ in idle})
+        for state in OPEN_STATES
+    )

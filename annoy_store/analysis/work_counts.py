@@ -17,7 +17,12 @@ from annoy_store.db.states import OPEN_STATES
 from annoy_store.db.tables import calls, jobs, turns, variants
 from annoy_store.interfaces import Stage
 from annoy_store.queue.counters import funnel
-from annoy_store.queue.enqueue import count_enqueue_again, count_wanted, count_wanted_by
+from annoy_store.queue.enqueue import (
+    count_enqueue_again,
+    count_wanted,
+    count_wanted_by,
+    is_enabled,
+)
 from annoy_store.queue.jobs import in_state
 from annoy_store.queue.variants import preview_partitions, variants_of
 from annoy_store.records.queries import first_turn_of
@@ -58,7 +63,7 @@ def count_work(
     Returns:
         The work by key of the stage, and the open and new calls by kind and number of their turn.
     """
-    open_jobs = _open(connection, stages)
+    open_jobs = _open(connection, stages, after)
     work = {
         stage.key: StageWork(
             open_jobs.get(stage.key, {}),
@@ -75,11 +80,18 @@ def count_work(
     return work, waiting
 
 
-def _open(connection: Connection, stages: Sequence[Stage]) -> dict[str, dict[str, int]]:
-    """Return open jobs by the stage's key and state; those of stages per task are counted."""
+def _open(
+    connection: Connection, stages: Sequence[Stage], after: Policy
+) -> dict[str, dict[str, int]]:
+    """Return open jobs by the stage's key and state; those of stages per task are counted.
+
+    The jobs of a task that is not enabled stay open, and no run does them.
+    """
     counted = funnel(connection)
     found: dict[str, dict[str, int]] = defaultdict(dict)
     for stage in stages:
+        if not is_enabled(connection, stage, after):
+            continue
         of = _open_of_task(connection, stage) if stage.task else counted.get(stage.name, {})
         found[stage.key] = {state: of[state] for state in OPEN_STATES if of.get(state)}
     return found

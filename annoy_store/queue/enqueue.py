@@ -140,7 +140,7 @@ def count_wanted(connection: Connection, stage: Stage, policy: Policy) -> int:
         stage: The stage.
         policy: The policy to count under; it need not be the store's.
     """
-    if not _selects(connection, stage, policy):
+    if not is_enabled(connection, stage, policy):
         return 0
     wanted = (
         missing_subjects(stage, policy)
@@ -150,8 +150,14 @@ def count_wanted(connection: Connection, stage: Stage, policy: Policy) -> int:
     return int(connection.scalar(select(func.count()).select_from(wanted)) or 0)
 
 
-def _selects(connection: Connection, stage: Stage, policy: Policy) -> bool:
-    """Return whether a stage selects anything; the stage of a disabled task does not."""
+def is_enabled(connection: Connection, stage: Stage, policy: Policy) -> bool:
+    """Return whether workers claim jobs of a stage; those of a disabled task stay open.
+
+    Args:
+        connection: A transaction that reads.
+        stage: The stage.
+        policy: The policy to read `tasks` from; it need not be the store's.
+    """
     return stage.partitions is None or bool(stage.partitions(connection, policy))
 
 
@@ -196,7 +202,7 @@ def count_missed(connection: Connection, stage: Stage, policy: Policy) -> tuple[
         stage: The stage.
         policy: The policy of the store.
     """
-    if not _selects(connection, stage, policy):
+    if not is_enabled(connection, stage, policy):
         return 0, None
     found = missing_subjects(stage, policy).where(
         stage.trigger <= read_watermark(connection, stage, policy)

@@ -12,15 +12,18 @@ change; `parsing` and `compare`, which the tasks share, have versions of their o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from annoy_store import plugins
 from annoy_store.errors import UsageError
-from annoy_store.interfaces import Task
+from annoy_store.interfaces import Task, TaskOptions
 from annoy_store.parsing import sections
 from annoy_store.tasks import compare, predict_input, predict_output
 
 GROUP = "annoy_store.tasks"
+RESERVED = frozenset({"default", "transform"})  # a word of the policy, a kind of other turns
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 BUNDLED = (predict_output.TASK, predict_input.TASK)
 
 
@@ -29,6 +32,15 @@ def _load() -> dict[str, Task]:
     for name, found in plugins.load_group(GROUP).items():
         if not isinstance(found, Task):
             raise UsageError(f"{GROUP}: {name!r} is a {type(found).__name__}, not a Task")
+        if not _NAME.fullmatch(name) or name in RESERVED:
+            raise UsageError(
+                f"{GROUP}: a task cannot be named {name!r}; a name is lower-case letters, digits "
+                f"and underscores, and none of: {', '.join(sorted(RESERVED))}"
+            )
+        if not issubclass(found.options, TaskOptions):
+            raise UsageError(
+                f"{GROUP}: the options of {name!r}: it has to be a class of TaskOptions"
+            )
         if found.name in tasks or found.name != name:
             raise UsageError(f"{GROUP}: {name!r} has to be a new task of that name")
         tasks[name] = found

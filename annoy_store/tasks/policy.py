@@ -76,7 +76,7 @@ def find_option(key: str) -> TaskOption | None:
     Raises:
         UsageError: If the key is neither; the message lists the known tasks or keys.
     """
-    if key in Policy.model_fields:
+    if key in _general_keys():
         return None
     options = task_options()
     for option in options.values():
@@ -92,8 +92,11 @@ def find_option(key: str) -> TaskOption | None:
 
 def policy_keys() -> list[str]:
     """Return the keys of the general policy, then those of the tasks."""
-    general = [name for name in Policy.model_fields if name != "task_options"]
-    return [*general, *task_options()]
+    return [*_general_keys(), *task_options()]
+
+
+def _general_keys() -> list[str]:
+    return [name for name in Policy.model_fields if name != "task_options"]
 
 
 def read_options(task: Task, policy: Policy) -> TaskOptions:
@@ -185,8 +188,15 @@ def enabled_names(policy: Policy) -> list[str]:
     wanted = policy.tasks.replace(",", " ").split()
     if wanted == ["default"]:
         return [task.name for task in TASKS.values() if task.by_default]
+    known = f"known tasks are: {', '.join(TASKS)}"
+    if not wanted:
+        raise UsageError(f"policy tasks: names no task; {known}")
     for name in wanted:
-        get_task(name)
+        if name not in TASKS:
+            raise UsageError(
+                f"policy tasks: unknown task {name!r}; {known}; install the package that provides "
+                "it, or name others: annoy policy tasks=NAME,..."
+            )
     return [name for name in TASKS if name in wanted]
 
 

@@ -197,12 +197,14 @@ def test_task_of_another_package_goes_through_the_whole_pipeline(
     for number, text in enumerate(SOURCES):
         (sources / f"{number}.py").write_text(text)
     query = "SELECT kind, status_1, last_status, closed FROM v_chains ORDER BY chain_id"
-    *_, shown, _, plan, _, _, _ = annoy(
+    roles = "SELECT role, COUNT(*) AS n FROM turn_pairs GROUP BY role"
+    *_, shown, named, _, plan, _, _, _ = annoy(
         ("ingest", str(sources)),
         ("run", "--teacher", "tracer", "transform", "complete", "parse", "generate"),
         ("policy", "tasks=count_parameters", "count_parameters.unit=arguments"),
         ("run", "--teacher", "openai", "--base-url", provider.url, "-m", "m"),
         ("sql", query, "--format", "jsonl"),
+        ("sql", roles, "--format", "jsonl"),
         ("export", "messages", str(tmp_path / "out")),
         ("plan", "--json"),
         ("status", "--json"),
@@ -214,8 +216,7 @@ def test_task_of_another_package_goes_through_the_whole_pipeline(
     assert {tuple(chain.values()) for chain in chains} == {
         ("count_parameters", "wrong", "correct", 1)
     }
-    query = "SELECT DISTINCT role, COUNT(*) AS n FROM turn_pairs GROUP BY role"
-    assert rows(annoy("sql", query, "--format", "jsonl")) == [{"role": "an example, shown", "n": 4}]
+    assert rows(named) == [{"role": "an example, shown", "n": 4}]
     [path] = (tmp_path / "out").glob("*.jsonl")
     records = [json.loads(line) for line in path.read_text().splitlines()]
     assert len(records) == 2
@@ -275,3 +276,73 @@ def test_tasks_are_named_only_where_they_may_be() -> None:
 
 def test_extract_values_reads_no_bundled_place_out_of_a_foreign_template() -> None:
     assert "problem" not in extract_values([{"role": "user", "content": "How many parameters"}])
+
+
+def test_open_jobs_of_a_disabled_task_are_no_work(annoy: Command, tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text(SOURCES[0])
+    *_, before, _, _, at, plan, _, _, after = annoy(
+        ("ingest", str(tmp_path / "one.py")),
+        ("run", "--teacher", "tracer", "transform", "complete", "parse", "generate"),
+        ("status", "--json"),
+        ("policy", "tasks=count_parameters"),
+        ("run", "--teacher", "tracer"),
+        ("status", "--json"),
+        ("plan", "--json"),
+        ("policy", "tasks=predict_output,predict_input,count_parameters"),
+        ("run", "--teacher", "tracer"),
+        ("status", "--json"),
+    )
+    queued = json.loads(before.stdout)["stages"]["predict"]["pending"]
+    status = json.loads(at.stdout)
+    assert status["stages"]["predict"] == {"pending": queued, "done": 1}
+    assert status["not_enabled"] == queued > 0
+    assert "annoy run" not in status["next"]
+    predict = json.loads(plan.stdout)["stages"]["predict"]
+    assert (predict["open"], predict["expected"]) == ({}, 0)
+    assert json.loads(after.stdout)["not_enabled"] == 0
+    assert "pending" not in json.loads(after.stdout)["stages"]["predict"]
+
+
+def test_policies_that_are_no_tasks_and_no_keys_are_refused(annoy: Command) -> None:
+    values = (",", " ", "default,predict_output", "PREDICT_OUTPUT")
+    _, _, *refused, hidden, plan, stored = annoy(
+        ("init",),
+        ("policy", "count_parameters.most=3"),
+        *[("policy", f"tasks={value}") for value in values],
+        ("policy", "task_options=x"),
+        ("plan", "task_options=x"),
+        ("sql", "SELECT key FROM policies", "--format", "jsonl"),
+        check=False,
+    )
+    assert [result.code for result in refused] == [1] * len(values)
+    assert all("known tasks are: predict_output" in result.stderr for result in refused)
+    assert (hidden.code, plan.code) == (1, 1)
+    assert rows(stored) == [{"key": "count_parameters.most"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("transform", TASK.replace('name="count_parameters"', 'name="transform"'), "cannot be named"),
+        ("a-b", TASK.replace('name="count_parameters"', 'name="a-b"'), "cannot be named"),
+        ("other", TASK, "has to be a new task of that name"),
+        ("other", "TASK = 3\n", "not a Task"),
+        ("other", TASK.replace("options=Options", "options=int"), "has to be a class of TaskOptions"),
+        ("other", "import sys\n\nsys.exit(0)\n", "of toy-task cannot be loaded: SystemExit"),
+        ("other", "import nothing_such\n", "of toy-task cannot be loaded: ModuleNotFoundError"),
+    ],
+)  # fmt: skip
+def test_task_that_cannot_be_taken_is_an_error_with_its_name(
+    annoy: Command, tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    package = tmp_path / "package"
+    if "options=int" in text:
+        text = text.replace('name="count_parameters"', 'name="other"')
+    (package / "toy_task.py").write_text(text)
+    entry = f"[annoy_store.tasks]\n{name} = toy_task:TASK\n"
+    (package / "toy_task-1.0.dist-info" / "entry_points.txt").write_text(entry)
+    helped, refused = annoy(("--help",), ("policy",), check=False)
+    assert (helped.code, refused.code) == (0, 1)
+    assert f"'{name}'" in refused.stderr
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr
