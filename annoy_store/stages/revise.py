@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import Select, String, cast, exists, func, select
+from sqlalchemy import ScalarSelect, Select, String, cast, exists, func, select
 
 from annoy_store.config import Policy
 from annoy_store.db.tables import (
@@ -55,13 +55,6 @@ def select_subjects(policy: Policy) -> Select[Any]:
         .scalar_subquery()
     )
     revised = turns.alias("revised")
-    pair = cast(turn_pairs.c.io_pair_id, String) + FIELD_SEPARATOR + turn_pairs.c.role
-    pairs = (
-        select(func.aggregate_strings(pair, RECORD_SEPARATOR))
-        .where(turn_pairs.c.turn_id == turns.c.id)
-        .correlate(turns)
-        .scalar_subquery()
-    )
     return (
         select(
             verdicts.c.id.label("subject_id"),
@@ -76,7 +69,7 @@ def select_subjects(policy: Policy) -> Select[Any]:
             calls.c.sample_no,
             teachers.c.digest.label("pinned_digest"),
             chains.label("chains"),
-            pairs.label("pairs"),
+            _listed_pairs().label("pairs"),
             prompts.c.messages,
         )
         .select_from(
@@ -93,6 +86,17 @@ def select_subjects(policy: Policy) -> Select[Any]:
             turns.c.sample_id.is_not(None),
             not_hidden("sample", turns.c.sample_id),
         )
+    )
+
+
+def _listed_pairs() -> ScalarSelect[str]:
+    """Return the ids and roles of the pairs of a turn as one text, which `_pairs` reads."""
+    pair = cast(turn_pairs.c.io_pair_id, String) + FIELD_SEPARATOR + turn_pairs.c.role
+    return (
+        select(func.aggregate_strings(pair, RECORD_SEPARATOR))
+        .where(turn_pairs.c.turn_id == turns.c.id)
+        .correlate(turns)
+        .scalar_subquery()
     )
 
 
@@ -127,7 +131,7 @@ def run(row: Row, context: StageContext) -> Outcome:
 
 
 def _pairs(turn: NewRow, listed: str | None) -> list[NewRow]:
-    """The pairs of the question, named again by its next turn: `truth` reads them by turn."""
+    """Return the pairs of the question as rows of its next turn: `truth` reads them by turn."""
     records = (r.split(FIELD_SEPARATOR) for r in (listed or "").split(RECORD_SEPARATOR) if r)
     return [
         NewRow(turn_pairs, {"turn_id": turn, "io_pair_id": int(pair_id), "role": role})
