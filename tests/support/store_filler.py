@@ -115,13 +115,14 @@ class Filler:
         reason: str | None = None,
         detail: str | None = None,
         case: int = 0,
+        task: str = "",
     ) -> None:
         self.jobs[stage, state] += 1
         self.statements["jobs"] = _insert(
             "jobs",
             ["stage", "subject_id", "variant_id", "state", "attempts", "reason", "detail"],
         )
-        variant = self.variants[stage][case]
+        variant = self.variants[f"{stage}:{task}" if task else stage][case]
         self.rows["jobs"].append((stage, subject, variant, state, 1, reason, detail))
 
     def _flush(self) -> None:
@@ -255,8 +256,8 @@ class Filler:
                 lines_executed=self.random.randrange(400),
             )
             if position < ASKED:
-                self.job("predict", pair)
                 for case, kind in ((1, "predict_output"), (2, "predict_input")):
+                    self.job("predict", pair, task=kind)
                     self._chain(kind, case, sample, pair)
 
     def _chain(self, kind: str, case: int, sample: int, pair: int) -> None:
@@ -323,7 +324,7 @@ class Filler:
         )
 
     def _judge(self, kind: str, number: int, response: int) -> int | None:
-        self.job("verify", response)
+        self.job("verify", response, task=kind)
         right = self.random.random() < (0.55 if number == 1 else 0.3)
         status = "correct" if right else self.random.choice(WRONG)
         ran = self._execution("verify", response_id=response) if kind == "predict_input" else None
@@ -331,7 +332,7 @@ class Filler:
             "verdicts",
             response_id=response,
             checker=kind,
-            variant_id=self.variants["verify"][0],
+            variant_id=self.variants[f"verify:{kind}"][0],
             status=status,
             mismatch=self.random.choice(MISMATCHES) if status == "wrong" else None,
             execution_id=ran,
