@@ -52,6 +52,7 @@ def test_batch_import_continues_after_an_interruption(
     assert (end["wrong"], provider.stats()["paid_twice"]) == ([], 0)
 
 
+@pytest.mark.slow
 def test_bad_lines_count_as_tries_until_the_call_fails(
     store: Database, provider: Provider, until_done: UntilDone, monkeypatch: pytest.MonkeyPatch
 ) -> None:

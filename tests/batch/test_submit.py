@@ -65,6 +65,7 @@ def test_batch_file_has_limits_and_one_model(
     assert (kept(store)["jobs"], provider.stats()["paid_twice"]) == ({"done": 13}, 0)
 
 
+@pytest.mark.slow
 def test_batch_upload_with_a_lost_response_is_repeated(
     sqlite_store: Database, provider: Provider, killed: Killed, until_done: UntilDone
 ) -> None:

@@ -314,6 +314,7 @@ def test_doctor_is_exit_1_when_something_is_broken(
 # demo ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_demo_does_it_all_and_nothing_twice(
     annoy: Annoy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -123,6 +123,7 @@ def test_no_text_commands_the_terminal(
         assert bool(COLOUR.search(seen)) == (not variables)
 
 
+@pytest.mark.slow
 def test_a_narrow_terminal_loses_no_text(tmp_path: Path, filled: str, pager: Path) -> None:
     seen = COLOUR.sub("", terminal(tmp_path, "show", filled, columns=40))
     assert "".join(["What", "does", "ant", "give?"]) in "".join(seen.split())

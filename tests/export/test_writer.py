@@ -57,6 +57,7 @@ except UsageError as error:
 """
 
 
+@pytest.mark.slow
 def test_writer_explains_a_file_that_cannot_grow(sqlite_store: Database, tmp_path: Path) -> None:
     """As on a full disk, the system refuses a write in the middle of a file."""
     with sqlite_store.write() as connection:

@@ -49,6 +49,7 @@ def set_reserved_until(store: Database, seconds_from_now: float) -> None:
         connection.execute(update(budgets).values(window_start=clock() + seconds_from_now))
 
 
+@pytest.mark.slow_on("postgres")
 def test_reservations_adjoin_whoever_makes_them(store: Database) -> None:
     first, second = SharedRateLimit(store, WHO), SharedRateLimit(store, WHO)
     assert reserve(first, 10) == pytest.approx(-BURST_SECONDS, abs=0.1)

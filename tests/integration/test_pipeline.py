@@ -122,6 +122,7 @@ def test_a_second_run_does_nothing_and_asks_nothing(store: Database, provider: P
     assert _asked(provider) == asked
 
 
+@pytest.mark.slow
 def test_new_sources_cost_only_their_own_work(store: Database, provider: Provider) -> None:
     work(store, provider, sources(3, 5))
     before = _asked(provider)

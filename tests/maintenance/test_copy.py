@@ -98,6 +98,7 @@ def test_copy_needs_idle_workers(sqlite_store: Database, tmp_path: Path) -> None
     copy(sqlite_store, f"sqlite:///{tmp_path}/x.db")
 
 
+@pytest.mark.slow
 def test_copy_that_fails_leaves_nothing(
     store: Database, elsewhere: Callable[[Database], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

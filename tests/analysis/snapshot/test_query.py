@@ -263,6 +263,7 @@ def test_refresh_reads_everything_again_after_a_purge(sqlite_store: Database) ->
     assert fetch(sqlite_store, "SELECT refcode_chars FROM samples") == [(0,)]
 
 
+@pytest.mark.slow
 def test_refresh_replaces_a_broken_manifest(sqlite_store: Database) -> None:
     chains.fill(sqlite_store, ("ant",))
     expected = fetch(sqlite_store, "SELECT COUNT(*) FROM responses")
