@@ -173,6 +173,7 @@ def test_a_locked_store_says_so(annoy: Annoy, monkeypatch: pytest.MonkeyPatch) -
     assert "close it, then repeat the command" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_full_disk_says_so(annoy: Annoy) -> None:
     annoy("init")
     Path("x.jsonl").write_text(

@@ -171,6 +171,7 @@ def test_interrupt_is_exit_130(tmp_path: Path) -> None:
     assert "Traceback" not in words
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_error(process: Process, tmp_path: Path) -> None:
     process("init")
     query = (
