@@ -24,12 +24,13 @@ from annoy_store.errors import StoreError
 from tests.support.factories import origin, source
 
 ROOT = Path(__file__).parents[2]
-BATCH = """
+NEWEST = newest_revision()
+BATCH = f"""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "9999"
+down_revision = "{NEWEST}"
 branch_labels = None
 depends_on = None
 
@@ -187,7 +188,7 @@ def one_more(store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """A package with one migration more than ours, that changes a table under foreign keys."""
     folder = tmp_path / "migrations"
     shutil.copytree(migrate.migrations_folder(), folder)
-    (folder / "versions" / "0003_one_more.py").write_text(BATCH)
+    (folder / "versions" / "9999_one_more.py").write_text(BATCH)
     monkeypatch.setattr(migrate, "migrations_folder", lambda: folder)
     # the views of today do not know the schema of tomorrow
     monkeypatch.setattr("annoy_store.db.views.create_views", lambda connection: None)
@@ -197,7 +198,7 @@ def one_more(store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_upgrade_and_downgrade_keep_the_rows(store: Database) -> None:
     with store.write() as connection:
         insert_rows(connection, [origin(source("a")), origin(source("b"))])
-    for step in (upgrade, lambda s: downgrade(s, "0002"), upgrade):
+    for step in (upgrade, lambda s: downgrade(s, NEWEST), upgrade):
         step(store)
         with store.write() as connection:
             kept = connection.execute(
@@ -213,7 +214,7 @@ def test_upgrade_and_downgrade_keep_the_rows(store: Database) -> None:
 @pytest.mark.usefixtures("one_more")
 def test_check_schema_rejects_an_older_store(store: Database) -> None:
     url = store.url.render_as_string(hide_password=False)
-    with pytest.raises(StoreError, match=r"schema 0002.*works with 0003.*annoy init"):
+    with pytest.raises(StoreError, match=rf"schema {NEWEST}.*works with 9999.*annoy init"):
         open_store(url)
     upgrade(store)
     open_store(url).close()
@@ -237,13 +238,13 @@ def test_migration_that_fails_changes_nothing(
     broken = BATCH.replace(
         "    with op.batch", '    op.execute("SELECT nonsense")\n    with op.batch', 1
     )
-    (folder / "versions" / "0003_broken.py").write_text(broken)
+    (folder / "versions" / "9999_broken.py").write_text(broken)
     monkeypatch.setattr(migrate, "migrations_folder", lambda: folder)
     with store.read() as connection:
         before = described(connection)
     with pytest.raises(StoreError):
         upgrade(store)
-    assert revision(store) == "0002"
+    assert revision(store) == NEWEST
     with store.read() as connection:
         assert described(connection) == before
         connection.execute(text("SELECT * FROM v_funnel"))
