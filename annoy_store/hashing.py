@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _UNCLEAN = re.compile(r"[\ud800-\udfff]|\\u0000")
 _SORTED = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
@@ -37,6 +38,36 @@ def compact_json(value: Any) -> str:
         TypeError: a value that JSON cannot hold.
     """
     return clean_text(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+
+
+class LossyJson(ValueError):
+    """A value that JSON text cannot hold without losing a part; the message says which."""
+
+
+def unique_keys(entries: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object of its entries; an `object_pairs_hook` of `json.loads`.
+
+    Raises:
+        LossyJson: two keys are equal, so that one entry would be lost.
+    """
+    found = dict(entries)
+    if len(found) < len(entries):
+        raise LossyJson("keys of an object collide as JSON")
+    return found
+
+
+def exact_json(value: Any) -> str:
+    """Return `value` as `compact_json` does, but replace nothing in it.
+
+    Raises:
+        LossyJson: a text has a lone surrogate, which UTF-8 cannot hold.
+        ValueError: NaN, an infinity or a cycle.
+        TypeError: a value that JSON cannot hold.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    if not text.isascii() and _SURROGATE.search(text):
+        raise LossyJson("a text has a lone surrogate")
+    return text
 
 
 def canonical_json(value: Any) -> str:

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annoy_store.hashing import canonical_json, clean_text, compact_json, derive_seed, digest
+from annoy_store.hashing import (
+    LossyJson,
+    canonical_json,
+    clean_text,
+    compact_json,
+    derive_seed,
+    digest,
+    exact_json,
+    unique_keys,
+)
 
 UNHURRIED = settings(deadline=None)  # how fast a machine is belongs in no test
 
@@ -114,6 +123,20 @@ def test_digest_of_a_stored_value_is_that_of_the_original(key: str, text: str) -
 )
 def test_canonical_json(value: Any, text: str) -> None:
     assert canonical_json(value) == text
+
+
+def test_exact_json_refuses_what_compact_json_replaces() -> None:
+    assert exact_json({"b": "é\0", "a": [1.0]}) == '{"b":"é\\u0000","a":[1.0]}'
+    for value in ("\ud800", [{"\udfff": 1}], "\ud83d\ude00"):
+        with pytest.raises(LossyJson):
+            exact_json(value)
+
+
+def test_unique_keys_refuses_an_object_that_would_lose_an_entry() -> None:
+    assert json.loads('[{"a":{}},{"a":1,"b":1}]', object_pairs_hook=unique_keys)
+    for text in ('{"a":1,"a":1}', '[{"b":{"a":1,"a":2}}]'):
+        with pytest.raises(LossyJson):
+            json.loads(text, object_pairs_hook=unique_keys)
 
 
 def test_digest_never_changes() -> None:

@@ -88,7 +88,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
         r"input_too_large|output_too_large",
         "values exceed the size limits; annoy policy max_items=.. max_string=.. max_value_bytes=.., then annoy rerun generate",
     ),
-    (r"(generator_)?not_json", "it returns values that JSON cannot represent; nothing to do"),
+    (
+        r"(generator_)?not_json",
+        'it returns values that JSON cannot hold, or loses a part of (keys 1 and "1", lone surrogates); nothing to do',
+    ),
     (
         r"too_few_distinct|no_pairs",
         "the generator gives too few distinct inputs; nothing to do, or a better template",

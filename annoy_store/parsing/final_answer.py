@@ -36,7 +36,7 @@ def find_final_answer(text: str, key: str) -> JsonValue | None:
     found = ObjectSpans(text, key)
     try:
         for start, end in reversed(found.outermost()):
-            whole = json_values.parse_value(text[start:end])
+            whole = json_values.parse_value(text[start:end], drafts=True)
             if whole and isinstance(whole.value, dict) and key in whole.value:
                 return json_values.to_json_value(whole.value[key])
         return _boxed(found)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from annoy_store.hashing import clean_text, compact_json
+from annoy_store.hashing import LossyJson, clean_text, exact_json, unique_keys
 from annoy_store.interfaces import ExecutionResult, Limits
 from annoy_store.sandbox.zygote import ZygoteError, ZygoteReply
 
@@ -164,13 +164,15 @@ def _text(report: Mapping[str, Any], key: str) -> str | None:
 
 
 def normalise_json(text: str) -> str:
-    """Return a JSON text as `hashing.compact_json` writes it.
+    """Return a JSON text as `hashing.exact_json` writes it.
 
     Raises:
-        NotSerializable: It is no JSON, not finite, or nested too deeply.
+        NotSerializable: It is no JSON, not finite, nested too deeply, or would lose a part.
     """
     try:
-        return compact_json(parse_json(text))
+        return exact_json(parse_json(text))
+    except LossyJson as error:
+        raise NotSerializable("LossyJson", str(error)) from error
     except ValueError as error:  # 1e999 is read as infinity
         raise NotSerializable("NaN", str(error)) from error
     except RecursionError as error:
@@ -181,10 +183,12 @@ def parse_json(text: str) -> Any:
     """Return the value of a JSON text with finite numbers and at most `MAX_DEPTH` levels.
 
     Raises:
-        NotSerializable: It is no JSON, not finite, or nested too deeply.
+        NotSerializable: It is no JSON, not finite, nested too deeply, or has keys that collide.
     """
     try:
-        value = json.loads(text, parse_constant=_reject_constant)
+        value = json.loads(text, parse_constant=_reject_constant, object_pairs_hook=unique_keys)
+    except LossyJson as error:
+        raise NotSerializable("LossyJson", str(error)) from error
     except RecursionError as error:
         raise NotSerializable("RecursionError", "nested too deeply") from error
     except ValueError as error:

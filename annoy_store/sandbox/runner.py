@@ -15,7 +15,8 @@ Decisions
   whatever was imported before it.
 - No /proc anywhere: less to see, and it mounts in containers where a new procfs is refused.
 - A result is JSON when `json.dumps` takes it without help. So `numpy.float64` (a float) passes,
-  and `numpy.int64`, arrays, sets and bytes are refused by the name of their type.
+  and `numpy.int64`, arrays, sets and bytes are refused by the name of their type. What cannot be
+  read back as it was is refused too: keys that are equal as JSON (1 and "1"), lone surrogates.
 - World 0 has the true clock. Any other world lives 396 days later per step, and each of its
   readings of `time`, `perf_counter` and `process_time` is 0.137 s after the last one, so that
   both dates and durations show; `monotonic` is left alone, because event loops schedule by it.
@@ -444,7 +445,7 @@ def _put_later(later: type, space: dict[str, Any]) -> None:
 
 _write, _exit, _loads = os.write, os._exit, json.loads
 _find_spec, _signature, _monotonic = importlib.util.find_spec, inspect.signature, time.monotonic
-_lone = re.compile("[\ud800-\udfff]").sub
+_lone = re.compile("[\ud800-\udfff]").search
 
 
 class _NotJson(Exception):
@@ -477,8 +478,10 @@ def _as_json(value: Any, most: int) -> str:
     """Return `value` as compact JSON of at most `most` bytes, or refuse it."""
     try:
         text = _encode(value)
-        if not text.isascii():
-            text = _lone("\ufffd", text)
+        if not text.isascii() and _lone(text):
+            raise _Refused("not_json", "LossyJson", "a text has a lone surrogate")
+        if "{" in text and len(text) <= most and _encode(_loads(text)) != text:
+            raise _Refused("not_json", "LossyJson", "keys of an object collide as JSON")
     except _NotJson as error:
         kind = str(error)
         raise _Refused("not_json", kind, f"{kind} is not JSON") from None

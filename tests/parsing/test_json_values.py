@@ -41,7 +41,12 @@ def test_parse_value_is_none_for_other_text(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["NaN", "[Infinity]", "-inf", "1e999", "9" * 4301, "[" * 66 + "]" * 66]
+    "text",
+    [
+        *("NaN", "[Infinity]", "-inf", "1e999", "9" * 4301, "[" * 66 + "]" * 66),
+        *('{"a": 1, "a": 2}', "[{'a': 1, 'a': 1}]", "{1: 0, '1': 0}", "{1.5: 0, '1.5': 0}"),
+        *("{True: 0, 'true': 0}", "{1: 0, True: 0}", '"\\ud800"', "['\\udfff',]"),
+    ],
 )
 def test_parse_value_rejects_unsupported_values(text: str) -> None:
     with pytest.raises(UnsupportedValue):
@@ -62,8 +67,19 @@ def test_to_json_value_converts_tuples_and_keys() -> None:
     assert to_json_value({1: (2, 3)}).value == {"1": [2, 3]}
     with pytest.raises(TypeError):
         to_json_value({1, 2})
-    with pytest.raises(UnsupportedValue):
-        to_json_value(float("nan"))
+    for value in (float("nan"), {1: 0, "1": 0}, ["\ud83d", {"\ude00": 0}]):
+        with pytest.raises(UnsupportedValue):
+            to_json_value(value)
+
+
+def test_parse_value_takes_the_last_draft_in_the_outermost_object_only() -> None:
+    for text in ('{"a": 1, "a": [2]}', "{'a': 1, 'a': [2],}"):
+        found = parse_value(text, drafts=True)
+        assert found is not None
+        assert found.value == {"a": [2]}
+    for text in ('{"a": {"b": 1, "b": 2}}', "{'a': {'b': 1, 'b': 2},}"):
+        with pytest.raises(UnsupportedValue):
+            parse_value(text, drafts=True)
 
 
 def test_is_too_deep_counts_levels_of_containers() -> None:

@@ -95,11 +95,20 @@ def test_draw_keeps_the_input_of_a_failed_call(sandbox: LocalSandbox) -> None:
     assert (ran.outcome, ran.phase, ran.input) == ("exception", "call", '{"a":1}')
 
 
-def test_draw_keeps_key_order_and_replaces_surrogates(sandbox: LocalSandbox) -> None:
+def test_draw_keeps_key_order(sandbox: LocalSandbox) -> None:
     code = "def main_solution(z, a):\n    return [z, a]\n"
-    generator = "def input_generator():\n    return {'z': '\\ud800é', 'a': 1}\n"
+    generator = "def input_generator():\n    return {'z': 'é', 'a': 1}\n"
     ran = sandbox.draw(Program(code, generator=generator), [1], Limits())[0]
-    assert (ran.input, ran.output) == ('{"z":"\ufffdé","a":1}', '["\ufffdé",1]')
+    assert (ran.input, ran.output) == ('{"z":"é","a":1}', '["é",1]')
+
+
+@pytest.mark.parametrize("value", ["{1: 0, '1': 0}", "[{None: 0, 'null': 0}]", "'\\ud800'"])
+def test_draw_refuses_inputs_that_lose_a_part(each: LocalSandbox, value: str) -> None:
+    code = "def main_solution(z):\n    return 1\n"
+    generator = f"def input_generator():\n    return {{'z': {value}}}\n"
+    ran = each.draw(Program(code, generator=generator), [1], Limits())[0]
+    assert (ran.outcome, ran.error_type, ran.phase) == ("not_json", "LossyJson", "generate")
+    assert (ran.input, ran.output) == (None, None)
 
 
 def test_draw_counts_lines_of_the_call_only(sandbox: LocalSandbox) -> None:

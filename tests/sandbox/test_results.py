@@ -97,8 +97,14 @@ def test_to_result_accepts_any_report_and_keeps_only_json(report: dict[str, Any]
 
 
 def test_to_result_normalises_the_output() -> None:
-    report = {"outcome": "ok", "phase": "result", "output": '{ "b":1.50, "a":"\\u00e9\\ud800" }'}
-    assert judged(json.dumps(report).encode()).output == '{"b":1.5,"a":"é\ufffd"}'
+    report = {"outcome": "ok", "phase": "result", "output": '{ "b":1.50, "a":"\\u00e9" }'}
+    assert judged(json.dumps(report).encode()).output == '{"b":1.5,"a":"é"}'
+
+
+@pytest.mark.parametrize("output", ['{"a":1,"a":1}', '"\\ud800"', '[{"\udfff":0}]'])
+def test_to_result_refuses_an_output_that_loses_a_part(output: str) -> None:
+    ran = judged(json.dumps({"outcome": "ok", "phase": "result", "output": output}).encode())
+    assert (ran.outcome, ran.error_type, ran.output) == ("not_json", "LossyJson", None)
 
 
 @pytest.mark.parametrize("text", ["NaN", "[Infinity]", "1e999", "{", "", "[" * 300 + "]" * 300])

@@ -94,6 +94,8 @@ def test_generate_runs_no_input_twice(run_stage, sqlite_store: Database) -> None
         ("def main_solution(x):\n    return None\n", "no_output"),
         ("def main_solution(x):\n    return list(range(30))\n", "output_too_large"),
         ("def main_solution(x):\n    return {1, 2}\n", "not_json"),
+        ("def main_solution(x):\n    return {1: x, '1': x + 1}\n", "not_json"),
+        ("def main_solution(x):\n    return [chr(0xD800 + x)]\n", "not_json"),
         ("def main_solution(y):\n    return y\n", "bad_args"),
         ("def main_solution(x):\n    while True:\n        pass\n", "cpu_timeout"),
         ("import sys\ndef main_solution(x):\n    sys.exit(0)\n", "exit"),

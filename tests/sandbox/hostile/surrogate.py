@@ -1,4 +1,4 @@
-# all: ok "\ufffdabc"
-# minimum: ok "\ufffdabc"
+# all: not_json LossyJson
+# minimum: not_json LossyJson
 def main_solution():
     return "\ud800abc"
