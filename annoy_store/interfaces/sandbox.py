@@ -35,7 +35,8 @@ class Program:
     Attributes:
         code: source of a module that defines `entry`.
         entry: name of the function to call.
-        generator: source of `input_generator`, run in the module's namespace, if there is one.
+        generator: source of `input_generator`, if there is one. It may use the names of `code`;
+            `code` sees none of its names.
     """
 
     code: str

@@ -17,6 +17,9 @@ Decisions
 - A result is JSON when `json.dumps` takes it without help. So `numpy.float64` (a float) passes,
   and `numpy.int64`, arrays, sets and bytes are refused by the name of their type. What cannot be
   read back as it was is refused too: keys that are equal as JSON (1 and "1"), lone surrogates.
+- A generator has a namespace of its own and borrows from that of the function what it does not
+  define; the function sees its own alone, as wherever it is run without the generator. Borrowing
+  stands in for the builtins, because names in class bodies are looked up nowhere else.
 - World 0 has the true clock. Any other world lives 396 days later per step, and each of its
   readings of `time`, `perf_counter` and `process_time` is 0.137 s after the last one, so that
   both dates and durations show; `monotonic` is left alone, because event loops schedule by it.
@@ -31,6 +34,7 @@ Decisions
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import ctypes
 import gc
@@ -610,22 +614,42 @@ def _traced(call: Callable[[], Any], most: int, room: _Room) -> tuple[Any, int]:
 
 
 def _load(job: Job, report: dict[str, Any]) -> dict[str, Any]:
-    """Run the program's module, then its generator; return their namespace."""
+    """Run the program's module, then its generator; return the namespace of the module."""
     code, generator = job["compiled"] or compiled(job)
     module = types.ModuleType("solution")
     sys.modules["solution"] = module
     exec(code, module.__dict__)
     if job["seeds"] is not None:
         report["phase"] = "generate"
-        if generator is not None:
-            exec(generator, module.__dict__)
+        job["drawing"] = module.__dict__ if generator is None else _beside(module, generator)
     if job["later"] is not None:
         _put_later(job["later"], module.__dict__)
     return module.__dict__
 
 
-def _drawn(job: Job, space: dict[str, Any], seed: int) -> str:
+class _Borrowed(dict):  # type: ignore[type-arg]  # Python 3.8 cannot subscript it
+    """The builtins of a generator: the names of the program's module, then the true builtins."""
+
+    def __init__(self, space: dict[str, Any]) -> None:
+        super().__init__(vars(builtins))
+        self._space = space
+
+    def __getitem__(self, name: str) -> Any:
+        return self._space[name] if name in self._space else super().__getitem__(name)
+
+
+def _beside(module: types.ModuleType, generator: types.CodeType) -> dict[str, Any]:
+    """Run a generator in a module of its own, which borrows the names that it does not define."""
+    own = types.ModuleType("solution_generator")
+    sys.modules[own.__name__] = own
+    vars(own)["__builtins__"] = _Borrowed(module.__dict__)
+    exec(generator, own.__dict__)
+    return own.__dict__
+
+
+def _drawn(job: Job, seed: int) -> str:
     """Return the JSON of one input that the program's generator makes of `seed`."""
+    space = job["drawing"]
     if job["random"]:
         seed_all(seed)
     if "input_generator" not in space:
@@ -678,7 +702,7 @@ def attempt(job: Job, task: Any) -> dict[str, Any]:
         space = job["space"] = job.get("space") or _load(job, report)
         text = task
         if job["seeds"] is not None:
-            text = report["input"] = _drawn(job, space, task)
+            text = report["input"] = _drawn(job, task)
             if job["known"] and _canonical(_loads(text)) in job["known"]:
                 raise _Refused("repeated", None, "was drawn before")
         report["phase"] = "call"

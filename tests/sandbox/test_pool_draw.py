@@ -56,12 +56,87 @@ def test_draw_does_not_call_known_inputs(each: LocalSandbox) -> None:
     assert (new.outcome, new.error_type) == ("exception", "ZeroDivisionError")
 
 
-def test_generator_shares_the_namespace_of_the_code(sandbox: LocalSandbox) -> None:
-    code = "SIZE = 3\ndef main_solution(n):\n    return n\n"
-    generator = "def input_generator():\n    return {'n': SIZE}\n"
+@pytest.mark.parametrize(
+    "generator",
+    [
+        "def input_generator():\n    return {'n': SIZE}\n",
+        "class Sizes:\n    n = SIZE\ndef input_generator():\n    return vars(Sizes) and {'n': Sizes.n}\n",
+        "N = [SIZE for _ in range(1)]\ndef input_generator():\n    return {'n': eval('SIZE')}\n",
+        "def input_generator():\n    return {'n': abs(-2)}\n",
+        "def input_generator():\n    return (lambda: {'n': main_solution(SIZE)})()\n",
+        "from solution import SIZE as size\ndef input_generator():\n    return {'n': size}\n",
+        "def input_generator():\n    grow()\n    grow()\n    return {'n': grown}\n",
+    ],
+)
+def test_generator_may_use_the_names_of_the_code(sandbox: LocalSandbox, generator: str) -> None:
+    code = (
+        "SIZE = 3\ngrown = 1\ndef abs(x):\n    return 3\n"
+        "def grow():\n    global grown\n    grown += 1\n"
+        "def main_solution(n):\n    return n\n"
+    )
     assert sandbox.draw(Program(code, generator=generator), [1], Limits())[0].input == '{"n":3}'
-    own = Program(code + generator)
-    assert sandbox.draw(own, [1], Limits())[0].output == "3"
+
+
+def test_generator_may_stand_in_the_code(sandbox: LocalSandbox) -> None:
+    code = "def main_solution(n):\n    return n\ndef input_generator():\n    return {'n': 3}\n"
+    assert sandbox.draw(Program(code), [1], Limits())[0].output == "3"
+
+
+@pytest.mark.parametrize(
+    ("code", "generator", "output"),
+    [
+        (
+            (
+                "from datetime import datetime\n"
+                "def main_solution(y):\n    return datetime(y, 1, 1).isoformat()\n"
+            ),
+            (
+                "import datetime\n"
+                "def input_generator():\n    return {'y': datetime.date(2001, 1, 1).year}\n"
+            ),
+            '"2001-01-01T00:00:00"',
+        ),
+        (
+            "def build(n):\n    return [n] * 2\ndef main_solution(n):\n    return build(n)\n",
+            "def build():\n    return {'n': 7}\ndef input_generator():\n    return build()\n",
+            "[7,7]",
+        ),
+        (
+            "LIMIT = 3\ndef main_solution(n):\n    return LIMIT\n",
+            "LIMIT = 9\ndef input_generator():\n    global LIMIT\n    LIMIT += 1\n    return {'n': LIMIT}\n",
+            "3",
+        ),
+        (
+            "def main_solution(n):\n    return sorted([3, n])\n",
+            (
+                "def sorted():\n    return 1\ndef main_solution():\n    return 2\n"
+                "def input_generator():\n    return {'n': sorted()}\n"
+            ),
+            "[1,3]",
+        ),
+        (
+            "class Node:\n    value = 1\ndef main_solution(n):\n    return Node.value + n\n",
+            (
+                "from dataclasses import dataclass\n@dataclass\nclass Node:\n    value: 'int'\n"
+                "def input_generator():\n    return {'n': Node(5).value}\n"
+            ),
+            "6",
+        ),
+    ],
+)
+def test_code_sees_only_its_own_names(
+    each: LocalSandbox, code: str, generator: str, output: str
+) -> None:
+    drawn = each.draw(Program(code, generator=generator), [1], Limits())[0]
+    assert (drawn.outcome, drawn.output) == ("ok", output)
+    assert each.call(Program(code), [drawn.input or ""], Limits())[0].output == output
+
+
+def test_generator_hides_no_missing_import_of_the_code(sandbox: LocalSandbox) -> None:
+    code = "def main_solution(n):\n    return math.floor(n)\n"
+    generator = "import math\ndef input_generator():\n    return {'n': math.floor(2.5)}\n"
+    ran = sandbox.draw(Program(code, generator=generator), [1], Limits())[0]
+    assert (ran.outcome, ran.error_type, ran.phase) == ("exception", "NameError", "call")
 
 
 @pytest.mark.parametrize(
