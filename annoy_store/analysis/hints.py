@@ -62,6 +62,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "the endpoint rejected the request; check --model and the parameters, then annoy retry complete",
     ),
     (
+        r"async:.*",
+        "the answer's function is `async def`, so a call returns no value; nothing to do, or a better template",
+    ),
+    (
         r"section_missing:.*|no_fence:.*|name_missing:.*|syntax_error:.*",
         "the answer does not have the required format; read some (annoy show), then use a better model or template (annoy policy template_transform=@FILE, annoy rerun transform)",
     ),

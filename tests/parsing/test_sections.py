@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annoy_store.parsing.sections import SECTIONS, ParsedSample, ParseFailure, parse_sections
+from annoy_store.parsing.headings import SECTIONS
+from annoy_store.parsing.sections import ParsedSample, ParseFailure, parse_sections
 from tests.parsing.conftest import Recorded
 
 MAIN = "import math\n\n# Main Function\ndef main_solution(n):\n    return math.isqrt(n)"
@@ -68,6 +70,18 @@ def without(*old: str) -> str:
         f"````markdown\n{GOOD}\n````",
         "<think>## Main Function\nfirst, I ...\n## Problem Statement\n</think>\n" + GOOD,
         GOOD.replace(IO, f"```text\n{IO}\n```"),
+        "\ufeff" + GOOD,
+        GOOD.replace("## Main Function", "## Main Function (Python)"),
+        GOOD.replace("## Main Function", "## `Main Function`"),
+        GOOD.replace("## Main Function", "## Main Solution"),
+        GOOD.replace("## Input Output Description", "## Inputs and Outputs"),
+        GOOD.replace("## Problem Statement", "## Problem"),
+        "\n".join("> " + line for line in GOOD.split("\n")),
+        GOOD.replace("\n## ", "\n> ## "),
+        GOOD.replace("    return", "\u00a0 \u00a0\u3000return"),
+        GOOD.replace("```python\nimport math", "```python\n\u200bimport math"),
+        GOOD.replace("import math\n", "import math\n```\nand\n```python"),
+        GOOD.replace(f"```python\n{MAIN}", f"```python\n{MAIN}0\n```\nBetter:\n```python\n{MAIN}"),
         GOOD.replace(
             "```python\nimport math", "It takes `n`:\n```\nn = 5\n```\n```python\nimport math"
         ),
@@ -94,6 +108,19 @@ def test_sections_keep_subheadings_of_the_problem() -> None:
     found = parse_sections(GOOD.replace(PROBLEM, problem))
     assert isinstance(found, ParsedSample)
     assert found.problem_statement == problem
+
+
+def test_sections_keep_a_fence_in_a_docstring() -> None:
+    for shown in ("```\n    main_solution(9)\n    ```", "```python\n    x\n    ```", "~~~\n```"):
+        code = MAIN.replace("(n):", f'(n):\n    """Root.\n\n    {shown}\n    """', 1)
+        found = parse_sections(GOOD.replace(MAIN, code))
+        assert found == ParsedSample(code, IO, GENERATOR, PROBLEM)
+
+
+def test_sections_keep_headings_inside_the_description() -> None:
+    described = "## Input\n- `n`: a number\n\n## Output\n- its root"
+    found = parse_sections(GOOD.replace(IO, described))
+    assert found == ParsedSample(MAIN, described, GENERATOR, PROBLEM)
 
 
 def test_sections_use_the_last_version() -> None:
@@ -129,11 +156,20 @@ def test_sections_use_the_last_version() -> None:
         (GOOD.replace("def main_solution", "def solution"), "name_missing:main_solution"),
         (
             GOOD.replace("def main_solution", "async def main_solution"),
-            "name_missing:main_solution",
+            "async:main_solution",
         ),
         (GOOD.replace("def input_generator", "def generate"), "name_missing:input_generator"),
         (GOOD.replace("import math", "x = '\\d'; y = 1if x else 2"), None),
         (GOOD.replace("def main_solution(n):", "main_solution = lambda n: 1\ndef f():"), None),
+        (GOOD.replace("def main_s", "try:\n  f\nexcept NameError:\n  def main_s"), None),
+        (GOOD.replace("def main_s", "if True:\n  def main_s"), None),
+        (GOOD.replace("def main_solution(n):", "main_solution: object = abs\ndef f(n):"), None),
+        (GOOD.replace("def main_solution", "from math import sqrt as main_solution\ndef f"), None),
+        (
+            GOOD.replace("def main_solution(n):", "main_solution: object\ndef f(n):"),
+            "name_missing:main_solution",
+        ),
+        (GOOD.replace("def input_generator", "async def input_generator"), "async:input_generator"),
         ("No suitable function", "no_function"),
         ("> **No suitable function.**\nIt only draws windows.", "no_function"),
         ("## Main Function\nno suitable function\n", "no_function"),
@@ -175,13 +211,57 @@ def test_sections_never_raise(text: str) -> None:
     if isinstance(found, ParseFailure):
         assert found.reason.split(":")[0] in {
             *("empty", "no_function", "section_missing", "no_fence", "too_long"),
-            *("syntax_error", "name_missing"),
+            *("syntax_error", "name_missing", "async"),
         }
         _, _, where = found.reason.partition(":")
         assert where in {"", "main_solution", *SECTIONS}
     else:
         assert "main_solution" in found.refcode
         assert found.problem_statement
+
+
+HEADS = st.sampled_from(["## {}", "**{}:**", "### 1. {}", "> ## {}", "## `{}`", "##{} (Python)"])
+DOCS = st.sampled_from(["", '"""It\'s.\n    ```\n    x\n    ```\n    """', "r'''\n~~~\n```\n'''"])
+STATEMENTS = st.lists(
+    st.sampled_from(
+        ["x = '```'", "# it's ## Main Function", 'y = "}"', "import math", "z = {1: '\u00a0'}"]
+    ),
+    max_size=4,
+)
+
+
+def check_round_trip(head: str, docs: str, before: list[str], between: bool, fence: str) -> None:
+    """An answer written in any of these forms gives back its sections."""
+    function = f"def main_solution(n):\n    {docs}\n    return n" if docs else "main_solution = abs"
+    apart = f"\n{fence}\nThen\n{fence}python\n" if between else "\n\n"
+    written = apart.join(["\n".join(before), function]) if before else function
+    texts = [f"{fence}python\n{written}\n{fence}", IO, f"{fence}\n{GENERATOR}\n{fence}", PROBLEM]
+    names = ("Main Function", "Input Output Description", "Input Generator", "Problem Statement")
+    parts = [f"{head.format(n)}\n{text}" for n, text in zip(names, texts, strict=True)]
+    found = parse_sections("\n\n".join(parts))
+    assert isinstance(found, ParsedSample), found
+    assert found == ParsedSample(found.refcode, IO, GENERATOR, PROBLEM)
+    assert found.refcode.endswith(function)
+    if not between:
+        assert found.refcode == written.strip("\n")
+
+
+ROUND_TRIP = st.tuples(
+    HEADS, DOCS, STATEMENTS, st.booleans(), st.sampled_from(["```", "````", "~~~"])
+)
+
+
+@given(ROUND_TRIP)
+@settings(max_examples=60, deadline=None)
+def test_sections_give_back_what_was_written(written: Any) -> None:
+    check_round_trip(*written)
+
+
+@pytest.mark.slow
+@given(ROUND_TRIP)
+@settings(max_examples=5_000, deadline=None)
+def test_sections_give_back_what_was_written_long(written: Any) -> None:
+    check_round_trip(*written)
 
 
 @pytest.mark.parametrize(
