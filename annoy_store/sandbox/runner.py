@@ -27,6 +27,9 @@ Decisions
   need the true type. C code with a clock of its own (`numpy.datetime64("now")`) is out of reach.
 - Programs that never say "random" are not seeded per call: they start from the state that the
   zygote was seeded with, for the price of nothing.
+- Nothing writable outlives a call: a scratch folder that was so much as listed is not emptied but
+  thrown away with its zygote, since times and inode numbers would tell the next call about it;
+  and a child shares no open file with another.
 - Tasks that may stand `together` share a child, which halves their price. Its reports count if it
   ends by itself, and only up to the first call that fails; the rest is run again, each alone.
   Such a result is good for a comparison with one that was got alone, and for nothing else.
@@ -86,109 +89,156 @@ def _table(text: str) -> dict[str, tuple[int, int]]:
     return {name: (int(intel), int(arm)) for name, intel, arm in rows}
 
 
+# What a program does with its own memory, threads, time and open files. Missing, besides what is
+# plainly harmful: whatever changes the metadata of a file, locks one or drops it from the page
+# cache, which works on files that can only be read; whatever names another process; IPC of System V
+# and POSIX; `truncate` by path, which Landlock guards from its third version on.
+ALLOWED = _table(
+    """
+    read 0 63, write 1 64, close 3 57, stat 4 -1, fstat 5 80, lstat 6 -1, newfstatat 262 79,
+    statx 332 291, access 21 -1, faccessat 269 48, faccessat2 439 439,
+    lseek 8 62, pread64 17 67, pwrite64 18 68, readv 19 65, writev 20 66, preadv 295 69,
+    pwritev 296 70, preadv2 327 286, pwritev2 328 287,
+    creat 85 -1, ftruncate 77 46, fallocate 285 47, fsync 74 82, fdatasync 75 83,
+    sendfile 40 71, copy_file_range 326 285,
+    dup 32 23, dup2 33 -1, dup3 292 24, close_range 436 436, pipe 22 -1, pipe2 293 59,
+    eventfd 284 -1, eventfd2 290 19,
+    getcwd 79 17, chdir 80 49, fchdir 81 50, mkdir 83 -1, mkdirat 258 34, rmdir 84 -1,
+    unlink 87 -1, unlinkat 263 35, rename 82 -1, renameat 264 38, renameat2 316 276,
+    link 86 -1, linkat 265 37, symlink 88 -1, symlinkat 266 36,
+    readlink 89 -1, readlinkat 267 78, getdents 78 -1, getdents64 217 61, umask 95 166,
+    statfs 137 43, fstatfs 138 44,
+    getxattr 191 8, lgetxattr 192 9, fgetxattr 193 10, listxattr 194 11, llistxattr 195 12,
+    flistxattr 196 13,
+    mmap 9 222, munmap 11 215, mremap 25 216, mprotect 10 226, brk 12 214, msync 26 227,
+    poll 7 -1, ppoll 271 73, select 23 -1, pselect6 270 72, epoll_create 213 -1,
+    epoll_create1 291 20, epoll_ctl 233 21, epoll_wait 232 -1, epoll_pwait 281 22,
+    epoll_pwait2 441 441,
+    sendto 44 206, recvfrom 45 207, sendmsg 46 211, recvmsg 47 212, shutdown 48 210,
+    getsockname 51 204, getpeername 52 205, getsockopt 55 209,
+    rt_sigaction 13 134, rt_sigprocmask 14 135, rt_sigreturn 15 139, rt_sigpending 127 136,
+    rt_sigtimedwait 128 137, rt_sigsuspend 130 133, sigaltstack 131 132, signalfd 282 -1,
+    signalfd4 289 74, pause 34 -1,
+    restart_syscall 219 128,
+    nanosleep 35 101, clock_nanosleep 230 115, clock_gettime 228 113, clock_getres 229 114,
+    gettimeofday 96 169, time 201 -1, times 100 153,
+    alarm 37 -1, getitimer 36 102, setitimer 38 103, timerfd_create 283 85,
+    timerfd_settime 286 86, timerfd_gettime 287 87,
+    futex 202 98, set_robust_list 273 99, set_tid_address 218 96, rseq 334 293,
+    membarrier 324 283, arch_prctl 158 -1, sched_yield 24 124,
+    getpid 39 172, gettid 186 178, getppid 110 173, getpgid 121 155, getpgrp 111 -1,
+    getsid 124 156, getuid 102 174, geteuid 107 175, getgid 104 176, getegid 108 177,
+    getgroups 115 158, getresuid 118 148, getresgid 120 150,
+    getrlimit 97 163, getrusage 98 165, getpriority 140 141, sched_getaffinity 204 123,
+    sched_getparam 143 121, sched_getscheduler 145 120, sched_getattr 315 275,
+    sched_get_priority_max 146 125,
+    sched_get_priority_min 147 126, sched_rr_get_interval 148 127, getcpu 309 168,
+    uname 63 160, sysinfo 99 179, getrandom 318 278, exit 60 93, exit_group 231 94,
+    wait4 61 260, waitid 247 95
+    """
+)
+# Allowed where code may start processes.
 PROCESSES = _table(
     """
-    fork 57 -1, vfork 58 -1, execve 59 221, execveat 322 281, rt_sigqueueinfo 129 138,
-    rt_tgsigqueueinfo 297 240, pidfd_send_signal 424 424
+    fork 57 -1, vfork 58 -1, execve 59 221, setpgid 109 154, setsid 112 157, kill 62 129,
+    tkill 200 130, tgkill 234 131, setrlimit 160 164,
+    rt_sigqueueinfo 129 138, rt_tgsigqueueinfo 297 240
     """
 )
-NEVER = _table(
-    """
-    socket 41 198, connect 42 203, bind 49 200, listen 50 201, ptrace 101 117,
-    process_vm_readv 310 270, process_vm_writev 311 271, process_madvise 440 440,
-    process_mrelease 448 448, pidfd_open 434 434, pidfd_getfd 438 438, kcmp 312 272,
-    move_pages 279 239, migrate_pages 256 238, unshare 272 97, setns 308 268, mount 165 40,
-    umount2 166 39, pivot_root 155 41, chroot 161 51, open_tree 428 428, move_mount 429 429,
-    fsopen 430 430, fsconfig 431 431, fsmount 432 432, fspick 433 433, mount_setattr 442 442,
-    bpf 321 280, perf_event_open 298 241, keyctl 250 219, add_key 248 217, request_key 249 218,
-    userfaultfd 323 282, io_uring_setup 425 425, io_uring_enter 426 426,
-    io_uring_register 427 427, io_setup 206 0, memfd_create 319 279, memfd_secret 447 447,
-    open_by_handle_at 304 265, name_to_handle_at 303 264, fanotify_init 300 262,
-    kexec_load 246 104, kexec_file_load 320 294, init_module 175 105, finit_module 313 273,
-    delete_module 176 106, swapon 167 224, swapoff 168 225, reboot 169 142, sethostname 170 161,
-    setdomainname 171 162, settimeofday 164 170, clock_settime 227 112, clock_adjtime 305 266,
-    adjtimex 159 171, quotactl 179 60, quotactl_fd 443 443, personality 135 92, syslog 103 116,
-    acct 163 89, setpriority 141 140, sched_setscheduler 144 119, sched_setparam 142 118,
-    sched_setattr 314 274, ioprio_set 251 30, shmget 29 194, msgget 68 186, semget 64 190,
-    mq_open 240 180, timer_create 222 107, capset 126 91, iopl 172 -1, ioperm 173 -1,
-    modify_ldt 154 -1, vhangup 153 58, mknod 133 -1, mknodat 259 33
-    """
-)
-# What Landlock does not guard: only where files of the user can be named at all.
-METADATA = _table(
-    """
-    chmod 90 -1, fchmod 91 52, fchmodat 268 53, fchmodat2 452 452, chown 92 -1, fchown 93 55,
-    lchown 94 -1, fchownat 260 54, utime 132 -1, utimes 235 -1, futimesat 261 -1,
-    utimensat 280 88, setxattr 188 5, lsetxattr 189 6, fsetxattr 190 7, removexattr 197 14,
-    lremovexattr 198 15, fremovexattr 199 16, truncate 76 45
-    """
-)
+# Allowed with some arguments.
 GUARDED = _table(
     """
-    clone 56 220, clone3 435 435, kill 62 129, tkill 200 130, tgkill 234 131, socketpair 53 199,
-    prlimit64 302 261, setrlimit 160 164, fcntl 72 25, ioctl 16 29, prctl 157 167
+    open 2 -1, openat 257 56, socketpair 53 199, fcntl 72 25, ioctl 16 29, madvise 28 233,
+    prctl 157 167, prlimit64 302 261, setrlimit 160 164,
+    clone 56 220, clone3 435 435, kill 62 129, tkill 200 130, tgkill 234 131
     """
 )
-CLONE_THREAD, SOCK_STREAM = 0x10000, 1
+CAPSET = (126, 91)
+CLONE_THREAD, CLONE_NAMESPACES = 0x10000, 0x7E020000
+AF_UNIX, SOCK_STREAM = 1, 1
+O_TRUNC, O_ACCMODE = 0x200, 3
 FIXED = (resource.RLIMIT_CPU, resource.RLIMIT_AS)
-SIGNAL_OWNERS = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX
-SIGNAL_IOCTLS = (0x8901, 0x8902)  # FIOSETOWN, SIOCSPGRP
+FCNTLS = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    1030,
+    1032,
+)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, .., F_GETPIPE_SZ
+# TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX, FICLONE, TCGETS2
+IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451, 0x40049409, 0x802C542A)
+# PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_CAPBSET_READ, .., PR_SET_VMA
+PRCTLS = (3, 15, 16, 23, 30, 39, 0x53564D41)
+# Of one's own memory: none that names page cache (MADV_COLD, MADV_PAGEOUT), merges or poisons pages
+MADVISES = (0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 102, 103)
 
 
 def _argument(position: int, high: bool = False) -> Step:
     return (LOAD, 0, 0, 16 + 8 * position + 4 * high)
 
 
-def _refuse_values(position: int, values: tuple[int, ...]) -> list[Step]:
-    steps = [_argument(position)]
-    for value in values:
-        steps += [(EQUAL, 0, 1, value), (RETURN, 0, 0, EPERM)]
-    return [*steps, (RETURN, 0, 0, ALLOW)]
+def _verdict(test: int, operand: int, answer_if: int, answer_else: int) -> list[Step]:
+    return [(test, 0, 1, operand), (RETURN, 0, 0, answer_if), (RETURN, 0, 0, answer_else)]
+
+
+def _allow_values(position: int, values: tuple[int, ...]) -> list[Step]:
+    tests = [(EQUAL, len(values) - place, 0, value) for place, value in enumerate(values)]
+    return [_argument(position), *tests, (RETURN, 0, 0, EPERM), (RETURN, 0, 0, ALLOW)]
 
 
 def _own_signals_only(signal_position: int) -> list[Step]:
     mine = [_argument(0), (EQUAL, 1, 0, OWN_PID), (RETURN, 0, 0, EPERM)]
-    return mine + _refuse_values(signal_position, (signal.SIGKILL,))
+    return [*mine, _argument(signal_position), *_verdict(EQUAL, signal.SIGKILL, EPERM, ALLOW)]
+
+
+def _truncate_to_write(position: int) -> list[Step]:
+    """Refuse to truncate a file that is not opened for writing: Landlock may not look at that."""
+    return [
+        *(_argument(position), (BITS, 1, 0, O_TRUNC), (RETURN, 0, 0, ALLOW)),
+        *((AND, 0, 0, O_ACCMODE), (EQUAL, 1, 0, os.O_WRONLY)),
+        *_verdict(EQUAL, os.O_RDWR, ALLOW, EPERM),
+    ]
 
 
 def _guards(subprocesses: bool) -> dict[str, list[Step]]:
     """Return what is asked of the arguments of the guarded system calls."""
+    own_pid = [_argument(0), (EQUAL, 2, 0, 0), (EQUAL, 1, 0, OWN_PID), (RETURN, 0, 0, EPERM)]
     fixed = [(EQUAL, 2, 0, FIXED[0]), (EQUAL, 1, 0, FIXED[1]), (RETURN, 0, 0, ALLOW)]
     no_new = []
     for half in (False, True):
         no_new += [_argument(2, half), (EQUAL, 1, 0, 0), (RETURN, 0, 0, EPERM)]
-    own_pid = [_argument(0), (EQUAL, 2, 0, 0), (EQUAL, 1, 0, OWN_PID), (RETURN, 0, 0, EPERM)]
+    in_this_namespace = [_argument(0), (BITS, 0, 1, CLONE_NAMESPACES), (RETURN, 0, 0, EPERM)]
     guards = {
+        "open": _truncate_to_write(1),
+        "openat": _truncate_to_write(2),
         "socketpair": [
-            _argument(1),
-            (AND, 0, 0, 15),
-            (EQUAL, 0, 1, SOCK_STREAM),
-            (RETURN, 0, 0, ALLOW),
-            (RETURN, 0, 0, EPERM),
+            *(_argument(0), (EQUAL, 1, 0, AF_UNIX), (RETURN, 0, 0, EPERM)),
+            *(_argument(1), (AND, 0, 0, 15), *_verdict(EQUAL, SOCK_STREAM, ALLOW, EPERM)),
         ],
-        "prlimit64": [*own_pid, _argument(1), *fixed, *no_new, (RETURN, 0, 0, ALLOW)],
-        "setrlimit": _refuse_values(0, FIXED),
-        "fcntl": _refuse_values(1, SIGNAL_OWNERS),
-        "ioctl": _refuse_values(1, SIGNAL_IOCTLS),
-        "prctl": _refuse_values(0, (PR_SET_PDEATHSIG,)),
+        "fcntl": _allow_values(1, FCNTLS),
+        "ioctl": _allow_values(1, IOCTLS),
+        "madvise": _allow_values(2, MADVISES),
+        "prctl": _allow_values(0, PRCTLS),
+        "clone3": [(RETURN, 0, 0, ENOSYS)],
     }
     if subprocesses:
-        del guards["prlimit64"], guards["setrlimit"]
+        guards["prlimit64"] = [*own_pid, (RETURN, 0, 0, ALLOW)]
+        guards["clone"] = [*in_this_namespace, (RETURN, 0, 0, ALLOW)]
         return guards
-    guards["clone"] = [
-        _argument(0),
-        (BITS, 0, 1, CLONE_THREAD),
-        (RETURN, 0, 0, ALLOW),
-        (RETURN, 0, 0, EPERM),
+    guards["prlimit64"] = [*own_pid, _argument(1), *fixed, *no_new, (RETURN, 0, 0, ALLOW)]
+    guards["setrlimit"] = [
+        *(_argument(0), (EQUAL, 1, 0, FIXED[0]), *_verdict(EQUAL, FIXED[1], EPERM, ALLOW)),
     ]
-    guards["clone3"] = [(RETURN, 0, 0, ENOSYS)]
+    guards["clone"] = [*in_this_namespace, *_verdict(BITS, CLONE_THREAD, ALLOW, EPERM)]
     guards.update(kill=_own_signals_only(1), tkill=_own_signals_only(1))
     guards["tgkill"] = _own_signals_only(2)
     return guards
 
 
-def _refuse_by_bitmap(numbers: list[int]) -> list[Step]:
-    """Return steps that refuse these system calls, and go on with the number loaded again.
+def _allow_by_bitmap(numbers: list[int]) -> list[Step]:
+    """Return steps that allow these system calls, and go on with the number loaded again.
 
     One test per 32 numbers instead of one per number. Besides, the kernel runs a filter made of
     plain comparisons once for every system call when it is installed, to remember its answers;
@@ -198,20 +248,24 @@ def _refuse_by_bitmap(numbers: list[int]) -> list[Step]:
     for number in numbers:
         masks[number >> 5] = masks.get(number >> 5, 0) | 1 << (number & 31)
     choose: list[Step] = []
-    for place, (word, mask) in enumerate(sorted(masks.items(), reverse=True)):
+    for place, (word, mask) in enumerate(sorted(masks.items())):
         behind = 3 * (len(masks) - 1 - place) + 1
         choose += [(EQUAL, 0, 2, word), (CONSTANT, 0, 0, mask), (JUMP, 0, 0, behind)]
     return [
         *((KEEP, 0, 0, 0), (AND, 0, 0, 31), (TO_X, 0, 0, 0), (KEPT, 0, 0, 0), (SHIFT, 0, 0, 5)),
         *choose,
         (JUMP, 0, 0, 4),
-        *((SHIFT_BY_X, 0, 0, 0), (AND, 0, 0, 1), (EQUAL, 0, 1, 1), (RETURN, 0, 0, EPERM)),
+        *((SHIFT_BY_X, 0, 0, 0), (AND, 0, 0, 1), (EQUAL, 0, 1, 1), (RETURN, 0, 0, ALLOW)),
         (KEPT, 0, 0, 0),
     ]
 
 
-def filter_steps(machine: str, subprocesses: bool, metadata: bool) -> list[Step]:
-    """Return the seccomp filter for `machine` as BPF steps; the child's pid is OWN_PID in it."""
+def filter_steps(machine: str, subprocesses: bool) -> list[Step]:
+    """Return the seccomp filter for `machine` as BPF steps; the child's pid is OWN_PID in it.
+
+    What is not listed is refused. Numbers that are newer than the lists get the answer of a kernel
+    that does not have them, so that a newer libc takes an older way.
+    """
     column = ("x86_64", "aarch64").index(machine)
     steps: list[Step] = [
         (LOAD, 0, 0, 4),
@@ -221,20 +275,19 @@ def filter_steps(machine: str, subprocesses: bool, metadata: bool) -> list[Step]
         (AT_LEAST, 0, 1, NEWEST_SYSCALL + 1),
         (RETURN, 0, 0, ENOSYS),
     ]
-    refused = dict(NEVER)
-    refused.update({} if subprocesses else PROCESSES)
-    refused.update(METADATA if metadata else {})
-    steps += _refuse_by_bitmap([n[column] for n in refused.values() if n[column] >= 0])
+    allowed = {**ALLOWED, **(PROCESSES if subprocesses else {})}
+    steps += _allow_by_bitmap([n[column] for n in allowed.values() if n[column] >= 0])
     for name, body in _guards(subprocesses).items():
-        steps += [(EQUAL, 0, len(body), GUARDED[name][column]), *body]
-    return [*steps, (RETURN, 0, 0, ALLOW)]
+        if GUARDED[name][column] >= 0:
+            steps += [(EQUAL, 0, len(body), GUARDED[name][column]), *body]
+    return [*steps, (RETURN, 0, 0, EPERM)]
 
 
 class Seccomp:
     """A filter made ready before the fork; a child only fills in its pid and installs it."""
 
-    def __init__(self, subprocesses: bool, metadata: bool) -> None:
-        steps = filter_steps(platform.machine(), subprocesses, metadata)
+    def __init__(self, subprocesses: bool) -> None:
+        steps = filter_steps(platform.machine(), subprocesses)
         packed = b"".join(struct.pack("=HBBI", *step) for step in steps)
         self._code = ctypes.create_string_buffer(packed, len(packed))
         self._pids = [8 * i + 4 for i, step in enumerate(steps) if step[3] == OWN_PID]
@@ -313,15 +366,22 @@ def _syscall(number: int, *arguments: Any) -> int:
 def drop_capabilities() -> None:
     """Give up every capability of this process (root keeps only its uid)."""
     header = struct.pack("=Ii", 0x20080522, 0)
-    number = NEVER["capset"][platform.machine() == "aarch64"]
+    number = CAPSET[platform.machine() == "aarch64"]
     _syscall(number, header, bytes(24))
+
+
+def open_standard_streams() -> None:
+    """Let the standard streams lead nowhere, by a file description of this process alone."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    if null > 2:
+        os.close(null)
 
 
 def raise_walls(rung: str, readable: list[str]) -> None:
     """Do what has to be done once, before any foreign code, on `rung`."""
-    null = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(null, standard)
+    open_standard_streams()
     os.closerange(4, 64)
     if not sys.platform.startswith("linux"):
         return
@@ -811,13 +871,14 @@ class Zygote:
         self.cores = os.cpu_count() or 1
         self.used = 0
         self.later: type | None = None
-        self.empty: dict[str, tuple[int, int]] = {}
+        self.untouched: dict[str, tuple[int, ...]] = {}
+        self.inherited: list[int] = []
 
     def _filter(self) -> Seccomp | None:
         wanted = sys.platform.startswith("linux") and platform.machine() in AUDIT_ARCH
         if not wanted or self.setup["rung"] == "minimum":
             return None
-        return Seccomp(self.setup["subprocesses"], metadata=self.setup["rung"] != "strong")
+        return Seccomp(self.setup["subprocesses"])
 
     def warm_up(self) -> dict[str, Any]:
         """Import what programs of this flavour import, settle down, and say hello."""
@@ -827,10 +888,11 @@ class Zygote:
         self.later = later_datetime() if self.setup["world"] else None
         for folder in self.setup["scratch"]:
             _empty(folder)
-            self.empty[folder] = _look(folder)
+            self.untouched[folder] = _look(folder)
         seed_all(1 + self.setup["world"])
         sys.argv = ["solution"]
         self._limit_for_good()
+        self.inherited = [fd for fd in range(4, 64) if _is_open(fd)]
         self.used = address_space()
         gc.collect()
         gc.freeze()
@@ -934,8 +996,9 @@ class Zygote:
         return head, data, nonce
 
     def _become_child(self, job: Job, reading: int) -> None:
-        os.close(reading)
-        os.close(self.control)
+        for descriptor in (reading, self.control, *self.inherited):
+            os.close(descriptor)
+        open_standard_streams()
         if self.filter is None:
             os.setsid()
         if self.orphans:
@@ -1013,7 +1076,7 @@ class Zygote:
         """Leave nothing of the last child; return whether this zygote is as good as new."""
         if self.forks_allowed:
             self._sweep_processes()
-        return self._sweep_scratch()
+        return all(_look(folder) == before for folder, before in self.untouched.items())
 
     def _sweep_processes(self) -> None:
         while True:
@@ -1024,19 +1087,6 @@ class Zygote:
                 os.waitpid(-1, 0 if self.pid == 1 else os.WNOHANG)
             except ChildProcessError:
                 return
-
-    def _sweep_scratch(self) -> bool:
-        """Remove plain files; anything else that was left there makes a fresh zygote cheaper."""
-        try:
-            for folder, empty in self.empty.items():
-                if _look(folder) != empty:
-                    for name in _left_in(folder):
-                        os.unlink(os.path.join(folder, name))
-                    if _look(folder) != empty:
-                        return False
-        except OSError:
-            return False
-        return True
 
 
 def _whole(data: bytearray) -> bool:
@@ -1055,10 +1105,11 @@ def _payloads(data: bytearray, nonce: bytes) -> Iterator[bytes]:
         start = end
 
 
-def _look(folder: str) -> tuple[int, int]:
-    """Return the mode and the size of a folder on a tmpfs, where the size counts the entries."""
+def _look(folder: str) -> tuple[int, ...]:
+    """Return what any use of a folder changes: on a tmpfs its size counts the entries."""
     found = os.stat(folder)
-    return found.st_mode, found.st_size
+    times = found.st_atime_ns, found.st_mtime_ns, found.st_ctime_ns
+    return (found.st_mode, found.st_size, *times)
 
 
 def _left_in(folder: str) -> list[str]:

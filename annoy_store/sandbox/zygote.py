@@ -52,7 +52,7 @@ class IsolationLevel:
         name: `strong`, `fallback` or `minimum`.
         command: The command that precedes the interpreter, such as bubblewrap with its options.
         runner_path: Path of the runner as the zygote sees it.
-        tmpfs_paths: Writable folders inside, emptied between calls.
+        tmpfs_paths: Writable folders inside; once they were used, the zygote is replaced.
         subprocesses: Whether code may start processes.
     """
 
