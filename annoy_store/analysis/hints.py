@@ -24,7 +24,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "the replay file has no answer for it; use another teacher, then annoy retry complete --state rejected --like not_recorded",
     ),
     (
-        r"content_filter|refused",
+        r"content_filter|refused|http_403",
         "the provider refuses this prompt; another model may not: annoy retry complete --state rejected --like {reason}, then annoy run -m MODEL",
     ),
     (

@@ -89,6 +89,11 @@ class BudgetedTeacher:
         """Number of calls that may be in flight."""
         return self._teacher.capacity
 
+    @property
+    def n_undecided(self) -> int:
+        """How many of its calls wait for what others get."""
+        return getattr(self._teacher, "n_undecided", 0)
+
     async def ask(self, request: Request) -> CallResult:
         """Answer one call, as `Teacher.ask` describes.
 

@@ -131,8 +131,10 @@ class WorkerResources:
         """Return how many calls may be in flight now; 0 when no call may be sent."""
         if self.exhausted_budget or self.peak_hours_end():
             return 0
-        capacity = sum(teacher.capacity for teacher in self._teachers.values())
-        return min(self._settings.max_connections, max(1, capacity))
+        teachers = self._teachers.values()
+        capacity = sum(teacher.capacity for teacher in teachers)
+        n_undecided = sum(getattr(teacher, "n_undecided", 0) for teacher in teachers)
+        return min(self._settings.max_connections + n_undecided, max(1, capacity))
 
     @property
     def exhausted_budget(self) -> str | None:

@@ -2,8 +2,8 @@
 
 Decisions
 - Every try is an attempt that is returned to the caller with its usage: retries are done here.
-- A rejected key, an empty account or an unknown model closes the endpoint for all calls at once;
-  nothing is lost, because no call is at fault.
+- A rejected key, an empty account or an unknown model closes the endpoint for all calls at once, as
+  refusals do that others share (refusals.py); nothing is lost, because no call is at fault.
 - A key never leaves this package: identities, errors and reprs do not hold it, and provider
   messages are redacted before they are shown or stored.
 - A call that ends without an answer, for whatever reason, returns the attempts that it made.
@@ -83,6 +83,11 @@ class OpenAITeacher:
         """Return how many calls are worth having in flight now."""
         return self._limiter.capacity
 
+    @property
+    def n_undecided(self) -> int:
+        """Return how many of its calls wait for what others get; they take no place of others."""
+        return self._limiter.n_undecided
+
     def share_rate_limit(self, rate_limit: RateLimit) -> None:
         """Let `rate_limit` keep the limits per minute, for all processes that use this endpoint."""
         self._rate_limiter.rate_limit = rate_limit
@@ -95,7 +100,8 @@ class OpenAITeacher:
             *self._prefix_gate.register(request.messages),
         )
         try:
-            completion = await self._call_in_prefix_order(call)
+            with self._limiter.call():
+                completion = await self._call_in_prefix_order(call)
         except CallError as error:
             return self._failed_result(error, call)
         except JobReturned as returned:
@@ -148,11 +154,15 @@ class OpenAITeacher:
             completion, usage = read_completion(await self._transport.post(call.body))
         except CallError as error:
             error.message = redact(error.message, self._endpoint.key)
-            self._record_error(error, permit)
-            call.attempts.append(self._failed_attempt(error, call, started, clock))
+            replied = time.perf_counter()
+            try:
+                await self._record_error(error, permit)
+            finally:
+                clock += time.perf_counter() - replied
+                call.attempts.append(self._failed_attempt(error, call, started, clock))
             raise
         except BaseException:
-            self._limiter.release_without_result()
+            self._limiter.release_without_result(permit.number)
             cancelled = CallError("retry", "stopped", "given up in flight")
             call.attempts.append(_attempt("stopped", started, clock, None, error=cancelled))
             raise
@@ -160,9 +170,17 @@ class OpenAITeacher:
         call.attempts.append(_attempt("ok", started, clock, 200, usage, completion.model))
         return completion
 
-    def _record_error(self, error: CallError, permit: Permit) -> None:
-        """Release the permit; close the endpoint if no call can succeed any more."""
-        if error.kind != "unreachable":
+    async def _record_error(self, error: CallError, permit: Permit) -> None:
+        """Release the permit; close the endpoint if no call can succeed any more.
+
+        A refusal waits here for what other calls get. Raises JobReturned, if they get nothing.
+        """
+        give_up = False
+        if error.kind == "refused":
+            error.kind = "stop"
+            if await self._limiter.release_refused(permit, error):
+                error.kind = "refused"
+        elif error.kind != "unreachable":
             self._limiter.release(permit, error.kind, error.usage)
             give_up = (
                 error.kind == "limited" and (error.retry_after or 0) > _MAX_RETRY_AFTER_SECONDS
@@ -189,7 +207,7 @@ class OpenAITeacher:
         attempts, detail = tuple(call.attempts), error.message or None
         if error.kind == "stop":
             raise EndpointUnavailable(self._advice(error), attempts) from None
-        if error.kind == "rejected":
+        if error.is_about_prompt:
             return CallResult("rejected", attempts, reason=error.name, detail=detail)
         return CallResult("failed", attempts, reason=error.name, detail=detail)
 
@@ -199,10 +217,12 @@ class OpenAITeacher:
         advice = {
             None: "check --base-url, and that the server runs",
             400: "change the setting that it names",
+            422: "change the setting that it names",
             401: f"check the key in {self._endpoint.key_env}",
             402: "top up the account",
             403: f"the key in {self._endpoint.key_env} may not use {model} here",
-            404: f"check --model {model} and --base-url",
+            404: f"check --model {model} and the path of --base-url, which ends before "
+            "/chat/completions",
             429: "the quota is used up: raise it, or wait",
         }.get(error.status, "fix that")
         what = "could not be reached" if error.name == "unreachable" else "rejected the request"

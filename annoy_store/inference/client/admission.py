@@ -1,7 +1,8 @@
 """Admission of calls to an endpoint, in the order of asking.
 
-It joins the concurrency limit, the rate limits and the circuit breaker, and lives in one event
-loop. A call that waits for its next try holds no permit.
+It joins the concurrency limit, the rate limits, the circuit breaker and the rule about refusals,
+and lives in one event loop. A call that waits for its next try, or for what others get, holds no
+permit.
 """
 
 from __future__ import annotations
@@ -9,18 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
 from annoy_store.errors import JobReturned
 from annoy_store.inference.client.circuit_breaker import CircuitBreaker
 from annoy_store.inference.client.concurrency import AdaptiveConcurrency
-from annoy_store.inference.client.errors import ErrorKind
+from annoy_store.inference.client.errors import CallError, ErrorKind
 from annoy_store.inference.client.rate_limit import RateLimiter
+from annoy_store.inference.client.refusals import RefusalRule
 from annoy_store.inference.client.usage import NO_USAGE, TokenUsage
 
 T = TypeVar("T")
+LEFTOVER_SECONDS = 1.0  # without a new call, after which refusals have none to compare with
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,14 @@ class Permit:
     """Permission to send one try.
 
     Attributes:
+        number: The number of the try, in the order of sending.
         rank: How many calls were in flight when it was sent, itself included.
         epoch: The epoch of the concurrency limit at that time.
         reserved_tokens: Tokens that were reserved of the rate limit.
         acquired_at: The time by the loop's clock, in seconds.
     """
 
+    number: int
     rank: int
     epoch: int
     reserved_tokens: float
@@ -55,7 +60,11 @@ class RequestLimiter:
         self._concurrency = concurrency
         self._rate_limiter = rate_limiter
         self._breaker = breaker
-        self._queue: deque[asyncio.Future[None]] = deque()
+        self._refusals = RefusalRule()
+        self._undecided: dict[int, asyncio.Future[bool]] = {}
+        self._leftover_timer: asyncio.TimerHandle | None = None
+        self._n_calls = 0
+        self._queue: deque[asyncio.Future[int]] = deque()
         self._closed = asyncio.Event()
         self._close_error: JobReturned | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -68,7 +77,13 @@ class RequestLimiter:
 
         If every waiting call were replaced, an endpoint that rejects many would get ever more.
         """
-        return self._concurrency.limit + min(self.n_waiting, self._concurrency.limit)
+        n_waiting = self.n_waiting - self.n_undecided
+        return self._concurrency.limit + min(n_waiting, self._concurrency.limit) + self.n_undecided
+
+    @property
+    def n_undecided(self) -> int:
+        """Return how many calls wait for what others get; without others they wait in vain."""
+        return len(self._undecided)
 
     async def acquire(self, prompt_tokens: int) -> Permit:
         """Wait for permission to send one try.
@@ -85,10 +100,10 @@ class RequestLimiter:
         self._raise_if_closed()
         reserved = await self.wait_for(self._rate_limiter.acquire(prompt_tokens))
         if self._queue or not self._has_capacity():
-            await self._wait_in_queue()
+            number = await self._wait_in_queue()
         else:
-            self.in_flight += 1
-        return Permit(self.in_flight, self._concurrency.epoch, reserved, _now())
+            number = self._send()
+        return Permit(number, self.in_flight, self._concurrency.epoch, reserved, _now())
 
     def release(self, permit: Permit, kind: ErrorKind | None, usage: TokenUsage = NO_USAGE) -> None:
         """Record the end of a try that reached the endpoint.
@@ -101,6 +116,10 @@ class RequestLimiter:
         now = _now()
         used = 0 if kind == "limited" else usage.total
         self._rate_limiter.settle(permit.reserved_tokens, used, usage.completion)
+        if kind in (None, "rejected"):
+            self._resolve(self._refusals.answered(permit.number), is_own=True)
+        elif kind != "refused":
+            self._refusals.ended(permit.number)
         if kind in (None, "rejected", "refused"):
             self._breaker.record_success()
             self._concurrency.record_success(permit.epoch, self.in_flight, now)
@@ -110,19 +129,53 @@ class RequestLimiter:
         elif kind == "retry":
             self._breaker.record_error(now)
             self._concurrency.record_error()
-        self.release_without_result()
+        self._release()
 
     def release_unreachable(self, permit: Permit) -> bool:
         """Record a try that could not reach the endpoint; return whether to give up."""
         give_up = self._breaker.record_unreachable(permit.acquired_at, _now())
         self._rate_limiter.settle(permit.reserved_tokens, 0, None)
-        self.release_without_result()
+        self.release_without_result(permit.number)
         return give_up
 
-    def release_without_result(self) -> None:
+    def release_without_result(self, number: int) -> None:
         """Record a try that ended without a result, because it was cancelled or stopped."""
-        self.in_flight -= 1
-        self._wake_waiters()
+        self._refusals.ended(number)
+        self._release()
+
+    async def release_refused(self, permit: Permit, error: CallError) -> bool:
+        """Record a refusal, and wait until other calls have shown whose fault it is.
+
+        Args:
+            permit: The permit of the try.
+            error: The refusal.
+
+        Returns:
+            Whether it is the call's own fault; otherwise it is the endpoint's.
+
+        Raises:
+            JobReturned: The limiter was closed with this error.
+        """
+        verdict = self._undecided[permit.number] = asyncio.get_running_loop().create_future()
+        self._resolve(self._refusals.refused(permit.number, error.likeness), is_own=True)
+        self.release(permit, "refused")
+        self._await_leftovers()
+        try:
+            return await self.wait_for(verdict)
+        finally:
+            self._refusals.given_up(permit.number)
+            self._undecided.pop(permit.number, None)
+
+    @contextlib.contextmanager
+    def call(self) -> Iterator[None]:
+        """Count a call as under way, from its first try to its end."""
+        self._n_calls += 1
+        self._stop_leftover_timer()
+        try:
+            yield
+        finally:
+            self._n_calls -= 1
+            self._await_leftovers()
 
     def outage_seconds(self) -> float:
         """Return for how many seconds the endpoint has been unreachable."""
@@ -165,23 +218,57 @@ class RequestLimiter:
             if not waiter.done():
                 waiter.set_exception(type(self._close_error)(*self._close_error.args))
 
+    def _send(self) -> int:
+        self.in_flight += 1
+        return self._refusals.sent()
+
+    def _release(self) -> None:
+        self.in_flight -= 1
+        if self._refusals.is_endpoint_fault:
+            self._resolve(list(self._undecided), is_own=False)
+        self._wake_waiters()
+
+    def _await_leftovers(self) -> None:
+        """If all calls under way wait for other calls, wait for new ones, but not for long."""
+        if self._undecided and len(self._undecided) == self._n_calls:
+            self._stop_leftover_timer()
+            loop = asyncio.get_running_loop()
+            self._leftover_timer = loop.call_later(LEFTOVER_SECONDS, self._settle_leftovers)
+
+    def _stop_leftover_timer(self) -> None:
+        if self._leftover_timer is not None:
+            self._leftover_timer.cancel()
+
+    def _settle_leftovers(self) -> None:
+        if len(self._undecided) == self._n_calls:
+            own = self._refusals.no_call_left()
+            self._resolve(own or list(self._undecided), is_own=bool(own))
+
+    def _resolve(self, numbers: Iterable[int], *, is_own: bool) -> None:
+        for number in numbers:
+            if not (verdict := self._undecided[number]).done():
+                verdict.set_result(is_own)
+
     def _raise_if_closed(self) -> None:
         if self._close_error is not None:
             raise type(self._close_error)(*self._close_error.args)
 
     def _has_capacity(self) -> bool:
-        most = 1 if self._breaker.is_open else self._concurrency.limit
+        limit = 1 if self._breaker.is_open else self._concurrency.limit
+        most = min(limit, self._refusals.max_in_flight)
         return self.in_flight < most and self._breaker.open_until <= _now()
 
-    async def _wait_in_queue(self) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _wait_in_queue(self) -> int:
+        waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._queue.append(waiter)
         self._wake_waiters()
         try:
-            await waiter
+            return await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.release_without_result()  # it was admitted before it was cancelled
+                self.release_without_result(
+                    waiter.result()
+                )  # it was admitted before it was cancelled
             raise
 
     def _wake_waiters(self) -> None:
@@ -189,8 +276,7 @@ class RequestLimiter:
         while self._queue and self._has_capacity():
             waiter = self._queue.popleft()
             if not waiter.done():
-                self.in_flight += 1
-                waiter.set_result(None)
+                waiter.set_result(self._send())
         pause = self._breaker.open_until - _now()
         if self._queue and pause > 0 and (self._timer is None or self._timer.cancelled()):
             self._timer = asyncio.get_running_loop().call_later(pause, self._timer_fired)

@@ -3,16 +3,18 @@
 Decisions
 - `retry` uses up one of the call's tries; `limited` (429) and `unreachable` use up none: the call
   is not at fault, and the concurrency limit or the circuit breaker bounds how long they go on.
-- `refused` fails this call, `rejected` means that the provider does not want the prompt, `stop`
-  means that every call would fail here (key, money, model, a parameter the model does not take).
-- Errors are distinguished by status and `code`, never by their message, except for three that
-  providers report in the message alone.
+- `refused` is the fault of this call or of the endpoint; what other calls get decides that
+  (refusals.py). `rejected` means that the model or the provider withheld this answer, `stop` that
+  every call would fail here: the key, the money, a model that is not known.
+- Errors are distinguished by status and `code`, and by their message where providers report them in
+  the message alone. What a message quotes is not read: it may be the prompt.
+- An error object in a body of status 200 is read as if it had come with the status that it names.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, Literal
 
 from annoy_store.hashing import clean_text
@@ -25,18 +27,22 @@ _MAX_MESSAGE_CHARS = 500
 _SECRETS = re.compile(
     r"\b(?:sk|pk|key|hf|nvapi|gsk|xai)[-_][\w*.\-]{6,}|Bearer\s+\S+", re.IGNORECASE
 )
-_STOP_CODES = {
+_KEY_CODES = {
+    "invalid_api_key",
+    "api_key_invalid",
+    "invalid_authentication",
+    "authentication_error",
+    "unauthenticated",
+    "unauthorized",
+    "account_deactivated",
+}
+_MONEY_CODES = {
     "insufficient_quota",
+    "insufficient_balance",
     "billing_hard_limit_reached",
     "billing_not_active",
-    "account_deactivated",
-    "invalid_api_key",
-    "model_not_found",
-    "invalid_model",
-    "unsupported_parameter",
-    "unsupported_value",
-    "unknown_parameter",
 }
+_MODEL_CODES = {"model_not_found", "invalid_model"}
 _FILTER_CODES = {
     "content_filter",
     "content_policy_violation",
@@ -44,10 +50,26 @@ _FILTER_CODES = {
     "data_inspection_failed",
     "responsibleaipolicyviolation",
 }
-_FILTER_MESSAGE = re.compile(r"content exists risk|requires moderation|flagged by moderation", re.I)
+_FILTER_MESSAGE = re.compile(
+    r"content exists risk|requires moderation|\bflagged\b|content (?:management )?policy"
+    r"|content filter|safety (?:system|filter|polic)|usage polic|inappropriate content",
+    re.I,
+)
 _UNKNOWN_MODEL_MESSAGE = re.compile(
     r"model[\s\w'\"`./:-]*(?:does not exist|not exist|not found)", re.I
 )
+_KEY = r"(?:api[ _-]?key|(?:access|auth\w*|bearer) token|credentials?|authentication|authorization)"
+_BAD = r"(?:not valid|invalid|incorrect|wrong|expired|revoked|missing|required|failed|unauthorized)"
+_KEY_MESSAGE = re.compile(
+    rf"{_KEY}\b[\w\s:*-]{{0,40}}\b{_BAD}|\b{_BAD}\b[\w\s]{{0,20}}{_KEY}"
+    r"|^(?:unauthori[sz]ed|unauthenticated)\b|no api[ _-]?key",
+    re.I,
+)
+_QUOTED = re.compile(r"""(?<!\w)'[^']*'(?!\w)|"[^"]*"|`[^`]*`""")
+_MAX_READ_CHARS = 300  # of a message: what it is about stands at its beginning
+_LIKENESS_WORDS = 8
+_ERROR_FIELDS = ("error", "errors", "base_resp", "message", "msg", "detail")
+_MESSAGE_FIELDS = ("message", "msg", "detail", "error_msg", "status_msg", "error_description")
 _RETRYABLE_STATUSES = {408, 409, 425}
 
 
@@ -90,6 +112,17 @@ class CallError(Exception):
         return self.kind in ("retry", "limited", "unreachable")
 
     @property
+    def is_about_prompt(self) -> bool:
+        """Return whether the provider does not want this prompt, if the fault is the call's."""
+        return self.kind == "rejected" or self.name in ("content_filter", "http_403")
+
+    @property
+    def likeness(self) -> tuple[str, int | None, str]:
+        """Return what refusals that are alike have in common; what a message quotes is not."""
+        words = re.findall(r"[a-z]+", _unquoted(self.message).lower())
+        return self.name, self.status, " ".join(words[:_LIKENESS_WORDS])
+
+    @property
     def reason(self) -> str:
         """Return the error as the reason of a job: its name, then its message."""
         return f"{self.name} {self.message}".strip()
@@ -130,6 +163,28 @@ def error_from_status(
     return CallError(kind, name, str(error["message"]), status=status, retry_after=wait)
 
 
+def error_from_body(body: object) -> CallError:
+    """Classify a body of status 200 that holds no message.
+
+    Args:
+        body: The decoded body.
+
+    Returns:
+        The error; one that names no status and no fault that is known counts as status 500, and
+        `no_choices` is a body that holds no error.
+    """
+    if not isinstance(body, Mapping) or not any(body.get(name) for name in _ERROR_FIELDS):
+        return CallError("retry", "no_choices", "no message in the answer")
+    error = error_object(body)
+    named = (str(error.get(name)) for name in ("code", "status", "status_code"))
+    status = next((int(n) for n in named if re.fullmatch("[45][0-9]{2}", n)), None)
+    if status is None and _classify(400, error)[0] == "stop":
+        status = 401
+    elif status is None and "content_filter" in _classify(400, error):
+        status = 400
+    return error_from_status(status or 500, error, {}, 0.0)
+
+
 def error_object(body: object) -> dict[str, Any]:
     """Find the error object in a body, in any of the forms that providers use.
 
@@ -139,24 +194,41 @@ def error_object(body: object) -> dict[str, Any]:
     Returns:
         The object, with at least a `message` that is a string.
     """
-    inner = body.get("error", body) if isinstance(body, Mapping) else body
-    if isinstance(inner, Mapping):
-        message = inner.get("message") or inner.get("detail") or inner
-        return {**inner, "message": message if isinstance(message, str) else str(message)}
-    return {"message": "" if inner is None else str(inner)}
+    if isinstance(body, list) and body:
+        return error_object(body[0])
+    if isinstance(body, Mapping):
+        inner = next((body[n] for n in _ERROR_FIELDS[:3] if body.get(n)), body)
+        if isinstance(inner, list) and inner:
+            inner = inner[0]
+        if isinstance(inner, Mapping):
+            message = next((inner[n] for n in _MESSAGE_FIELDS if inner.get(n)), inner)
+            return {**inner, "message": message if isinstance(message, str) else str(message)}
+        body = body.get("message") or body.get("error_description") or inner
+    return {"message": "" if body is None else str(body)}
 
 
 def _classify(status: int, error: Mapping[str, Any]) -> tuple[ErrorKind, str]:
-    codes = {str(error.get("code")).lower(), str(error.get("type")).lower()}
-    message = str(error["message"])
+    codes = {str(error.get(name)).lower() for name in ("code", "type", "status")}
+    message = _unquoted(str(error["message"])[:_MAX_READ_CHARS])
+    if 400 <= status < 500 and _is_for_every_call(status, codes, message):
+        return "stop", f"http_{status}"
     if codes & _FILTER_CODES or (400 <= status < 500 and _FILTER_MESSAGE.search(message)):
-        return "rejected", "content_filter"
-    if status in (401, 402, 403) or (400 <= status < 500 and codes & _STOP_CODES):
-        return "stop", f"http_{status}"
-    if status in (400, 404) and _UNKNOWN_MODEL_MESSAGE.search(message):
-        return "stop", f"http_{status}"
+        return "refused", "content_filter"
     if status == 429:
         return "limited", "http_429"
     if status in _RETRYABLE_STATUSES or status >= 500:
         return "retry", f"http_{status}"
     return "refused", f"http_{status}"
+
+
+def _is_for_every_call(status: int, codes: Set[str], message: str) -> bool:
+    """Return whether the key, the money or the model is at fault."""
+    if status in (401, 402) or codes & (_KEY_CODES | _MONEY_CODES | _MODEL_CODES):
+        return True
+    if status in (400, 403, 404, 422) and _UNKNOWN_MODEL_MESSAGE.search(message):
+        return True
+    return status != 429 and _KEY_MESSAGE.search(message) is not None
+
+
+def _unquoted(text: str) -> str:
+    return _QUOTED.sub("''", text)

@@ -11,14 +11,13 @@ Decisions
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from annoy_store.hashing import clean_text
-from annoy_store.inference.client.errors import CallError, error_from_status, error_object
+from annoy_store.inference.client.errors import CallError, error_from_body
 from annoy_store.inference.client.usage import TokenUsage, parse_usage
 from annoy_store.interfaces import Completion
 
@@ -111,7 +110,7 @@ def _parse_choice(body: Mapping[str, Any]) -> Completion:
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise _missing_message_error(body)
+        raise error_from_body(body)
     finish = choice.get("finish_reason")
     if isinstance(message.get("refusal"), str) and message["refusal"].strip():
         raise CallError("rejected", "refused", message["refusal"])
@@ -134,16 +133,6 @@ def _parse_message(message: Mapping[str, Any], finish: str, body: Mapping[str, A
         reasoning=clean_text(reasoning) if reasoning else None,
         model=clean_text(model) if isinstance(model, str) else None,
     )
-
-
-def _missing_message_error(body: Mapping[str, Any]) -> CallError:
-    """Return the error in a body of status 200, or `no_choices` if it holds none."""
-    if body.get("error") is None:
-        return CallError("retry", "no_choices", "no message in the answer")
-    error = error_object(body)
-    code = str(error.get("code"))
-    status = int(code) if re.fullmatch("[45][0-9]{2}", code) else 500
-    return error_from_status(status, error, {}, 0.0)
 
 
 def _text(content: object) -> str:

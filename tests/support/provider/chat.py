@@ -7,6 +7,7 @@ import hashlib
 import json
 import random
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qs
@@ -62,6 +63,7 @@ class ChatService:
         self.in_flight = self.max_in_flight = 0
         self.bodies: list[dict[str, Any]] = []  # kept only when `keep_bodies` is set
         self.keep_bodies = False
+        self.refuse: Callable[[dict[str, Any]], Refusal | None] = lambda _: None  # by the body
 
     def handle(self, connection: Connection, request: Request) -> None:
         """Refuse a request, or begin to answer it."""
@@ -119,6 +121,8 @@ class ChatService:
             return refusal
         if behaviour.status is not None:
             return behaviour.status, error_body(behaviour.status, "as asked", **behaviour.error)
+        if refusal := self.refuse(body):
+            return refusal
         model = str(body.get("model")).partition("?")[0]
         if behaviour.models is not None and model not in behaviour.models:
             message = f"The model `{model}` does not exist"

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 
-def error_body(status: int, message: str, **more: Any) -> dict[str, Any]:
+def error_body(status: int, message: str, /, **more: Any) -> dict[str, Any]:
     """Return the body of an error as OpenAI words it; `more` adds to the error object."""
     kinds = {429: "rate_limit_exceeded", 401: "invalid_request_error", 404: "not_found_error"}
     error = {"message": message, "type": kinds.get(status, "sim_error"), "param": None}

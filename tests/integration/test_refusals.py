@@ -1,0 +1,128 @@
+"""Refusals of an endpoint, seen from a whole run: which calls they settle, and what stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from annoy_store.config import RunSettings
+from annoy_store.db.engine import Database
+from annoy_store.db.tables import attempts, jobs
+from annoy_store.errors import EndpointUnavailable
+from annoy_store.inference.client.refusals import ENDPOINT_THRESHOLD
+from annoy_store.worker.run import run
+from tests.integration.test_interrupted_calls import kept, plan_calls
+from tests.support.provider import Provider, error_body
+
+FLAGGED = error_body(403, "Your input was flagged", code=None)
+NOT_FOUND = {"detail": "Not Found"}
+BAD_KEY = {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT"}
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    with Provider().serving() as running:
+        yield running
+
+
+def complete(store: Database, provider: Provider, **values: Any) -> None:
+    run(store, RunSettings(**{"base_url": provider.url, "model": "sim", **values}), ["complete"])
+
+
+def numbered(*bad: int) -> Callable[[dict[str, Any]], bool]:
+    """Return whether a request body is that of one of these calls."""
+    return lambda body: int(body["messages"][0]["content"].partition(":")[0]) in bad
+
+
+def refused_jobs(store: Database) -> list[tuple[str, str, str]]:
+    ended = jobs.c.state, jobs.c.reason, jobs.c.detail
+    with store.read() as connection:
+        chosen = select(*ended).where(jobs.c.state.in_(["failed", "rejected"]))
+        return [tuple(row) for row in connection.execute(chosen)]
+
+
+@pytest.mark.parametrize("connections", [1, 4, 64])
+def test_flagged_prompts_stop_no_other_call(
+    sqlite_store: Database, provider: Provider, connections: int
+) -> None:
+    plan_calls(sqlite_store, 30)
+    flagged = numbered(0, 3, 4, 5, 6, 17, 29)
+    provider.behave(latency=0.02)
+    provider.chat.refuse = lambda body: (403, FLAGGED) if flagged(body) else None
+    complete(sqlite_store, provider, max_connections=connections)
+    assert kept(sqlite_store)["jobs"] == {"done": 23, "rejected": 7}
+    assert set(refused_jobs(sqlite_store)) == {
+        ("rejected", "content_filter", "Your input was flagged")
+    }
+    assert kept(sqlite_store)["attempts"] == {"ok": 23, "failed": 7}
+
+
+@pytest.mark.parametrize("connections", [1, 4, 64])
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (403, FLAGGED, "flagged"),
+        (403, error_body(403, "Country, region, or territory not supported"), "region"),
+        (404, NOT_FOUND, "path of --base-url"),
+        (404, b"404 page not found", "path of --base-url"),
+        (400, [{"error": BAD_KEY}], "key"),
+        (200, {"error": {"message": "Invalid API key provided", "code": None}}, "check the key"),
+        (400, error_body(400, "Unrecognized request argument supplied: top_k"), "top_k"),
+        (422, {"detail": [{"loc": ["body", "top_k"], "msg": "extra fields"}]}, "top_k"),
+    ],
+)
+def test_broken_endpoint_leaves_its_calls_pending(
+    sqlite_store: Database,
+    provider: Provider,
+    connections: int,
+    status: int,
+    body: Any,
+    words: str,
+) -> None:
+    plan_calls(sqlite_store, 30)
+    provider.chat.refuse = lambda _: (status, body)
+    with pytest.raises(EndpointUnavailable, match=words):
+        complete(sqlite_store, provider, max_connections=connections)
+    left = kept(sqlite_store)["jobs"]
+    assert left == {"pending": 30}
+    assert set(kept(sqlite_store)["attempts"]) == {"stopped"}
+    assert provider.counts["requests"] < 32 + ENDPOINT_THRESHOLD
+
+
+def test_endpoint_that_breaks_keeps_the_answers_and_settles_no_call(
+    store: Database, provider: Provider
+) -> None:
+    plan_calls(store, 60)
+    provider.behave(latency=0.05, jitter=0.9)
+    provider.chat.refuse = lambda _: (403, FLAGGED) if provider.counts["requests"] > 30 else None
+    with pytest.raises(EndpointUnavailable, match="flagged"):
+        complete(store, provider, max_connections=8)
+    assert kept(store)["jobs"] == {"done": 30, "pending": 30}
+    provider.chat.refuse = lambda _: None
+    complete(store, provider)
+    assert (kept(store)["jobs"], provider.stats()["paid_twice"]) == ({"done": 60}, 0)
+
+
+@pytest.mark.parametrize("n", [1, ENDPOINT_THRESHOLD - 1])
+def test_refusals_with_few_calls_left_are_those_of_the_calls(
+    sqlite_store: Database, provider: Provider, n: int
+) -> None:
+    plan_calls(sqlite_store, n)
+    provider.chat.refuse = lambda _: (404, NOT_FOUND)
+    complete(sqlite_store, provider)
+    assert refused_jobs(sqlite_store) == [("failed", "http_404", "Not Found")] * n
+
+
+def test_wrong_key_settles_no_call_even_if_it_is_the_last(
+    sqlite_store: Database, provider: Provider
+) -> None:
+    plan_calls(sqlite_store, 1)
+    provider.chat.refuse = lambda _: (400, [{"error": BAD_KEY}])
+    with pytest.raises(EndpointUnavailable, match="API key not valid"):
+        complete(sqlite_store, provider)
+    assert kept(sqlite_store)["jobs"] == {"pending": 1}
+    with sqlite_store.read() as connection:
+        assert connection.execute(select(attempts.c.status)).scalar_one() == "stopped"
