@@ -28,6 +28,7 @@ from annoy_store.worker.claim_cursor import ClaimedJob
 
 SANDBOX_TRIES = 4
 RETRY_SECONDS = 2.0
+RESTART_SECONDS = 0.05  # a limit that rises while no job ends is seen after that
 
 Results = SimpleQueue[JobResult]
 
@@ -159,6 +160,7 @@ class AsyncExecutor:
         self._running = 0
         self._submitted = self._ended = 0
         self._drained = False
+        self._restart: asyncio.TimerHandle | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="async-executor")
         self._thread.start()
@@ -192,6 +194,10 @@ class AsyncExecutor:
             self._loop.create_task(self._run(self._waiting.popleft()))
         if self._waiting and not limit:
             self._return_waiting()
+        if self._restart is not None:
+            self._restart.cancel()
+        if self._waiting and not self._drained:
+            self._restart = self._loop.call_later(RESTART_SECONDS, self._start)
 
     def _return_waiting(self) -> None:
         """The limit is 0: return the jobs that have not begun unchanged."""
