@@ -1,10 +1,13 @@
 """Turns what a zygote sends into execution results; process state outranks the child's own report.
 
 Decisions, in the order in which they apply
-- The ceiling, and a SIGKILL that nobody here sent, raise ZygoteError; they are never an outcome.
+- A child that starved until the ceiling, and a SIGKILL that nobody here sent, raise ZygoteError;
+  they are never an outcome.
 - Measured CPU time over the limit is `cpu_timeout`, whatever the child reported.
-- A report counts only if the child exited with status 0. Its content is untrusted and validated.
-  What is not a valid report is `bad_frame`; none at all is `no_result`.
+- A report counts only if the child exited with status 0. Its content is untrusted: every field has
+  a type and a bound, and there is no other way for a word of the child into the store. A report
+  that does not fit is `bad_frame`; none at all is `no_result`.
+- Only the zygote can say that the sandbox failed, never a report.
 - An output is parsed and serialised again, so that only JSON written by this module is stored.
 """
 
@@ -12,7 +15,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -24,7 +27,7 @@ REPORTED_OUTCOMES = {"ok", "exception", "bad_args", "missing_module", "exit", "m
 REPORTED_OUTCOMES |= {"output_too_large", "repeated"}
 PHASES = {"load", "generate", "call", "result"}
 MAX_DEPTH = 200
-MAX_MESSAGE_CHARS = 500
+MAX_MESSAGE_CHARS, MAX_NAME_CHARS = 500, 100
 
 
 class MalformedReport(Exception):
@@ -59,7 +62,7 @@ def to_result(
     if forced is not None:
         return replace(forced, **used)
     try:
-        result = _from_report(reply, limits)
+        result = _from_report(reply, limits, input_text is None)
     except MalformedReport as error:
         result = ExecutionResult("bad_frame", error_message=str(error), input=input_text)
     return replace(result, **{**used, "input": result.input if input_text is None else input_text})
@@ -78,6 +81,9 @@ def _from_process_state(
         )
     if killed == "wall":
         return ExecutionResult("wall_timeout", error_message=f"slept for {limits.wall_seconds:g} s")
+    if killed == "asleep":
+        message = f"was not done after {limits.ceiling_seconds:g} s, for it slept"
+        return ExecutionResult("wall_timeout", error_message=message)
     if killed == "flood":
         return ExecutionResult("bad_frame", error_message="wrote to a pipe that is not its own")
     if killed != "late" and status < 0:
@@ -99,68 +105,99 @@ def _crash(number: int, kill_blocked: bool) -> ExecutionResult:
     return ExecutionResult("crash", error_type=name, error_message=f"killed by {name}")
 
 
-def _from_report(reply: ZygoteReply, limits: Limits) -> ExecutionResult:
+def _from_report(reply: ZygoteReply, limits: Limits, is_draw: bool) -> ExecutionResult:
+    """Return what a report says. Raises MalformedReport."""
+    report = _read_report(reply.payload, limits, is_draw)
+    outcome = report["outcome"]
+    result = ExecutionResult(
+        outcome,
+        error_type=report.get("type"),
+        error_message=_cleaned(report.get("message")),
+        missing_module=report.get("module"),
+        phase=None if outcome == "ok" else report["phase"],
+        lines=report.get("lines"),
+        mutated=report.get("mutated", False),
+    )
     try:
-        report = json.loads(reply.payload)
+        if "input" in report:
+            result = replace(result, input=_drawn_input(report["input"]))
+    except NotSerializable as error:
+        return _not_json(ExecutionResult("not_json"), error, "generate")
+    if outcome != "ok":
+        return result
+    try:
+        return replace(result, output=normalise_json(report["output"]))
+    except NotSerializable as error:
+        return _not_json(result, error, "result")
+
+
+def _read_report(payload: bytes, limits: Limits, is_draw: bool) -> dict[str, Any]:
+    """Return a report whose fields are all known and all fit. Raises MalformedReport."""
+    try:
+        report = json.loads(payload)
     except (ValueError, RecursionError) as error:
         raise MalformedReport("the report is not JSON") from error
     if not isinstance(report, dict):
         raise MalformedReport("the report is not an object")
-    if "trouble" in report:
-        raise ZygoteError(str(report["trouble"]))
-    outcome, phase = report.get("outcome"), report.get("phase")
-    if outcome not in REPORTED_OUTCOMES or phase not in PHASES:
-        raise MalformedReport("the report has no outcome")
-    result = _result_fields(report, outcome, phase)
-    return _with_output(result, report, limits) if outcome == "ok" else result
+    if not report.keys() <= _FIELDS.keys():
+        raise MalformedReport("the report has a field that no report has")
+    for name, value in report.items():
+        if not _FIELDS[name](value, limits):
+            raise MalformedReport(f"the report's {name} does not fit")
+    outcome = str(report.get("outcome"))
+    required = {"outcome", "phase", *_REQUIRED.get(outcome, ())}
+    if is_draw and (outcome == "ok" or report.get("phase") in {"call", "result"}):
+        required.add("input")
+    if not required <= report.keys():
+        raise MalformedReport(f"the report has no {min(required - report.keys())}")
+    for name, wanted in (("module", outcome == "missing_module"), ("input", is_draw)):
+        if name in report and not wanted:
+            raise MalformedReport(f"the report has an unexpected {name}")
+    return report
 
 
-def _result_fields(report: Mapping[str, Any], outcome: str, phase: str) -> ExecutionResult:
-    error_type, message = _text(report, "type"), _text(report, "message")
-    lines = report.get("lines")
-    if not (lines is None or (isinstance(lines, int) and lines >= 0)):
-        raise MalformedReport("the report counts lines oddly")
-    drawn = _text(report, "input")
-    return ExecutionResult(
-        outcome,
-        input=None if drawn is None else _drawn_input(drawn),
-        error_type=None if error_type is None else clean_text(error_type)[:100],
-        error_message=None if message is None else clean_text(message)[:MAX_MESSAGE_CHARS],
-        missing_module=_text(report, "module"),
-        phase=None if outcome == "ok" else phase,
-        lines=lines,
-        mutated=report.get("mutated") is True,
-    )
+def _is_text(value: Any, most: int) -> bool:
+    return isinstance(value, str) and len(value) <= most
 
 
-def _with_output(
-    result: ExecutionResult, report: Mapping[str, Any], limits: Limits
-) -> ExecutionResult:
-    output = _text(report, "output")
-    if output is None:
-        raise MalformedReport("the report has no output")
-    try:
-        text = normalise_json(output)
-    except NotSerializable as error:
-        refused = replace(result, outcome="not_json", phase="result")
-        return replace(refused, error_type=error.error_type, error_message=str(error))
-    if len(text.encode()) > limits.output_bytes:
-        return replace(result, outcome="output_too_large", phase="result")
-    return replace(result, output=text)
+def _is_json_text(value: Any, limits: Limits) -> bool:
+    return isinstance(value, str) and len(value.encode(errors="replace")) <= limits.output_bytes
+
+
+def _is_name(value: Any, _: Limits) -> bool:
+    return value is None or (_is_text(value, MAX_NAME_CHARS) and value.isprintable())
+
+
+# The bound of each field of a report; `runner.attempt` writes no other and nothing beyond it.
+_FIELDS: Mapping[str, Callable[[Any, Limits], bool]] = {
+    "outcome": lambda value, _: isinstance(value, str) and value in REPORTED_OUTCOMES,
+    "phase": lambda value, _: isinstance(value, str) and value in PHASES,
+    "type": _is_name,
+    "message": lambda value, _: _is_text(value, MAX_MESSAGE_CHARS),
+    "module": lambda value, _: _is_text(value, MAX_NAME_CHARS) and value.isidentifier(),
+    "input": _is_json_text,
+    "output": _is_json_text,
+    "lines": lambda value, limits: type(value) is int and 0 <= value <= limits.lines,
+    "mutated": lambda value, _: isinstance(value, bool),
+}
+_REQUIRED = {"ok": ("output",), "missing_module": ("module",), "repeated": ("input",)}
+
+
+def _cleaned(message: str | None) -> str | None:
+    return None if message is None else clean_text(message)
+
+
+def _not_json(result: ExecutionResult, error: NotSerializable, phase: str) -> ExecutionResult:
+    refused = replace(result, outcome="not_json", phase=phase)
+    return replace(refused, error_type=error.error_type, error_message=str(error))
 
 
 def _drawn_input(text: str) -> str:
-    try:
-        return normalise_json(text)
-    except NotSerializable as error:
-        raise MalformedReport("the report's input is not JSON") from error
-
-
-def _text(report: Mapping[str, Any], key: str) -> str | None:
-    value = report.get(key)
-    if not (value is None or isinstance(value, str)):
-        raise MalformedReport(f"the report's {key} is no text")
-    return value
+    """Return a drawn input as it is stored. Raises NotSerializable, MalformedReport."""
+    normal = normalise_json(text)
+    if not normal.startswith("{"):
+        raise MalformedReport("the report's input is not an object")
+    return normal
 
 
 def normalise_json(text: str) -> str:

@@ -10,7 +10,10 @@ Decisions
   says (status, CPU, wall) and the host judges. A forged report can claim no more than the
   program could have returned, because the same code wrote both.
 - The child's CPU clock decides about time. Wall time stops only a sleeper: a child that used less
-  than a tenth of its CPU limit when the wall limit is reached.
+  than a tenth of its CPU limit in a stretch as long as the wall limit, the first or a later one.
+  At the ceiling the zygote uses its own CPU for a moment: where the machine gives enough to reach
+  the CPU limit by then, the child slept; else it starved, and nothing is known about the code.
+- A child that could not be made ready says so through a pipe that it closes before foreign code.
 - RLIMIT_AS counts beyond the size of the warm interpreter, so that a call has the same room
   whatever was imported before it.
 - No /proc anywhere: less to see, and it mounts in containers where a new procfs is refused.
@@ -68,7 +71,8 @@ if TYPE_CHECKING:
 FRAME = struct.Struct("<II")  # length of head, length of payload
 SOLUTION, GENERATOR = "<solution>", "<generator>"
 PROGRAMS_KEPT = 16
-MESSAGE_CHARS = 500
+MESSAGE_CHARS, NAME_CHARS = 500, 100
+NOT_READY = 71  # exit status of a child that told why through the zygote's pipe
 
 
 # The walls -----------------------------------------------------------------------------------
@@ -509,6 +513,7 @@ def _put_later(later: type, space: dict[str, Any]) -> None:
 
 _write, _exit, _loads = os.write, os._exit, json.loads
 _find_spec, _signature, _monotonic = importlib.util.find_spec, inspect.signature, time.monotonic
+_own_cpu, _clock = time.process_time, time.clock_gettime
 _lone = re.compile("[\ud800-\udfff]").search
 
 
@@ -517,7 +522,14 @@ class _NotJson(Exception):
 
 
 def _name_type(value: Any) -> NoReturn:
-    raise _NotJson(type(value).__name__)
+    raise _NotJson(_name(type(value)))
+
+
+def _name(kind: type) -> str:
+    """Return the name of a class, "?" where the class says something else than a name."""
+    name: Any = kind.__name__
+    fits = type(name) is str and len(name) <= NAME_CHARS and name.isprintable()
+    return name if fits else "?"
 
 
 def _encoder(**more: Any) -> Callable[[Any], str]:
@@ -535,7 +547,7 @@ class _Refused(Exception):
 
     def __init__(self, outcome: str, kind: str | None = None, message: str = "") -> None:
         super().__init__(outcome)
-        self.words = {"outcome": outcome, "type": kind, "message": message}
+        self.words = {"outcome": outcome, "type": kind, "message": message[:MESSAGE_CHARS]}
 
 
 def _as_json(value: Any, most: int) -> str:
@@ -577,18 +589,20 @@ def seed_all(value: int | str) -> None:
 
 def _absent(error: ModuleNotFoundError) -> str | None:
     """Return the top-level name that is not installed here, if that is what `error` says."""
-    top = (error.name or "").partition(".")[0]
     try:
-        return top if top and top not in sys.modules and _find_spec(top) is None else None
-    except (ImportError, ValueError, AttributeError):
+        top = str.partition(error.name or "", ".")[0]
+        fits = top.isidentifier() and len(top) <= NAME_CHARS
+        return top if fits and top not in sys.modules and _find_spec(top) is None else None
+    except Exception:
         return None
 
 
 def _explain(error: BaseException) -> dict[str, Any]:
     if isinstance(error, _Refused):
         return error.words
-    words: dict[str, Any] = {"outcome": "exception", "type": type(error).__name__}
+    words: dict[str, Any] = {"outcome": "exception", "type": "?"}
     try:
+        words["type"] = _name(type(error))
         words["message"] = str(error)[:MESSAGE_CHARS]
     except BaseException:
         words["message"] = ""
@@ -717,7 +731,7 @@ def _drawn(job: Job, seed: int) -> str:
     value = space["input_generator"]()
     text = _as_json(value, job["output_bytes"])
     if not isinstance(value, dict):
-        kind = type(value).__name__
+        kind = _name(type(value))
         raise _Refused("bad_args", kind, f"the generator returned {kind}, not a dict")
     return text
 
@@ -731,7 +745,8 @@ def _call(job: Job, space: dict[str, Any], text: str, report: dict[str, Any]) ->
         raise NameError(f"name {job['entry']!r} is not defined")
     try:
         if job["lines"]:
-            value, report["lines"] = _counted(lambda: entry(**arguments), job["lines"])
+            value, lines = _counted(lambda: entry(**arguments), job["lines"])
+            report["lines"] = min(lines, job["lines"])  # threads may pass the limit together
         else:
             value = entry(**arguments)
     except TypeError as error:
@@ -780,13 +795,8 @@ def write_all(descriptor: int, data: bytes) -> None:
         rest = rest[_write(descriptor, rest) :]
 
 
-def attempts(job: Job, tasks: list[Any], prepare: Callable[[], None]) -> Iterator[dict[str, Any]]:
+def attempts(job: Job, tasks: list[Any]) -> Iterator[dict[str, Any]]:
     """Do the tasks of one process; yield their reports, a failure only of a task that is alone."""
-    try:
-        prepare()
-    except Exception as error:
-        yield {"trouble": f"{type(error).__name__}: {error}"}
-        return
     for task in tasks:
         report = attempt(job, task)
         if len(tasks) > 1 and report["outcome"] != "ok":
@@ -794,13 +804,11 @@ def attempts(job: Job, tasks: list[Any], prepare: Callable[[], None]) -> Iterato
         yield report
 
 
-def be_child(
-    job: Job, tasks: list[Any], pipe: int, nonce: bytes, prepare: Callable[[], None]
-) -> NoReturn:
+def be_child(job: Job, tasks: list[Any], pipe: int, nonce: bytes) -> NoReturn:
     """Run tasks in this process and end it; never returns to the caller's code."""
     status = 70
     try:
-        for report in attempts(job, tasks, prepare):
+        for report in attempts(job, tasks):
             payload = _report(report).encode()
             write_all(pipe, nonce + struct.pack("<I", len(payload)) + payload)
         status = 0
@@ -862,6 +870,8 @@ class Zygote:
         self.control = control
         self.setup = setup
         self.pid = os.getpid()
+        self.complaints = os.pipe()
+        os.set_blocking(self.complaints[0], False)
         self.programs = Programs()
         self.poll = select.poll()
         self.poll.register(control, select.POLLIN)
@@ -870,6 +880,7 @@ class Zygote:
         self.orphans = sys.platform.startswith("linux") and self.pid != 1
         self.cores = os.cpu_count() or 1
         self.used = 0
+        self.since, self.used_then = 0.0, 0.0  # the stretch in which the child may not sleep
         self.later: type | None = None
         self.untouched: dict[str, tuple[int, ...]] = {}
         self.inherited: list[int] = []
@@ -892,7 +903,7 @@ class Zygote:
         seed_all(1 + self.setup["world"])
         sys.argv = ["solution"]
         self._limit_for_good()
-        self.inherited = [fd for fd in range(4, 64) if _is_open(fd)]
+        self.inherited = [fd for fd in range(4, 64) if _is_open(fd) and fd != self.complaints[1]]
         self.used = address_space()
         gc.collect()
         gc.freeze()
@@ -983,7 +994,8 @@ class Zygote:
         started = _monotonic()
         pid = os.fork()
         if pid == 0:
-            be_child(job, tasks, writing, nonce, lambda: self._become_child(job, reading))
+            self._become_child(job, reading)
+            be_child(job, tasks, writing, nonce)
         os.close(writing)
         try:
             data, killed = self._watch(job, pid, reading, started)
@@ -993,9 +1005,22 @@ class Zygote:
         head: dict[str, Any] = {"status": status, "killed": "late" if late else killed}
         head["cpu"] = usage.ru_utime + usage.ru_stime
         head["wall"] = _monotonic() - started
+        if status == NOT_READY:
+            with contextlib.suppress(BlockingIOError):  # foreign code may end with any status
+                head["trouble"] = os.read(self.complaints[0], 4096).decode(errors="replace")
         return head, data, nonce
 
     def _become_child(self, job: Job, reading: int) -> None:
+        """Leave the zygote's things behind and close the walls, or end this process."""
+        try:
+            self._close_walls(job, reading)
+            os.close(self.complaints[1])
+        except BaseException as error:
+            with contextlib.suppress(BaseException):
+                os.write(self.complaints[1], f"{type(error).__name__}: {error}".encode()[:4096])
+            _exit(NOT_READY)
+
+    def _close_walls(self, job: Job, reading: int) -> None:
         for descriptor in (reading, self.control, *self.inherited):
             os.close(descriptor)
         open_standard_streams()
@@ -1016,8 +1041,13 @@ class Zygote:
         """Collect what the child writes until it closes its pipe or has to be killed."""
         data = bytearray()
         most = 16 * job["output_bytes"] + 65_536
-        wait = 0.01 if self.forks_allowed else min(job["cpu"] / self.cores, job["wall"])
+        wait = (
+            0.01
+            if self.forks_allowed
+            else min(job["cpu"] / self.cores, job["wall"], job["ceiling"])
+        )
         self.poll.register(reading, select.POLLIN)
+        self.since, self.used_then = 0.0, 0.0
         try:
             while True:
                 events = self.poll.poll(wait * 1000 + 1)
@@ -1047,10 +1077,13 @@ class Zygote:
         if used >= job["cpu"]:
             return 0.0, "cpu"
         if wall >= job["ceiling"]:
-            return 0.0, "ceiling"
-        if wall >= job["wall"] and used < job["cpu"] / 10:
-            return 0.0, "wall"
-        until_wall = job["wall"] - wall if wall < job["wall"] else job["ceiling"] - wall
+            starved = share_of_a_core() < job["cpu"] / job["ceiling"]
+            return 0.0, "ceiling" if starved else "asleep"
+        if wall >= self.since + job["wall"]:
+            if used - self.used_then < job["cpu"] / 10:
+                return 0.0, "wall"
+            self.since, self.used_then = wall, used
+        until_wall = min(self.since + job["wall"], job["ceiling"]) - wall
         wait = max(0.001, min((job["cpu"] - used) / self.cores, until_wall))
         return (min(wait, 0.01) if self.forks_allowed else wait), None
 
@@ -1135,9 +1168,18 @@ def _empty(folder: str) -> None:
 def cpu_of(pid: int) -> float:
     """Return the CPU seconds that a living or unreaped process has used."""
     try:
-        return time.clock_gettime((~pid << 3) | 2)
+        return _clock((~pid << 3) | 2)
     except OSError:
         return 0.0
+
+
+def share_of_a_core() -> float:
+    """Return how much of a core this process gets, measured by using it for a moment."""
+    wall, used = _monotonic(), _own_cpu()
+    spent = gone_by = 0.0
+    while spent < 0.05 and gone_by < 2.0:
+        spent, gone_by = _own_cpu() - used, _monotonic() - wall
+    return spent / gone_by
 
 
 def gone(pid: int) -> bool:

@@ -73,12 +73,43 @@ def test_zygote_is_replaced_after_its_last_call(monkeypatch: pytest.MonkeyPatch)
         assert only(sandbox).n_calls == 2
 
 
-def test_ceiling_raises_a_sandbox_error() -> None:
+def test_ceiling_stops_a_sleeper_with_a_wall_timeout() -> None:
+    """Also one that used a tenth of its CPU limit before each wall limit."""
     with open_sandbox(slots=1, unsafe=True) as sandbox:
-        limits = Limits(cpu_seconds=0.2, wall_seconds=60, ceiling_seconds=0.4)
-        with pytest.raises(SandboxError, match="was not done after"):
+        limits = Limits(cpu_seconds=0.02, wall_seconds=60, ceiling_seconds=1.0)
+        ran = sandbox.call(SLEEP, ["{}"], limits)[0]
+        assert (ran.outcome, ran.error_message) == (
+            "wall_timeout",
+            "was not done after 1 s, for it slept",
+        )
+        assert sandbox.call(ONE, ["{}"], Limits())[0].output == "1"
+
+
+def test_code_that_computes_and_then_sleeps_is_a_wall_timeout() -> None:
+    code = (
+        "import time\ndef main_solution():\n    while time.process_time() < 0.3: pass\n"
+        "    time.sleep(60)\n"
+    )
+    with open_sandbox(slots=1, unsafe=True) as sandbox:
+        limits = Limits(cpu_seconds=2.0, wall_seconds=1.0, ceiling_seconds=60)
+        ran = sandbox.call(Program(code), ["{}"], limits)[0]
+    assert (ran.outcome, ran.error_message) == ("wall_timeout", "slept for 1 s")
+    assert 300 <= ran.cpu_ms < 2000
+
+
+def test_starved_code_raises_a_sandbox_error() -> None:
+    """The limit asks for more CPU time than any machine gives until the ceiling."""
+    with open_sandbox(slots=1, unsafe=True) as sandbox:
+        limits = Limits(cpu_seconds=50, wall_seconds=60, ceiling_seconds=0.4)
+        with pytest.raises(SandboxError, match=r"was not done after 0\.4 s"):
             sandbox.call(SLEEP, ["{}"], limits)
         assert sandbox.call(ONE, ["{}"], Limits())[0].output == "1"
+
+
+def test_trouble_is_reported_by_the_zygote_alone() -> None:
+    forged = "import os\ndef main_solution():\n    os._exit(71)\n"
+    with open_sandbox(slots=1, unsafe=True) as sandbox:
+        assert sandbox.call(Program(forged), ["{}"], Limits())[0].outcome == "no_result"
 
 
 def test_zygote_error_keeps_finished_results() -> None:

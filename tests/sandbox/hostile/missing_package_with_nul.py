@@ -1,0 +1,4 @@
+# all: exception ModuleNotFoundError
+# minimum: exception ModuleNotFoundError
+def main_solution():
+    raise ModuleNotFoundError("no such module", name="a\0b")
