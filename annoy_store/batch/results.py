@@ -9,6 +9,7 @@ Decisions
 - What was paid for is kept. A line whose call waits no longer is still an attempt; one whose call
   returned to pending is still its answer.
 - An error that means that no call can succeed (key, model, money) fails no call: it stops the run.
+  So does a refusal that many lines share while no line of the batch is an answer (refusals.py).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from annoy_store.db.sql import in_parameter
 from annoy_store.db.tables import batch_items, batches, budgets, responses
 from annoy_store.inference.budgets import adjust_budget, batch_price
 from annoy_store.inference.client.errors import CallError
+from annoy_store.inference.client.refusals import is_endpoint_fault
 from annoy_store.interfaces import Attempt, CallResult, Completion, NewRow, Outcome, failed
 from annoy_store.queue import claims as job_claims
 from annoy_store.queue import jobs
@@ -97,6 +99,7 @@ def _import_page(
     connection: Connection, context: BatchContext, batch: BatchRow, lines: dict[int, ResultLine]
 ) -> ImportedPage:
     importable = _importable_calls(connection, batch, list(lines))
+    _mark_endpoint_fault(connection, batch, [lines[call].result for call in importable])
     tries_before = _counted_tries(connection, importable)
     outcomes = [_interpret(lines[call], batch, context, tries_before[call]) for call in importable]
     claims = _claims(connection, context, importable)
@@ -109,6 +112,19 @@ def _import_page(
     states: Counter[str] = Counter(o.outcome.state for o in outcomes if claims[o.call_id])
     stop_reason = next((o.stop_reason for o in outcomes if o.stop_reason), None)
     return ImportedPage(states, len(outcomes), stop_reason)
+
+
+def _mark_endpoint_fault(
+    connection: Connection, batch: BatchRow, results: Sequence[Completion | CallError]
+) -> None:
+    """Turn refusals into errors that stop the run, if they are the endpoint's fault."""
+    answered = select(batches.c.n_answered).where(batches.c.id == batch.id)
+    refusals = [r for r in results if isinstance(r, CallError) and r.kind == "refused"]
+    if any(isinstance(r, Completion) for r in results) or connection.scalar(answered):
+        return
+    if is_endpoint_fault(error.likeness for error in refusals):
+        for error in refusals:
+            error.kind = "stop"
 
 
 def _importable_calls(connection: Connection, batch: BatchRow, calls: Sequence[int]) -> list[int]:
@@ -207,7 +223,7 @@ def _interpret(
         back = Outcome("pending", attempt_rows((attempt,), line.call_id, *ids))
         return _LineOutcome(line.call_id, back, attempt, counts, stop_reason)
     result = CallResult(
-        "rejected" if error.kind == "rejected" else "failed",
+        "rejected" if error.is_about_prompt else "failed",
         (attempt,),
         reason=error.name,
         detail=error.message or None,

@@ -62,7 +62,7 @@ def test_parse_result_line_returns_completion_and_usage() -> None:
         (
             {"status_code": 400, "body": None},
             {"code": "content_filter", "message": "no"},
-            "rejected",
+            "refused",
             "content_filter",
             True,
         ),

@@ -107,6 +107,32 @@ def test_line_with_a_stop_error_fails_no_call(
     assert attempt_counts(sqlite_store) == {("stopped", "http_429"): 3}
 
 
+@pytest.mark.parametrize(("bad", "left"), [(8, {"pending": 8}), (7, {"done": 1, "failed": 7})])
+def test_refusal_that_all_lines_share_fails_no_call(
+    sqlite_store: Database,
+    provider: Provider,
+    until_done: UntilDone,
+    monkeypatch: pytest.MonkeyPatch,
+    bad: int,
+    left: dict[str, int],
+) -> None:
+    """Whether one line is answered decides whose fault it is."""
+    plan_calls(sqlite_store, 8)
+
+    def refused(record: Any, index: int) -> Any:
+        body = error_body(400, f"Unknown parameter: top_k (request {index})")
+        return result_line(record, {"status_code": 400, "body": body}, None)
+
+    monkeypatch.setattr(batch_lines, "failed_line", refused)
+    provider.behave(batch_ends=[{"errors": bad / 8}])
+    if bad == 8:
+        with pytest.raises(EndpointUnavailable, match="top_k"):
+            until_done(sqlite_store)
+    else:
+        until_done(sqlite_store)
+    assert kept(sqlite_store)["jobs"] == left
+
+
 def test_completed_batch_with_a_missing_line(
     sqlite_store: Database,
     provider: Provider,
