@@ -20,8 +20,7 @@ from annoy_store.hashing import clean_text
 from annoy_store.inference.client.errors import CallError, error_from_body
 from annoy_store.inference.client.usage import TokenUsage, parse_usage
 from annoy_store.interfaces import Completion
-
-_OPEN, _CLOSE = "<think>", "</think>"
+from annoy_store.parsing.think_blocks import split_reasoning
 
 
 def read_completion(content: bytes) -> tuple[Completion, TokenUsage]:
@@ -59,27 +58,6 @@ def parse_completion(body: Mapping[str, Any]) -> tuple[Completion, TokenUsage]:
         error.usage, error.model = usage, model if isinstance(model, str) else None
         raise
     return completion, usage
-
-
-def split_reasoning(text: str) -> tuple[str, str | None]:
-    """Separate the answer from the reasoning that a `<think>` block before it holds.
-
-    Some chat templates open the block themselves, so that the text has only its end.
-
-    Args:
-        text: The content of a message.
-
-    Returns:
-        The answer, and the reasoning or None.
-    """
-    start = text.lstrip()
-    if start.startswith(_OPEN):
-        inside, _, rest = start[len(_OPEN) :].partition(_CLOSE)
-        return rest.lstrip(), inside.strip()
-    inside, close, rest = text.partition(_CLOSE)
-    if close and _OPEN not in inside:
-        return rest.lstrip(), inside.strip()
-    return text, None
 
 
 def _decode(content: bytes) -> dict[str, Any]:

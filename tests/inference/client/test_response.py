@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annoy_store.inference.client.errors import CallError
-from annoy_store.inference.client.response import read_completion, split_reasoning
+from annoy_store.inference.client.response import read_completion
 from annoy_store.inference.client.usage import TokenUsage
 from annoy_store.interfaces import Completion
 
@@ -128,22 +128,9 @@ def test_read_completion_finds_reasoning_under_all_names(more: dict[str, Any]) -
     assert (answer.text, answer.reasoning) == ("four", "two and two")
 
 
-@pytest.mark.parametrize(
-    ("text", "answer", "reasoning"),
-    [
-        ("four", "four", None),
-        ("<think>\nhm\n</think>\n\nfour", "four", "hm"),
-        ("  \n<think>hm</think>four", "four", "hm"),
-        ("hm\n</think>\nfour", "four", "hm"),
-        ("<think>never ends", "", "never ends"),
-        ("the tag <think>x</think> is odd", "the tag <think>x</think> is odd", None),
-        ("<think></think>four", "four", ""),
-    ],
-)
-def test_split_reasoning_separates_think_blocks(
-    text: str, answer: str, reasoning: str | None
-) -> None:
-    assert split_reasoning(text) == (answer, reasoning)
+def test_read_completion_separates_reasoning_in_the_text() -> None:
+    answer, _ = read_completion(body("<think>hm</think>four"))
+    assert (answer.text, answer.reasoning) == ("four", "hm")
 
 
 def test_read_completion_accepts_half_a_surrogate_pair() -> None:
