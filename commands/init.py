@@ -1,6 +1,7 @@
 """Create the store, or upgrade its schema.
 
-Repeating the command changes nothing. Back up a store before its schema is upgraded: for SQLite,
+Pairs of an older store are then compared with their questions, so that none is asked about whose
+answer stands there; repeat the command if that was interrupted. Repeating it else changes nothing. Back up a store before its schema is upgraded: for SQLite,
 copy the file while nothing runs. (`ingest` and `demo` create a new SQLite store by themselves.)
 
 \b
@@ -15,13 +16,15 @@ import click
 
 from annoy_store.db import engine, migrate
 
-from ._shared import json_option, load_settings, print_json
+from ._shared import json_option, load_settings, print_json, progress
 
 
 @click.command(help=__doc__)
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
+    from annoy_store.maintenance.fill_shown import fill_shown
+
     store = engine.connect(load_settings(ctx).store)
     ctx.call_on_close(store.close)
     newest = migrate.newest_revision()
@@ -29,10 +32,15 @@ def command(ctx: click.Context, as_json: bool) -> None:
     if before is None or before < newest:
         migrate.upgrade(store)
     migrate.open_store(store.url.render_as_string(hide_password=False)).close()
+    with progress(ctx) as show:
+        compared = fill_shown(store, lambda n: show(f"{n:,} pairs compared with their questions"))
     if as_json:
-        print_json({"store": str(store), "before": before, "schema": newest})
+        found = {"store": str(store), "before": before, "schema": newest, "compared": compared}
+        print_json(found)
     else:
         click.echo(_summary(str(store), before, newest))
+        if compared:
+            click.echo(f"compared {compared:,} pairs with their questions")
 
 
 def _revision(store: engine.Database) -> str | None:

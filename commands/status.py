@@ -174,6 +174,11 @@ def _hints(at: StoreStatus) -> list[str]:
         hints.append(
             f"{at.not_enabled:,} open of tasks that are not enabled, which no run does: annoy policy"
         )
+    if at.not_compared:
+        hints.append(
+            f"{at.not_compared:,} pairs are not compared with their questions, so no run asks about "
+            "them: annoy init"
+        )
     if at.next_due is not None:
         later = at.total("deferred") - at.in_batches
         hints.append(f"{later:,} deferred: the next is due in {at.next_due:.0f} s")

@@ -18,6 +18,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "its worker crashed repeatedly; free memory or use fewer --slots, then annoy retry {stage}",
     ),
     (r"same_prompt", "another pair of the sample has the same prompt; nothing to do"),
+    (
+        r"answer_shown",
+        "an example in its code or description tells the answer; another pair was asked about instead; a template that asks for no examples avoids it",
+    ),
     (r"not_wanted", "taken down, or already done; nothing to do"),
     (
         r"not_recorded",

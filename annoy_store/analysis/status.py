@@ -26,7 +26,7 @@ from annoy_store.db.engine import Database
 from annoy_store.db.migrate import revision
 from annoy_store.db.sql import now
 from annoy_store.db.states import OPEN_STATES
-from annoy_store.db.tables import jobs, metadata, variants
+from annoy_store.db.tables import jobs, metadata, pair_checks, variants
 from annoy_store.inference.spend import Usage, usage_since
 from annoy_store.interfaces import Stage
 from annoy_store.queue.counters import funnel
@@ -68,6 +68,7 @@ class StoreStatus:
         next_due: Seconds until the next deferred job is due; None without one.
         in_batches: Number of calls that wait in a batch, at a provider or in a file.
         not_enabled: Number of open jobs of tasks that are not enabled; no run does them.
+        not_compared: Number of checks of pairs not compared with their question by `annoy init`.
     """
 
     store: str
@@ -80,6 +81,7 @@ class StoreStatus:
     next_due: float | None
     in_batches: int = 0
     not_enabled: int = 0
+    not_compared: int = 0
 
     @property
     def workers(self) -> list[dict[str, Any]]:
@@ -94,6 +96,8 @@ class StoreStatus:
         """Return the command to run next."""
         if not self.tables["sources"] and not self.tables["samples"]:
             return "annoy ingest PATH   (or try the demo first: annoy demo)"
+        if self.not_compared:
+            return "annoy init"
         if any(worker["alive"] for worker in self.workers):
             return "annoy status --watch"
         n_open = self.total(*OPEN_STATES) - self.not_enabled
@@ -123,6 +127,7 @@ class StoreStatus:
             "next_due_s": self.next_due,
             "in_batches": self.in_batches,
             "not_enabled": self.not_enabled,
+            "not_compared": self.not_compared,
             "next": self.next_step(),
         }
 
@@ -154,6 +159,7 @@ def store_status(
             _next_due(connection),
             _in_batches(connection),
             _not_enabled(connection, listed, policy),
+            _not_compared(connection),
         )
 
 
@@ -178,6 +184,11 @@ def _next_due(connection: Connection) -> float | None:
 
 def _in_batches(connection: Connection) -> int:
     chosen = select(func.count()).where(in_state("deferred"), jobs.c.reason == IN_BATCH)
+    return int(connection.scalar(chosen) or 0)
+
+
+def _not_compared(connection: Connection) -> int:
+    chosen = select(func.count()).where(pair_checks.c.shown.is_(None))
     return int(connection.scalar(chosen) or 0)
 
 

@@ -220,7 +220,10 @@ pair_checks = Table(
     text_column("status"),
     reference("executions", nullable=True, index=False),
     number_column("lines_executed", nullable=True),
+    text_column("shown", nullable=True),
     UniqueConstraint("io_pair_id", "variant_id"),
+    CheckConstraint("shown IN ('call', 'input', 'no')", name="shown"),
+    partial_index("ix_pair_checks_not_compared", "id", where="shown IS NULL"),
     comment="whether a pair is reproduced by another run with another hash seed, random seed and clock",
 )
 

@@ -58,7 +58,7 @@ VIEWS = (
         "SELECT status, COUNT(*) FROM v_current_pairs GROUP BY status",
         """
         SELECT p.id, p.sample_id, p.position, p.input_digest, p.seed, c.status,
-               c.lines_executed, c.variant_id, c.id AS check_id, p.input, p.output
+               c.lines_executed, c.shown, c.variant_id, c.id AS check_id, p.input, p.output
         FROM io_pairs p JOIN pair_checks c ON c.io_pair_id = p.id
         WHERE c.id = (SELECT k.id FROM pair_checks k JOIN variants w ON w.id = k.variant_id
                       WHERE k.io_pair_id = p.id ORDER BY w.active DESC, w.id DESC LIMIT 1)

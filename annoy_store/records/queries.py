@@ -59,16 +59,20 @@ def answered_turns() -> FromClause:
     )
 
 
-def current_check() -> ScalarSelect[Any]:
-    """Return the id of a pair's current check: the active variant's, else the newest."""
+def current_check(pairs: FromClause = io_pairs) -> ScalarSelect[Any]:
+    """Return the id of a pair's current check: the active variant's, else the newest.
+
+    Args:
+        pairs: the table of pairs, or an alias of it, in the FROM of the enclosing SELECT.
+    """
     other = pair_checks.alias("other_check")
     return (
         select(other.c.id)
-        .join(variants, variants.c.id == other.c.variant_id)
-        .where(other.c.io_pair_id == io_pairs.c.id)
+        .select_from(other.join(variants, variants.c.id == other.c.variant_id))
+        .where(other.c.io_pair_id == pairs.c.id)
         .order_by(variants.c.active.desc(), variants.c.id.desc())
         .limit(1)
-        .correlate(io_pairs)
+        .correlate(pairs)
         .scalar_subquery()
     )
 
@@ -81,6 +85,7 @@ current_pairs = table(
     column("input_digest", Text),
     column("status", Text),
     column("lines_executed", BigInteger),
+    column("shown", Text),
     column("input", Text),
     column("output", Text),
 )

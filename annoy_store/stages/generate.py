@@ -7,7 +7,8 @@ writes  executions, io_pairs, pair_checks
 A pair is stable if a second process with another hash seed, random seed and clock gives the same
 output for the stored input, and the code calls nothing that no seed controls. If one pair is
 unstable, all pairs of the sample are marked unstable: the others agreed by chance. Pairs that came
-with a sample, without seeds, are checked too, and must give the output that they came with.
+with a sample, without seeds, are checked too, and must give the output that they came with. What of
+a pair stands in the question is checked here too, so that every pair is, wherever it came from.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from annoy_store.records.queries import not_hidden
 from annoy_store.stages.input_sampling import SampledInputs, parse_json, sample_inputs
 from annoy_store.stages.nondeterminism import nondeterministic_call
 from annoy_store.stages.value_limits import order_by_distinct_output
+from annoy_store.tasks.shown import QuestionText, shown_in_question
 
 MIN_PAIRS = 2  # a sample with fewer stable pairs is rejected (CodeI/O paper)
 FIELD_SEPARATOR, RECORD_SEPARATOR = "\x1f", "\x1e"  # JSON escapes them
@@ -80,6 +82,8 @@ def select_subjects(_: Policy) -> Select[Any]:
         samples.c.funcname,
         samples.c.refcode,
         samples.c.input_generator,
+        samples.c.problem_statement,
+        samples.c.io_requirements,
         case((samples.c.id.is_not(None), pairs)).label("pairs"),
     ).where(not_hidden("sample", samples.c.id))
 
@@ -133,9 +137,12 @@ def _check_pairs(
         *(pair.id for pair in given_pairs),
     ]
     check = _check_execution(results, second_runs, row, context)
+    values = [(result.input or "{}", result.output) for _, result in draws.pairs.values()]
+    values += [(pair.input, pair.output) for pair in given_pairs]
+    shown = shown_in_question(QuestionText.of(row), values)
     rows = [
-        _check_row(pair, status, result.lines, check, context)
-        for pair, status, result in zip(pairs, statuses, results, strict=True)
+        _check_row(pair, status, word, result.lines, check, context)
+        for pair, status, word, result in zip(pairs, statuses, shown, results, strict=True)
     ]
     if draws.n_draws and not draws.pairs:
         rows.append(_generation_row(draws, row, context))
@@ -280,7 +287,12 @@ def _stored_pairs(row: Row) -> list[StoredPair]:
 
 
 def _check_row(
-    pair: NewRow | int, status: str, lines: int | None, check: NewRow, context: StageContext
+    pair: NewRow | int,
+    status: str,
+    shown: str,
+    lines: int | None,
+    check: NewRow,
+    context: StageContext,
 ) -> NewRow:
     values = {
         "io_pair_id": pair,
@@ -288,6 +300,7 @@ def _check_row(
         "status": status,
         "execution_id": check,
         "lines_executed": lines,
+        "shown": shown,
     }
     return NewRow(pair_checks, values)
 

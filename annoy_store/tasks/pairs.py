@@ -1,10 +1,15 @@
-"""Shared by the tasks about single I/O pairs: the selected pairs, and their ground truth."""
+"""Shared by the tasks about single I/O pairs: the selected pairs, and their ground truth.
+
+Decision: a pair whose answer stands in the question (`pair_checks.shown`, see shown.py) is not asked
+about, and the next one takes its place. Its job is rejected, so that such pairs are counted.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, FromClause, Select, and_, func, or_, select
 
 from annoy_store.config import Policy
 from annoy_store.db.tables import io_pairs, pair_checks, samples, turns
@@ -13,16 +18,22 @@ from annoy_store.records.digests import pair_digest
 from annoy_store.records.queries import current_check, not_hidden
 
 
-def select_pairs(policy: Policy, *columns: ColumnElement[Any]) -> Select[Any]:
-    """Select the first `pairs_per_sample` stable pairs of every sample.
+def select_pairs(
+    policy: Policy, *columns: ColumnElement[Any], revealing: Collection[str]
+) -> Select[Any]:
+    """Select the first `pairs_per_sample` stable pairs of every sample that can be asked about.
 
     Args:
         policy: The policy of the store.
         *columns: Further columns that the task's `render` reads.
+        revealing: The values of `shown` of pairs whose answer stands in the question.
 
     Returns:
-        A SELECT with `subject_id` (of the pair), the values of a question, and `columns`.
+        A SELECT with `subject_id` (of the pair), the values of a question, and `columns`; between
+        those pairs are the ones that cannot be asked about, marked by `answer_shown`.
     """
+    earlier, is_askable = askable_earlier(revealing)
+    rank = select(func.count()).select_from(earlier).where(is_askable).correlate(io_pairs)
     return (
         select(
             io_pairs.c.id.label("subject_id"),
@@ -34,18 +45,49 @@ def select_pairs(policy: Policy, *columns: ColumnElement[Any]) -> Select[Any]:
             samples.c.problem_statement,
             samples.c.io_requirements,
             samples.c.refcode,
+            pair_checks.c.shown.in_(revealing).label("answer_shown"),
             *columns,
         )
-        .select_from(pair_checks)
-        .join(io_pairs, io_pairs.c.id == pair_checks.c.io_pair_id)
-        .join(samples, samples.c.id == io_pairs.c.sample_id)
+        .select_from(
+            pair_checks.join(io_pairs, io_pairs.c.id == pair_checks.c.io_pair_id).join(
+                samples, samples.c.id == io_pairs.c.sample_id
+            )
+        )
         .where(
             pair_checks.c.status == "stable",
+            pair_checks.c.shown.is_not(None),
             pair_checks.c.id == current_check(),
-            io_pairs.c.position < policy.pairs_per_sample,
+            rank.scalar_subquery() < policy.pairs_per_sample,
             not_hidden("sample", io_pairs.c.sample_id),
         )
     )
+
+
+def askable_earlier(revealing: Collection[str]) -> tuple[FromClause, ColumnElement[bool]]:
+    """Return the earlier pairs of a pair's sample, and the condition that they can be asked about.
+
+    Args:
+        revealing: The values of `shown` of pairs that cannot.
+
+    Returns:
+        Pairs joined with their checks, and a condition that refers to `io_pairs`.
+    """
+    earlier, check = io_pairs.alias("earlier"), pair_checks.alias("earlier_check")
+    comes_first = or_(
+        earlier.c.position < io_pairs.c.position,
+        and_(
+            earlier.c.position == io_pairs.c.position,
+            earlier.c.input_digest < io_pairs.c.input_digest,
+        ),
+    )
+    is_askable = and_(
+        earlier.c.sample_id == io_pairs.c.sample_id,
+        comes_first,
+        check.c.id == current_check(earlier),
+        check.c.status == "stable",
+        check.c.shown.not_in(revealing),
+    )
+    return earlier.join(check, check.c.io_pair_id == earlier.c.id), is_askable
 
 
 def pair_question(row: Row, given: str) -> Question:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Select, exists
+from sqlalchemy import Select, literal, select
 
 from annoy_store.config import Policy
 from annoy_store.db.tables import io_pairs, pair_checks
@@ -41,9 +41,12 @@ from annoy_store.parsing.json_values import JsonValue
 from annoy_store.records.executions import call_limits
 from annoy_store.tasks import compare
 from annoy_store.tasks.feedback import kept, no_answer, quoted, what_happened
-from annoy_store.tasks.pairs import pair_question, pair_truth, select_pairs
+from annoy_store.tasks.pairs import askable_earlier, pair_question, pair_truth, select_pairs
+from annoy_store.tasks.shown import CALL, INPUT
 
 RIGHT = "Correct: with this input the code returns the given output."
+
+REVEALING = (CALL, INPUT)  # the values of `shown` of pairs whose input stands in the question
 
 STATUSES = {
     "exception": "exception",
@@ -65,20 +68,21 @@ class PredictInputOptions(TaskOptions):
 
 def select_outputs(policy: Policy) -> Select[Any]:
     """Select the pairs to ask about; `same_output` marks those that repeat an earlier output."""
-    earlier, check = io_pairs.alias("earlier"), pair_checks.alias("earlier_check")
-    same_output = exists().where(
-        earlier.c.sample_id == io_pairs.c.sample_id,
-        earlier.c.position < io_pairs.c.position,
-        earlier.c.output == io_pairs.c.output,
-        check.c.io_pair_id == earlier.c.id,
-        check.c.variant_id == pair_checks.c.variant_id,
-        check.c.status == "stable",
+    earlier, is_askable = askable_earlier(REVEALING)
+    same_output = (
+        select(literal(1))
+        .select_from(earlier)
+        .where(is_askable, earlier.c.earlier_output == io_pairs.c.output)
+        .correlate(io_pairs)
+        .exists()
     )
-    return select_pairs(policy, same_output.label("same_output"))
+    return select_pairs(policy, same_output.label("same_output"), revealing=REVEALING)
 
 
 def render(row: Row, policy: Policy) -> Question | Outcome:
-    """Ask for an input that gives a pair's output, unless an earlier pair asks the same."""
+    """Ask for an input that gives a pair's output, unless it is shown or an earlier pair asks."""
+    if row["answer_shown"]:
+        return rejected("answer_shown")
     return rejected("same_prompt") if row["same_output"] else pair_question(row, "output")
 
 

@@ -9,14 +9,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Select
 
 from annoy_store.config import Policy
 from annoy_store.db.tables import io_pairs, pair_checks
-from annoy_store.interfaces import Answer, CheckResult, Question, Row, Sandbox, Task, TaskOptions
+from annoy_store.interfaces import (
+    Answer,
+    CheckResult,
+    Outcome,
+    Question,
+    Row,
+    Sandbox,
+    Task,
+    TaskOptions,
+    rejected,
+)
 from annoy_store.parsing.final_answer import find_final_answer
 from annoy_store.tasks import compare
 from annoy_store.tasks.feedback import kept, no_answer, quoted
 from annoy_store.tasks.pairs import pair_question, pair_truth, select_pairs
+from annoy_store.tasks.shown import CALL
 
 RIGHT = "Correct: the code returns exactly this output."
 
@@ -27,9 +41,14 @@ class PredictOutputOptions(TaskOptions):
     template: str = "predict_output"
 
 
-def render(row: Row, policy: Policy) -> Question:
-    """Ask for the output of a pair's input."""
-    return pair_question(row, "input")
+def select_inputs(policy: Policy) -> Select[Any]:
+    """Select the pairs whose output does not stand in the question."""
+    return select_pairs(policy, revealing=(CALL,))
+
+
+def render(row: Row, policy: Policy) -> Question | Outcome:
+    """Ask for the output of a pair's input, unless it stands in the question."""
+    return rejected("answer_shown") if row["answer_shown"] else pair_question(row, "input")
 
 
 def check(
@@ -55,7 +74,7 @@ TASK = Task(
     title="predict the output",
     subject=io_pairs,
     trigger=pair_checks.c.id,
-    select=select_pairs,
+    select=select_inputs,
     render=render,
     truth=pair_truth,
     check=check,

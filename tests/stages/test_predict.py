@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 from sqlalchemy import select
 
@@ -13,7 +14,11 @@ from annoy_store.prompts.template import extract_values
 from tests.support import factories
 
 
-def checked(outputs: list[object], statuses: list[str] | None = None) -> list[NewRow]:
+def checked(
+    outputs: list[object],
+    statuses: list[str] | None = None,
+    shown: list[str | None] | None = None,
+) -> list[NewRow]:
     sample = factories.sample()
     variant = NewRow(
         variants, {"stage": "generate", "digest": "v", "description": "{}", "active": 0}
@@ -26,6 +31,7 @@ def checked(outputs: list[object], statuses: list[str] | None = None) -> list[Ne
             "variant_id": variant,
             "execution_id": None,
             "lines_executed": 1,
+            "shown": (shown or ["no"] * 99)[i],
         }
         rows.append(NewRow(pair_checks, values | {"status": (statuses or ["stable"] * 99)[i]}))
     return rows
@@ -62,6 +68,35 @@ def test_predict_asks_once_for_an_input_of_one_output(run_stage, sqlite_store: D
 def test_predict_asks_only_stable_pairs(run_stage, sqlite_store: Database) -> None:
     run_stage("predict", checked([0, 2, 4], ["stable", "unstable", "missing_module"]))
     assert len(asked(sqlite_store)) == 2
+
+
+def test_predict_asks_the_next_pair_where_the_answer_stands_in_the_question(
+    run_stage, sqlite_store: Database
+) -> None:
+    shown = ["call", "no", "input", "no", "no", "no"]
+    outcomes = run_stage("predict", checked([0, 2, 4, 6, 8, 10], shown=shown))
+    found = asked(sqlite_store)
+    inputs = [p["input"] for kind, p in found if kind == "predict_output"]
+    outputs = [p["output"] for kind, p in found if kind == "predict_input"]
+    assert sorted(inputs) == ['{"x":1}', '{"x":2}', '{"x":3}']
+    assert sorted(outputs) == ["2", "6", "8"]
+    reasons = Counter(o.reason for o in outcomes)
+    assert reasons == {None: 6, "answer_shown": 3}
+
+
+def test_predict_does_not_count_a_shown_pair_as_the_one_with_the_same_output(
+    run_stage, sqlite_store: Database
+) -> None:
+    run_stage("predict", checked([7, 7, 8], shown=["input", "no", "no"]))
+    outputs = [p["output"] for kind, p in asked(sqlite_store) if kind == "predict_input"]
+    assert sorted(outputs) == ["7", "8"]
+
+
+def test_predict_asks_nothing_about_pairs_that_were_not_compared(
+    run_stage, sqlite_store: Database
+) -> None:
+    run_stage("predict", checked([0, 2], shown=[None, None]))
+    assert asked(sqlite_store) == []
 
 
 def test_predict_asks_only_new_pairs_when_more_are_wanted(run_stage) -> None:

@@ -36,6 +36,7 @@ def fill(store: Database, lines: tuple[int, ...] = (10, 20, 30)) -> None:
                 "status": "stable",
                 "execution_id": None,
                 "lines_executed": n,
+                "shown": "no",
             },
         )
         for p, n in zip(pairs, (*lines, 5, None), strict=True)

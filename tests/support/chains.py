@@ -74,7 +74,9 @@ def pairs_of(rows: Sequence[NewRow]) -> list[NewRow]:
 def checked(connection: Connection, pair: NewRow, status: str = "stable", lines: int = 7) -> NewRow:
     """The current check of a pair."""
     values = {"io_pair_id": pair, "variant_id": generate_variant(connection), "status": status}
-    return NewRow(pair_checks, values | {"execution_id": None, "lines_executed": lines})
+    return NewRow(
+        pair_checks, values | {"execution_id": None, "lines_executed": lines, "shown": "no"}
+    )
 
 
 def generate_variant(connection: Connection) -> int:

@@ -254,6 +254,7 @@ class Filler:
                 status="stable",
                 execution_id=checked,
                 lines_executed=self.random.randrange(400),
+                shown="no",
             )
             if position < ASKED:
                 for case, kind in ((1, "predict_output"), (2, "predict_input")):

@@ -156,7 +156,7 @@ def _public_columns(table: Table) -> str:
 
 
 _PAIR = """
-    SELECT p.id, p.sample_id, p.position, p.seed, c.status, c.lines_executed, c.variant_id,
+    SELECT p.id, p.sample_id, p.position, p.seed, c.status, c.lines_executed, c.shown, c.variant_id,
            c.id AS check_id, p.input_chars, p.output_chars
     FROM io_pairs p JOIN pair_checks c ON c.io_pair_id = p.id
     JOIN variants w ON w.id = c.variant_id

@@ -1,0 +1,52 @@
+"""Migration 0003 keeps every row of a store of revision 0002, and gives it back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import Row, inspect, text
+
+from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
+from annoy_store.db.migrate import downgrade, upgrade
+from tests.support import factories
+from tests.support.chains import checked
+
+pytestmark = pytest.mark.slow_on("postgres")
+
+
+@pytest.fixture
+def old(store: Database) -> Sequence[Row[Any]]:
+    """A store of revision 0002, and the checks in it."""
+    sample = factories.sample()
+    pairs = [factories.io_pair(sample, {"x": x}, 2 * x, x) for x in range(2)]
+    with store.write() as connection:
+        insert_rows(connection, [checked(connection, pair) for pair in pairs])
+    downgrade(store, "0002")
+    return checks(store)
+
+
+def checks(store: Database) -> Sequence[Row[Any]]:
+    columns = "id, io_pair_id, variant_id, status, execution_id, lines_executed"
+    with store.read() as connection:
+        return connection.execute(text(f"SELECT {columns} FROM pair_checks ORDER BY id")).all()
+
+
+def test_upgrade_leaves_checks_of_pairs_to_be_compared(
+    old: Sequence[Row[Any]], store: Database
+) -> None:
+    assert len(old) == 2
+    upgrade(store)
+    assert checks(store) == old
+    with store.read() as connection:
+        assert connection.scalars(text("SELECT shown FROM v_current_pairs")).all() == [None, None]
+
+
+def test_downgrade_removes_what_stands_in_the_question(
+    old: Sequence[Row[Any]], store: Database
+) -> None:
+    with store.read() as connection:
+        names = {column["name"] for column in inspect(connection).get_columns("pair_checks")}
+    assert "shown" not in names
