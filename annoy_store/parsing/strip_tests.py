@@ -19,11 +19,15 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from annoy_store.parsing.python_code import parse_expression, parse_module
+from annoy_store.parsing.side_effects import SideEffects
+
+VERSION = 1  # part of the variant of `parse`: raise it when results change
 
 _TEST_CALLS = {"print", "unittest.main", "doctest.testmod", "pytest.main"}
 _TEST_NAME = re.compile(r"test(_|$)")
 _JOINT = re.compile(rb"(?:[ \t\f]|\\\n)*;(?:[ \t\f]|\\\n)*")
 _REST = re.compile(rb"[ \t\f]*(?:;[ \t\f]*)?(?:#[^\n]*)?(?=\n|\Z)")
+_READS_DOCSTRINGS = re.compile(r"__doc__|\bgetdoc\b|\bgetsource\b|\bdocopt\b")
 _DECORATOR = re.compile(rb"(?m)^[ \t\f]*@")
 
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
@@ -40,12 +44,36 @@ def normalise_newlines(code: str) -> str:
     return code.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def strip_tests(code: str, needed: Collection[str]) -> tuple[str, ast.Module]:
+def without_tests(code: str, function: str, user: str = "") -> str:
+    """Return code without its tests and examples, as far as that leaves its meaning as it is.
+
+    Tests that may have an effect stay; code that reads docstrings, and code whose tests cannot be
+    separated, is returned as it is.
+
+    Args:
+        code: Python source.
+        function: The function that it is about.
+        user: Other Python source that may use names of the code.
+    """
+    if _READS_DOCSTRINGS.search(code):
+        return code
+    try:
+        needed = {function, *_used(parse_module(user))}
+        left, _ = strip_tests(normalise_newlines(code), needed, keep_effects=True)
+    except (*_UNREADABLE, TestsNotSeparable):
+        return code
+    return left
+
+
+def strip_tests(
+    code: str, needed: Collection[str], *, keep_effects: bool = False
+) -> tuple[str, ast.Module]:
     r"""Remove the tests from a module.
 
     Args:
         code: Python source with `\n` line ends, see `normalise_newlines`.
         needed: Names whose definitions stay in any case.
+        keep_effects: Whether tests that may change the rest of the module stay.
 
     Returns:
         The remaining code and its syntax tree.
@@ -55,7 +83,7 @@ def strip_tests(code: str, needed: Collection[str]) -> tuple[str, ast.Module]:
     """
     try:
         tree = parse_module(code)
-        text, gone = _Text(code), _tests(tree.body, needed)
+        text, gone = _Text(code), _tests(tree, needed, keep_effects)
         shown = [] if ">>>" not in code else list(_with_examples(tree.body, gone))
         edits = [
             *_statements(text, tree.body, gone),
@@ -77,9 +105,13 @@ def strip_tests(code: str, needed: Collection[str]) -> tuple[str, ast.Module]:
 # Which statements are removed ----------------------------------------------------------------
 
 
-def _tests(body: Sequence[ast.stmt], needed: Collection[str]) -> set[int]:
-    """The indices in `body` of statements that only test, and bind nothing that the rest uses."""
+def _tests(tree: ast.Module, needed: Collection[str], keep_effects: bool) -> set[int]:
+    """The indices of statements that only test, and bind nothing that the rest uses."""
+    body = tree.body
     tests = {i for i, node in enumerate(body) if _is_test(node)}
+    if keep_effects:
+        effects = SideEffects(tree)
+        tests = {i for i in tests if _is_main(body[i]) or not effects.may_change(body[i])}
     bound = {i: _bound(body[i]) for i in tests}
     used = {i: _used(node) for i, node in enumerate(body)}
     while True:
@@ -107,8 +139,10 @@ def _is_test_call(called: ast.expr) -> bool:
     return name in _TEST_CALLS or bool(_TEST_NAME.match(name))
 
 
-def _is_main(node: ast.If) -> bool:
+def _is_main(node: ast.stmt) -> bool:
     """True for `if __name__ == "__main__":` without an else."""
+    if not isinstance(node, ast.If):
+        return False
     test = node.test
     if node.orelse or not isinstance(test, ast.Compare) or not isinstance(test.ops[0], ast.Eq):
         return False
@@ -138,7 +172,7 @@ def _bound(node: ast.stmt) -> set[str]:
     return {part.target.id for part in ast.walk(node) if isinstance(part, ast.NamedExpr)}
 
 
-def _used(node: ast.stmt) -> set[str]:
+def _used(node: ast.AST) -> set[str]:
     """Names that a statement reads, also as text, as in `globals()["name"]`."""
     parts = list(ast.walk(node))
     names = {part.id for part in parts if isinstance(part, ast.Name)}

@@ -1,8 +1,11 @@
 """parse: extract the sample from an answer to a transform prompt.
 
 selects responses to transform turns
-does    finds the four sections, checks that the code compiles and defines its two functions
+does    finds the four sections, checks the two pieces of code, takes tests and doctests out
 writes  samples, sample_origins
+
+Decision: tests and doctests show answers, so they are removed where the code's meaning stays the
+same; what remains of examples is found when pairs are checked (tasks/shown.py).
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from sqlalchemy import Select, select
 from annoy_store.config import Policy
 from annoy_store.db.tables import responses, sample_origins, samples, sources, turns
 from annoy_store.interfaces import Outcome, Row, Stage, StageContext, done, rejected
-from annoy_store.parsing import sections
+from annoy_store.parsing import sections, strip_tests
 from annoy_store.records.queries import answered_turns, not_hidden
 from annoy_store.records.samples import FUNCNAME, new_origin, new_sample
 
@@ -41,7 +44,7 @@ def run(row: Row, context: StageContext) -> Outcome:
         truncated = row["finish_reason"] == "length"
         return rejected("truncated" if truncated else found.reason, detail=found.detail or None)
     sample = new_sample(
-        found.refcode,
+        strip_tests.without_tests(found.refcode, FUNCNAME, found.input_generator),
         FUNCNAME,
         found.problem_statement,
         found.io_requirements,
@@ -63,5 +66,5 @@ STAGE = Stage(
     trigger=responses.c.id,
     run=run,
     writes=(samples, sample_origins),
-    version=sections.VERSION,
+    version=f"sections {sections.VERSION}, tests removed {strip_tests.VERSION}",
 )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from annoy_store.db.engine import Database
 from annoy_store.ingest.doctest.importer import ingest_samples
 from annoy_store.ingest.sources import IngestOptions
+from annoy_store.parsing.strip_tests import without_tests
 from tests.ingest.doctest.test_functions import left, pairs, taken
 
 TWICE = 'def twice(x):\n    "Doubles."\n    return 2 * x\n'
@@ -198,3 +199,72 @@ def test_strip_tests_keeps_the_behaviour_of_the_code(
     assert results(refcode, "main_solution") == results(code, "work")
     assert "work(1)" not in refcode
     assert not re.search(r"(?m)^[\t ]*assert (?!S$|False)", refcode)
+
+
+EXAMPLES = '''import math
+
+
+def gcd(a, b):
+    """The greatest divisor.
+
+    Example:
+        >>> gcd(4, 6)
+        2
+    """
+    return math.gcd(a, b)
+
+
+def main_solution(a, b):
+    """
+    >>> main_solution(4, 6)
+    2
+    """
+    return gcd(a, b)
+
+
+assert main_solution(4, 6) == 2
+
+
+def test_gcd():
+    assert gcd(4, 6) == 2
+
+
+print(main_solution(9, 6))  # 3
+
+if __name__ == "__main__":
+    print(main_solution(4, 6))
+'''
+
+
+def test_without_tests_leaves_no_example() -> None:
+    left = without_tests(EXAMPLES, "main_solution")
+    assert "6" not in left
+    assert "The greatest divisor." in left
+    names: dict[str, Any] = {}
+    exec(left, names)
+    assert names["main_solution"](4, 6) == 2
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def main_solution(x):\n    return x\n",
+        "def main_solution(x):\n    '''>>> main_solution(1)'''\n    return main_solution.__doc__\n",
+        (
+            "seen = []\ndef main_solution(x):\n    seen.append(x)\n    return len(seen)\n"
+            "assert main_solution(1) == 1\n"
+        ),
+        "def test_value(x):\n    return x\ndef main_solution(x):\n    return test_value(x)\n",
+        "def main_solution(x:\n    '''>>> 1'''",
+        "",
+    ],
+)
+def test_without_tests_leaves_code_whose_meaning_would_change(code: str) -> None:
+    assert without_tests(code, "main_solution").strip() == code.strip()
+
+
+def test_without_tests_leaves_what_other_code_uses() -> None:
+    code = "def test_data():\n    return 1\n\n\ndef main_solution(x):\n    return x\n"
+    user = "def input_generator():\n    return {'x': test_data()}\n"
+    assert without_tests(code, "main_solution", user) == code.strip()
+    assert "test_data" not in without_tests(code, "main_solution")

@@ -62,3 +62,14 @@ def test_parse_merges_equal_answers_to_two_sources(run_stage, sqlite_store: Data
 def test_parse_rejects_with_a_reason(run_stage, text: str, finish_reason: str, reason: str) -> None:
     [outcome] = run_stage("parse", answer(text, finish_reason))
     assert (outcome.state, outcome.reason) == ("rejected", reason)
+
+
+def test_parse_takes_tests_and_doctests_out_of_the_code(run_stage, sqlite_store: Database) -> None:
+    tested = GOOD.replace(
+        "def main_solution(n):\n",
+        'def main_solution(n):\n    """Next.\n\n    >>> main_solution(3)\n    4\n    """\n',
+    ).replace("return n + 1\n", "return n + 1\n\n\nassert main_solution(3) == 4\n")
+    run_stage("parse", answer(tested))
+    with sqlite_store.read() as connection:
+        code = connection.scalar(select(samples.c.refcode))
+    assert code == 'def main_solution(n):\n    """Next.\n    """\n    return n + 1'
