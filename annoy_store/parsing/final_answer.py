@@ -1,17 +1,19 @@
 """Finds the final JSON answer in the text of a response.
 
 Decisions. The final answer is the last complete object that holds the key: drafts come before it,
-and fences decide nothing, for they are often left open. NaN, infinities and integers of more than
+and fences decide nothing, for they are often left open. Comments are skipped where the text with
+them has no such object, or a smaller one. NaN, infinities and integers of more than
 4,300 digits are rejected, not replaced by an earlier draft; a placeholder such as `{"output": ...}`
-is no JSON and is skipped.
+is no JSON and is skipped. What is cut off is never repaired.
 """
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from annoy_store.parsing import json_values
-from annoy_store.parsing.json_spans import ObjectSpans
+from annoy_store.parsing.json_spans import ObjectSpans, blank_comments
 from annoy_store.parsing.json_values import JsonValue
 
 _BOXED = re.compile(r"\\f?boxed\s{0,8}\{")
@@ -23,8 +25,8 @@ _LATEX_TEXT = re.compile(r"\\(?:text|texttt|mathrm|mathtt|operatorname)\{([^{}]{
 def find_final_answer(text: str, key: str) -> JsonValue | None:
     r"""Return what the last complete object of a text holds under a key.
 
-    JSON is expected; Python literals, trailing commas and LaTeX escapes are accepted. Without such
-    an object the last `\boxed{..}` counts, which for an `input` must be an object.
+    JSON is expected; what `json_values` accepts beside it counts too, and the key in other letter
+    case. Without such an object the last `\boxed{..}` counts, which for an `input` must be an object.
 
     Args:
         text: The answer of a teacher.
@@ -35,13 +37,30 @@ def find_final_answer(text: str, key: str) -> JsonValue | None:
     """
     found = ObjectSpans(text, key)
     try:
-        for start, end in reversed(found.outermost()):
+        for start, end in _candidates(found):
             whole = json_values.parse_value(text[start:end], drafts=True)
-            if whole and isinstance(whole.value, dict) and key in whole.value:
-                return json_values.to_json_value(whole.value[key])
+            if whole and isinstance(whole.value, dict):
+                name = _name(whole.value, key)
+                if name is not None:
+                    return json_values.to_json_value(whole.value[name])
         return _boxed(found)
     except json_values.UnsupportedValue:
         return None
+
+
+def _candidates(found: ObjectSpans) -> list[tuple[int, int]]:
+    """Return start and end of the objects that may be the answer, the last one first."""
+    plain = blank_comments(found.text)
+    spans = [found] if plain == found.text else [found, ObjectSpans(plain, found.key)]
+    every = {span for one in spans for near in (0, 1) for span in one.outermost(similar=bool(near))}
+    return sorted(every, key=lambda span: (-span[1], span[0]))
+
+
+def _name(value: dict[str, Any], key: str) -> str | None:
+    """Return the key as it is written in an object, None if it is not there."""
+    if key in value:
+        return key
+    return next((name for name in value if name.lower() == key), None)
 
 
 def _boxed(found: ObjectSpans) -> JsonValue | None:

@@ -3,17 +3,46 @@
 Decisions. A `{` in prose may never close and quotes in prose may never pair, so each mark is read
 as if the text began there. Marks are processed from the last to the first, so that what follows is
 already known: each mark takes constant time and the whole text linear time, for any input. Strings,
-in single or double quotes, end at the end of their line.
+in single or double quotes, end at the end of their line. Keys without quotes (`{output: 3}`) or in
+other letter case count too, but are told apart, for prose may hold them.
 """
 
 from __future__ import annotations
 
 import re
 
+from annoy_store.parsing.invisible import SPACES, ZERO_WIDTH
+
 STRING_PATTERN = r""""(?:[^"\\\n]++|\\.)*+"|'(?:[^'\\\n]++|\\.)*+'"""
 
-_MARK = re.compile(r"[{}\[\]\"'\\\n]")
-_COLON = re.compile(r"\s{0,99}+:")
+_GAP = rf"[\s{SPACES}{ZERO_WIDTH}]{{0,99}}"
+_COLON = re.compile(rf"{_GAP}:")
+_KEY_FOLLOWS = re.compile(rf"[{{,]{_GAP}\Z")
+_EXACT, _SIMILAR = 1, 2  # how a key is written
+_COMMENT = re.compile(
+    r"\"(?:[^\"\\\n]++|\\.)*+\"|(?<!\w)'(?:[^'\\\n]++|\\.)*+'|"
+    r"(?<![:\w])//[^\n]*|(?<!\S)#[^\n]*|/\*(?:[^*]|\*(?!/)){0,2000}+\*/"
+)
+
+
+def blank_comments(text: str) -> str:
+    """Replace comments (`//`, `#`, `/* */`) by as many spaces; line ends stay.
+
+    `//` or `#` before a bracket that closes what stands before it is no comment, unless it follows
+    a comma or an opening bracket: the author may have written the end of the object there.
+    """
+    return _COMMENT.sub(_blank, text) if "//" in text or "#" in text or "/*" in text else text
+
+
+def _blank(found: re.Match[str]) -> str:
+    comment = found[0]
+    unbalanced = comment[:2] != "/*" and any(
+        comment.count(a) < comment.count(b) for a, b in ("{}", "[]")
+    )
+    before = found.string[max(0, found.start() - 100) : found.start()].rstrip()[-1:]
+    if comment[0] in "\"'" or (unbalanced and before not in set(",[{(:")):
+        return comment
+    return re.sub(r"[^\n]", " ", comment)
 
 
 class ObjectSpans:
@@ -34,22 +63,30 @@ class ObjectSpans:
         """
         self.text, self.key = text, key
         self.ends: dict[int, int] = {}
-        self._keyed: list[int] = []  # starts of the objects that hold the key, last one first
-        self._at = [mark.start() for mark in _MARK.finditer(text)]
+        self._keyed: list[tuple[int, int]] = []  # start and writing of the key, last one first
+        marks = rf"[{{}}\[\]\"'\\\n]|(?<![\w\"'.$-]){re.escape(key)}(?={_GAP}:)"
+        self._at = [mark.start() for mark in re.finditer(marks, text, re.IGNORECASE)]
         size = len(self._at) + 2
         # By mark, if plain text continues there: the first closer that belongs to an opener before
-        # it (None: there is none, or brackets are crossed), and whether the key is in between.
+        # it (None: there is none, or brackets are crossed), and how the key is written in between.
         self._closer: list[int | None] = [None] * size
-        self._key_ahead = [False] * size
+        self._key_ahead = [0] * size
         # By mark, if a string continues there: the mark that ends it.
         self._quote: dict[str, list[int | None]] = {'"': [None] * size, "'": [None] * size}
         for mark in reversed(range(len(self._at))):
             self._process(mark, text[self._at[mark]])
 
-    def outermost(self) -> list[tuple[int, int]]:
-        """Return start and end of the objects that hold the key, in order, none inside another."""
+    def outermost(self, *, similar: bool = False) -> list[tuple[int, int]]:
+        """Return start and end of the objects that hold the key, in order, none inside another.
+
+        Args:
+            similar: Whether a key without quotes or in other letter case counts too.
+        """
+        wanted = _EXACT | _SIMILAR if similar else _EXACT
         spans: list[tuple[int, int]] = []
-        for start in reversed(self._keyed):
+        for start, written in reversed(self._keyed):
+            if not written & wanted:
+                continue
             if not spans or start >= spans[-1][1]:
                 spans.append((start, self.ends[start]))
         return spans
@@ -65,6 +102,10 @@ class ObjectSpans:
             self._open(mark, char)
         elif char in "\"'":
             self._copy_state(mark, self._string(mark, char))
+        elif char.isalpha():
+            self._copy_state(mark, mark + 1)
+            before = self.text[max(0, self._at[mark] - 100) : self._at[mark]]
+            self._key_ahead[mark] |= _SIMILAR if _KEY_FOLLOWS.search(before) else 0
         else:
             self._copy_state(mark, mark + 2 if escaped and escaped in "\"'\\" else mark + 1)
 
@@ -86,7 +127,7 @@ class ObjectSpans:
         if char == "{":
             self.ends[self._at[mark]] = self._at[closer] + 1
             if self._key_ahead[mark + 1]:
-                self._keyed.append(self._at[mark])
+                self._keyed.append((self._at[mark], self._key_ahead[mark + 1]))
 
     def _string(self, mark: int, quote: str) -> int:
         """Return the mark after the string that begins here; an unpaired quote is plain text."""
@@ -94,6 +135,8 @@ class ObjectSpans:
         if end is None:
             return mark + 1
         start, stop = self._at[mark] + 1, self._at[end]
-        if stop - start == len(self.key) and self.text.startswith(self.key, start):
-            self._key_ahead[mark] = _COLON.match(self.text, stop + 1) is not None
+        if stop - start == len(self.key) and _COLON.match(self.text, stop + 1):
+            word = self.text[start:stop]
+            if word.lower() == self.key:
+                self._key_ahead[mark] |= _EXACT if word == self.key else _SIMILAR
         return end + 1

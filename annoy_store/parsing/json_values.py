@@ -1,9 +1,11 @@
 r"""Reads one value from text that is JSON or close to it, as models write it.
 
-Decisions. Python literals, trailing commas and LaTeX's `\{` are accepted with their meaning; tuples
-become lists and keys strings, as in JSON. NaN, infinities, integers of more than 4,300 digits,
-more than 64 levels, keys that are equal (as JSON or as Python: `{1: 0, "1": 0}`, `{1: 0, True: 0}`)
-and lone surrogates are values that are rejected, which differs from text that is no value.
+Decisions. Python literals, trailing commas, keys without quotes, comments (`//`, `#`, `/* */`),
+unusual spaces between tokens and LaTeX's `\{`, `\[` are accepted with their meaning; tuples become
+lists and keys strings, as in JSON. Strings in double quotes are read as JSON, but as Python where
+the text has what only Python has. NaN, infinities, integers of more than 4,300 digits, numbers with
+leading zeros (`1,000` in a list), more than 64 levels, keys that are equal (as JSON or as Python:
+`{1: 0, "1": 0}`, `{1: 0, True: 0}`) and lone surrogates are values that are rejected, which differs from text that is no value.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 from annoy_store.hashing import LossyJson, exact_json, unique_keys
+from annoy_store.parsing.invisible import SPACES, ZERO_WIDTH
 from annoy_store.parsing.json_spans import STRING_PATTERN
 from annoy_store.parsing.python_code import parse_expression
 
@@ -24,7 +28,20 @@ MAX_LITERAL_CHARS = 65_536
 MAX_DIGITS = 4_300
 
 _UNREADABLE = (ValueError, TypeError, SyntaxError, MemoryError, OverflowError)
-_TOKEN = re.compile(STRING_PATTERN + r"|[^\W\d]\w*")
+_TOKEN = re.compile(
+    r'"""(?:[^\\]|\\.)*?"""|\'\'\'(?:[^\\]|\\.)*?\'\'\''
+    rf"|(?P<prefix>[rbuf]{{0,2}})(?:{STRING_PATTERN})"
+    r"|(?P<comment>(?<!:)//[^\n]*|#[^\n]*|/\*(?:[^*]|\*(?!/)){0,2000}+\*/)"
+    rf"|(?P<key>[^\W\d]\w*)(?=[\s{SPACES}{ZERO_WIDTH}]{{0,99}}:)"
+    r"|(?P<word>[^\W\d]\w*)"
+    r"|(?P<number>(?<![\w.])\d(?:[\w.]|(?<=e)[+-])*+)"
+    r"|\\(?P<bracket>[][{}()])"
+    rf"|(?P<space>[{SPACES}])|(?P<nothing>[{ZERO_WIDTH}])",
+    re.DOTALL | re.IGNORECASE,
+)
+_ONLY_PYTHON = re.compile(rf"(?:{STRING_PATTERN})|(?P<python>\b(?:True|False|None)\b)")
+_LEADING_ZERO = re.compile(r"0[\d_]")
+_OPERAND = re.compile(r"//\s*[-+(]*\s*\.?\d")
 _JSON_WORDS = {"true": "True", "false": "False", "null": "None"}
 _NON_FINITE = {"nan", "inf", "infinity"}
 
@@ -113,7 +130,7 @@ def _value(text: str, drafts: bool) -> Any:
             object_pairs_hook=entries,
         )
     except json.JSONDecodeError:
-        return _literal(text.replace("\\{", "{").replace("\\}", "}"), drafts)
+        return _literal(text, drafts)
     if any(found is not value or not drafts for found in collided):
         raise UnsupportedValue("keys collide")
     return value
@@ -133,10 +150,11 @@ def _finite(digits: str) -> float:
 
 
 def _literal(text: str, drafts: bool) -> Any:
-    """Read a Python literal; `true`, `false` and `null` are accepted too."""
+    """Read a Python literal, or what is close to it and to JSON."""
     if len(text) > MAX_LITERAL_CHARS:
         raise ValueError("too long for a literal")
-    tree = parse_expression(_TOKEN.sub(_to_python_token, text.strip()))
+    is_python = any(m["python"] or m[0][0] == "'" for m in _ONLY_PYTHON.finditer(text))
+    tree = parse_expression(_TOKEN.sub(partial(_to_python_token, is_python), text).strip())
     value = ast.literal_eval(tree)
     if any(_keys_collide(node) and not (drafts and node is tree) for node in ast.walk(tree)):
         raise UnsupportedValue("keys collide")
@@ -151,13 +169,36 @@ def _keys_collide(node: ast.AST) -> bool:
     return len(set(keys)) < len(keys)
 
 
-def _to_python_token(token: re.Match[str]) -> str:
+def _to_python_token(is_python: bool, token: re.Match[str]) -> str:
+    """Return a token as Python writes it.
+
+    Args:
+        is_python: Whether the text has what only Python has.
+        token: A match of `_TOKEN`.
+    """
     word = token[0]
-    if word[0] == '"':
-        try:
-            return repr(json.loads(word, strict=False))
-        except ValueError:
-            return word
+    if token["comment"]:
+        return word if _is_division(token) else " "
+    if token["number"]:
+        return word if not _LEADING_ZERO.match(word) else _reject(word[:9])
+    if token["bracket"] or token["space"] or token["nothing"]:
+        return token["bracket"] or (" " if token["space"] else "")
     if word.lower() in _NON_FINITE:
         raise UnsupportedValue(word)
-    return _JSON_WORDS.get(word, word)
+    if token["key"] or token["word"]:
+        quoted = token["key"] and word not in _JSON_WORDS and word not in _JSON_WORDS.values()
+        return repr(word) if quoted else _JSON_WORDS.get(word, word)
+    return word if is_python or token["prefix"] else _json_string(word)
+
+
+def _json_string(word: str) -> str:
+    try:
+        return repr(json.loads(word, strict=False))
+    except ValueError:
+        return word
+
+
+def _is_division(comment: re.Match[str]) -> bool:
+    """Return whether `//` stands between a value and a number."""
+    before = comment.string[: comment.start()].rstrip()[-1:]
+    return _OPERAND.match(comment[0]) is not None and (before.isalnum() or before in ")]._")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -51,6 +53,38 @@ from tests.parsing.conftest import Recorded
         ('\\boxed{4} {"output": 5}', 5),
         ('{"output": 123456789012345678901234567890}', 123456789012345678901234567890),
         ('{"output": ' + "7" * 4300 + "}", int("7" * 4300)),
+        ('{"output": 3 // three\n}', 3),
+        ('{"output": [1, // one\n2], /* two */ # three\n}', [1, 2]),
+        ("{\"output\": 3 // it's the { of 'x'\n}", 3),
+        ("/* don't */ {\"output\": 'x'}", "x"),
+        ('{"output": 1} {"output": 2 // isn\'t {\n}', 2),
+        ('{"output": {"output": 4}, // {\n}', {"output": 4}),
+        ('{"output": "http://x#y /* z */"}', "http://x#y /* z */"),
+        ("{'output': [1,  # one }]\n2]}", [1, 2]),
+        ("{output: 3}", 3),
+        ("{steps: 2, output: [1, 2]}", [1, 2]),
+        ("{\n  output: {a: 1, True: 'b', null: 'c'},\n}", {"a": 1, "true": "b", "null": "c"}),
+        ('The { output: {"output": 3} }', {"output": 3}),
+        ('{my output: {"output": 3}}', 3),
+        ('{"Output": 3}', 3),
+        ("{'OUTPUT': 3}", 3),
+        ('{"Output": 2, "output": 3}', 3),
+        ('{"output": 2} {"Output": 3}', 3),
+        ('{"output":\u00a0[1,\u20092,\u200b\ufeff3]}', [1, 2, 3]),
+        ('{"output"\u200b: "a\u00a0b"\u2003}', "a\u00a0b"),
+        ('{"output": \\[1, 2\\]}', [1, 2]),
+        ('\\[ {"output": 3} \\]', 3),
+        ("\\boxed{\\[1, 2\\]}", [1, 2]),
+        ("{'output': 'a\\{b'}", "a\\{b"),
+        ("{'output': r'\\u0041\\n'}", "\\u0041\\n"),
+        ("{'output': R\"\\n\"}", "\\n"),
+        ("{'output': u'x'}", "x"),
+        ("{'output': \"http:\\/\\/x\"}", "http:\\/\\/x"),
+        ("{'output': '\\x41\\101\\N{BULLET}'}", "AA\u2022"),
+        ("{'output': QQQit's \"a\"QQQ}".replace("QQQ", "'" * 3), 'it\'s "a"'),
+        ('{\'output\': """a "b" c"""}', 'a "b" c'),
+        ("{'output': 'a' \"b\"}", "ab"),
+        ("{'output': [1_000, 0x1F, 1e-07, .05, 0.5, 0]}", [1000, 31, 1e-07, 0.05, 0.5, 0]),
         ('{"output": -0.0}', -0.0),
         ('{"output": ""}', ""),
         ('{"output": null}', None),
@@ -74,10 +108,26 @@ def test_final_answer_of_output_questions(text: str, value: Any) -> None:
         '{"output": ',
         '{"output": 3',
         '{"output" 3}',
-        "{output: 3}",
+        '{"output": [1, 2}',
+        '{"output": [1, 2 // two]}',
+        '{"output": 7 // 2}',
+        '{"output": 7 // 2\n}',
+        '{"output": 7 // 2}\n}',
+        '{"output": 3 // it is',
+        '{"output": 3 /* it is }',
+        "{output: [1, 2",
+        '{"output": 12 apples}',
+        "\\boxed{12 apples}",
+        '{"output": hello}',
+        "{my output: 3}",
+        '{"output": 1} {"output": [1,000, 2]}',
+        '{"output": 1} {"output": (1,000.5, 2)}',
+        "{'output': 007}",
+        "{'output': b'x'}",
+        "{'output': f'x'}",
+        "{'output': '\\ud83d\\ude00'}",
         '{"output": <value>}',
         '{"output": {1, 2}}',
-        "{'output': b'x'}",
         '{"output": NaN}',
         '{"output": 1} {"output": [NaN]}',
         '{"output": 1} {"output": -Infinity}',
@@ -115,6 +165,8 @@ def test_final_answer_is_none_without_an_answer(text: str) -> None:
         ("{'input': {'s': \"a'b\", 't': (1, 2)}}", {"s": "a'b", "t": [1, 2]}),
         ('\\boxed{\\{"n": 3\\}}', {"n": 3}),
         ('{"input": 5}', 5),
+        ("{input: {n: 1, input: 2}}", {"n": 1, "input": 2}),
+        ('{"Input": {"n": 1}, // it\'s\n}', {"n": 1}),
     ],
 )
 def test_final_answer_of_input_questions(text: str, value: Any) -> None:
@@ -155,13 +207,54 @@ WRITERS = (
 )
 
 
-@given(JSON, PROSE, st.sampled_from(["", "\n```", " And that's it.", "\n{", "\n}"]))
-@settings(max_examples=300, deadline=None)
-def test_final_answer_is_found_in_any_surrounding_text(value: Any, before: str, after: str) -> None:
-    for write in WRITERS:
+def decorated(value: Any, mark: str) -> str:
+    """Write a value as JSON with comments, bare keys, odd spaces or LaTeX between its tokens."""
+    text = json.dumps(value, ensure_ascii=False, indent=1)
+    if mark == "bare":
+        return re.sub(r'(?m)^( *)"([ab]+)":', r"\1\2:", text)
+    if mark == "latex":
+        return re.sub(r"(?m)([\[{])$|^( *)([\]}])", r"\2\\\1\3", text)
+    return text.replace("\n", f"{mark}\n") if "\n" in text else text
+
+
+MARKS = st.sampled_from(
+    ["bare", "latex", "\u00a0", " // it's a", " # isn't {", " /* ] */", "\u200b"]
+)
+AFTER = st.sampled_from(["", "\n```", " And that's it.", "\n{", "\n}"])
+
+
+def check_found(value: Any, before: str, after: str, mark: str) -> None:
+    """An answer is found in any form, whatever stands around it."""
+    for write in (*WRITERS, partial(decorated, mark=mark)):
         found = find_final_answer(f"{before}\n{write({'output': value})}{after}", "output")
         assert found is not None
         assert found.value == value
+
+
+SURROUNDED = st.tuples(JSON, PROSE, AFTER, MARKS)
+
+
+@given(SURROUNDED)
+@settings(max_examples=60, deadline=None)
+def test_final_answer_is_found_in_any_surrounding_text(case: tuple[Any, str, str, str]) -> None:
+    check_found(*case)
+
+
+@pytest.mark.slow
+@given(SURROUNDED)
+@settings(max_examples=5_000, deadline=None)
+def test_final_answer_is_found_in_any_surrounding_text_long(
+    case: tuple[Any, str, str, str],
+) -> None:
+    check_found(*case)
+
+
+@given(JSON, st.integers(1))
+@settings(max_examples=100, deadline=None)
+def test_final_answer_is_never_repaired(value: Any, cut: int) -> None:
+    text = json.dumps({"output": [value]})
+    found = find_final_answer(text[: 1 + cut % (len(text) - 1)], "output")
+    assert found is None or found.text in text  # of an object inside that is whole
 
 
 SCRAPS = (
