@@ -14,7 +14,8 @@ Examples:
 
 A range is MIN..MAX; either end may be left out. --where is SQL over the columns subject_id,
 sample_id, kind, turns, sample_no, last_status, status_1, status_2, model, backend, licence, repo,
-path, origin, language, funcname, lines_executed, pass_rate, n_chars, finish_reason, cluster.
+path, origin, language, funcname, lines_executed, pair_status, pass_rate, n_chars, finish_reason,
+cluster.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ REASONS = {
     "open": "not finished yet",
     "no_pair": "no stable pair",
     "taken_down": "taken down",
+    "pair_unstable": "a pair that is not stable now (--pairs all)",
     "not_correct": "incorrect",
     "not_revised": "not corrected by a revision",
     "turns": "--turns",
@@ -100,6 +102,13 @@ def _range(name: str, text: str) -> Callable[[Any], Any]:
     "--only",
     type=click.Choice(["correct", "revised", "all"]),
     help="Which answers; by default as the format says.",
+)
+@click.option(
+    "--pairs",
+    type=click.Choice(["stable", "all"]),
+    default="stable",
+    show_default=True,
+    help="Questions whose pairs another run reproduces, by their current check; or all.",
 )
 @click.option(
     "--turns",

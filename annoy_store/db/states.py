@@ -13,6 +13,23 @@ OPEN_STATES = ("pending", "claimed", "deferred", "suspect")
 ENDED_STATES = ("done", "rejected", "failed")
 FAILED_STATES = ("rejected", "failed")  # ended without a result
 STAGE_NAMES = ("transform", "complete", "parse", "generate", "predict", "verify", "revise")
+CHECK_STATUSES = (  # of pair_checks; `missing_module` tells of a machine, not of the pair
+    "stable",
+    "unstable",
+    "wrong_output",
+    "alone",
+    "exception",
+    "bad_args",
+    "exit",
+    "no_result",
+    "cpu_timeout",
+    "wall_timeout",
+    "memory",
+    "crash",
+    "output_too_large",
+    "not_json",
+    "bad_frame",
+)
 FREE_BACKENDS = ("tracer", "replay")  # their answers cost nothing
 
 

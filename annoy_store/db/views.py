@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from annoy_store.db.cost import TOTAL_COST
-from annoy_store.db.states import FAILED_STATES, sql_list
+from annoy_store.db.states import CHECK_STATUSES, FAILED_STATES, sql_list
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,28 @@ class View:
     meaning: str
     example: str
     sql: str
+
+
+def check_order(check: str) -> str:
+    """Return the ORDER BY that puts the current check of a pair first.
+
+    It is the newest check that says something about the pair: what a machine lacks neither
+    confirms nor refutes an older check.
+
+    Args:
+        check: alias of pair_checks.
+    """
+    return f"({check}.status IN {sql_list(CHECK_STATUSES)}) DESC, {check}.id DESC"
+
+
+def verdict_order(active: str, variant_id: str) -> str:
+    """Return the ORDER BY that puts the current verdict of ours on an answer first.
+
+    Args:
+        active: the column whether the variant is active.
+        variant_id: the column with its id.
+    """
+    return f"{active} DESC, {variant_id} DESC"
 
 
 VIEWS = (
@@ -54,27 +76,27 @@ VIEWS = (
     ),
     View(
         "v_current_pairs",
-        "every I/O pair with its current check: the active variant's, else the newest",
+        "every I/O pair with its current check: the newest that says something about the pair",
         "SELECT status, COUNT(*) FROM v_current_pairs GROUP BY status",
-        """
+        f"""
         SELECT p.id, p.sample_id, p.position, p.input_digest, p.seed, c.status,
                c.lines_executed, c.shown, c.variant_id, c.id AS check_id, p.input, p.output
         FROM io_pairs p JOIN pair_checks c ON c.io_pair_id = p.id
-        WHERE c.id = (SELECT k.id FROM pair_checks k JOIN variants w ON w.id = k.variant_id
-                      WHERE k.io_pair_id = p.id ORDER BY w.active DESC, w.id DESC LIMIT 1)
+        WHERE c.id = (SELECT k.id FROM pair_checks k WHERE k.io_pair_id = p.id
+                      ORDER BY {check_order("k")} LIMIT 1)
         """,
     ),
     View(
         "v_current_verdicts",
         "one verdict per judged response: the active checker's, else the newest of ours",
         "SELECT status, COUNT(*) FROM v_current_verdicts GROUP BY status",
-        """
+        f"""
         SELECT v.id, v.response_id, v.checker, v.variant_id, v.status, v.mismatch, v.created_at,
                v.execution_id, v.predicted, v.got, v.feedback
         FROM verdicts v
         WHERE v.id = (SELECT k.id FROM verdicts k JOIN variants w ON w.id = k.variant_id
                       WHERE k.response_id = v.response_id AND w.stage = 'verify'
-                      ORDER BY w.active DESC, w.id DESC LIMIT 1)
+                      ORDER BY {verdict_order("w.active", "w.id")} LIMIT 1)
         """,
     ),
     View(

@@ -38,6 +38,8 @@ from annoy_store.db.tables import (
     sources,
     takedowns,
     teachers,
+    turn_pairs,
+    turns,
 )
 from annoy_store.records.queries import current_pairs
 
@@ -128,6 +130,19 @@ def _overlapping_samples() -> Select[Any]:
     return select(both.c.sample_id)
 
 
+def _pair_statuses() -> Select[Any]:
+    """The current check of every pair that a prompt was asked for, of all its turns."""
+    single = select(turns.c.prompt_id, turns.c.io_pair_id).where(turns.c.io_pair_id.is_not(None))
+    several = select(turns.c.prompt_id, turn_pairs.c.io_pair_id).join(
+        turn_pairs, turn_pairs.c.turn_id == turns.c.id
+    )
+    asked = single.union_all(several).subquery("asked").c
+    status = select(current_pairs.c.status).where(current_pairs.c.id == asked.io_pair_id)
+    checked = func.coalesce(status.scalar_subquery(), "unchecked")
+    return select(asked.prompt_id, checked.label("status"))
+
+
+PAIR_STATUSES = _pair_statuses()
 ATTRIBUTES = {
     "teacher": Attribute(
         ("backend", "model"),
@@ -139,11 +154,24 @@ ATTRIBUTES = {
     ),
     "pair": Attribute(
         ("lines_executed",),
-        select(current_pairs.c.id, current_pairs.c.status, current_pairs.c.lines_executed),
+        select(current_pairs.c.id, current_pairs.c.lines_executed),
         "pair.lines_executed",
         "LEFT JOIN a_pair pair ON pair.id = s.io_pair_id",
         key="io_pair_id",
         by=current_pairs.c.id,
+    ),
+    # A question about several pairs holds while all of them do.
+    "pair_status": Attribute(
+        ("pair_status",),
+        PAIR_STATUSES,
+        "pairs.pair_status",
+        "LEFT JOIN a_pair_status pairs ON pairs.prompt_id = s.prompt_id",
+        key="prompt_id",
+        by=PAIR_STATUSES.selected_columns.prompt_id,
+        aggregation="""
+        SELECT prompt_id, coalesce(min(status) FILTER (status <> 'stable'), 'stable') AS pair_status
+        FROM fetched GROUP BY prompt_id
+        """,
     ),
     "position": Attribute(
         ("position",),

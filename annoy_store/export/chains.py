@@ -32,6 +32,7 @@ from annoy_store.db.tables import (
     variants,
     verdicts,
 )
+from annoy_store.db.views import verdict_order
 from annoy_store.errors import UsageError
 
 ChainCondition = Callable[[ColumnElement[int]], ColumnElement[bool]]
@@ -219,7 +220,8 @@ def _judged(duck: duckdb.DuckDBPyConnection, name: str, key: str, first: str = "
            v.stage = 'verify' AS ours, v.active, v.id AS variant_id
     FROM {name} a LEFT JOIN variants v ON v.id = a.variant_id
     """)
-    best = f"PARTITION BY {key} ORDER BY {first}ours DESC, active DESC, variant_id DESC"
+    best = f"PARTITION BY {key} ORDER BY {first}ours DESC, "
+    best += verdict_order("active", "variant_id")
     _first_of_each(duck, f"{name}_judged", f"{name}_once", key, best)
 
 

@@ -22,6 +22,9 @@ from annoy_store.export.splits import EXCLUDED
 
 Bounds = tuple[float | None, float | None]
 UNBOUNDED: Bounds = (None, None)
+STABLE = "stable"
+PAIR_TURNED = f"coalesce(pair_status, '{STABLE}') <> '{STABLE}'"  # a question without pairs holds
+PAIR_FILTERS = (STABLE, "all")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Selection:
         teachers: Models or backends of the first answer; empty for any.
         judged_by: Id of the variant of `verify` whose verdicts count; where it has none, the
             current ones do. None for the current ones.
+        pairs: `stable`: only while the current check of all pairs of a question is stable; `all`.
         licences: Licences of the source, in any case of letters; empty for any.
         where: SQL condition over the columns of a candidate.
         exclude_overlaps: Leave out what overlaps with a benchmark.
@@ -55,6 +59,7 @@ class Selection:
     turns: tuple[int, ...] = ()
     teachers: tuple[str, ...] = ()
     judged_by: int | None = None
+    pairs: str = STABLE
     licences: tuple[str, ...] = ()
     where: str | None = None
     exclude_overlaps: bool = False
@@ -86,7 +91,7 @@ def build_filters(form: Format, selection: Selection, *, is_split: bool) -> list
     if form.record == "sample":
         _refuse_answer_options(form, selection)
     else:
-        chosen += _answer_filters(form, selection)
+        chosen += _pair_filters(selection) + _answer_filters(form, selection)
     if selection.licences:
         names = _quoted(licence.lower() for licence in selection.licences)
         chosen.append(RowFilter("licence", f"list_has_any(licences, [{names}])", ("origin",)))
@@ -100,6 +105,15 @@ def build_filters(form: Format, selection: Selection, *, is_split: bool) -> list
         chosen.append(RowFilter("not_clustered", "split IS NOT NULL"))
         chosen.append(RowFilter("set_aside", f"split <> '{EXCLUDED}'"))
     return chosen
+
+
+def _pair_filters(selection: Selection) -> list[RowFilter]:
+    if selection.pairs not in PAIR_FILTERS:
+        words = " or ".join(PAIR_FILTERS)
+        raise UsageError(f"--pairs is {selection.pairs!r}, but must be {words}")
+    if selection.pairs != STABLE:
+        return []
+    return [RowFilter("pair_unstable", f"NOT ({PAIR_TURNED})", ("pair_status",))]
 
 
 def _answer_filters(form: Format, selection: Selection) -> list[RowFilter]:
@@ -124,6 +138,7 @@ def _answer_filters(form: Format, selection: Selection) -> list[RowFilter]:
 def _refuse_answer_options(form: Format, selection: Selection) -> None:
     given = {
         "--only": selection.only,
+        "--pairs": selection.pairs != STABLE,
         "--turns": selection.turns,
         "--teacher": selection.teachers,
         "--pass-rate": selection.pass_rate != UNBOUNDED,

@@ -4,10 +4,12 @@ Decisions
 - What is new is what is absent from the parent exports, never what has a higher id: a chain that
   began before an export may close after it.
 - What may have changed is found from its cause: a verdict that is newer than what the last export
-  had seen, a sample taken down, a new overlap, a split that was decided again. Only these are
-  looked at, unless the active checker is another one: then everything is.
-- A published subject is retracted when it is taken down, has another verdict, overlaps (if that is
-  asked for) or is in another split now. A changed filter retracts nothing.
+  had seen, a pair that a check does not call stable, a sample taken down, a new overlap, a split
+  that was decided again. Only these are looked at, unless the active checker is another one, or
+  the last export did not look at the pairs: then everything is.
+- A published subject is retracted when it is taken down, its pair does not hold any more, or it has
+  another verdict, overlaps (if that is asked for) or is in another split now. A changed filter
+  retracts nothing. What holds again later is new.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Any
 
 import duckdb
 import orjson
-from sqlalchemy import Connection, Select, and_, func, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, or_, select
 
 from annoy_store.db.duckdb_session import chunks, load_table
 from annoy_store.db.sql import committed_upto, in_values
@@ -27,15 +29,18 @@ from annoy_store.db.tables import (
     calls,
     export_rows,
     exports,
+    pair_checks,
     responses,
     retractions,
     sample_origins,
     splits,
+    turn_pairs,
     turns,
     variants,
     verdicts,
 )
 from annoy_store.export.attributes import TAKEN_DOWN_SAMPLES
+from annoy_store.export.filters import PAIR_TURNED, STABLE, Selection
 from annoy_store.export.format_file import Format
 from annoy_store.export.parents import ParentExports
 from annoy_store.export.splits import EXCLUDED
@@ -47,12 +52,15 @@ class ChangesSince:
 
     Attributes:
         watermark: What the next increment compares with, as JSON: the highest id up to which all
-            verdicts are known, and the digests of the active variants of `verify`.
+            verdicts are known, the digests of the active variants of `verify`, and which pairs were
+            wanted.
         chains: The chains of the parent exports that may have changed; None for all.
+        compared: The attributes by which published subjects are compared with what they are now.
     """
 
     watermark: str
     chains: Sequence[int] | None
+    compared: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,8 @@ class Retraction:
         file: Its file there.
         line: Its line in the file, from 1.
         digest: The digest of its state.
-        reason: Why: `gone`, `taken_down`, `overlap`, `judged_again` or `set_aside`.
+        reason: Why: `gone`, `taken_down`, `overlap`, `pair_unstable`, `judged_again` or
+            `set_aside`.
     """
 
     row_id: int
@@ -84,39 +93,54 @@ class Retraction:
 
 
 def changes_since(
-    connection: Connection, parents: ParentExports, *, compare_all: bool, overlap: bool
+    connection: Connection,
+    form: Format,
+    parents: ParentExports,
+    selection: Selection,
+    *,
+    compare_all: bool,
 ) -> ChangesSince:
     """Find what may have changed since the parent export.
 
     Args:
         connection: The snapshot of the store.
+        form: The format.
         parents: The exports to add to, if any.
+        selection: What is exported.
         compare_all: Whether every chain is looked at, whatever has changed.
-        overlap: Whether overlaps with benchmarks are left out.
     """
-    watermark = _verdict_watermark(connection)
+    watermark, compared = _watermark(connection, selection), _compared(form, selection)
     if not parents.ids or compare_all:
-        return ChangesSince(watermark, None)
+        return ChangesSince(watermark, None, compared)
     then, now = orjson.loads(parents.seen), orjson.loads(watermark)
-    if then["checkers"] != now["checkers"]:
-        return ChangesSince(watermark, None)
+    if any(then.get(key) != now[key] for key in ("checkers", "pairs")):
+        return ChangesSince(watermark, None, compared)
     causes = [
         _judged_since(then["verdict"]),
         _retracted(parents.ids),
         _of_samples(TAKEN_DOWN_SAMPLES),
         _of_samples(_decided_since(parents.created_at[:10])),
     ]
-    if overlap:
+    if selection.pairs == STABLE:
+        causes += _not_stable()
+    if selection.exclude_overlaps:
         causes += [_of_samples(samples) for samples in _overlapping()]
     found = {i for cause in causes for i in connection.scalars(cause) if i is not None}
-    return ChangesSince(watermark, sorted(found))
+    return ChangesSince(watermark, sorted(found), compared)
 
 
-def _verdict_watermark(connection: Connection) -> str:
+def _compared(form: Format, selection: Selection) -> tuple[str, ...]:
+    overlap = ("overlap",) if selection.exclude_overlaps else ()
+    looks_at_pairs = selection.pairs == STABLE and form.record != "sample"
+    return "hidden", *overlap, *(("pair_status",) if looks_at_pairs else ())
+
+
+def _watermark(connection: Connection, selection: Selection) -> str:
     active = select(variants.c.digest).where(variants.c.stage == "verify", variants.c.active == 1)
     checkers = sorted(connection.scalars(active))
     upto = committed_upto(connection, verdicts.c.id)
-    return orjson.dumps({"verdict": upto, "checkers": checkers}).decode()
+    seen = {"verdict": upto, "checkers": checkers, "pairs": selection.pairs}
+    return orjson.dumps(seen).decode()
 
 
 def _judged_since(verdict_id: int) -> Select[Any]:
@@ -138,13 +162,25 @@ def _retracted(ids: Sequence[int]) -> Select[Any]:
     )
 
 
+def _not_stable() -> list[Select[Any]]:
+    """The chains about a pair that some check, the current one or an older, did not call stable."""
+    pairs = select(pair_checks.c.io_pair_id).where(pair_checks.c.status != STABLE)
+    several = select(turn_pairs.c.turn_id).where(turn_pairs.c.io_pair_id.in_(pairs))
+    return [_first_turns(turns.c.io_pair_id.in_(pairs)), _first_turns(turns.c.id.in_(several))]
+
+
 def _of_samples(sample_ids: Select[Any]) -> Select[Any]:
     """The chains of samples."""
+    return _first_turns(turns.c.sample_id.in_(sample_ids))
+
+
+def _first_turns(condition: ColumnElement[bool]) -> Select[Any]:
+    """The chains of first turns."""
     joined = turns.join(calls, calls.c.prompt_id == turns.c.prompt_id)
     return (
         select(responses.c.id)
         .select_from(joined.join(responses, responses.c.call_id == calls.c.id))
-        .where(turns.c.number == 1, turns.c.sample_id.in_(sample_ids))
+        .where(turns.c.number == 1, condition)
     )
 
 
@@ -169,12 +205,11 @@ def mark_published(
     form: Format,
     parents: ParentExports,
     changed_chains: Sequence[int] | None,
-    *,
-    overlap: bool,
+    selection: Selection,
 ) -> list[Retraction]:
     """Mark the subjects that the parent exports hold as they are now.
 
-    Reads `candidates` with `hidden` (and `overlapping`); sets `subjects.published`.
+    Reads `candidates` with `hidden` (and what `ChangesSince.compared` names); sets `subjects.published`.
 
     Args:
         duck: DuckDB with `subjects` and `candidates`.
@@ -182,7 +217,7 @@ def mark_published(
         form: The format; it says whether a record is a chain or a sample.
         parents: The exports to add to, if any.
         changed_chains: The chains that may have changed; None for all.
-        overlap: Whether overlaps with benchmarks are left out.
+        selection: What is exported.
 
     Returns:
         The rows of the parent exports that are no longer wanted as they were.
@@ -198,12 +233,16 @@ def mark_published(
         ]
     load_table(duck, "held", connection, *some)
     key = "sample_id" if form.record == "sample" else "chain_id"
-    is_overlapping = "c.overlapping" if overlap else "false"
+    is_overlapping = "c.overlapping" if selection.exclude_overlaps else "false"
+    turned = "false" if selection.pairs != STABLE else PAIR_TURNED
+    if form.record == "sample":  # its state is its stable pairs
+        turned = "c.state <> h.digest AND c.has_unstable"
     duck.execute(f"""
     CREATE TABLE judged AS
     SELECT h.row_id, h.{key} AS subject_id,
            CASE WHEN c.subject_id IS NULL THEN 'gone' WHEN c.hidden THEN 'taken_down'
-                WHEN {is_overlapping} THEN 'overlap' WHEN c.state <> h.digest THEN 'judged_again'
+                WHEN {is_overlapping} THEN 'overlap' WHEN {turned} THEN 'pair_unstable'
+                WHEN c.state <> h.digest THEN 'judged_again'
                 WHEN c.split IS NULL THEN NULL WHEN c.split <> h.split THEN 'set_aside' END AS reason
     FROM held h LEFT JOIN candidates c ON c.subject_id = h.{key}
     """)

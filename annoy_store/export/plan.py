@@ -122,12 +122,12 @@ def _plan(
     parents: ParentExports,
     assignment: SplitAssignment,
 ) -> ExportPlan:
-    selection, overlap = request.selection, request.selection.exclude_overlaps
+    selection = request.selection
     row_filters = build_filters(form, selection, is_split=request.split_config is not None)
     row_filters += build_token_filter(selection)
     group_filters = build_group_filters(form, selection)
     compare_all = form.record != "chain" or bool(group_filters)
-    changes = changes_since(connection, parents, compare_all=compare_all, overlap=overlap)
+    changes = changes_since(connection, form, parents, selection, compare_all=compare_all)
     if form.record == "sample":
         n_turns = load_samples(duck, connection)
     else:
@@ -136,8 +136,8 @@ def _plan(
         n_turns = load_chains(duck, connection, max_turns, scope, selection.judged_by)
     duck.execute(_PLAN_COLUMNS)
     set_subject_splits(duck, assignment)
-    loaded = load_attributes(duck, connection, ["hidden", *(["overlap"] * overlap)])
-    retractions = mark_published(duck, connection, form, parents, changes.chains, overlap=overlap)
+    loaded = load_attributes(duck, connection, changes.compared)
+    retractions = mark_published(duck, connection, form, parents, changes.chains, selection)
     binding = bind_format(form, n_turns)
     described = ["origin", "cluster", *(["teacher"] * (form.record != "sample"))]
     wanted = sorted({*described, *referenced_attributes(" ".join(binding.plan_columns))})

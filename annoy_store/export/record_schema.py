@@ -99,6 +99,7 @@ PLAN_COLUMNS = {
     "licences": pa.list_(pa.string()),
     "language": pa.string(),
     "lines_executed": pa.int64(),
+    "pair_status": pa.string(),
     "pass_rate": pa.float64(),
     "n_chars": pa.int64(),
     "cluster": pa.string(),

@@ -25,10 +25,9 @@ from annoy_store.db.tables import (
     calls,
     hidden_subjects,
     io_pairs,
-    pair_checks,
     responses,
     turns,
-    variants,
+    verdicts,
 )
 
 
@@ -59,24 +58,6 @@ def answered_turns() -> FromClause:
     )
 
 
-def current_check(pairs: FromClause = io_pairs) -> ScalarSelect[Any]:
-    """Return the id of a pair's current check: the active variant's, else the newest.
-
-    Args:
-        pairs: the table of pairs, or an alias of it, in the FROM of the enclosing SELECT.
-    """
-    other = pair_checks.alias("other_check")
-    return (
-        select(other.c.id)
-        .select_from(other.join(variants, variants.c.id == other.c.variant_id))
-        .where(other.c.io_pair_id == pairs.c.id)
-        .order_by(variants.c.active.desc(), variants.c.id.desc())
-        .limit(1)
-        .correlate(pairs)
-        .scalar_subquery()
-    )
-
-
 current_pairs = table(
     "v_current_pairs",
     column("id", BigInteger),
@@ -86,6 +67,7 @@ current_pairs = table(
     column("status", Text),
     column("lines_executed", BigInteger),
     column("shown", Text),
+    column("check_id", BigInteger),
     column("input", Text),
     column("output", Text),
 )
@@ -99,6 +81,22 @@ current_verdicts = table(
     column("mismatch", Text),
 )
 """The view of one verdict per judged response."""
+
+
+def current_check(pairs: FromClause = io_pairs) -> ScalarSelect[Any]:
+    """Return the id of a pair's current check, as the view says.
+
+    Args:
+        pairs: the table of pairs, or an alias of it, in the FROM of the enclosing SELECT.
+    """
+    current = select(current_pairs.c.check_id).where(current_pairs.c.id == pairs.c.id)
+    return current.correlate(pairs).scalar_subquery()
+
+
+def current_verdict() -> ScalarSelect[Any]:
+    """Return the id of the current verdict on the answer of one in `verdicts`, as the view says."""
+    same_answer = current_verdicts.c.response_id == verdicts.c.response_id
+    return select(current_verdicts.c.id).where(same_answer).correlate(verdicts).scalar_subquery()
 
 
 def stable_pairs(connection: Connection, sample_ids: Sequence[int]) -> Select[int, str, str, str]:

@@ -6,9 +6,10 @@ writes  executions, io_pairs, pair_checks
 
 A pair is stable if a second process with another hash seed, random seed and clock gives the same
 output for the stored input, and the code calls nothing that no seed controls. If one pair is
-unstable, all pairs of the sample are marked unstable: the others agreed by chance. Pairs that came
-with a sample, without seeds, are checked too, and must give the output that they came with. What of
-a pair stands in the question is checked here too, so that every pair is, wherever it came from.
+unstable, all pairs of the sample are marked unstable: the others agreed by chance. All pairs that a
+sample already has are run again too, drawn or imported, and must give the output that is stored.
+What of a pair stands in the question is checked here too, so that every pair is, wherever it came
+from.
 """
 
 from __future__ import annotations
@@ -98,9 +99,7 @@ def run(row: Row, context: StageContext) -> Outcome:
     draws = SampledInputs()
     if program.generator is not None:
         draws = sample_inputs(program, row["digest"], context.sandbox(), context.policy)
-    given_pairs = [
-        pair for pair in _stored_pairs(row) if not pair.has_seed and pair.key not in draws.pairs
-    ]
+    given_pairs = [pair for pair in _stored_pairs(row) if pair.key not in draws.pairs]
     if given_pairs or len(draws.pairs) >= MIN_PAIRS:
         return _check_pairs(draws, given_pairs, row, program, context)
     if program.generator is None:
@@ -130,7 +129,7 @@ def _check_pairs(
     ]
     statuses = _statuses(results, second_runs, expected, nondeterminism)
     stable = statuses.count("stable")
-    if 0 < stable < MIN_PAIRS and not given_pairs:
+    if 0 < stable < MIN_PAIRS and all(pair.has_seed for pair in given_pairs):
         statuses, stable = ["alone" if s == "stable" else s for s in statuses], 0
     pairs: list[NewRow | int] = [
         *_new_pairs(draws, statuses, row, context),

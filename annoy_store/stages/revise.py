@@ -20,14 +20,13 @@ from annoy_store.db.tables import (
     teachers,
     turn_pairs,
     turns,
-    variants,
     verdicts,
 )
 from annoy_store.interfaces import NewRow, Outcome, Row, Stage, StageContext, done, rejected
 from annoy_store.prompts.template import load_template
 from annoy_store.records.digests import revision_digest
 from annoy_store.records.prompts import count_chars, new_calls, new_prompt, new_turn
-from annoy_store.records.queries import answered_turns, not_hidden
+from annoy_store.records.queries import answered_turns, current_verdict, not_hidden
 
 FIELD_SEPARATOR, RECORD_SEPARATOR = "\x1f", "\x1e"
 
@@ -38,16 +37,7 @@ def select_subjects(policy: Policy) -> Select[Any]:
     Two chains may share a prompt (their first answers were equal); `chains` lists them all, so that
     each gets its next turn.
     """
-    other, sharing = verdicts.alias("other_verdict"), turns.alias("sharing")
-    current = (
-        select(other.c.id)
-        .join(variants, variants.c.id == other.c.variant_id)
-        .where(other.c.response_id == verdicts.c.response_id, variants.c.stage == "verify")
-        .order_by(variants.c.active.desc(), variants.c.id.desc())
-        .limit(1)
-        .correlate(verdicts)
-        .scalar_subquery()
-    )
+    sharing = turns.alias("sharing")
     chains = (
         select(func.aggregate_strings(cast(sharing.c.chain_response_id, String), ","))
         .where(sharing.c.prompt_id == calls.c.prompt_id)
@@ -80,7 +70,7 @@ def select_subjects(policy: Policy) -> Select[Any]:
         )
         .where(
             verdicts.c.status != "correct",
-            verdicts.c.id == current,
+            verdicts.c.id == current_verdict(),
             turns.c.number < policy.max_turns,
             ~exists().where(revised.c.revises_response_id == responses.c.id),
             turns.c.sample_id.is_not(None),

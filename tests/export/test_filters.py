@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import func, insert, select
 
 from annoy_store.db.engine import Database
-from annoy_store.db.tables import benchmark_overlaps
+from annoy_store.db.insert import insert_rows
+from annoy_store.db.tables import benchmark_overlaps, io_pairs, turn_pairs
 from annoy_store.errors import UsageError
 from annoy_store.export.export import export
 from annoy_store.export.filters import Selection
+from annoy_store.export.format_file import bundled_formats
 from annoy_store.export.request import ExportReport, ExportRequest
+from annoy_store.interfaces import NewRow
 from tests.support import chains
 
 pytestmark = pytest.mark.slow_on("postgres")
@@ -81,6 +84,52 @@ def test_filters_are_the_same_on_postgres(postgres_store: Database) -> None:
         {"exclude_overlaps": True, "sample": 3},
     ):
         assert count(postgres_store, **selection).n_rows in (3, 9)
+
+
+@pytest.mark.parametrize("status", ["unstable", "wrong_output", "alone", "exception", "unknown"])
+@pytest.mark.parametrize("form", sorted(set(bundled_formats()) - {"codeio_raw"}))
+def test_filters_leave_out_questions_whose_pair_is_not_stable(
+    sqlite_store: Database, form: str, status: str
+) -> None:
+    store = sqlite_store
+    chains.fill(store, NAMES)
+    before = count(store, form)
+    chains.check_again(store, status, "two", "%bee%")
+    now = count(store, form)
+    kept = before.n_rows if status == "unknown" else before.n_rows * 2 // 3
+    assert now.n_rows == kept
+    assert now.removed.get("pair_unstable", 0) == (0 if status == "unknown" else 3)
+    assert count(store, form, pairs="all").n_rows == before.n_rows
+    if status != "unknown":
+        named = count(store, form, pairs="all", where=f"pair_status = '{status}'")
+        assert named.n_rows == before.n_rows - kept
+
+
+def test_filters_leave_out_questions_about_several_pairs_if_one_is_not_stable(
+    store: Database,
+) -> None:
+    with store.write() as connection:
+        rows = chains.sampled("ant", pairs=3)
+        shown, *hidden = chains.pairs_of(rows)
+        asked = chains.chain(connection, shown, [("yes", "correct")])
+        asked[0].values["io_pair_id"] = None
+        rows += [chains.checked(connection, pair) for pair in (shown, *hidden)] + asked
+        for pair, role in zip((shown, *hidden), ("shown", "hidden", "hidden"), strict=True):
+            values = {"turn_id": asked[0], "io_pair_id": pair, "role": role}
+            rows.append(NewRow(turn_pairs, values))
+        insert_rows(connection, rows)
+    assert count(store).n_rows == 1
+    with store.write() as connection:
+        last = connection.scalar(select(func.max(io_pairs.c.id))) or 0
+        insert_rows(connection, [chains.checked(connection, last, "wrong_output", version="two")])
+    assert dict(count(store).removed) == {"pair_unstable": 1}
+
+
+def test_filters_refuse_unknown_words(filled: Database) -> None:
+    with pytest.raises(UsageError, match="--pairs is 'some', but must be stable or all"):
+        count(filled, pairs="some")
+    with pytest.raises(UsageError, match="leave out --pairs"):
+        count(filled, "codeio_raw", pairs="all")
 
 
 def test_filters_leave_out_overlaps_if_asked(filled: Database) -> None:

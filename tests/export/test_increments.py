@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import (
+    exports,
     hidden_subjects,
+    io_pairs,
+    pair_checks,
     responses,
     samples,
     variants,
@@ -150,6 +153,45 @@ def test_increment_retracts_what_is_taken_down_and_holds_what_is_lifted(
         connection.execute(hidden_subjects.delete())
     third = export(store, ExportRequest("codeio", tmp_path / "3", since=str(second.export_id)))
     assert (third.n_rows, dict(third.retractions)) == (3, {})
+
+
+@pytest.mark.parametrize("form", ["codeio", "rl", "codeio_raw"])
+def test_increment_retracts_what_has_an_unstable_pair_and_holds_what_is_stable_again(
+    store: Database, tmp_path: Path, form: str
+) -> None:
+    chains.fill(store, ["ant", "bee"])
+    first = export(store, ExportRequest(form, tmp_path / "1"))
+    half = first.n_rows // 2
+    chains.check_again(store, "unstable", "two", "%bee%")
+    second = add(store, tmp_path / "2", form)
+    assert (second.n_rows, dict(second.retractions)) == (0, {"pair_unstable": half})
+    assert {row["export"] for row in retracted(tmp_path / "2")} == {first.digest}
+    assert add(store, tmp_path / "none", form).folder is None
+    chains.check_again(store, "missing_module", "three")
+    assert add(store, tmp_path / "none", form).folder is None
+    chains.check_again(store, "stable", "four")
+    third = add(store, tmp_path / "3", form)
+    assert (third.n_rows, dict(third.retractions)) == (half, {})
+    whole = export(store, ExportRequest(form, tmp_path / "whole"))
+    assert (whole.n_rows, dict(whole.removed)) == (first.n_rows, dict(first.removed))
+
+
+def test_increment_looks_at_all_pairs_if_its_parent_did_not(
+    sqlite_store: Database, tmp_path: Path
+) -> None:
+    """An export of an older version says nothing about pairs; one with `--pairs all` wanted all."""
+    chains.fill(sqlite_store, ["ant", "bee"])
+    with sqlite_store.write() as connection:  # no check at all
+        own = select(io_pairs.c.id).where(io_pairs.c.input.contains("0"))
+        connection.execute(delete(pair_checks).where(pair_checks.c.io_pair_id.in_(own)))
+    every = Selection(pairs="all")
+    assert export(sqlite_store, ExportRequest("codeio", tmp_path / "1", every)).n_rows == 6
+    with sqlite_store.write() as connection:
+        seen = connection.scalar(select(exports.c.seen)) or ""
+        old = json.dumps({k: v for k, v in json.loads(seen).items() if k != "pairs"})
+        connection.execute(update(exports).values(seen=old))
+    second = add(sqlite_store, tmp_path / "2")
+    assert (second.n_rows, dict(second.retractions)) == (0, {"pair_unstable": 2})
 
 
 def test_increments_keep_limits_together(sqlite_store: Database, tmp_path: Path) -> None:

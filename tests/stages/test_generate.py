@@ -253,6 +253,29 @@ def test_generate_is_reproducible(run_stage, sqlite_store: Database) -> None:
     assert sorted(r.position for r in again) == list(range(12))
 
 
+@pytest.mark.parametrize("output", ["x * 2", "x * 2 if x < 0 else x * 3"])
+def test_generate_runs_every_stored_pair_again(
+    run_stage, sqlite_store: Database, output: str
+) -> None:
+    """Drawn before and not drawn now, drawn now too, and imported; each by its stored output."""
+    code = f"def main_solution(x):\n    return {output}\n"
+    generator = "import random\ndef input_generator():\n    return {'x': random.randint(1, 3)}\n"
+    sample = factories.sample(code, generator)
+    rows = [factories.io_pair(sample, {"x": x}, x * 2, at) for at, x in enumerate((1, 50, 60))]
+    rows[0].values["seed"], rows[1].values["seed"] = 5, 6
+    run_stage("generate", rows)
+    with sqlite_store.read() as connection:
+        found = connection.execute(
+            select(io_pairs.c.input, pair_checks.c.status)
+            .join(pair_checks, pair_checks.c.io_pair_id == io_pairs.c.id)
+            .where(io_pairs.c.id.in_([1, 2, 3]))
+        ).all()
+    status = "stable" if output == "x * 2" else "wrong_output"
+    assert {json.loads(pair)["x"]: word for pair, word in found} == dict.fromkeys(
+        (1, 50, 60), status
+    )
+
+
 def test_generate_details_the_most_frequent_failure(run_stage, sqlite_store: Database) -> None:
     code = "def main_solution(x):\n    if x == 1:\n        return {1, 2}\n    raise ValueError('always')\n"
     generator = "import random\ndef input_generator():\n    return {'x': random.randint(0, 5)}\n"

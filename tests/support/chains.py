@@ -11,9 +11,11 @@ from sqlalchemy import Connection, insert, select
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import (
+    io_pairs,
     pair_checks,
     responses,
     sample_origins,
+    samples,
     teachers,
     variants,
     verdicts,
@@ -71,22 +73,37 @@ def pairs_of(rows: Sequence[NewRow]) -> list[NewRow]:
     return [row for row in rows if row.table.name == "io_pairs"]
 
 
-def checked(connection: Connection, pair: NewRow, status: str = "stable", lines: int = 7) -> NewRow:
-    """The current check of a pair."""
-    values = {"io_pair_id": pair, "variant_id": generate_variant(connection), "status": status}
-    return NewRow(
-        pair_checks, values | {"execution_id": None, "lines_executed": lines, "shown": "no"}
-    )
+def checked(
+    connection: Connection,
+    pair: NewRow | int,
+    status: str = "stable",
+    lines: int = 7,
+    version: str = "one",
+) -> NewRow:
+    """A check of a pair under a version of `generate`."""
+    variant = generate_variant(connection, version)
+    values = {"io_pair_id": pair, "variant_id": variant, "status": status}
+    values |= {"execution_id": None, "lines_executed": lines, "shown": "no"}
+    return NewRow(pair_checks, values)
 
 
-def generate_variant(connection: Connection) -> int:
-    named = digest("variant", "generate", "one")
+def generate_variant(connection: Connection, version: str = "one") -> int:
+    named = digest("variant", "generate", version)
     found = connection.scalar(select(variants.c.id).where(variants.c.digest == named))
     if found is None:
-        row = {"stage": "generate", "digest": named, "description": "one", "active": 1}
+        row = {"stage": "generate", "digest": named, "description": version, "active": 1}
         connection.execute(insert(variants).values(row))
         found = connection.scalar(select(variants.c.id).where(variants.c.digest == named))
     return int(found or 0)
+
+
+def check_again(store: Database, status: str, version: str, like: str = "%") -> None:
+    """Check pairs again under a version of `generate`: of the samples with such a problem."""
+    own = select(samples.c.id).where(samples.c.problem_statement.like(like))
+    with store.write() as connection:
+        pairs = connection.scalars(select(io_pairs.c.id).where(io_pairs.c.sample_id.in_(own))).all()
+        rows = [checked(connection, pair, status, version=version) for pair in pairs]
+        insert_rows(connection, rows)
 
 
 def chain(
@@ -98,7 +115,10 @@ def chain(
     question: str | None = None,
     model: str = "tracer",
 ) -> list[NewRow]:
-    """A first prediction turn about a pair, with its answers, verdicts and revisions."""
+    """A first prediction turn about a pair, with its answers, verdicts and revisions.
+
+    The pair is stable unless a later row says otherwise.
+    """
     shown = pair.values["input" if kind == "predict_output" else "output"]
     sample = pair.values["sample_id"].values
     words = question or f"{sample['problem_statement']} {kind}: {shown}"
@@ -133,7 +153,7 @@ def chain(
             {"role": "assistant", "content": text},
             {"role": "user", "content": f"{said} Do it again."},
         ]
-    return rows
+    return [*rows, checked(connection, pair)]
 
 
 def verdict(
@@ -155,13 +175,13 @@ def fill(store: Database, names: Sequence[str] = ("ant", "bee", "cow"), **option
 def fill_one(connection: Connection, name: str, **options: Any) -> None:
     rows = sampled(name, **options)
     first, second = pairs_of(rows)[:2]
-    rows += [checked(connection, first, lines=3), checked(connection, second, lines=40)]
     said = json.dumps({"output": name})
     rows += chain(connection, first, [(f"I see. {said}", "correct")])
     rows += chain(connection, second, [("no idea", "wrong"), (f"Now. {said}", "correct")])
     rows += chain(
         connection, second, [("{}", "wrong"), ("{} again", "wrong")], kind="predict_input"
     )
+    rows += [checked(connection, first, lines=3), checked(connection, second, lines=40)]
     insert_rows(connection, rows)
 
 

@@ -30,7 +30,7 @@ from sqlalchemy import (
 from annoy_store.db.cost import TOTAL_COST
 from annoy_store.db.states import FAILED_STATES, sql_list
 from annoy_store.db.tables import attempts, calls, metadata, responses, turns
-from annoy_store.db.views import VIEWS
+from annoy_store.db.views import VIEWS, check_order, verdict_order
 from annoy_store.records.queries import first_turn_of
 
 SKIPPED_TABLES = {"signatures"}
@@ -159,7 +159,6 @@ _PAIR = """
     SELECT p.id, p.sample_id, p.position, p.seed, c.status, c.lines_executed, c.shown, c.variant_id,
            c.id AS check_id, p.input_chars, p.output_chars
     FROM io_pairs p JOIN pair_checks c ON c.io_pair_id = p.id
-    JOIN variants w ON w.id = c.variant_id
 """
 _VERDICT = """
     SELECT v.id, v.response_id, v.checker, v.variant_id, v.status, v.mismatch, v.created_at,
@@ -169,11 +168,10 @@ _VERDICT = """
 _STAGE_OF_VIEW = {"v_current_pairs": "generate", "v_current_verdicts": "verify"}
 _ONE_VARIANT = {"v_current_pairs": _PAIR, "v_current_verdicts": _VERDICT}
 _VARIANTS = {
-    name: f"{sql} QUALIFY row_number() OVER ("
-    f"PARTITION BY {subject} ORDER BY w.active DESC, w.id DESC) = 1"
-    for name, sql, subject in (
-        ("v_current_pairs", _PAIR, "p.id"),
-        ("v_current_verdicts", _VERDICT, "v.response_id"),
+    name: f"{sql} QUALIFY row_number() OVER (PARTITION BY {subject} ORDER BY {order}) = 1"
+    for name, sql, subject, order in (
+        ("v_current_pairs", _PAIR, "p.id", check_order("c")),
+        ("v_current_verdicts", _VERDICT, "v.response_id", verdict_order("w.active", "w.id")),
     )
 }
 _HELPER_VIEWS = {
