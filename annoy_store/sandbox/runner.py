@@ -25,7 +25,8 @@ Decisions
   stands in for the builtins, because names in class bodies are looked up nowhere else.
 - World 0 has the true clock. Any other world lives 396 days later per step, and each of its
   readings of `time`, `perf_counter` and `process_time` is 0.137 s after the last one, so that
-  both dates and durations show; `monotonic` is left alone, because event loops schedule by it.
+  both dates and durations show, as each of `clock_gettime` is; `monotonic` is later and does not
+  leap, because event loops schedule by it; so are the times of files that `os` tells.
   `datetime.now` follows once the module is loaded: compiled packages that are imported meanwhile
   need the true type. C code with a clock of its own (`numpy.datetime64("now")`) is out of reach.
 - Programs that never say "random" are not seeded per call: they start from the state that the
@@ -476,19 +477,41 @@ def other_clock(world: int) -> None:
     """Make this process live later, in a time that leaps with every reading."""
     readings = [0]
 
-    def leaping(read: Callable[[], Any], unit: Any) -> Callable[[], Any]:
-        def reading() -> Any:
+    def shifted(name: str, unit: Any, leap: float) -> Callable[..., Any]:
+        read = getattr(time, name)
+
+        def reading(*clock: Any) -> Any:
             readings[0] += 1
-            return read() + type(unit)(unit * (world * LATER + LEAP * readings[0]))
+            return read(*clock) + type(unit)(unit * (world * LATER + leap * readings[0]))
 
         return reading
 
-    for name in ("time", "perf_counter", "process_time", "thread_time"):
-        setattr(time, name, leaping(getattr(time, name), 1.0))
-        setattr(time, name + "_ns", leaping(getattr(time, name + "_ns"), 1_000_000_000))
+    leaps = ("time", "perf_counter", "process_time", "thread_time", "clock_gettime")
+    for name, leap in (*((name, LEAP) for name in leaps), ("monotonic", 0.0)):
+        setattr(time, name, shifted(name, 1.0, leap))
+        setattr(time, name + "_ns", shifted(name + "_ns", 1_000_000_000, leap))
     for name in ("localtime", "gmtime", "ctime"):
         setattr(time, name, _by_default_now(getattr(time, name)))
     _later_strings()
+    for name in ("stat", "lstat", "fstat"):
+        _later_files(name, world * LATER)
+
+
+def _later_files(name: str, seconds: int) -> None:
+    """Let a function of `os` tell the times of a file as later."""
+    look = getattr(os, name)
+    units = {"st_atime": 1, "st_mtime": 1, "st_ctime": 1}
+    units.update({f"{field}_ns": 1_000_000_000 for field in units})
+
+    def looking(*where: Any, **how: Any) -> Any:
+        kind, (plain, fields) = look(*where, **how).__reduce__()
+        fields = {field: value + seconds * units.get(field, 0) for field, value in fields.items()}
+        return kind((*plain[:7], *(second + seconds for second in plain[7:])), fields)
+
+    setattr(os, name, looking)
+    for able in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
+        if look in able:
+            able.add(looking)
 
 
 def _by_default_now(convert: Callable[[float], Any]) -> Callable[..., Any]:

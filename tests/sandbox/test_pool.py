@@ -207,6 +207,61 @@ def test_environment_seed_changes_hash_seed_random_seed_and_clock(sandbox: Local
     ]
 
 
+@pytest.mark.parametrize(
+    "reading",
+    [
+        *("time.clock_gettime(time.CLOCK_REALTIME)", "time.clock_gettime(time.CLOCK_MONOTONIC)"),
+        *("time.clock_gettime_ns(1)", "time.monotonic()", "time.monotonic_ns()", "time.time_ns()"),
+        *(
+            "time.thread_time()",
+            "os.stat('/').st_atime",
+            "os.stat('/')[8]",
+            "os.fstat(0).st_mtime_ns",
+        ),
+        *(
+            "os.lstat('/usr').st_ctime",
+            "os.path.getmtime('/usr')",
+            "pathlib.Path('/usr').stat().st_mtime",
+        ),
+    ],
+)
+def test_second_clock_covers_every_reading(sandbox: LocalSandbox, reading: str) -> None:
+    """The difference is a year and more, whatever was read between."""
+    program = Program(
+        f"import os, pathlib, time\ndef main_solution():\n    return float({reading})\n"
+    )
+    here, there = (sandbox.call(program, ["{}"], Limits(), seed)[0].output for seed in (0, 1))
+    assert here is not None
+    assert there is not None
+    day = 86_400 * (1e9 if float(here) > 1e12 or "_ns" in reading else 1)
+    assert 390 * day < float(there) - float(here) < 400 * day
+
+
+def test_second_clock_leaps_between_readings_of_any_clock(sandbox: LocalSandbox) -> None:
+    code = (
+        "import time\ndef main_solution():\n    read = time.clock_gettime\n"
+        "    started = read(time.CLOCK_MONOTONIC)\n"
+        "    return round(read(time.CLOCK_MONOTONIC) - started, 1)\n"
+    )
+    assert call(sandbox, code).output == "0.0"
+    assert call(sandbox, code, environment_seed=1).output == "0.1"
+
+
+def test_shifted_files_are_otherwise_the_same(sandbox: LocalSandbox) -> None:
+    code = (
+        "import os, shutil, time\ndef main_solution():\n"
+        "    found = os.stat('/usr')\n"
+        "    assert abs(found.st_mtime - found.st_mtime_ns / 1e9) < 1\n"
+        "    assert found.st_mtime <= time.time() and os.path.samefile('/usr', '/usr/../usr')\n"
+        "    assert os.stat in os.supports_follow_symlinks and os.stat in os.supports_dir_fd\n"
+        "    assert os.path.isdir('/usr') and not os.path.exists('/no such')\n"
+        "    return [found.st_mode, found.st_size, found.st_ino, len(found), found.st_blocks]\n"
+    )
+    here, there = call(sandbox, code), call(sandbox, code, environment_seed=1)
+    assert here.outcome == there.outcome == "ok", there
+    assert here.output == there.output
+
+
 def test_shifted_clock_is_consistent(sandbox: LocalSandbox) -> None:
     code = (
         "import datetime, time, pickle, copy\n"
