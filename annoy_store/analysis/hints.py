@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 
+from annoy_store.analysis.known_packages import is_of_another_python, package_of
+
 _HINTS: tuple[tuple[str, str], ...] = (
     (
         r"missing_module:(?P<module>[\w.]+)",
-        "pip install {package} for the interpreter of --python, then annoy retry generate --state rejected --like missing_module:{module}, then annoy run",
+        "",  # depends on the module
     ),
     (
         r"missing_module",
-        "it needs a package; list the most frequent with: annoy sql 'SELECT * FROM v_missing_modules ORDER BY samples DESC', then pip install it for the interpreter of --python and annoy rerun generate",
+        "it needs a package, or a file of its project; list the most frequent with: annoy sql 'SELECT * FROM v_missing_modules ORDER BY samples DESC'; install those that you know for the interpreter of --python, then annoy rerun generate",
     ),
     (
         r"worker_died",
@@ -105,6 +107,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "the generator gives too few distinct inputs; nothing to do, or a better template",
     ),
     (
+        r"nondeterministic:host",
+        "its output depends on the machine (cores, versions, paths, names, environment) and would be another on the next one; excluded on purpose",
+    ),
+    (
         r"too_few_stable|unstable|alone|nondeterministic:.*",
         "another run gives another output (clock, randomness, hash order); excluded on purpose",
     ),
@@ -123,21 +129,9 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "an error of the model; it gets feedback and another turn, up to max_turns",
     ),
 )
-_PACKAGES = {
-    "PIL": "pillow",
-    "bs4": "beautifulsoup4",
-    "cv2": "opencv-python-headless",
-    "sklearn": "scikit-learn",
-    "yaml": "pyyaml",
-    "skimage": "scikit-image",
-    "dateutil": "python-dateutil",
-    "Crypto": "pycryptodome",
-    "serial": "pyserial",
-    "google.protobuf": "protobuf",
-    "attr": "attrs",
-    "dotenv": "python-dotenv",
-    "jwt": "pyjwt",
-}
+_INSTALL = "pip install {package} for the interpreter of --python, then annoy retry generate --state rejected --like missing_module:{module}, then annoy run"
+_OTHER_PYTHON = "it belongs to the standard library of another Python version or platform; nothing to do, or another interpreter: annoy run --python"
+_PROJECT_FILE = "likely a file of the project that the code comes from, so do not install a package of that name; nothing to do"
 
 
 def hint(reason: str, stage: str) -> str:
@@ -150,19 +144,24 @@ def hint(reason: str, stage: str) -> str:
     """
     for pattern, template in _HINTS:
         if found := re.fullmatch(pattern, reason):
-            module = found.groupdict().get("module") or ""
-            return template.format(
-                stage=stage, reason=reason, module=module, package=pip_package(module)
+            module = found.groupdict().get("module")
+            advice = _about_module(module) if module else template
+            return advice.format(
+                stage=stage, reason=reason, module=module, package=package_of(module or "")
             )
     return ""
 
 
-def pip_package(module: str) -> str:
-    """Return the name of the package on PyPI that provides a module.
+def _about_module(module: str) -> str:
+    """Return what to do about a module that is missing, as a template."""
+    if package_of(module):
+        return _INSTALL
+    return _OTHER_PYTHON if is_of_another_python(module) else _PROJECT_FILE
 
-    The longest prefix of the module's name that is listed decides; without one, the package is
-    assumed to be called like the top-level module.
-    """
-    parts = module.split(".")
-    prefixes = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
-    return next((_PACKAGES[name] for name in prefixes if name in _PACKAGES), parts[0])
+
+def install_advice(module: str) -> str:
+    """Return how to get a missing module in a few words."""
+    package = package_of(module)
+    if package:
+        return f"pip install {package}"
+    return "another Python" if is_of_another_python(module) else "likely a file of its project"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from annoy_store.analysis.hints import pip_package
+from annoy_store.analysis.hints import install_advice
 from annoy_store.report.charts import Bar, horizontal_bars
 from annoy_store.report.figure import Figure, Ref, RenderedFigure, Rows
 
@@ -20,11 +20,11 @@ def _render_missing(rows: Rows) -> RenderedFigure:
     return RenderedFigure(
         "missing",
         title,
-        "Packages that samples import and the interpreter of the sandbox lacks. "
-        "Install them, then run: annoy retry generate --state rejected --like missing_module.",
+        "Modules that samples import and the interpreter of the sandbox lacks. "
+        "Install the packages named here, then run: annoy retry generate --state rejected --like missing_module.",
         horizontal_bars(title, "samples", shown) if shown else "",
-        ("module", "samples", "to install"),
-        [(module, n, f"pip install {pip_package(module)}") for module, n in rows],
+        ("module", "samples", "advice"),
+        [(module, n, install_advice(module)) for module, n in rows],
         "No sample lacks a module.",
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from annoy_store.analysis.hints import hint, pip_package
+from annoy_store.analysis.hints import hint, install_advice
 from annoy_store.parsing import sections
 from annoy_store.tasks.compare import KINDS
 
@@ -23,7 +23,8 @@ from annoy_store.tasks.compare import KINDS
         ("cpu_timeout", "generate", "annoy rerun generate"),
         ("http_429", "complete", "max-connections"),
         ("exception:KeyError", "generate", "annoy show"),
-        ("nondeterministic:time", "generate", "on purpose"),
+        ("nondeterministic:clock", "generate", "on purpose"),
+        ("nondeterministic:host", "generate", "on the next one"),
         ("SandboxError", "verify", "annoy doctor"),
         ("TypeError", "parse", "an internal error"),
     ],
@@ -50,5 +51,15 @@ def test_hint_for_every_kind_of_mismatch(kind: str) -> None:
 
 def test_hint_is_empty_for_an_unknown_reason() -> None:
     assert hint("a word nobody heard of", "parse") == ""
-    assert pip_package("numpy.linalg") == "numpy"
-    assert pip_package("yaml") == "pyyaml"
+
+
+def test_hint_advises_no_package_of_an_unknown_name() -> None:
+    for module in ("graph", "utils", "my_project.core", "google", "reqeusts"):
+        advice = hint(f"missing_module:{module}", "generate")
+        assert "a file of the project" in advice
+        assert "pip install" not in advice
+        assert install_advice(module) == "likely a file of its project"
+    assert "another Python version" in hint("missing_module:distutils.core", "generate")
+    assert install_advice("tkinter") == install_advice("urllib2") == "another Python"
+    assert install_advice("numpy.linalg") == "pip install numpy"
+    assert install_advice("yaml") == "pip install pyyaml"
