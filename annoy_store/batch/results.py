@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, func, select, update
@@ -33,10 +33,11 @@ from annoy_store.batch.rows import (
 )
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.sql import in_parameter
-from annoy_store.db.tables import batch_items, batches, budgets, responses
+from annoy_store.db.tables import attempts, batch_items, batches, budgets, responses
 from annoy_store.inference.budgets import adjust_budget, batch_price
 from annoy_store.inference.client.errors import CallError
 from annoy_store.inference.client.refusals import is_endpoint_fault
+from annoy_store.inference.client.retry import MAX_PAID_REPLIES
 from annoy_store.interfaces import Attempt, CallResult, Completion, NewRow, Outcome, failed
 from annoy_store.queue import claims as job_claims
 from annoy_store.queue import jobs
@@ -101,7 +102,11 @@ def _import_page(
     importable = _importable_calls(connection, batch, list(lines))
     _mark_endpoint_fault(connection, batch, [lines[call].result for call in importable])
     tries_before = _counted_tries(connection, importable)
-    outcomes = [_interpret(lines[call], batch, context, tries_before[call]) for call in importable]
+    paid_before = _paid_replies(connection, importable)
+    outcomes = [
+        _interpret(lines[call], batch, context, tries_before[call], paid_before[call])
+        for call in importable
+    ]
     claims = _claims(connection, context, importable)
     results = [r for o in outcomes for r in _job_results(o.outcome, claims[o.call_id])]
     jobs.settle(connection, context.worker_id, results, context.plan)
@@ -152,6 +157,16 @@ def _counted_tries(connection: Connection, calls: Sequence[int]) -> Counter[int]
     """Return how many counted tries calls have had in batches."""
     each = select(batch_items.c.call_id, func.sum(batch_items.c.n_tries).label("n"))
     rows = rows_of_calls(each.group_by(batch_items.c.call_id), connection, calls)
+    return Counter({row.call_id: int(row.n) for row in rows})
+
+
+def _paid_replies(connection: Connection, calls: Sequence[int]) -> Counter[int]:
+    """Return how many replies to calls were paid for and are no whole answer."""
+    each = select(attempts.c.call_id, func.count().label("n")).where(attempts.c.text.is_not(None))
+    rows = connection.execute(
+        each.where(in_parameter(attempts.c.call_id, "of_calls")).group_by(attempts.c.call_id),
+        {"of_calls": calls},
+    )
     return Counter({row.call_id: int(row.n) for row in rows})
 
 
@@ -206,9 +221,17 @@ def _record_cost(connection: Connection, batch: BatchRow, attempts: Sequence[Att
 
 
 def _interpret(
-    line: ResultLine, batch: BatchRow, context: BatchContext, tries_before: int
+    line: ResultLine, batch: BatchRow, context: BatchContext, tries_before: int, paid_before: int
 ) -> _LineOutcome:
-    """Return what one line means for its call, which had `tries_before` counted tries."""
+    """Return what one line means for its call.
+
+    Args:
+        line: The line.
+        batch: The batch that it belongs to.
+        context: The store and the worker.
+        tries_before: How many counted tries the call has had.
+        paid_before: How many replies to it were paid for and are no whole answer.
+    """
     ids = _teacher_and_worker(batch, context)
     if isinstance(line.result, Completion):
         attempt = _attempt(line, batch, "ok")
@@ -216,7 +239,12 @@ def _interpret(
         return _LineOutcome(line.call_id, build_outcome(answer, line.call_id, *ids), attempt)
     error = line.result
     counts = line.is_processed and error.is_retryable
-    given_up = counts and tries_before + 1 >= context.tries
+    paid = error.answer is not None and paid_before + 1 >= MAX_PAID_REPLIES
+    given_up = counts and (paid or tries_before + 1 >= context.tries)
+    if given_up and error.answer and error.answer.says_anything:
+        attempt = replace(_attempt(line, batch, "ok"), text=None, reasoning=None)
+        answer = CallResult("answered", (attempt,), error.answer)
+        return _LineOutcome(line.call_id, build_outcome(answer, line.call_id, *ids), attempt)
     attempt = _attempt(line, batch, _status(error, line.is_processed, given_up))
     stop_reason = error.reason if error.kind == "stop" else None
     if not given_up and (error.is_retryable or stop_reason):
@@ -265,6 +293,8 @@ def _attempt(line: ResultLine, batch: BatchRow, status: str) -> Attempt:
         completion_tokens=line.usage.completion,
         reasoning_tokens=line.usage.reasoning,
         model=line.result.model,
+        text=error.answer.text if error and error.answer else None,
+        reasoning=error.answer.reasoning if error and error.answer else None,
     )
 
 

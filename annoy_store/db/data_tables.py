@@ -72,6 +72,7 @@ teachers = Table(
     text_column("model"),
     text_column("base_url"),
     text_column("parameters"),
+    text_column("omitted", nullable=True),
     comment="a model with its sampling parameters and endpoint; row 0 is any",
 )
 
@@ -245,6 +246,8 @@ attempts = Table(
     number_column("reasoning_tokens", nullable=True),
     text_column("model", nullable=True),
     text_column("error_message", nullable=True),
+    text_column("text", nullable=True),
+    text_column("reasoning", nullable=True),
     comment="one try of a call, with its usage",
 )
 

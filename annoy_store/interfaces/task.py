@@ -16,7 +16,7 @@ from annoy_store.interfaces.sandbox import ExecutionResult, Sandbox
 
 @dataclass(frozen=True)
 class Answer:
-    """The text of a response as a task checks it; `finish_reason` `length` marks a truncated one."""
+    """The text of a response as a task checks it, and its finish reason as stored."""
 
     text: str
     finish_reason: str = "stop"

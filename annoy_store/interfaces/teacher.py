@@ -34,6 +34,8 @@ class Request:
         messages: chat messages with `role` and `content`.
         seed: sampling seed, different for each sample number.
         sample_no: number of the answer to the same prompt, from 0.
+        replies_before: earlier replies to this call that were paid for and are no whole answer;
+            the seed changes with each.
     """
 
     call_id: int
@@ -41,6 +43,7 @@ class Request:
     messages: Sequence[Mapping[str, str]]
     seed: int
     sample_no: int = 0
+    replies_before: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class Completion:
 
     Attributes:
         text: the answer.
-        finish_reason: why it ended; `length` marks a truncated answer.
+        finish_reason: why it ended; `length` marks a truncated answer, `incomplete` one that the
+            provider broke off.
         reasoning: the reasoning that the endpoint returned separately from the answer.
         model: model name in the response, if any.
     """
@@ -58,6 +62,11 @@ class Completion:
     finish_reason: str = "stop"
     reasoning: str | None = None
     model: str | None = None
+
+    @property
+    def says_anything(self) -> bool:
+        """Return whether there is any text or reasoning."""
+        return bool(self.text.strip() or self.reasoning)
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,8 @@ class Attempt:
         completion_tokens: billed answer tokens, reasoning included.
         reasoning_tokens: the share of reasoning in the answer tokens.
         model: model name in the response.
+        text: the answer that was paid for, if it did not become the response; maybe empty.
+        reasoning: its reasoning.
     """
 
     status: str
@@ -89,6 +100,8 @@ class Attempt:
     completion_tokens: int | None = None
     reasoning_tokens: int | None = None
     model: str | None = None
+    text: str | None = None
+    reasoning: str | None = None
 
 
 @dataclass(frozen=True)

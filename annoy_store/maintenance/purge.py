@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, or_, select, update
 
 from annoy_store.analysis.lineage_edges import STAGES_OF
 from annoy_store.analysis.snapshot.query import snapshot_folder
@@ -226,7 +226,8 @@ def _blank_prompt(connection: Connection, page: Sequence[int]) -> Counter[str]:
 def _blank_calls(connection: Connection, page: Sequence[int]) -> Counter[str]:
     _clear_details(connection, "call", page)
     tried = in_values(connection, attempts.c.call_id, page)
-    _set(connection, attempts, tried, {"error_message": None})
+    _set(connection, attempts, tried, {"error_message": None, "reasoning": None})
+    _set(connection, attempts, and_(tried, attempts.c.text.is_not(None)), {"text": ""})
     mine = in_values(connection, responses.c.call_id, page)
     answers = list(connection.scalars(select(responses.c.id).where(mine)))
     _clear_details(connection, "response", answers)

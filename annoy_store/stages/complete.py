@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Select, exists, select
+from sqlalchemy import Connection, ScalarSelect, Select, exists, func, select
 
 from annoy_store.config import Policy
 from annoy_store.db.tables import attempts, calls, prompts, responses, turns
@@ -46,6 +46,7 @@ def select_subjects(_: Policy) -> Select[Any]:
             turns.c.kind,
             prompts.c.digest,
             prompts.c.messages,
+            _paid_replies().label("replies_before"),
         )
         .join(prompts, prompts.c.id == calls.c.prompt_id)
         .join(turns, turns.c.id == first_turn_of(calls.c.prompt_id))
@@ -55,6 +56,12 @@ def select_subjects(_: Policy) -> Select[Any]:
             not_hidden("sample", turns.c.sample_id),
         )
     )
+
+
+def _paid_replies() -> ScalarSelect[int]:
+    """Count the attempts of a call that were paid for and gave no whole answer."""
+    kept = attempts.c.call_id == calls.c.id, attempts.c.text.is_not(None)
+    return select(func.count()).select_from(attempts).where(*kept).scalar_subquery()
 
 
 def partitions(connection: Connection, _: Policy) -> list[dict[str, Any]]:
@@ -100,6 +107,7 @@ def build_request(row: Row) -> Request:
         messages=json.loads(row["messages"]),
         seed=derive_seed("call", row["digest"], row["sample_no"]),
         sample_no=row["sample_no"],
+        replies_before=row["replies_before"],
     )
 
 
@@ -152,12 +160,12 @@ def attempt_rows(
 
 
 def _attempt(attempt: Attempt, call_id: int, teacher_id: int, worker_id: int) -> NewRow:
-    message = attempt.error_message
+    texts = {name: getattr(attempt, name) for name in ("error_message", "text", "reasoning")}
     return NewRow(
         attempts,
         {
             **vars(attempt),
-            "error_message": clean_text(message) if message is not None else None,
+            **{name: clean_text(t) if t is not None else None for name, t in texts.items()},
             "call_id": call_id,
             "teacher_id": teacher_id,
             "worker_id": worker_id,

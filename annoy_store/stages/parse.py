@@ -18,6 +18,7 @@ from annoy_store.config import Policy
 from annoy_store.db.tables import responses, sample_origins, samples, sources, turns
 from annoy_store.interfaces import Outcome, Row, Stage, StageContext, done, rejected
 from annoy_store.parsing import sections, strip_tests
+from annoy_store.parsing.finish_reasons import is_cut_off
 from annoy_store.records.queries import answered_turns, not_hidden
 from annoy_store.records.samples import FUNCNAME, new_origin, new_sample
 
@@ -41,8 +42,8 @@ def run(row: Row, context: StageContext) -> Outcome:
     """Parse one answer; if it has no sample, reject it with the parser's reason."""
     found = sections.parse_sections(row["text"])
     if isinstance(found, sections.ParseFailure):
-        truncated = row["finish_reason"] == "length"
-        return rejected("truncated" if truncated else found.reason, detail=found.detail or None)
+        reason = "truncated" if is_cut_off(row["finish_reason"]) else found.reason
+        return rejected(reason, detail=found.detail or None)
     sample = new_sample(
         strip_tests.without_tests(found.refcode, FUNCNAME, found.input_generator),
         FUNCNAME,

@@ -13,6 +13,7 @@ import re
 from annoy_store.config import Policy
 from annoy_store.hashing import clean_text
 from annoy_store.interfaces import CheckResult, ExecutionResult
+from annoy_store.parsing.finish_reasons import is_cut_off
 from annoy_store.records.executions import call_limits
 
 KEPT_CHARS = 4_096  # of a stored value, predicted or returned
@@ -39,7 +40,7 @@ def no_answer(key: str, finish_reason: str) -> CheckResult:
     wanted = '{"output": <value>}' if key == "output" else '{"input": {"<argument>": <value>}}'
     fault = (
         "The answer was cut off before its end."
-        if finish_reason == "length"
+        if is_cut_off(finish_reason)
         else "No final answer was found."
     )
     return CheckResult("no_answer", f"{fault} Finish with one JSON object of this form: {wanted}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from annoy_store.batch import jsonl, poll
 from annoy_store.batch.results import import_results_page
@@ -150,3 +151,37 @@ def test_completed_batch_with_a_missing_line(
     until_done(sqlite_store)
     assert kept(sqlite_store)["jobs"] == {"done": 5}
     assert attempt_counts(sqlite_store) == {("ok", None): 5, ("retry", "no_line"): 1}
+
+
+@pytest.mark.parametrize("fault", ["error_beside", "reasoning_only"])
+def test_line_with_an_answer_that_is_not_whole_is_tried_once_more_and_kept(
+    store: Database,
+    provider: Provider,
+    until_done: UntilDone,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+) -> None:
+    plan_calls(store, 2)
+    seeds = []
+
+    def broken_off(record: Any, _: int) -> Any:
+        seeds.append(record["body"]["seed"])
+        body = provider.completions.build(record["body"], provider.behaviour, fault)
+        return result_line(record, {"status_code": 200, "body": body}, None)
+
+    monkeypatch.setattr(batch_lines, "failed_line", broken_off)
+    provider.behave(batch_ends=[{"errors": 1.0}] * 3)
+    until_done(store, tries=5)
+    assert len(set(seeds)) == len(seeds) == 4
+    assert kept(store)["jobs"] == {"done": 2}
+    with store.read() as connection:
+        responses = connection.execute(text("SELECT finish_reason, text, reasoning FROM responses"))
+        assert all(
+            finish == "incomplete" and bool(said) != bool(thought)
+            for finish, said, thought in responses
+        )
+        beside = connection.execute(text("SELECT status, text IS NULL FROM attempts ORDER BY id"))
+        assert sorted((status, bool(none)) for status, none in beside) == [
+            *[("ok", True)] * 2,
+            *[("retry", False)] * 2,
+        ]

@@ -30,6 +30,14 @@ from tests.support.takedown_stores import hidden_ids, sources_in_two_repositorie
 pytestmark = pytest.mark.slow_on("postgres")
 
 
+KEEP_ANSWERS_BESIDE_ATTEMPTS = """
+    INSERT INTO attempts (call_id, teacher_id, worker_id, started_at, latency_ms, status, text,
+                          reasoning)
+    SELECT c.id, (SELECT MAX(id) FROM teachers), 0, '', 0, 'retry', p.messages, p.messages
+    FROM calls c JOIN prompts p ON p.id = c.prompt_id
+"""
+
+
 def purged(store: Database, repo: str) -> dict[str, int]:
     with store.write() as connection:
         take_down(connection, "repo", repo, "asked")
@@ -60,6 +68,8 @@ def texts(connection: Connection, names: str) -> list[str]:
 
 def test_purge_leaves_no_text_and_every_row(store: Database) -> None:
     chains.fill(store, ("zebra", "bee"))
+    with store.write() as connection:
+        connection.execute(text(KEEP_ANSWERS_BESIDE_ATTEMPTS))
     with store.read() as connection:
         count = "SELECT (SELECT COUNT(*) FROM sources), (SELECT COUNT(*) FROM responses)"
         before = connection.execute(text(count)).one()

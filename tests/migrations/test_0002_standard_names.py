@@ -235,7 +235,7 @@ def by_key(content: Content, stage: str) -> dict[tuple[int, int], dict[str, Any]
 
 def upgraded(store: Database) -> tuple[Content, dict[tuple[int, str], int]]:
     """The content after the upgrade, and (old variant, task) -> variant."""
-    upgrade(store)
+    upgrade(store, "0002")
     with store.read() as connection:
         new = content(connection)
     ours = [v for v in new["variants"] if v["stage"] != "import"]

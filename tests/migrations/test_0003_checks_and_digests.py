@@ -11,7 +11,7 @@ from sqlalchemy import Row, inspect, text
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.migrate import downgrade, upgrade
-from tests.support import factories
+from tests.support import chains, factories
 from tests.support.chains import checked
 
 pytestmark = pytest.mark.slow_on("postgres")
@@ -50,3 +50,27 @@ def test_downgrade_removes_what_stands_in_the_question(
     with store.read() as connection:
         names = {column["name"] for column in inspect(connection).get_columns("pair_checks")}
     assert "shown" not in names
+
+
+NEW_TEXTS = {"attempts": ["text", "reasoning"], "teachers": ["omitted"]}
+
+
+def columns(store: Database, table: str) -> list[str]:
+    with store.read() as connection:
+        return [column["name"] for column in inspect(connection).get_columns(table)]
+
+
+def test_texts_of_attempts_and_omitted_parameters_are_added_and_taken_back(
+    store: Database,
+) -> None:
+    chains.fill(store, ("zebra",))
+    whole = {table: columns(store, table) for table in NEW_TEXTS}
+    downgrade(store, "0002")
+    for table, new in NEW_TEXTS.items():
+        assert columns(store, table) == [name for name in whole[table] if name not in new]
+    upgrade(store)
+    assert {table: columns(store, table) for table in NEW_TEXTS} == whole
+    with store.read() as connection:
+        kept = connection.execute(text("SELECT DISTINCT text, reasoning FROM attempts")).all()
+        assert kept in ([], [(None, None)])
+        assert set(connection.scalars(text("SELECT omitted FROM teachers"))) <= {None}

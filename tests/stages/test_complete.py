@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from annoy_store.db.tables import attempts, responses
 from annoy_store.interfaces import Attempt, CallResult, Completion
@@ -19,6 +20,7 @@ def test_build_request_derives_its_seed_from_prompt_and_sample_number() -> None:
         "messages": json.dumps([{"role": "user", "content": "hi"}]),
         "digest": "d",
         "sample_no": 0,
+        "replies_before": 0,
     }
     first, again = build_request(row), build_request(row)
     other = build_request({**row, "sample_no": 1})
@@ -49,7 +51,8 @@ def test_build_outcome_keeps_reason_and_attempts_without_an_answer() -> None:
 
 
 def test_attempt_rows_name_call_teacher_and_worker() -> None:
-    [row] = attempt_rows([ATTEMPT], *IDS)
+    [row] = attempt_rows([replace(ATTEMPT, text="c\0", reasoning="d")], *IDS)
     assert row.table is attempts
     assert (row.values["call_id"], row.values["teacher_id"], row.values["worker_id"]) == IDS
     assert row.values["error_message"] == "a\ufffdb"
+    assert (row.values["text"], row.values["reasoning"]) == ("c\ufffd", "d")

@@ -54,6 +54,8 @@ def test_parse_merges_equal_answers_to_two_sources(run_stage, sqlite_store: Data
     [
         (GOOD.replace("## Problem Statement", "Also"), "stop", "section_missing:problem_statement"),
         (GOOD[:90], "length", "truncated"),
+        (GOOD[:90], "incomplete", "truncated"),
+        (GOOD[:90], "MAX_TOKENS", "truncated"),
         (GOOD.replace("def main_solution", "def main"), "stop", "name_missing:main_solution"),
         (GOOD.replace("return n + 1", "return n +"), "stop", "syntax_error:main_function"),
         ("", "stop", "empty"),

@@ -139,7 +139,9 @@ def test_feedback_never_tells_the_output(truth: int, predicted: int) -> None:
 
 
 def test_a_cut_answer_is_told_so() -> None:
-    cut = judge_output("First we", "1", finish_reason="length")
+    for reason in ("length", "incomplete", "model_length"):
+        cut = judge_output("First we", "1", finish_reason=reason)
+        assert "cut off before its end" in cut.feedback
     stopped = judge_output("First we", "1")
     assert cut.status == stopped.status == "no_answer"
     assert "cut off" in cut.feedback

@@ -6,6 +6,8 @@ Decisions
   refusals do that others share (refusals.py); nothing is lost, because no call is at fault.
 - A key never leaves this package: identities, errors and reprs do not hold it, and provider
   messages are redacted before they are shown or stored.
+- What was paid for is kept: an answer that is not whole is stored beside its attempt; if the second
+  one is not whole either, the fuller of the two is the answer, marked `incomplete`.
 - A call that ends without an answer, for whatever reason, returns the attempts that it made.
 """
 
@@ -14,6 +16,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from annoy_store.config import RunSettings
@@ -27,7 +31,7 @@ from annoy_store.inference.client.providers import Endpoint, normalised_url, res
 from annoy_store.inference.client.rate_limit import RateLimit, RateLimiter
 from annoy_store.inference.client.request import generation_parameters, request_builder
 from annoy_store.inference.client.response import read_completion
-from annoy_store.inference.client.retry import CallState, backoff_seconds
+from annoy_store.inference.client.retry import MAX_PAID_REPLIES, CallState, backoff_seconds
 from annoy_store.inference.client.transport import Transport
 from annoy_store.inference.client.usage import NO_USAGE, TokenUsage, estimate_tokens
 from annoy_store.interfaces import Attempt, CallResult, Completion, Request, TeacherIdentity
@@ -95,7 +99,7 @@ class OpenAITeacher:
     async def ask(self, request: Request) -> CallResult:
         """Answer one call, as `Teacher.ask` describes. When cancelled, the error holds the attempts."""
         call = CallState(
-            self._request_builder.encode(request),
+            request,
             estimate_tokens(request.messages),
             *self._prefix_gate.register(request.messages),
         )
@@ -138,10 +142,13 @@ class OpenAITeacher:
             try:
                 return await self._call_once(call)
             except CallError as error:
-                if not error.is_retryable or call.failed_tries >= self._tries:
+                if not error.is_retryable or self._is_given_up(call):
                     raise
                 seconds = backoff_seconds(error, len(call.attempts))
             await self._limiter.sleep(seconds)
+
+    def _is_given_up(self, call: CallState) -> bool:
+        return call.failed_tries >= self._tries or call.n_paid >= MAX_PAID_REPLIES
 
     async def _call_once(self, call: CallState) -> Completion:
         """Send the call once and note the attempt. Raises CallError."""
@@ -149,9 +156,10 @@ class OpenAITeacher:
         if call.prefix_cached and call.is_first:
             loop = asyncio.get_running_loop()
             loop.call_later(HEAD_START_SECONDS, call.prefix_cached.set)
+        body = self._request_builder.encode(replace(call.request, replies_before=call.n_paid))
         started, clock = datetime.now(UTC), time.perf_counter()
         try:
-            completion, usage = read_completion(await self._transport.post(call.body))
+            completion, usage = read_completion(await self._transport.post(body))
         except CallError as error:
             error.message = redact(error.message, self._endpoint.key)
             replied = time.perf_counter()
@@ -199,7 +207,10 @@ class OpenAITeacher:
     ) -> Attempt:
         """Return the attempt that `error` ended, and count it as a try if it is one."""
         call.failed_tries += error.kind == "retry"
-        given_up = error.kind == "retry" and call.failed_tries >= self._tries
+        if error.answer is not None:
+            call.answers[len(call.attempts)] = error.answer
+        given_up = error.kind == "retry" and self._is_given_up(call)
+        given_up = given_up and not (error.answer and error.answer.says_anything)
         status = "failed" if given_up else _ATTEMPT_STATUS.get(error.kind, "failed")
         return _attempt(status, started, clock, error.status, error.usage, error.model, error)
 
@@ -207,6 +218,8 @@ class OpenAITeacher:
         attempts, detail = tuple(call.attempts), error.message or None
         if error.kind == "stop":
             raise EndpointUnavailable(self._advice(error), attempts) from None
+        if (fullest := call.fullest_answer()) and not error.is_about_prompt:
+            return _incomplete_result(call.attempts, *fullest)
         if error.is_about_prompt:
             return CallResult("rejected", attempts, reason=error.name, detail=detail)
         return CallResult("failed", attempts, reason=error.name, detail=detail)
@@ -229,6 +242,13 @@ class OpenAITeacher:
         return f"{url} {what} ({error.reason}): {advice}, then run again"
 
 
+def _incomplete_result(attempts: Sequence[Attempt], number: int, answer: Completion) -> CallResult:
+    """Return the answer of attempt `number`, which is not whole, as the answer of the call."""
+    gave = replace(attempts[number], status="ok", text=None, reasoning=None)
+    made = (*attempts[:number], gave, *attempts[number + 1 :])
+    return CallResult("answered", made, answer)
+
+
 def _attempt(
     status: str,
     started: datetime,
@@ -238,6 +258,7 @@ def _attempt(
     model: str | None = None,
     error: CallError | None = None,
 ) -> Attempt:
+    answer = error.answer if error else None
     return Attempt(
         status=status,
         started_at=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -250,4 +271,6 @@ def _attempt(
         completion_tokens=usage.completion,
         reasoning_tokens=usage.reasoning,
         model=model,
+        text=answer.text if answer else None,
+        reasoning=answer.reasoning if answer else None,
     )

@@ -26,6 +26,7 @@ from annoy_store.config import RunSettings
 from annoy_store.errors import UsageError
 from annoy_store.inference.client.usage import estimate_tokens
 from annoy_store.interfaces import Attempt, CallResult, Completion, Request, TeacherIdentity
+from annoy_store.parsing.finish_reasons import stored_finish_reason
 from annoy_store.records.digests import prompt_digest
 
 _CAPACITY = 64
@@ -107,7 +108,7 @@ class ReplayTeacher:
         text = record["response"] if "response" in record else record["output"]
         if not isinstance(text, str):
             raise TypeError("the response is not a text")
-        finish = record.get("finish_reason", "stop")
+        finish = stored_finish_reason(record.get("finish_reason") or "stop")
         completion = Completion(text, finish, record.get("reasoning"), record.get("model"))
         kind = record.get("kind")
         if "contains" in record:

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from annoy_store.hashing import clean_text
 from annoy_store.inference.client.retry_after import retry_after_seconds
 from annoy_store.inference.client.usage import NO_USAGE, TokenUsage
+from annoy_store.interfaces import Completion
 
 ErrorKind = Literal["retry", "limited", "unreachable", "refused", "rejected", "stop"]
 
@@ -84,6 +85,8 @@ class CallError(Exception):
         retry_after: Seconds that the provider asked to wait, if it did.
         usage: Tokens that were paid for nevertheless.
         model: The model that answered, if the response names it.
+        answer: An answer that was paid for and is not whole, maybe empty; such a call is tried once
+            more at most.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class CallError(Exception):
         self.retry_after = retry_after
         self.usage = usage
         self.model = model
+        self.answer: Completion | None = None
 
     @property
     def is_retryable(self) -> bool:

@@ -3,6 +3,7 @@
 Decisions
 - A parameter that is None is left out; a null in `extra_body` removes a field for an endpoint
   that does not know it, such as `{"seed": null}`.
+- `"stream": false` is said: some servers stream, or end a plain object like a stream, unless told.
 - `n` is never used: each sample is a call of its own with a seed of its own, so a stored answer
   is never requested again, and servers without `n` work as well.
 """
@@ -44,7 +45,8 @@ class RequestBuilder:
             "model": self.model,
             "messages": list(request.messages),
             **self.fields,
-            "seed": (request.seed + self.seed) & _MAX_SEED,
+            "seed": (request.seed + request.replies_before + self.seed) & _MAX_SEED,
+            "stream": False,
             **self.extra_body,
         }
         return {name: value for name, value in own.items() if value is not None}

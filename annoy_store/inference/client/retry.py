@@ -5,6 +5,8 @@ Decisions
 - After an error the wait is exponential with full jitter, doubling up to a minute. A rate-limited
   call returns within seconds: the concurrency limit protects the provider, and long waits would
   starve the calls that are rejected several times.
+- An answer that was paid for and is not whole is asked for once more, with another seed: with the
+  same one the same answer might be bought again.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ from dataclasses import dataclass, field
 
 from annoy_store.inference.client.errors import CallError
 from annoy_store.inference.client.retry_after import with_jitter
-from annoy_store.interfaces import Attempt
+from annoy_store.interfaces import Attempt, Completion, Request
 
 _ERROR_BACKOFF = (0.5, 60.0)  # seconds: the first wait at most, and the longest
 _RATE_LIMIT_BACKOFF = (0.25, 4.0)
+MAX_PAID_REPLIES = 2  # of one call, without a whole answer
 
 
 @dataclass
@@ -26,21 +29,37 @@ class CallState:
     """One call under way.
 
     Attributes:
-        body: The request body, as JSON.
+        request: The call.
         prompt_tokens: An estimate of the tokens of its prompt.
         prefix_cached: Set once the beginning of its prompt is cached; None where that does not
             matter.
         is_first: Whether this call is the one that gets the beginning cached.
         attempts: The tries so far.
         failed_tries: How many of them count against the call.
+        answers: Answers that were paid for and are not whole, by the number of their attempt.
     """
 
-    body: bytes
+    request: Request
     prompt_tokens: int
     prefix_cached: asyncio.Event | None = None
     is_first: bool = False
     attempts: list[Attempt] = field(default_factory=list)
     failed_tries: int = 0
+    answers: dict[int, Completion] = field(default_factory=dict)
+
+    @property
+    def n_paid(self) -> int:
+        """Return how many replies were paid for that are no whole answer."""
+        return self.request.replies_before + len(self.answers)
+
+    def fullest_answer(self) -> tuple[int, Completion] | None:
+        """Return the answer that says most, with the number of its attempt; None if none does."""
+        said = [(n, a) for n, a in self.answers.items() if a.says_anything]
+        return max(said, key=lambda one: (*_length(one[1]), one[0]), default=None)
+
+
+def _length(answer: Completion) -> tuple[int, int]:
+    return len(answer.text.strip()), len(answer.reasoning or "")
 
 
 def backoff_seconds(error: CallError, tries: int) -> float:

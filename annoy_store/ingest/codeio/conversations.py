@@ -27,6 +27,8 @@ from annoy_store.ingest.codeio.questions import (
     read_question,
 )
 from annoy_store.ingest.record_files import Location, Refusal
+from annoy_store.parsing.finish_reasons import stored_finish_reason
+from annoy_store.parsing.reply_message import find_message
 
 STATUS_OF_WORD = {
     "success": "correct",
@@ -160,16 +162,14 @@ def read_batch_line(
         return Refusal("bad_messages", location, detail)
     response = answer.get("response")
     body = _object(_object(response).get("body"))
-    choices = body.get("choices")
-    choice = _object(choices[0]) if isinstance(choices, list) and choices else {}
-    message = _object(choice.get("message"))
-    if not isinstance(message.get("content"), str):
+    message = find_message(body)
+    if message is None or not (message.text or message.finish_reason):
         text = response if isinstance(response, str) else None
         error = answer.get("error") or body.get("error") or text or "no answer in it"
         return Refusal("no_answer", location, f"{answer['custom_id']}: {str(error)[:200]}")
-    row = {"model": body.get("model"), "messages": messages, "output": message["content"]}
-    row |= {"reasoning": message.get("reasoning_content") or message.get("reasoning")}
-    return read_conversation(row | {"finish_reason": choice.get("finish_reason")}, location)
+    row = {"model": body.get("model"), "messages": messages, "output": message.text}
+    row |= {"reasoning": message.reasoning or None, "finish_reason": message.finish_reason}
+    return read_conversation(row, location)
 
 
 def _object(value: Any) -> Mapping[str, Any]:
@@ -223,7 +223,7 @@ def _turns(
     ends = [n for n, m in enumerate(messages) if m["role"] == "assistant" and n]
     found = [AnsweredTurn(messages[:n], clean_text(messages[n]["content"])) for n in ends]
     if found and ends[-1] == len(messages) - 1:
-        reason = finish_reason if isinstance(finish_reason, str) and finish_reason else "stop"
+        reason = stored_finish_reason(finish_reason or "stop")
         thought = clean_text(reasoning) if isinstance(reasoning, str) else None
         found[-1] = AnsweredTurn(found[-1].messages, found[-1].answer, verdict, thought, reason)
     return found

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,6 +61,7 @@ def test_ask_sends_the_request_body(provider: Provider) -> None:
             "messages": list(request().messages),
             "max_tokens": 4096,
             "seed": 0,
+            "stream": False,
             "thinking": {"type": "disabled"},
             "top_k": 3,
         }
@@ -85,7 +87,6 @@ def test_ask_sends_the_request_body(provider: Provider) -> None:
         ("blank", "empty", None),
         ("null", "empty", None),
         ("no_choices", "no_choices", None),
-        ("resource", "no_resource", None),
         ("hang", "deadline", None),
     ],
 )
@@ -131,6 +132,13 @@ def test_ask_rejects_an_unwanted_prompt(provider: Provider, fault: str, reason: 
         ("length", "length"),
         ("odd_finish", "mystery"),
         ("parts", "stop"),
+        ("one_part", "stop"),
+        ("strings", "stop"),
+        ("tool_call", "tool_calls"),
+        ("text_field", "stop"),
+        ("stream", "stop"),
+        ("done_after", "stop"),
+        ("max_tokens", "length"),
         ("blanks", "stop"),
         ("slow", "stop"),
     ],
@@ -141,6 +149,90 @@ def test_ask_accepts_unusual_answers(provider: Provider, fault: str, finish: str
     assert asked.completion is not None
     assert asked.completion.finish_reason == finish
     assert default_answer(request().messages, 200).startswith(asked.completion.text)
+
+
+HALF = default_answer(request().messages, 200)[:100]
+WHOLE = default_answer(request().messages, 200)
+
+
+@pytest.mark.parametrize(
+    ("fault", "text", "reasoning"),
+    [
+        ("reasoning_only", "", WHOLE),
+        ("think_open", "", WHOLE.strip()),
+        ("error_beside", HALF, None),
+        ("resource", WHOLE, None),
+        ("stream_cut", WHOLE[:5], None),
+    ],
+)
+def test_ask_keeps_an_answer_that_is_not_whole_after_one_more_try(
+    provider: Provider, fault: str, text: str, reasoning: str | None
+) -> None:
+    provider.chat.keep_bodies = True
+    provider.behave(fault=fault)
+    asked = ask(provider, tries=5)
+    assert (asked.status, asked.reason) == ("answered", None)
+    assert asked.completion is not None
+    assert asked.completion.finish_reason == "incomplete"
+    assert (asked.completion.text, asked.completion.reasoning) == (text, reasoning)
+    assert sorted(statuses(asked)) == ["ok", "retry"]
+    assert [a.text for a in asked.attempts if a.status == "retry"] == [text]
+    seeds = [sent["seed"] for sent in provider.chat.bodies]
+    assert len(seeds) == len(set(seeds)) == 2
+
+
+def test_ask_prefers_a_whole_answer_and_keeps_the_other_beside_its_attempt(
+    provider: Provider,
+) -> None:
+    provider.behave(fault="error_beside")
+
+    async def work() -> CallResult:
+        async with serving(provider, tries=1 + 1) as teacher:
+            task = asyncio.create_task(teacher.ask(request()))
+            while not provider.counts["error_beside"]:
+                await asyncio.sleep(0.001)
+            provider.behave(fault=None)
+            return await task
+
+    asked = virtual_time.run(work())
+    assert asked.completion is not None
+    assert (asked.completion.text, asked.completion.finish_reason) == (WHOLE, "stop")
+    assert statuses(asked) == ["retry", "ok"]
+    assert [a.text for a in asked.attempts] == [HALF, None]
+
+
+def test_ask_keeps_what_was_paid_for_when_the_other_tries_fail(provider: Provider) -> None:
+    provider.behave(fault="error_beside")
+
+    async def work() -> CallResult:
+        async with serving(provider, tries=3) as teacher:
+            task = asyncio.create_task(teacher.ask(request()))
+            while not provider.counts["error_beside"]:
+                await asyncio.sleep(0.001)
+            provider.behave(fault="500")
+            return await task
+
+    asked = virtual_time.run(work())
+    assert asked.completion is not None
+    assert (asked.completion.text, asked.completion.finish_reason) == (HALF, "incomplete")
+    assert statuses(asked) == ["ok", "retry", "failed"]
+
+
+def test_ask_tries_a_paid_reply_without_an_answer_once_more(provider: Provider) -> None:
+    provider.chat.keep_bodies = True
+    provider.behave(fault="blank")
+    asked = ask(provider, tries=5)
+    assert (asked.status, asked.reason) == ("failed", "empty")
+    assert statuses(asked) == ["retry", "failed"]
+    assert provider.chat.bodies[0]["seed"] != provider.chat.bodies[1]["seed"]
+
+
+def test_ask_counts_replies_of_earlier_runs(provider: Provider) -> None:
+    provider.chat.keep_bodies = True
+    provider.behave(fault="error_beside")
+    (asked,) = ask_all(provider, [replace(request(), replies_before=1)], tries=5)
+    assert statuses(asked) == ["ok"]
+    assert provider.chat.bodies[0]["seed"] == request().seed + 1
 
 
 def test_ask_keeps_reasoning_apart(provider: Provider) -> None:

@@ -58,7 +58,9 @@ def test_read_completion_skips_blank_lines(blanks: bytes) -> None:
         (body(" \n\t "), "empty"),
         (body(None, "tool_calls"), "empty"),
         (body("<think>only thought</think>\n"), "empty"),
-        (body(finish="insufficient_system_resource"), "no_resource"),
+        (body(finish="insufficient_system_resource"), "incomplete"),
+        (body(None, reasoning="thought"), "empty"),
+        (body("half", "error"), "incomplete"),
     ],
 )
 def test_read_completion_retries_what_is_no_answer(content: bytes, name: str) -> None:
@@ -93,6 +95,40 @@ def test_read_completion_rejects_unwanted_prompts(content: bytes, reason: str) -
     with pytest.raises(CallError) as caught:
         read_completion(content)
     assert (caught.value.kind, caught.value.name) == ("rejected", reason)
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "reasoning"),
+    [
+        (body(None, reasoning="thought"), "", "thought"),
+        (body("<think>thought"), "", "thought"),
+        (body("half", "insufficient_system_resource"), "half", None),
+        (body("half", "network_error", reasoning="thought"), "half", "thought"),
+        (body("half")[:-1] + b', "error": {"message": "upstream", "code": 502}}', "half", None),
+        (body("half")[:-1] + b', "error": "upstream"}', "half", None),
+        (body("half", "content_filter"), "half", None),
+    ],
+)
+def test_read_completion_error_holds_an_answer_that_is_not_whole(
+    content: bytes, text: str, reasoning: str | None
+) -> None:
+    with pytest.raises(CallError) as caught:
+        read_completion(content)
+    assert caught.value.answer == Completion(text, "incomplete", reasoning, "m")
+
+
+def test_read_completion_error_says_whether_a_blank_reply_was_paid_for() -> None:
+    with pytest.raises(CallError) as caught:
+        read_completion(body(""))
+    assert caught.value.answer == Completion("", "incomplete", None, "m")
+    with pytest.raises(CallError) as caught:
+        read_completion(body("").replace(b'"completion_tokens": 5', b'"completion_tokens": 0'))
+    assert caught.value.answer is None
+
+
+@pytest.mark.parametrize("finish", ["max_tokens", "MAX_TOKENS", "model_length"])
+def test_read_completion_knows_a_truncated_answer_by_all_names(finish: str) -> None:
+    assert read_completion(body("half an ans", finish))[0].finish_reason == "length"
 
 
 @pytest.mark.parametrize("text", ["half an ans", "", "<think>half a thou"])

@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # Faults by what they cost. What is in none of the three is paid for and does not arrive whole:
-# reset_body, truncated, empty, blank, null, no_choices, resource, not_json.
+# reset_body, truncated, empty, blank, null, no_choices, resource, not_json, reasoning_only,
+# think_open, error_beside, stream_cut.
 UNPAID = ("400", "408", "409", "413", "422", "425", "429", "500", "502", "503", "504", "529")
 BROKEN = ("reset", "hang", "html", "error200")
-DELIVERED = ("ok", "slow", "blanks", "length", "filter", "refusal", "think", "odd_finish", "parts")
+DELIVERED = (
+    *("ok", "slow", "blanks", "length", "filter", "refusal", "think", "odd_finish", "parts"),
+    *("strings", "one_part", "tool_call", "text_field", "stream", "done_after", "max_tokens"),
+)
 
 
 @dataclass

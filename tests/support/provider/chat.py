@@ -16,6 +16,7 @@ from tests.support.provider.behaviour import BROKEN, DELIVERED, UNPAID, Behaviou
 from tests.support.provider.completion import Completions
 from tests.support.provider.connection import Connection, Request, head
 from tests.support.provider.errors import error_body, retry_headers
+from tests.support.provider.forms import STREAMS
 from tests.support.provider.token_bucket import TokenBucket
 
 Refusal = tuple[int, Any] | tuple[int, Any, dict[str, str]]
@@ -200,6 +201,8 @@ class ChatService:
         )
         if call.kind == "not_json":
             return b'{"id": "chatcmpl-sim", "choices": [{]}'
+        if call.kind in STREAMS:
+            return STREAMS[call.kind](completion)
         whole = json.dumps(completion).encode()
         return whole[: len(whole) * 2 // 3] if call.kind == "truncated" else whole
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.support.provider.answers import Answers, default_answer
 from tests.support.provider.behaviour import Behaviour
+from tests.support.provider.forms import FORMS
 
 Messages = list[dict[str, Any]]
 BLOCK_CHARS = 256
@@ -102,5 +103,5 @@ def _spoil(choice: dict[str, Any], message: dict[str, Any], kind: str, text: str
         message["content"] = f"<think>\nlet me see\n</think>\n\n{text}"
     elif kind == "odd_finish":
         choice["finish_reason"] = "mystery"
-    elif kind == "parts":
-        message["content"] = [{"type": "text", "text": text}]
+    elif kind in FORMS:
+        FORMS[kind](choice, message, text)
