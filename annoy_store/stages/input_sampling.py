@@ -5,11 +5,16 @@ Decisions
 - A run of more than `count_lines` lines is too long to be reasoned through, and functions with such
   runs, one in fifteen, take most of the CPU time: if the first pair is such a run, `long_pairs` are
   enough. Line counts are the same on all machines, so this rule gives the same rows everywhere.
+- A sample that may not do what it does (start processes, call out) fails every draw, after a while
+  each: drawing ends where the first draws all fail in one and the same way, by count, for the same
+  rows everywhere. Values of a wrong size are no such failure, for the next may be smaller, and an
+  error whose message changes depends on the input.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -22,6 +27,9 @@ from annoy_store.parsing import json_values
 from annoy_store.records.digests import input_digest
 from annoy_store.records.executions import call_limits
 from annoy_store.stages.value_limits import size_violation
+
+HOPELESS_DRAWS = 10  # first draws that all fail in the same way, so that no more are made
+_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
 
 
 @dataclass
@@ -37,6 +45,7 @@ class SampledInputs:
         wall_ms: Wall time of all draws in milliseconds.
         last_rejected: The last draw that was rejected when its input was first seen.
         last_by_reason: The same by reason.
+        failures: The ways in which draws failed; None stands for one that did not fail.
     """
 
     pairs: dict[str, tuple[int, ExecutionResult]] = field(default_factory=dict)
@@ -47,6 +56,7 @@ class SampledInputs:
     wall_ms: float = 0.0
     last_rejected: ExecutionResult | None = None
     last_by_reason: dict[str, ExecutionResult] = field(default_factory=dict)
+    failures: set[tuple[str, ...] | None] = field(default_factory=set)
 
     @property
     def typical_failure(self) -> ExecutionResult | None:
@@ -80,6 +90,7 @@ class SampledInputs:
             self.rejections[self.reason_by_input[key] or "too_few_distinct"] += 1
             return
         reason = rejection_reason(result, policy)
+        self.failures.add(_way_to_fail(result))
         if key:
             self.reason_by_input[key] = reason
         if reason is None:
@@ -105,7 +116,20 @@ class SampledInputs:
             or timeouts >= policy.max_timeouts
             or self.cpu_ms >= policy.draw_cpu_seconds * 1000
             or never_loads
+            or (
+                self.n_draws >= HOPELESS_DRAWS
+                and len(self.failures) == 1
+                and None not in self.failures
+            )
         )
+
+
+def _way_to_fail(result: ExecutionResult) -> tuple[str, ...] | None:
+    """Return how a draw failed, whatever its input; None if it did not, or by its size alone."""
+    if result.outcome in {"ok", "output_too_large"}:
+        return None
+    message = _ADDRESS.sub("0x", result.error_message or "")
+    return result.outcome, result.phase or "", result.error_type or "", message
 
 
 def rejection_reason(result: ExecutionResult, policy: Policy) -> str | None:
@@ -118,6 +142,8 @@ def rejection_reason(result: ExecutionResult, policy: Policy) -> str | None:
     if result.outcome != "ok":
         if result.outcome == "missing_module":
             return f"missing_module:{result.missing_module}"
+        if result.outcome == "repeated":  # says so of an input that was never drawn
+            return "bad_frame"
         phase = f"generator_{result.outcome}" if result.phase == "generate" else result.outcome
         return f"{phase}:{result.error_type}" if result.outcome == "exception" else phase
     if result.output == "null":

@@ -135,8 +135,44 @@ def test_generate_stores_failures_with_counts(run_stage, sqlite_store: Database)
         missing = connection.execute(text("SELECT * FROM v_missing_modules")).all()
     assert (row.purpose, row.outcome, row.error_type) == ("generate", "exception", "AssertionError")
     counts = json.loads(row.draws)
-    assert counts["drawn"] == counts["exception:AssertionError"] == 100
+    assert counts["drawn"] == counts["exception:AssertionError"] == 10
     assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (
+            (
+                "from multiprocessing import Pool\ndef work(x):\n    return x\n"
+                "def main_solution(x):\n    with Pool(2) as pool:\n        return pool.map(work, [x])\n"
+            ),
+            "exception:PermissionError",
+        ),
+        (
+            (
+                "import urllib.request\ndef main_solution(x):\n"
+                "    return urllib.request.urlopen(f'http://127.0.0.1:9/').read().decode()\n"
+            ),
+            "exception:URLError",
+        ),
+        ("def main_solution(x):\n    open('/data/words.txt')\n", "exception:FileNotFoundError"),
+    ],
+)
+def test_generate_stops_early_for_samples_that_can_never_work(
+    run_stage, sqlite_store: Database, code: str, reason: str
+) -> None:
+    [outcome] = run_stage("generate", [factories.sample(code, RANDOM_INT)])
+    assert (outcome.state, outcome.reason) == ("rejected", reason)
+    with sqlite_store.read() as connection:
+        [draws] = connection.scalars(select(executions.c.draws))
+    assert json.loads(draws)["drawn"] == 10
+
+
+def test_generate_goes_on_where_few_inputs_work(run_stage, sqlite_store: Database) -> None:
+    code = "def main_solution(x):\n    if x % 17:\n        raise ValueError(x)\n    return x\n"
+    [outcome] = run_stage("generate", [factories.sample(code, RANDOM_INT)])
+    assert outcome.state == "done"
 
 
 def test_generate_isolates_calls_from_module_state(run_stage, sqlite_store: Database) -> None:

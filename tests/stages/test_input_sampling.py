@@ -11,7 +11,12 @@ from annoy_store.config import Policy
 from annoy_store.hashing import digest
 from annoy_store.interfaces import ExecutionResult
 from annoy_store.parsing.json_values import UnsupportedValue
-from annoy_store.stages.input_sampling import SampledInputs, parse_json, rejection_reason
+from annoy_store.stages.input_sampling import (
+    HOPELESS_DRAWS,
+    SampledInputs,
+    parse_json,
+    rejection_reason,
+)
 
 POLICY = Policy()
 
@@ -36,6 +41,7 @@ def drawn(value: Any, output: Any = 1, **fields: Any) -> ExecutionResult:
         ),
         (ExecutionResult("cpu_timeout", phase="generate"), "generator_cpu_timeout"),
         (ExecutionResult("not_json"), "not_json"),
+        (ExecutionResult("repeated", input='{"never": "drawn"}'), "bad_frame"),
     ],
 )
 def test_rejection_reason_of_draws(result: ExecutionResult, reason: str | None) -> None:
@@ -87,6 +93,10 @@ def test_sampled_inputs_need_fewer_pairs_of_long_runs() -> None:
         (ExecutionResult("exception", error_type="NameError", phase="load"), 1),
         (ExecutionResult("cpu_timeout", phase="call"), POLICY.max_timeouts),
         (
+            ExecutionResult("exception", error_type="PermissionError", phase="call"),
+            HOPELESS_DRAWS,
+        ),
+        (
             ExecutionResult("not_json", phase="result", cpu_ms=POLICY.draw_cpu_seconds * 500),
             2,
         ),
@@ -97,6 +107,42 @@ def test_sampled_inputs_are_finished_at_a_bound(result: ExecutionResult, n_draws
     for number in range(n_draws):
         assert not draws.is_finished(POLICY)
         draws.add(number, result, POLICY)
+    assert draws.is_finished(POLICY)
+
+
+def _failure(number: int, outcome: str = "exception", message: str = "no") -> ExecutionResult:
+    given = json.dumps({"x": number})
+    return ExecutionResult(outcome, given, None, "OSError", message, phase="call")
+
+
+@pytest.mark.parametrize(
+    ("changed", "finished"),
+    [
+        (_failure(5), True),
+        (ExecutionResult("repeated", '{"x": 1}'), True),
+        (_failure(5, message="no"), True),
+        (_failure(5, message="another"), False),
+        (_failure(5, "memory"), False),
+        (_failure(5, "output_too_large"), False),
+        (drawn({"x": 5}, [0] * 30), False),
+        (drawn({"x": 5}, None), False),
+        (drawn({"x": 5}), False),
+    ],
+)
+def test_sampled_inputs_are_finished_if_the_first_draws_fail_the_same_way(
+    changed: ExecutionResult, finished: bool
+) -> None:
+    draws = SampledInputs()
+    for number in range(HOPELESS_DRAWS):
+        assert not draws.is_finished(POLICY)
+        draws.add(number, changed if number == 5 else _failure(number), POLICY)
+    assert draws.is_finished(POLICY) == finished
+
+
+def test_sampled_inputs_compare_failures_without_addresses() -> None:
+    draws = SampledInputs()
+    for number in range(HOPELESS_DRAWS):
+        draws.add(number, _failure(number, message=f"<socket at 0x7f0{number}> refused"), POLICY)
     assert draws.is_finished(POLICY)
 
 
