@@ -51,6 +51,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (r"truncated|length", "the answer was cut off; raise --max-tokens, then annoy resample"),
     (
+        r"always_limited|over_rate_limit",
+        "the endpoint limits this call while others pass: it is larger than a limit on tokens; lower --max-tokens (or max_prompt_chars, annoy policy), then annoy retry complete --like {reason}",
+    ),
+    (
         r"http_429|limited",
         "the endpoint limits its rate; lower --max-connections or set --requests-per-minute, then annoy retry complete",
     ),

@@ -90,9 +90,13 @@ class BudgetedTeacher:
         return self._teacher.capacity
 
     @property
-    def n_undecided(self) -> int:
+    def n_set_aside(self) -> int:
         """How many of its calls wait for what others get."""
-        return getattr(self._teacher, "n_undecided", 0)
+        return getattr(self._teacher, "n_set_aside", 0)
+
+    def notice(self) -> str:
+        """Why the teacher answers nothing now; empty if it does."""
+        return str(getattr(self._teacher, "notice", str)())
 
     async def ask(self, request: Request) -> CallResult:
         """Answer one call, as `Teacher.ask` describes.

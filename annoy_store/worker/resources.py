@@ -23,8 +23,6 @@ from annoy_store.inference.client.peak_hours import PeakHours
 from annoy_store.inference.client.providers import peak_hours
 from annoy_store.inference.shared_rate_limit import SharedRateLimit
 from annoy_store.interfaces import Sandbox, Teacher
-from annoy_store.records.executions import call_limits
-from annoy_store.records.policy import load_policy
 from annoy_store.records.teachers import BATCH_BACKEND, register_teacher
 from annoy_store.sandbox import open_sandbox
 
@@ -55,19 +53,15 @@ class WorkerResources:
         """Return the sandbox, opened by the first call; thread-safe.
 
         Raises:
-            UsageError: no isolation level works on this machine, or this process inherited limits
-                below those of the store's policy.
+            UsageError: no isolation level works on this machine.
         """
         with self._lock:
             if self._sandbox is None:
-                with self._store.read() as connection:
-                    limits = call_limits(load_policy(connection))
                 self._sandbox = open_sandbox(
                     slots=self._settings.slots,
                     python=self._settings.python,
                     unsafe=self._settings.unsafe_no_sandbox,
                     allow_subprocess=self._settings.allow_subprocess,
-                    limits=limits,
                 )
             return self._sandbox
 
@@ -139,8 +133,13 @@ class WorkerResources:
             return 0
         teachers = self._teachers.values()
         capacity = sum(teacher.capacity for teacher in teachers)
-        n_undecided = sum(getattr(teacher, "n_undecided", 0) for teacher in teachers)
-        return min(self._settings.max_connections + n_undecided, max(1, capacity))
+        n_set_aside = sum(getattr(teacher, "n_set_aside", 0) for teacher in teachers)
+        return min(self._settings.max_connections + n_set_aside, max(1, capacity))
+
+    def notice(self) -> str:
+        """Return why teachers answer nothing now, as a sentence; empty if they do."""
+        notices = {getattr(teacher, "notice", str)() for teacher in self._teachers.values()}
+        return "; ".join(sorted(notices - {""}))
 
     @property
     def exhausted_budget(self) -> str | None:

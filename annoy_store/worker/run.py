@@ -220,8 +220,9 @@ class Run:
 
 
 def _notice(worker: Worker) -> str:
-    """Return why the run sends no calls now; empty if it does."""
+    """Return why the run sends no calls now, or gets no answers; empty if it does."""
     if worker.resources.exhausted_budget:
         return worker.resources.exhausted_budget
-    end = worker.resources.peak_hours_end()
-    return f"peak hours until {end:%a %H:%M} UTC: no calls are sent" if end else ""
+    if end := worker.resources.peak_hours_end():
+        return f"peak hours until {end:%a %H:%M} UTC: no calls are sent"
+    return worker.resources.notice()

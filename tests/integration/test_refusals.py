@@ -126,3 +126,18 @@ def test_wrong_key_settles_no_call_even_if_it_is_the_last(
     assert kept(sqlite_store)["jobs"] == {"pending": 1}
     with sqlite_store.read() as connection:
         assert connection.execute(select(attempts.c.status)).scalar_one() == "stopped"
+
+
+@pytest.mark.parametrize("connections", [1, 64])
+def test_calls_that_are_always_limited_hold_up_no_other(
+    sqlite_store: Database, provider: Provider, connections: int
+) -> None:
+    """They come first, are more than the connections, and fail by a reason of their own."""
+    plan_calls(sqlite_store, 60)
+    large = numbered(0, 1, 2)
+    refusal = 429, error_body(429, "Rate limit reached on tokens"), {"retry-after-ms": "50"}
+    provider.chat.refuse = lambda body: refusal if large(body) else None
+    complete(sqlite_store, provider, max_connections=connections, tries=3)
+    assert kept(sqlite_store)["jobs"] == {"done": 57, "failed": 3}
+    reasons = {("failed", "always_limited", "Rate limit reached on tokens")}
+    assert set(refused_jobs(sqlite_store)) == reasons

@@ -88,9 +88,13 @@ class OpenAITeacher:
         return self._limiter.capacity
 
     @property
-    def n_undecided(self) -> int:
+    def n_set_aside(self) -> int:
         """Return how many of its calls wait for what others get; they take no place of others."""
-        return self._limiter.n_undecided
+        return self._limiter.n_set_aside
+
+    def notice(self) -> str:
+        """Return why the endpoint answers nothing now, as a sentence; empty if it does."""
+        return self._limiter.notice()
 
     def share_rate_limit(self, rate_limit: RateLimit) -> None:
         """Let `rate_limit` keep the limits per minute, for all processes that use this endpoint."""
@@ -104,7 +108,7 @@ class OpenAITeacher:
             *self._prefix_gate.register(request.messages),
         )
         try:
-            with self._limiter.call():
+            with self._limiter.call(call.limited):
                 completion = await self._call_in_prefix_order(call)
         except CallError as error:
             return self._failed_result(error, call)
@@ -142,13 +146,14 @@ class OpenAITeacher:
             try:
                 return await self._call_once(call)
             except CallError as error:
-                if not error.is_retryable or self._is_given_up(call):
+                if not error.is_retryable or self._is_given_up(call, error):
                     raise
-                seconds = backoff_seconds(error, len(call.attempts))
+                seconds = backoff_seconds(error, len(call.attempts), call.limited.n_counted)
             await self._limiter.sleep(seconds)
 
-    def _is_given_up(self, call: CallState) -> bool:
-        return call.failed_tries >= self._tries or call.n_paid >= MAX_PAID_REPLIES
+    def _is_given_up(self, call: CallState, error: CallError) -> bool:
+        is_paid = error.answer is not None and call.n_paid >= MAX_PAID_REPLIES
+        return is_paid or call.failed_tries >= self._tries
 
     async def _call_once(self, call: CallState) -> Completion:
         """Send the call once and note the attempt. Raises CallError."""
@@ -164,7 +169,7 @@ class OpenAITeacher:
             error.message = redact(error.message, self._endpoint.key)
             replied = time.perf_counter()
             try:
-                await self._record_error(error, permit)
+                await self._record_error(error, permit, call)
             finally:
                 clock += time.perf_counter() - replied
                 call.attempts.append(self._failed_attempt(error, call, started, clock))
@@ -175,10 +180,11 @@ class OpenAITeacher:
             call.attempts.append(_attempt("stopped", started, clock, None, error=cancelled))
             raise
         self._limiter.release(permit, None, usage)
+        self._limiter.record_not_limited(call.limited, is_answer=True)
         call.attempts.append(_attempt("ok", started, clock, 200, usage, completion.model))
         return completion
 
-    async def _record_error(self, error: CallError, permit: Permit) -> None:
+    async def _record_error(self, error: CallError, permit: Permit, call: CallState) -> None:
         """Release the permit; close the endpoint if no call can succeed any more.
 
         A refusal waits here for what other calls get. Raises JobReturned, if they get nothing.
@@ -190,9 +196,7 @@ class OpenAITeacher:
                 error.kind = "refused"
         elif error.kind != "unreachable":
             self._limiter.release(permit, error.kind, error.usage)
-            give_up = (
-                error.kind == "limited" and (error.retry_after or 0) > _MAX_RETRY_AFTER_SECONDS
-            )
+            give_up = self._record_limited(error, call)
         elif give_up := self._limiter.release_unreachable(permit):
             error.message = f"for {self._limiter.outage_seconds():.0f} s, {error.message}"
         if give_up:
@@ -202,6 +206,16 @@ class OpenAITeacher:
             logger.warning("%s", unavailable)
             self._limiter.close(unavailable)
 
+    def _record_limited(self, error: CallError, call: CallState) -> bool:
+        """Count a 429 as a try if the call is at fault; return whether to give up the endpoint."""
+        if error.kind != "limited":
+            self._limiter.record_not_limited(call.limited, is_answer=error.kind == "rejected")
+            return False
+        if self._limiter.record_limited(call.limited, error.message):
+            call.failed_tries += 1
+        waits = max(error.retry_after or 0, self._limiter.limited_seconds())
+        return waits > _MAX_RETRY_AFTER_SECONDS
+
     def _failed_attempt(
         self, error: CallError, call: CallState, started: datetime, clock: float
     ) -> Attempt:
@@ -209,7 +223,7 @@ class OpenAITeacher:
         call.failed_tries += error.kind == "retry"
         if error.answer is not None:
             call.answers[len(call.attempts)] = error.answer
-        given_up = error.kind == "retry" and self._is_given_up(call)
+        given_up = error.kind in ("retry", "limited") and self._is_given_up(call, error)
         given_up = given_up and not (error.answer and error.answer.says_anything)
         status = "failed" if given_up else _ATTEMPT_STATUS.get(error.kind, "failed")
         return _attempt(status, started, clock, error.status, error.usage, error.model, error)
@@ -222,7 +236,8 @@ class OpenAITeacher:
             return _incomplete_result(call.attempts, *fullest)
         if error.is_about_prompt:
             return CallResult("rejected", attempts, reason=error.name, detail=detail)
-        return CallResult("failed", attempts, reason=error.name, detail=detail)
+        reason = "always_limited" if error.kind == "limited" else error.name
+        return CallResult("failed", attempts, reason=reason, detail=detail)
 
     def _advice(self, error: CallError) -> str:
         """Return what happened and what to do, in one line."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,11 +18,17 @@ from annoy_store.errors import JobReturned
 from annoy_store.inference.client.circuit_breaker import CircuitBreaker
 from annoy_store.inference.client.concurrency import AdaptiveConcurrency
 from annoy_store.inference.client.errors import CallError, ErrorKind
+from annoy_store.inference.client.limited_call import (
+    NOTICE_SECONDS,
+    LimitedCall,
+    LimitedEndpoint,
+)
 from annoy_store.inference.client.rate_limit import RateLimiter
 from annoy_store.inference.client.refusals import RefusalRule
 from annoy_store.inference.client.usage import NO_USAGE, TokenUsage
 
 T = TypeVar("T")
+_MAX_LIMITED_ASIDE = 16  # an endpoint that limits all calls gets no more than these
 LEFTOVER_SECONDS = 1.0  # without a new call, after which refusals have none to compare with
 
 
@@ -60,10 +66,12 @@ class RequestLimiter:
         self._concurrency = concurrency
         self._rate_limiter = rate_limiter
         self._breaker = breaker
+        self._limited = LimitedEndpoint()
         self._refusals = RefusalRule()
         self._undecided: dict[int, asyncio.Future[bool]] = {}
         self._leftover_timer: asyncio.TimerHandle | None = None
         self._n_calls = 0
+        self._clock: Callable[[], float] = lambda: 0.0  # of the loop, from the first call on
         self._queue: deque[asyncio.Future[int]] = deque()
         self._closed = asyncio.Event()
         self._close_error: JobReturned | None = None
@@ -77,13 +85,13 @@ class RequestLimiter:
 
         If every waiting call were replaced, an endpoint that rejects many would get ever more.
         """
-        n_waiting = self.n_waiting - self.n_undecided
-        return self._concurrency.limit + min(n_waiting, self._concurrency.limit) + self.n_undecided
+        n_waiting = max(0, self.n_waiting - self.n_set_aside)
+        return self._concurrency.limit + min(n_waiting, self._concurrency.limit) + self.n_set_aside
 
     @property
-    def n_undecided(self) -> int:
-        """Return how many calls wait for what others get; without others they wait in vain."""
-        return len(self._undecided)
+    def n_set_aside(self) -> int:
+        """Return how many calls wait for what others get: the others need a place beside them."""
+        return len(self._undecided) + min(self._limited.n_limited, _MAX_LIMITED_ASIDE)
 
     async def acquire(self, prompt_tokens: int) -> Permit:
         """Wait for permission to send one try.
@@ -166,15 +174,45 @@ class RequestLimiter:
             self._refusals.given_up(permit.number)
             self._undecided.pop(permit.number, None)
 
+    def record_limited(self, call: LimitedCall, words: str) -> bool:
+        """Record a 429 with the endpoint's words; return whether it counts as a try of its call."""
+        self._limited.record_limited(call, words, _now())
+        n_calls = self._n_calls - len(self._undecided)
+        return call.record(self._limited.n_answers, n_calls, self._limited.n_limited)
+
+    def record_not_limited(self, call: LimitedCall, *, is_answer: bool) -> None:
+        """Record another reply than a 429."""
+        self._limited.record_other(call, is_answer=is_answer)
+
+    def limited_seconds(self) -> float:
+        """Return for how many seconds the endpoint has sent 429 and no answer."""
+        return self._limited.seconds(_now())
+
+    def notice(self) -> str:
+        """Return what keeps the endpoint from answering, as a sentence; empty if nothing does.
+
+        Other threads may call it.
+        """
+        now = self._clock()
+        if (seconds := self._breaker.outage_seconds(now)) >= NOTICE_SECONDS:
+            return f"the endpoint cannot be reached for {seconds:.0f} s"
+        return self._limited.notice(now, self._concurrency.limit)
+
     @contextlib.contextmanager
-    def call(self) -> Iterator[None]:
-        """Count a call as under way, from its first try to its end."""
+    def call(self, limited: LimitedCall) -> Iterator[None]:
+        """Count a call as under way, from its first try to its end.
+
+        Args:
+            limited: Its 429s.
+        """
         self._n_calls += 1
+        self._clock = asyncio.get_running_loop().time
         self._stop_leftover_timer()
         try:
             yield
         finally:
             self._n_calls -= 1
+            self._limited.record_other(limited, is_answer=False)
             self._await_leftovers()
 
     def outage_seconds(self) -> float:

@@ -14,11 +14,13 @@ Decisions
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Set
 from typing import Any, Literal
 
 from annoy_store.hashing import clean_text
 from annoy_store.inference.client.retry_after import retry_after_seconds
+from annoy_store.inference.client.retry_after_body import body_wait_seconds
 from annoy_store.inference.client.usage import NO_USAGE, TokenUsage
 from annoy_store.interfaces import Completion
 
@@ -67,6 +69,7 @@ _KEY_MESSAGE = re.compile(
     re.I,
 )
 _QUOTED = re.compile(r"""(?<!\w)'[^']*'(?!\w)|"[^"]*"|`[^`]*`""")
+_LIMIT_AND_REQUEST = re.compile(r"\blimit:?\s*(\d[\d,]*).{0,60}?\brequested:?\s*(\d[\d,]*)", re.I)
 _MAX_READ_CHARS = 300  # of a message: what it is about stands at its beginning
 _LIKENESS_WORDS = 8
 _ERROR_FIELDS = ("error", "errors", "base_resp", "message", "msg", "detail")
@@ -163,8 +166,11 @@ def error_from_status(
     """
     error = error_object(body)
     kind, name = _classify(status, error)
-    wait = retry_after_seconds(headers, now) if kind in ("limited", "retry") else None
-    return CallError(kind, name, str(error["message"]), status=status, retry_after=wait)
+    failure = CallError(kind, name, str(error["message"]), status=status)
+    if kind in ("limited", "retry"):
+        waits = (retry_after_seconds(headers, now), body_wait_seconds(body, now))
+        failure.retry_after = max((wait for wait in waits if wait is not None), default=None)
+    return failure
 
 
 def error_from_body(body: object) -> CallError:
@@ -186,7 +192,7 @@ def error_from_body(body: object) -> CallError:
         status = 401
     elif status is None and "content_filter" in _classify(400, error):
         status = 400
-    return error_from_status(status or 500, error, {}, 0.0)
+    return error_from_status(status or 500, body, {}, time.time())
 
 
 def error_object(body: object) -> dict[str, Any]:
@@ -219,7 +225,9 @@ def _classify(status: int, error: Mapping[str, Any]) -> tuple[ErrorKind, str]:
     if codes & _FILTER_CODES or (400 <= status < 500 and _FILTER_MESSAGE.search(message)):
         return "refused", "content_filter"
     if status == 429:
-        return "limited", "http_429"
+        return (
+            ("refused", "over_rate_limit") if _exceeds_limit(message) else ("limited", "http_429")
+        )
     if status in _RETRYABLE_STATUSES or status >= 500:
         return "retry", f"http_{status}"
     return "refused", f"http_{status}"
@@ -232,6 +240,16 @@ def _is_for_every_call(status: int, codes: Set[str], message: str) -> bool:
     if status in (400, 403, 404, 422) and _UNKNOWN_MODEL_MESSAGE.search(message):
         return True
     return status != 429 and _KEY_MESSAGE.search(message) is not None
+
+
+def _exceeds_limit(message: str) -> bool:
+    """Return whether a call alone needs more than the limit allows: `Limit 10000, Requested 15000`."""
+    found = _LIMIT_AND_REQUEST.search(message)
+    return found is not None and _number(found[2]) > _number(found[1])
+
+
+def _number(text: str) -> int:
+    return int(re.sub(r"\D", "", text))
 
 
 def _unquoted(text: str) -> str:

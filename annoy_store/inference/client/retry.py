@@ -4,7 +4,8 @@ Decisions
 - What the provider asks for is waited for in full, plus jitter.
 - After an error the wait is exponential with full jitter, doubling up to a minute. A rate-limited
   call returns within seconds: the concurrency limit protects the provider, and long waits would
-  starve the calls that are rejected several times.
+  starve the calls that are rejected several times. Once its 429s count as tries, its waits double
+  too: 4 + 8 + 16 + 32 s outlast a limit per minute.
 - An answer that was paid for and is not whole is asked for once more, with another seed: with the
   same one the same answer might be bought again.
 """
@@ -16,11 +17,13 @@ import random
 from dataclasses import dataclass, field
 
 from annoy_store.inference.client.errors import CallError
+from annoy_store.inference.client.limited_call import LimitedCall
 from annoy_store.inference.client.retry_after import with_jitter
 from annoy_store.interfaces import Attempt, Completion, Request
 
 _ERROR_BACKOFF = (0.5, 60.0)  # seconds: the first wait at most, and the longest
 _RATE_LIMIT_BACKOFF = (0.25, 4.0)
+_COUNTED_BACKOFF = 4.0  # seconds, after the first 429 that counts as a try
 MAX_PAID_REPLIES = 2  # of one call, without a whole answer
 
 
@@ -36,6 +39,7 @@ class CallState:
         is_first: Whether this call is the one that gets the beginning cached.
         attempts: The tries so far.
         failed_tries: How many of them count against the call.
+        limited: Its 429s.
         answers: Answers that were paid for and are not whole, by the number of their attempt.
     """
 
@@ -45,6 +49,7 @@ class CallState:
     is_first: bool = False
     attempts: list[Attempt] = field(default_factory=list)
     failed_tries: int = 0
+    limited: LimitedCall = field(default_factory=LimitedCall)
     answers: dict[int, Completion] = field(default_factory=dict)
 
     @property
@@ -62,7 +67,7 @@ def _length(answer: Completion) -> tuple[int, int]:
     return len(answer.text.strip()), len(answer.reasoning or "")
 
 
-def backoff_seconds(error: CallError, tries: int) -> float:
+def backoff_seconds(error: CallError, tries: int, n_counted: int = 0) -> float:
     """Return how long to wait before the next try of a call.
 
     Full jitter, as in https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.
@@ -70,10 +75,13 @@ def backoff_seconds(error: CallError, tries: int) -> float:
     Args:
         error: The error that ended the last try.
         tries: How many tries the call has had, at least 1.
+        n_counted: How many 429s of the call counted as a try.
 
     Returns:
         Seconds, never less than the provider asked for.
     """
+    if error.retry_after is None and error.kind == "limited" and n_counted:
+        return with_jitter(_COUNTED_BACKOFF * 2.0 ** min(n_counted - 1, 4))
     first, longest = _RATE_LIMIT_BACKOFF if error.kind == "limited" else _ERROR_BACKOFF
     backoff = random.uniform(0, min(longest, first * 2.0 ** min(tries - 1, 10)))
     if error.retry_after is None:

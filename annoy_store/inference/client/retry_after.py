@@ -49,7 +49,7 @@ def _reset_seconds(headers: Mapping[str, str], now: float) -> float | None:
     waits: dict[str, float] = {}
     for limit in _LIMITS:
         name = f"x-ratelimit-reset-{limit}".rstrip("-")
-        if (wait := _duration(headers.get(name), now)) is not None:
+        if (wait := duration_seconds(headers.get(name), now)) is not None:
             waits[f"x-ratelimit-remaining-{limit}".rstrip("-")] = wait
     used_up = [wait for name, wait in waits.items() if _number(headers.get(name)) == 0]
     if used_up:
@@ -73,7 +73,7 @@ def _until(text: str, now: float) -> float | None:
         return None
 
 
-def _duration(text: str | None, now: float) -> float | None:
+def duration_seconds(text: str | None, now: float) -> float | None:
     """Parse `1h2m3.5s`, `120ms`, seconds, or a Unix time in seconds or milliseconds."""
     if text is None:
         return None

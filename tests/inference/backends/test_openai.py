@@ -19,7 +19,7 @@ from annoy_store.inference.client.circuit_breaker import FIRST_CONTACT_SECONDS
 from annoy_store.interfaces import CallResult, Request
 from tests.inference.backends.loopback import open_sim, request, serving, timed_ask_all
 from tests.support import virtual_time
-from tests.support.provider import Provider, default_answer
+from tests.support.provider import Provider, default_answer, error_body
 
 SECRET = "sk-loopback-4f9c1e77a2"
 
@@ -269,6 +269,66 @@ def test_ask_waits_after_429_without_counting_a_try(provider: Provider, form: st
     assert statuses(asked)[-1] == "ok"
     assert set(statuses(asked)[:-1]) == {"limited"}
     assert seconds >= {"none": 0.0, "date": 0.0}.get(form, asks)
+
+
+def too_large(body: dict[str, Any]) -> bool:
+    return body["messages"][0]["content"].startswith("7: ")
+
+
+@pytest.mark.parametrize("n", [12, 200])
+@pytest.mark.parametrize("headers", [{}, {"retry-after": "1"}])
+def test_ask_fails_a_call_that_is_always_limited_while_others_pass(
+    provider: Provider, n: int, headers: dict[str, str]
+) -> None:
+    """The last calls included, with which it is alone; in little more than a minute."""
+    refusal = 429, error_body(429, "Rate limit reached: tokens per min"), headers
+    provider.chat.refuse = lambda body: refusal if too_large(body) else None
+    provider.behave(latency=0.5)
+    calls = [request(i) for i in range(n)]
+    asked, seconds = timed_ask_all(provider, calls, tries=5, max_connections=8)
+    assert [(i, one.reason) for i, one in enumerate(asked) if one.status != "answered"] == [
+        (7, "always_limited")
+    ]
+    assert seconds < 120
+
+
+def test_ask_fails_a_call_that_is_larger_than_the_limit_at_once(provider: Provider) -> None:
+    words = "Request too large on tokens per min (TPM): Limit 10,000, Requested 15000."
+    provider.chat.refuse = lambda body: (429, error_body(429, words)) if too_large(body) else None
+    asked = ask_all(provider, [request(n) for n in range(10)])
+    assert [(a.reason, len(a.attempts)) for a in asked if a.status == "failed"] == [
+        ("over_rate_limit", 1)
+    ]
+
+
+def test_ask_stops_the_run_if_the_body_names_a_reset_in_hours(provider: Provider) -> None:
+    words = "Limit 200 requests per day. Please try again in 5h12m."
+    provider.chat.refuse = lambda _: (429, error_body(429, words), {"retry-after": "2"})
+    with pytest.raises(EndpointUnavailable, match="try again in 5h12m"):
+        ask(provider)
+
+
+def test_ask_stops_the_run_if_nothing_but_429_comes_for_an_hour(provider: Provider) -> None:
+    provider.chat.refuse = lambda _: (429, error_body(429, "slow down"), {"retry-after": "60"})
+    with pytest.raises(EndpointUnavailable, match="quota"):
+        ask_all(provider, [request(n) for n in range(8)])
+
+
+def test_notice_tells_that_the_endpoint_limits_all_calls(provider: Provider) -> None:
+    provider.chat.refuse = lambda _: (429, error_body(429, "slow down"), {"retry-after": "1"})
+
+    async def work() -> list[str]:
+        async with serving(provider) as teacher:
+            call = asyncio.create_task(teacher.ask(request()))
+            await asyncio.sleep(120)
+            notices = [teacher.notice()]
+            provider.chat.refuse = lambda _: None
+            await call
+            return [*notices, teacher.notice()]
+
+    limited, none = virtual_time.run(work())
+    assert limited == "limited by the endpoint for 120 s, 1 connection: slow down"
+    assert none == ""
 
 
 @pytest.mark.parametrize(
