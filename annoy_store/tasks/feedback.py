@@ -2,7 +2,8 @@
 
 Decisions. Feedback becomes part of the next prompt, so it depends on nothing that differs between
 two runs: memory addresses in messages are replaced. It quotes the teacher's answer and what the
-code returned for it, never the expected output.
+code returned for it, never the expected output of a wrong answer. A correct answer is told to be
+exact only where the values are equal, not merely within the tolerance.
 """
 
 from __future__ import annotations

@@ -45,6 +45,7 @@ from annoy_store.tasks.pairs import askable_earlier, pair_question, pair_truth, 
 from annoy_store.tasks.shown import CALL, INPUT
 
 RIGHT = "Correct: with this input the code returns the given output."
+NEAR = "Correct within the tolerance: with this input the code returns {}."
 
 REVEALING = (CALL, INPUT)  # the values of `shown` of pairs whose input stands in the question
 
@@ -123,9 +124,12 @@ def _compare(
     if got is None:
         return _no_output("not_json", replace(ran, outcome="not_json"), predicted, policy)
     rule = (policy.tolerance, policy.same_integer_part)
-    kind = compare.mismatch(json.loads(expected), got.value, *rule)
+    wanted = json.loads(expected)
+    kind = compare.mismatch(wanted, got.value, *rule)
     if kind is None:
-        return CheckResult("correct", RIGHT, None, predicted, kept(output), ran)
+        equal = compare.same(wanted, got.value, tolerance=0.0)
+        feedback = RIGHT if equal else NEAR.format(quoted(output))
+        return CheckResult("correct", feedback, None, predicted, kept(output), ran)
     feedback = (
         f"With the predicted input the code returns {quoted(output)} and not the given output."
     )

@@ -33,6 +33,7 @@ from annoy_store.tasks.pairs import pair_question, pair_truth, select_pairs
 from annoy_store.tasks.shown import CALL
 
 RIGHT = "Correct: the code returns exactly this output."
+NEAR = "Correct within the tolerance: the code returns {}."
 
 
 class PredictOutputOptions(TaskOptions):
@@ -59,9 +60,12 @@ def check(
     if found is None:
         return no_answer("output", answer.finish_reason)
     rule = (policy.tolerance, policy.same_integer_part)
-    kind = compare.mismatch(json.loads(truth["output"]), found.value, *rule)
+    expected = json.loads(truth["output"])
+    kind = compare.mismatch(expected, found.value, *rule)
     if kind is None:
-        return CheckResult("correct", RIGHT, predicted=kept(found.text))
+        equal = compare.same(expected, found.value, tolerance=0.0)
+        feedback = RIGHT if equal else NEAR.format(quoted(truth["output"]))
+        return CheckResult("correct", feedback, predicted=kept(found.text))
     feedback = (
         f"The predicted output is {quoted(found.text)} but the code returns something else "
         "for the given input."

@@ -172,6 +172,21 @@ def test_any_input_that_gives_the_output_is_right(sandbox: Sandbox, predicted: s
     assert json.loads(judged.got) == 9
 
 
+def test_an_answer_within_the_tolerance_is_told_so(sandbox: Sandbox) -> None:
+    near = judge_output('{"output": 37.75}', "37.7491")
+    assert near.status == "correct"
+    assert near.feedback == "Correct within the tolerance: the code returns 37.7491."
+    assert judge_output('{"output": [3, {"a": 37.7491}]}', '[3.0, {"a": 37.7491}]').feedback == (
+        predict_output.RIGHT
+    )
+    half = "def main_solution(n):\n    return n / 2"
+    near = judge_input('{"input": {"n": 1.0002}}', sandbox, half, "0.5")
+    assert near.feedback == (
+        "Correct within the tolerance: with this input the code returns 0.5001."
+    )
+    assert judge_input('{"input": {"n": 1}}', sandbox, half, "0.5").feedback == predict_input.RIGHT
+
+
 def test_both_directions_compare_alike(sandbox: Sandbox) -> None:
     half = "def main_solution(n):\n    return [n / 2, True]"
     assert judge_input('{"input": {"n": 1.0002}}', sandbox, half, "[0.5,true]").status == "correct"

@@ -107,12 +107,23 @@ def _answer(
             "\n".join([*lines, "No input could be tried; this one is a guess."]),
             tries[0] if tries else "{}",
         )
-    lines.append(
-        "The first line gives exactly the wanted output."
-        if report.hit
-        else "None of them gives the wanted output; the first comes nearest, and I have no better."
-    )
+    lines.append(_verdict(report))
     return _closing("\n".join(lines), report.nearest[0].input)
+
+
+def _verdict(report: SearchReport) -> str:
+    if not report.hit:
+        return (
+            "None of them gives the wanted output; the first comes nearest, and I have no better."
+        )
+    if report.exact:
+        return "The first line gives exactly the wanted output."
+    output = _shortened(report.nearest[0].output)
+    return f"The first line gives `{output}`, which is the wanted output within the tolerance."
+
+
+def _shortened(output: str) -> str:
+    return output if len(output) <= 160 else output[:157] + "..."
 
 
 def _summary(report: SearchReport) -> str:
@@ -131,7 +142,7 @@ def _summary(report: SearchReport) -> str:
 def _tried_lines(report: SearchReport) -> Iterator[str]:
     for row in report.nearest:
         output = row.output if row.outcome == "ok" else row.outcome
-        yield f"- `{row.input}` gives `{output[:160]}`"
+        yield f"- `{row.input}` gives `{_shortened(output)}`"
 
 
 def _closing(text: str, input_text: str) -> str:

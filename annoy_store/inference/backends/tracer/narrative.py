@@ -38,7 +38,7 @@ def narrate(code: str, events: Sequence[Sequence[Any]]) -> list[str]:
         if size > _MAX_CHARS:
             return [
                 *lines,
-                "- The steps after that are of the same kind; I keep them in mind only.",
+                "- I leave out the steps after that.",
             ]
         lines.append(line)
     return lines
@@ -52,6 +52,7 @@ class Narrator:
         tree = parse_module(code)
         self.source = code.split("\n")
         self.statements = _by_line(tree)
+        self.handlers = _handler_lines(tree)
         self.loops = [node for node in ast.walk(tree) if isinstance(node, _Loop)]
         self.n_described: Counter[str] = Counter()
 
@@ -147,7 +148,7 @@ class Narrator:
         for call in step.calls:
             yield from self.describe_call(call, depth)
         if isinstance(statement, ast.If):
-            branch = _branch(statement, following)
+            branch = "" if following in self.handlers else _branch(statement, following)
             yield from [f"{indent}- {branch}."] if branch else ()
         for text in step.yields:
             yield f"{indent}- `{self.line_text(step.line)}` hands out `{_shortened(text)}`."
@@ -178,6 +179,13 @@ def _by_line(tree: ast.Module) -> dict[int, ast.stmt]:
     return found
 
 
+def _handler_lines(tree: ast.Module) -> set[int]:
+    """Return the lines to which an exception leads, from whatever line came before."""
+    tries = [node for node in ast.walk(tree) if isinstance(node, (ast.Try, ast.TryStar))]
+    handlers = {handler.lineno for node in tries for handler in node.handlers}
+    return handlers | {node.finalbody[0].lineno for node in tries if node.finalbody}
+
+
 def _covers(loop: _Loop, line: int) -> bool:
     last = loop.body[-1].end_lineno or loop.lineno
     return loop.lineno <= line <= last
@@ -199,16 +207,16 @@ def _rounds(loop: _Loop, steps: Sequence[TraceStep]) -> list[list[TraceStep]]:
 def _others(rounds: Sequence[Sequence[TraceStep]], n_shown: int) -> str:
     """Summarise the rounds that are not described one by one, with the values after the last."""
     which = (
-        f"Round {n_shown + 1} goes"
+        f"Round {n_shown + 1}"
         if len(rounds) == n_shown + 1
-        else f"Rounds {n_shown + 1} to {len(rounds)} go"
+        else (f"Rounds {n_shown + 1} to {len(rounds)}")
     )
     known: dict[str, str] = {}
     for part in rounds[n_shown:]:
         for step in part:
             known.update(step.changes)
     shown = [f"`{name} = {_shortened(text)}`" for name, text in known.items() if len(text) < 80]
-    return f"{which} the same way" + (f"; then {', '.join(shown[:5])}." if shown else ".")
+    return f"{which} follow" + (f"; then {', '.join(shown[:5])}." if shown else ".")
 
 
 def _one_line(lines: Sequence[str]) -> str:
@@ -230,6 +238,8 @@ def _branch(statement: ast.If, following: int | None) -> str:
     test = ast.unparse(statement.test)
     test = (test if len(test) <= 80 else test[:77] + "...").replace("`", "'")
     if following is None or statement.body[0].lineno == statement.lineno:
+        return ""
+    if statement.lineno <= following < statement.body[0].lineno:  # a condition of several lines
         return ""
     first, last = statement.body[0].lineno, statement.body[-1].end_lineno or 0
     held = first <= following <= last

@@ -39,14 +39,17 @@ def write_output_answer(
 
 
 def _opening(input_text: str, wrong_answer: str | None, budget: int) -> str:
-    shown = input_text if len(input_text) <= 300 else input_text[:297] + "..."
-    start = f"I follow the code line by line for the input `{shown}`."
+    start = f"I follow the code line by line for the input `{_shortened(input_text, 300)}`."
     if wrong_answer is None:
         return start
     return (
-        f"My earlier answer {wrong_answer[:200]} does not hold: it was put together before the code had "
-        f"come to its end. {start} This time I go on for up to {budget} lines."
+        f"My earlier answer {_shortened(wrong_answer)} does not hold. {start} This time I go on for "
+        f"up to {budget} lines."
     )
+
+
+def _shortened(text: str, most: int = 200) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _narrative(code: str, report: TraceReport) -> list[str]:

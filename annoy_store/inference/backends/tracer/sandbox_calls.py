@@ -58,13 +58,15 @@ class SearchReport:
 
     Attributes:
         tried: How many inputs were tried.
-        hit: Whether the last one gives the wanted output.
+        hit: Whether the last one gives the wanted output, within the tolerance.
+        exact: Whether it gives exactly this output.
         nearest: The inputs whose outputs are nearest, best first.
         outcomes: How many inputs had each outcome.
     """
 
     tried: int = 0
     hit: bool = False
+    exact: bool = False
     nearest: Sequence[TriedInput] = ()
     outcomes: Mapping[str, int] = field(default_factory=dict)
 

@@ -193,4 +193,11 @@ def report(found: list[Try], wanted: Any) -> dict[str, Any]:
     if hit:
         nearest = [found[-1]] + [row for row in nearest if row is not found[-1]]
     kept = [{"input": r[2], "outcome": r[3], "output": json.dumps(r[4])[:400]} for r in nearest]
-    return {"tried": len(found), "hit": hit, "nearest": kept, "outcomes": outcomes}
+    exact = hit and found[-1][4] == wanted
+    return {
+        "tried": len(found),
+        "hit": hit,
+        "exact": exact,
+        "nearest": kept,
+        "outcomes": outcomes,
+    }

@@ -170,6 +170,26 @@ def test_narrative_describes_every_kind_of_step(
     assert answered(text, "output") == output
 
 
+def test_narrative_tells_a_branch_only_where_it_was_taken(teacher: backend.Tracer) -> None:
+    code = """
+        def main_solution(x):
+            try:
+                if {}[x] > 3:
+                    x += 1
+            except KeyError:
+                x += 2
+            if (x > 3 and
+                    x < 99):
+                x += 1
+            return x
+    """
+    text = ask(teacher, "predict_output", output_prompt(code, x=7))
+    assert "`{}[x] > 3` is" not in text
+    assert "x > 3 and x < 99` is true" in text
+    assert "is false" not in text
+    assert answered(text, "output") == 10
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -275,6 +295,16 @@ def test_input_answer_survives_inputs_that_never_return(teacher: backend.Tracer)
     code = "def main_solution(n: int):\n    while n != 5:\n        n += 2\n    return n"
     text = ask(teacher, "predict_input", input_prompt(code, 5))
     assert answered(text, "input")["n"] % 2 == 1
+
+
+def test_input_answer_says_exactly_only_of_equal_values(teacher: backend.Tracer) -> None:
+    code = "def main_solution(x: int):\n    return x * 1.0001"
+    near = ask(teacher, "predict_input", input_prompt(code, 3.0001, "`x` (int): a number"))
+    assert "gives `3.0003`, which is the wanted output within the tolerance." in near
+    assert "exactly" not in near
+    assert answered(near, "input") == {"x": 3}
+    equal = ask(teacher, "predict_input", input_prompt(code, 3 * 1.0001, "`x` (int): a number"))
+    assert "The first line gives exactly the wanted output." in equal
 
 
 # The teacher itself --------------------------------------------------------------------------
