@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -30,11 +31,19 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def run_stage(sqlite_store: Database, sandbox: Sandbox) -> RunStage:
+def run_stage(sqlite_store: Database, run_stage_in: RunStage) -> RunStage:
+    """Do what `run_stage_in` does, in a SQLite store."""
+    return partial(run_stage_in, sqlite_store)
+
+
+@pytest.fixture
+def run_stage_in(sandbox: Sandbox) -> RunStage:
     """Write rows, enqueue, then run all pending jobs of a stage and settle them."""
 
-    def run(name: str, rows: Sequence[NewRow] = (), **changes: Any) -> list[Outcome]:
-        with sqlite_store.write() as connection:
+    def run(
+        store: Database, name: str, rows: Sequence[NewRow] = (), **changes: Any
+    ) -> list[Outcome]:
+        with store.write() as connection:
             insert_rows(connection, rows)
             if changes:
                 set_policy(connection, {k: str(v) for k, v in changes.items()})
