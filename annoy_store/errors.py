@@ -15,7 +15,14 @@ the message, and the run goes on.
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+_SECRET_WORD = r"\w*(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key)(?:_?key)?"
+_SECRETS = (
+    (re.compile(r"(/{1,3}[^\s:@/?#]*:)\S+@"), r"\1***@"),
+    (re.compile(rf"(?i)\b({_SECRET_WORD}\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&'\"]+)"), r"\1***"),
+)
 
 
 class AnnoyError(Exception):
@@ -57,3 +64,14 @@ class LeaseLost(AnnoyError):
 
 class SandboxError(AnnoyError):
     """The sandbox itself failed, not the code in it; the job may be retried."""
+
+
+def mask_secrets(text: str) -> str:
+    """Return a text with passwords and keys masked, in whatever place of a URL they stand.
+
+    Args:
+        text: a message, a URL, or settings as `name=value`.
+    """
+    for pattern, masked in _SECRETS:
+        text = pattern.sub(masked, text)
+    return text

@@ -1,7 +1,9 @@
 """Turns exceptions into one line on stderr that says what to do next.
 
-Decision: an error that the user can correct is one line and exit code 1. Any other is an internal
-error; it too is one line, and `-v` or ANNOY_DEBUG=1 prints its traceback.
+Decisions
+- An error that the user can correct is one line and exit code 1. Any other is an internal error; it
+  too is one line, and `-v` or ANNOY_DEBUG=1 prints its traceback.
+- Passwords and keys are masked in every message, wherever in a URL they stand.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import traceback
 
 import click
 
-from annoy_store.errors import AnnoyError, StoreError
+from annoy_store.errors import AnnoyError, StoreError, mask_secrets
 
 from ._text import safe
 
@@ -35,6 +37,12 @@ DATABASE_HINTS = {
     "does not exist": "check the store URL; create the schema with: annoy init",
     "permission denied": "the database role lacks privileges: grant them or use another role",
     "canceling statement": "the statement took too long and was cancelled",
+    "too many clients": "the server has no connection left: stop other runs, or raise max_connections",
+    "connection slots": "the server has no connection left: stop other runs, or raise max_connections",
+    "too many connections": "the server has no connection left: stop other runs, or raise its limit",
+    "terminating connection": "the server ended the connection: repeat the command",
+    "idle": "the server ended the connection: repeat the command, or raise its idle timeout",
+    "invalid port number": "check the port in the store URL",
     "server closed the connection": "the connection to the database was lost: repeat the command",
     "timed out": "the database cannot be reached: check the network, then repeat the command",
     "timeout expired": "the database cannot be reached: check the network, then repeat the command",
@@ -74,12 +82,12 @@ def to_click_error(error: Exception, *, debug: bool = False) -> CommandError | N
     if isinstance(error, click.ClickException | click.Abort | click.exceptions.Exit):
         return None
     if debug:
-        traceback.print_exception(error, file=sys.stderr)
+        sys.stderr.write(mask_secrets("".join(traceback.format_exception(error))))
     message = _message(error)
     if message is None:
         name = f"{type(error).__name__}: {error}".strip(": ")
         message = f"internal error: {name} (annoy -v ... prints the traceback)"
-    return CommandError(safe(" ".join(message.split())))
+    return CommandError(safe(mask_secrets(" ".join(message.split()))))
 
 
 def _message(error: Exception) -> str | None:

@@ -144,8 +144,16 @@ def store_of(ctx: click.Context, *, create: bool = False) -> Database:
     from annoy_store.db.migrate import open_store
 
     store = open_store(load_settings(ctx).store, create=create)
-    ctx.call_on_close(store.close)
+    ctx.call_on_close(lambda: _close(store))
     return store
+
+
+def _close(store: Database) -> None:
+    """Close a store; raise StoreFileLost if its file is gone."""
+    try:
+        store.check_file()
+    finally:
+        store.close()
 
 
 # Messages and data ---------------------------------------------------------------------------

@@ -28,6 +28,7 @@ import click
 
 from annoy_store.config import RunSettings
 from annoy_store.db import engine, migrate
+from annoy_store.db.sqlite_file import sqlite_library
 from annoy_store.errors import AnnoyError, UsageError
 from annoy_store.interfaces import Limits, Program
 
@@ -110,7 +111,7 @@ def _packages() -> Finding:
 
 
 def _library() -> Finding:
-    words = engine.sqlite_library()
+    words = sqlite_library()
     old = "older" in words
     return Finding("sqlite", WARNING if old else OK, words, "pip install pysqlite3" if old else "")
 

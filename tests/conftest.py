@@ -10,7 +10,7 @@ import atexit
 import gc
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +20,7 @@ from annoy_store.db.engine import Database
 from annoy_store.db.migrate import open_store
 from tests.support.leftovers import Watcher, watched_session
 from tests.support.postgres import Databases, administer, new_server_folder
+from tests.support.read_only_mount import mounting_read_only
 
 UNSAFE = ("fsync = off", "full_page_writes = off")  # the server may be killed, the machine is not
 HERE = Path(__file__).parent
@@ -147,3 +148,10 @@ def postgres_store(_databases: Databases) -> Iterator[Database]:
 def store(request: pytest.FixtureRequest) -> Database:
     """A fresh store, once on each database."""
     return request.getfixturevalue(f"{request.param}_store")  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def read_only() -> Iterator[Callable[[Path], None]]:
+    """Mount folders read-only until the test ends; skip where this user may not."""
+    with mounting_read_only() as mount:
+        yield mount

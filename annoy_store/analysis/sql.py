@@ -16,14 +16,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, StatementError
 
-from annoy_store.db.engine import Database, sqlite_module
+from annoy_store.db.engine import Database
+from annoy_store.db.sqlite_file import sqlite_module
 from annoy_store.db.tables import metadata
 from annoy_store.db.views import VIEWS
 from annoy_store.errors import UsageError
@@ -145,9 +144,11 @@ def describe(store: Database) -> list[RelationInfo]:
 def _query_file(
     store: Database, query: str, values: dict[str, Value], seconds: float
 ) -> Iterator[QueryResult]:
+    assert store.file is not None
     module = sqlite_module()
     try:
-        with closing(_open_file(module, store.path or Path())) as connection:
+        with closing(store.file.open_to_read()) as connection:
+            connection.execute("PRAGMA temp_store = MEMORY")
             connection.set_authorizer(_authorizer(module))
             end = time.monotonic() + seconds
             connection.set_progress_handler(lambda: time.monotonic() > end, _CHECK_STEPS)
@@ -160,22 +161,6 @@ def _query_file(
             yield QueryResult(columns, iter(cursor))
     except (module.Error, module.Warning) as error:
         raise UsageError(_file_error(str(error), seconds)) from None
-
-
-def _open_file(module: Any, path: Path) -> Any:
-    """Open a file read-only; in a folder without write permission, without its log."""
-    name = quote(str(path.resolve()))
-    connection = module.connect(f"file:{name}?mode=ro", uri=True)
-    try:
-        connection.execute("PRAGMA query_only = ON")
-        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-    except module.OperationalError:
-        connection.close()
-        if path.with_name(f"{path.name}-wal").exists():
-            raise
-        connection = module.connect(f"file:{name}?mode=ro&immutable=1", uri=True)
-    connection.execute("PRAGMA temp_store = MEMORY")
-    return connection
 
 
 def _authorizer(module: Any) -> Any:

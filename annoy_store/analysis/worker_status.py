@@ -21,7 +21,7 @@ from annoy_store.db.sql import now
 from annoy_store.db.states import ENDED_STATES
 from annoy_store.db.tables import job_counters, jobs, workers
 from annoy_store.queue.jobs import in_state
-from annoy_store.queue.workers import IS_ALIVE, dead_local_workers
+from annoy_store.queue.workers import IS_ALIVE, live_workers
 
 MAX_EXAMPLES = 20
 
@@ -68,14 +68,12 @@ class WorkerStatus:
 def worker_status(connection: Connection) -> WorkerStatus:
     """Return the registered workers and their claims."""
     at = now(connection)
-    dead = set(dead_local_workers(connection))
+    live = set(live_workers(connection))
     claimed = _claimed_counts(connection)
     ended = _ended_counts(connection)
     chosen = select(workers).where(IS_ALIVE).order_by(workers.c.id)
     present = [
-        _worker(
-            row, at, claimed[row.id], ended[row.id], row.id not in dead and row.lease_until > at
-        )
+        _worker(row, at, claimed[row.id], ended[row.id], row.id in live)
         for row in connection.execute(chosen)
     ]
     alive = {w["id"]: w for w in present if w["alive"]}

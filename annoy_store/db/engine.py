@@ -4,8 +4,7 @@ Decisions
 - SQLite: WAL, one writer at a time. Writers of all processes take a file lock (`file_lock.py`)
   before BEGIN IMMEDIATE. That is fair where busy polling is not, keeps the WAL at its checkpoint
   size, and, as checkpoints run inside commits, it also removes the condition of the WAL-reset bug
-  of SQLite < 3.51.3 among our own processes. The newest library is preferred all the same:
-  `pysqlite3` when Python's own is older than that.
+  of SQLite < 3.51.3 among our own processes.
 - SQLAlchemy sends no BEGIN of its own on SQLite; without one two SELECTs see different data.
   So the driver is in autocommit mode and the dialect sends BEGIN or BEGIN IMMEDIATE.
 - synchronous=NORMAL: kill -9 loses nothing; power loss may lose the last commits, never half.
@@ -21,38 +20,27 @@ Decisions
 from __future__ import annotations
 
 import random
-import sqlite3
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 
 from annoy_store.db.file_lock import FileLock
-from annoy_store.errors import UsageError
+from annoy_store.db.sqlite_file import SqliteFile, StoreFileLost, sqlite_module
+from annoy_store.db.store_url import parse_store_url
+from annoy_store.errors import StoreError, UsageError, mask_secrets
 
 T = TypeVar("T")
 
-SAFE_SQLITE = (3, 51, 3)
 RETRY_SECONDS = 60.0
 _PLANNER = ("bitmapscan", "seqscan", "sort", "hashjoin", "mergejoin")
-_PRAGMAS = (
-    "busy_timeout = 30000",
-    "page_size = 8192",
-    "journal_mode = WAL",
-    "synchronous = NORMAL",
-    "foreign_keys = ON",
-    "cache_size = -65536",
-    "temp_store = MEMORY",
-)
 _CLIENT_OPTIONS = {
     "connect_timeout": "10",
     "keepalives_idle": "5",
@@ -66,25 +54,28 @@ _SERVER_SETTINGS = {
     "tcp_keepalives_count": "2",
     "tcp_user_timeout": "20000",
 }
-# serialisation failure, deadlock, server shut down, crashed, or starting; connection trouble
-_TRANSIENT_STATES = ("40001", "40P01", "57P01", "57P02", "57P03", "08")
+# serialisation failure, deadlock; server shut down, crashed, starting; cancelled or timed out while
+# idle; no connection left; connection trouble (PostgreSQL, Appendix A: error codes)
+_TRANSIENT_STATES = (
+    "40001",
+    "40P01",
+    "57P01",
+    "57P02",
+    "57P03",
+    "57P05",
+    "57014",
+    "25P03",
+    "25P04",
+    "55P03",
+    "53300",
+    "08",
+)
 
 
 @compiles(BigInteger, "sqlite")
 def _sqlite_integer(*_: Any, **__: Any) -> str:
     """SQLite makes only a column spelled INTEGER the key of its rows."""
     return "INTEGER"
-
-
-def sqlite_module() -> ModuleType:
-    """Return the newest SQLite library that is installed: Python's own, or `pysqlite3`."""
-    if sqlite3.sqlite_version_info >= SAFE_SQLITE:
-        return sqlite3
-    try:
-        from pysqlite3 import dbapi2
-    except ImportError:
-        return sqlite3
-    return cast(ModuleType, dbapi2)
 
 
 @dataclass(frozen=True)
@@ -95,11 +86,13 @@ class Database:
         url: the URL of the store.
         read_engine: SQLAlchemy engine whose transactions read.
         write_engine: SQLAlchemy engine whose transactions write.
+        file: the file of a SQLite store; None for PostgreSQL.
     """
 
     url: URL
     read_engine: Engine
     write_engine: Engine
+    file: SqliteFile | None = field(default=None, repr=False)
     _file_lock: FileLock | None = field(default=None, repr=False)
 
     @property
@@ -113,7 +106,34 @@ class Database:
         return Path(self.url.database or "") if self.is_sqlite else None
 
     def __str__(self) -> str:
-        return self.url.render_as_string(hide_password=True)
+        return mask_secrets(self.url.render_as_string(hide_password=True))
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the store is a SQLite file that this process cannot write."""
+        return self.file is not None and self.file.is_read_only
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the file of the store was deleted, moved or replaced since it was opened."""
+        return self.file is not None and not self.file.is_current
+
+    def check_file(self) -> None:
+        """Check that the file of the store is still there; save what was written if it is not.
+
+        Raises:
+            StoreFileLost: it was deleted, moved or replaced; the message says where the content
+                that this process wrote is saved.
+        """
+        if self.file is None or self.file.is_current or not self.write_engine.pool.checkedin():  # type: ignore[attr-defined]
+            return
+        with self.write_engine.connect() as connection:
+            saved = self.file.save(connection.connection.dbapi_connection)
+        self.write_engine.dispose()
+        raise StoreFileLost(
+            f"{self.file.lost_message}; what this command had of it is saved in {saved}: "
+            f"move that back, or join it with: annoy merge {saved}"
+        )
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -151,7 +171,13 @@ class Database:
             return work(connection)
 
     def write_lock(self) -> AbstractContextManager[None]:
-        """Wait for the file lock of a SQLite store and hold it; PostgreSQL needs none."""
+        """Wait for the file lock of a SQLite store and hold it; PostgreSQL needs none.
+
+        Raises:
+            StoreError: the file is read-only.
+        """
+        if self.is_read_only:
+            raise StoreError(f"{self} is read-only: copy it to a folder that can be written")
         return self._file_lock.acquire() if self._file_lock else nullcontext()
 
     def close(self) -> None:
@@ -201,48 +227,31 @@ def connect(url: str) -> Database:
     """Return the store at a URL, without connecting yet.
 
     Args:
-        url: `sqlite:///FILE` or `postgresql://HOST/DATABASE`.
+        url: `sqlite:///FILE`, the path of a SQLite file, or `postgresql://HOST/DATABASE`.
 
     Raises:
         UsageError: not such a URL, or the driver of PostgreSQL is missing.
     """
-    try:
-        parsed = make_url(url)
-        backend = parsed.get_backend_name()
-    except (ArgumentError, NoSuchModuleError) as error:
-        raise UsageError(
-            f"not a store URL: {url!r}; use sqlite:///FILE or postgresql://HOST/DATABASE"
-        ) from error
-    if backend == "sqlite":
-        return _connect_sqlite(parsed)
-    if backend == "postgresql":
-        return _connect_postgres(parsed)
-    raise UsageError(
-        f"{backend} is not supported; use sqlite:///FILE or postgresql://HOST/DATABASE"
-    )
+    parsed = parse_store_url(url)
+    return (_connect_sqlite if parsed.get_backend_name() == "sqlite" else _connect_postgres)(parsed)
 
 
 def _connect_sqlite(url: URL) -> Database:
-    if not url.database or url.database == ":memory:":
-        raise UsageError("a SQLite store must be a file: use sqlite:///FILE")
-    reading, writing = _sqlite_engine(url, "BEGIN"), _sqlite_engine(url, "BEGIN IMMEDIATE")
-    return Database(url, reading, writing, FileLock(Path(url.database)))
+    file = SqliteFile(Path(url.database or ""))
+    reading, writing = (
+        _sqlite_engine(url, file, "BEGIN"),
+        _sqlite_engine(url, file, "BEGIN IMMEDIATE"),
+    )
+    return Database(url, reading, writing, file, FileLock(file.path))
 
 
-def _sqlite_engine(url: URL, begin: str) -> Engine:
+def _sqlite_engine(url: URL, file: SqliteFile, begin: str) -> Engine:
     """An engine whose transactions begin with `begin`; an event would slow down every statement."""
-    engine = create_engine(url.set(drivername="sqlite+pysqlite"), module=sqlite_module())
-    event.listen(engine, "connect", _prepare_sqlite)
+    engine = create_engine(
+        url.set(drivername="sqlite+pysqlite"), module=sqlite_module(), creator=file.connect
+    )
     engine.dialect.do_begin = lambda connection: connection.execute(begin)  # type: ignore
     return engine
-
-
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in _PRAGMAS:
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
 
 
 def _connect_postgres(url: URL) -> Database:
@@ -264,7 +273,25 @@ def _connect_postgres(url: URL) -> Database:
         raise UsageError(
             "PostgreSQL needs a driver: pip install 'annoy-store[postgres]'"
         ) from error
+    for engine in (reading, writing):
+        event.listen(engine, "connect", _check_encoding, insert=True)
     return Database(url, reading, writing)
+
+
+def _check_encoding(connection: Any, _: Any) -> None:
+    """Refuse a database that cannot hold every text.
+
+    Raises:
+        StoreError: its encoding is not UTF-8.
+    """
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        name = connection.info.dbname
+        connection.close()
+        raise StoreError(
+            f"database {name} has the encoding {encoding}, a store needs UTF8; make one with: "
+            "createdb -E UTF8 -T template0 NAME"
+        )
 
 
 def _connect_args(url: URL, session: Mapping[str, str]) -> dict[str, str]:
@@ -274,12 +301,3 @@ def _connect_args(url: URL, session: Mapping[str, str]) -> dict[str, str]:
     given = url.query.get("options", ())
     settings += [given] if isinstance(given, str) else given
     return {**ours, "options": " ".join(settings)}
-
-
-def sqlite_library() -> str:
-    """Return the SQLite library in use and whether it is recent enough, for `annoy doctor`."""
-    module = sqlite_module()
-    version = module.sqlite_version
-    safe = tuple(int(p) for p in version.split(".")) >= SAFE_SQLITE
-    python = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
-    return f"{version} ({module.__name__}{'' if safe else ', older than 3.51.3'}, {python})"

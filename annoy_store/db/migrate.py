@@ -90,6 +90,8 @@ def migration_connection(store: Database) -> Iterator[Connection]:
     Raises:
         StoreError: a migration left a broken reference.
     """
+    if store.file is not None:
+        store.file.create()
     with store.write_lock(), store.write_engine.connect() as connection:
         raw: Any = connection.connection.dbapi_connection  # a PRAGMA must stand outside BEGIN
         if store.is_sqlite:

@@ -162,6 +162,11 @@ def _is_sqlite(connection: Connection) -> bool:
     return connection.dialect.name == "sqlite"
 
 
+def clock_is_local(connection: Connection) -> bool:
+    """Return whether `clock()` is the clock of this process, and not one that all share."""
+    return _is_sqlite(connection)
+
+
 def now(connection: Connection) -> float:
     """Return seconds since 1970, by the database's clock where machines share it."""
     return time.time() if _is_sqlite(connection) else float(connection.scalar(select(clock())) or 0)

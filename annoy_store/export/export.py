@@ -35,6 +35,7 @@ from annoy_store.export.request import ExportReport, ExportRequest
 from annoy_store.export.staging import check_folder, publish_folder, staging_folder
 from annoy_store.export.writer import write_files
 
+NOT_RECORDED = "the store is read-only: this export is not recorded there, and no later increment starts from it"
 ProgressCallback = Callable[[str], None]
 
 
@@ -74,6 +75,11 @@ def export(
         write_metadata_files(staging, plan, files, manifest)
         row = export_row(plan, manifest)
         publish = partial(publish_folder, staging, request.folder)
+        if store.is_read_only:
+            publish()
+            return _report(
+                plan, (NOT_RECORDED,), files=tuple(files), folder=request.folder, digest=row.digest
+            )
         logged = record_export(store, plan, row, publish)
     return _report(
         plan,
@@ -85,13 +91,13 @@ def export(
     )
 
 
-def _report(plan: ExportPlan, **written: Any) -> ExportReport:
+def _report(plan: ExportPlan, warnings: tuple[str, ...] = (), **written: Any) -> ExportReport:
     return ExportReport(
         plan.form.name,
         plan.n_subjects,
         plan.removed,
         plan.statistics["rows"],
         Counter(retraction.reason for retraction in plan.retractions),
-        warnings=plan.warnings,
+        warnings=plan.warnings + warnings,
         **written,
     )

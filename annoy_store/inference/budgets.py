@@ -20,16 +20,16 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from sqlalchemy import Connection, and_, case, func, literal_column, select, update
+from sqlalchemy import Connection, case, func, literal_column, select, update
 
 from annoy_store.config import RunSettings
 from annoy_store.db.engine import Database
-from annoy_store.db.sql import clock, now, upsert
-from annoy_store.db.tables import batches, budgets, teachers, workers
+from annoy_store.db.sql import now, upsert
+from annoy_store.db.tables import batches, budgets, teachers
 from annoy_store.errors import CallPostponed
 from annoy_store.inference.prices import PER_TOKEN, Price, latest_price
 from annoy_store.inference.spend import usage_since
-from annoy_store.queue.workers import IS_ALIVE, dead_local_workers
+from annoy_store.queue.workers import live_workers
 
 logger = logging.getLogger(__name__)
 
@@ -54,19 +54,12 @@ def _open(connection: Connection, name: str, cap: float) -> None:
     known = connection.execute(
         select(budgets.c.used, budgets.c.reserved).where(budgets.c.name == name).with_for_update()
     ).first()
-    if known is None or not _n_live_workers(connection):
+    if known is None or not live_workers(connection):
         used, reserved = _spent(connection, name), _reserved_by_batches(connection, name)
     else:
         used, reserved = known
     row = {"name": name, "cap": cap, "used": used, "reserved": reserved}
     upsert(connection, budgets, {**row, "window_start": now(connection)})
-
-
-def _n_live_workers(connection: Connection) -> int:
-    has_lease = and_(IS_ALIVE, workers.c.lease_until >= clock())
-    dead = dead_local_workers(connection)
-    chosen = select(func.count()).select_from(workers).where(has_lease, workers.c.id.not_in(dead))
-    return int(connection.scalar(chosen) or 0)
 
 
 def _spent(connection: Connection, name: str) -> float:

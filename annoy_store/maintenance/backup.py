@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from annoy_store.db.engine import Database, sqlite_module
+from annoy_store.db.engine import Database
+from annoy_store.db.sqlite_file import sqlite_module
 from annoy_store.errors import StoreError, UsageError
 
 

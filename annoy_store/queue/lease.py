@@ -35,7 +35,8 @@ class Lease:
         store: the store.
         stages: names of the stages that this worker works on.
         seconds: seconds until the lease expires unless it is renewed.
-        on_loss: called from the heartbeat's thread when this worker was declared dead.
+        on_loss: called from the heartbeat's thread when this worker was declared dead, or the file of
+            the store is gone.
     """
 
     def __init__(
@@ -58,6 +59,10 @@ class Lease:
 
     def _heartbeat(self) -> None:
         while not self._closed.wait(self._seconds / HEARTBEATS_PER_LEASE):
+            if self._store.is_lost:
+                logger.warning("the file of %s is gone: this run stops", self._store)
+                self._on_loss()
+                return
             try:
                 self._store.transact(self.renew, timeout_seconds=self._seconds)
             except LeaseLost:

@@ -5,6 +5,9 @@ Decisions
   row and not to the jobs: one heartbeat serves all of them.
 - Dead is a state and not an event: jobs are reclaimed from every worker that is not alive, so it
   makes no difference which worker noticed it, or when.
+- Lease times come from the database's clock. A SQLite file has none of its own, only those of the
+  processes: one whose clock is ahead must not declare the others dead. So there a process of this
+  host that is running counts as alive whatever its lease says; a stopped one does not.
 - A process of this host that has ended (by pid and start time) is dead at once, without waiting
   for its lease to expire.
 - A job fails after `MAX_CRASHES` crashes of its worker; after more where it cannot be the cause.
@@ -33,7 +36,7 @@ from sqlalchemy import (
     update,
 )
 
-from annoy_store.db.sql import clock, reserve_ids
+from annoy_store.db.sql import clock, clock_is_local, reserve_ids
 from annoy_store.db.tables import jobs, workers
 from annoy_store.errors import LeaseLost
 from annoy_store.queue.counters import add_to_counters, state_change
@@ -147,11 +150,38 @@ def dead_local_workers(connection: Connection) -> list[int]:
     return [i for i, pid, start in connection.execute(chosen) if process_start(pid) != start]
 
 
+def running_local_workers(connection: Connection) -> list[int]:
+    """Return the workers of this host, other processes than this one, whose process is running."""
+    chosen = select(workers.c.id, workers.c.pid, workers.c.process_start).where(
+        IS_ALIVE, workers.c.host == this_host(), workers.c.pid != os.getpid()
+    )
+    return [i for i, pid, start in connection.execute(chosen) if _is_running(pid, start)]
+
+
+def _is_running(pid: int, start: str) -> bool:
+    try:
+        stopped = psutil.Process(pid).status() in (
+            psutil.STATUS_STOPPED,
+            psutil.STATUS_TRACING_STOP,
+        )
+    except psutil.Error:
+        return False
+    return not stopped and bool(start) and process_start(pid) == start
+
+
+def lease_expired(connection: Connection) -> ColumnElement[bool]:
+    """Return the condition that a worker's lease has expired."""
+    is_over = workers.c.lease_until < clock()
+    if not clock_is_local(connection):
+        return is_over
+    return is_over & workers.c.id.not_in(running_local_workers(connection))
+
+
 def live_workers(connection: Connection) -> list[int]:
     """Return the workers that are alive: with a valid lease, and on this host with a process."""
-    holding = select(workers.c.id).where(IS_ALIVE, workers.c.lease_until >= clock())
+    holding = select(workers.c.id).where(IS_ALIVE, ~lease_expired(connection))
     gone = set(dead_local_workers(connection))
-    return [i for i in connection.scalars(holding) if i not in gone]
+    return [i for i in connection.scalars(holding.order_by(workers.c.id)) if i not in gone]
 
 
 def reap(
@@ -168,7 +198,7 @@ def reap(
         crash_safe_stages: names of the stages whose jobs cannot crash their worker.
         max_crashes: crashes of workers after which a job fails.
     """
-    dead = or_(workers.c.lease_until < clock(), workers.c.id.in_(dead_local_workers(connection)))
+    dead = or_(lease_expired(connection), workers.c.id.in_(dead_local_workers(connection)))
     expired = connection.execute(
         update(workers).where(IS_ALIVE, workers.c.id != worker_id, dead).values(alive=0)
     ).rowcount

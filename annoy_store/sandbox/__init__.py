@@ -12,6 +12,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from annoy_store.errors import UsageError
+from annoy_store.interfaces import Limits
 from annoy_store.sandbox.interpreter import inspect_interpreter
 from annoy_store.sandbox.isolation import ISOLATION_LEVELS, strongest_isolation
 from annoy_store.sandbox.pool import LocalSandbox, available_cores
@@ -28,6 +29,7 @@ def open_sandbox(
     unsafe: bool = False,
     allow_subprocess: bool = False,
     isolation: str | None = None,
+    limits: Limits | None = None,
 ) -> LocalSandbox:
     """Open a sandbox at the strongest isolation level that works on this machine.
 
@@ -37,12 +39,14 @@ def open_sandbox(
         unsafe: Also accept the level `minimum`, which has resource limits only.
         allow_subprocess: Let code start processes; needs the level `strong`.
         isolation: The only level to try (`strong`, `fallback` or `minimum`); default: all.
+        limits: What a call may use, which this process must be able to give; default: `Limits()`.
 
     Returns:
         A sandbox with one warm process. Close it after use, or use it as a context manager.
 
     Raises:
-        UsageError: There is no such level or interpreter, or no permitted level works.
+        UsageError: There is no such level or interpreter, or no permitted level works, or
+            this process inherited a limit (`ulimit`) that is below `limits`.
     """
     if isolation is not None and isolation not in ISOLATION_LEVELS:
         raise UsageError(
@@ -57,7 +61,12 @@ def open_sandbox(
 
     try:
         level, zygote, failures = strongest_isolation(
-            interpreter, start, unsafe=unsafe, subprocesses=allow_subprocess, only=isolation
+            interpreter,
+            start,
+            limits or Limits(),
+            unsafe=unsafe,
+            subprocesses=allow_subprocess,
+            only=isolation,
         )
     except BaseException:
         spawner.shutdown()

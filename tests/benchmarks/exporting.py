@@ -37,8 +37,8 @@ SECOND = 0.45  # share of chains with a second turn
 
 def generate(path: Path, rows: int, first: int = 0) -> None:
     """Add `rows` chains to the store at `path`, made of words drawn with a seed."""
-    from annoy_store.db.engine import sqlite_module
     from annoy_store.db.migrate import open_store
+    from annoy_store.db.sqlite_file import sqlite_module
 
     open_store(f"sqlite:///{path}", create=True).close()
     raw = sqlite_module().connect(str(path))
@@ -137,7 +137,7 @@ def baseline(store: Path, out: Path) -> dict[str, float]:
     """A cursor, orjson, a file."""
     import orjson
 
-    from annoy_store.db.engine import sqlite_module
+    from annoy_store.db.sqlite_file import sqlite_module
 
     started = time.process_time()
     raw = sqlite_module().connect(str(store))

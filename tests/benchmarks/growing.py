@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 
 from ingesting import timed  # noqa: E402
 
-from annoy_store.db.engine import sqlite_module  # noqa: E402
+from annoy_store.db.sqlite_file import sqlite_module  # noqa: E402
 from tests.support.store_filler import Filler  # noqa: E402
 
 REFUSED = 0.865  # so that there are two answers per source

@@ -31,7 +31,8 @@ from sqlalchemy import func, select
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from annoy_store.db.engine import Database, sqlite_module  # noqa: E402
+from annoy_store.db.engine import Database  # noqa: E402
+from annoy_store.db.sqlite_file import sqlite_module  # noqa: E402
 from annoy_store.db.tables import origins, sources  # noqa: E402
 from annoy_store.ingest.sources import IngestOptions, ingest  # noqa: E402
 from tests.benchmarks.ledger import fresh, server  # noqa: E402

@@ -153,8 +153,8 @@ def _wrong_merges(roots: list[int], origin: list[int], marks: list[Any]) -> int:
 
 def add_files(store: Path, codes: list[str], first: int, files: int) -> int:
     """Add sources made by shuffling the lines of three files of the data; return their characters."""
-    from annoy_store.db.engine import sqlite_module
     from annoy_store.db.migrate import open_store
+    from annoy_store.db.sqlite_file import sqlite_module
 
     open_store(f"sqlite:///{store}", create=True).close()
     chance, total = random.Random(first), 0

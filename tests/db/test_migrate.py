@@ -127,6 +127,7 @@ def _described_postgres(connection: Connection) -> dict[str, Any]:
 def made_at_once(store: Database, tmp_path: Path, request: pytest.FixtureRequest) -> Database:
     """A database made from tables.py, of the same kind as `store`."""
     if store.is_sqlite:
+        (tmp_path / "other.db").touch()
         other = connect(f"sqlite:///{tmp_path}/other.db")
     else:
         name = f"{store.url.database}_other"

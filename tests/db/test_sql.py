@@ -16,7 +16,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from annoy_store.db import engine
-from annoy_store.db.engine import Database, is_transient, sqlite_module
+from annoy_store.db.engine import Database, is_transient
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.migrate import open_store
 from annoy_store.db.sql import (
@@ -29,6 +29,7 @@ from annoy_store.db.sql import (
     reserve_ids,
     upsert,
 )
+from annoy_store.db.sqlite_file import sqlite_module
 from annoy_store.db.tables import (
     hidden_subjects,
     job_counters,
@@ -54,7 +55,7 @@ def count(store: Database, table: Any) -> int:
 # Opening -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("url", ["nonsense", "mysql://host/x", "sqlite://", "oracle://x/y"])
+@pytest.mark.parametrize("url", ["host=h dbname=d", "mysql://host/x", "sqlite://", "oracle://x/y"])
 def test_connect_rejects_other_urls(url: str) -> None:
     with pytest.raises(UsageError, match=r"sqlite:///FILE"):
         engine.connect(url)

@@ -20,6 +20,7 @@ from sqlalchemy import func, select
 
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
+from annoy_store.db.migrate import open_store
 from annoy_store.db.tables import attempts, calls, jobs, prompts, responses
 from annoy_store.prompts.template import load_template
 from annoy_store.queue.requeue import requeue
@@ -183,3 +184,36 @@ def test_an_empty_account_ends_the_run_and_costs_no_job(
     assert seen["attempts"] == {"stopped": provider.counts["402"]}
     with sqlite_store.write() as connection:
         assert requeue(connection).total() == 0
+
+
+@pytest.mark.parametrize("happens", ["deleted", "replaced"])
+def test_a_run_whose_file_is_lost_stops_and_saves_what_was_paid(
+    sqlite_store: Database, provider: Provider, start: Start, tmp_path: Path, happens: str
+) -> None:
+    path = sqlite_store.path
+    assert path is not None
+    plan_calls(sqlite_store, 2000)
+    sqlite_store.close()
+    provider.behave(latency=0.2)
+    process = start(sqlite_store, "--max-connections", "8", ANNOY_LEASE_SECONDS="3")
+    wait_for(lambda: provider.paid.total() > 20, process)
+    if happens == "deleted":
+        for ending in ("", "-wal", "-shm", ".lock"):
+            Path(f"{path}{ending}").unlink()
+    else:
+        open_store(str(tmp_path / "other.db"), create=True).close()
+        os.replace(tmp_path / "other.db", path)
+    code, words = ended(process)
+    assert code == 1
+    assert f"was {happens}" in words
+    (saved,) = path.parent.glob("*.saved-*")
+    assert str(saved) in words
+    found = open_store(str(saved))
+    assert kept(found)["answers"] == provider.paid.total() < 2000
+    found.close()
+    if happens == "deleted":
+        assert not path.exists()
+    else:
+        other = open_store(str(path))
+        assert kept(other)["jobs"] == {}
+        other.close()

@@ -23,9 +23,10 @@ from pathlib import Path
 
 import pytest
 
-from annoy_store.db.engine import Database, sqlite_module
+from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.migrate import open_store
+from annoy_store.db.sqlite_file import sqlite_module
 from annoy_store.maintenance.check import check
 from annoy_store.maintenance.fingerprint import content_differences
 from tests.integration.test_crash import asked_of, held, started

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 from sqlalchemy import select, update
 
@@ -18,6 +21,7 @@ from annoy_store.queue.jobs import Claim
 from annoy_store.queue.variants import StagePlan
 from annoy_store.queue.workers import (
     dead_local_workers,
+    live_workers,
     process_start,
     reap,
     register_worker,
@@ -150,3 +154,29 @@ def test_reap_makes_due_jobs_pending(store: Database) -> None:
         reap(connection, worker)
         found = connection.execute(select(jobs.c.state, jobs.c.due_at).order_by(jobs.c.subject_id))
         assert [tuple(row) for row in found] == [("pending", None), ("deferred", 9e9)]
+
+
+def test_reap_trusts_a_running_process_more_than_its_own_clock(store: Database) -> None:
+    """On SQLite the clock is that of this process, which may be ahead; a server has one for all."""
+    sleeper = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=-1)
+    try:
+        start = process_start(sleeper.pid)
+        mine, other = hire(store), hire(store, pid=sleeper.pid, process_start=start, lease_until=1)
+        kept_up(store, mine)
+        assert is_alive(store, other) is store.is_sqlite
+        if store.is_sqlite:
+            with store.read() as connection:
+                assert live_workers(connection) == [mine, other]
+            sleeper.send_signal(signal.SIGSTOP)
+            while psutil.Process(sleeper.pid).status() != psutil.STATUS_STOPPED:
+                time.sleep(0.01)
+            kept_up(store, mine)
+            assert not is_alive(store, other)
+    finally:
+        sleeper.kill()
+        sleeper.communicate()
+
+
+def is_alive(store: Database, worker: int) -> bool:
+    with store.read() as connection:
+        return bool(connection.scalar(select(workers.c.alive).where(workers.c.id == worker)))

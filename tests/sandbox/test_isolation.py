@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -62,12 +63,15 @@ def test_failed_self_tests_detect_weak_isolation() -> None:
     with ThreadPoolExecutor(1) as spawner:
         weak = ZygoteProcess(IsolationLevel("minimum"), inspect_interpreter(), [], 0, spawner)
         try:
-            holes = isolation.failed_self_tests(IsolationLevel("fallback"), weak)
+            holes = isolation.failed_self_tests(IsolationLevel("fallback"), weak, Limits())
         finally:
             weak.kill()
     assert "code reads files of the user" in holes
     assert "code reaches the network" in holes
     assert "code starts processes" in holes
+    assert "code locks files" in holes
+    if os.geteuid() == 0:  # the owner of the devices
+        assert {"code changes devices", "code changes folders"} <= set(holes)
 
 
 def test_minimum_isolation_needs_the_unsafe_option(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from annoy_store.db.engine import sqlite_module
 from annoy_store.db.migrate import open_store
+from annoy_store.db.sqlite_file import sqlite_module
 from annoy_store.db.tables import metadata
 from annoy_store.queue.counters import add_to_counters
 from annoy_store.queue.variants import load_plan
