@@ -4,6 +4,7 @@ A snippet is a file of `tests/sandbox/hostile/`; comment lines at its top give t
 `# all: ..` at the levels strong and fallback, `# strong: ..` or `# fallback: ..` where they differ,
 and `# minimum: ..` where it can be run without isolation at all. `ok 1` expects that output,
 `exception X` that class, `*` any; ` or ` separates alternatives. `# needs: numpy` names a package.
+`# calls: 2` makes the call twice: what it returns must not change.
 
 Run as a program it runs the suite under another uid and prints the results as JSON.
 """
@@ -12,7 +13,9 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
+import resource
 import socket
 import sys
 import threading
@@ -20,19 +23,23 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from annoy_store.interfaces import ExecutionResult, Limits, Program
-from annoy_store.sandbox import LocalSandbox, open_sandbox
+from annoy_store.sandbox import LocalSandbox, open_sandbox, runner
 from annoy_store.sandbox.zygote import process_label
+from tests.support.shared_objects import SharedObjects, shared_objects
 
 HOSTILE = Path(__file__).parents[1] / "sandbox" / "hostile"
 LIMITS = Limits(cpu_seconds=0.25, wall_seconds=1.2, ceiling_seconds=30.0, memory_mb=256)
 BENIGN = Program("def main_solution(n):\n    return sum(range(n))\n")
 LANES = 4
 CANARY = "CANARY_API_KEY"
+DEVICES = [f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty", "ptmx")]
+INTERPRETER = (os.__file__, json.__file__, os.path.dirname(os.__file__), sys.executable)
+SHARED_FOLDERS = ("/tmp", "/dev/shm")  # others use them meanwhile
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class Snippet:
     code: str
     expected: dict[str, tuple[str, ...]]
     needs: str | None
+    calls: int
 
     def allows(self, level: str, ran: ExecutionResult) -> bool:
         """Return whether a result is one of those expected at a level."""
@@ -68,16 +76,16 @@ def snippets() -> list[Snippet]:
 
 def _read(path: Path) -> Snippet:
     code = path.read_text()
-    said = dict(re.findall(r"^# (all|strong|fallback|minimum|needs): (.+)$", code, re.M))
+    said = dict(re.findall(r"^# (all|strong|fallback|minimum|needs|calls): (.+)$", code, re.M))
     expected = {level: said.get(level, said.get("all")) for level in ("strong", "fallback")}
     expected["minimum"] = said.get("minimum")
     ways = {level: tuple(text.split(" or ")) for level, text in expected.items() if text}
-    return Snippet(path.stem, code, ways, said.get("needs"))
+    return Snippet(path.stem, code, ways, said.get("needs"), int(said.get("calls", 1)))
 
 
 @dataclass
 class Victims:
-    """What is outside and must not change: files, listeners, this process."""
+    """What is outside and must not change: files, listeners, devices, IPC, this process."""
 
     folder: Path
     tcp: socket.socket
@@ -85,6 +93,8 @@ class Victims:
     stream: socket.socket
     datagram: socket.socket
     abstract: socket.socket
+    ipc: SharedObjects
+    before: dict[str, Any]
 
     def fill(self, code: str) -> str:
         """Return a snippet with the addresses of these victims filled in."""
@@ -98,6 +108,8 @@ class Victims:
             "PID": os.getpid(),
             "NUL": "\0",
             "DEEP": "(" * 5000 + ")" * 5000,
+            "LISTED": ", ".join(map(str, sorted(listed_system_calls()))),
+            **self.ipc.names(),
         }
         return re.sub(r"@([A-Z]+)@", lambda found: str(values[found[1]]), code)
 
@@ -111,7 +123,13 @@ class Victims:
         secret = self.folder / "secret.txt"
         if secret.read_text() != "TOPSECRET" or secret.stat().st_mode & 0o777 != 0o644:
             harm.append("the secret was changed")
-        return harm
+        after = state_of_the_host()
+        harm += [
+            f"{what}: {was}, {after[what]}"
+            for what, was in self.before.items()
+            if was != after[what]
+        ]
+        return harm + self.ipc.harm()
 
     @staticmethod
     def listeners() -> tuple[str, ...]:
@@ -128,6 +146,31 @@ class Victims:
         except BlockingIOError:
             return False
         return True
+
+
+def listed_system_calls() -> set[int]:
+    """Return the numbers that the filter allows on this machine, at least with some arguments."""
+    column = 1 if platform.machine() == "aarch64" else 0
+    tables = (runner.ALLOWED, runner.GUARDED)
+    return {numbers[column] for table in tables for numbers in table.values()}
+
+
+def state_of_the_host() -> dict[str, Any]:
+    """Return what a program must not change: devices, files of the interpreter, this process."""
+    state: dict[str, Any] = {}
+    for path in (*DEVICES, *INTERPRETER, "/tmp", "/dev/shm"):
+        with suppress(OSError):
+            found = os.stat(path)
+            state[path] = (found.st_mode, found.st_uid, found.st_gid)
+            if path not in SHARED_FOLDERS:
+                state[path] += (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return state | {
+        "affinity": os.sched_getaffinity(0),
+        "priority": os.getpriority(os.PRIO_PROCESS, 0),
+        "scheduler": os.sched_getscheduler(0),
+        "limits": [resource.getrlimit(kind) for kind in range(16)],
+        "host name": socket.gethostname(),
+    }
 
 
 @contextmanager
@@ -153,6 +196,8 @@ def victims(folder: Path) -> Iterator[Victims]:
             bound(unix, socket.SOCK_STREAM, str(folder / "unix")),
             bound(unix, socket.SOCK_DGRAM, str(folder / "unix.dgram")),
             bound(unix, socket.SOCK_STREAM, f"\0annoy-{os.getpid()}-{threading.get_ident()}"),
+            stack.enter_context(shared_objects()),
+            state_of_the_host(),
         )
 
 
@@ -193,7 +238,11 @@ def attack(
 def _lane(sandbox: LocalSandbox, chosen: Sequence[Snippet], outside: Victims) -> dict[str, Attack]:
     results = {}
     for snippet in chosen:
-        ran = sandbox.call(Program(outside.fill(snippet.code)), ["{}"], LIMITS)[0]
+        program = Program(outside.fill(snippet.code))
+        ran, *again = sandbox.call(program, ["{}"] * snippet.calls, LIMITS)
+        for other in again:
+            if (other.outcome, other.output) != (ran.outcome, ran.output):
+                ran = replace(other, outcome="changed", error_message=f"{ran.output} at first")
         results[snippet.name] = Attack(ran, sandbox.call(BENIGN, ['{"n": 4}'], LIMITS)[0])
     return results
 
@@ -239,8 +288,10 @@ def main() -> None:
     os.setgid(uid)
     os.setuid(uid)
     chosen = [s for s in snippets() if not names or s.name in names.split()]
+    before = alive()
     attacks, harm = attack(level, Path(folder), python, chosen)
-    print(json.dumps({"ran": len(attacks), "wrong": unexpected(level, attacks), "harm": harm}))
+    left = {"harm": harm, "survivors": sorted(survivors(before))}
+    print(json.dumps({"ran": len(attacks), "wrong": unexpected(level, attacks), **left}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,34 @@
+# all: ok []
+import ctypes
+import os
+import platform
+
+ARM = platform.machine() == "aarch64"
+libc = ctypes.CDLL(None, use_errno=True)
+
+def raw(intel, arm, *arguments):
+    """Make a system call by its number; what this machine does not have fails."""
+    number = arm if ARM else intel
+    wide = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    if number < 0 or libc.syscall(ctypes.c_long(number), *wide) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+
+def done(attempts):
+    found = []
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+        except OSError:
+            continue
+        found.append(name)
+    return found
+
+def main_solution():
+    return done({
+        "unshare user": lambda: raw(272, 97, 0x10000000),
+        "unshare files": lambda: raw(272, 97, 0x400),
+        "unshare all": lambda: raw(272, 97, 0x7E020000),
+        "join": lambda: raw(308, 268, 0, 0),
+        "root": lambda: raw(161, 51, b"/tmp"),
+        "pivot": lambda: raw(155, 41, b"/tmp", b"/tmp"),
+    })

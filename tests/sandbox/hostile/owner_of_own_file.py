@@ -1,0 +1,10 @@
+# all: ok "denied"
+import os
+
+def main_solution():
+    try:
+        with open("/tmp/mine", "w") as mine:
+            os.chown(mine.fileno(), os.getuid(), -1)
+    except OSError:
+        return "denied"
+    return "done"

@@ -1,0 +1,16 @@
+# all: ok []
+import os
+FOLDERS = ["/tmp", "/dev/shm", "/"]
+
+def done(attempts):
+    found = []
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+        except OSError:
+            continue
+        found.append(name)
+    return found
+
+def main_solution():
+    return done({folder: lambda folder=folder: os.utime(folder, (1, 1)) for folder in FOLDERS})
