@@ -60,13 +60,10 @@ LEFT = {
 def command(ctx: click.Context, paths: tuple[Path, ...], kind: str | None, as_json: bool) -> None:
     from annoy_store.ingest.codeio.importer import import_files
     from annoy_store.ingest.codeio.report import ImportReport
-    from annoy_store.ingest.takedowns import refresh_hidden
 
     store = store_of(ctx, create=True)
     with progress(ctx) as show:
         done = import_files(store, paths, kind, lambda done: show(_summary(done)))
-    with store.write() as connection:
-        refresh_hidden(connection)
     (_print_json if as_json else _print)(done)
     for error in done.errors:
         warn(error)

@@ -29,7 +29,6 @@ import click
 from annoy_store.ingest.codeio.link_references import link_ingested_sources
 from annoy_store.ingest.doctest.importer import ingest_samples
 from annoy_store.ingest.sources import IngestOptions, IngestReport, ingest
-from annoy_store.ingest.takedowns import refresh_hidden
 
 from ._shared import json_option, print_json, progress, say, store_of, warn
 
@@ -71,8 +70,6 @@ def command(
         else:
             tally = ingest(store, paths, options, lambda tally: show(_summary(tally)))
             link_ingested_sources(store)
-    with store.write() as connection:
-        refresh_hidden(connection)
     report = print_tally if as_json else _printer(ctx)
     report(tally)
     for error in tally.errors:

@@ -1,8 +1,10 @@
 """Create the store, or upgrade its schema.
 
 Pairs of an older store are then compared with their questions, so that none is asked about whose
-answer stands there; repeat the command if that was interrupted. Repeating it else changes nothing. Back up a store before its schema is upgraded: for SQLite,
-copy the file while nothing runs. (`ingest` and `demo` create a new SQLite store by themselves.)
+answer stands there; repeat the command if that was interrupted. It also repairs what `annoy check`
+finds of takedowns; else repeating it changes nothing. Back up a store before its schema is
+upgraded: for SQLite, copy the file while nothing runs. (`ingest` and `demo` create a new SQLite
+store by themselves.)
 
 \b
 Examples:
@@ -32,6 +34,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
     if before is None or before < newest:
         migrate.upgrade(store)
     migrate.open_store(store.url.render_as_string(hide_password=False)).close()
+    if before is not None:
+        _complete(store)
     with progress(ctx) as show:
         compared = fill_shown(store, lambda n: show(f"{n:,} pairs compared with their questions"))
     if as_json:
@@ -41,6 +45,18 @@ def command(ctx: click.Context, as_json: bool) -> None:
         click.echo(_summary(str(store), before, newest))
         if compared:
             click.echo(f"compared {compared:,} pairs with their questions")
+
+
+def _complete(store: engine.Database) -> None:
+    """Compute what a store of an older schema lacks: digests, and what takedown rules hide."""
+    from annoy_store.db.hidden import refresh_hidden
+    from annoy_store.maintenance.digests import fill_missing_digests
+    from annoy_store.maintenance.purge import blank_purged
+
+    fill_missing_digests(store)
+    with store.write() as connection:
+        blank_purged(connection)
+        refresh_hidden(connection)
 
 
 def _revision(store: engine.Database) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Column, Double, SmallInteger, Table, UniqueConstraint, text
 
 from annoy_store.db.columns import (
+    digest_column,
     id_column,
     metadata,
     number_column,
@@ -138,7 +139,25 @@ takedowns = Table(
     text_column("created_at"),
     text_column("lifted_at", nullable=True),
     text_column("purged_at", nullable=True),
+    digest_column(),
     comment="a rule that hides origins",
+)
+
+purged_digests = Table(
+    "purged_digests",
+    metadata,
+    text_column("kind", primary_key=True),
+    text_column("digest", primary_key=True),
+    text_column("purged_at"),
+    comment="digests of purged sources and samples, and of their texts: refused for ever",
+)
+
+unfinished_copies = Table(
+    "unfinished_copies",
+    metadata,
+    text_column("origin", primary_key=True),
+    text_column("started_at"),
+    comment="the store that is being copied into this one; empty when the copy is whole",
 )
 
 hidden_subjects = Table(

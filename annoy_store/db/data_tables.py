@@ -99,7 +99,9 @@ responses = Table(
     text_column("created_at"),
     text_column("text"),
     text_column("reasoning", nullable=True),
+    text_column("digest", nullable=True),
     UniqueConstraint("call_id"),
+    partial_index("ix_responses_undigested", "id", where="digest IS NULL"),
     comment="the answer that a call got",
 )
 
@@ -248,6 +250,8 @@ attempts = Table(
     text_column("error_message", nullable=True),
     text_column("text", nullable=True),
     text_column("reasoning", nullable=True),
+    text_column("digest", nullable=True),
+    partial_index("ix_attempts_undigested", "id", where="digest IS NULL"),
     comment="one try of a call, with its usage",
 )
 

@@ -1,7 +1,8 @@
 """Inserts the rows that a stage made: table by table, parents first, each row once.
 
 A row that exists (by its natural key) is left alone, and the rows that refer to it get its id. So
-work that is done twice is written once. Every text is cleaned here (hashing.py), because a text
+work that is done twice is written once. What takedown rules hide is hidden here (hidden.py), in the
+transaction that writes it. Every text is cleaned here (hashing.py), because a text
 that a database rejects would fail all rows of its transaction.
 """
 
@@ -13,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, insert, select
 
+from annoy_store.db.hidden import keep_hidden
 from annoy_store.db.sql import in_values, insert_new, reserve_ids
 from annoy_store.db.tables import NATURAL_KEYS, metadata
 from annoy_store.hashing import clean_text
@@ -43,6 +45,7 @@ def insert_rows(connection: Connection, rows: Iterable[NewRow]) -> dict[str, lis
             written = insert_into_table(connection, table, values)
             ids.update((id(new), key) for new, key in zip(news, written, strict=True))
             touched[table.name] = written
+    keep_hidden(connection, touched)
     return touched
 
 

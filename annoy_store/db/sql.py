@@ -158,18 +158,19 @@ def clock() -> ColumnElement[float]:
     return _Clock()
 
 
-def _is_sqlite(connection: Connection) -> bool:
+def is_sqlite(connection: Connection) -> bool:
+    """Return whether the store is a SQLite file."""
     return connection.dialect.name == "sqlite"
 
 
 def clock_is_local(connection: Connection) -> bool:
     """Return whether `clock()` is the clock of this process, and not one that all share."""
-    return _is_sqlite(connection)
+    return is_sqlite(connection)
 
 
 def now(connection: Connection) -> float:
     """Return seconds since 1970, by the database's clock where machines share it."""
-    return time.time() if _is_sqlite(connection) else float(connection.scalar(select(clock())) or 0)
+    return time.time() if is_sqlite(connection) else float(connection.scalar(select(clock())) or 0)
 
 
 # Statements ----------------------------------------------------------------------------------
@@ -189,7 +190,7 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
     if not rows:
         return 0
     names = tuple(rows[0])
-    if _is_sqlite(connection):
+    if is_sqlite(connection):
         values = [tuple(row[n] for n in names) for row in rows]
         plain = _plain_insert(table.name, names)
         return connection.exec_driver_sql(plain, values, execution_options=_COUNTED).rowcount
@@ -318,7 +319,7 @@ def reserve_ids(connection: Connection, table: Table, n: int) -> list[int]:
         table: A table with a column `id`.
         n: How many ids.
     """
-    if _is_sqlite(connection):
+    if is_sqlite(connection):
         last = connection.scalar(select(func.max(table.c.id))) or 0
         return list(range(last + 1, last + 1 + n))
     statement = text("SELECT nextval(pg_get_serial_sequence(:t, 'id')) FROM generate_series(1, :n)")
@@ -332,7 +333,7 @@ def restart_ids(connection: Connection, tables: Iterable[Table]) -> None:
         connection: A write transaction.
         tables: The tables that were filled; those without a column `id` are left out.
     """
-    if _is_sqlite(connection):
+    if is_sqlite(connection):
         return
     for table in tables:
         if "id" in table.c:
@@ -352,7 +353,7 @@ def open_writers(connection: Connection, table: Table) -> set[str]:
         connection: A transaction that reads.
         table: The table.
     """
-    if _is_sqlite(connection):
+    if is_sqlite(connection):
         return set()
     statement = text(
         "SELECT virtualtransaction FROM pg_locks WHERE mode = 'RowExclusiveLock' "
@@ -372,7 +373,7 @@ def committed_upto(connection: Connection, column: Column[Any]) -> int:
         connection: A transaction that reads.
         column: The id column of the table.
     """
-    if _is_sqlite(connection):
+    if is_sqlite(connection):
         return int(connection.scalar(select(func.max(column))) or 0)
     known = select(commit_horizons.c.upto).where(commit_horizons.c.table_name == column.table.name)
     return int(connection.scalar(known) or 0)
@@ -380,7 +381,7 @@ def committed_upto(connection: Connection, column: Column[Any]) -> int:
 
 def integrity_errors(connection: Connection) -> list[str]:
     """Return the errors that SQLite's integrity check finds, at most 20; PostgreSQL has none."""
-    if not _is_sqlite(connection):
+    if not is_sqlite(connection):
         return []
     found = [str(row[0]) for row in connection.execute(text("PRAGMA integrity_check(20)"))]
     return [message for message in found if message != "ok"]
@@ -388,6 +389,6 @@ def integrity_errors(connection: Connection) -> list[str]:
 
 def analyse(connection: Connection, *tables: Table) -> None:
     """Update the planner's statistics after a bulk load (PostgreSQL only)."""
-    if not _is_sqlite(connection):
+    if not is_sqlite(connection):
         for table in tables:
             connection.execute(text(f'ANALYZE "{table.name}"'))

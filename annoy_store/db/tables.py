@@ -2,8 +2,8 @@
 
 Decisions
 - Data tables are append-only; control tables (jobs, workers, job_counters, watermarks,
-  commit_horizons, policies, variants, takedowns, hidden_subjects, budgets, batches, clusters)
-  change. Nothing is deleted.
+  commit_horizons, policies, variants, takedowns, purged_digests, hidden_subjects,
+  unfinished_copies, budgets, batches, clusters) change. Nothing is deleted.
 - `digest` is the content hash of a row, over content and other rows' digests (hashing.py).
 - Values of code (inputs, outputs) are JSON text: integers of any size, mixed types, one order.
 - Small columns stand before large texts, so that a scan need not read overflow pages.
@@ -28,7 +28,9 @@ from annoy_store.db.control_tables import (
     job_counters,
     jobs,
     policies,
+    purged_digests,
     takedowns,
+    unfinished_copies,
     variants,
     watermarks,
     workers,
@@ -121,6 +123,7 @@ __all__ = [
     "policies",
     "prices",
     "prompts",
+    "purged_digests",
     "responses",
     "retractions",
     "sample_origins",
@@ -132,6 +135,7 @@ __all__ = [
     "teachers",
     "turn_pairs",
     "turns",
+    "unfinished_copies",
     "variants",
     "verdicts",
     "watermarks",

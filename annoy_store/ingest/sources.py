@@ -25,13 +25,14 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Table, select
 
 from annoy_store.db.engine import Database
+from annoy_store.db.hidden import keep_hidden
 from annoy_store.db.sql import analyse, in_values, insert_new, reserve_ids
 from annoy_store.db.tables import origins, sources
 from annoy_store.db.timestamps import utc_now
 from annoy_store.hashing import canonical_json, clean_text
+from annoy_store.ingest.purged import find_purged, purged_refusal
 from annoy_store.ingest.readers import STDIN, RawRow, read_raw
-from annoy_store.ingest.record_files import Refusal, Refusals
-from annoy_store.ingest.takedowns import hide_ingested
+from annoy_store.ingest.record_files import Location, Refusal, Refusals
 from annoy_store.interfaces import NewRow
 from annoy_store.records.policy import load_policy
 from annoy_store.records.sources import new_source, new_source_origin
@@ -332,6 +333,7 @@ def read_ahead(items: Iterator[T]) -> Iterator[T]:
 
 
 def _write(connection: Connection, batch: list[NewRow], report: IngestReport) -> None:
+    batch = _without_purged(connection, batch, report)
     found = {row.values["digest"]: row.values for row in map(_source_of, batch)}
     ids = _ids(connection, sources, found)
     missing = [key for key in found if key not in ids]
@@ -343,9 +345,22 @@ def _write(connection: Connection, batch: list[NewRow], report: IngestReport) ->
         for row in batch
     }
     report.new_origins += insert_new(connection, origins, list(of_batch.values()))
-    hide_ingested(connection, sorted(ids.values()))
+    keep_hidden(connection, {"sources": list(ids.values())})
     report.new += n_new
     report.known += len(batch) - n_new
+
+
+def _without_purged(
+    connection: Connection, batch: list[NewRow], report: IngestReport
+) -> list[NewRow]:
+    """Refuse the rows of a batch whose content was purged; return the others."""
+    texts = {row.values["digest"]: row.values["content"] for row in map(_source_of, batch)}
+    purged = find_purged(connection, "source", texts)
+    for row in batch if purged else ():
+        if _source_of(row).values["digest"] in purged:
+            place = Location(row.values["path"] or row.values["origin"])
+            report.refuse(purged_refusal(place))
+    return [row for row in batch if _source_of(row).values["digest"] not in purged]
 
 
 def _ids(connection: Connection, table: Table, digests: Iterable[str]) -> dict[str, int]:

@@ -3,14 +3,11 @@
 Decisions
 - A rule names an origin, a repository or a licence as the origins spell it (ignoring case), or a
   source or sample by its digest, so that it holds after a merge and for rows ingested later.
-- A row is hidden when no allowed origin is left: a source whose origins all match rules, a sample
-  whose sources are all hidden (the file it was imported from counts as one until its source is
-  known). Stages, exports and reports skip it; nothing is deleted.
+- What the rules hide is defined in db/hidden.py. Stages, exports and reports skip it; nothing is
+  deleted.
 - Lifting a rule restores everything: jobs that were rejected meanwhile are queued again, and the
   stages scan all rows once more for subjects that never got a job.
-- A purge blanks the texts and cannot be undone. Rows and digests stay as tombstones, and rules by
-  digest keep them hidden, so that the same text ingested again is recognised and not processed.
-  What an allowed source shares with a purged one (an equal prompt, an equal sample) is kept.
+- A rule has a digest of its content, so that it is one rule in every store that it is merged into.
 """
 
 from __future__ import annotations
@@ -19,45 +16,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    and_,
-    delete,
-    exists,
-    func,
-    insert,
-    literal,
-    or_,
-    select,
-    union,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, func, insert, literal, select, union, update
 
-from annoy_store.db.sql import in_values, insert_from
+from annoy_store.db.hidden import ORIGIN_COLUMNS, HiddenChange, refresh_hidden
 from annoy_store.db.tables import (
     calls,
     export_rows,
     exports,
     hidden_subjects,
-    origins,
     responses,
     sample_origins,
     samples,
     sources,
     takedowns,
     turns,
-    watermarks,
 )
 from annoy_store.db.timestamps import utc_now
 from annoy_store.errors import UsageError
 from annoy_store.interfaces import Stage
 from annoy_store.queue.counters import NO_WORKER
 from annoy_store.queue.reassign import requeue_unwanted
+from annoy_store.records.digests import takedown_digest
 
 KINDS = ("source", "sample", "origin", "repo", "licence")
-COLUMNS = {"origin": origins.c.origin, "repo": origins.c.repo, "licence": origins.c.licence}
 
 
 @dataclass(frozen=True)
@@ -135,7 +116,7 @@ def resolve_value(connection: Connection, kind: str, value: str) -> str:
         UsageError: Nothing in the store matches, or a digest is ambiguous.
     """
     if kind not in ("source", "sample"):
-        known = select(func.count()).where(_same(COLUMNS[kind], literal(value)))
+        known = select(func.count()).where(_same(ORIGIN_COLUMNS[kind], literal(value)))
         if not connection.scalar(known) and not (kind == "origin" and _imported(connection, value)):
             raise UsageError(
                 f"no row has the {kind} {value!r}; see: annoy sql 'SELECT "
@@ -178,9 +159,11 @@ def take_down(connection: Connection, kind: str, value: str, why: str) -> Takedo
     """
     if _active(connection, kind, value):
         raise UsageError(f"{kind} {value!r} is already taken down")
+    earlier = select(func.count()).where(takedowns.c.kind == kind, takedowns.c.value == value)
     row = {"kind": kind, "value": value, "why": why, "created_at": utc_now()}
+    row |= {"digest": takedown_digest(row, connection.scalar(earlier) or 0)}
     connection.execute(insert(takedowns).values(row))
-    return refresh_hidden(connection)
+    return _result(connection, refresh_hidden(connection))
 
 
 def lift(connection: Connection, kind: str, value: str) -> TakedownResult:
@@ -204,9 +187,12 @@ def lift(connection: Connection, kind: str, value: str) -> TakedownResult:
         raise UsageError(f"{kind} {value!r} was purged: its texts are gone, it cannot be lifted")
     mine = takedowns.c.id.in_([rule.id for rule in found])
     connection.execute(update(takedowns).where(mine).values(lifted_at=utc_now()))
-    change = refresh_hidden(connection)
-    connection.execute(delete(watermarks))
-    return change
+    return _result(connection, refresh_hidden(connection))
+
+
+def _result(connection: Connection, change: HiddenChange) -> TakedownResult:
+    held = affected_exports(connection, set(change.samples)) if change.samples else []
+    return TakedownResult(len(change.sources), len(change.samples), change.shown, tuple(held))
 
 
 def requeue_hidden(connection: Connection, stages: Sequence[Stage]) -> int:
@@ -225,121 +211,6 @@ def _active(connection: Connection, kind: str, value: str) -> list[TakedownRule]
         for rule in takedown_rules(connection)
         if rule.kind == kind and rule.value.casefold() == value.casefold() and not rule.lifted_at
     ]
-
-
-# Hiding --------------------------------------------------------------------------------------
-
-
-def refresh_hidden(connection: Connection) -> TakedownResult:
-    """Recompute `hidden`: hide rows without an allowed origin, show rows that have one again.
-
-    Returns:
-        What changed; the exports are those that hold rows of newly hidden samples.
-    """
-    if not connection.scalar(select(exists().where(IN_FORCE))):
-        shown = connection.execute(delete(hidden_subjects)).rowcount
-        return TakedownResult(0, 0, shown, ())
-    before = _ids(connection, "source"), _ids(connection, "sample")
-    shown = _hide(connection, "source", sources_under_rules(IN_FORCE))
-    shown += _hide(connection, "sample", samples_under_rules(IN_FORCE))
-    new = _ids(connection, "source") - before[0], _ids(connection, "sample") - before[1]
-    return TakedownResult(
-        len(new[0]), len(new[1]), shown, tuple(affected_exports(connection, new[1]))
-    )
-
-
-def hide_ingested(connection: Connection, source_ids: Sequence[int]) -> None:
-    """Apply the rules to sources just inserted, within the same transaction."""
-    if not connection.scalar(select(exists().where(IN_FORCE))):
-        return
-    mine = in_values(connection, sources.c.id, source_ids)
-    made = select(sample_origins.c.sample_id).where(
-        in_values(connection, sample_origins.c.source_id, source_ids)
-    )
-    for kind, chosen, touched in (
-        ("source", sources_under_rules(IN_FORCE).where(mine), select(sources.c.id).where(mine)),
-        ("sample", samples_under_rules(IN_FORCE).where(samples.c.id.in_(made)), made),
-    ):
-        _hide(connection, kind, chosen, hidden_subjects.c.subject_id.in_(touched))
-
-
-IN_FORCE = takedowns.c.lifted_at.is_(None)
-PURGED = and_(IN_FORCE, takedowns.c.purged_at.is_not(None))
-
-
-def sources_under_rules(force: ColumnElement[bool]) -> Select[Any]:
-    """Select sources that the rules name, and those that have origins but no allowed one.
-
-    Args:
-        force: Condition on `takedowns` that selects the rules, e.g. `IN_FORCE`.
-    """
-    found = exists().where(origins.c.source_id == sources.c.id)
-    allowed = exists().where(
-        origins.c.source_id == sources.c.id,
-        *(~_ruled(force, kind, column) for kind, column in COLUMNS.items()),
-    )
-    return select(sources.c.id).where(
-        or_(_ruled(force, "source", sources.c.digest), and_(found, ~allowed))
-    )
-
-
-def samples_under_rules(force: ColumnElement[bool]) -> Select[Any]:
-    """Select samples that the rules name, and those that have origins but no allowed one.
-
-    Args:
-        force: Condition on `takedowns` that selects the rules, e.g. `IN_FORCE`.
-    """
-    mine = sample_origins.c.sample_id == samples.c.id
-    of_source = and_(
-        sample_origins.c.source_id.is_not(None),
-        sample_origins.c.source_id.not_in(sources_under_rules(force)),
-    )
-    unruled = or_(
-        sample_origins.c.origin.is_(None), ~_ruled(force, "origin", sample_origins.c.origin)
-    )
-    of_file = and_(sample_origins.c.source_id.is_(None), unruled, ~_found_since())
-    allowed = exists().where(mine, or_(of_source, of_file))
-    return select(samples.c.id).where(
-        or_(_ruled(force, "sample", samples.c.digest), and_(exists().where(mine), ~allowed))
-    )
-
-
-def _found_since() -> ColumnElement[bool]:
-    """The function of the file has a source by now, which replaces the file as its origin."""
-    other = sample_origins.alias("found")
-    return exists().where(
-        other.c.sample_id == sample_origins.c.sample_id,
-        other.c.source_id.is_not(None),
-    )
-
-
-def _ruled(
-    force: ColumnElement[bool], kind: str, column: ColumnElement[Any]
-) -> ColumnElement[bool]:
-    return exists().where(force, takedowns.c.kind == kind, _same(column, takedowns.c.value))
-
-
-def _hide(
-    connection: Connection, kind: str, chosen: Select[Any], *within: ColumnElement[bool]
-) -> int:
-    """Make the hidden rows of a kind those that are selected; return how many are visible again."""
-    wanted = chosen.subquery()
-    key = next(iter(wanted.c))
-    shown = delete(hidden_subjects).where(
-        hidden_subjects.c.kind == kind, hidden_subjects.c.subject_id.not_in(select(key)), *within
-    )
-    n_shown = connection.execute(shown).rowcount
-    rows = select(literal(kind).label("kind"), key.label("subject_id")).where(key.is_not(None))
-    insert_from(connection, hidden_subjects, rows)
-    return n_shown
-
-
-def _ids(connection: Connection, kind: str) -> set[int]:
-    return set(
-        connection.scalars(
-            select(hidden_subjects.c.subject_id).where(hidden_subjects.c.kind == kind)
-        )
-    )
 
 
 def affected_exports(connection: Connection, only: set[int] | None = None) -> list[AffectedExport]:

@@ -1,9 +1,9 @@
 """Check a store for damage and inconsistencies.
 
 Checked are the database file, the references between tables, the jobs against the rows that they
-produced, the counters against a scan, sums (accounting.py), and digests against content
-(digests.py). Every finding has a count, an example, and advice. Nothing is changed, except by
-`recount`, which recomputes the counters.
+produced, the counters against a scan, hidden rows against the takedown rules, sums (accounting.py),
+and digests against content (digests.py). Every finding has a count, an example, and advice. Nothing
+is changed, except by `recount`, which recomputes the counters.
 """
 
 from __future__ import annotations
@@ -26,18 +26,29 @@ from sqlalchemy import (
 from sqlalchemy.exc import DatabaseError
 
 from annoy_store.db.engine import Database
+from annoy_store.db.hidden import (
+    has_rules,
+    hidden_ids,
+    ids_under_rules,
+    load_rules,
+    samples_under,
+    sources_under,
+)
 from annoy_store.db.introspect import referenced_table
 from annoy_store.db.sql import integrity_errors
 from annoy_store.db.states import WAITING_STATES
 from annoy_store.db.tables import (
     STATUSES,
     batch_items,
+    calls,
     io_pairs,
     job_counters,
     jobs,
     metadata,
     responses,
     sample_origins,
+    samples,
+    sources,
     turns,
     variants,
     verdicts,
@@ -107,6 +118,7 @@ def check(
             ("kinds and statuses", lambda c: _unknown_values(c, tasks)),
             ("jobs", _jobs),
             ("counters", _counters),
+            ("takedowns", _takedowns),
             ("sums", _sums),
         ):
             note(what)
@@ -255,7 +267,15 @@ RESULT_EXISTS: dict[str, ColumnElement[bool]] = {
         _exists(sample_origins, sample_origins.c.source_id == _SUBJECT),
     ),
     "complete": _exists(responses, responses.c.call_id == _SUBJECT),
-    "parse": _exists(sample_origins, sample_origins.c.response_id == _SUBJECT),
+    "parse": or_(
+        _exists(sample_origins, sample_origins.c.response_id == _SUBJECT),
+        exists().where(  # another answer to the same question had the same function
+            responses.c.id == _SUBJECT,
+            calls.c.id == responses.c.call_id,
+            turns.c.prompt_id == calls.c.prompt_id,
+            sample_origins.c.source_id == turns.c.source_id,
+        ),
+    ),
     "generate": _exists(io_pairs, io_pairs.c.sample_id == _SUBJECT),
     "verify": _exists(verdicts, verdicts.c.response_id == _SUBJECT),
     "revise": exists().where(
@@ -278,6 +298,34 @@ def _unasked(connection: Connection) -> list[tuple[str, ColumnElement[bool]]]:
             asked = _exists(turns, column == _SUBJECT, turns.c.kind == stage.task)
             found.append(("predict", and_(jobs.c.variant_id.in_(of_task), ~asked)))
     return found
+
+
+# Takedowns -----------------------------------------------------------------------------------
+
+
+def _takedowns(connection: Connection) -> Iterator[CheckFinding]:
+    """What the rules hide, worked out anew, and texts that a purge should have blanked."""
+    stored, right = hidden_ids(connection), ids_under_rules(connection)
+    for kind in sorted(right):
+        for ids, what in (
+            (right[kind] - stored[kind], f"{kind}s under a takedown that are not hidden"),
+            (stored[kind] - right[kind], f"hidden {kind}s that no takedown hides"),
+        ):
+            if ids:
+                example = f"{kind} {min(ids)}"
+                yield CheckFinding(what, "hidden_subjects", len(ids), example, _COMPLETE)
+    if not has_rules(connection):
+        return
+    rules = load_rules(connection, purged=True)
+    for column, under in (
+        (sources.c.content, sources_under(connection, rules)),
+        (samples.c.refcode, samples_under(connection, rules)),
+    ):
+        legible = and_(column != "", column.table.c.id.in_(under))
+        yield from _finding(connection, column.table, legible, "purged, but with text", _COMPLETE)
+
+
+_COMPLETE = "annoy init"
 
 
 # Counters ------------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
 """Purge: blank the texts of rows that were taken down, irreversibly.
 
 Decisions
-- Rows, digests, lengths and numbers stay as tombstones, for other rows refer to them.
+- Rows, digests, lengths and numbers stay as tombstones, for other rows refer to them. The digests
+  of what was purged, and of its text alone, are kept in `purged_digests`: the same content is hidden
+  or refused wherever it comes from, and whatever language or generator it is stored with.
 - Only what purged rules alone hide is blanked. What another source still allows is kept, and so is
   a prompt, with its answers, that was asked about something allowed too.
 - Freed pages of a SQLite file are overwritten and its log is truncated. On PostgreSQL old row
@@ -11,17 +13,26 @@ Decisions
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, or_, select, update
+from sqlalchemy import Column, Connection, case, delete, exists, null, or_, select, update
 
 from annoy_store.analysis.lineage_edges import STAGES_OF
 from annoy_store.analysis.snapshot.query import snapshot_folder
 from annoy_store.db.engine import Database
-from annoy_store.db.sql import in_values
+from annoy_store.db.hidden import (
+    load_rules,
+    lock_rules,
+    purged_digest_set,
+    refresh_hidden,
+    samples_under,
+    sources_under,
+)
+from annoy_store.db.sql import in_values, insert_new
 from annoy_store.db.tables import (
     attempts,
     benchmark_overlaps,
@@ -31,7 +42,9 @@ from annoy_store.db.tables import (
     jobs,
     origins,
     prompts,
+    purged_digests,
     responses,
+    sample_origins,
     samples,
     signatures,
     sources,
@@ -42,13 +55,11 @@ from annoy_store.db.tables import (
 )
 from annoy_store.db.timestamps import utc_now
 from annoy_store.errors import UsageError
-from annoy_store.ingest.takedowns import (
-    PURGED,
-    refresh_hidden,
-    samples_under_rules,
-    sources_under_rules,
-    takedown_rules,
-)
+from annoy_store.ingest.codeio.questions import read_question
+from annoy_store.ingest.takedowns import takedown_rules
+from annoy_store.maintenance.digests import fill_digests
+from annoy_store.maintenance.tombstones import BLANK
+from annoy_store.records.digests import text_digest
 
 PAGE = 5_000
 
@@ -75,12 +86,18 @@ def purge(store: Database, rule_id: int) -> Counter[str]:
             raise UsageError(f"takedown {rule_id} is not in force; see: annoy takedown --list")
         mine = takedowns.c.id == rule_id
         connection.execute(update(takedowns).where(mine).values(purged_at=utc_now()))
-        blanked = _blank_all(connection)
+        lock_rules(connection, shared=False)
+        blanked = blank_purged(connection)
         refresh_hidden(connection)
+    forget_copies(store)
+    return blanked
+
+
+def forget_copies(store: Database) -> None:
+    """Remove what the log of a SQLite file and the snapshot of `annoy sql` keep of old texts."""
     if store.is_sqlite:
         _empty_log(store)
     shutil.rmtree(snapshot_folder(store), ignore_errors=True)
-    return blanked
 
 
 def _empty_log(store: Database) -> None:
@@ -91,48 +108,76 @@ def _empty_log(store: Database) -> None:
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _blank_all(connection: Connection) -> Counter[str]:
-    gone = list(connection.scalars(sources_under_rules(PURGED)))
-    code = list(connection.scalars(samples_under_rules(PURGED)))
-    for kind, table, ids in (("source", sources, gone), ("sample", samples, code)):
-        _add_rules_by_digest(connection, kind, table, ids)
+def blank_purged(connection: Connection) -> Counter[str]:
+    """Blank what rules with purged texts hide, in the transaction that changed rules or rows.
+
+    Returns:
+        Number of rows by table whose texts were still there.
+    """
+    rules = load_rules(connection, purged=True)
+    if not rules.values and not connection.scalar(select(exists(select(purged_digests.c.kind)))):
+        return Counter()
+    gone = list(connection.scalars(sources_under(connection, rules)))
+    code = list(connection.scalars(samples_under(connection, rules)))
+    _remember_digests(connection, "source", sources.c.content, gone)
+    _remember_digests(connection, "sample", samples.c.refcode, code)
     blanked: Counter[str] = Counter()
     for page in _pages(gone):
         blanked += _blank_source(connection, page)
     for page in _pages(code):
         blanked += _blank_sample(connection, page)
-    for page in _pages(_prompts_of(connection, gone, code)):
+    for page in _pages(prompts_about(connection, gone, code) + _loose_prompts(connection)):
         blanked += _blank_prompt(connection, page)
     return +blanked
 
 
-def _add_rules_by_digest(
-    connection: Connection, kind: str, table: Table, ids: Sequence[int]
+def _remember_digests(
+    connection: Connection, kind: str, text: Column[str], ids: Sequence[int]
 ) -> None:
-    """Add rules by digest: purged content stays hidden wherever it is ingested again."""
-    known = set(
-        connection.scalars(select(takedowns.c.value).where(PURGED, takedowns.c.kind == kind))
-    )
+    """Keep the digests of purged content, by which it is refused wherever it comes from."""
     now = utc_now()
     for page in _pages(ids):
-        chosen = select(table.c.digest).where(in_values(connection, table.c.id, page))
-        rows = [
-            {"kind": kind, "value": named, "why": "purged", "created_at": now, "purged_at": now}
-            for named in connection.scalars(chosen)
-            if named not in known
+        chosen = select(text.table.c.digest, text).where(
+            in_values(connection, text.table.c.id, page)
+        )
+        named = [
+            pair
+            for digest, content in connection.execute(chosen)
+            for pair in ((kind, digest), ("text", text_digest(content)))
+            if pair[0] == kind or content.strip()
         ]
-        if rows:
-            connection.execute(insert(takedowns), rows)
+        rows = [{"kind": k, "digest": d, "purged_at": now} for k, d in dict.fromkeys(named)]
+        insert_new(connection, purged_digests, rows)
+
+
+def _loose_prompts(connection: Connection) -> list[int]:
+    """Imported prompts that are linked to nothing yet, and that show purged code."""
+    texts = purged_digest_set(connection, "text")["text"]
+    chosen = select(prompts.c.id, prompts.c.messages).where(
+        ~exists().where(turns.c.prompt_id == prompts.c.id),
+        prompts.c.messages != BLANK[prompts]["messages"],
+    )
+    found = []
+    for key, messages in connection.execute(chosen.execution_options(yield_per=PAGE)):
+        question = read_question(json.loads(messages))
+        if question is not None and text_digest(question.code) in texts:
+            found.append(key)
+    return found
 
 
 def _pages(ids: Sequence[int]) -> Iterator[Sequence[int]]:
     return (ids[start : start + PAGE] for start in range(0, len(ids), PAGE))
 
 
-def _prompts_of(connection: Connection, gone: Sequence[int], code: Sequence[int]) -> list[int]:
-    """Prompts that were asked about purged sources and samples, and about nothing else.
+def prompts_about(connection: Connection, gone: Sequence[int], code: Sequence[int]) -> list[int]:
+    """Return the prompts that were asked about some sources and samples, and about nothing else.
 
     A turn is about purged code when its source, its sample or one of its pairs' samples is.
+
+    Args:
+        connection: A connection to the store.
+        gone: Ids of purged sources.
+        code: Ids of purged samples.
     """
     asking = select(turns.c.id, turns.c.prompt_id)
     several = asking.join(turn_pairs, turn_pairs.c.turn_id == turns.c.id).join(
@@ -158,10 +203,17 @@ def _prompts_of(connection: Connection, gone: Sequence[int], code: Sequence[int]
 # Blanking ------------------------------------------------------------------------------------
 
 
-def _set(
-    connection: Connection, table: Table, where: ColumnElement[bool], values: Mapping[str, Any]
-) -> Counter[str]:
-    changed = connection.execute(update(table).where(where).values(**values)).rowcount
+def _blank(connection: Connection, column: Column[Any], ids: Sequence[int]) -> Counter[str]:
+    """Blank the rows with one of some ids in a column that hold a text yet, and count them."""
+    table = column.table
+    held = {
+        n: table.c[n].is_distinct_from(v) & table.c[n].is_not(None) for n, v in BLANK[table].items()
+    }
+    blank = {n: case((table.c[n].is_(None), null()), else_=v) for n, v in BLANK[table].items()}
+    mine = in_values(connection, column, ids)
+    changed = connection.execute(
+        update(table).where(mine, or_(*held.values())).values(blank)
+    ).rowcount
     return Counter({table.name: changed})
 
 
@@ -181,61 +233,45 @@ def _derived(connection: Connection, kind: str, page: Sequence[int]) -> None:
     connection.execute(update(benchmark_overlaps).where(*shared).values(evidence=""))
 
 
+def _ids(connection: Connection, column: Column[Any], page: Sequence[int]) -> list[int]:
+    """The ids of the rows that refer to others by a column."""
+    return list(
+        connection.scalars(select(column.table.c.id).where(in_values(connection, column, page)))
+    )
+
+
 def _blank_source(connection: Connection, page: Sequence[int]) -> Counter[str]:
     _clear_details(connection, "source", page)
     _derived(connection, "source", page)
-    found_in = in_values(connection, origins.c.source_id, page)
-    _set(connection, origins, found_in, {"metadata": "{}"})
-    return _set(connection, sources, in_values(connection, sources.c.id, page), {"content": ""})
+    _blank(connection, origins.c.source_id, page)
+    return _blank(connection, sources.c.id, page)
 
 
 def _blank_sample(connection: Connection, page: Sequence[int]) -> Counter[str]:
     _clear_details(connection, "sample", page)
     _derived(connection, "sample", page)
-    pairs = list(
-        connection.scalars(
-            select(io_pairs.c.id).where(in_values(connection, io_pairs.c.sample_id, page))
-        )
-    )
-    for some in _pages(pairs):
+    for some in _pages(_ids(connection, io_pairs.c.sample_id, page)):
         _clear_details(connection, "io_pair", some)
-    blanked = _set(
-        connection,
-        io_pairs,
-        in_values(connection, io_pairs.c.sample_id, page),
-        {"input": "null", "output": "null"},
-    )
-    ran = in_values(connection, executions.c.sample_id, page)
-    blanked += _set(connection, executions, ran, {"error_message": None, "draws": None})
-    empty = {"problem_statement": "", "io_requirements": "", "refcode": "", "input_generator": None}
-    return blanked + _set(connection, samples, in_values(connection, samples.c.id, page), empty)
+    _blank(connection, sample_origins.c.sample_id, page)
+    blanked = _blank(connection, io_pairs.c.sample_id, page)
+    blanked += _blank(connection, executions.c.sample_id, page)
+    return blanked + _blank(connection, samples.c.id, page)
 
 
 def _blank_prompt(connection: Connection, page: Sequence[int]) -> Counter[str]:
-    asked = list(
-        connection.scalars(select(calls.c.id).where(in_values(connection, calls.c.prompt_id, page)))
-    )
-    blanked = _set(
-        connection, prompts, in_values(connection, prompts.c.id, page), {"messages": "[]"}
-    )
-    for some in _pages(asked):
+    blanked = _blank(connection, prompts.c.id, page)
+    for some in _pages(_ids(connection, calls.c.prompt_id, page)):
         blanked += _blank_calls(connection, some)
     return blanked
 
 
 def _blank_calls(connection: Connection, page: Sequence[int]) -> Counter[str]:
     _clear_details(connection, "call", page)
-    tried = in_values(connection, attempts.c.call_id, page)
-    _set(connection, attempts, tried, {"error_message": None, "reasoning": None})
-    _set(connection, attempts, and_(tried, attempts.c.text.is_not(None)), {"text": ""})
-    mine = in_values(connection, responses.c.call_id, page)
-    answers = list(connection.scalars(select(responses.c.id).where(mine)))
+    _blank(connection, attempts.c.call_id, page)
+    answers = _ids(connection, responses.c.call_id, page)
     _clear_details(connection, "response", answers)
-    judged = in_values(connection, verdicts.c.response_id, answers)
-    judged_ids = list(connection.scalars(select(verdicts.c.id).where(judged)))
-    _clear_details(connection, "verdict", judged_ids)
-    blanked = _set(connection, responses, mine, {"text": "", "reasoning": None})
-    blanked += _set(connection, verdicts, judged, {"predicted": None, "got": None, "feedback": ""})
-    ran = or_(in_values(connection, executions.c.response_id, answers))
-    _set(connection, executions, ran, {"error_message": None, "draws": None})
-    return blanked
+    _clear_details(connection, "verdict", _ids(connection, verdicts.c.response_id, answers))
+    fill_digests(connection, responses, answers)
+    blanked = _blank(connection, responses.c.id, answers)
+    blanked += _blank(connection, verdicts.c.response_id, answers)
+    return blanked + _blank(connection, executions.c.response_id, answers)

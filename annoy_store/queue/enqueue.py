@@ -119,7 +119,7 @@ def enqueue_page(
     for stage in plan.stages.values():
         upto = advance_commit_horizon(connection, stage.trigger.table)
         mark = read_watermark(connection, stage, plan.policy)
-        if mark == 0 and stage.rescan_on:
+        if mark == 0:
             enqueued[stage.name] += requeue_unwanted(connection, stage, worker_id)
         last = upto - mark <= page
         wanted = jobs_between(stage, plan.policy, partition_keys(plan, stage), not last)

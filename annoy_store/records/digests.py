@@ -12,6 +12,17 @@ from typing import Any
 from annoy_store.hashing import canonical_json, digest
 
 ORIGIN_COLUMNS = ("origin", "repo", "path", "licence", "metadata")
+ATTEMPT_COLUMNS = (
+    "started_at",
+    "status",
+    "error_class",
+    "http_status",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "reasoning_tokens",
+    "model",
+)
 SAMPLE_COLUMNS = ("refcode", "funcname", "problem_statement", "io_requirements", "input_generator")
 
 
@@ -104,3 +115,33 @@ def revision_digest(turn: str, sample_no: int, pinned_teacher: str, index: int) 
         index: counts the chains that share the revised answer, from 0.
     """
     return digest("revision", turn, sample_no, pinned_teacher, index)
+
+
+def takedown_digest(row: Mapping[str, Any], earlier: int) -> str:
+    """Return the digest of a takedown rule.
+
+    Args:
+        row: its kind, value, reason and creation time.
+        earlier: how many rules of the same kind and value were made and lifted before it.
+    """
+    names = ("kind", "value", "why", "created_at")
+    return digest("takedown", *(row[name] for name in names), earlier)
+
+
+def text_digest(content: str) -> str:
+    """Return the digest by which the text of purged code is refused, whatever it is stored as."""
+    return digest("text", content.strip())
+
+
+def response_digest(row: Mapping[str, Any]) -> str:
+    """Return the digest of an answer: of its text, its reasoning and why it ended."""
+    return digest("response", row["finish_reason"], row["text"], row["reasoning"])
+
+
+def attempt_digest(row: Mapping[str, Any]) -> str:
+    """Return the digest of an attempt: when it was made, how it ended, and its usage.
+
+    The error message, which a purge blanks, and the worker, which a merge changes, are left out.
+    """
+    latency = float(row["latency_ms"])
+    return digest("attempt", latency, *(row[name] for name in ATTEMPT_COLUMNS))

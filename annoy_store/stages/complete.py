@@ -18,7 +18,7 @@ from annoy_store.config import Policy
 from annoy_store.db.tables import attempts, calls, prompts, responses, turns
 from annoy_store.db.timestamps import utc_now
 from annoy_store.errors import CallPostponed, JobReturned
-from annoy_store.hashing import clean_text, derive_seed
+from annoy_store.hashing import derive_seed
 from annoy_store.interfaces import (
     Attempt,
     CallResult,
@@ -33,6 +33,7 @@ from annoy_store.interfaces import (
     rejected,
 )
 from annoy_store.records.queries import first_turn_of, not_hidden
+from annoy_store.records.responses import new_attempt, new_response
 from annoy_store.tasks import TASKS
 
 
@@ -128,19 +129,13 @@ def build_outcome(result: CallResult, call_id: int, teacher_id: int, worker_id: 
         return rejected(result.reason or "refused", *made, detail=result.detail)
     if result.status == "failed" or result.completion is None:
         return failed(result.reason or "no_answer", *made, detail=result.detail)
-    text = clean_text(result.completion.text)
-    reasoning = result.completion.reasoning
-    response = NewRow(
-        responses,
-        {
-            "call_id": call_id,
-            "teacher_id": teacher_id,
-            "finish_reason": result.completion.finish_reason,
-            "n_chars": len(text),
-            "created_at": utc_now(),
-            "text": text,
-            "reasoning": clean_text(reasoning) if reasoning is not None else None,
-        },
+    response = new_response(
+        call_id,
+        teacher_id,
+        result.completion.text,
+        finish_reason=result.completion.finish_reason,
+        created_at=utc_now(),
+        reasoning=result.completion.reasoning,
     )
     return done(response, *made)
 
@@ -156,21 +151,7 @@ def attempt_rows(
         teacher_id: Row id of the teacher that was asked.
         worker_id: Row id of the worker that asked.
     """
-    return tuple(_attempt(a, call_id, teacher_id, worker_id) for a in made)
-
-
-def _attempt(attempt: Attempt, call_id: int, teacher_id: int, worker_id: int) -> NewRow:
-    texts = {name: getattr(attempt, name) for name in ("error_message", "text", "reasoning")}
-    return NewRow(
-        attempts,
-        {
-            **vars(attempt),
-            **{name: clean_text(t) if t is not None else None for name, t in texts.items()},
-            "call_id": call_id,
-            "teacher_id": teacher_id,
-            "worker_id": worker_id,
-        },
-    )
+    return tuple(new_attempt(a, call_id, teacher_id, worker_id) for a in made)
 
 
 STAGE = Stage(

@@ -34,5 +34,6 @@ def test_attributes_take_a_licence_only_from_origins_not_taken_down(
     assert (rows_under("mit"), rows_under("gpl-3.0")) == (1, 1)
     with store.write() as connection:
         rule = {"kind": "licence", "value": "MIT", "why": "", "created_at": factories.NOW}
+        rule |= {"digest": "mit"}
         connection.execute(insert(takedowns).values(**rule))
     assert (rows_under("mit"), rows_under("gpl-3.0")) == (0, 1)

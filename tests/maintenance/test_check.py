@@ -6,25 +6,34 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import delete, insert, select, text, update
 
 from annoy_store.db.engine import Database
+from annoy_store.db.hidden import refresh_hidden
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.migrate import open_store
 from annoy_store.db.sql import insert_new
 from annoy_store.db.tables import (
+    attempts,
+    calls,
+    hidden_subjects,
     io_pairs,
     job_counters,
     jobs,
     origins,
     prompts,
+    responses,
     samples,
     sources,
     variants,
 )
+from annoy_store.ingest.takedowns import take_down
+from annoy_store.interfaces import Attempt, NewRow
 from annoy_store.maintenance.check import check, recount
+from annoy_store.maintenance.purge import blank_purged, purge
+from annoy_store.records.responses import new_attempt, new_response
 from annoy_store.stages import PIPELINE
-from tests.support import chains
+from tests.support import chains, factories
 from tests.support.factories import asked, io_pair, origin, response, sample, source
 from tests.support.small_pipeline import ToyWorker, add_sources, plan
 
@@ -206,3 +215,74 @@ def test_check_reads_one_snapshot(store: Database) -> None:
     assert check(store, meanwhile) == []
     with store.read() as connection:
         assert connection.scalar(text("SELECT count(*) FROM samples")) == 6
+
+
+def test_check_works_out_anew_what_is_hidden(store: Database) -> None:
+    with store.write() as connection:
+        insert_rows(connection, [origin(source("a"), repo="bad"), origin(source("b"), repo="good")])
+        take_down(connection, "repo", "bad", "asked")
+    assert found(store) == []
+    damage(store, update(hidden_subjects).values(subject_id=3 - hidden_subjects.c.subject_id))
+    assert found(store) == [
+        ("sources under a takedown that are not hidden", "hidden_subjects", 1),
+        ("hidden sources that no takedown hides", "hidden_subjects", 1),
+    ]
+    assert {f.hint for f in check(store)} == {"annoy init"}
+    with store.write() as connection:
+        refresh_hidden(connection)
+    assert found(store) == []
+
+
+def test_check_finds_texts_that_a_purge_left(store: Database) -> None:
+    with store.write() as connection:
+        insert_rows(connection, [origin(source("a"), repo="bad")])
+        take_down(connection, "repo", "bad", "asked")
+    purge(store, 1)
+    assert found(store) == []
+    damage(store, update(sources).values(content="a"))
+    assert found(store) == [("purged, but with text", "sources", 1)]
+    with store.write() as connection:
+        assert blank_purged(connection) == {"sources": 1}
+    assert found(store) == []
+
+
+def test_check_takes_an_equal_function_for_the_result_of_both_answers(store: Database) -> None:
+    """Two answers to one question may hold the same function, which is one sample."""
+    with store.write() as connection:
+        of = source("a")
+        turn, call = asked("a?", source_id=of)
+        again = NewRow(calls, {**call.values, "sample_no": 1})
+        one, two = response(call, "function"), response(again, "the function")
+        made = factories.new_origin(sample(), of.values["digest"], response_id=one, source_id=of)
+        touched = insert_rows(connection, [turn, one, two, made])
+        for key in touched["responses"]:
+            row = {"stage": "parse", "subject_id": key, "variant_id": 1, "state": "done"}
+            connection.execute(insert(jobs).values(row))
+        row = {"id": 1, "stage": "parse", "digest": "p", "description": "{}", "active": 1}
+        connection.execute(insert(variants).values(row))
+        recount(connection)
+    assert found(store) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        (responses, {"text": "another"}),
+        (responses, {"reasoning": None}),
+        (responses, {"finish_reason": "length"}),
+        (attempts, {"completion_tokens": 1}),
+        (attempts, {"latency_ms": 3.0}),
+    ],
+)
+def test_check_finds_changed_answers(store: Database, table: Any, change: Any) -> None:
+    with store.write() as connection:
+        turn, call = asked("a?")
+        answer = new_response(
+            call, 0, "text", finish_reason="stop", created_at="now", reasoning="why"
+        )
+        insert_rows(connection, [turn, answer])
+        tried = Attempt("ok", "now", 2.5, http_status=200, completion_tokens=7)
+        insert_rows(connection, [new_attempt(tried, 1, 0, 0)])
+    assert found(store) == []
+    damage(store, update(table).values(change))
+    assert found(store) == [("content does not match its digest", table.name, 1)]

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from annoy_store.db.engine import Database
-from annoy_store.db.tables import (
-    hidden_subjects,
-    sources,
-)
+from annoy_store.db.tables import sources
 from tests.support import factories
-
-
-def hidden_ids(connection: Connection) -> dict[str, set[int]]:
-    rows = connection.execute(select(hidden_subjects.c.kind, hidden_subjects.c.subject_id))
-    found: dict[str, set[int]] = {"source": set(), "sample": set()}
-    for kind, key in rows:
-        found[kind].add(key)
-    return found
 
 
 def sources_in_two_repositories(store: Database) -> dict[str, int]:

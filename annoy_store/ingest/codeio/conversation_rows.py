@@ -29,6 +29,7 @@ from annoy_store.parsing import sections
 from annoy_store.prompts.template import Template
 from annoy_store.records.digests import prompt_digest, revision_digest, teacher_digest
 from annoy_store.records.prompts import new_prompt, new_turn
+from annoy_store.records.responses import new_response
 from annoy_store.records.samples import FUNCNAME, new_origin, new_sample
 
 IMPORTED = Template("imported", "", "")
@@ -176,17 +177,13 @@ def imported_teacher(model: str) -> NewRow:
 
 
 def _response(answered: AnsweredTurn, call: NewRow, teacher: NewRow) -> NewRow:
-    return NewRow(
-        responses,
-        {
-            "call_id": call,
-            "teacher_id": teacher,
-            "finish_reason": answered.finish_reason,
-            "n_chars": len(answered.answer),
-            "created_at": utc_now(),
-            "text": answered.answer,
-            "reasoning": answered.reasoning,
-        },
+    return new_response(
+        call,
+        teacher,
+        answered.answer,
+        finish_reason=answered.finish_reason,
+        created_at=utc_now(),
+        reasoning=answered.reasoning,
     )
 
 

@@ -50,6 +50,7 @@ from annoy_store.ingest.codeio.link_references import link_references, new_sessi
 from annoy_store.ingest.codeio.report import COUNTED_TABLES, ImportReport, count_new, newest_ids
 from annoy_store.ingest.codeio.samples import RecordedFunction, function_rows, read_function
 from annoy_store.ingest.codeio.subjects import ImportSession
+from annoy_store.ingest.purged import find_purged, purged_refusal
 from annoy_store.ingest.readers import raw_row
 from annoy_store.ingest.record_files import MAX_EXAMPLES, Location, Refusal
 from annoy_store.ingest.sources import IngestOptions, ingest_rows
@@ -213,10 +214,16 @@ def _import_functions(
         f.digest if isinstance(f, RecordedFunction) else None for f in read
     ]
     answers = transform_answers(connection, functions, session)
+    codes = {function.digest: function.sample.values["refcode"] for function in functions}
+    purged = find_purged(connection, "sample", codes)
+    functions = [function for function in functions if function.digest not in purged]
     new_rows: list[NewRow] = []
     for function in read:
         if isinstance(function, Refusal):
             done.refuse(function)
+            continue
+        if function.digest in purged:
+            done.refuse(purged_refusal(function.location))
             continue
         for refusal in function.refused:
             done.refuse(refusal)
@@ -224,7 +231,7 @@ def _import_functions(
         new_rows += function_rows(function, source, response_id)
     insert_imported(connection, new_rows)
     done.rows["samples"] += len(functions)
-    done.known["samples"] += sum(name in known for name in names)
+    done.known["samples"] += sum(function.digest in known for function in functions)
 
 
 # Questions and answers -----------------------------------------------------------------------

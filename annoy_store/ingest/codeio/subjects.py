@@ -16,19 +16,21 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
+from annoy_store.db.hidden import has_rules, known_purged
 from annoy_store.db.sql import in_values
-from annoy_store.db.tables import io_pairs, samples, sources
+from annoy_store.db.tables import io_pairs, prompts, samples, sources
 from annoy_store.db.timestamps import utc_now
 from annoy_store.hashing import clean_text
 from annoy_store.ingest.codeio.conversations import Conversation
 from annoy_store.ingest.codeio.questions import ImportedQuestion, given_value, shows_value
 from annoy_store.ingest.codeio.samples import RecordedPair, new_pair, recorded_pair
+from annoy_store.ingest.purged import purged_refusal
 from annoy_store.ingest.record_files import Refusal
 from annoy_store.ingest.sources import LANGUAGES
 from annoy_store.interfaces import NewRow
 from annoy_store.parsing import final_answer
 from annoy_store.parsing.json_values import UnsupportedValue
-from annoy_store.records.digests import pair_digest, prompt_digest, source_digest
+from annoy_store.records.digests import pair_digest, prompt_digest, source_digest, text_digest
 from annoy_store.records.samples import FUNCNAME, new_origin, new_sample
 from annoy_store.records.sources import new_source, new_source_origin
 
@@ -114,9 +116,12 @@ class SubjectFinder:
             t.question.code for t in conversations if t.question and t.question.kind == "transform"
         ]
         self._sources = _sources(connection, raw)
+        self._purged = _purged(connection, conversations, names)
 
     def find(self, conversation: Conversation) -> ConversationSubject | Refusal:
-        """Return what a conversation is about, or why it cannot be determined."""
+        """Return what a conversation is about, or why it is refused."""
+        if self._purged.intersection(_contents(conversation)):
+            return purged_refusal(conversation.location)
         if conversation.kind == "transform":
             return self._transform(conversation)
         if conversation.kind is None:
@@ -150,12 +155,17 @@ class SubjectFinder:
 
     def _prediction(self, conversation: Conversation) -> ConversationSubject | Refusal:
         question = conversation.question
-        for name in self._named[id(conversation)]:
+        named = self._named[id(conversation)]
+        for name in named:
+            if name in self._purged:
+                continue
             known = self._samples.get(name)
             if known is not None and (
                 (question and question.code) or known[1] in conversation.first_question
             ):
                 return self._with_pair(conversation, name, known[0], ())
+        if self._purged.intersection(named):
+            return purged_refusal(conversation.location)
         if question is None or not question.code:
             row = conversation.row_numbers.get("itemid")
             detail = f"it refers to row {row} of a file of functions; import that file too"
@@ -190,6 +200,28 @@ class SubjectFinder:
 
 def _texts(pair: RecordedPair) -> tuple[str, str, str]:
     return pair.input, pair.output, pair.input_digest
+
+
+def _contents(conversation: Conversation) -> list[str]:
+    """The digests of the code and of the prompts that a conversation holds."""
+    code = conversation.question.code if conversation.question else ""
+    texts = [text_digest(clean_text(code))] if code.strip() else []
+    return texts + [prompt_digest(turn.messages) for turn in conversation.turns]
+
+
+def _purged(
+    connection: Connection, conversations: Sequence[Conversation], names: Iterable[str]
+) -> set[str]:
+    """The digests of samples, codes and prompts of conversations whose texts were purged."""
+    if not has_rules(connection):
+        return set()
+    held = [digest for each in conversations for digest in _contents(each)]
+    found = known_purged(connection, "sample", list(names))
+    found |= known_purged(connection, "text", held)
+    blank = select(prompts.c.digest).where(
+        in_values(connection, prompts.c.digest, set(held)), prompts.c.messages == "[]"
+    )
+    return found | set(connection.scalars(blank))
 
 
 def _sample_of(question: ImportedQuestion) -> NewRow:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
@@ -24,8 +24,9 @@ from annoy_store.ingest.doctest.functions import (
     SkippedFunction,
     samples_from_code,
 )
+from annoy_store.ingest.purged import find_purged, purged_refusal
 from annoy_store.ingest.readers import RawRow, read_raw
-from annoy_store.ingest.record_files import Refusal
+from annoy_store.ingest.record_files import Location, Refusal
 from annoy_store.ingest.sources import (
     DEFAULT_LANGUAGE,
     IngestOptions,
@@ -101,7 +102,42 @@ def _judge(raw: RawRow, max_bytes: int) -> list[FunctionWithTests | Refusal]:
 def _write(
     store: Database, batch: list[tuple[NewRow, list[FunctionWithTests]]], report: IngestReport
 ) -> None:
-    names = {str(found.sample.values["digest"]) for _, some in batch for found in some}
+    with store.write() as connection:
+        _insert(connection, _without_purged(connection, batch, report), report)
+
+
+def _without_purged(
+    connection: Connection,
+    batch: list[tuple[NewRow, list[FunctionWithTests]]],
+    report: IngestReport,
+) -> list[tuple[NewRow, list[FunctionWithTests]]]:
+    """Refuse files and functions whose code was purged; return the others."""
+    files = {o.values["source_id"].values["digest"]: o.values["source_id"] for o, _ in batch}
+    texts = {digest: source.values["content"] for digest, source in files.items()}
+    purged = find_purged(connection, "source", texts)
+    codes = {_digest(f): str(f.sample.values["refcode"]) for _, some in batch for f in some}
+    purged |= find_purged(connection, "sample", codes)
+    kept = []
+    for origin, some in batch:
+        whole = origin.values["source_id"].values["digest"] not in purged
+        left = [f for f in some if whole and _digest(f) not in purged]
+        for _ in range(len(some) - len(left)):
+            report.refuse(purged_refusal(Location(origin.values["path"] or "a file")))
+        if left:
+            kept.append((origin, left))
+    return kept
+
+
+def _digest(found: FunctionWithTests) -> str:
+    return str(found.sample.values["digest"])
+
+
+def _insert(
+    connection: Connection,
+    batch: list[tuple[NewRow, list[FunctionWithTests]]],
+    report: IngestReport,
+) -> None:
+    names = {_digest(found) for _, some in batch for found in some}
     rows: list[NewRow] = []
     for origin, some in batch:
         source = origin.values["source_id"]
@@ -111,10 +147,9 @@ def _write(
             text = origin.values["origin"]
             rows += found.rows()
             rows.append(new_origin(found.sample, about, source_id=source, origin=text))
-    with store.write() as connection:
-        chosen = select(samples.c.digest).where(in_values(connection, samples.c.digest, names))
-        known = set(connection.scalars(chosen))
-        insert_rows(connection, rows)
-        mark_imported_done(connection, import_variant(connection))
+    chosen = select(samples.c.digest).where(in_values(connection, samples.c.digest, names))
+    known = set(connection.scalars(chosen))
+    insert_rows(connection, rows)
+    mark_imported_done(connection, import_variant(connection))
     report.new += len(names - known)
     report.known += len(names & known)

@@ -259,6 +259,7 @@ def test_refresh_reads_everything_again_after_a_purge(sqlite_store: Database) ->
     with sqlite_store.write() as connection:
         connection.execute(text("UPDATE samples SET refcode = ''"))
         row = {"kind": "source", "value": "x", "why": "x", "created_at": "x", "purged_at": "now"}
+        row |= {"digest": "x"}
         connection.execute(insert(takedowns).values(row))
     assert fetch(sqlite_store, "SELECT refcode_chars FROM samples") == [(0,)]
 
