@@ -1,7 +1,8 @@
 """Ingest raw code: JSONL, JSON, CSV, Parquet, folders.
 
-Files may be compressed with gz, zst, bz2 or xz; `-` reads JSON Lines from stdin; any other file
-is one source by itself. Sources that the store already has are skipped, so ingesting twice adds
+Files may be compressed with gz, zst, bz2 or xz; `-` reads JSON Lines from stdin. Arrow, Feather and
+`save_to_disk` folders are data too; tar and zip archives are read like folders, notebooks by their
+code cells; any other text file is one source by itself. Sources that the store already has are skipped, so ingesting twice adds
 nothing. A missing SQLite store is created. Fields named licence or license, repo, path and language
 are recognised; other short fields are kept as metadata.
 

@@ -3,8 +3,11 @@
 `read_raw` yields one RawRow per row or code file, and a Refusal for each that is invalid.
 
 Decisions
-- The file name's ending tells whether it is a data file (record_files.py), compressed or not; any
-  other file is one source by itself.
+- What a file is tell its first bytes and its name (file_formats.py): a data file, an archive, a
+  notebook, else one source by itself. What is none of these is refused by its true name.
+- An archive is read like a folder, and so is a dataset saved to disk by its own list of files.
+- A value that cannot be converted refuses its row where it is the code or an attribute; in other
+  columns, which nobody asked for, it is left out.
 - A folder is walked in order of names. Hidden and cache folders and symbolic links are skipped: a
   downloaded repository must not point at files of this machine.
 """
@@ -18,26 +21,33 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import IO, Any, NamedTuple
 
 from annoy_store.errors import UsageError
+from annoy_store.ingest.archives import (
+    ARCHIVE_ERRORS,
+    MEMBER_ERRORS,
+    archive_members,
+    is_skipped_folder,
+)
+from annoy_store.ingest.arrow_files import saved_dataset_files
+from annoy_store.ingest.file_formats import ARCHIVES, FORMATS, open_file
 from annoy_store.ingest.record_files import (
-    COMPRESSIONS,
-    FORMATS,
     MAX_VALUE_BYTES,
     READ_ERRORS,
     Location,
     RecordOrRefusal,
     Refusal,
+    Unreadable,
     json_lines,
 )
+from annoy_store.ingest.source_text import NotText, decode_source, notebook_source
 
 MAX_ROWS_WITHOUT_COLUMN = 1_000  # rows without the content column until a file is given up
 DEFAULT_GLOB = "*.py"
 STDIN = Path("-")
-SKIPPED_FOLDERS = {"__pycache__", "node_modules"}
 ATTRIBUTE_FIELDS = {
     "path": ("path", "file_path", "filepath", "filename", "max_stars_repo_path"),
     "repo": ("repo", "repo_name", "repository", "repository_name", "max_stars_repo_name"),
@@ -93,82 +103,100 @@ def read_raw(
         return _rows(json_lines(sys.stdin.buffer, "stdin"), column, "stdin")
     if not path.exists():
         raise UsageError(f"{path}: there is no such file or folder")
-    if path.is_dir():
-        return _read_folder(path, column, globs or (DEFAULT_GLOB,), max_bytes)
-    return _read_file(path, path.name, column, max_bytes)
+    chosen = globs or (DEFAULT_GLOB,)
+    if not path.is_dir():
+        return _read_file(path, path.name, _Wanted(column, chosen, max_bytes))
+    saved = None if globs else saved_dataset_files(path)
+    wanted = _Wanted(column, chosen, max_bytes)
+    if saved is None:
+        return _read_files(str(path), _folder_files(path), wanted)
+    return (
+        item
+        for file in saved
+        for item in _read_file(file, file.relative_to(path).as_posix(), wanted)
+    )
 
 
 # Folders and files ---------------------------------------------------------------------------
 
 
-def _read_folder(
-    folder: Path, column: str, globs: tuple[str, ...], max_bytes: int
+class _Wanted(NamedTuple):
+    column: str
+    globs: tuple[str, ...]
+    max_bytes: int
+
+    def matches(self, name: str) -> bool:
+        return any(fnmatch.fnmatchcase(name, glob) for glob in self.globs)
+
+
+def _folder_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    return ((path.relative_to(folder).as_posix(), path) for path in walk_files(folder))
+
+
+def _read_files(
+    where: str, files: Iterable[tuple[str, Path | IO[bytes]]], wanted: _Wanted
 ) -> Iterator[RawRow | Refusal]:
+    """Yield the rows of the files of a folder or archive whose names match a glob."""
     others: Counter[str] = Counter()
     matched = False
-    for path in walk_files(folder):
-        name = path.relative_to(folder).as_posix()
-        if any(fnmatch.fnmatchcase(name, glob) for glob in globs):
+    for name, source in files:
+        if wanted.matches(name):
             matched = True
-            yield from _read_file(path, name, column, max_bytes)
+            yield from _read_file(source, name, wanted)
         else:
+            path = PurePosixPath(name)
             others[path.suffix or path.name] += 1
     if not matched:
         there = ", ".join(f"{n} {suffix}" for suffix, n in others.most_common(5)) or "nothing"
-        wanted = " or ".join(globs)
-        detail = f"no file matches {wanted} (there is {there}); choose with --glob"
-        yield Refusal("no_match", Location(str(folder)), detail, fatal=True)
+        choice = " or ".join(wanted.globs)
+        detail = f"no file matches {choice} (there is {there}); choose with --glob"
+        yield Refusal("no_match", Location(where), detail, fatal=True)
 
 
 def walk_files(folder: Path) -> Iterator[Path]:
     """Yield every regular file below `folder` in order of names, without hidden and cache folders."""
     for here, folders, files in os.walk(folder):
-        folders[:] = sorted(
-            f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS
-        )
+        folders[:] = sorted(f for f in folders if not is_skipped_folder(f))
         for name in sorted(files):
             path = Path(here, name)
             if path.is_file() and not path.is_symlink():
                 yield path
 
 
-def _read_file(path: Path, name: str, column: str, max_bytes: int) -> Iterator[RawRow | Refusal]:
-    compression, kind = split_name(name)
+def _read_file(source: Path | IO[bytes], name: str, wanted: _Wanted) -> Iterator[RawRow | Refusal]:
     try:
-        with _open(path, compression) as stream:
-            if kind in FORMATS:
-                yield from _rows(FORMATS[kind](stream, name), column, name)
+        with open_file(source, name) as (stream, kind, other):
+            if other:
+                word, its_name = other
+                yield Refusal(f"binary:{word}", Location(name), f"it is {its_name}")
+            elif kind in FORMATS:
+                yield from _rows(FORMATS[kind](stream, name), wanted.column, name)
+            elif kind in ARCHIVES:
+                yield from _read_files(name, archive_members(stream, kind), wanted)
             else:
-                yield _code(stream, name, max_bytes)
-    except READ_ERRORS as error:
+                yield _code(stream, name, kind, wanted.max_bytes)
+    except (*READ_ERRORS, *ARCHIVE_ERRORS, *MEMBER_ERRORS, UnicodeError) as error:
         detail = f"cannot be read to its end: {error or type(error).__name__}"
         yield Refusal("broken_file", Location(name), detail, fatal=True)
 
 
-def split_name(name: str) -> tuple[str, str]:
-    """Return (compression, format) by the endings of a file name, each empty when it is unknown."""
-    parts = name.lower().rsplit("/", 1)[-1].split(".")
-    packing = parts.pop() if parts[-1] in COMPRESSIONS else ""
-    return packing, parts[-1] if len(parts) > 1 else ""
-
-
-def _open(path: Path, compression: str) -> IO[bytes]:
-    opened: IO[bytes] = COMPRESSIONS[compression](path) if compression else path.open("rb")
-    return opened
-
-
-def _code(stream: IO[bytes], name: str, max_bytes: int) -> RawRow | Refusal:
+def _code(stream: IO[bytes], name: str, kind: str, max_bytes: int) -> RawRow | Refusal:
     """Read a whole file as one source; a byte order mark is part of the encoding and dropped."""
     location = Location(name)
-    data = stream.read(max_bytes + 4)
-    if len(data) > max_bytes + 3:
-        return Refusal("too_large", location, f"more than max_source_bytes ({max_bytes:,})")
-    if b"\0" in data:
-        return Refusal("binary", location, "it is binary, not text")
+    is_notebook = kind == "ipynb"
+    most = (
+        MAX_VALUE_BYTES if is_notebook else 4 * max_bytes + 4
+    )  # UTF-32; its text is checked later
+    data = stream.read(most + 1)
     try:
-        return RawRow(data.decode("utf-8-sig"), location, {"path": name})
-    except UnicodeDecodeError as error:
-        return Refusal("not_utf8", location, f"not UTF-8 at byte {error.start}")
+        text, language = ("", "")
+        if len(data) <= most:
+            text, language = notebook_source(data) if is_notebook else (decode_source(data), "")
+    except NotText as error:
+        return Refusal(error.args[0], location, error.args[1])
+    if len(data) > most or len(text.encode("utf-8", "surrogatepass")) > max_bytes:
+        return Refusal("too_large", location, f"more than max_source_bytes ({max_bytes:,})")
+    return RawRow(text, location, {"path": name, **({"language": language} if language else {})})
 
 
 # Rows ----------------------------------------------------------------------------------------
@@ -214,6 +242,9 @@ def raw_row(location: Location, row: Any, column: str) -> RawRow | Refusal:
         detail = f"there is no column {column!r}; choose one with --column: {there}"
         return Refusal("no_column", location, detail)
     columns, rest = _attribute_columns(tuple(row), column)
+    for name in (column, *(name for _, name in columns)):
+        if isinstance(value := row[name], Unreadable):
+            return Refusal(value.reason, location, f"column {name!r}: {value.detail}")
     content = row[column]
     if isinstance(content, bytes):
         try:
@@ -221,7 +252,9 @@ def raw_row(location: Location, row: Any, column: str) -> RawRow | Refusal:
         except UnicodeDecodeError as error:
             return Refusal("not_utf8", location, f"not UTF-8 at byte {error.start}")
     about = {key: row[name] for key, name in columns}
-    return RawRow(content, location, about, {name: row[name] for name in rest})
+    return RawRow(
+        content, location, about, {n: row[n] for n in rest if not isinstance(row[n], Unreadable)}
+    )
 
 
 @lru_cache(maxsize=64)

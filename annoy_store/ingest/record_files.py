@@ -1,29 +1,23 @@
-"""Read records from data files: JSON lines, JSON (array, one or many values), CSV, TSV, Parquet.
+"""Read records from data files of text: JSON lines, JSON (array, one or many values), CSV, TSV.
 
 Decisions
-- Each may be plain or compressed with gz, zst, bz2 or xz.
+- A file of JSON lines that begins an array or an object over several lines is read as JSON.
 - Text is UTF-8. An invalid byte refuses its row and is never replaced.
-- No line and no JSON value above 64 MB is read; JSON and CSV are read in chunks, Parquet in
-  batches.
+- No line and no JSON value above 64 MB is read; JSON and CSV are read in chunks.
 """
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
 import io
 import json
 import lzma
 import re
-import shutil
-import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import orjson
@@ -32,7 +26,6 @@ from annoy_store.hashing import clean_text
 
 MAX_VALUE_BYTES = 64 * 1024 * 1024
 CHUNK = 1024 * 1024
-PARQUET_ROWS = 256
 MAX_EXAMPLES = 20  # messages kept per reason
 MAX_INTEGER = 2.0**63
 READ_ERRORS = (EOFError, OSError, zlib.error, lzma.LZMAError)
@@ -75,6 +68,19 @@ class Refusal:
         return f"{self.location}: {self.detail}"
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """A value of a record that cannot be converted; who wants it refuses the record.
+
+    Attributes:
+        reason: Short reason to count by.
+        detail: The reason as a sentence.
+    """
+
+    reason: str
+    detail: str
+
+
 RecordOrRefusal = tuple[Location, Any] | Refusal
 
 
@@ -111,6 +117,10 @@ def json_lines(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
         stream: UTF-8 bytes, one JSON value per line; empty lines are skipped.
         name: File name for locations.
     """
+    first = _first_line(stream)
+    if first.startswith(b"[") or first == b"{":
+        yield from json_values(stream, name)
+        return
     number = 0
     while line := stream.readline(MAX_VALUE_BYTES):
         number += 1
@@ -122,6 +132,13 @@ def json_lines(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
             _skip_line(stream)
         elif line.strip():
             yield _json_line(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, location)
+
+
+def _first_line(stream: IO[bytes]) -> bytes:
+    """Return the beginning of the first line that is not blank, without reading it."""
+    peek = getattr(stream, "peek", None)
+    head = bytes(peek(512)) if peek else b""
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0].strip()
 
 
 def _skip_line(stream: IO[bytes]) -> None:
@@ -168,7 +185,7 @@ def _text(stream: IO[bytes], encoding: str, newline: str | None = None) -> Itera
         text.detach()
 
 
-def _json(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
+def json_values(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
     """Yield the elements of an array, or JSON values one after another, one in memory at a time."""
     with _text(stream, "utf-8") as reader:
         text, line, at = reader.read(CHUNK), 1, 0
@@ -182,6 +199,9 @@ def _json(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
                 at += is_array
                 continue
             if is_array and text[at : at + 1] == "]":
+                if text[_after_gap(text, at + 1) :] or reader.read(1):
+                    detail = "something follows the end of the array"
+                    yield Refusal("broken_file", Location(name, line), detail, fatal=True)
                 return
             value, end = _decoded(text, at)
             if end is None or end == len(text):  # it may continue in the next chunk
@@ -217,7 +237,8 @@ def _decoded(text: str, at: int) -> tuple[Any, int | None]:
         return None, None
 
 
-def _csv(stream: IO[bytes], name: str, delimiter: str = ",") -> Iterator[RecordOrRefusal]:
+def csv_rows(stream: IO[bytes], name: str, delimiter: str = ",") -> Iterator[RecordOrRefusal]:
+    """Yield the rows of a table of text whose first line names the columns."""
     csv.field_size_limit(MAX_VALUE_BYTES)
     with _text(stream, "utf-8-sig", newline="") as text:
         reader = csv.DictReader(text, delimiter=delimiter)
@@ -232,68 +253,6 @@ def _csv(stream: IO[bytes], name: str, delimiter: str = ",") -> Iterator[RecordO
             yield Refusal("broken_file", location, f"broken CSV: {error}", fatal=True)
 
 
-def _tsv(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
-    return _csv(stream, name, "\t")
-
-
-def _parquet(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
-    import pyarrow
-    from pyarrow.parquet import ParquetFile
-
-    number = 0
-    try:
-        with _seekable(stream) as whole, ParquetFile(whole) as file:
-            for batch in file.iter_batches(PARQUET_ROWS):
-                for i in range(batch.num_rows):
-                    number += 1
-                    yield _parquet_row(batch.slice(i, 1), Location(name, number))
-    except pyarrow.ArrowException as error:
-        detail = f"broken Parquet: {error}"
-        yield Refusal("broken_file", Location(name, number), detail, fatal=True)
-
-
-def _parquet_row(row: Any, location: Location) -> RecordOrRefusal:
-    try:
-        return location, row.to_pylist()[0]
-    except UnicodeDecodeError as error:
-        return Refusal("not_utf8", location, f"not UTF-8 at byte {error.start}")
-
-
-@contextmanager
-def _seekable(stream: IO[bytes]) -> Iterator[IO[bytes]]:
-    """Yield a seekable file: Parquet is read from its end, so a compressed file is unpacked first."""
-    if isinstance(stream, io.BufferedReader) and isinstance(stream.raw, io.FileIO):
-        yield stream
-        return
-    with tempfile.TemporaryFile() as whole:
-        shutil.copyfileobj(stream, whole, CHUNK)
-        whole.seek(0)
-        yield whole
-
-
-FORMATS: dict[str, Callable[[IO[bytes], str], Iterator[RecordOrRefusal]]] = {
-    "jsonl": json_lines,
-    "ndjson": json_lines,
-    "jsonlines": json_lines,
-    "json": _json,
-    "csv": _csv,
-    "tsv": _tsv,
-    "parquet": _parquet,
-    "pq": _parquet,
-}
-
-
-def _open_zst(path: Path) -> IO[bytes]:
-    import pyarrow
-
-    return io.BufferedReader(
-        pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd"), CHUNK
-    )
-
-
-COMPRESSIONS: dict[str, Callable[[Path], Any]] = {
-    "gz": gzip.open,
-    "bz2": bz2.open,
-    "xz": lzma.open,
-    "zst": _open_zst,
-}
+def tsv_rows(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
+    """Yield the rows of a table of text whose columns are separated by tabs."""
+    return csv_rows(stream, name, "\t")

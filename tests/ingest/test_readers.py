@@ -9,8 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from annoy_store.errors import UsageError
-from annoy_store.ingest.readers import read_raw
-from tests.support.raw_files import FORMATS, PACKINGS, found
+from annoy_store.ingest.readers import RawRow, read_raw
+from annoy_store.ingest.record_files import Refusal
+from tests.support.raw_files import FORMATS, PACKINGS, as_arrow, as_tar, as_zip, found
+
+SOURCES = {"a.py": b"a = 1\n", "b.jsonl": b'{"content": "b"}\n'}
+Damage = tuple[tuple[str, bytes], list[tuple[float, bytes, int]], float]
 
 ROWS = [
     {"content": "print(1)\r\nprint('é 🎉')\n", "path": "a.py", "license": "mit", "score": 4},
@@ -50,6 +54,53 @@ def test_read_raw_reads_or_refuses_any_bytes(tmp_path: Path, name: str, data: by
     (tmp_path / name).write_bytes(data)
     good, bad = found(tmp_path / name)
     assert good or bad
+
+
+BASES = [
+    (f"x.{form}{packing}", PACKINGS[packing](FORMATS[form](ROWS)))
+    for form in FORMATS
+    for packing in ("", ".gz", ".zst")
+]
+BASES += [("x.py", b"# coding: latin-1\n"), ("x.zip", as_zip(SOURCES)), ("x.tar", as_tar(SOURCES))]
+BASES += [("x.arrow", as_arrow(ROWS)), ("x.ipynb", b'{"cells": [{"cell_type": "code"}]}')]
+DAMAGE = st.tuples(
+    st.sampled_from(BASES),
+    st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=4), st.integers(0, 6)), max_size=4),
+    st.floats(0.2, 1),
+)
+
+
+def check_damaged(tmp_path: Path, damage: Damage) -> None:
+    """A file with odd bytes, or cut off, gives rows and refusals, and no exception."""
+    (name, data), changes, kept = damage
+    changed = bytearray(data)
+    for place, new, gone in changes:
+        at = int(place * len(changed))
+        changed[at : at + gone] = new
+    (tmp_path / name).write_bytes(changed[: int(kept * len(changed))])
+    for item in read_raw(tmp_path / name, globs=("*",)):
+        assert isinstance(item, (RawRow, Refusal))
+
+
+@given(damage=DAMAGE)
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_read_raw_survives_odd_bytes_in_every_format(tmp_path: Path, damage: Damage) -> None:
+    check_damaged(tmp_path, damage)
+
+
+@pytest.mark.slow
+@given(damage=DAMAGE)
+@settings(
+    max_examples=4_000,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_read_raw_survives_odd_bytes_in_every_format_long(tmp_path: Path, damage: Damage) -> None:
+    check_damaged(tmp_path, damage)
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -94,7 +145,7 @@ def test_read_raw_reads_data_files_in_a_folder_as_data(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("data", "reason"),
-    [(b"\x7fELF\0\0", "binary"), (b"caf\xe9 = 1", "not_utf8"), (b"x" * 101, "too_large")],
+    [(b"\x7fELF\0\0", "binary:elf"), (b"caf\xe9 = 1", "not_utf8"), (b"x" * 101, "too_large")],
 )
 def test_read_raw_refuses_files_that_are_not_code(tmp_path: Path, data: bytes, reason: str) -> None:
     (tmp_path / "x.py").write_bytes(data)

@@ -46,7 +46,7 @@ def test_json_files_are_read_in_chunks_of_any_size(
     monkeypatch.setattr(record_files, "CHUNK", chunk)
     rows = [{**row, "content": "x"} for row in rows]
     text = json.dumps(rows, indent=indent, ensure_ascii=False)
-    values = [item[1] for item in record_files._json(io.BytesIO(text.encode()), "x") if item]  # type: ignore[index]
+    values = [item[1] for item in record_files.json_values(io.BytesIO(text.encode()), "x") if item]  # type: ignore[index]
     assert values == rows
 
 

@@ -8,7 +8,9 @@ import gzip
 import io
 import json
 import lzma
-from collections.abc import Callable
+import tarfile
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,39 @@ def as_csv(rows: list[dict[str, Any]], delimiter: str = ",") -> bytes:
 def as_parquet(rows: list[dict[str, Any]]) -> bytes:
     out = io.BytesIO()
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), out)
+    return out.getvalue()
+
+
+def as_arrow(rows: list[dict[str, Any]]) -> bytes:
+    table, out = pyarrow.Table.from_pylist(rows), io.BytesIO()
+    with pyarrow.ipc.new_file(out, table.schema) as writer:
+        writer.write_table(table)
+    return out.getvalue()
+
+
+def as_tar(files: Mapping[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(f"./{name}")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE):
+            member = tarfile.TarInfo("link.py")
+            member.type, member.linkname = kind, "/etc/passwd"
+            archive.addfile(member)
+    return out.getvalue()
+
+
+def as_zip(files: Mapping[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.mkdir("p")
+        for name, data in files.items():
+            archive.writestr(name, data)
+        link = zipfile.ZipInfo("link.py")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
     return out.getvalue()
 
 

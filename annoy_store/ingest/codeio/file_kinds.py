@@ -17,15 +17,16 @@ from typing import Any, NamedTuple
 
 from annoy_store.errors import UsageError
 from annoy_store.hashing import clean_text
-from annoy_store.ingest.readers import split_name, walk_files
+from annoy_store.ingest.arrow_files import saved_dataset_files
+from annoy_store.ingest.file_formats import FORMATS, open_file, split_name
+from annoy_store.ingest.readers import walk_files
 from annoy_store.ingest.record_files import (
-    COMPRESSIONS,
-    FORMATS,
     READ_ERRORS,
     Location,
     RecordOrRefusal,
     Refusal,
     Refusals,
+    Unreadable,
 )
 
 MAX_INSPECTED_ROWS = 50  # rows of a file that are examined for its kind
@@ -79,6 +80,7 @@ KINDS = {
         FileKind("messages", "conversations", ("messages",), ("itemid", "index", "original_id")),
     )
 }
+_KNOWN_KEYS = {key for kind in KINDS.values() for key in (*kind.required_keys, *kind.excluded_keys)}
 ORDER = {name: place for place, name in enumerate(KINDS)}
 
 
@@ -123,7 +125,7 @@ def find_data_files(path: Path) -> list[Path]:
         raise UsageError(f"{path}: there is no such file or folder")
     if path.is_file():
         return [path]
-    found = [
+    found = saved_dataset_files(path) or [
         file
         for file in walk_files(path)
         if not file.name.startswith(".") and split_name(file.name)[1] in FORMATS
@@ -189,12 +191,27 @@ def read_records(path: Path, name: str) -> Iterator[RecordOrRefusal]:
     Raises:
         UsageError: Its ending is not that of a data file.
     """
-    compression, format_ = split_name(path.name)
-    if format_ not in FORMATS:
-        raise UsageError(f"{path}: not a data file; known are: {', '.join(sorted(FORMATS))}")
     try:
-        with COMPRESSIONS[compression](path) if compression else path.open("rb") as stream:
-            yield from FORMATS[format_](stream, name)
+        with open_file(path, path.name) as (stream, kind, other):
+            if kind not in FORMATS:
+                raise UsageError(
+                    f"{path}: not a data file; known are: {', '.join(sorted(FORMATS))}"
+                )
+            if other:
+                yield Refusal(f"binary:{other[0]}", Location(name), f"it is {other[1]}", fatal=True)
+                return
+            for item in FORMATS[kind](stream, name):
+                yield item if isinstance(item, Refusal) else _readable(*item)
     except (*READ_ERRORS, ValueError) as error:
         detail = f"cannot be read to its end: {error or type(error).__name__}"
         yield Refusal("broken_file", Location(name), detail, fatal=True)
+
+
+def _readable(location: Location, row: Any) -> RecordOrRefusal:
+    """Refuse a record in which a key of some kind cannot be converted; leave out other such keys."""
+    if not isinstance(row, dict) or not any(isinstance(v, Unreadable) for v in row.values()):
+        return location, row
+    for key, value in row.items():
+        if isinstance(value, Unreadable) and key in _KNOWN_KEYS:
+            return Refusal(value.reason, location, f"column {key!r}: {value.detail}")
+    return location, {key: v for key, v in row.items() if not isinstance(v, Unreadable)}
