@@ -8,6 +8,7 @@ like a formula gets a leading apostrophe.
 Queries run on a columnar snapshot beside the store, which is refreshed first; its SQL is DuckDB's.
 It has every table and view, but of large texts only the length (`refcode_chars`): a query that
 names such a text runs on the store itself, in the SQL of its database, as all do with `--live`.
+A query has a process of its own, with limits of time, CPU time and memory.
 
 \b
 Examples:
@@ -24,8 +25,9 @@ from pathlib import Path
 
 import click
 
-from annoy_store.analysis.snapshot import query as snapshot
-from annoy_store.analysis.sql import RelationInfo, Value, describe, run_query
+from annoy_store.analysis.bounded_query import run_bounded
+from annoy_store.analysis.snapshot.query import NotInSnapshot
+from annoy_store.analysis.sql import RelationInfo, Value, describe
 from annoy_store.db.views import VIEWS
 from annoy_store.errors import UsageError
 
@@ -70,11 +72,11 @@ def command(
         return
     arguments = store, _text(query), dict(map(_param, params)), seconds
     try:
-        with (run_query if live else snapshot.query)(*arguments) as found:
+        with run_bounded(*arguments, live=live) as found:
             WRITERS[form](found.columns, found.rows)
-    except snapshot.NotInSnapshot as error:
+    except NotInSnapshot as error:
         say(ctx, str(error).partition(";")[0] + "; querying the store itself")
-        with run_query(*arguments) as found:
+        with run_bounded(*arguments, live=True) as found:
             WRITERS[form](found.columns, found.rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.resources import files
@@ -18,11 +19,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from annoy_store.analysis.bounded_query import run_bounded
 from annoy_store.analysis.lineage import lineage
 from annoy_store.analysis.lineage_edges import KINDS, SUBJECT_KINDS, TABLES
 from annoy_store.analysis.lineage_summary import summary
 from annoy_store.analysis.lineage_text import format_attempt
-from annoy_store.analysis.snapshot import query as snapshot
 from annoy_store.analysis.sql import RelationInfo, describe, run_query
 from annoy_store.db.engine import Database
 from annoy_store.db.tables import verdicts, workers
@@ -88,6 +89,7 @@ class _Pages:
         self.figure_cache = FigureCache(store)
         self.templates = templates()
         self.described: list[RelationInfo] = []
+        self.form_token = secrets.token_urlsafe()
 
     def _render(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         shared = {"store": str(self.store), "listings": LISTINGS, "here": template}
@@ -245,15 +247,20 @@ class _Pages:
     # SQL -----------------------------------------------------------------------------------------
 
     def sql(self, request: Request) -> Response:
-        """Read-only SQL on the store or its snapshot."""
-        query, engine = (request.query_params.get(name, "") for name in ("q", "of"))
+        """Read-only SQL on the store or its snapshot.
+
+        Only what was typed into the page runs: the form has a token, which another site that links
+        here does not know.
+        """
+        query, engine, typed = (request.query_params.get(name, "") for name in ("q", "of", "typed"))
         columns: tuple[str, ...] = ()
         rows: list[tuple[Any, ...]] = []
         error = ""
-        if query.strip():
+        was_typed = secrets.compare_digest(typed.encode(), self.form_token.encode())
+        if query.strip() and was_typed:
             try:
-                run = snapshot.query if engine == "snapshot" else run_query
-                with run(self.store, query, seconds=SQL_SECONDS) as found:
+                live = engine != "snapshot"
+                with run_bounded(self.store, query, seconds=SQL_SECONDS, live=live) as found:
                     columns, rows = found.columns, list(islice(found.rows, SQL_ROWS + 1))
             except UsageError as fault:
                 error = str(fault)
@@ -261,6 +268,8 @@ class _Pages:
             "sql.html",
             query=query,
             engine=engine,
+            token=self.form_token,
+            ran=was_typed,
             columns=columns,
             rows=rows[:SQL_ROWS],
             cut=len(rows) > SQL_ROWS,

@@ -34,6 +34,12 @@ def reader(store: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     client.figure_cache.wait(30)
 
 
+def run_sql(reader: Client, query: str, engine: str = "store") -> Response:
+    """What the SQL page answers when somebody types a query into it."""
+    (token,) = re.findall(r'name="typed" value="([^"]+)"', reader.get("/sql").text)
+    return reader.get(f"/sql?typed={token}&of={engine}&q={quote(query)}")
+
+
 def links(text: str) -> list[str]:
     return [link for link in Page(text).links if link.startswith("/")]
 
@@ -82,7 +88,7 @@ def test_pages_escape_hostile_text(reader: Client) -> None:
     answer = reader.get("/answers?q=" + quote("<script>"))
     assert "&lt;script&gt;alert(1)" in answer.text
     check_harmless(answer)
-    again = reader.get("/sql?q=" + quote("SELECT '<script>alert(1)</script>' AS x"))
+    again = run_sql(reader, "SELECT '<script>alert(1)</script>' AS x")
     assert "<td>&lt;script&gt;alert(1)&lt;/script&gt;</td>" in again.text
     check_harmless(again)
 
@@ -140,15 +146,20 @@ def test_figures_page_shows_rendered_figures(reader: Client) -> None:
 
 
 def test_sql_page_runs_queries(reader: Client) -> None:
-    text = reader.get(
-        "/sql?q=" + quote("SELECT id AS sample_id, 1.5 AS x FROM samples ORDER BY id")
-    ).text
+    text = run_sql(reader, "SELECT id AS sample_id, 1.5 AS x FROM samples ORDER BY id").text
     assert 'href="/samples/1"' in text
     assert "1.5" in text
-    snap = reader.get(
-        "/sql?of=snapshot&q=" + quote("SELECT status, COUNT(*) FROM verdicts GROUP BY 1")
-    ).text
+    snap = run_sql(reader, "SELECT status, COUNT(*) FROM verdicts GROUP BY 1", "snapshot").text
     assert "no_answer" in snap
+
+
+def test_sql_page_runs_only_what_was_typed(reader: Client) -> None:
+    """A link of another site may fill the form, and does not run it."""
+    for token in ("", "&typed=", "&typed=guess", "&typed=%C3%A9"):
+        page = reader.get("/sql?q=" + quote("SELECT 40 + 2 AS x") + token).text
+        assert "SELECT 40 + 2 AS x" in page
+        assert "<td" not in page.partition("<details")[0]
+        assert "Press Run" in page
 
 
 WRITING = (
@@ -166,7 +177,7 @@ WRITING = (
 @pytest.mark.parametrize("engine", ["store", "snapshot"])
 def test_sql_page_does_not_write(reader: Client, store: Database, engine: str) -> None:
     for query in WRITING:
-        answer = reader.get(f"/sql?of={engine}&q={quote(query)}")
+        answer = run_sql(reader, query, engine)
         assert answer.status == 200
         assert 'class="error"' in answer.text, query
     with store.read() as connection:

@@ -50,6 +50,8 @@ _ACCESS_ERROR = re.compile(  # denied access, in errors of other classes
     r"configuration has been locked|exists in the \w+ extension|can only \w+ (from|into) base table",
     re.IGNORECASE,
 )
+# MULTI is what DuckDB makes of a PIVOT whose columns have to be looked up first
+_READING = (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI)
 _TOKEN = re.compile(
     r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | \$(\w*)\$.*?\$\1\$ | --[^\n]* | /\*.*?\*/
       | ::?\w*""",
@@ -147,11 +149,7 @@ def open_snapshot(store: Database, *, fresh: bool = True) -> Iterator[duckdb.Duc
     """
     folder = snapshot_folder(store)
     if fresh:
-        try:
-            refresh(store, folder)
-        except OSError as error:
-            reason = f"cannot keep a snapshot in {folder} ({error.strerror})"
-            raise NotInSnapshot(f"{reason}; query the store itself: --live") from error
+        refresh_snapshot(store)
     threads = os.cpu_count() or 1
     with (
         read_locked(folder) as state,
@@ -161,6 +159,20 @@ def open_snapshot(store: Database, *, fresh: bool = True) -> Iterator[duckdb.Duc
         _create_views(duck, folder, state)
         _restrict_access(duck, folder, state)
         yield duck
+
+
+def refresh_snapshot(store: Database) -> None:
+    """Bring the snapshot of a store up to date.
+
+    Raises:
+        NotInSnapshot: No snapshot can be kept in its folder.
+    """
+    folder = snapshot_folder(store)
+    try:
+        refresh(store, folder)
+    except OSError as error:
+        reason = f"cannot keep a snapshot in {folder} ({error.strerror})"
+        raise NotInSnapshot(f"{reason}; query the store itself: --live") from error
 
 
 def _create_views(duck: duckdb.DuckDBPyConnection, folder: Path, state: Manifest) -> None:
@@ -206,7 +218,7 @@ def _parse_select(
     if len(statements) > 1:
         raise UsageError("one statement at a time")
     [statement] = statements
-    if statement.type != duckdb.StatementType.SELECT:
+    if statement.type not in _READING:
         word = statement.type.name
         raise UsageError(f"only reading is allowed here ({word} is not permitted); use SELECT")
     return statement, {k: v for k, v in values.items() if k in statement.named_parameters}
