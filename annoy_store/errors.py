@@ -15,7 +15,9 @@ the message, and the run goes on.
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from typing import Any
 
 _SECRET_WORD = r"\w*(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key)(?:_?key)?"
@@ -64,6 +66,12 @@ class LeaseLost(AnnoyError):
 
 class SandboxError(AnnoyError):
     """The sandbox itself failed, not the code in it; the job may be retried."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean X?)` for a name that is like one of the known ones, else nothing."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def mask_secrets(text: str) -> str:

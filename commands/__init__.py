@@ -10,11 +10,11 @@ Decisions
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +22,8 @@ from typing import Any, NoReturn
 
 import click
 from click.exceptions import NoArgsIsHelpError
+
+from annoy_store.errors import did_you_mean
 
 from . import _errors
 from ._text import safe
@@ -93,9 +95,7 @@ class LazyGroup(click.Group):
             return super().resolve_command(ctx, args)
         name = ALIASES.get(args[0], args[0])
         if name not in names():
-            near = difflib.get_close_matches(name, names(), 1)
-            suggestion = f"; did you mean {near[0]}?" if near else ""
-            raise click.UsageError(f"no such command: {name}{suggestion}", ctx)
+            raise click.UsageError(f"no such command: {name}{did_you_mean(name, names())}", ctx)
         return super().resolve_command(ctx, [name, *args[1:]])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -157,8 +157,17 @@ def _print_error(error: click.ClickException) -> None:
     if not isinstance(error, click.UsageError) or isinstance(error, NoArgsIsHelpError):
         return error.show()
     place = error.ctx.command_path if error.ctx else "annoy"
-    message = " ".join(error.format_message().split())
+    message = " ".join(error.format_message().split()).rstrip(".") + _choice_hint(error)
     return click.echo(f"annoy: {safe(message).rstrip('.')} (help: {place} --help)", err=True)
+
+
+def _choice_hint(error: click.UsageError) -> str:
+    """Return a suggestion for a value that is none of the choices of its parameter."""
+    kind = error.param.type if isinstance(error, click.BadParameter) and error.param else None
+    given = re.search(r"'([^']+)' is not one of", error.message)
+    if not isinstance(kind, click.Choice) or not given:
+        return ""
+    return did_you_mean(given[1], map(str, kind.choices))
 
 
 def _discard_stdout() -> None:

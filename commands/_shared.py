@@ -9,7 +9,6 @@ Decisions
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 import tomllib
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from annoy_store.errors import UsageError
+from annoy_store.errors import UsageError, did_you_mean
 
 from ._text import safe, safe_json
 
@@ -113,9 +112,7 @@ def _check_variables(known: Sequence[str]) -> None:
 
 
 def _unknown(key: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(key, known, 1)
-    suggestion = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown key {key!r}; {suggestion}known keys: {', '.join(known)}"
+    return f"unknown key {key!r}{did_you_mean(key, known)}; known keys: {', '.join(known)}"
 
 
 def _first_error(error: ValidationError, file: Mapping[str, Any], flags: Mapping[str, Any]) -> str:

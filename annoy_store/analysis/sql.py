@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -25,7 +26,7 @@ from annoy_store.db.engine import Database
 from annoy_store.db.sqlite_file import sqlite_module
 from annoy_store.db.tables import metadata
 from annoy_store.db.views import VIEWS
-from annoy_store.errors import UsageError
+from annoy_store.errors import UsageError, did_you_mean
 
 Value = str | int | float | None
 """A value of a named parameter."""
@@ -65,6 +66,11 @@ _ALLOWED_VOLATILE = [  # volatile functions that return a number or a time and h
     "pg_database_size",
 ]
 _PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
+_ALIAS = re.compile(r"\bAS (\w+)")
+_UNKNOWN = re.compile(  # SQLite, then PostgreSQL and DuckDB
+    r"""no\ such\ \w+:\ (?:\w+\.)*(\w+) | (?:relation|column|name)\ "?(?:\w+\.)*(\w+)"?""",
+    re.VERBOSE,
+)
 _CHECK_STEPS = 10_000  # of the virtual machine between two checks of the time limit
 _FETCH_ROWS = 1_000
 
@@ -186,10 +192,25 @@ def _file_error(message: str, seconds: float) -> str:
     if "one statement" in lowered:
         return "one statement at a time"
     if "no such table" in lowered or "no such column" in lowered:
-        return f"{message}; list tables and columns with: annoy sql"
+        return unknown_name(message)
     if "binding" in lowered:
         return f"{message.rstrip('.')}; give its value with -p name=value"
     return f"SQL: {message}"
+
+
+def unknown_name(message: str) -> str:
+    """Return the error for a name that the store does not have, with a similar one that it has."""
+    named = _UNKNOWN.search(message)
+    near = did_you_mean(named[1] or named[2], _known_names()) if named else ""
+    return f"{message}{near}; list tables and columns with: annoy sql"
+
+
+@cache
+def _known_names() -> tuple[str, ...]:
+    """The names of all tables, views and columns."""
+    names = {view.name for view in VIEWS} | set(metadata.tables)
+    names |= {column.name for table in metadata.sorted_tables for column in table.columns}
+    return tuple(names | {word for view in VIEWS for word in _ALIAS.findall(view.sql)})
 
 
 # A server ------------------------------------------------------------------------------------
@@ -258,7 +279,7 @@ def _server_error(error: Exception, seconds: float) -> str:
     if state == "25006" or (state == "42501" and "denied" in message):
         return f"only reading is allowed here ({message})"
     if state in {"42P01", "42703"}:
-        return f"{message}; list tables and columns with: annoy sql"
+        return unknown_name(message)
     if "data-modifying" in message:
         return f"only reading is allowed here ({message})"
     if state == "42601":

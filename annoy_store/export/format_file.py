@@ -22,7 +22,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from annoy_store.errors import UsageError
+from annoy_store.errors import UsageError, did_you_mean
 
 FOLDER = Path(__file__).with_name("formats")
 RECORD_KINDS = ("chain", "prompt", "preference", "sample")
@@ -69,7 +69,8 @@ def load_format(name: str) -> Format:
     path = own if own.suffix == ".sql" else FOLDER / f"{name}.sql"
     if own.suffix != ".sql" and name not in bundled_formats():
         raise UsageError(
-            f"unknown format {name!r}; known are: {', '.join(bundled_formats())}, "
+            f"unknown format {name!r}{did_you_mean(name, bundled_formats())}; "
+            f"known are: {', '.join(bundled_formats())}, "
             "or the path of a .sql file"
         )
     try:

@@ -29,6 +29,7 @@ VERSION = 2  # part of the variants of `parse` and of the tasks: raise it when r
 
 MAX_CODE_CHARS = 131_072
 
+MAX_DETAIL = 200  # characters of what the teacher says about it
 _NO_FUNCTION = re.compile(r"^[^\w\n]{0,8}no suitable function\b", re.IGNORECASE | re.MULTILINE)
 
 
@@ -70,7 +71,10 @@ def parse_sections(text: str) -> ParsedSample | ParseFailure:
     bodies = find_sections(lines)
     main = _code(bodies, MAIN, "main_solution")
     if isinstance(main, ParseFailure) and main.reason.startswith(("section_missing", "no_fence")):
-        return ParseFailure("no_function") if _NO_FUNCTION.search("\n".join(lines)) else main
+        said = _NO_FUNCTION.search(text := "\n".join(lines))
+        if said is None:
+            return main
+        return ParseFailure("no_function", " ".join(text[said.start() :].split())[:MAX_DETAIL])
     io = _prose(bodies, DESCRIPTION)
     generator = _code(bodies, GENERATOR, "input_generator")
     problem = _prose(bodies, PROBLEM)

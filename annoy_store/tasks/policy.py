@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from sqlalchemy import Connection
 
 from annoy_store.config import Policy
-from annoy_store.errors import UsageError
+from annoy_store.errors import UsageError, did_you_mean
 from annoy_store.interfaces import Task, TaskOptions
 from annoy_store.prompts.template import load_template
 from annoy_store.records.policy import (
@@ -194,7 +194,7 @@ def enabled_names(policy: Policy) -> list[str]:
     for name in wanted:
         if name not in TASKS:
             raise UsageError(
-                f"policy tasks: unknown task {name!r}; {known}; install the package that provides "
+                f"policy tasks: unknown task {name!r}{did_you_mean(name, TASKS)}; {known}; install the package that provides "
                 "it, or name others: annoy policy tasks=NAME,..."
             )
     return [name for name in TASKS if name in wanted]

@@ -72,7 +72,7 @@ def test_run_bounded_raises_the_errors_of_a_query(sqlite_store: Database) -> Non
         bounded(sqlite_store, "SELECT refcode FROM samples")
     for live in (False, True):
         with pytest.raises(UsageError, match="list tables and columns with: annoy sql"):
-            bounded(sqlite_store, "SELECT x FROM nothing", live=live)
+            bounded(sqlite_store, "SELECT x FROM nowhere", live=live)
     with pytest.raises(UsageError, match="only reading"):
         bounded(sqlite_store, "DELETE FROM samples", live=True)
 

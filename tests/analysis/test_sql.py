@@ -260,3 +260,13 @@ def test_run_query_sees_one_moment(sqlite_store: Database) -> None:
             connection.execute(text("UPDATE sources SET n_chars = 0"))
             make.write_all(connection, [make.source("late")])
         assert len(list(found.rows)) == 1999
+
+
+@pytest.mark.parametrize(
+    ("query", "near"),
+    [("SELECT * FROM v_chain", "v_chains"), ("SELECT stauts FROM jobs", "status")],
+)
+def test_run_query_suggests_a_name_that_is_near(store: Database, query: str, near: str) -> None:
+    near_by = rf"\(did you mean {near}\?\); list tables"
+    with pytest.raises(UsageError, match=near_by), run_query(store, query) as found:
+        list(found.rows)

@@ -118,7 +118,10 @@ def test_export_without_a_row_is_no_error(annoy: Annoy) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["codeoi", "out"], "unknown format 'codeoi'; known are: alpaca, codeio"),
+        (
+            ["codeoi", "out"],
+            "unknown format 'codeoi' (did you mean codeio?); known are: alpaca, codeio",
+        ),
         (["codeio", "used"], "is not empty; name a new one, or empty it first"),
         (["codeio", "out", "--where", "x = 1"], "--where: Binder Error"),
         (["codeio", "out", "--split", "train=2"], "not a split: 'train=2'"),

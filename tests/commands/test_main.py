@@ -125,7 +125,8 @@ def test_no_command_shows_the_help(annoy: Annoy) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["ingst"], "did you mean ingest?"),
+        (["run", "verfy"], "(did you mean verify?)"),
+        (["ingst"], "(did you mean ingest?)"),
         (["nonsense"], "no such command: nonsense"),
         (["ingest"], "Missing argument"),
         (["ingest", "--limit", "0", "x"], "--limit"),

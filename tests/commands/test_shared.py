@@ -87,7 +87,7 @@ def test_tables_in_the_file() -> None:
 @pytest.mark.parametrize(
     ("toml", "words"),
     [
-        ("modle = 1", "annoy.toml: unknown key 'modle'; did you mean 'model'? known keys: store,"),
+        ("modle = 1", "annoy.toml: unknown key 'modle' (did you mean model?); known keys: store,"),
         ("slots = 0", "annoy.toml: slots = 0: Input should be greater than or equal to 1"),
         ("slots = 'x'", "annoy.toml: slots = 'x'"),
         ("slots = ", "annoy.toml is not TOML"),
@@ -105,7 +105,7 @@ def test_a_wrong_file_is_one_line(
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("ANNOY_MODLE", "x", "unknown key 'ANNOY_MODLE'; did you mean 'ANNOY_MODEL'?"),
+        ("ANNOY_MODLE", "x", "unknown key 'ANNOY_MODLE' (did you mean ANNOY_MODEL?)"),
         ("ANNOY_SLOTS", "many", "ANNOY_SLOTS = 'many'"),
         ("ANNOY_PRICES", "{", "the value must be JSON"),
     ],

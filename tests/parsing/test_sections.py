@@ -190,6 +190,12 @@ def test_sections_report_each_failure_with_its_reason(text: str, reason: str | N
         assert len(found.detail) <= 200
 
 
+def test_sections_report_why_there_is_no_function() -> None:
+    found = parse_sections("> **No suitable function.**\nIt only draws windows.")
+    assert isinstance(found, ParseFailure)
+    assert "It only draws windows." in found.detail
+
+
 def test_sections_report_the_line_of_a_syntax_error() -> None:
     found = parse_sections(GOOD.replace("import math", "print 'hello'"))
     assert isinstance(found, ParseFailure)

@@ -31,7 +31,7 @@ from annoy_store.analysis.snapshot.schema import (
     TABLES_WITH_QUESTION,
     view_statements,
 )
-from annoy_store.analysis.sql import QueryResult, Value, run_query
+from annoy_store.analysis.sql import QueryResult, Value, run_query, unknown_name
 from annoy_store.db.duckdb_session import open_duckdb
 from annoy_store.db.engine import Database
 from annoy_store.errors import UsageError
@@ -284,5 +284,5 @@ def _unknown_name(message: str) -> UsageError:
     if "Function" in message:
         return UsageError(f"SQL: {message}; functions of the store itself need --live")
     if "not found" in message or "does not exist" in message:
-        return UsageError(f"{message}; list tables and columns with: annoy sql")
+        return UsageError(unknown_name(message))
     return UsageError(f"SQL: {message}")

@@ -28,7 +28,7 @@ from annoy_store.db.sql import analyse, in_values
 from annoy_store.db.tables import (
     samples,
 )
-from annoy_store.errors import UsageError
+from annoy_store.errors import UsageError, did_you_mean
 from annoy_store.ingest.codeio.conversation_rows import build_rows
 from annoy_store.ingest.codeio.conversations import (
     Conversation,
@@ -83,7 +83,9 @@ def import_files(
         UsageError: The kind is unknown, or there is no data file at one of the paths.
     """
     if kind is not None and kind not in KINDS:
-        raise UsageError(f"unknown kind {kind!r}; known are: {', '.join(KINDS)}")
+        raise UsageError(
+            f"unknown kind {kind!r}{did_you_mean(kind, KINDS)}; known are: {', '.join(KINDS)}"
+        )
     done = ImportReport()
     files = sorted_files(paths, kind, done)
     with store.write() as connection:

@@ -1,0 +1,49 @@
+"""Errors: what is masked in their words."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annoy_store.errors import did_you_mean, mask_secrets
+
+SECRET = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=4, max_size=20)
+NAMES = st.sampled_from(["password", "sslpassword", "PGPASSWORD", "api_key", "apikey", "token"])
+
+
+@given(SECRET)
+def test_mask_secrets_hides_a_password_before_the_host(secret: str) -> None:
+    for prefix in ("postgresql://u:", "postgresql+psycopg://u:", "//:", "https://me:"):
+        masked = mask_secrets(f"cannot connect to {prefix}{secret}@host/db: refused")
+        assert masked == f"cannot connect to {prefix}***@host/db: refused"
+
+
+@given(NAMES, SECRET.filter(lambda s: not set(s) & set("&'\"")))
+def test_mask_secrets_hides_a_password_by_the_name_of_its_setting(name: str, secret: str) -> None:
+    for text in (
+        f"postgresql://h/x?user=u&{name}={secret}&a=b",
+        f"host=h {name} = {secret} user=u",
+    ):
+        masked = mask_secrets(text)
+        assert f"{name}=***" in masked.replace(" ", "")
+        assert "user=u" in masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "m (max_tokens=4096, temperature=0.7)",
+        "sqlite:////tmp/store.db",
+        "postgresql://user@host:5432/db?sslmode=require",
+        "https://api.openai.com/v1 does not answer",
+        "write to someone@example.org",
+    ],
+)
+def test_mask_secrets_leaves_the_rest(text: str) -> None:
+    assert mask_secrets(text) == text
+
+
+def test_did_you_mean_names_one_that_is_near() -> None:
+    assert did_you_mean("v_chain", ["v_chains", "v_cost"]) == " (did you mean v_chains?)"
+    assert did_you_mean("zzz", ["v_chains"]) == ""
