@@ -168,8 +168,8 @@ class LocalSandbox:
         return {key: zygote.measure(forks) for key, zygote in idle.items()}
 
     def add_zygote(self, zygote: ZygoteProcess) -> None:
-        """Add an idle zygote with the plain preload set and environment seed 0."""
-        self._idle["plain", 0].append(zygote)
+        """Add an idle zygote with the plain preload set and environment seed 0, if it can go on."""
+        self._release(("plain", 0), zygote)
 
     def close(self) -> None:
         """End all zygotes; calls in progress raise SandboxError."""
