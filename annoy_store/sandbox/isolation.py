@@ -76,13 +76,21 @@ def main_solution(canary, port, pid):
         except OSError:
             return True
 
+    def write():
+        os.close(os.open(canary, os.O_WRONLY))
+
+    def create():
+        os.stat(canary)  # where it is not seen, a file would only be left in a scratch folder
+        open(canary + ".written", "w").close()
+
     def fork():
         if os.fork() == 0:
             os._exit(0)
 
     return {
         "reads files of the user": works(lambda: open(canary).close()),
-        "writes files of the user": works(lambda: open(canary + ".written", "w").close()),
+        "writes files of the user": works(write),
+        "creates files beside those of the user": works(create),
         "reaches the network": works(lambda: socket.create_connection(("127.0.0.1", port), 5)),
         "signals other processes": works(lambda: os.kill(pid, 0)),
         "starts processes": works(fork),
@@ -295,7 +303,7 @@ def failed_self_tests(level: IsolationLevel, zygote: ZygoteProcess, limits: Limi
     if result.outcome != "ok" or result.output is None:
         raise ZygoteError(f"the self-test ended with {result.outcome}: {result.error_message}")
     succeeded = json.loads(result.output)
-    succeeded["writes files of the user"] = written  # the scratch folder may have the same name
+    succeeded["creates files beside those of the user"] = written
     seen = set(succeeded.pop("sees the environment"))
     if seen - {*environment_variables(), "PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"}:
         succeeded["sees the environment"] = True
