@@ -63,14 +63,14 @@ def register(store: Database, **columns: Any) -> int:
 
 
 def test_worker_status_rate_counts_ended_jobs_since_start(store: Database) -> None:
-    slow = register(store, started_at=lambda at: at - 120, host=lambda _: "far/boot")
-    quick = register(store, started_at=lambda at: at - 60)
+    slow = register(store, started_at=lambda at: at - 12_000, host=lambda _: "far/boot")
+    quick = register(store, started_at=lambda at: at - 6_000)
     with store.write() as connection:
-        add_to_counters(connection, slow, {("parse", "done"): 8, ("parse", "rejected"): 2})
-        add_to_counters(connection, quick, {("parse", "done"): 30, ("parse", "claimed"): 5})
+        add_to_counters(connection, slow, {("parse", "done"): 800, ("parse", "rejected"): 200})
+        add_to_counters(connection, quick, {("parse", "done"): 3000, ("parse", "claimed"): 5})
     shown = read_status(store).as_dict()
     rates = {w["id"]: (w["ended"], round(w["per_minute"])) for w in shown["workers"]}
-    assert rates == {slow: (10, 5), quick: (30, 30)}
+    assert rates == {slow: (1000, 5), quick: (3000, 30)}
     assert shown["per_minute"] == pytest.approx(35, abs=2)
     assert {name: h["workers"] for name, h in shown["hosts"].items()} == {
         "far": 1,
