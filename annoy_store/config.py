@@ -69,7 +69,9 @@ class RunSettings(BaseSettings):
     transform_teacher: str | None = Field(
         None, description="teacher of transform prompts, if different"
     )
-    preset: str | None = Field(None, description="openai | deepseek | vllm | sglang | ollama")
+    preset: str | None = Field(
+        None, description="openai | deepseek | mistral | gemini | vllm | sglang | ollama"
+    )
     model: str | None = Field(None, description="model name as the endpoint knows it")
     transform_model: str | None = Field(
         None, description="model of transform prompts, if different"
@@ -78,7 +80,9 @@ class RunSettings(BaseSettings):
     api_key_env: str | None = Field(None, description="environment variable that holds the API key")
     temperature: float | None = Field(0.7, description="sampling temperature; `none` omits it")
     top_p: float | None = Field(None, description="nucleus sampling")
-    max_tokens: int | None = Field(4096, description="maximum answer length, tokens")
+    max_tokens: int | None = Field(
+        4096, description="maximum answer length, tokens; `none` omits it"
+    )
     max_tokens_field: str | None = Field(
         None, description="name of the max_tokens field at this endpoint"
     )

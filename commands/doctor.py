@@ -12,6 +12,7 @@ Examples:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import shutil
@@ -31,6 +32,7 @@ from annoy_store.db import engine, migrate
 from annoy_store.db.sqlite_file import sqlite_library
 from annoy_store.errors import AnnoyError, UsageError
 from annoy_store.interfaces import Limits, Program
+from annoy_store.records.teachers import omitted_parameters
 
 from ._shared import json_option, load_settings, print_json
 from ._text import safe
@@ -202,7 +204,8 @@ def _endpoint(settings: RunSettings) -> Finding:
     try:
         models = _models(endpoint.base_url, endpoint.key)
     except urllib.error.HTTPError as error:
-        advice = f"check {endpoint.key_env}" if error.code in (401, 403) else ""
+        refused = error.code in (401, 403)
+        advice = f"{endpoint.sent_key}; another name: --api-key-env" if refused else ""
         words = f"{endpoint.base_url} answers with HTTP {error.code}"
         return Finding("endpoint", WARNING, words, advice)
     except (OSError, ValueError) as error:
@@ -211,7 +214,30 @@ def _endpoint(settings: RunSettings) -> Finding:
     if settings.model and models and settings.model not in models:
         known = ", ".join(models[:8])
         return Finding("endpoint", WARNING, f"{endpoint.base_url} has no {settings.model}", known)
-    return Finding("endpoint", OK, f"{endpoint.base_url}, {len(models)} models")
+    left_out = ", ".join(_left_out(settings, endpoint))
+    words = f"; left out, as it refuses them: {left_out}" if left_out else ""
+    return Finding("endpoint", OK, f"{endpoint.base_url}, {len(models)} models{words}")
+
+
+def _left_out(settings: RunSettings, endpoint: Any) -> list[str]:
+    """Return the parameters that the endpoint refuses for the model, known before or learned."""
+    from annoy_store.inference.client.providers import normalised_url
+
+    found = set(endpoint.refused)
+    store = engine.connect(settings.store)
+    try:
+        if store.path is None or store.path.exists():
+            url = normalised_url(endpoint.base_url)
+            with (
+                contextlib.closing(migrate.open_store(settings.store)) as opened,
+                opened.read() as connection,
+            ):
+                found |= omitted_parameters(connection, endpoint.model, url)
+    except AnnoyError:
+        pass  # told as the state of the store
+    finally:
+        store.close()
+    return sorted(found)
 
 
 def _models(base_url: str, key: str) -> list[str]:

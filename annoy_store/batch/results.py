@@ -14,6 +14,8 @@ Decisions
 
 from __future__ import annotations
 
+import json
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -33,16 +35,25 @@ from annoy_store.batch.rows import (
 )
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.sql import in_parameter
-from annoy_store.db.tables import attempts, batch_items, batches, budgets, responses
+from annoy_store.db.tables import attempts, batch_items, batches, budgets, responses, teachers
 from annoy_store.inference.budgets import adjust_budget, batch_price
 from annoy_store.inference.client.errors import CallError
+from annoy_store.inference.client.parameters import (
+    KEPT_FIELDS,
+    LENGTH_FIELDS,
+    SENT_FIELDS,
+    refused_fields,
+)
 from annoy_store.inference.client.refusals import is_endpoint_fault
 from annoy_store.inference.client.retry import MAX_PAID_REPLIES
 from annoy_store.interfaces import Attempt, CallResult, Completion, NewRow, Outcome, failed
 from annoy_store.queue import claims as job_claims
 from annoy_store.queue import jobs
 from annoy_store.queue.jobs import Claim, JobResult
+from annoy_store.records.teachers import join_omitted
 from annoy_store.stages.complete import STAGE, attempt_rows, build_outcome
+
+logger = logging.getLogger(__name__)
 
 BACK_TO_PENDING = Outcome("pending")
 OUTPUT_GONE = failed(
@@ -100,6 +111,7 @@ def _import_page(
     connection: Connection, context: BatchContext, batch: BatchRow, lines: dict[int, ResultLine]
 ) -> ImportedPage:
     importable = _importable_calls(connection, batch, list(lines))
+    _omit_refused(connection, batch, [lines[call].result for call in importable])
     _mark_endpoint_fault(connection, batch, [lines[call].result for call in importable])
     tries_before = _counted_tries(connection, importable)
     paid_before = _paid_replies(connection, importable)
@@ -117,6 +129,30 @@ def _import_page(
     states: Counter[str] = Counter(o.outcome.state for o in outcomes if claims[o.call_id])
     stop_reason = next((o.stop_reason for o in outcomes if o.stop_reason), None)
     return ImportedPage(states, len(outcomes), stop_reason)
+
+
+def _omit_refused(
+    connection: Connection, batch: BatchRow, results: Sequence[Completion | CallError]
+) -> None:
+    """Leave out request fields that lines refuse by name from the next batches.
+
+    Such a line counts as a try, which bounds how often a field is refused all the same.
+    """
+    chosen = select(teachers.c.parameters).where(teachers.c.id == batch.teacher_id)
+    sent = {*SENT_FIELDS, *json.loads(connection.scalar(chosen) or "{}")}
+    refused = set()
+    for error in results:
+        if isinstance(error, CallError):
+            names = set(refused_fields(error.status or 0, error.details, sent))
+            if names and not names & (KEPT_FIELDS - {*LENGTH_FIELDS}):
+                error.kind = "omitted"
+                refused |= names
+    if refused:
+        logger.warning(
+            "%s refuses %s for %s: left out from now on",
+            batch.base_url, ", ".join(sorted(refused)), batch.model,
+        )  # fmt: skip
+        join_omitted(connection, batch.teacher_id, refused)
 
 
 def _mark_endpoint_fault(

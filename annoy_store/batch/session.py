@@ -24,7 +24,7 @@ from annoy_store.inference.prices import required_price
 from annoy_store.queue.enqueue import enqueue_page
 from annoy_store.queue.lease import Lease
 from annoy_store.queue.variants import load_plan
-from annoy_store.records.teachers import BATCH_BACKEND, register_teacher
+from annoy_store.records.teachers import BATCH_BACKEND, OmittedParameters, register_teacher
 from annoy_store.stages import PIPELINE
 from annoy_store.stages.complete import STAGE
 
@@ -38,7 +38,15 @@ def batch_teachers(store: Database, settings: RunSettings) -> dict[int, BatchTea
     chosen = (backend_and_model(settings, kind) for kind in ROLES)
     models = sorted({model for backend, model in chosen if backend == BATCH_BACKEND}, key=str)
     opened = [BatchTeacher(settings, model) for model in models]
-    return {register_teacher(store, teacher): teacher for teacher in opened}
+    teachers = {register_teacher(store, teacher): teacher for teacher in opened}
+    share_omitted(store, teachers)
+    return teachers
+
+
+def share_omitted(store: Database, teachers: Teachers) -> None:
+    """Tell the teachers which parameters their endpoints are known to refuse."""
+    for teacher_id, teacher in teachers.items():
+        teacher.share_omitted(OmittedParameters(store, teacher_id))
 
 
 def partition_filter(
@@ -122,6 +130,7 @@ class BatchSession:
     def start_pass(self) -> Iterator[BatchPass]:
         """Begin one pass, with a worker lease of its own."""
         open_budgets(self.store, self.settings, self.teachers)
+        share_omitted(self.store, self.teachers)
         with open_context(self.store, self.settings) as context:
             yield BatchPass(self, context)
 

@@ -189,6 +189,11 @@ def _body(plan: ExportPlan, files: Sequence[WrittenFile], manifest: Manifest) ->
             for title, key in _COUNTS
             if key in counts
         ),
+        _table(
+            "Parameters that the endpoint refused, and that were left out",
+            ("teacher", "parameters"),
+            [(name, ", ".join(left_out)) for name, left_out in counts.get("omitted", {}).items()],
+        ),
         _leakage(counts),
         _LOADING,
         _table("Checkers", ("version",), [(word,) for word in counts.get("checkers", [])]),

@@ -5,15 +5,17 @@ Nothing here depends on time, place or ids, so that equal exports have equal car
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import duckdb
 from sqlalchemy import Connection, select, text
 
-from annoy_store.db.tables import variants
+from annoy_store.db.tables import teachers, variants
 from annoy_store.errors import AnnoyError
 from annoy_store.export.format_file import Format
 from annoy_store.export.splits import SPLITS
+from annoy_store.records.teachers import omitted_names
 
 
 def compute_statistics(
@@ -30,7 +32,7 @@ def compute_statistics(
     Returns:
         Counts by name: `rows` by split, `licences`, `samples`, `sources`, `clusters` by split,
         `funnel` (jobs by stage and state), `shared` (what is in two splits), and for chains also
-        `kinds`, `turns`, `statuses`, `teachers` and `checkers`.
+        `kinds`, `turns`, `statuses`, `teachers`, `checkers` and `omitted` (if anything was).
 
     Raises:
         AnnoyError: If a cluster, sample, source or prompt is in two splits.
@@ -57,6 +59,8 @@ def compute_statistics(
         counts["turns"] = _counts(duck, "turns")
         counts["statuses"] = _counts(duck, "coalesce(last_status, 'not judged')")
         counts["teachers"] = _counts(duck, "concat_ws(' ', backend, nullif(model, ''))")
+        if omitted := _omitted(connection, counts["teachers"]):
+            counts["omitted"] = omitted
         counts["checkers"] = _checkers(duck, connection)
     return counts
 
@@ -95,6 +99,17 @@ def _funnel(connection: Connection) -> dict[str, dict[str, int]]:
     ):
         counts.setdefault(stage, {})[state] = int(n)
     return counts
+
+
+def _omitted(connection: Connection, used: Collection[str]) -> dict[str, list[str]]:
+    """The parameters that the endpoints of teachers refused, by teacher."""
+    chosen = select(teachers.c.backend, teachers.c.model, teachers.c.omitted)
+    found: dict[str, set[str]] = {}
+    for row in connection.execute(chosen.where(teachers.c.omitted.is_not(None))):
+        name = f"{row.backend} {row.model}".strip()
+        if name in used:
+            found.setdefault(name, set()).update(omitted_names(row.omitted))
+    return {name: sorted(found[name]) for name in sorted(found)}
 
 
 def _checkers(duck: duckdb.DuckDBPyConnection, connection: Connection) -> list[str]:

@@ -32,6 +32,7 @@ IGNORED_COLUMNS = {
     "active",
 }
 IGNORED_COLUMNS |= {"cached_tokens"}  # depends on a provider's cache
+IGNORED_COLUMNS |= {"omitted"}  # depends on what an endpoint was asked
 
 
 def content_digests(connection: Connection, stages: Sequence[Stage]) -> dict[str, Counter[str]]:

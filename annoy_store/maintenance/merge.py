@@ -35,6 +35,7 @@ from annoy_store.db.tables import (
     metadata,
     prices,
     responses,
+    teachers,
     variants,
 )
 from annoy_store.errors import UsageError
@@ -43,6 +44,7 @@ from annoy_store.maintenance.merge_calls import Key, answer_identity, load_calls
 from annoy_store.queue.counters import NO_WORKER, add_to_counters
 from annoy_store.queue.selection import subject_column
 from annoy_store.records.policy import load_policy
+from annoy_store.records.teachers import join_omitted, omitted_names
 
 Rows = Sequence[Mapping[str, Any]]
 Note = Callable[[str, int], None]
@@ -129,6 +131,10 @@ class _Merging:
         write = self._append if table in _OWNERS else insert_into_table
         written = write(connection, table, rows)
         after = connection.scalar(select(func.count()).select_from(table)) or 0
+        if table is teachers:
+            for row, key in zip(rows, written, strict=True):
+                if row["omitted"]:
+                    join_omitted(connection, key, omitted_names(row["omitted"]))
         if "id" in table.c:
             for row, key in zip(page, written, strict=True):
                 self._ids[table][row["id"]] = key

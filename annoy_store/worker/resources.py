@@ -25,7 +25,7 @@ from annoy_store.inference.shared_rate_limit import SharedRateLimit
 from annoy_store.interfaces import Sandbox, Teacher
 from annoy_store.records.executions import call_limits
 from annoy_store.records.policy import load_policy
-from annoy_store.records.teachers import BATCH_BACKEND, register_teacher
+from annoy_store.records.teachers import BATCH_BACKEND, OmittedParameters, register_teacher
 from annoy_store.sandbox import open_sandbox
 
 CLOCK_SECONDS = 5.0  # between two checks for peak hours
@@ -88,6 +88,8 @@ class WorkerResources:
                 if hasattr(teacher, "share_rate_limit"):
                     teacher.share_rate_limit(SharedRateLimit(self._store, teacher.identity))
                 opened[choice] = self._register(teacher)
+                if hasattr(teacher, "share_omitted"):
+                    teacher.share_omitted(OmittedParameters(self._store, opened[choice]))
                 if choice[0] == BATCH_BACKEND:
                     self._batch_ids.add(opened[choice])
             self._by_role[role] = opened[choice]

@@ -17,6 +17,7 @@ from tests.integration.test_interrupted_calls import kept, plan_calls
 from tests.support.provider import Provider, batch_lines, error_body
 from tests.support.provider.batch_lines import result_line
 from tests.support.provider.batches import BatchService
+from tests.support.provider.families import FAMILIES
 
 pytestmark = pytest.mark.slow_on("postgres")
 
@@ -185,3 +186,31 @@ def test_line_with_an_answer_that_is_not_whole_is_tried_once_more_and_kept(
             *[("ok", True)] * 2,
             *[("retry", False)] * 2,
         ]
+
+
+def test_lines_that_refuse_a_field_leave_it_out_of_the_next_batch(
+    store: Database,
+    provider: Provider,
+    until_done: UntilDone,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan_calls(store, 7)
+    bodies = []
+
+    def refused(record: Any, _: int) -> Any:
+        bodies.append(record["body"])
+        if found := FAMILIES["openai"](record["body"]):
+            return result_line(record, {"status_code": found[0], "body": found[1]}, None)
+        body = provider.completions.build(record["body"], provider.behaviour, "ok")
+        return result_line(record, {"status_code": 200, "body": body}, None)
+
+    monkeypatch.setattr(batch_lines, "failed_line", refused)
+    provider.behave(batch_ends=[{"errors": 1.0}] * 4)
+    until_done(store, model="gpt-5-mini")
+    assert kept(store)["jobs"] == {"done": 7}
+    assert [("max_tokens" in b, "temperature" in b) for b in bodies] == [
+        *[(True, True)] * 7,
+        *[(False, True)] * 7,
+        *[(False, False)] * 7,
+    ]
+    assert {body["max_completion_tokens"] for body in bodies[7:]} == {100}

@@ -13,6 +13,7 @@ from annoy_store.errors import UsageError
 from annoy_store.inference.client.providers import normalised_url, resolve_endpoint
 from annoy_store.inference.client.request import generation_parameters, request_builder
 from annoy_store.interfaces import CallResult, Request, TeacherIdentity
+from annoy_store.records.teachers import OmittedParameters
 
 
 def connect(settings: RunSettings, model: str | None) -> BatchTeacher:
@@ -36,15 +37,20 @@ class BatchTeacher:
             parameters=generation_parameters(settings, endpoint),
         )
         self._request_builder = request_builder(settings, endpoint)
+        self._omitted: frozenset[str] = frozenset()
 
     @property
     def capacity(self) -> int:
         """Return how many calls are worth having in flight: none."""
         return 0
 
+    def share_omitted(self, known: OmittedParameters) -> None:
+        """Leave out what the endpoint is known to refuse."""
+        self._omitted = known.load()
+
     def encode(self, request: Request) -> bytes:
         """Return the request body of a call, as JSON."""
-        return self._request_builder.encode(request)
+        return self._request_builder.encode(request, self._omitted)
 
     async def ask(self, request: Request) -> CallResult:
         """Raise UsageError: answers are not available immediately."""

@@ -16,9 +16,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from annoy_store.config import RunSettings
 from annoy_store.errors import CallPostponed, EndpointUnavailable, JobReturned
@@ -26,6 +27,7 @@ from annoy_store.inference.client.admission import Permit, RequestLimiter
 from annoy_store.inference.client.circuit_breaker import CircuitBreaker
 from annoy_store.inference.client.concurrency import AdaptiveConcurrency
 from annoy_store.inference.client.errors import CallError, redact
+from annoy_store.inference.client.parameters import flag_of_refusal, refused_fields
 from annoy_store.inference.client.prefix_cache import HEAD_START_SECONDS, PrefixCacheGate
 from annoy_store.inference.client.providers import Endpoint, normalised_url, resolve_endpoint
 from annoy_store.inference.client.rate_limit import RateLimit, RateLimiter
@@ -35,6 +37,7 @@ from annoy_store.inference.client.retry import MAX_PAID_REPLIES, CallState, back
 from annoy_store.inference.client.transport import Transport
 from annoy_store.inference.client.usage import NO_USAGE, TokenUsage, estimate_tokens
 from annoy_store.interfaces import Attempt, CallResult, Completion, Request, TeacherIdentity
+from annoy_store.records.teachers import OmittedParameters
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +46,7 @@ _ATTEMPT_STATUS = {
     "retry": "retry",
     "unreachable": "retry",
     "limited": "limited",
+    "omitted": "retry",
     "stop": "stopped",
 }
 
@@ -73,6 +77,8 @@ class OpenAITeacher:
         )
         self._endpoint = endpoint
         self._request_builder = request_builder(settings, endpoint)
+        self._omitted: frozenset[str] = frozenset()
+        self._remember_omitted: Callable[[Collection[str]], None] = lambda _: None
         self._tries = settings.tries
         self._rate_limiter = RateLimiter(settings.requests_per_minute, settings.tokens_per_minute)
         concurrency = AdaptiveConcurrency(
@@ -99,6 +105,10 @@ class OpenAITeacher:
     def share_rate_limit(self, rate_limit: RateLimit) -> None:
         """Let `rate_limit` keep the limits per minute, for all processes that use this endpoint."""
         self._rate_limiter.rate_limit = rate_limit
+
+    def share_omitted(self, known: OmittedParameters) -> None:
+        """Leave out what the endpoint is known to refuse, and add what it turns out to refuse."""
+        self._omitted, self._remember_omitted = known.load(), known.add
 
     async def ask(self, request: Request) -> CallResult:
         """Answer one call, as `Teacher.ask` describes. When cancelled, the error holds the attempts."""
@@ -148,6 +158,8 @@ class OpenAITeacher:
             except CallError as error:
                 if not error.is_retryable or self._is_given_up(call, error):
                     raise
+                if error.kind == "omitted":
+                    continue
                 seconds = backoff_seconds(error, len(call.attempts), call.limited.n_counted)
             await self._limiter.sleep(seconds)
 
@@ -161,12 +173,14 @@ class OpenAITeacher:
         if call.prefix_cached and call.is_first:
             loop = asyncio.get_running_loop()
             loop.call_later(HEAD_START_SECONDS, call.prefix_cached.set)
-        body = self._request_builder.encode(replace(call.request, replies_before=call.n_paid))
+        request, omitted = replace(call.request, replies_before=call.n_paid), self._omitted
+        body = self._request_builder.encode(request, omitted)
         started, clock = datetime.now(UTC), time.perf_counter()
         try:
             completion, usage = read_completion(await self._transport.post(body))
         except CallError as error:
             error.message = redact(error.message, self._endpoint.key)
+            await self._omit_refused(error, self._request_builder.body(request, omitted))
             replied = time.perf_counter()
             try:
                 await self._record_error(error, permit, call)
@@ -183,6 +197,26 @@ class OpenAITeacher:
         self._limiter.record_not_limited(call.limited, is_answer=True)
         call.attempts.append(_attempt("ok", started, clock, 200, usage, completion.model))
         return completion
+
+    async def _omit_refused(self, error: CallError, sent: Mapping[str, Any]) -> None:
+        """Leave out the fields that the endpoint refuses from now on, if they may be left out."""
+        found = refused_fields(error.status or 0, error.details, sent)
+        names = [n for n in found if self._can_omit(n)]
+        if not names:
+            error.flag = flag_of_refusal(error.details, sent)
+            return
+        error.kind = "omitted"
+        if new := frozenset(names) - self._omitted:
+            self._omitted |= new
+            url, model = self.identity.base_url, self.identity.model
+            logger.warning(
+                "%s refuses %s for %s (%s): left out from now on",
+                url, ", ".join(sorted(new)), model, error.message,
+            )  # fmt: skip
+            await asyncio.to_thread(self._remember_omitted, new)
+
+    def _can_omit(self, name: str) -> bool:
+        return name in self._omitted or self._request_builder.can_omit(name, self._omitted)
 
     async def _record_error(self, error: CallError, permit: Permit, call: CallState) -> None:
         """Release the permit; close the endpoint if no call can succeed any more.
@@ -242,13 +276,17 @@ class OpenAITeacher:
     def _advice(self, error: CallError) -> str:
         """Return what happened and what to do, in one line."""
         url, model = self.identity.base_url, self.identity.model
+        is_model = "model" in error.message.lower() and not error.flag
+        setting = f"change {error.flag or 'the setting that it names'}"
+        setting = f"check --model {model}" if is_model else setting
         advice = {
             None: "check --base-url, and that the server runs",
-            400: "change the setting that it names",
-            422: "change the setting that it names",
-            401: f"check the key in {self._endpoint.key_env}",
+            400: setting,
+            422: setting,
+            401: f"{self._endpoint.sent_key}; set the right one, or name another variable with "
+            "--api-key-env",
             402: "top up the account",
-            403: f"the key in {self._endpoint.key_env} may not use {model} here",
+            403: f"{self._endpoint.sent_key}: {self._endpoint.key_env} may not use {model} here",
             404: f"check --model {model} and the path of --base-url, which ends before "
             "/chat/completions",
             429: "the quota is used up: raise it, or wait",

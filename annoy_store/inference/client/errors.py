@@ -3,6 +3,7 @@
 Decisions
 - `retry` uses up one of the call's tries; `limited` (429) and `unreachable` use up none: the call
   is not at fault, and the concurrency limit or the circuit breaker bounds how long they go on.
+  `omitted` uses up none either: the endpoint refuses a field, which is left out from then on.
 - `refused` is the fault of this call or of the endpoint; what other calls get decides that
   (refusals.py). `rejected` means that the model or the provider withheld this answer, `stop` that
   every call would fail here: the key, the money, a model that is not known.
@@ -24,7 +25,7 @@ from annoy_store.inference.client.retry_after_body import body_wait_seconds
 from annoy_store.inference.client.usage import NO_USAGE, TokenUsage
 from annoy_store.interfaces import Completion
 
-ErrorKind = Literal["retry", "limited", "unreachable", "refused", "rejected", "stop"]
+ErrorKind = Literal["retry", "limited", "unreachable", "omitted", "refused", "rejected", "stop"]
 
 _MAX_MESSAGE_CHARS = 500
 _SECRETS = re.compile(
@@ -90,6 +91,8 @@ class CallError(Exception):
         model: The model that answered, if the response names it.
         answer: An answer that was paid for and is not whole, maybe empty; such a call is tried once
             more at most.
+        details: The provider's error object, as it came.
+        flag: The flag that changes what the error is about, if it is about a request field.
     """
 
     def __init__(
@@ -112,11 +115,13 @@ class CallError(Exception):
         self.usage = usage
         self.model = model
         self.answer: Completion | None = None
+        self.details: Mapping[str, Any] = {}
+        self.flag: str | None = None
 
     @property
     def is_retryable(self) -> bool:
         """Return whether the call is worth another try."""
-        return self.kind in ("retry", "limited", "unreachable")
+        return self.kind in ("retry", "limited", "unreachable", "omitted")
 
     @property
     def is_about_prompt(self) -> bool:
@@ -170,6 +175,7 @@ def error_from_status(
     if kind in ("limited", "retry"):
         waits = (retry_after_seconds(headers, now), body_wait_seconds(body, now))
         failure.retry_after = max((wait for wait in waits if wait is not None), default=None)
+    failure.details = error
     return failure
 
 

@@ -3,8 +3,12 @@
 Decisions
 - A preset is named, or recognised by the host of the base URL; any other endpoint is taken to
   speak OpenAI's protocol with its older field names.
-- A key goes only where it belongs: an endpoint on this machine or network gets none unless
-  `api_key_env` names one, so that an OpenAI key never reaches another server.
+- The key is the environment variable that `api_key_env` or else the preset names, and is sent
+  wherever the base URL points, to this machine or network too. There it may be missing, and `EMPTY`
+  is sent. Presets of local servers name a variable of their own, so that a key of OpenAI's reaches
+  none of them.
+- What a family of models is known to refuse is left out before the first call, and so is no part of
+  the teacher's identity; it is known only of the provider itself, not of models named alike.
 - DeepSeek's models reason by default, and ignore the temperature while they do. So reasoning is
   always set explicitly: off, unless `extra_body` says otherwise.
 - Servers that queue (vLLM, SGLang, Ollama) never send 429: adaptive concurrency is off there.
@@ -14,6 +18,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +44,8 @@ class Preset:
         key_env: The environment variable that holds its API key.
         local: Whether it is a server on this machine, which needs no key.
         max_tokens_field: The field that limits the length of an answer.
+        seed_field: The field of the sampling seed.
+        refused: Pairs of a pattern of model names and the parameters that such models refuse.
         fixed_concurrency: Whether it queues calls, so that no limit is searched for.
         extra_body: Fields that every request has.
         peak_hours: When it charges more, as `peak_hours.py` describes.
@@ -48,26 +55,50 @@ class Preset:
     key_env: str = "OPENAI_API_KEY"
     local: bool = False
     max_tokens_field: str = "max_tokens"
+    seed_field: str = "seed"
+    refused: tuple[tuple[str, tuple[str, ...]], ...] = ()
     fixed_concurrency: bool = False
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     peak_hours: str | None = None
 
 
 # Sources: https://platform.openai.com/docs/api-reference/chat,
-# https://api-docs.deepseek.com/quick_start/pricing (peak hours), and the servers' default ports.
+# https://api-docs.deepseek.com/quick_start/pricing (peak hours), https://docs.mistral.ai/api,
+# https://ai.google.dev/gemini-api/docs/openai, and the servers' default ports. What models refuse:
+# https://platform.openai.com/docs/guides/reasoning (gpt-5 and the o-series take no temperature but
+# 1), and Gemini's error `Unknown name "seed"`.
 PRESETS = {
-    "openai": Preset("https://api.openai.com/v1", max_tokens_field="max_completion_tokens"),
+    "openai": Preset(
+        "https://api.openai.com/v1",
+        max_tokens_field="max_completion_tokens",
+        refused=((r"(?:ft:)?(?:o\d|gpt-5)(?!.*-chat).*", ("temperature", "top_p")),),
+    ),
     "deepseek": Preset(
         "https://api.deepseek.com",
         "DEEPSEEK_API_KEY",
         extra_body={"thinking": {"type": "disabled"}},
         peak_hours="mon-fri 01-04 06-10",
     ),
-    "vllm": Preset("http://127.0.0.1:8000/v1", local=True, fixed_concurrency=True),
-    "sglang": Preset("http://127.0.0.1:30000/v1", local=True, fixed_concurrency=True),
-    "ollama": Preset("http://127.0.0.1:11434/v1", local=True, fixed_concurrency=True),
+    "mistral": Preset("https://api.mistral.ai/v1", "MISTRAL_API_KEY", seed_field="random_seed"),
+    "gemini": Preset(
+        "https://generativelanguage.googleapis.com/v1beta/openai",
+        "GEMINI_API_KEY",
+        refused=((".*", ("seed",)),),
+    ),
+    "vllm": Preset("http://127.0.0.1:8000/v1", "VLLM_API_KEY", local=True, fixed_concurrency=True),
+    "sglang": Preset(
+        "http://127.0.0.1:30000/v1", "SGLANG_API_KEY", local=True, fixed_concurrency=True
+    ),
+    "ollama": Preset(
+        "http://127.0.0.1:11434/v1", "OLLAMA_API_KEY", local=True, fixed_concurrency=True
+    ),
 }
-_PRESET_OF_HOST = {"api.openai.com": "openai", "api.deepseek.com": "deepseek"}
+_PRESET_OF_HOST = {
+    "api.openai.com": "openai",
+    "api.deepseek.com": "deepseek",
+    "api.mistral.ai": "mistral",
+    "generativelanguage.googleapis.com": "gemini",
+}
 
 
 @dataclass(frozen=True)
@@ -82,6 +113,8 @@ class Endpoint:
         max_tokens_field: The field that limits the length of an answer.
         fixed_concurrency: Whether adaptive concurrency is off.
         extra_body: Fields that every request has.
+        seed_field: The field of the sampling seed.
+        refused: Parameters that this model is known to refuse, unless they have their default.
     """
 
     base_url: str
@@ -91,6 +124,15 @@ class Endpoint:
     max_tokens_field: str
     fixed_concurrency: bool
     extra_body: Mapping[str, Any]
+    seed_field: str = "seed"
+    refused: tuple[str, ...] = ()
+
+    @property
+    def sent_key(self) -> str:
+        """Return in words which key is sent."""
+        if self.key == _PLACEHOLDER_KEY:
+            return f"no key was sent, for {self.key_env} is not set"
+        return f"the key in {self.key_env} was sent"
 
 
 def resolve_endpoint(
@@ -117,15 +159,18 @@ def resolve_endpoint(
         raise UsageError(_retired_model_message(model))
     key_env = settings.api_key_env or preset.key_env
     needed = not keyless and not (preset.local or is_local(base_url))
-    wanted = not keyless and settings.api_key_env is not None
+    is_named = not keyless and settings.api_key_env is not None
+    extra_body = {**preset.extra_body, **settings.extra_body}
     return Endpoint(
         base_url=base_url,
         model=model,
-        key=_key(key_env, base_url, needed=needed, wanted=wanted),
+        key=_PLACEHOLDER_KEY if keyless else _key(key_env, base_url, needed=needed or is_named),
         key_env=key_env,
         max_tokens_field=settings.max_tokens_field or preset.max_tokens_field,
         fixed_concurrency=settings.fixed_connections or preset.fixed_concurrency,
-        extra_body={**preset.extra_body, **settings.extra_body},
+        extra_body=extra_body,
+        seed_field=preset.seed_field,
+        refused=_refused_parameters(preset, model, extra_body),
     )
 
 
@@ -195,9 +240,19 @@ def resolve_base_url(settings: RunSettings) -> tuple[str | None, str]:
     return name or _PRESET_OF_HOST.get(parts.hostname), url
 
 
-def _key(name: str, base_url: str, *, needed: bool, wanted: bool) -> str:
-    key = environment_variable(name) if needed or wanted else None
-    if key is None and (needed or wanted):
+def _refused_parameters(
+    preset: Preset, model: str, extra_body: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Return the parameters that a model refuses; without reasoning it takes a temperature."""
+    patterns = ((names, re.fullmatch(pattern, model)) for pattern, names in preset.refused)
+    refused = next((names for names, found in patterns if found), ())
+    reasons = extra_body.get("reasoning_effort") != "none"
+    return tuple(name for name in refused if reasons or name == "seed")
+
+
+def _key(name: str, base_url: str, *, needed: bool) -> str:
+    key = environment_variable(name)
+    if key is None and needed:
         raise UsageError(
             f"no key for {normalised_url(base_url)}: set {name}, or name another with --api-key-env"
         )

@@ -334,7 +334,7 @@ def test_notice_tells_that_the_endpoint_limits_all_calls(provider: Provider) -> 
 @pytest.mark.parametrize(
     ("status", "error", "words"),
     [
-        (401, {"code": "invalid_api_key"}, "check the key in SIM_KEY"),
+        (401, {"code": "invalid_api_key"}, "the key in SIM_KEY was sent; set the right one"),
         (402, {}, "top up"),
         (403, {}, "SIM_KEY may not use sim"),
         (403, {"message": "Your input was flagged"}, "SIM_KEY may not use sim"),
@@ -343,7 +343,7 @@ def test_notice_tells_that_the_endpoint_limits_all_calls(provider: Provider) -> 
         (404, {"message": "Not Found", "code": None}, "path of --base-url"),
         (429, {"code": "insufficient_quota"}, "quota"),
         (404, {"code": "model_not_found"}, "--model sim"),
-        (400, {"code": "unsupported_value", "param": "temperature"}, "change the setting"),
+        (400, {"code": "invalid_value", "param": "temperature"}, "change --temperature"),
     ],
 )
 def test_ask_stops_the_run_if_no_call_can_succeed(
@@ -483,3 +483,86 @@ def test_ask_releases_the_permit_of_a_cancelled_call(provider: Provider) -> None
             return (await teacher.ask(request(1))).status
 
     assert virtual_time.run(work()) == "answered"
+
+
+@pytest.mark.parametrize(
+    ("family", "values", "left_out"),
+    [
+        ("openai", {"model": "gpt-5-mini"}, ["max_tokens", "temperature"]),
+        ("openai", {"model": "o3", "top_p": 0.9}, ["max_tokens", "temperature", "top_p"]),
+        ("openai", {"model": "gpt-4o", "extra_body": {"top_k": 3}}, ["top_k"]),
+        ("mistral", {"extra_body": {"top_k": 3}}, ["seed", "top_k"]),
+        ("gemini", {"extra_body": {"top_k": 3}}, ["seed", "top_k"]),
+    ],
+)
+def test_ask_leaves_out_what_the_endpoint_refuses_by_name(
+    provider: Provider, family: str, values: dict[str, Any], left_out: list[str]
+) -> None:
+    provider.behave(family=family)
+    provider.chat.keep_bodies = True
+    asked = ask_all(provider, [request(n) for n in range(20)], **values)
+    assert {one.status for one in asked} == {"answered"}
+    assert not set(left_out) & provider.chat.bodies[-1].keys()
+    length = {"max_tokens", "max_completion_tokens"} & provider.chat.bodies[-1].keys()
+    assert [provider.chat.bodies[-1][name] for name in length] == [4096]
+    refused = [a for one in asked for a in one.attempts if a.status != "ok"]
+    assert {a.status for a in refused} == {"retry"}
+    assert provider.stats()["paid_twice"] == 0
+
+
+def test_ask_says_once_what_it_leaves_out_and_remembers_it(
+    provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider.behave(family="openai")
+    known: set[str] = set()
+
+    class Memory:
+        def load(self) -> frozenset[str]:
+            return frozenset(known)
+
+        def add(self, names: Any) -> None:
+            known.update(names)
+
+    async def work(n: int) -> list[CallResult]:
+        async with serving(provider, model="gpt-5-mini") as teacher:
+            teacher.share_omitted(Memory())  # type: ignore[arg-type]
+            calls = [teacher.ask(request(i)) for i in range(n)]
+            return list(await asyncio.gather(*calls))
+
+    first = virtual_time.run(work(20))
+    assert known == {"max_tokens", "temperature"}
+    told = [r.message for r in caplog.records if "left out from now on" in r.message]
+    assert [("temperature for" in t, "max_tokens for" in t) for t in told] in (
+        [(False, True), (True, False)],
+        [(True, False), (False, True)],
+    )
+    again = virtual_time.run(work(5))
+    assert {statuses(one)[0] for one in again} == {"ok"}
+    assert {one.status for one in first} == {"answered"}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"model": "deepseek-flash", "max_tokens": 99_999}, "change --max-tokens"),
+        ({"model": "nobody"}, "--model nobody"),
+    ],
+)
+def test_ask_names_the_flag_of_what_cannot_be_left_out(
+    provider: Provider, values: dict[str, Any], words: str
+) -> None:
+    provider.behave(family="deepseek")
+    with pytest.raises(EndpointUnavailable, match=words):
+        ask_all(provider, [request(n) for n in range(9)], **values)
+
+
+def test_ask_does_not_drop_a_length_limit_that_is_refused_under_every_name(
+    provider: Provider,
+) -> None:
+    error = {"code": "unsupported_parameter"}
+    provider.behave(status=400, error=error | {"message": "no max_tokens", "param": "max_tokens"})
+    provider.chat.keep_bodies = True
+    with pytest.raises(EndpointUnavailable):
+        ask_all(provider, [request(n) for n in range(9)])
+    for body in provider.chat.bodies:
+        assert {"max_tokens", "max_completion_tokens"} & body.keys()

@@ -28,6 +28,8 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-openai-secret")
     monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-deepseek-secret")
+    monkeypatch.setenv("MISTRAL_API_KEY", "sk-mistral-secret")
+    monkeypatch.setenv("GEMINI_API_KEY", "gemini-secret")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,18 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
             "https://gpu.example.org/v1",
             "EMPTY",
         ),
-        ({"base_url": "http://10.0.0.7:8000/v1"}, "http://10.0.0.7:8000/v1", "EMPTY"),
+        ({"base_url": "http://10.0.0.7:8000/v1"}, "http://10.0.0.7:8000/v1", "sk-openai-secret"),
+        (
+            {"preset": "deepseek", "base_url": "http://127.0.0.1:9/v1"},
+            "http://127.0.0.1:9/v1",
+            "sk-deepseek-secret",
+        ),
+        ({"preset": "mistral"}, "https://api.mistral.ai/v1", "sk-mistral-secret"),
+        (
+            {"base_url": "https://generativelanguage.googleapis.com/v1beta/openai/"},
+            "https://generativelanguage.googleapis.com/v1beta/openai",
+            "gemini-secret",
+        ),
         (
             {"base_url": "https://other.example.org/v1"},
             "https://other.example.org/v1",
@@ -71,11 +84,49 @@ def test_resolve_endpoint_prefers_settings_to_the_environment(
     assert endpoint(preset="deepseek").base_url == "https://api.deepseek.com"
 
 
-def test_resolve_endpoint_sends_a_local_server_only_a_named_key(
+def test_resolve_endpoint_sends_a_local_server_the_key_of_its_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("VLLM_KEY", "token-7")
     assert endpoint(preset="vllm", api_key_env="VLLM_KEY").key == "token-7"
+    assert endpoint(preset="vllm").key == "EMPTY"
+    monkeypatch.setenv("VLLM_API_KEY", "token-8")
+    assert endpoint(preset="vllm").key == "token-8"
+    assert endpoint(preset="vllm").sent_key == "the key in VLLM_API_KEY was sent"
+
+
+def test_resolve_endpoint_sends_empty_where_no_key_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    found = endpoint(base_url="http://127.0.0.1:9/v1")
+    assert (found.key, found.key_env) == ("EMPTY", "OPENAI_API_KEY")
+    assert found.sent_key == "no key was sent, for OPENAI_API_KEY is not set"
+
+
+@pytest.mark.parametrize(
+    ("preset", "model", "refused"),
+    [
+        ("openai", "gpt-5-mini", ("temperature", "top_p")),
+        ("openai", "gpt-5.4", ("temperature", "top_p")),
+        ("openai", "o3-mini-2025-01-31", ("temperature", "top_p")),
+        ("openai", "ft:o4-mini:me", ("temperature", "top_p")),
+        ("openai", "gpt-5-chat-latest", ()),
+        ("openai", "gpt-4o", ()),
+        ("openai", "omni", ()),
+        ("gemini", "gemini-3-flash", ("seed",)),
+        ("mistral", "magistral-small", ()),
+        ("vllm", "gpt-5-mini", ()),
+    ],
+)
+def test_resolve_endpoint_knows_what_model_families_refuse(
+    preset: str, model: str, refused: tuple[str, ...]
+) -> None:
+    assert endpoint(model, preset=preset).refused == refused
+
+
+def test_resolve_endpoint_leaves_a_temperature_to_a_model_that_does_not_reason() -> None:
+    off = {"reasoning_effort": "none"}
+    assert endpoint("gpt-5.1", extra_body=off).refused == ()
+    assert endpoint("gemini-2.5-flash", preset="gemini", extra_body=off).refused == ("seed",)
 
 
 @pytest.mark.parametrize(

@@ -63,3 +63,36 @@ def test_generation_parameters_hold_what_affects_an_answer() -> None:
         "thinking": {"type": "disabled"},
         "stop": ["x"],
     }
+
+
+def test_request_builder_leaves_out_what_the_model_family_refuses() -> None:
+    body = sent("gpt-5-mini")
+    assert (body["max_completion_tokens"], body["seed"] >= 0) == (4096, True)
+    assert not {"temperature", "top_p", "max_tokens"} & body.keys()
+    assert sent("gpt-5-mini", temperature=1, top_p=1)["temperature"] == 1
+    assert sent("gpt-4o")["temperature"] == 0.7
+    assert "seed" not in sent(preset="gemini", api_key_env="OPENAI_API_KEY")
+    mistral = sent(preset="mistral", api_key_env="OPENAI_API_KEY")
+    assert "seed" not in mistral
+    assert mistral["random_seed"] >= 0
+
+
+def test_generation_parameters_hold_no_parameter_that_the_family_refuses() -> None:
+    settings = RunSettings(seed=3, top_p=0.5)
+    found = generation_parameters(settings, resolve_endpoint(settings, "gpt-5-mini"))
+    assert found == {"max_tokens": 4096, "seed": 3}
+
+
+def test_request_builder_omits_what_was_refused_and_never_what_defines_the_call() -> None:
+    settings = RunSettings(preset="vllm", extra_body={"top_k": 3})
+    builder = request_builder(settings, resolve_endpoint(settings, "m"))
+    whole = builder.body(REQUEST)
+    left = builder.body(REQUEST, {"temperature", "seed", "top_k", "stream", "model", "messages"})
+    assert left == {name: whole[name] for name in ("model", "messages", "max_tokens")}
+    assert builder.body(REQUEST, {"max_tokens"})["max_completion_tokens"] == 4096
+    both = {"max_tokens", "max_completion_tokens"}
+    assert builder.body(REQUEST, both)["max_tokens"] == 4096
+    assert builder.can_omit("temperature", ())
+    assert builder.can_omit("max_tokens", ())
+    assert not builder.can_omit("max_completion_tokens", {"max_tokens"})
+    assert not any(builder.can_omit(name, ()) for name in ("model", "messages"))

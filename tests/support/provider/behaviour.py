@@ -36,6 +36,7 @@ class Behaviour:
     error: dict[str, Any] = field(default_factory=dict)  # ... with this error object
     key: str | None = None  # the only bearer token that is accepted
     models: list[str] | None = None  # the only models that exist
+    family: str | None = None  # refuses what this provider refuses: a name of `FAMILIES`
     answer_chars: int = 200
     slow_seconds: float = 1.0
     reasoning: str | None = None  # reasoning | reasoning_content | reasoning_details

@@ -16,6 +16,7 @@ from tests.support.provider.behaviour import BROKEN, DELIVERED, UNPAID, Behaviou
 from tests.support.provider.completion import Completions
 from tests.support.provider.connection import Connection, Request, head
 from tests.support.provider.errors import error_body, retry_headers
+from tests.support.provider.families import FAMILIES
 from tests.support.provider.forms import STREAMS
 from tests.support.provider.token_bucket import TokenBucket
 
@@ -128,6 +129,8 @@ class ChatService:
         if behaviour.models is not None and model not in behaviour.models:
             message = f"The model `{model}` does not exist"
             return 404, error_body(404, message, code="model_not_found", param="model")
+        if behaviour.family and (refused := FAMILIES[behaviour.family](body)):
+            return refused
         if behaviour.max_in_flight is not None and self.in_flight >= behaviour.max_in_flight:
             return _fault_refusal("429", behaviour)
         wait, now = 0.0, self._state.loop.time()
