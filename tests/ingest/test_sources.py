@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from annoy_store.db.tables import origins, sources
 from annoy_store.errors import UsageError
 from annoy_store.hashing import clean_text, digest
 from annoy_store.ingest import sources as sources_module
+from annoy_store.ingest.file_formats import Opened
 from annoy_store.ingest.sources import (
     IngestOptions,
     IngestReport,
@@ -178,7 +180,8 @@ def test_ingest_reads_only_a_bounded_amount_ahead(sqlite_store: Database, tmp_pa
     open_file = path.open("rb")
     positions: list[int] = []
     with pytest.MonkeyPatch.context() as patch, open_file:
-        patch.setattr("annoy_store.ingest.readers._open", lambda *_: open_file)
+        opened = nullcontext(Opened(open_file, "jsonl", None))
+        patch.setattr("annoy_store.ingest.readers.open_file", lambda *_: opened)
         note = lambda _: positions.append(-1 if open_file.closed else open_file.tell())  # noqa: E731
         ingest(sqlite_store, [path], IngestOptions(), note)
     assert len(positions) == 4

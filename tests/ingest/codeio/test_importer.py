@@ -16,7 +16,7 @@ from annoy_store.errors import UsageError
 from annoy_store.ingest.codeio.file_kinds import KINDS, kind_of
 from annoy_store.interfaces import NewRow
 from annoy_store.worker.run import run
-from tests.stages.conftest import run_stage, sandbox  # noqa: F401
+from tests.stages.conftest import run_stage, run_stage_in, sandbox  # noqa: F401
 from tests.support.codeio_rows import (
     PROBLEM,
     RAW,

@@ -17,7 +17,7 @@ from annoy_store.queue.enqueue import count_wanted, enqueue_all
 from annoy_store.queue.variants import load_plan
 from annoy_store.records.policy import load_policy
 from annoy_store.stages import PIPELINE, stages_named
-from tests.stages.conftest import run_stage, sandbox  # noqa: F401
+from tests.stages.conftest import run_stage, run_stage_in, sandbox  # noqa: F401
 from tests.support.codeio_rows import (
     RAW,
     ask,

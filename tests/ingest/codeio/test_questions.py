@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from annoy_store.ingest.codeio.questions import given_value, read_question, shows_value
 from annoy_store.prompts.template import load_template
-from tests.stages.conftest import run_stage, sandbox  # noqa: F401
+from tests.stages.conftest import run_stage, run_stage_in, sandbox  # noqa: F401
 from tests.support.codeio_rows import (
     IO,
     PROBLEM,

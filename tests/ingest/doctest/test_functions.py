@@ -18,7 +18,7 @@ from annoy_store.ingest.doctest.functions import (
 )
 from annoy_store.ingest.doctest.importer import ingest_samples
 from annoy_store.ingest.sources import IngestOptions
-from tests.stages.conftest import run_stage, sandbox  # noqa: F401
+from tests.stages.conftest import run_stage, run_stage_in, sandbox  # noqa: F401
 from tests.support.factories import write_all
 
 FILE = '''\
