@@ -8,10 +8,12 @@ command, and the number of open references is printed. Two things must come in t
 the questions of a batch, and the functions of questions in an unknown form. Imported answers are
 not requested again, and importing twice adds nothing.
 
-Pairs are checked by execution when the pipeline runs (annoy run generate), and only stable ones are
-asked about; imported verdicts are kept beside ours under the checker `imported`. A row that cannot
-be imported is refused and counted: the exit code is 0 as long as some row was accepted. It is 1 if
-none was, or if a file could not be read completely.
+A question about an output becomes a pair without any right answer: its code is run on its input, in
+the sandbox (--no-run runs nothing; a later import makes up for it). Pairs are checked by execution
+when the pipeline runs (annoy run generate), and only stable ones are asked about; imported verdicts
+are kept beside ours under the checker `imported`. A row that cannot be imported is refused and
+counted: the exit code is 0 as long as some row was accepted. It is 1 if none was, or if a file could
+not be read completely.
 
 \b
 Examples:
@@ -22,11 +24,17 @@ Examples:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ._shared import json_option, print_json, progress, say, store_of, warn
+from ._shared import json_option, load_settings, print_json, progress, say, store_of, warn
+
+if TYPE_CHECKING:
+    from annoy_store.interfaces import Sandbox
 
 KINDS = (
     "raw",
@@ -41,9 +49,14 @@ KINDS = (
 )
 WHOLE_FILES = ("unknown_kind", "empty_file")
 LEFT = {
-    "transform": "questions without an answer: annoy run transform creates them itself",
-    "predict": "questions without an answer: annoy run predict creates them itself",
-    "no_pair": "answers without their pair: import the file with their functions and pairs too",
+    "transform": "questions that no file answers: annoy run transform asks them in its own words",
+    "predict": "questions that no file answers: annoy run predict asks about stable pairs of their "
+    "functions in its own words",
+    "unknown_form": "questions of an unknown form that no file answers: kept, but never asked",
+    "no_pair": "answers without their pair, which tells what is right: no file has it, and the code "
+    "gives none; import the file with their functions and pairs too",
+    "not_run": "inputs whose code was not run, for no sandbox works here: see annoy doctor, then import "
+    "again",
     "no_source": "functions without their source: import their raw code (matched by blob_id) or the "
     "transform answers too, or raw code is transformed again",
     "no_question": "answers to questions of an unknown form: kept, but not checked",
@@ -55,15 +68,19 @@ LEFT = {
 @click.option(
     "--kind", type=click.Choice(KINDS), help="Kind of the files; default: recognised by their keys."
 )
+@click.option("--run/--no-run", default=True, help="Run the code of questions about an output.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, paths: tuple[Path, ...], kind: str | None, as_json: bool) -> None:
+def command(
+    ctx: click.Context, paths: tuple[Path, ...], kind: str | None, run: bool, as_json: bool
+) -> None:
     from annoy_store.ingest.codeio.importer import import_files
     from annoy_store.ingest.codeio.report import ImportReport
 
     store = store_of(ctx, create=True)
+    opener = _sandbox_opener(ctx) if run else None
     with progress(ctx) as show:
-        done = import_files(store, paths, kind, lambda done: show(_summary(done)))
+        done = import_files(store, paths, kind, lambda done: show(_summary(done)), opener)
     (_print_json if as_json else _print)(done)
     for error in done.errors:
         warn(error)
@@ -72,6 +89,23 @@ def command(ctx: click.Context, paths: tuple[Path, ...], kind: str | None, as_js
     if not as_json and any(done.new.values()):
         say(ctx, "next: annoy run --teacher tracer   (or with a model: annoy run -m MODEL)")
     assert isinstance(done, ImportReport)
+
+
+def _sandbox_opener(ctx: click.Context) -> Callable[[], Sandbox]:
+    """Return a function that opens the sandbox when it is first called."""
+    settings = load_settings(ctx)
+
+    @cache
+    def opened() -> Sandbox:
+        from annoy_store.sandbox import open_sandbox
+
+        sandbox = open_sandbox(
+            slots=settings.slots, python=settings.python, unsafe=settings.unsafe_no_sandbox
+        )
+        ctx.call_on_close(sandbox.close)
+        return sandbox
+
+    return opened
 
 
 def _print_json(done: object) -> None:

@@ -3,7 +3,8 @@
 Decisions
 - An answer takes the first planned call of its prompt that has no response, so a question that a
   file answers is not asked again; an answer that is in the store already is the same row.
-- A question without an answer is left to the stage that builds such questions itself.
+- A question without an answer is left to the stage that builds such questions itself; one of no
+  known form is kept as a prompt, which no run asks.
 - An answer to a question of no known form, or about a pair that is not in the store (yet), is kept
   without a turn: no stage processes it, and it gets its turn when the pair comes
   (link_references.py).
@@ -43,7 +44,7 @@ class ConversationRows:
         rows: Rows to insert.
         new: Conversations with anything new.
         known: Conversations that are in the store already.
-        left: Conversations that still need work, by stage or by reason.
+        left: Conversations that no stage will process, by reason.
         refused: Conversations whose subject cannot be determined.
     """
 
@@ -76,19 +77,27 @@ def build_rows(
         before = numbers.new
         result.rows += [*subject.rows, *_chain(conversation, subject, numbers, session)]
         is_new = numbers.new > before if conversation.turns else subject.new
+        if not conversation.turns:
+            asked = new_prompt(conversation.messages, IMPORTED)
+            if subject.kind is None:
+                is_new = numbers.add_prompt(asked.values["digest"])
+                result.rows.append(asked)
+            session.unanswered[asked.values["digest"]] = _asking_stage(subject)
+        elif subject.kind is None:
+            result.left["no_question"] += 1
+        elif not subject.is_known and "ioid" in conversation.row_numbers:
+            first, last = (prompt_digest(conversation.turns[n].messages) for n in (0, -1))
+            session.positions.setdefault(first, set()).add(conversation.row_numbers["ioid"])
+            session.last_prompts.add(last)
         result.new, result.known = result.new + is_new, result.known + (not is_new)
-        if left := _left(conversation, subject):
-            result.left[left] += 1
     return result
 
 
-def _left(conversation: Conversation, subject: ConversationSubject) -> str | None:
-    """Which stage still has to process a conversation, or why none will."""
+def _asking_stage(subject: ConversationSubject) -> str:
+    """What is left to do about a question without an answer."""
     if subject.kind is None:
-        return "no_question"
-    if not conversation.turns:
-        return "transform" if subject.kind == "transform" else "predict"
-    return None
+        return "unknown_form"
+    return "transform" if subject.kind == "transform" else "predict"
 
 
 # Answers -------------------------------------------------------------------------------------
@@ -109,6 +118,12 @@ class CallNumbers:
             for conversation in conversations
             for answered in conversation.turns
         }
+        asked = {prompt_digest(each.messages) for each in conversations if not each.turns}
+        self._prompts = set(
+            connection.scalars(
+                select(prompts.c.digest).where(in_values(connection, prompts.c.digest, asked))
+            )
+        )
         found = connection.execute(
             select(prompts.c.digest, calls.c.sample_no, responses.c.text)
             .join(calls, calls.c.prompt_id == prompts.c.id)
@@ -117,6 +132,12 @@ class CallNumbers:
         )
         for name, number, text in found:
             self._texts[name][number] = text
+
+    def add_prompt(self, prompt: str) -> bool:
+        """Record a question without an answer; return whether it is new."""
+        is_new = prompt not in self._prompts
+        self._prompts.add(prompt)
+        return is_new
 
     def sample_no(self, prompt: str, answer: str) -> int:
         """Return the sample number of the call that an answer belongs to.

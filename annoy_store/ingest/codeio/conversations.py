@@ -81,6 +81,7 @@ class Conversation:
         kind: Kind of question, where the question or the row tells it.
         row_numbers: `itemid`, `ioid` and `index`, as far as the row has them.
         first_question: Text of the first user message.
+        messages: The messages, without answers that stand beside them.
     """
 
     location: Location
@@ -90,6 +91,7 @@ class Conversation:
     kind: str | None = None  # of the turns, where the row itself tells it
     row_numbers: Mapping[str, int] = field(default_factory=dict)  # itemid, ioid, index
     first_question: str = ""  # what the first user message says
+    messages: Messages = field(default_factory=list)
 
 
 def read_conversation(row: Mapping[str, Any], location: Location) -> Conversation | Refusal:
@@ -205,6 +207,7 @@ def _conversation(
         question.kind if question else kind,
         row_numbers,
         clean_text(first_question),
+        messages,
     )
 
 

@@ -77,7 +77,7 @@ KINDS = {
         FileKind("chains", "questions with their turns and feedback", ("prompt", "turn_1")),
         FileKind("batch-input", "input lines of a batch", ("custom_id", "body")),
         FileKind("batch-output", "output lines of a batch", ("custom_id",), ("body",)),
-        FileKind("messages", "conversations", ("messages",), ("itemid", "index", "original_id")),
+        FileKind("messages", "conversations", ("messages",)),
     )
 }
 _KNOWN_KEYS = {key for kind in KINDS.values() for key in (*kind.required_keys, *kind.excluded_keys)}

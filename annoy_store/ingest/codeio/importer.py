@@ -48,6 +48,7 @@ from annoy_store.ingest.codeio.insert import insert_imported
 from annoy_store.ingest.codeio.lineage import find_lineage, transform_answers
 from annoy_store.ingest.codeio.link_references import link_references, new_session
 from annoy_store.ingest.codeio.report import COUNTED_TABLES, ImportReport, count_new, newest_ids
+from annoy_store.ingest.codeio.run_inputs import OpenSandbox, run_inputs
 from annoy_store.ingest.codeio.samples import RecordedFunction, function_rows, read_function
 from annoy_store.ingest.codeio.subjects import ImportSession
 from annoy_store.ingest.purged import find_purged, purged_refusal
@@ -58,6 +59,7 @@ from annoy_store.interfaces import NewRow
 from annoy_store.records.digests import prompt_digest
 
 BATCH_ROWS = 500
+MAX_INPUTS = 5_000  # to run that wait for the end of the import
 ODD = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
 T = TypeVar("T")
 
@@ -67,6 +69,7 @@ def import_files(
     paths: Iterable[Path],
     kind: str | None = None,
     progress: Callable[[ImportReport], None] = lambda _: None,
+    open_sandbox: OpenSandbox | None = None,
 ) -> ImportReport:
     """Import the files at `paths`; rows that are in the store already are left unchanged.
 
@@ -75,6 +78,8 @@ def import_files(
         paths: Data files, or folders of them.
         kind: A key of `KINDS` to use for all files; None means detect it from each file's rows.
         progress: Called with the report after each file.
+        open_sandbox: Returns the sandbox that runs the code of output questions whose pair no file
+            has; None to run none.
 
     Returns:
         Counts of rows by kind, of inserted rows by table, and of refused rows by reason.
@@ -93,9 +98,9 @@ def import_files(
     before = newest_ids(store)
     for file in files:
         done.files[file.name] = file.kind.name
-        _import_file(store, file, session, done)
+        _import_file(store, file, session, done, open_sandbox)
         progress(done)
-    done.left.update(link_references(store))
+    done.left.update(link_references(store, session, open_sandbox))
     count_new(store, before, done)
     if sum(done.new.values()):
         with store.write() as connection:
@@ -107,7 +112,11 @@ def import_files(
 
 
 def _import_file(
-    store: Database, file: ImportFile, session: ImportSession, done: ImportReport
+    store: Database,
+    file: ImportFile,
+    session: ImportSession,
+    done: ImportReport,
+    open_sandbox: OpenSandbox | None,
 ) -> None:
     kind = file.kind
     if kind.name == "raw":
@@ -125,6 +134,8 @@ def _import_file(
                 _import_functions(connection, batch, file.path.name, session, done)
             else:
                 _import_conversations(connection, batch, file.path.name, kind, session, done)
+        if len(session.inputs_to_run) >= MAX_INPUTS:  # bounds the memory of a large import
+            done.left["not_run"] += run_inputs(store, session, open_sandbox)[1]
     return None
 
 

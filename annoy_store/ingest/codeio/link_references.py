@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Column, Connection, Select, exists, literal_column, select
@@ -39,11 +40,12 @@ from annoy_store.ingest.codeio.conversations import Conversation, read_conversat
 from annoy_store.ingest.codeio.insert import insert_imported
 from annoy_store.ingest.codeio.lineage import load_sources_by_blob_id
 from annoy_store.ingest.codeio.mark_done import import_variant, mark_imported_done
+from annoy_store.ingest.codeio.run_inputs import OpenSandbox, run_inputs
 from annoy_store.ingest.codeio.subjects import ImportSession, SubjectFinder
 from annoy_store.ingest.record_files import Location, Refusal
 from annoy_store.interfaces import NewRow
 from annoy_store.parsing import sections
-from annoy_store.records.digests import sample_origin_digest
+from annoy_store.records.digests import prompt_digest, sample_origin_digest
 from annoy_store.records.samples import NO_ORIGIN
 
 PAGE = 500
@@ -60,18 +62,51 @@ def new_session(connection: Connection) -> ImportSession:
     return ImportSession(import_variant(connection), str(anyone))
 
 
-def link_references(store: Database) -> Counter[str]:
+def link_references(
+    store: Database, session: ImportSession, open_sandbox: OpenSandbox | None = None
+) -> Counter[str]:
     """Resolve what can be resolved.
 
+    Args:
+        store: The store.
+        session: State of the import.
+        open_sandbox: Returns the sandbox that runs the code of questions; None to run none.
+
     Returns:
-        What stays unresolved: `no_pair` answers and `no_source` functions.
+        What stays unresolved: `no_pair` answers, `not_run` inputs, `no_source` functions, and
+        questions without an answer by what asks them.
     """
-    left = Counter(no_pair=_link_answers(store))
+    session.is_linking = True
+    left: Counter[str] = Counter()
+    if session.inputs_to_run:
+        left["not_run"] = run_inputs(store, session, open_sandbox)[1]
+    left["no_pair"] = _link_answers(store, session)
+    if session.inputs_to_run:  # of answers that an earlier import left without a pair
+        made, left["not_run"] = run_inputs(store, session, open_sandbox)
+        left["no_pair"] = _link_answers(store, session) if made else left["no_pair"]
     with store.write() as connection:
         _link_functions(connection)
         _, left["no_source"] = _link_sources(connection)
         mark_imported_done(connection, import_variant(connection))
-    return +left
+    return +(left + _unanswered(store, session))
+
+
+def _unanswered(store: Database, session: ImportSession) -> Counter[str]:
+    """The questions of the import that no file has answered, by what asks them."""
+    left = Counter(session.unanswered.values())
+    names = list(session.unanswered)
+    for start in range(0, len(names), PAGE):
+        page = names[start : start + PAGE]
+        with store.read() as connection:
+            answered = connection.scalars(
+                select(prompts.c.digest)
+                .join(calls, calls.c.prompt_id == prompts.c.id)
+                .join(responses, responses.c.call_id == calls.c.id)
+                .where(in_values(connection, prompts.c.digest, page))
+                .distinct()
+            )
+            left.subtract(session.unanswered[name] for name in answered)
+    return left
 
 
 def link_ingested_sources(store: Database) -> None:
@@ -85,35 +120,43 @@ def link_ingested_sources(store: Database) -> None:
 # Answers without a pair ----------------------------------------------------------------------
 
 
-def _link_answers(store: Database) -> int:
+def _link_answers(store: Database, session: ImportSession) -> int:
     """Add turns to the answers whose pair exists; return how many still lack theirs."""
     waiting, after = 0, 0
+    last_prompts = sorted(session.last_prompts)
+    for start in range(0, len(last_prompts), PAGE):
+        page = last_prompts[start : start + PAGE]
+        with store.write() as connection:
+            mine = in_values(connection, prompts.c.digest, page)
+            _link_page(connection, _imported_answers().where(mine), session)
     while True:
         with store.write() as connection:
-            loose = list(map(dict, connection.execute(_loose_answers(after)).mappings()))
-            if not loose:
+            loose = _imported_answers().where(
+                responses.c.id > after, ~exists().where(turns.c.prompt_id == prompts.c.id)
+            )
+            last, left = _link_page(connection, loose.limit(PAGE), session)
+            if last is None:
                 return waiting
-            after = loose[-1]["id"]
-            conversations = [
-                conversation
-                for row in loose
-                if isinstance(conversation := _conversation_of(row), Conversation)
-            ]
-            session = new_session(connection)
-            finder = SubjectFinder(connection, conversations, session, "")
-            asked = [
-                (conversation, finder.find(conversation))
-                for conversation in conversations
-                if conversation.question
-            ]
-            known = [t for t, of in asked if not isinstance(of, Refusal) and of.is_known]
-            waiting += len(asked) - len(known)
-            if known:
-                insert_imported(connection, build_rows(connection, known, "", session).rows)
+            after, waiting = last, waiting + left
 
 
-def _loose_answers(after: int) -> Select[Any]:
-    """The next page of imported answers whose prompt has no turn."""
+def _link_page(
+    connection: Connection, chosen: Select[Any], session: ImportSession
+) -> tuple[int | None, int]:
+    """Add turns to some answers; return the id of the last, and how many have no pair yet."""
+    rows = list(map(dict, connection.execute(chosen).mappings()))
+    conversations = [each for row in rows for each in _conversations_of(row, session)]
+    finder = SubjectFinder(connection, conversations, session, "")
+    asked = [(each, finder.find(each)) for each in conversations if each.question]
+    known = [each for each, of in asked if not isinstance(of, Refusal) and of.is_known]
+    if known:
+        insert_imported(connection, build_rows(connection, known, "", session).rows)
+    left = {each.location for each, _ in asked} - {each.location for each in known}
+    return (rows[-1]["id"] if rows else None), len(left)
+
+
+def _imported_answers() -> Select[Any]:
+    """The imported answers with their prompts, by id."""
     return (
         select(
             responses.c.id,
@@ -126,20 +169,21 @@ def _loose_answers(after: int) -> Select[Any]:
         .join(calls, calls.c.id == responses.c.call_id)
         .join(prompts, prompts.c.id == calls.c.prompt_id)
         .join(teachers, teachers.c.id == responses.c.teacher_id)
-        .where(
-            responses.c.id > after,
-            teachers.c.backend == "imported",
-            ~exists().where(turns.c.prompt_id == prompts.c.id),
-        )
+        .where(teachers.c.backend == "imported")
         .order_by(responses.c.id)
-        .limit(PAGE)
     )
 
 
-def _conversation_of(row: Mapping[str, Any]) -> Conversation | Refusal:
-    """The conversation of a stored answer."""
+def _conversations_of(row: Mapping[str, Any], session: ImportSession) -> list[Conversation]:
+    """The conversation of a stored answer, once for each pair that files say it is about."""
     again = {**row, "messages": json.loads(row["messages"]), "output": row["text"]}
-    return read_conversation(again, Location(f"response {row['id']}"))
+    found = read_conversation(again, Location(f"response {row['id']}"))
+    if isinstance(found, Refusal):
+        return []
+    positions = session.positions.get(prompt_digest(found.turns[0].messages))
+    if not positions:
+        return [found]
+    return [replace(found, row_numbers={"ioid": position}) for position in sorted(positions)]
 
 
 # Functions without a raw file ----------------------------------------------------------------

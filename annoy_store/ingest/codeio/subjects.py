@@ -4,7 +4,9 @@ Decisions
 - A question identifies its sample by the texts in it and its pair by the value in it; row numbers
   (`itemid`) are used only where the text is of no known form, and then the problem statement has to
   occur in the question.
-- A pair that no file contains is made of a right answer: its execution tells whether it holds.
+- A pair that no file contains is made of a right answer: its execution tells whether it holds. A
+  question about an output needs none: its code is run (run_inputs.py). That is also done where a
+  right answer has a number with a fraction, which may be right within the tolerance only.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from annoy_store.ingest.purged import purged_refusal
 from annoy_store.ingest.record_files import Refusal
 from annoy_store.ingest.sources import LANGUAGES
 from annoy_store.interfaces import NewRow
-from annoy_store.parsing import final_answer
+from annoy_store.parsing import final_answer, json_values
 from annoy_store.parsing.json_values import UnsupportedValue
 from annoy_store.records.digests import pair_digest, prompt_digest, source_digest, text_digest
 from annoy_store.records.samples import FUNCNAME, new_origin, new_sample
@@ -58,6 +60,13 @@ class ImportSession:
         prompts_by_index: Prompt digests of transform answers, by `index`.
         batch_requests: Lines of batch input files, by `custom_id`.
         sources_by_blob_id: Id and digest of sources by `blob_id`; None until first needed.
+        inputs_to_run: Inputs of output questions without a pair, by digest of the sample and of
+            the input; their outputs are not known, and a position below 0 is none.
+        unanswered: Stage that asks each question without an answer, by prompt digest.
+        positions: Positions of the pairs that questions without a known pair are about, by digest
+            of the first prompt.
+        last_prompts: Digests of the last prompts of those questions' conversations.
+        is_linking: Whether all rows of the import are in the store.
     """
 
     variant_id: int
@@ -66,6 +75,17 @@ class ImportSession:
     prompts_by_index: dict[int, str] = field(default_factory=dict)
     batch_requests: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     sources_by_blob_id: dict[str, tuple[int, str]] | None = None
+    inputs_to_run: dict[tuple[str, str], RecordedPair] = field(default_factory=dict)
+    unanswered: dict[str, str] = field(default_factory=dict)
+    positions: dict[str, set[int]] = field(default_factory=dict)
+    last_prompts: set[str] = field(default_factory=set)
+    is_linking: bool = False
+
+    def run_later(self, sample: str, asked: RecordedPair) -> None:
+        """Collect an input to run; a question that tells its position goes before others."""
+        known = self.inputs_to_run.get((sample, asked.input_digest))
+        if known is None or known.position < 0:
+            self.inputs_to_run[sample, asked.input_digest] = asked
 
 
 @dataclass(frozen=True)
@@ -186,11 +206,15 @@ class SubjectFinder:
         assert conversation.kind is not None
         pairs = self._pairs[sample_name]
         pair = _matching(conversation, pairs)
-        if pair is None and (made := _made(conversation, [p.position for p in pairs])):
+        if pair is not None and not self._session.is_linking and _may_come(conversation, pairs):
+            pair = None
+        elif pair is None and (made := _made(conversation, [p.position for p in pairs])):
             pair = KnownPair(new_pair(sample, made), made.position, *_texts(made))
             pairs.append(pair)
             assert isinstance(pair.row, NewRow)
             rows = (*rows, pair.row)
+        if pair is None and (asked := _asked_input(conversation)):
+            self._session.run_later(sample_name, asked)
         about = pair_digest(sample_name, pair.input_digest) if pair else ""
         columns = {"io_pair_id": pair.row if pair else None, "sample_id": sample}
         return ConversationSubject(
@@ -244,6 +268,15 @@ def _matching(conversation: Conversation, pairs: Sequence[KnownPair]) -> KnownPa
     return min(fits, key=lambda p: (p.position != place, p.position)) if fits else None
 
 
+def _may_come(conversation: Conversation, pairs: Sequence[KnownPair]) -> bool:
+    """Whether the pair at the position that a question names is still missing.
+
+    Pairs with equal outputs give equal questions; which of them is meant is decided at the end.
+    """
+    place = conversation.row_numbers.get("ioid", -1)
+    return place >= 0 and all(pair.position != place for pair in pairs)
+
+
 def _made(conversation: Conversation, used: Sequence[int]) -> RecordedPair | None:
     """The pair that a right answer contains, at its position in the file or the next free one."""
     right = [s for s in conversation.turns if s.verdict and s.verdict[0] == "correct"]
@@ -254,11 +287,29 @@ def _made(conversation: Conversation, used: Sequence[int]) -> RecordedPair | Non
     answer = final_answer.find_final_answer(right[-1].answer, wanted)
     if answer is None:
         return None
+    if wanted == "output" and _has_fraction(answer.value):
+        return None
     values = (given.value, answer.value) if wanted == "output" else (answer.value, given.value)
     place = conversation.row_numbers.get("ioid", -1)
     place = place if place >= 0 and place not in used else max(used, default=-1) + 1
     try:
         return recorded_pair(place, *values) if isinstance(values[0], dict) else None
+    except (UnsupportedValue, TypeError):
+        return None
+
+
+def _has_fraction(value: Any) -> bool:
+    return isinstance(value, float) or any(map(_has_fraction, json_values.children(value)))
+
+
+def _asked_input(conversation: Conversation) -> RecordedPair | None:
+    """The input of a question about an output, as a pair whose output is not known."""
+    if conversation.kind != "predict_output" or conversation.question is None:
+        return None
+    given = given_value(conversation.question)
+    try:
+        place = conversation.row_numbers.get("ioid", -1)
+        return recorded_pair(place, given.value, None) if given else None
     except (UnsupportedValue, TypeError):
         return None
 

@@ -30,6 +30,7 @@ from tests.support.codeio_rows import (
     says,
     script_prompt,
     take,
+    transformed,
     user,
 )
 from tests.support.factories import DOUBLE, GENERATOR, asked
@@ -375,6 +376,55 @@ def test_import_leaves_unanswered_questions_to_the_stages(
     assert done.left == {"predict": 2, "transform": 1}
     assert ask(sqlite_store, "SELECT count(*) FROM calls") == [(0,)]
     assert ask(sqlite_store, "SELECT content FROM sources") == [(RAW,)]
+
+
+def test_import_does_not_call_questions_unanswered_that_a_file_answers(
+    sqlite_store: Database, tmp_path: Path
+) -> None:
+    asked = [predicted("o", 0, {"x": 1}, None), predicted("i", 0, 2, None)]
+    answered = [
+        predicted("o", 0, {"x": 1}, '{"output": 2}'),
+        predicted("i", 0, 2, '{"input": {"x": 1}}'),
+    ]
+    raw = {"messages": transformed()["messages"]}
+    paths = [
+        lines(tmp_path / f"{name}.jsonl", rows)
+        for name, rows in {
+            "asked": asked,
+            "answered": answered,
+            "functions": [function()],
+            "raw": [raw],
+            "transformed": [transformed()],
+        }.items()
+    ]
+    left = take(sqlite_store, *paths).left
+    assert not left.keys() & {"predict", "transform"}
+    assert not take(sqlite_store, paths[0], paths[3]).left.keys() & {"predict", "transform"}
+
+
+@pytest.mark.parametrize("more", [{}, {"itemid": 3}, {"index": 3}, {"original_id": 3}, {"id": "a"}])
+def test_import_reads_questions_of_a_benchmark(
+    sqlite_store: Database, tmp_path: Path, more: dict[str, Any]
+) -> None:
+    row = {"messages": [user("给你两个数。\nInput: a = 1\nWhat is returned?")], "lang": "ZH"} | more
+    path = lines(tmp_path / "leetcode.jsonl", [row])
+    answered = lines(tmp_path / "prediction.jsonl", [row | {"output": '{"output": 3}'}])
+    done = take(sqlite_store, path)
+    assert not done.refused
+    assert done.accepted == 1
+    assert set(done.left) <= {"unknown_form", "transform"}
+    assert not take(sqlite_store, answered).refused
+    assert ask(sqlite_store, "SELECT count(*) FROM responses") == [(1,)]
+
+
+def test_import_keeps_questions_of_unknown_form_without_asking_them(
+    sqlite_store: Database, tmp_path: Path
+) -> None:
+    path = lines(tmp_path / "a.jsonl", [{"messages": [user("What is love?")]}] * 2)
+    done = take(sqlite_store, path)
+    assert (done.left, done.accepted, sum(done.known.values())) == ({"unknown_form": 1}, 2, 1)
+    assert take(sqlite_store, path).new["prompts"] == 0
+    assert ask(sqlite_store, "SELECT count(*) FROM calls") == [(0,)]
 
 
 def test_import_keeps_answers_to_questions_of_unknown_form(
