@@ -215,6 +215,19 @@ def test_every_package_is_in_the_distribution() -> None:
     assert found - set(listed) == set()
 
 
+def test_every_extra_that_is_named_exists() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    texts = [path.read_text(encoding="utf-8") for path in (*sources().values(), ROOT / "README.md")]
+    named = {
+        extra.strip()
+        for text in texts
+        for found in re.findall(r"annoy-store\[([\w, ]+)\]", text)
+        for extra in found.split(",")
+    }
+    assert named - project["optional-dependencies"].keys() == set()
+    assert any(line.startswith("numpy") for line in project["dependencies"])  # splits need it
+
+
 def test_the_top_level_holds_what_it_should() -> None:
     allowed = {"annoy_store", "migrations", "commands", "tests", "alembic.ini", "pyproject.toml"}
     allowed |= {"README.md", "LICENSE"}

@@ -37,7 +37,6 @@ from annoy_store.dedup.minhash import (
 )
 from annoy_store.dedup.shingles import jaccard, shingles
 from annoy_store.dedup.signatures import TEXT_COLUMNS, compute_signatures
-from annoy_store.errors import UsageError
 
 _WRITTEN_AT_ONCE = 20_000
 
@@ -76,11 +75,7 @@ def cluster(
 
     Returns:
         The number and sizes of the clusters, and what changed.
-
-    Raises:
-        UsageError: numpy is not installed.
     """
-    _need_numpy()
     signed = sum(compute_signatures(store, kind, progress) for kind in TEXT_COLUMNS)
     with store.read() as connection:
         newest = _newest_origin(connection)
@@ -96,15 +91,6 @@ def cluster(
         upsert(connection, watermarks, {"stage": "cluster", "scope": VERSION, "upto": newest})
     with store.read() as connection:
         return _summary(connection, signed, sum(len(change.ids) for change in changes))
-
-
-def _need_numpy() -> None:
-    try:
-        import numpy  # noqa: F401
-    except ImportError as error:
-        raise UsageError(
-            "clusters and splits need numpy: pip install 'annoy-store[near]'"
-        ) from error
 
 
 def _newest_origin(connection: Connection) -> int:

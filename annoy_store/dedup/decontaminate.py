@@ -32,7 +32,6 @@ from annoy_store.dedup.benchmark_items import (
     read_benchmark,
 )
 from annoy_store.dedup.shingles import ngram_hashes, split_words, word_hashes
-from annoy_store.errors import UsageError
 from annoy_store.hashing import digest
 
 NGRAM_WORDS = 13
@@ -73,10 +72,9 @@ def decontaminate(
         One report per file.
 
     Raises:
-        UsageError: A file cannot be read, or numpy is not installed.
+        UsageError: A file cannot be read.
     """
     benchmarks = [read_benchmark(path) for path in files]
-    _need_numpy()
     indices = [_ngram_index(benchmark) for benchmark, _ in benchmarks]
     for kind, chosen in _TEXTS.items():
         for page in _pages(store, chosen):
@@ -91,13 +89,6 @@ def decontaminate(
         _enter(store, list(_common_answers(store, benchmark)))
     with store.read() as connection:
         return [_summary(connection, benchmark, skipped) for benchmark, skipped in benchmarks]
-
-
-def _need_numpy() -> None:
-    try:
-        import numpy  # noqa: F401
-    except ImportError as error:
-        raise UsageError("overlaps need numpy: pip install 'annoy-store[near]'") from error
 
 
 # Common n-grams ------------------------------------------------------------------------------

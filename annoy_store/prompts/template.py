@@ -14,7 +14,7 @@ import functools
 import importlib.resources
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from annoy_store.errors import UsageError
@@ -58,6 +58,25 @@ class Template:
         """The names of the values that it takes."""
         return frozenset(m["fenced"] or m["bare"] for m in _PLACEHOLDER.finditer(self.body))
 
+    def check(self, values: Collection[str]) -> None:
+        """Check that the placeholders take the values that will be given.
+
+        Args:
+            values: The names of the values.
+
+        Raises:
+            UsageError: A placeholder has no value, or a value has no placeholder and is not one of
+                `OPTIONAL_VALUES` beside another that has one.
+        """
+        if unknown := self.placeholders - set(values):
+            raise UsageError(
+                f"template {self.name} has unknown placeholders {_placeholder_list(unknown)}; "
+                f"known are {_placeholder_list(set(values))}"
+            )
+        unused = set(values) - self.placeholders
+        if unused - OPTIONAL_VALUES or not self.placeholders:
+            raise UsageError(f"template {self.name} lacks {_placeholder_list(unused)}")
+
     def render(self, **values: str) -> list[dict[str, str]]:
         """Fill in the placeholders.
 
@@ -68,17 +87,9 @@ class Template:
             The messages to send.
 
         Raises:
-            UsageError: A placeholder has no value, or a value has no placeholder and is not one of
-                `OPTIONAL_VALUES` beside another that has one.
+            UsageError: As `check` does.
         """
-        if unknown := self.placeholders - values.keys():
-            raise UsageError(
-                f"template {self.name} has unknown placeholders {_placeholder_list(unknown)}; "
-                f"known are {_placeholder_list(values)}"
-            )
-        unused = values.keys() - self.placeholders
-        if unused - OPTIONAL_VALUES or not self.placeholders:
-            raise UsageError(f"template {self.name} lacks {_placeholder_list(unused)}")
+        self.check(values.keys())
         content = _PLACEHOLDER.sub(lambda match: _substitute(match, values), self.body)
         return [{"role": "user", "content": content}]
 
@@ -88,12 +99,13 @@ def load_template(name_or_text: str) -> Template:
     """Return a template by name or by its text.
 
     Args:
-        name_or_text: Name of a bundled template; what has a line break is itself the template.
+        name_or_text: Name of a bundled template; what has a line break or a placeholder is itself
+            the template.
 
     Raises:
         UsageError: There is no such template.
     """
-    if "\n" in name_or_text:
+    if "\n" in name_or_text or "{{" in name_or_text:
         return _new_template("custom", name_or_text)
     if name_or_text not in bundled_templates():
         raise UsageError(

@@ -9,9 +9,9 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from annoy_store.config import Policy
 from annoy_store.errors import UsageError, did_you_mean
 from annoy_store.interfaces import Task, TaskOptions
-from annoy_store.prompts.template import load_template
+from annoy_store.prompts.template import OPTIONAL_VALUES, load_template
 from annoy_store.records.policy import (
     check_policy,
     first_error,
@@ -172,11 +172,39 @@ def changed_policy(old: Policy, changes: Mapping[str, str]) -> Policy:
         else:
             rows[option.row_key] = value
     new = check_policy(old.model_dump() | general | {"task_options": tuple(sorted(rows.items()))})
-    of_tasks = (read_options(task, new).template for task in TASKS.values())
-    for template in (new.template_transform, new.template_revise, *of_tasks):
-        load_template(template)
+    before = {use.key: use.name for use in _templates(old)}
+    for use in _templates(new):
+        if use.name != before[use.key]:
+            _check_template(use)
     enabled_names(new)
     return new
+
+
+class _TemplateUse(NamedTuple):
+    key: str
+    name: str
+    default: str
+    more_values: frozenset[str]  # that the default may leave out
+
+
+def _templates(policy: Policy) -> Iterator[_TemplateUse]:
+    for key in ("template_transform", "template_revise"):
+        default = Policy.model_fields[key].default
+        yield _TemplateUse(key, getattr(policy, key), default, frozenset())
+    for task in TASKS.values():
+        default = task.options.model_fields[TEMPLATE].default
+        name = read_options(task, policy).template
+        default = default if isinstance(default, str) else name
+        yield _TemplateUse(f"{task.name}.{TEMPLATE}", name, default, OPTIONAL_VALUES)
+
+
+def _check_template(use: _TemplateUse) -> None:
+    """Check that a template has the placeholders that the default has, and no others."""
+    values = load_template(use.default).placeholders | use.more_values
+    try:
+        load_template(use.name).check(values)
+    except UsageError as error:
+        raise UsageError(f"policy {use.key}: {error}") from None
 
 
 def enabled_names(policy: Policy) -> list[str]:

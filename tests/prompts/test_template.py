@@ -146,6 +146,14 @@ def test_load_template_rejects_unknown_names(name: str) -> None:
         load_template(name)
 
 
+def test_check_tells_a_template_without_its_places() -> None:
+    load_template("One line with {{code}}").check({"code", "problem"})
+    with pytest.raises(UsageError, match="lacks"):
+        load_template("No\nplaces\n").check({"code"})
+    with pytest.raises(UsageError, match="unknown placeholders"):
+        load_template("{{code}} {{more}}").check({"code"})
+
+
 def test_template_is_frozen() -> None:
     template = load_template("revise")
     assert isinstance(template, Template)
