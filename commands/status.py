@@ -128,6 +128,9 @@ def _print_workers(at: StoreStatus) -> None:
         parts = (f"{name} ({h['workers']} workers, {h['jobs']} jobs)" for name, h in hosts.items())
         click.echo(f"hosts: {', '.join(parts)}")
     click.echo(f"rate: {at.worker_status.per_minute:,.0f} jobs per minute since they started")
+    for worker in at.workers:
+        if worker["notice"]:
+            click.echo(f"worker {worker['id']}: {worker['notice']}")
     if oldest := at.worker_status.oldest_claim:
         click.echo(f"oldest claim: {_claim(oldest)}")
     click.echo()

@@ -117,6 +117,7 @@ def _worker(row: Row[Any], at: float, n_claimed: int, n_ended: int, alive: bool)
         "per_minute": round(60 * n_ended / age, 1),
         "up_s": round(age, 1),
         "lease_s": round(row.lease_until - at, 1),
+        "notice": row.notice if alive else None,
     }
 
 

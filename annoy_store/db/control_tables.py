@@ -96,6 +96,7 @@ workers = Table(
     Column("alive", SmallInteger, nullable=False),
     Column("lease_until", Double, nullable=False),
     Column("started_at", Double, nullable=False),
+    text_column("notice", nullable=True),
     partial_index("ix_workers_alive", "lease_until", where="alive = 1"),
     comment="one process incarnation that claims jobs",
 )

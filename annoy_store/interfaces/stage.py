@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import Column, Connection, Select, Table
 
 from annoy_store.config import Policy
-from annoy_store.interfaces.outcome import Outcome, Row
+from annoy_store.interfaces.outcome import NewRow, Outcome, Row
 from annoy_store.interfaces.sandbox import Sandbox
 from annoy_store.interfaces.teacher import Teacher
 
@@ -26,6 +26,7 @@ class StageContext:
         sandbox: returns the sandbox, opened by the first call.
         teacher: returns the id and the teacher for a kind of turn and a pinned teacher id (or 0).
         worker_id: the worker that runs the job.
+        write_early: stores rows of the job while it is still in progress; None where nothing can.
     """
 
     policy: Policy
@@ -33,6 +34,7 @@ class StageContext:
     sandbox: Callable[[], Sandbox]
     teacher: Callable[[str, int], tuple[int, Teacher]]
     worker_id: int
+    write_early: Callable[[tuple[NewRow, ...]], None] | None = None
 
 
 @dataclass(frozen=True)

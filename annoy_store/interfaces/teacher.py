@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -36,6 +36,8 @@ class Request:
         sample_no: number of the answer to the same prompt, from 0.
         replies_before: earlier replies to this call that were paid for and are no whole answer;
             the seed changes with each.
+        on_attempt: called with each attempt after which the call waits for its next; may be left
+            out by teachers that never wait.
     """
 
     call_id: int
@@ -44,6 +46,7 @@ class Request:
     seed: int
     sample_no: int = 0
     replies_before: int = 0
+    on_attempt: Callable[[Attempt], None] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,12 @@ def live_workers(connection: Connection) -> list[int]:
     return [i for i in connection.scalars(holding.order_by(workers.c.id)) if i not in gone]
 
 
+def set_notice(connection: Connection, worker_id: int, notice: str) -> None:
+    """Store why a worker waits, as a sentence for the status; an empty one if it does not."""
+    change = update(workers).where(workers.c.id == worker_id)
+    connection.execute(change.values(notice=notice or None))
+
+
 def reap(
     connection: Connection,
     worker_id: int,

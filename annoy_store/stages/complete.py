@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, ScalarSelect, Select, exists, func, select
@@ -80,20 +81,32 @@ def partitions(connection: Connection, _: Policy) -> list[dict[str, Any]]:
 async def run(row: Row, context: StageContext) -> Outcome:
     """Make one call and store all its attempts, also of a call that gets no answer now.
 
+    Attempts after which the call waits are stored at once, as far as the context can.
+
     Raises:
         JobReturned: The job goes back to the queue; the attempts so far are stored.
     """
     teacher_id, teacher = context.teacher(row["kind"], row["pinned_teacher_id"])
-    request = build_request(row)
-    ids = request.call_id, teacher_id, context.worker_id
+    ids = row["subject_id"], teacher_id, context.worker_id
+    stored: list[Attempt] = []
+
+    def store(attempt: Attempt) -> None:
+        if context.write_early is not None:
+            context.write_early(attempt_rows((attempt,), *ids))
+            stored.append(attempt)
+
+    def rest(made: Iterable[Attempt]) -> tuple[Attempt, ...]:
+        known = set(map(id, stored))
+        return tuple(attempt for attempt in made if id(attempt) not in known)
+
     try:
-        result = await teacher.ask(request)
+        result = await teacher.ask(replace(build_request(row), on_attempt=store))
     except JobReturned as returned:
-        returned.rows = attempt_rows(returned.rows, *ids)
+        returned.rows = attempt_rows(rest(returned.rows), *ids)
         raise
     except asyncio.CancelledError as cancelled:
-        raise CallPostponed("stopped", attempt_rows(cancelled.args, *ids)) from None
-    return build_outcome(result, *ids)
+        raise CallPostponed("stopped", attempt_rows(rest(cancelled.args), *ids)) from None
+    return build_outcome(replace(result, attempts=rest(result.attempts)), *ids)
 
 
 def build_request(row: Row) -> Request:

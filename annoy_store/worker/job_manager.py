@@ -24,6 +24,7 @@ from sqlalchemy import Connection
 
 from annoy_store.config import Policy
 from annoy_store.db.engine import Database, is_transient
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.sql import analyse
 from annoy_store.db.tables import (
     calls,
@@ -37,7 +38,7 @@ from annoy_store.db.tables import (
     turns,
 )
 from annoy_store.errors import LeaseLost
-from annoy_store.interfaces import Stage, StageContext, failed
+from annoy_store.interfaces import NewRow, Stage, StageContext, failed
 from annoy_store.queue import claims as job_claims
 from annoy_store.queue import jobs as job_queue
 from annoy_store.queue import workers
@@ -335,6 +336,24 @@ class JobManager:
             self._held[job.claim] = None
             if (left := self._left[job.stage.name]) is not None:
                 self._left[job.stage.name] = left - 1
+
+    def write_early(self, rows: Sequence[NewRow], notice: str) -> None:
+        """Store rows of jobs that are still in progress, and why this worker waits.
+
+        Args:
+            rows: the rows.
+            notice: a sentence for the status; empty if it does not wait.
+
+        Raises:
+            LeaseLost: this worker was declared dead; nothing was stored.
+        """
+
+        def write(connection: Connection) -> None:
+            self._lease.renew(connection)
+            insert_rows(connection, rows)
+            workers.set_notice(connection, self._lease.worker_id, notice)
+
+        self._store.transact(write)
 
     def release(self, claims: Sequence[Claim] | None = None) -> None:
         """Return jobs as if they had never been claimed.

@@ -25,7 +25,7 @@ from queue import Empty, SimpleQueue
 from annoy_store.config import Policy, RunSettings
 from annoy_store.db.engine import Database
 from annoy_store.errors import EndpointUnavailable, LeaseLost
-from annoy_store.interfaces import ExecutorName, Stage, StageContext
+from annoy_store.interfaces import ExecutorName, NewRow, Stage, StageContext
 from annoy_store.queue.jobs import JobResult
 from annoy_store.queue.lease import Lease
 from annoy_store.queue.workers import LEASE_LOST_MESSAGE, MAX_CRASHES
@@ -46,6 +46,7 @@ POLL_SECONDS = 0.25  # the longest sleep: signals, display and paused cursors ar
 IDLE_SECONDS = (0.05, 1.0)
 MAINTENANCE_SECONDS = 5.0
 DRAIN_SECONDS = 60.0
+WRITE_EARLY_SECONDS = 1.0
 
 
 class Worker:
@@ -82,6 +83,8 @@ class Worker:
         self.resources = WorkerResources(store, settings)
         self._scope = WorkerScope(pipeline, stages, self.resources.can_answer, limit, max_crashes)
         self._results: Results = SimpleQueue()
+        self._early_rows: SimpleQueue[tuple[NewRow, ...]] = SimpleQueue()
+        self._notice, self._written_early = "", time.monotonic()
         self._executors: dict[ExecutorName, Executor] = {}
         self._stop = threading.Event()
         self._error: EndpointUnavailable | None = None
@@ -144,6 +147,7 @@ class Worker:
             self._stop.set()
             self._close_executors()
             if not self._lease.lost.is_set():
+                self._write_early()
                 self._settle_and_claim(self._accept(self._drain_queue()))
                 self._manager.release()
 
@@ -154,6 +158,7 @@ class Worker:
             self.resources.sandbox,
             self.resources.teacher,
             self._lease.worker_id,
+            self._early_rows.put,
         )
 
     def _close_executors(self) -> None:
@@ -177,6 +182,8 @@ class Worker:
             if time.monotonic() - self._maintained > MAINTENANCE_SECONDS:
                 self._maintain()
             self._report()
+            if time.monotonic() - self._written_early > WRITE_EARLY_SECONDS:
+                self._write_early()
             if not results and not self._manager.in_progress and self._is_finished():
                 return
         self._drain(results)
@@ -192,14 +199,31 @@ class Worker:
                 results, None if self._stop.is_set() else capacity
             )
         except LeaseLost:
-            logger.info("worker %d lost its lease", self._lease.worker_id)
-            self._lease.lost.set()
-            self._stop.set()
+            self._lose_lease()
             return []
         self._commit_seconds = time.monotonic() - began
         if claimed:
             self._idle = IDLE_SECONDS[0]
         return self._start(claimed)
+
+    def _write_early(self) -> None:
+        """Store what is known of jobs in progress, and why this worker waits, if that is new."""
+        self._written_early = time.monotonic()
+        rows: list[NewRow] = []
+        while not self._early_rows.empty():
+            rows += self._early_rows.get()
+        if not rows and self._notice == self.progress.notice:
+            return
+        self._notice = self.progress.notice
+        try:
+            self._manager.write_early(rows, self._notice)
+        except LeaseLost:
+            self._lose_lease()
+
+    def _lose_lease(self) -> None:
+        logger.info("worker %d lost its lease", self._lease.worker_id)
+        self._lease.lost.set()
+        self._stop.set()
 
     def _is_finished(self) -> bool:
         """Return whether no job is left; pauses when other workers may add some."""

@@ -23,7 +23,12 @@ depends_on = None
 
 NOT_COMPARED = "ix_pair_checks_not_compared"
 SHOWN = "shown IN ('call', 'input', 'no')"
-NEW_TEXTS = (("attempts", "text"), ("attempts", "reasoning"), ("teachers", "omitted"))
+NEW_TEXTS = (
+    ("attempts", "text"),
+    ("attempts", "reasoning"),
+    ("teachers", "omitted"),
+    ("workers", "notice"),
+)
 DIGESTED = ("responses", "attempts")
 PURGED_RULE = "why = 'purged' AND purged_at IS NOT NULL AND kind IN ('source', 'sample')"
 
@@ -73,7 +78,7 @@ def _drop_shown() -> None:
 
 
 def _add_texts() -> None:
-    """Texts that were paid for and became no response; parameters that an endpoint refuses."""
+    """Texts of attempts without a response, refused parameters, and why a worker waits."""
     for table, column in NEW_TEXTS:
         op.add_column(table, sa.Column(column, sa.Text(), nullable=True))
 

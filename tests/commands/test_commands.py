@@ -199,7 +199,7 @@ def test_status_is_the_funnel_in_order(annoy: Annoy, worked: Path) -> None:
 
 def test_status_says_who_is_gone_and_what_it_held(annoy: Annoy, worked: Path) -> None:
     db = sqlite3.connect(worked)
-    db.execute("INSERT INTO workers VALUES (900, 'far/boot', 7, '1', 'parse', 1, 0.0, 0.0)")
+    db.execute("INSERT INTO workers VALUES (900, 'far/boot', 7, '1', 'parse', 1, 0.0, 0.0, NULL)")
     db.execute(
         "UPDATE jobs SET state = 'claimed', worker_id = 900, claimed_at = 0.0 WHERE stage = 'parse'"
     )

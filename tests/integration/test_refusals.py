@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from annoy_store.analysis.status import store_status
 from annoy_store.config import RunSettings
 from annoy_store.db.engine import Database
 from annoy_store.db.tables import attempts, jobs
 from annoy_store.errors import EndpointUnavailable
 from annoy_store.inference.client.refusals import ENDPOINT_THRESHOLD
+from annoy_store.stages import PIPELINE
+from annoy_store.worker.progress import Progress
 from annoy_store.worker.run import run
 from tests.integration.test_interrupted_calls import kept, plan_calls
 from tests.support.provider import Provider, error_body
@@ -69,7 +73,11 @@ def test_flagged_prompts_stop_no_other_call(
         (404, NOT_FOUND, "path of --base-url"),
         (404, b"404 page not found", "path of --base-url"),
         (400, [{"error": BAD_KEY}], "key"),
-        (200, {"error": {"message": "Invalid API key provided", "code": None}}, "check the key"),
+        (
+            200,
+            {"error": {"message": "Invalid API key provided", "code": None}},
+            "http_401 Invalid API key",
+        ),
         (400, error_body(400, "Unrecognized request argument supplied: top_k"), "top_k"),
         (422, {"detail": [{"loc": ["body", "top_k"], "msg": "extra fields"}]}, "top_k"),
     ],
@@ -141,3 +149,32 @@ def test_calls_that_are_always_limited_hold_up_no_other(
     assert kept(sqlite_store)["jobs"] == {"done": 57, "failed": 3}
     reasons = {("failed", "always_limited", "Rate limit reached on tokens")}
     assert set(refused_jobs(sqlite_store)) == reasons
+
+
+def test_limited_run_shows_its_attempts_and_why_it_waits(
+    store: Database, provider: Provider
+) -> None:
+    """While its calls are under way; afterwards each attempt is there once."""
+    plan_calls(store, 3)
+    refusal = 429, error_body(429, "Limit reached\x1b[2J"), {"retry-after-ms": "200"}
+    provider.chat.refuse = lambda _: refusal
+    seen: list[tuple[int, str]] = []
+
+    def look(progress: Progress) -> None:
+        status = store_status(store, PIPELINE)
+        notices = [w["notice"] for w in status.workers if w["notice"]]
+        if status.usage.attempts >= 3 and notices and not seen:
+            assert progress.notice.startswith("limited by the endpoint for ")
+            seen.append((status.usage.attempts, notices[0]))
+            provider.chat.refuse = lambda _: None
+
+    settings = RunSettings(base_url=provider.url, model="sim")
+    run(store, settings, ["complete"], display=look)
+    ((n_attempts, notice),) = seen
+    assert n_attempts >= 3
+    assert re.fullmatch(
+        r"limited by the endpoint for \d+ s, \d+ connections?: Limit reached\[2J", notice
+    )
+    tried = kept(store)["attempts"]
+    assert (tried["ok"], tried["limited"]) == (3, provider.counts["429"])
+    assert kept(store)["jobs"] == {"done": 3}

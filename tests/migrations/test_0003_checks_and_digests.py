@@ -52,7 +52,11 @@ def test_downgrade_removes_what_stands_in_the_question(
     assert "shown" not in names
 
 
-NEW_TEXTS = {"attempts": ["text", "reasoning", "digest"], "teachers": ["omitted"]}
+NEW_TEXTS = {
+    "attempts": ["text", "reasoning", "digest"],
+    "teachers": ["omitted"],
+    "workers": ["notice"],
+}
 
 
 def columns(store: Database, table: str) -> list[str]:

@@ -161,6 +161,7 @@ class OpenAITeacher:
                 if error.kind == "omitted":
                     continue
                 seconds = backoff_seconds(error, len(call.attempts), call.limited.n_counted)
+            call.report_attempts()
             await self._limiter.sleep(seconds)
 
     def _is_given_up(self, call: CallState, error: CallError) -> bool:

@@ -101,5 +101,6 @@ class LimitedEndpoint:
         if (seconds := self.seconds(now)) < NOTICE_SECONDS:
             return ""
         number = f"{connections} connection{'s' if connections != 1 else ''}"
-        words = self._words[:_NOTICE_CHARS] or "no reason given"
+        shown = "".join(filter(str.isprintable, self._words))
+        words = shown[:_NOTICE_CHARS] or "no reason given"
         return f"limited by the endpoint for {seconds:.0f} s, {number}: {words}"

@@ -38,6 +38,7 @@ class CallState:
             matter.
         is_first: Whether this call is the one that gets the beginning cached.
         attempts: The tries so far.
+        n_reported: How many of them the caller knows already.
         failed_tries: How many of them count against the call.
         limited: Its 429s.
         answers: Answers that were paid for and are not whole, by the number of their attempt.
@@ -48,6 +49,7 @@ class CallState:
     prefix_cached: asyncio.Event | None = None
     is_first: bool = False
     attempts: list[Attempt] = field(default_factory=list)
+    n_reported: int = 0
     failed_tries: int = 0
     limited: LimitedCall = field(default_factory=LimitedCall)
     answers: dict[int, Completion] = field(default_factory=dict)
@@ -56,6 +58,13 @@ class CallState:
     def n_paid(self) -> int:
         """Return how many replies were paid for that are no whole answer."""
         return self.request.replies_before + len(self.answers)
+
+    def report_attempts(self) -> None:
+        """Tell the caller of new attempts, but for those whose text may yet be the answer."""
+        new, self.n_reported = self.attempts[self.n_reported :], len(self.attempts)
+        for attempt in new:
+            if self.request.on_attempt is not None and attempt.text is None:
+                self.request.on_attempt(attempt)
 
     def fullest_answer(self) -> tuple[int, Completion] | None:
         """Return the answer that says most, with the number of its attempt; None if none does."""
