@@ -47,6 +47,13 @@ _LOADING = """\
 `datasets.load_dataset("FOLDER")` reads every split with the features above (JSON lines in zstd need
 `pip install zstandard`). LLaMA-Factory: `dataset_dir: FOLDER` and a name of dataset_info.json.
 """
+_LOADING_LINES = """\
+## Loading
+
+Read it line by line: `[json.loads(line) for line in open("train.jsonl", encoding="utf-8")]`. The
+types of inputs and outputs differ from row to row, as in the published set, so `datasets` and other
+tables with one type per column cannot hold them; the format `codeio_raw` has them as JSON text.
+"""
 
 
 def write_metadata_files(
@@ -137,7 +144,7 @@ def _front_matter(plan: ExportPlan, files: Sequence[WrittenFile]) -> str:
             }
         ],
         "dataset_info": {
-            "features": features(plan.binding.schema),
+            **({} if plan.form.files else {"features": features(plan.binding.schema)}),
             "splits": [_split_info(split, files) for split in splits],
         },
     }
@@ -195,7 +202,7 @@ def _body(plan: ExportPlan, files: Sequence[WrittenFile], manifest: Manifest) ->
             [(name, ", ".join(left_out)) for name, left_out in counts.get("omitted", {}).items()],
         ),
         _leakage(counts),
-        _LOADING,
+        _LOADING_LINES if plan.form.files else _LOADING,
         _table("Checkers", ("version",), [(word,) for word in counts.get("checkers", [])]),
         _table("Jobs in the store", ("stage", "state", "jobs"), _funnel(counts["funnel"])),
         _table("Left out", ("reason", "subjects"), list(manifest["left_out"].items())),

@@ -59,7 +59,7 @@ def export(
             a full disk.
     """
     form = load_format(request.format)
-    layout = check_file_options(request.file_options)
+    layout = check_file_options(request.file_options, form)
     parents = load_parents(store, form.name, request.since)
     if request.dry_run:
         check_folder(request.folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from annoy_store.errors import UsageError
+from annoy_store.export.format_file import Format
 
 CONTAINERS = ("jsonl", "parquet")
 COMPRESSIONS = {None: "", "gzip": ".gz", "zstd": ".zst"}
@@ -52,15 +53,25 @@ class FileLayout:
         return f"{split}/{split}-{number:05d}-of-{n_files:05d}{self.suffix}"
 
 
-def check_file_options(options: FileOptions) -> FileLayout:
+def check_file_options(options: FileOptions, form: Format | None = None) -> FileLayout:
     """Return what follows from options that can be met.
 
+    Args:
+        options: The options.
+        form: The format of the records.
+
     Raises:
-        UsageError: If the container or the compression is unknown, or `shard_rows` below 1.
+        UsageError: If the container or the compression is unknown, `shard_rows` below 1, or the
+            container cannot hold the format.
     """
     container, compression = options.container, options.compression
     if container not in CONTAINERS:
         raise UsageError(f"unknown container {container!r}; known are: jsonl, parquet")
+    if form is not None and form.files not in ("", container):
+        raise UsageError(
+            f"format {form.name}: its values have different types in different records, which "
+            f"{container} cannot hold; export it as {form.files}, or codeio_raw, which has JSON text"
+        )
     if compression not in COMPRESSIONS:
         raise UsageError(f"unknown compression {compression!r}; known are: gzip, zstd")
     if options.shard_rows is not None and options.shard_rows < 1:

@@ -6,6 +6,7 @@ A format is one DuckDB SELECT over `records`. Its leading comment lines describe
     -- record: chain                             what one line of output stands for
     -- only: all                                 which answers are exported by default
     -- trainer: {"columns": {..}}                its entry in LLaMA-Factory's dataset_info.json
+    -- files: jsonl                              the only container that can hold it
 
 `record` is `chain` (a first answer with its revisions), `prompt` (one chain per prompt),
 `preference` (a wrong first answer with a correct one to the same question) or `sample`.
@@ -27,7 +28,8 @@ from annoy_store.errors import UsageError, did_you_mean
 FOLDER = Path(__file__).with_name("formats")
 RECORD_KINDS = ("chain", "prompt", "preference", "sample")
 ANSWER_FILTERS = ("correct", "revised", "all")
-_DIRECTIVE = re.compile(r"(record|only|trainer): *(.+)")
+CONTAINERS = ("", "jsonl", "parquet")
+_DIRECTIVE = re.compile(r"(record|only|trainer|files): *(.+)")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Format:
         record: What a record is, one of `RECORD_KINDS`.
         only: Which answers are exported by default, one of `ANSWER_FILTERS`.
         trainer: Its entry in LLaMA-Factory's dataset_info.json; empty if it has none.
+        files: The only container that can hold it; empty if any can. A format for JSON lines only
+            has values whose type differs between records, which no table with columns can hold.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Format:
     record: str = "chain"
     only: str = "correct"
     trainer: Mapping[str, Any] = field(default_factory=dict)
+    files: str = ""
 
 
 def bundled_formats() -> list[str]:
@@ -98,9 +103,11 @@ def parse_format(name: str, sql: str) -> Format:
     given = {match[1]: match[2] for match in found}
     record = _one_of(name, "record", given.get("record", "chain"), RECORD_KINDS)
     only = _one_of(name, "only", given.get("only", "correct"), ANSWER_FILTERS)
+    files = _one_of(name, "files", given.get("files", ""), CONTAINERS)
     if len(comments) == len(stripped):
         raise UsageError(f"format {name} is empty; it must be one SELECT over `records`")
-    return Format(name, text, body, record, only, _trainer(name, given.get("trainer", "{}")))
+    trainer = _trainer(name, given.get("trainer", "{}"))
+    return Format(name, text, body, record, only, trainer, files)
 
 
 def _one_of(name: str, key: str, value: str, allowed: tuple[str, ...]) -> str:

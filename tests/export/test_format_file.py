@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.errors import UsageError
 from annoy_store.export.export import export
+from annoy_store.export.file_options import FileOptions
 from annoy_store.export.format_file import FOLDER, bundled_formats, load_format, parse_format
 from annoy_store.export.record_schema import bind_format
 from annoy_store.export.request import ExportRequest
-from tests.support import chains
+from annoy_store.records.samples import new_origin
+from tests.support import chains, factories
+from tests.support.chains import checked
 
 GOLDEN = Path(__file__).with_name("golden")
 
@@ -88,3 +92,30 @@ def test_format_file_that_is_not_there(filled: Database, tmp_path: Path) -> None
 def test_format_file_comments_become_help_and_directives() -> None:
     form = parse_format("x", "-- One.\n\n--  Two.\n-- record: prompt\nSELECT 1 -- only: all\n;")
     assert (form.help, form.record, form.only) == ("One. Two.", "prompt", "correct")
+
+
+def test_format_file_raw_native_has_the_published_shape(
+    sqlite_store: Database, tmp_path: Path
+) -> None:
+    sample = factories.sample("def main_solution(x):\n    return x\n")
+    values = [{"b": [1, None], "a": 2.5}, "a\n", 10**30, [1, "x", True], -0.0]
+    pairs = [factories.io_pair(sample, {"x": x}, x, n) for n, x in enumerate(values)]
+    with sqlite_store.write() as connection:
+        rows = [new_origin(sample, "o", origin="o"), *(checked(connection, p) for p in pairs)]
+        insert_rows(connection, rows)
+    export(sqlite_store, ExportRequest("codeio_raw_native", tmp_path / "out"))
+    [line] = (tmp_path / "out" / "train.jsonl").read_text().splitlines()
+    row = json.loads(line)
+    published = ["problem_description", "io_requirements", "refcode", "funcname", "ios"]
+    assert list(row) == [*published, "source", "category", "meta"]
+    assert row["ios"] == [{"input": {"x": x}, "output": x} for x in values]
+    assert list(row["ios"][0]["output"]) == ["b", "a"]
+    assert "features" not in (tmp_path / "out" / "README.md").read_text().split("---")[1]
+
+
+def test_format_file_raw_native_fits_no_table(filled: Database, tmp_path: Path) -> None:
+    request = ExportRequest(
+        "codeio_raw_native", tmp_path / "out", file_options=FileOptions(container="parquet")
+    )
+    with pytest.raises(UsageError, match=r"parquet cannot hold; export it as jsonl, or codeio_raw"):
+        export(filled, request)
