@@ -13,8 +13,10 @@ class Limits:
 
     Attributes:
         cpu_seconds: CPU time: the limit that normally applies.
-        wall_seconds: wall time of a call that uses no CPU time (one that sleeps).
-        ceiling_seconds: wall time of any call, whatever CPU time it uses.
+        wall_seconds: a stretch of wall time in which a call uses less than a tenth of its CPU time
+            (one that sleeps).
+        ceiling_seconds: wall time of any call. One that slept is a time-out; one that the machine
+            gave too little CPU time is a failure of the sandbox.
         memory_mb: address space, in MiB.
         output_bytes: size of the output as JSON.
         lines: executed lines are counted up to this number; 0 counts none.
@@ -54,7 +56,7 @@ class ExecutionResult:
             only from `draw`: the input was drawn before).
         input: the arguments as a JSON object, encoded before the call.
         output: the result as JSON.
-        error_type: class of the exception.
+        error_type: class of the exception, or of the value that is not JSON.
         error_message: its message.
         missing_module: the module whose import failed.
         phase: where the call ended: load, generate, call or result.
