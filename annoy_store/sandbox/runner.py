@@ -88,6 +88,7 @@ CONSTANT, KEEP, KEPT, TO_X, SHIFT, SHIFT_BY_X, JUMP = 0x00, 0x02, 0x60, 0x07, 0x
 OWN_PID = 0x7E57C0DE  # stands in a template for the pid of the child
 NEWEST_SYSCALL = 462  # later ones did not exist when this list was made
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+MACHINES = tuple(AUDIT_ARCH)  # in the order of the numbers in the tables
 
 
 def _table(text: str) -> dict[str, tuple[int, int]]:
@@ -157,7 +158,7 @@ GUARDED = _table(
     """
     open 2 -1, openat 257 56, socketpair 53 199, fcntl 72 25, ioctl 16 29, madvise 28 233,
     prctl 157 167, prlimit64 302 261, setrlimit 160 164,
-    clone 56 220, clone3 435 435, kill 62 129, tkill 200 130, tgkill 234 131
+    fork 57 -1, clone 56 220, clone3 435 435, kill 62 129, tkill 200 130, tgkill 234 131
     """
 )
 CAPSET = (126, 91)
@@ -209,13 +210,8 @@ def _truncate_to_write(position: int) -> list[Step]:
     ]
 
 
-def _guards(subprocesses: bool) -> dict[str, list[Step]]:
-    """Return what is asked of the arguments of the guarded system calls."""
-    own_pid = [_argument(0), (EQUAL, 2, 0, 0), (EQUAL, 1, 0, OWN_PID), (RETURN, 0, 0, EPERM)]
-    fixed = [(EQUAL, 2, 0, FIXED[0]), (EQUAL, 1, 0, FIXED[1]), (RETURN, 0, 0, ALLOW)]
-    no_new = []
-    for half in (False, True):
-        no_new += [_argument(2, half), (EQUAL, 1, 0, 0), (RETURN, 0, 0, EPERM)]
+def _common_guards() -> dict[str, list[Step]]:
+    """Return what is asked of arguments in the zygote, and so in every child."""
     in_this_namespace = [_argument(0), (BITS, 0, 1, CLONE_NAMESPACES), (RETURN, 0, 0, EPERM)]
     guards = {
         "open": _truncate_to_write(1),
@@ -227,21 +223,43 @@ def _guards(subprocesses: bool) -> dict[str, list[Step]]:
         "fcntl": _allow_values(1, FCNTLS),
         "ioctl": _allow_values(1, IOCTLS),
         "madvise": _allow_values(2, MADVISES),
-        "prctl": _allow_values(0, PRCTLS),
+        "prctl": _allow_values(0, (*PRCTLS, PR_SET_PDEATHSIG, PR_SET_SECCOMP)),
+        "clone": [*in_this_namespace, (RETURN, 0, 0, ALLOW)],
         "clone3": [(RETURN, 0, 0, ENOSYS)],
     }
+    for name in ("fork", "prlimit64", "setrlimit", "kill", "tkill", "tgkill"):
+        guards[name] = [(RETURN, 0, 0, ALLOW)]
+    return guards
+
+
+def _child_guards(subprocesses: bool) -> dict[str, list[Step]]:
+    """Return what is asked of arguments in a child besides."""
+    own_pid = [_argument(0), (EQUAL, 2, 0, 0), (EQUAL, 1, 0, OWN_PID), (RETURN, 0, 0, EPERM)]
+    guards = {"prctl": _allow_values(0, PRCTLS)}
     if subprocesses:
         guards["prlimit64"] = [*own_pid, (RETURN, 0, 0, ALLOW)]
-        guards["clone"] = [*in_this_namespace, (RETURN, 0, 0, ALLOW)]
         return guards
+    fixed = [(EQUAL, 2, 0, FIXED[0]), (EQUAL, 1, 0, FIXED[1]), (RETURN, 0, 0, ALLOW)]
+    no_new = []
+    for half in (False, True):
+        no_new += [_argument(2, half), (EQUAL, 1, 0, 0), (RETURN, 0, 0, EPERM)]
     guards["prlimit64"] = [*own_pid, _argument(1), *fixed, *no_new, (RETURN, 0, 0, ALLOW)]
     guards["setrlimit"] = [
         *(_argument(0), (EQUAL, 1, 0, FIXED[0]), *_verdict(EQUAL, FIXED[1], EPERM, ALLOW)),
     ]
-    guards["clone"] = [*in_this_namespace, *_verdict(BITS, CLONE_THREAD, ALLOW, EPERM)]
+    guards["fork"] = [(RETURN, 0, 0, EPERM)]
+    guards["clone"] = [_argument(0), *_verdict(BITS, CLONE_THREAD, ALLOW, EPERM)]
     guards.update(kill=_own_signals_only(1), tkill=_own_signals_only(1))
     guards["tgkill"] = _own_signals_only(2)
     return guards
+
+
+def _guarded(guards: dict[str, list[Step]], column: int) -> list[Step]:
+    steps: list[Step] = []
+    for name, body in guards.items():
+        if GUARDED[name][column] >= 0:
+            steps += [(EQUAL, 0, len(body), GUARDED[name][column]), *body]
+    return steps
 
 
 def _allow_by_bitmap(numbers: list[int]) -> list[Step]:
@@ -267,13 +285,13 @@ def _allow_by_bitmap(numbers: list[int]) -> list[Step]:
     ]
 
 
-def filter_steps(machine: str, subprocesses: bool) -> list[Step]:
-    """Return the seccomp filter for `machine` as BPF steps; the child's pid is OWN_PID in it.
+def common_filter(machine: str, subprocesses: bool) -> list[Step]:
+    """Return the seccomp filter of the zygote on `machine`, as BPF steps; its children inherit it.
 
     What is not listed is refused. Numbers that are newer than the lists get the answer of a kernel
     that does not have them, so that a newer libc takes an older way.
     """
-    column = ("x86_64", "aarch64").index(machine)
+    column = MACHINES.index(machine)
     steps: list[Step] = [
         (LOAD, 0, 0, 4),
         (EQUAL, 1, 0, AUDIT_ARCH[machine]),
@@ -284,17 +302,23 @@ def filter_steps(machine: str, subprocesses: bool) -> list[Step]:
     ]
     allowed = {**ALLOWED, **(PROCESSES if subprocesses else {})}
     steps += _allow_by_bitmap([n[column] for n in allowed.values() if n[column] >= 0])
-    for name, body in _guards(subprocesses).items():
-        if GUARDED[name][column] >= 0:
-            steps += [(EQUAL, 0, len(body), GUARDED[name][column]), *body]
-    return [*steps, (RETURN, 0, 0, EPERM)]
+    return [*steps, *_guarded(_common_guards(), column), (RETURN, 0, 0, EPERM)]
+
+
+def child_filter(machine: str, subprocesses: bool) -> list[Step]:
+    """Return what a child adds to the filter of its zygote; its pid is OWN_PID in it.
+
+    It is short, because each child pays for installing it, and refuses what the zygote has to do:
+    start processes, end them, and limit them.
+    """
+    guards = _guarded(_child_guards(subprocesses), MACHINES.index(machine))
+    return [(LOAD, 0, 0, 0), *guards, (RETURN, 0, 0, ALLOW)]
 
 
 class Seccomp:
     """A filter made ready before the fork; a child only fills in its pid and installs it."""
 
-    def __init__(self, subprocesses: bool) -> None:
-        steps = filter_steps(platform.machine(), subprocesses)
+    def __init__(self, steps: list[Step]) -> None:
         packed = b"".join(struct.pack("=HBBI", *step) for step in steps)
         self._code = ctypes.create_string_buffer(packed, len(packed))
         self._pids = [8 * i + 4 for i, step in enumerate(steps) if step[3] == OWN_PID]
@@ -378,7 +402,7 @@ def drop_capabilities() -> None:
 
 
 def open_standard_streams() -> None:
-    """Let the standard streams lead nowhere, by a file description of this process alone."""
+    """Let the standard streams lead nowhere, by an open file that no earlier child knows."""
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
@@ -936,7 +960,7 @@ class Zygote:
         self.programs = Programs()
         self.poll = select.poll()
         self.poll.register(control, select.POLLIN)
-        self.filter = self._filter()
+        self.own_filter, self.filter = self._filters()
         self.forks_allowed = setup["subprocesses"] or self.filter is None
         self.orphans = sys.platform.startswith("linux") and self.pid != 1
         self.cores = os.cpu_count() or 1
@@ -946,11 +970,14 @@ class Zygote:
         self.untouched: dict[str, tuple[int, ...]] = {}
         self.inherited: list[int] = []
 
-    def _filter(self) -> Seccomp | None:
-        wanted = sys.platform.startswith("linux") and platform.machine() in AUDIT_ARCH
+    def _filters(self) -> tuple[Seccomp | None, Seccomp | None]:
+        """Return the filter of this process and what each child adds to it."""
+        machine, subprocesses = platform.machine(), self.setup["subprocesses"]
+        wanted = sys.platform.startswith("linux") and machine in MACHINES
         if not wanted or self.setup["rung"] == "minimum":
-            return None
-        return Seccomp(self.setup["subprocesses"])
+            return None, None
+        common = common_filter(machine, subprocesses)
+        return Seccomp(common), Seccomp(child_filter(machine, subprocesses))
 
     def warm_up(self) -> dict[str, Any]:
         """Import what programs of this flavour import, settle down, and say hello."""
@@ -969,6 +996,8 @@ class Zygote:
         gc.collect()
         gc.freeze()
         gc.disable()
+        if self.own_filter is not None:
+            self.own_filter.install()
         return {"hello": platform.python_version(), "guarded": not self.forks_allowed}
 
     def _preload(self) -> None:
@@ -1057,6 +1086,7 @@ class Zygote:
     def _fork(self, job: Job, tasks: list[Any]) -> tuple[dict[str, Any], bytearray, bytes]:
         """Run tasks in a child; return what the kernel says of it, what it wrote, its nonce."""
         nonce = os.urandom(8)
+        open_standard_streams()  # here, where that costs a tenth of what it costs in a new child
         reading, writing = os.pipe()
         started = _monotonic()
         try:
@@ -1093,7 +1123,6 @@ class Zygote:
     def _close_walls(self, job: Job, reading: int) -> None:
         for descriptor in (reading, self.control, *self.inherited):
             os.close(descriptor)
-        open_standard_streams()
         if self.filter is None:
             os.setsid()
         if self.orphans:

@@ -66,6 +66,7 @@ def test_failed_self_tests_detect_weak_isolation() -> None:
         finally:
             weak.kill()
     assert "code reads files of the user" in holes
+    assert "code writes files of the user" in holes
     assert "code reaches the network" in holes
     assert "code starts processes" in holes
     assert "code locks files" in holes

@@ -10,10 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from annoy_store.sandbox import runner
+
+if TYPE_CHECKING:
+    Filters = tuple[list[runner.Step], ...]
 
 ROOT = Path(__file__).parents[2]
 # By name and number, from the kernel's headers: what no program may do, whatever the lists say.
@@ -56,9 +60,10 @@ FORBIDDEN = runner._table(
     mbind 237 235, set_mempolicy 238 237
     """
 )
-MACHINES = ("x86_64", "aarch64")
+MACHINES = runner.MACHINES
 HEADERS = ("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "/usr/include/asm-generic/unistd.h")
-SAID_ALLOWED = 0x00050000 | 4000  # an errno of no kernel, so that nothing asked for is done
+TRACE, ENOSYS = 0x7FF00000, 38  # what would be traced, and is not, is not done: ENOSYS
+TOO_NEW = 4000  # so that number stands for the answer to a number that is too new
 MAGIC = 0x5EC0
 TRAMPOLINES = (335, 336)  # uretprobe, uprobe: no filter is asked; a kernel ends who calls them
 HIGHEST = runner.NEWEST_SYSCALL + 64
@@ -69,19 +74,42 @@ print(answers_of_this_kernel(sys.argv[1] == "True"))
 """
 
 
+def filters(machine: str, subprocesses: bool) -> Filters:
+    """Return the filters that a child has: its zygote's and its own."""
+    return runner.common_filter(machine, subprocesses), runner.child_filter(machine, subprocesses)
+
+
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("subprocesses", [True, False])
 def test_seccomp_filter_jumps_stay_inside_it(machine: str, subprocesses: bool) -> None:
-    steps = runner.filter_steps(machine, subprocesses)
-    for place, (code, yes, no, operand) in enumerate(steps):
-        if code in (runner.EQUAL, runner.AT_LEAST, runner.BITS):
-            assert place + 1 + max(yes, no) < len(steps)
-            assert 0 <= yes < 256
-            assert 0 <= no < 256
-        if code == runner.JUMP:
-            assert place + 1 + operand < len(steps)
-    assert steps[-1] == (runner.RETURN, 0, 0, runner.EPERM)
-    assert len(steps) < 4096
+    ends = runner.EPERM, runner.ALLOW
+    for steps, end in zip(filters(machine, subprocesses), ends, strict=True):
+        for place, (code, yes, no, operand) in enumerate(steps):
+            if code in (runner.EQUAL, runner.AT_LEAST, runner.BITS):
+                assert place + 1 + max(yes, no) < len(steps)
+                assert 0 <= yes < 256
+                assert 0 <= no < 256
+            if code == runner.JUMP:
+                assert place + 1 + operand < len(steps)
+        assert steps[-1] == (runner.RETURN, 0, 0, end)
+        assert len(steps) < 4096
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_zygote_may_start_limit_and_end_its_children(machine: str) -> None:
+    """What `child_filter` refuses is what the zygote needs: it keeps its own filter only."""
+    steps, column = runner.common_filter(machine, False), MACHINES.index(machine)
+
+    def answer(name: str, *given: int) -> int:
+        return verdict((steps,), machine, runner.GUARDED[name][column], [*given])
+
+    assert answer("clone", 17) == runner.ALLOW
+    assert answer("clone", 17 | 0x10000000) == runner.EPERM
+    assert answer("kill", 12345, 9) == runner.ALLOW
+    assert answer("prlimit64", 0, 9, 1) == runner.ALLOW
+    assert answer("prctl", runner.PR_SET_SECCOMP) == runner.ALLOW
+    assert answer("prctl", runner.PR_SET_DUMPABLE) == runner.EPERM
+    assert verdict((steps,), machine, runner.PROCESSES["execve"][column]) == runner.EPERM
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -90,7 +118,7 @@ def test_seccomp_filter_allows_what_is_listed_and_nothing_else(
     machine: str, subprocesses: bool
 ) -> None:
     column = MACHINES.index(machine)
-    steps = runner.filter_steps(machine, subprocesses)
+    steps = filters(machine, subprocesses)
     allowed = {n[column] for n in runner.ALLOWED.values()}
     allowed |= {n[column] for n in runner.PROCESSES.values()} if subprocesses else set()
     guarded = {n[column] for n in runner.GUARDED.values()} - allowed
@@ -107,7 +135,7 @@ def test_seccomp_filter_allows_what_is_listed_and_nothing_else(
 def test_seccomp_filter_refuses_what_reaches_beyond_the_program(
     machine: str, subprocesses: bool
 ) -> None:
-    steps = runner.filter_steps(machine, subprocesses)
+    steps = filters(machine, subprocesses)
     for name, numbers in FORBIDDEN.items():
         if numbers[MACHINES.index(machine)] >= 0:
             answer = verdict(steps, machine, numbers[MACHINES.index(machine)])
@@ -116,7 +144,7 @@ def test_seccomp_filter_refuses_what_reaches_beyond_the_program(
 
 def guarded_answers(machine: str, subprocesses: bool) -> Callable[..., int]:
     """Return the answer to a guarded system call by its name and arguments."""
-    steps, column = runner.filter_steps(machine, subprocesses), MACHINES.index(machine)
+    steps, column = filters(machine, subprocesses), MACHINES.index(machine)
     return lambda name, *given: verdict(steps, machine, runner.GUARDED[name][column], [*given])
 
 
@@ -176,8 +204,8 @@ def test_kernel_answers_every_number_as_the_lists_say(subprocesses: bool) -> Non
     command = [sys.executable, "-c", ASK, str(subprocesses)]
     told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout
     machine = platform.machine()
-    steps = runner.filter_steps(machine, subprocesses)
-    expected = {runner.ALLOW: 4000, runner.EPERM: 1, runner.ENOSYS: 38}
+    steps = filters(machine, subprocesses)
+    expected = {runner.ALLOW: ENOSYS, runner.EPERM: 1, runner.ENOSYS: TOO_NEW}
     wanted = [expected[verdict(steps, machine, number, [2**32 - 1] * 5)] for number in numbers()]
     assert ast.literal_eval(told) == wanted
 
@@ -192,17 +220,16 @@ def answers_of_this_kernel(subprocesses: bool) -> list[int]:
 
     Calls with a certain sixth argument alone are judged, and none of those is done.
     """
-    judged = [
-        step if step != (runner.RETURN, 0, 0, runner.ALLOW) else (*step[:3], SAID_ALLOWED)
-        for step in runner.filter_steps(platform.machine(), subprocesses)
-    ]
     only = [runner._argument(5), (runner.EQUAL, 1, 0, MAGIC), (runner.RETURN, 0, 0, runner.ALLOW)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "filter_steps", lambda *_: [*only, *judged])
-        ready = runner.Seccomp(subprocesses)
+    said = {runner.ALLOW: TRACE, runner.ENOSYS: 0x00050000 | TOO_NEW}
+    ready = [
+        runner.Seccomp([*only, *[(*step[:3], said.get(step[3], step[3])) for step in steps]])
+        for steps in filters(platform.machine(), subprocesses)
+    ]
     runner._prctl(runner.PR_SET_NO_NEW_PRIVS, 1)
     libc, wide = ctypes.CDLL(None, use_errno=True), ctypes.c_long
-    ready.install()
+    for each in ready:
+        each.install()
     errors = []
     for number in numbers():
         assert libc.syscall(wide(number), *[wide(-1)] * 5, wide(MAGIC)) == -1
@@ -225,7 +252,14 @@ def test_syscall_tables_agree_with_the_headers_of_the_kernel(machine: str) -> No
             assert expected in (None, numbers[column]), name  # None: the headers are older
 
 
-def verdict(
+def verdict(steps: Filters, machine: str, call: int, given: list[int] | None = None) -> int:
+    """Evaluate filters as the kernel would: the strictest answer counts, and of equals the last."""
+    answers = [evaluated(each, machine, call, given) for each in reversed(steps)]
+    order = (runner.KILL, 0x00050000, runner.ALLOW)
+    return min(answers, key=lambda answer: order.index(answer & 0xFFFF0000))
+
+
+def evaluated(
     steps: list[runner.Step], machine: str, call: int, given: list[int] | None = None
 ) -> int:
     """Evaluate a seccomp filter as the kernel would, on one system call."""

@@ -112,6 +112,30 @@ def test_trouble_is_reported_by_the_zygote_alone() -> None:
         assert sandbox.call(Program(forged), ["{}"], Limits())[0].outcome == "no_result"
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        "open('/tmp/a', 'w').close()",
+        "open('/tmp/a', 'w').close(); os.unlink('/tmp/a')",
+        "os.mkdir('/dev/shm/a'); os.rmdir('/dev/shm/a')",
+        "tempfile.gettempdir()",
+    ],
+)
+def test_zygote_is_replaced_when_its_scratch_folders_were_used(use: str) -> None:
+    code = f"import os, tempfile\ndef main_solution():\n    {use}\n    return os.listdir('/tmp')\n"
+    with opened("strong") as sandbox:
+        first = only(sandbox)
+        assert sandbox.call(ONE, ["{}"] * 2, Limits())[1].output == "1"
+        assert only(sandbox) is first
+        with_none = sandbox.call(Program(code.replace(use, "pass")), ["{}"], Limits())[0]
+        ran = sandbox.call(Program(code), ["{}"] * 2, Limits())
+        assert first._process.poll() is not None
+        assert ran[0].output == ran[1].output
+        assert sandbox.call(Program(code.replace(use, "pass")), ["{}"], Limits())[0].output == (
+            with_none.output
+        )
+
+
 def test_zygote_error_keeps_finished_results() -> None:
     with open_sandbox(slots=1, unsafe=True) as sandbox:
         real, seen = ZygoteProcess.run, []
