@@ -54,7 +54,9 @@ _INSIDE = {
         *("constraint", "definition", "setting", "input", "output", "format", "detail"),
     },
 }
-_FILLERS = {"the", "a", "of", "for", "and", "python", "section", "step", "part", "code"}
+_FILLERS = {"the", "a", "of", "for", "and", "python", "section", "step", "part", "code"} | {
+    *("continued", "ii", "iii", "iv")
+}
 _DECORATION = " \t\r#*_:.)(0123456789`>"
 _QUOTED = re.compile(r" {0,3}>[ \t]?")
 _BOLD = re.compile(r"[\d.) \t]*(\*\*|__)[^*]+?\1[\s:.]*(?:\([^()]*\)[\s:.]*)?$")
@@ -98,8 +100,15 @@ def find_sections(lines: Sequence[str]) -> Bodies:
     return _cut(lines, lenient if known[1] > known[0] else strict)
 
 
-def unquote(lines: Sequence[str]) -> list[str]:
-    """Remove one level of `>` from quoted passages that hold a heading of a section or a fence."""
+def unquote(lines: Sequence[str], levels: int = 3) -> list[str]:
+    """Remove `>` from quoted passages that hold a heading of a section or a fence.
+
+    Args:
+        lines: The lines of an answer.
+        levels: How many levels of quoting are removed at most.
+    """
+    if not levels:
+        return list(lines)
     found: list[str] = []
     at = 0
     while at < len(lines):
@@ -108,7 +117,7 @@ def unquote(lines: Sequence[str]) -> list[str]:
             end += 1
         plain = [_QUOTED.sub("", line, count=1) for line in lines[at:end]]
         quotes = any(match_fence(line) or _is_known(line) for line in plain)
-        found += plain if quotes else lines[at:end]
+        found += unquote(plain, levels - 1) if quotes else lines[at:end]
         found += lines[end : end + 1]
         at = end + 1
     return found

@@ -107,16 +107,21 @@ def _unfenced(body: list[str]) -> list[str]:
 def _code(bodies: Bodies, name: str, function: str) -> str | ParseFailure:
     """Return the fenced code under a heading, which must be Python and define `function`.
 
-    Of several versions under such a heading the last one counts that defines the function.
+    Of several versions under such headings the last one counts that defines the function, together
+    with what it lacks of the earlier ones.
     """
     if name not in bodies:
         return ParseFailure(f"section_missing:{name}")
-    codes = (join_blocks(list(find_fences(body)), function) for body in bodies[name])
-    found = [code for code in codes if code is not None]
-    if not found:
+    fences = [list(find_fences(body)) for body in bodies[name]]
+    codes = {n: code for n, part in enumerate(fences) if (code := join_blocks(part, function))}
+    if not codes:
         return ParseFailure(f"no_fence:{name}")
-    code = next((code for code in found if _seems_to_define(code, function)), found[0])
-    return _code_failure(name, code, function) or code
+    last = next((n for n, code in codes.items() if _seems_to_define(code, function)), min(codes))
+    failure = _code_failure(name, codes[last], function)
+    if failure or last == max(codes):
+        return failure or codes[last]
+    code = join_blocks([fence for part in reversed(fences[last:]) for fence in part], function)
+    return _code_failure(name, str(code), function) or str(code)
 
 
 def _seems_to_define(code: str, function: str) -> bool:

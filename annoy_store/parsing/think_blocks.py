@@ -1,8 +1,8 @@
 """Separates the reasoning in the text of an answer from the answer.
 
 Decisions
-- Reasoning is what stands in a block at the start of the text or of a line (`<think>` and its
-  relatives, `[THINK]`, the channels of Harmony), and what stands before an end tag alone, because
+- Reasoning is what stands in a block (`<think>` and its relatives, `[THINK]`, the channels of
+  Harmony) at the start of the text or of a line, or anywhere after such a block, and what stands before an end tag alone, because
   some chat templates open the block themselves.
 - A tag in inline code, quotes, JSON or a fence is part of the answer. Reasoning may leave a fence
   open, so an end tag alone on its line counts inside a fence too, unless it belongs to the code:
@@ -26,16 +26,20 @@ from annoy_store.parsing.python_code import mend_spaces, try_parse_module
 MAX_BLOCKS = 16
 MAX_TAGS = 16  # that are looked at for the beginning of a block
 
-_NAME = r"(?:[a-z]+:)?(?:think|thinking|thoughts?|reasoning|scratchpad)"
+_NAME = r"(?:[a-z]+:)?(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad)"
 _TAG = re.compile(
     rf"<(?P<open>{_NAME})(?:\s[^<>\n]{{0,80}})?>|</(?P<close>{_NAME})\s*>"
     r"|\[(?P<open2>THINK)\]|\[/(?P<close2>THINK)\]"
     r"|◁(?P<open3>think)▷|◁/(?P<close3>think)▷"
     r"|<\|(?P<open4>begin_of_thought)\|>|<\|(?P<close4>end_of_thought)\|>"
-    r"|<\|(?P<open5>START_THINKING)\|>|<\|(?P<close5>END_THINKING)\|>",
+    r"|<\|(?P<open5>START_THINKING)\|>|<\|(?P<close5>END_THINKING)\|>"
+    r"|<\|channel>(?P<open6>thought)\b|<(?P<close6>channel)\|>",
     re.IGNORECASE,
 )
-_STARTS = {"end_of_thought": "begin_of_thought", "end_thinking": "start_thinking"}
+_KINDS = {"channel": "think", "thinking": "think", "thought": "think", "thoughts": "think"} | {
+    "end_of_thought": "begin_of_thought",
+    "end_thinking": "start_thinking",
+}
 _INLINE = re.compile(
     r"``[^\n]+?``|`[^`\n]+`|\"(?:[^\"\\\n]|\\.)*\"|(?<!\w)'(?:[^'\\\n]|\\.)*'(?!\w)|“[^”\n]*”|«[^»\n]*»"
 )
@@ -101,10 +105,9 @@ def _first_that_counts(text: str, *, first: bool) -> _Tag | None:
     for tag in itertools.islice(_tags(text), MAX_TAGS):
         before, after = _line_around(tag, text)
         if tag.opens:
-            at_start = first and not text[: tag.start].strip()
-            if not before.strip() and (
-                at_start or not after.strip() or _close_of(text[tag.end :], tag.kind)
-            ):
+            if not text[: tag.start].strip() if first else not before.strip() and not after.strip():
+                return tag
+            if (not first or not before.strip()) and _close_of(text[tag.end :], tag.kind):
                 return tag
             mentioned[tag.kind] += 1
         elif not (before + after).strip():
@@ -136,8 +139,8 @@ def _line_around(tag: _Tag, text: str) -> tuple[str, str]:
 def _all_tags(text: str) -> Iterator[_Tag]:
     for found in _TAG.finditer(text):
         group = found.lastgroup or ""
-        name = found[group].lower()
-        yield _Tag(_STARTS.get(name, name), group.startswith("open"), found.start(), found.end())
+        name = found[group].lower().rpartition(":")[2]
+        yield _Tag(_KINDS.get(name, name), group.startswith("open"), found.start(), found.end())
 
 
 def _tags(text: str) -> Iterator[_Tag]:

@@ -78,6 +78,8 @@ def without(*old: str) -> str:
         GOOD.replace("## Problem Statement", "## Problem"),
         "\n".join("> " + line for line in GOOD.split("\n")),
         GOOD.replace("\n## ", "\n> ## "),
+        "\n".join("> > " + line for line in GOOD.split("\n")),
+        GOOD.replace("## Main", "## I. Main").replace("## Input G", "## III. Input G"),
         GOOD.replace("    return", "\u00a0 \u00a0\u3000return"),
         GOOD.replace("```python\nimport math", "```python\n\u200bimport math"),
         GOOD.replace("import math\n", "import math\n```\nand\n```python"),
@@ -121,6 +123,13 @@ def test_sections_keep_headings_inside_the_description() -> None:
     described = "## Input\n- `n`: a number\n\n## Output\n- its root"
     found = parse_sections(GOOD.replace(IO, described))
     assert found == ParsedSample(MAIN, described, GENERATOR, PROBLEM)
+
+
+def test_sections_take_from_earlier_versions_what_the_last_lacks() -> None:
+    again = "def main_solution(n):\n    return math.isqrt(n)"
+    continued = f"## Main Function\n```python\nimport math\n```\n{GOOD}".replace(MAIN, again)
+    found = parse_sections(continued)
+    assert found == ParsedSample(f"import math\n\n{again}", IO, GENERATOR, PROBLEM)
 
 
 def test_sections_use_the_last_version() -> None:
