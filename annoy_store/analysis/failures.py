@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annoy_store.analysis.error_signatures import signature
-from annoy_store.analysis.hints import hint
+from annoy_store.analysis.hints import attempt_hint, hint
 from annoy_store.analysis.lineage_edges import SUBJECT_KINDS
 from annoy_store.db.states import FAILED_STATES, STAGE_NAMES, sql_list
 
@@ -25,9 +25,18 @@ _JOBS = f"""
            MIN(subject_id) AS example
     FROM jobs WHERE state IN {sql_list(FAILED_STATES)} GROUP BY stage, state, reason, detail
 """
-_ATTEMPTS = """
-    SELECT 'complete', 'try', COALESCE(error_class, status), error_message, COUNT(*), MIN(call_id)
-    FROM attempts WHERE status <> 'ok' GROUP BY error_class, status, error_message
+_ATTEMPTS = f"""
+    SELECT outcome, COALESCE(error_class, status), error_message, COUNT(*), MIN(call_id)
+    FROM (
+        SELECT a.*, CASE WHEN r.id IS NOT NULL THEN 'mended'
+                         WHEN ended.subject_id IS NULL THEN 'open' ELSE 'failed' END AS outcome
+        FROM attempts a LEFT JOIN responses r ON r.call_id = a.call_id
+        LEFT JOIN (SELECT DISTINCT subject_id FROM jobs
+                   WHERE stage = 'complete' AND state IN {sql_list(FAILED_STATES)}) ended
+        ON ended.subject_id = a.call_id
+        WHERE a.status <> 'ok'
+    ) tried
+    GROUP BY outcome, error_class, status, error_message
 """
 _ANSWERS = """
     SELECT 'verify', a.kind, a.status, a.mismatch, e.error_type, e.error_message, COUNT(*),
@@ -96,8 +105,11 @@ def _jobs(run_sql: RunSql) -> list[Failure]:
 
 def _attempts(run_sql: RunSql) -> list[Failure]:
     return [
-        _failure(stage, what, reason, message, n, f"call:{example}")
-        for stage, what, reason, message, n, example in run_sql(_ATTEMPTS)
+        Failure(
+            *("complete", "try", reason, signature(message), int(n), f"call:{example}"),
+            attempt_hint(reason, outcome),
+        )
+        for outcome, reason, message, n, example in run_sql(_ATTEMPTS)
     ]
 
 
@@ -131,14 +143,15 @@ def _failure(
 
 
 def _merged(found: Iterable[Failure]) -> list[Failure]:
-    """Merge failures whose messages have the same signature."""
-    merged: dict[tuple[str, str, str, str], Failure] = {}
+    """Merge failures whose messages have the same signature, and that need the same."""
+    merged: dict[tuple[str, str, str, str, str], Failure] = {}
     for failure in found:
-        key = failure.stage, failure.what, failure.reason, failure.signature
+        group = failure.stage, failure.what, failure.reason, failure.signature
+        key = (*group, failure.hint)
         known = merged.get(key)
         example = min(failure.example, known.example, key=_example_id) if known else failure.example
         n = failure.n + (known.n if known else 0)
-        merged[key] = Failure(*key, n, example, failure.hint)
+        merged[key] = Failure(*group, n, example, failure.hint)
     return list(merged.values())
 
 

@@ -68,8 +68,22 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (r"no_line", "completed batches contained no line for it; annoy retry complete"),
     (
+        r"http_401",
+        "the endpoint refused the key, or got none (the run says what was sent): set the variable of --api-key-env, then annoy run",
+    ),
+    (r"http_402", "the account at the provider has no credit; top it up, then annoy run"),
+    (r"http_404", "check --model and the path of --base-url, then annoy retry complete"),
+    (
         r"http_4\w\w",
-        "the endpoint rejected the request; check --model and the parameters, then annoy retry complete",
+        "the endpoint rejected the request; change the parameter that the message names (flags: annoy run --help), then annoy retry complete --like {reason}",
+    ),
+    (
+        r"incomplete",
+        "the provider broke the answer off; it is asked for once more and kept either way, marked incomplete; nothing to do",
+    ),
+    (
+        r"bad_body|html|no_choices|deadline",
+        "the reply was no completion, or came too late (--call-seconds); check --base-url if there are many, then annoy retry complete --like {reason}",
     ),
     (
         r"async:.*",
@@ -84,7 +98,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
         r"too_long.*",
         "raise max_prompt_chars (annoy policy), then annoy retry {stage} --state rejected --like too_long",
     ),
-    (r"empty", "the text is empty; nothing to do"),
+    (r"empty", "the text is empty; nothing to do; for a call: annoy retry complete --like empty"),
     (
         r"(generator_)?exception:.*",
         "the generated code is wrong; read some (annoy show); a better model or template helps",
@@ -133,6 +147,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "an error of the model; it gets feedback and another turn, up to max_turns",
     ),
 )
+_RETRY = re.compile(r"annoy retry complete(?: --(?:like|state) \S+)*(?:, then annoy run)?")
 _INSTALL = "pip install {package} for the interpreter of --python, then annoy retry generate --state rejected --like missing_module:{module}, then annoy run"
 _OTHER_PYTHON = "it belongs to the standard library of another Python version or platform; nothing to do, or another interpreter: annoy run --python"
 _PROJECT_FILE = "likely a file of the project that the code comes from, so do not install a package of that name; nothing to do"
@@ -154,6 +169,20 @@ def hint(reason: str, stage: str) -> str:
                 stage=stage, reason=reason, module=module, package=package_of(module or "")
             )
     return ""
+
+
+def attempt_hint(reason: str, outcome: str) -> str:
+    """Return what to do about attempts without an answer.
+
+    Args:
+        reason: Their error class or status.
+        outcome: What became of their calls: `mended` if a later try was answered, `open` if they
+            are still to be answered, otherwise they have failed.
+    """
+    if outcome == "mended":
+        return "a later try was answered; nothing to do"
+    advice = hint(reason, "complete")
+    return _RETRY.sub("annoy run", advice) if outcome == "open" else advice
 
 
 def _about_module(module: str) -> str:

@@ -112,7 +112,7 @@ class BatchSession:
         self.store, self.settings, self.teachers = store, settings, teachers
         model = next((t.identity.model for t in teachers.values()), "any")
         endpoint = resolve_endpoint(settings, model)
-        self.url, self._key_env = normalised_url(endpoint.base_url), endpoint.key_env
+        self.url, self._sent_key = normalised_url(endpoint.base_url), endpoint.sent_key
         self.api = BatchApi(endpoint)
         self.caps = open_budgets(store, settings, teachers)
         self.is_stopping: Callable[[], bool] = lambda: False
@@ -150,7 +150,7 @@ class BatchSession:
                 "file by hand: annoy batch export FILE"
             )
         if error.status in (401, 403):
-            return f"{self.url} rejects the key in {self._key_env} ({error.reason})"
+            return f"{self.url} rejects the key ({error.reason}): {self._sent_key}"
         return self.unavailable_message(error.reason)
 
 

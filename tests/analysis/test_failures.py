@@ -90,6 +90,8 @@ def test_failures_are_counted_once_per_cause(store: Database, live: bool) -> Non
     assert (
         counted["complete", "failed", "http_500", "Error code: <n> - request req_<n>a<n>b<n>c"] == 1
     )
+    (tried,) = (f for f in found if f.what == "try")
+    assert tried.hint == "a later try was answered; nothing to do"
     raised = "verify", "predict_input", "exception:ZeroDivisionError", "division by zero"
     assert counted[raised] == 1
     wrong = sum(
@@ -123,3 +125,26 @@ def test_failures_of_one_stage_and_the_largest_of_each(sqlite_store: Database) -
 
 def test_subject_kinds_cover_every_stage() -> None:
     assert set(SUBJECT_KINDS) == set(STAGE_NAMES)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_failures_of_attempts_depend_on_what_became_of_their_calls(
+    store: Database, live: bool
+) -> None:
+    rows = [factories.asked(f"{n}?", about=str(n)) for n in range(3)]
+    with store.write() as connection:
+        factories.write_all(connection, [row for each in rows for row in each])
+        factories.write_all(connection, [factories.response(rows[0][-1], "mended")])
+        failed = {"stage": "complete", "subject_id": 2, "variant_id": 1, "state": "failed"}
+        connection.execute(insert(jobs).values(failed))
+        for call in (1, 2, 3):
+            tried = {"call_id": call, "teacher_id": 0, "worker_id": 1, "latency_ms": 1.0}
+            tried |= {"started_at": "x", "status": "retry", "error_class": "http_500"}
+            connection.execute(insert(attempts).values(tried))
+    with open_runner(store, live=live) as ask:
+        hints = [f.hint for f in failures(ask, "complete") if f.what == "try"]
+    assert sorted(hints) == [
+        "a later try was answered; nothing to do",
+        "the endpoint was unavailable or slow; annoy retry complete",
+        "the endpoint was unavailable or slow; annoy run",
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from annoy_store.analysis.hints import hint, install_advice
+from annoy_store.analysis.hints import attempt_hint, hint, install_advice
 from annoy_store.parsing import sections
 from annoy_store.tasks.compare import KINDS
 
@@ -63,3 +63,32 @@ def test_hint_advises_no_package_of_an_unknown_name() -> None:
     assert install_advice("tkinter") == install_advice("urllib2") == "another Python"
     assert install_advice("numpy.linalg") == "pip install numpy"
     assert install_advice("yaml") == "pip install pyyaml"
+
+
+@pytest.mark.parametrize(
+    ("reason", "word", "not_word"),
+    [
+        ("http_401", "--api-key-env", "--model"),
+        ("http_402", "credit", "--model"),
+        ("http_404", "--base-url", "--api-key-env"),
+        ("http_422", "the parameter that the message names", "--model and"),
+        ("incomplete", "marked incomplete", "retry"),
+        ("empty", "annoy retry complete --like empty", "resample"),
+        ("html", "--base-url", "pip"),
+    ],
+)
+def test_hint_of_a_call_names_what_is_at_fault(reason: str, word: str, not_word: str) -> None:
+    assert word in hint(reason, "complete")
+    assert not_word not in hint(reason, "complete")
+
+
+@pytest.mark.parametrize("reason", ["http_500", "http_429", "http_400", "bad_body", "incomplete"])
+def test_attempt_hint_advises_no_retry_of_what_is_answered_or_pending(reason: str) -> None:
+    assert attempt_hint(reason, "mended") == "a later try was answered; nothing to do"
+    assert "annoy retry" not in attempt_hint(reason, "open")
+    assert attempt_hint(reason, "failed") == hint(reason, "complete")
+
+
+def test_attempt_hint_tells_to_run_again_while_calls_are_pending() -> None:
+    assert attempt_hint("http_500", "open").endswith("; annoy run")
+    assert attempt_hint("http_400", "open").endswith(", then annoy run")

@@ -284,7 +284,7 @@ class OpenAITeacher:
             None: "check --base-url, and that the server runs",
             400: setting,
             422: setting,
-            401: f"{self._endpoint.sent_key}; set the right one, or name another variable with "
+            401: f"check the key ({self._endpoint.sent_key}), or name another variable with "
             "--api-key-env",
             402: "top up the account",
             403: f"{self._endpoint.sent_key}: {self._endpoint.key_env} may not use {model} here",

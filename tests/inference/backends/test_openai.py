@@ -334,7 +334,7 @@ def test_notice_tells_that_the_endpoint_limits_all_calls(provider: Provider) -> 
 @pytest.mark.parametrize(
     ("status", "error", "words"),
     [
-        (401, {"code": "invalid_api_key"}, "the key in SIM_KEY was sent; set the right one"),
+        (401, {"code": "invalid_api_key"}, "check the key .the key in SIM_KEY was sent"),
         (402, {}, "top up"),
         (403, {}, "SIM_KEY may not use sim"),
         (403, {"message": "Your input was flagged"}, "SIM_KEY may not use sim"),
