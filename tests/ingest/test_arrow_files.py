@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -45,6 +48,25 @@ def test_values_that_python_cannot_hold_become_text(tmp_path: Path, form: str) -
     assert [row.other_fields["n"] for row in good] == [1, 2, 3]
     assert str(good[1].other_fields["seen"]).startswith("2001-09-09 01:46:40")
     assert good[2].other_fields["seen"] is None
+
+
+def test_nanoseconds_need_no_pandas(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    path.write_bytes(written(TABLE, "parquet"))
+    code = (
+        "import sys; sys.modules['pandas'] = None\n"
+        "from pathlib import Path\n"
+        "from annoy_store.ingest.readers import read_raw\n"
+        "print([(row.content, row.other_fields['seen']) for row in read_raw(Path(sys.argv[1]))])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    assert ast.literal_eval(ran.stdout) == [
+        ("a = 1", "1970-01-01 00:00:00.000000001"),
+        ("b = 2", "2001-09-09 01:46:40.000000001"),
+        ("c = 3", None),
+    ]
 
 
 def broken_text(*texts: bytes) -> pyarrow.Array:
