@@ -996,6 +996,8 @@ class Zygote:
         gc.collect()
         gc.freeze()
         gc.disable()
+        if self.forks_allowed:  # pid 1 gets no signal from inside but those that it handles
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         if self.own_filter is not None:
             self.own_filter.install()
         return {"hello": platform.python_version(), "guarded": not self.forks_allowed}
@@ -1130,6 +1132,7 @@ class Zygote:
             if os.getppid() != self.pid:  # it died before it could have told us
                 _exit(0)
         if self.forks_allowed:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             limit(resource.RLIMIT_AS, self.used + job["memory_mb"] * (1 << 20))
             limit(resource.RLIMIT_CPU, int(job["cpu"]) + 2)
         if self.filter is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -100,6 +101,39 @@ def test_subprocesses_need_strong_isolation(monkeypatch: pytest.MonkeyPatch) -> 
     no_bubblewrap(monkeypatch)
     with pytest.raises(UsageError, match="Subprocesses need the strong sandbox"):
         open_sandbox(allow_subprocess=True, unsafe=True)
+
+
+ATTACKS_WITH_SUBPROCESSES = {
+    "signals": "[os.kill(p, s) for p in (1, os.getppid()) for s in (1, 2, 3, 6, 9, 10, 15, 17, 19)]",
+    "limits": "resource.prlimit(1, resource.RLIMIT_NOFILE, (1, 1))",
+    "modes": "subprocess.run(['chmod', '600', '/dev/null'], check=True)",
+    "times": "subprocess.run(['touch', '-d', '@1', '/dev/null', '/tmp'], check=True)",
+    "namespaces": "subprocess.run(['unshare', '--user', 'true'], check=True)",
+    "locks": "subprocess.run(['flock', '/usr', 'true'], check=True)",
+    "memory": "subprocess.run(['ipcmk', '--shmem', '100'], check=True)",
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS_WITH_SUBPROCESSES)
+def test_subprocesses_stay_inside_the_sandbox(attack: str) -> None:
+    opened("strong").close()
+    program = Program(
+        "import os, resource, subprocess\n"
+        "def main_solution():\n"
+        "    try:\n"
+        f"        {ATTACKS_WITH_SUBPROCESSES[attack]}\n"
+        "    except (OSError, subprocess.CalledProcessError):\n"
+        "        return 'denied'\n"
+        "    return 'done'\n"
+    )
+    before = os.stat("/dev/null")
+    with open_sandbox(slots=1, allow_subprocess=True) as sandbox:
+        ran = sandbox.call(program, ["{}"], Limits())[0]
+        expected = '"done"' if attack == "signals" else '"denied"'  # pid 1 is not reached
+        assert (ran.outcome, ran.output) == ("ok", expected)
+        assert sandbox.call(ONE, ["{}"], Limits())[0].output == "1"
+    after = os.stat("/dev/null")
+    assert (after.st_mode, after.st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
 
 
 def test_open_sandbox_rejects_unknown_levels_and_interpreters(tmp_path: Path) -> None:
