@@ -19,6 +19,7 @@ import orjson
 
 from annoy_store.inference.client.batch_types import COMPLETIONS_PATH
 from annoy_store.inference.client.errors import CallError, error_from_status, error_object, redact
+from annoy_store.inference.client.reply_body import decode_reply
 from annoy_store.inference.client.response import parse_completion
 from annoy_store.inference.client.usage import NO_USAGE, TokenUsage
 from annoy_store.interfaces import Completion
@@ -113,6 +114,8 @@ def _parse_record(record: Mapping[str, Any]) -> tuple[Completion, TokenUsage]:
     status, body = response.get("status_code", 200), response.get("body")
     if isinstance(status, int) and status >= 300:
         raise error_from_status(status, body or record.get("error"), {}, 0.0)
+    if isinstance(body, str):  # as it came, a stream for example
+        body = decode_reply(body.encode("utf-8", "replace"))
     if not isinstance(body, Mapping):
         raise CallError("retry", "bad_body", f"not an object: {str(body)[:120]}")
     return parse_completion(body)

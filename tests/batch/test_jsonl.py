@@ -110,3 +110,12 @@ def test_parse_result_line_redacts_keys() -> None:
 )
 def test_parse_result_line_skips_foreign_lines(line: bytes) -> None:
     assert parse_result_line(line) is None
+
+
+def test_parse_result_line_reads_a_body_that_came_as_text() -> None:
+    answer = {"choices": [{"message": {"content": "four"}, "finish_reason": "stop"}]}
+    body = f"data: {json.dumps(answer)}\n\ndata: [DONE]\n\n"
+    record = {"custom_id": f"{'a' * 12}-7", "response": {"status_code": 200, "body": body}}
+    found = parse_result_line(json.dumps(record).encode())
+    assert found is not None
+    assert found.result == Completion("four")

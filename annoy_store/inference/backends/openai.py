@@ -201,7 +201,8 @@ class OpenAITeacher:
 
     async def _omit_refused(self, error: CallError, sent: Mapping[str, Any]) -> None:
         """Leave out the fields that the endpoint refuses from now on, if they may be left out."""
-        found = refused_fields(error.status or 0, error.details, sent)
+        prompt = " ".join(str(message.get("content")) for message in sent.get("messages", ()))
+        found = refused_fields(error.status or 0, error.details, sent, prompt)
         names = [n for n in found if self._can_omit(n)]
         if not names:
             error.flag = flag_of_refusal(error.details, sent)

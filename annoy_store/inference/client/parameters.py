@@ -60,17 +60,21 @@ _OUT_OF_RANGE = re.compile(
     r"|minimum|exceed|too (?:large|long|small|high|low)",
     re.I,
 )
+_REFUSED_CODES = re.compile("unsupported|unknown_param|unrecognized|extra_forbidden")
 _REFUSED_TYPES = {"extra_forbidden", "value_error.extra", "unexpected_keyword_argument"}
 _QUOTES = "[\"'`\u2018\u2019\u201c\u201d]"
 
 
-def refused_fields(status: int, error: Mapping[str, Any], sent: Collection[str]) -> tuple[str, ...]:
+def refused_fields(
+    status: int, error: Mapping[str, Any], sent: Collection[str], prompt: str = ""
+) -> tuple[str, ...]:
     """Return the fields of a request that an error response refuses by name.
 
     Args:
         status: The HTTP status.
         error: The error object, as `error_object` returns it.
         sent: The names of the fields that were sent.
+        prompt: The text that was sent: a field that it names too may be a quotation of it.
 
     Returns:
         Those of `sent` that are refused, sorted.
@@ -83,7 +87,11 @@ def refused_fields(status: int, error: Mapping[str, Any], sent: Collection[str])
     found = set(_located(error, known))
     codes = f"{error.get('code')} {error.get('type')}"
     if not found and _is_about_a_field(codes, words):
-        found |= _named_by_param(error, known) or set(_named_in(words, known))
+        found |= _named_by_param(error, known) or {
+            name
+            for name in _named_in(words, known)
+            if _REFUSED_CODES.search(codes) or not re.search(rf"\b{re.escape(name)}\b", prompt)
+        }
     return tuple(sorted(found))
 
 
@@ -102,7 +110,7 @@ def flag_of_refusal(error: Mapping[str, Any], sent: Collection[str]) -> str | No
 
 def _is_about_a_field(codes: str, words: str) -> bool:
     """Return whether an error refuses a field or its value as such, and not a value out of range."""
-    if re.search("unsupported|unknown_param|unrecognized|extra_forbidden", codes):
+    if _REFUSED_CODES.search(codes):
         return True
     if _ONLY_DEFAULT.search(words):
         return True

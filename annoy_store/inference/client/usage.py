@@ -35,7 +35,7 @@ def parse_usage(usage: object) -> TokenUsage:
     """Parse the `usage` object of a completion.
 
     Args:
-        usage: The object, with OpenAI's field names or DeepSeek's `prompt_cache_hit_tokens`;
+        usage: The object, with OpenAI's field names, also of its Responses API, or DeepSeek's `prompt_cache_hit_tokens`;
             anything else counts as not reported.
 
     Returns:
@@ -45,9 +45,9 @@ def parse_usage(usage: object) -> TokenUsage:
         return NO_USAGE
     cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
     return TokenUsage(
-        prompt=_count(usage.get("prompt_tokens")),
+        prompt=_count(usage.get("prompt_tokens", usage.get("input_tokens"))),
         cached=cached if cached is not None else _count(usage.get("prompt_cache_hit_tokens")),
-        completion=_count(usage.get("completion_tokens")),
+        completion=_count(usage.get("completion_tokens", usage.get("output_tokens"))),
         reasoning=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
     )
 

@@ -133,3 +133,12 @@ def test_flag_of_refusal_names_what_to_change(body: Any, flag: str) -> None:
 
 def test_flag_of_refusal_is_none_if_no_field_is_named() -> None:
     assert flag_of_refusal(error_object(openai("Your input was flagged")), SENT) is None
+
+
+def test_refused_fields_takes_no_quotation_of_the_prompt_for_a_field() -> None:
+    body = openai("Unsupported content: the word 'temperature' is not allowed")
+    error = error_object(body)
+    assert refused_fields(400, error, SENT, "the temperature is 7") == ()
+    assert refused_fields(400, error, SENT, "the weather is fine") == ("temperature",)
+    told = error_object(openai(TEMPERATURE, None, "unsupported_value"))
+    assert refused_fields(400, told, SENT, "the temperature is 7") == ("temperature",)

@@ -25,6 +25,7 @@ from annoy_store.inference.client.usage import NO_USAGE, TokenUsage, parse_usage
             },
             TokenUsage(9, 3, 7, 2),
         ),
+        ({"input_tokens": 9, "output_tokens": 7}, TokenUsage(prompt=9, completion=7)),
         ({"prompt_tokens_details": None, "completion_tokens_details": 5}, NO_USAGE),
     ],
 )
