@@ -7,7 +7,11 @@ Decisions
 - Candidates are run on each other's own stable inputs, and are twins only if all outputs agree. A
   sample with fewer than two different outputs on the probes is never a twin: that is too little
   evidence.
-- Code runs in the sandbox; a sample that fails there has no twin.
+- Candidates are run on small inputs of their shape, too, where sampled inputs have gaps (NAND and
+  XOR differ at (0, 0) alone); there only outputs count, for either may refuse what it never gets.
+- Code runs in the sandbox; a sample that fails there has no twin. Probes are inputs of other
+  functions, on which some run for ever: the smallest come first, and after the first time-out the
+  others are not run. The samples of a page run at the same time.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,15 +29,17 @@ from annoy_store.db.engine import Database
 from annoy_store.db.sql import insert_new
 from annoy_store.db.tables import behaviour_probes, behaviours, samples
 from annoy_store.db.timestamps import utc_now
+from annoy_store.dedup.small_inputs import small_inputs
 from annoy_store.hashing import compact_json, digest
 from annoy_store.interfaces import Limits, Program, Sandbox
 from annoy_store.records.queries import stable_pairs
 from annoy_store.tasks.compare import same
 
-VERSION = "behaviour-1"
+VERSION = "behaviour-2"
 _PROBES, _OF_EACH, _OWN, _SUSPECTS = 8, 2, 10, 5
-_LIMITS = Limits(cpu_seconds=2.0, wall_seconds=6.0)
-_AT_ONCE = 100
+_LIMITS = Limits(cpu_seconds=0.5, wall_seconds=3.0)
+_TIMEOUTS = {"cpu_timeout", "wall_timeout"}
+_AT_ONCE, _CALLS_AT_ONCE = 100, 2
 
 
 @dataclass(frozen=True)
@@ -62,10 +69,19 @@ class _Sample:
         return ",".join(_value_type(value) for value in self.pairs[0][0]) if self.pairs else ""
 
     def run(self, sandbox: Sandbox, inputs: Sequence[list[Any]]) -> list[str | None]:
-        """Return the outputs for positional `inputs` as JSON; None where the call failed."""
-        named = [compact_json(dict(zip(self.names, values, strict=True))) for values in inputs]
-        ran = sandbox.call(self.program, named, _LIMITS)
-        return [one.output if one.outcome == "ok" else None for one in ran]
+        """Return the outputs for positional `inputs` as JSON; None where the call failed.
+
+        After a call that timed out the others are not made.
+        """
+        outputs: list[str | None] = []
+        for start in range(0, len(inputs), _CALLS_AT_ONCE):
+            some = inputs[start : start + _CALLS_AT_ONCE]
+            named = [compact_json(dict(zip(self.names, values, strict=True))) for values in some]
+            ran = sandbox.call(self.program, named, _LIMITS)
+            outputs += [one.output if one.outcome == "ok" else None for one in ran]
+            if any(one.outcome in _TIMEOUTS for one in ran):
+                break
+        return outputs + [None] * (len(inputs) - len(outputs))
 
 
 def find_twins(
@@ -83,8 +99,14 @@ def find_twins(
     """
     total, twins = 0, 0
     while page := _page(store):
-        for sample in page:
-            row = _compare_one(store, sandbox, sample)
+        probes = [
+            _probes(store, sample, page[n:]) if sample.shape else []
+            for n, sample in enumerate(page)
+        ]
+        with ThreadPoolExecutor(sandbox.slots) as pool:
+            outputs = list(pool.map(lambda s, inputs: s.run(sandbox, inputs), page, probes))
+        for sample, found in zip(page, outputs, strict=True):
+            row = _compare_one(store, sandbox, sample, found)
             with store.write() as connection:
                 insert_new(connection, behaviours, [row])
             total, twins = total + 1, twins + (row["twin_id"] is not None)
@@ -146,44 +168,44 @@ def _value_type(value: Any) -> str:
 # One sample ----------------------------------------------------------------------------------
 
 
-def _compare_one(store: Database, sandbox: Sandbox, sample: _Sample) -> dict[str, Any]:
+def _compare_one(
+    store: Database, sandbox: Sandbox, sample: _Sample, outputs: Sequence[str | None]
+) -> dict[str, Any]:
     row = {"sample_id": sample.id, "version": VERSION, "shape": sample.shape}
     row |= {"fingerprint": None, "twin_id": None}
-    if not sample.shape:
-        return row
-    fingerprint = _fingerprint(sample.run(sandbox, _probes(store, sample)))
+    fingerprint = _fingerprint(outputs)
     if fingerprint is None:
         return row
     row["fingerprint"] = fingerprint
     for other in _candidates(store, sample.shape, fingerprint):
-        if _agrees(sandbox, sample, other) and _agrees(sandbox, other, sample):
+        agree = _agrees(sandbox, sample, other) and _agrees(sandbox, other, sample)
+        if agree and not _differ_on_small_inputs(sandbox, sample, other):
             return row | {"twin_id": other.id}
     return row
 
 
-def _probes(store: Database, sample: _Sample) -> list[list[Any]]:
+def _probes(store: Database, sample: _Sample, page: Sequence[_Sample]) -> list[list[Any]]:
     """The probes of the sample's shape; the first samples of a shape contribute two inputs each."""
     with store.write() as connection:
         query = select(behaviour_probes.c.inputs).where(behaviour_probes.c.shape == sample.shape)
         found = connection.scalar(query)
         inputs: list[list[Any]] = json.loads(found) if found else []
         if found is None:
-            inputs = _first_inputs(connection, sample)
+            inputs = _first_inputs(sample, page)
             row = {"shape": sample.shape, "inputs": compact_json(inputs), "created_at": utc_now()}
             insert_new(connection, behaviour_probes, [row])
     return inputs
 
 
-def _first_inputs(connection: Connection, sample: _Sample) -> list[list[Any]]:
-    """Inputs of this sample and of later ones with its shape."""
-    later = select(samples.c.id).where(samples.c.id >= sample.id).order_by(samples.c.id)
+def _first_inputs(sample: _Sample, page: Sequence[_Sample]) -> list[list[Any]]:
+    """Inputs of this sample and of later ones with its shape, the smallest first."""
     inputs: list[list[Any]] = []
-    for other in _load(connection, list(connection.scalars(later.limit(_AT_ONCE)))):
+    for other in page:
         if other.shape == sample.shape:
             new = [values for values, _ in other.pairs if values not in inputs]
             inputs += new[:_OF_EACH]
     alone = [values for values, _ in sample.pairs if values not in inputs]
-    return [*inputs, *alone][:_PROBES]
+    return sorted([*inputs, *alone][:_PROBES], key=lambda values: len(compact_json(values)))
 
 
 def _fingerprint(outputs: Sequence[str | None]) -> str | None:
@@ -219,4 +241,14 @@ def _agrees(sandbox: Sandbox, runner: _Sample, owner: _Sample) -> bool:
     return all(
         text is not None and same(output, json.loads(text))
         for text, (_, output) in zip(got, owner.pairs, strict=True)
+    )
+
+
+def _differ_on_small_inputs(sandbox: Sandbox, one: _Sample, other: _Sample) -> bool:
+    """True if both return something for a small input of their shape, but not the same."""
+    inputs = small_inputs([values for values, _ in (*one.pairs, *other.pairs)])
+    outputs = zip(one.run(sandbox, inputs), other.run(sandbox, inputs), strict=True)
+    return any(
+        left is not None and right is not None and not same(json.loads(left), json.loads(right))
+        for left, right in outputs
     )

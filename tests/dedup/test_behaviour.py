@@ -110,3 +110,53 @@ def test_shapes_and_fingerprints() -> None:
     assert _fingerprint(["1", "2"]) != _fingerprint(["2", "1"])
     assert _parameters("def f(a, /, b, *, c=1): pass", "f") == ["a", "b", "c"]
     assert _parameters("def f(", "f") == []
+
+
+def test_find_twins_compares_small_inputs_that_were_not_drawn(
+    sqlite_store: Database, sandbox: LocalSandbox
+) -> None:
+    gates = {
+        "nand": "def main_solution(a, b):\n    return 1 - a * b\n",
+        "xor": "def main_solution(a, b):\n    return a ^ b\n",
+        "differ": "def main_solution(x, y):\n    return int(x != y)\n",
+    }
+    with sqlite_store.write() as connection:
+        for name, code in gates.items():
+            scope: dict[str, Any] = {}
+            exec(code, scope)
+            sample = rows.sample(code, problem=name)
+            names = _parameters(code, "main_solution")
+            for n, values in enumerate([(0, 1), (1, 0), (1, 1)]):
+                given = dict(zip(names, values, strict=True))
+                pair = rows.io_pair(sample, given, scope["main_solution"](*values), n)
+                insert_rows(connection, [chains.checked(connection, pair)])
+    find_twins(sqlite_store, sandbox)
+    assert twins(sqlite_store) == {"differ": "xor"}
+
+
+def test_find_twins_stops_at_a_call_that_times_out(
+    sqlite_store: Database, sandbox: LocalSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    call = sandbox.call
+
+    def counted(program: Any, inputs: Any, limits: Any, **more: Any) -> Any:
+        made.append(len(inputs))
+        return call(program, inputs, limits, **more)
+
+    monkeypatch.setattr(sandbox, "call", counted)
+    endless = "def main_solution(n):\n    while n < 0 or n > 5:\n        pass\n    return n\n"
+    with sqlite_store.write() as connection:
+        for name, code, inputs in (
+            ("big", CODES["square"], (60, 61, 62, 63)),
+            ("endless", endless, (0, 1, 2, 3)),
+        ):
+            sample = rows.sample(code, problem=name)
+            for n, value in enumerate(inputs):
+                pair = rows.io_pair(sample, {"n": value}, value, n)
+                insert_rows(connection, [chains.checked(connection, pair)])
+    find_twins(sqlite_store, sandbox)
+    with sqlite_store.read() as connection:
+        [probes] = connection.scalars(select(behaviour_probes.c.inputs))
+    assert probes == "[[0],[1],[60],[61],[62],[63]]"
+    assert sum(made) == 6 + 4  # the two last probes are not run by the endless one
