@@ -18,8 +18,9 @@ import platform
 import shutil
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -202,7 +203,7 @@ def _endpoint(settings: RunSettings) -> Finding:
     except UsageError as error:
         return Finding("endpoint", WARNING, str(error), "works without a key: --teacher tracer")
     try:
-        models = _models(endpoint.base_url, endpoint.key)
+        models = _models(endpoint.base_url, endpoint.key, endpoint.query)
     except urllib.error.HTTPError as error:
         refused = error.code in (401, 403)
         advice = f"{endpoint.sent_key}; another name: --api-key-env" if refused else ""
@@ -210,7 +211,10 @@ def _endpoint(settings: RunSettings) -> Finding:
         return Finding("endpoint", WARNING, words, advice)
     except (OSError, ValueError) as error:
         words = f"{endpoint.base_url} cannot be reached: {error}"
-        return Finding("endpoint", WARNING, words, "is the server running? set --base-url")
+        advice = "set SSL_CERT_FILE to the certificates to trust"
+        if "CERTIFICATE_VERIFY_FAILED" not in words:
+            advice = "is the server running? set --base-url"
+        return Finding("endpoint", WARNING, words, advice)
     if settings.model and models and settings.model not in models:
         known = ", ".join(models[:8])
         return Finding("endpoint", WARNING, f"{endpoint.base_url} has no {settings.model}", known)
@@ -221,7 +225,7 @@ def _endpoint(settings: RunSettings) -> Finding:
 
 def _left_out(settings: RunSettings, endpoint: Any) -> list[str]:
     """Return the parameters that the endpoint refuses for the model, known before or learned."""
-    from annoy_store.inference.client.providers import normalised_url
+    from annoy_store.inference.client.base_url import normalised_url
 
     found = set(endpoint.refused)
     store = engine.connect(settings.store)
@@ -240,13 +244,17 @@ def _left_out(settings: RunSettings, endpoint: Any) -> list[str]:
     return sorted(found)
 
 
-def _models(base_url: str, key: str) -> list[str]:
+def _models(base_url: str, key: str, query: Mapping[str, str]) -> list[str]:
     """Return the models that an endpoint lists."""
+    from annoy_store.inference.client.base_url import is_loopback
+
     if not base_url.startswith(("http://", "https://")):
         raise ValueError("the URL begins with neither http:// nor https://")
-    request = urllib.request.Request(f"{base_url.rstrip('/')}/models")
+    parameters = f"?{urllib.parse.urlencode(query)}" if query else ""
+    request = urllib.request.Request(f"{base_url.rstrip('/')}/models{parameters}")
     request.add_unredirected_header("Authorization", f"Bearer {key}")
-    with urllib.request.urlopen(request, timeout=REACH_SECONDS) as answer:
+    proxies = urllib.request.ProxyHandler({} if is_loopback(base_url) else None)
+    with urllib.request.build_opener(proxies).open(request, timeout=REACH_SECONDS) as answer:
         body = json.loads(answer.read(10_000_000))
     listed = body.get("data", []) if isinstance(body, dict) else []
     return [str(model.get("id")) for model in listed if isinstance(model, dict)]

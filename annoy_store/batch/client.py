@@ -18,8 +18,9 @@ from annoy_store.db.engine import Database
 from annoy_store.db.tables import batches
 from annoy_store.db.timestamps import utc_now
 from annoy_store.errors import EndpointUnavailable, UsageError
+from annoy_store.inference.client.base_url import normalised_url
 from annoy_store.inference.client.errors import CallError
-from annoy_store.inference.client.providers import normalised_url, resolve_base_url
+from annoy_store.inference.client.providers import resolve_base_url
 
 MAX_POLL_SECONDS = 600.0
 _POLL_BACKOFF = 1.5

@@ -18,8 +18,9 @@ from annoy_store.inference.backends import ROLES, backend_and_model
 from annoy_store.inference.backends.batch import BatchTeacher
 from annoy_store.inference.budgeted_backend import DEFAULT_MAX_TOKENS
 from annoy_store.inference.budgets import budget_caps, open_budget
-from annoy_store.inference.client.errors import CallError
-from annoy_store.inference.client.providers import normalised_url, resolve_endpoint
+from annoy_store.inference.client.base_url import normalised_url
+from annoy_store.inference.client.errors import CONNECTION_ADVICE, CallError
+from annoy_store.inference.client.providers import resolve_endpoint
 from annoy_store.inference.prices import required_price
 from annoy_store.queue.enqueue import enqueue_page
 from annoy_store.queue.lease import Lease
@@ -140,6 +141,9 @@ class BatchSession:
 
     def error_message(self, error: CallError) -> str:
         """Return what happened and what to do, in one line."""
+        if error.kind == "stop" and error.name in CONNECTION_ADVICE:
+            advice = CONNECTION_ADVICE[error.name]
+            return f"{self.url} cannot be reached ({error.message}): {advice}, then run again"
         if error.kind == "unreachable":
             return (
                 f"{self.url} cannot be reached ({error.message}): nothing is lost, run again later"

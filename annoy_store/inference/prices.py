@@ -27,7 +27,8 @@ from annoy_store.db.tables import prices
 from annoy_store.db.timestamps import utc_now
 from annoy_store.errors import UsageError
 from annoy_store.inference.backends import ROLES, backend_and_model
-from annoy_store.inference.client.providers import is_local, resolve_base_url
+from annoy_store.inference.client.base_url import is_local
+from annoy_store.inference.client.providers import resolve_base_url
 
 _EPOCH = "1970-01-01T00:00:00.000Z"
 

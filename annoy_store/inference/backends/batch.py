@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from annoy_store.config import RunSettings
 from annoy_store.errors import UsageError
-from annoy_store.inference.client.providers import normalised_url, resolve_endpoint
+from annoy_store.inference.client.base_url import normalised_url
+from annoy_store.inference.client.providers import resolve_endpoint
 from annoy_store.inference.client.request import generation_parameters, request_builder
 from annoy_store.interfaces import CallResult, Request, TeacherIdentity
 from annoy_store.records.teachers import OmittedParameters

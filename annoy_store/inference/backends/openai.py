@@ -24,12 +24,13 @@ from typing import Any
 from annoy_store.config import RunSettings
 from annoy_store.errors import CallPostponed, EndpointUnavailable, JobReturned
 from annoy_store.inference.client.admission import Permit, RequestLimiter
+from annoy_store.inference.client.base_url import normalised_url
 from annoy_store.inference.client.circuit_breaker import CircuitBreaker
 from annoy_store.inference.client.concurrency import AdaptiveConcurrency
-from annoy_store.inference.client.errors import CallError, redact
+from annoy_store.inference.client.errors import CONNECTION_ADVICE, CallError, redact
 from annoy_store.inference.client.parameters import flag_of_refusal, refused_fields
 from annoy_store.inference.client.prefix_cache import HEAD_START_SECONDS, PrefixCacheGate
-from annoy_store.inference.client.providers import Endpoint, normalised_url, resolve_endpoint
+from annoy_store.inference.client.providers import Endpoint, resolve_endpoint
 from annoy_store.inference.client.rate_limit import RateLimit, RateLimiter
 from annoy_store.inference.client.request import generation_parameters, request_builder
 from annoy_store.inference.client.response import read_completion
@@ -282,7 +283,6 @@ class OpenAITeacher:
         setting = f"change {error.flag or 'the setting that it names'}"
         setting = f"check --model {model}" if is_model else setting
         advice = {
-            None: "check --base-url, and that the server runs",
             400: setting,
             422: setting,
             401: f"check the key ({self._endpoint.sent_key}), or name another variable with "
@@ -292,8 +292,10 @@ class OpenAITeacher:
             404: f"check --model {model} and the path of --base-url, which ends before "
             "/chat/completions",
             429: "the quota is used up: raise it, or wait",
-        }.get(error.status, "fix that")
-        what = "could not be reached" if error.name == "unreachable" else "rejected the request"
+        }.get(error.status or 0, "fix that")
+        advice = CONNECTION_ADVICE.get(error.name, advice)
+        lost = error.name in CONNECTION_ADVICE
+        what = "could not be reached" if lost else "rejected the request"
         return f"{url} {what} ({error.reason}): {advice}, then run again"
 
 

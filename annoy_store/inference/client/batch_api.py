@@ -22,7 +22,7 @@ from openai import APIConnectionError, APIStatusError, APITimeoutError, DefaultH
 from annoy_store.inference.client.batch_types import COMPLETIONS_PATH, BatchError, ProviderBatch
 from annoy_store.inference.client.errors import CallError, error_from_status, redact
 from annoy_store.inference.client.providers import Endpoint
-from annoy_store.inference.client.transport import ssl_context
+from annoy_store.inference.client.transport import checked_proxies, connection_error, ssl_context
 
 logger = logging.getLogger(__name__)
 
@@ -39,13 +39,16 @@ class BatchApi:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
+        with checked_proxies(endpoint) as trust_env:
+            http = DefaultHttpxClient(timeout=_TIMEOUT, verify=ssl_context(), trust_env=trust_env)
         self._client = OpenAI(
             api_key=endpoint.key,
             admin_api_key="",
             base_url=endpoint.base_url,
             max_retries=0,
             timeout=_TIMEOUT,
-            http_client=DefaultHttpxClient(timeout=_TIMEOUT, verify=ssl_context()),
+            default_query=endpoint.query,
+            http_client=http,
         )
 
     def upload(self, path: Path) -> str:
@@ -172,7 +175,9 @@ class BatchApi:
         except APITimeoutError:
             failure = CallError("retry", "deadline", "no answer in time")
         except (APIConnectionError, httpx2.HTTPError) as error:
-            failure = CallError("unreachable", "unreachable", str(error.__cause__ or error))
+            failure = connection_error(error)
+            if failure.kind != "stop":
+                failure = CallError("unreachable", "unreachable", str(error.__cause__ or error))
         except (ValueError, AttributeError) as error:  # for example the page of a proxy
             failure = CallError("retry", "bad_body", str(error))
         failure.message = redact(failure.message, self._endpoint.key)

@@ -27,6 +27,13 @@ from annoy_store.interfaces import Completion
 
 ErrorKind = Literal["retry", "limited", "unreachable", "omitted", "refused", "rejected", "stop"]
 
+CONNECTION_ADVICE = {
+    "certificate": "set SSL_CERT_FILE to the certificates to trust: the authority that signed the "
+    "server's, or the server's own if it is self-signed; and use the host name that it is for",
+    "no_tls": "the server speaks no TLS at this port: begin --base-url with http://",
+    "proxy": "check HTTP_PROXY and HTTPS_PROXY, or except the host with NO_PROXY",
+    "unreachable": "check --base-url, and that the server runs",
+}
 _MAX_MESSAGE_CHARS = 500
 _SECRETS = re.compile(
     r"\b(?:sk|pk|key|hf|nvapi|gsk|xai)[-_][\w*.\-]{6,}|Bearer\s+\S+", re.IGNORECASE

@@ -16,16 +16,22 @@ Decisions
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from annoy_store.config import RunSettings
 from annoy_store.errors import UsageError
+from annoy_store.inference.client.base_url import (
+    check_base_url,
+    is_local,
+    normalised_url,
+    url_query,
+    without_query,
+)
 from annoy_store.inference.client.peak_hours import PeakHours, parse_peak_hours
 
 _PLACEHOLDER_KEY = "EMPTY"
@@ -106,7 +112,7 @@ class Endpoint:
     """One model behind one URL.
 
     Attributes:
-        base_url: The base URL, without a slash at the end.
+        base_url: The base URL, without a query and without a slash at the end.
         model: The model's name there.
         key: The API key; never part of a repr.
         key_env: The environment variable that holds the key.
@@ -115,6 +121,7 @@ class Endpoint:
         extra_body: Fields that every request has.
         seed_field: The field of the sampling seed.
         refused: Parameters that this model is known to refuse, unless they have their default.
+        query: The parameters in the query of the URL, which every request has.
     """
 
     base_url: str
@@ -126,6 +133,7 @@ class Endpoint:
     extra_body: Mapping[str, Any]
     seed_field: str = "seed"
     refused: tuple[str, ...] = ()
+    query: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sent_key(self) -> str:
@@ -162,7 +170,8 @@ def resolve_endpoint(
     is_named = not keyless and settings.api_key_env is not None
     extra_body = {**preset.extra_body, **settings.extra_body}
     return Endpoint(
-        base_url=base_url,
+        base_url=without_query(base_url),
+        query=url_query(base_url),
         model=model,
         key=_PLACEHOLDER_KEY if keyless else _key(key_env, base_url, needed=needed or is_named),
         key_env=key_env,
@@ -189,32 +198,13 @@ def peak_hours(settings: RunSettings) -> PeakHours:
     return parse_peak_hours(text)
 
 
-def normalised_url(url: str) -> str:
-    """Return `url` as it may be stored: no credentials, no query, no slash at the end."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2].lower()
-    return urlunsplit((parts.scheme.lower(), host, parts.path.rstrip("/"), "", ""))
-
-
-def is_local(url: str) -> bool:
-    """Return whether `url` points to this machine or a private network."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost" or host.endswith((".local", ".localhost", ".internal")):
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return "." not in host  # a name of a local network or of a container
-    return address.is_private or address.is_loopback
-
-
 def environment_variable(name: str) -> str | None:
     """Return the environment variable `name`; None if it is empty or not set."""
     return os.environ.get(name, "").strip() or None
 
 
 def resolve_base_url(settings: RunSettings) -> tuple[str | None, str]:
-    """Return the name of the preset, None if none applies, and the base URL.
+    """Return the name of the preset, None if none applies, and the base URL with its query.
 
     Raises:
         UsageError: The preset is unknown or the URL is unusable.
@@ -228,16 +218,8 @@ def resolve_base_url(settings: RunSettings) -> tuple[str | None, str]:
     if url is None:
         name = name or "openai"
         url = PRESETS[name].base_url
-    url = str(url).strip().rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"{normalised_url(url)!r} is no base URL; one looks like https://host/v1")
-    if parts.query or "@" in parts.netloc:
-        raise UsageError(
-            f"the base URL of {parts.hostname} holds a key or a query; put keys into an "
-            "environment variable, named with --api-key-env"
-        )
-    return name or _PRESET_OF_HOST.get(parts.hostname), url
+    url = check_base_url(str(url))
+    return name or _PRESET_OF_HOST.get(urlsplit(url).hostname or ""), url
 
 
 def _refused_parameters(
