@@ -23,6 +23,9 @@ def command(ctx: click.Context, other: str, as_json: bool) -> None:
     same question is kept as another sample. Jobs that ended in OTHER are not repeated here.
     Policies, splits and exports stay those of this store, and OTHER is not changed.
 
+    Takedowns of either store hold afterwards; a rule that was lifted in one of them has to be
+    lifted in the other one, too. What OTHER has purged is purged here.
+
     \b
     Examples:
       annoy merge sqlite:///colleague.db
@@ -33,8 +36,15 @@ def command(ctx: click.Context, other: str, as_json: bool) -> None:
     with progress(ctx) as show:
         done = merge(ours, theirs, PIPELINE, lambda table, n: show(f"{table}: {n:,} new"))
     if as_json:
-        print_json({"new": +done.new, "known": +done.known})
+        found = {"rules": done.rules, "purged": +done.purged, "paid_twice": done.paid_twice}
+        print_json({"new": +done.new, "known": +done.known, **found})
         return
     names = sorted(done.new.keys() | done.known.keys())
     print_table(("table", "new", "known"), [(n, done.new[n], done.known[n]) for n in names])
+    if done.rules:
+        say(ctx, f"{done.rules:,} takedown rules came with it; see: annoy takedown --list")
+    if done.purged:
+        say(ctx, f"purged by them here: {done.purged.total():,} rows")
+    if done.paid_twice:
+        say(ctx, f"{done.paid_twice:,} answers were paid for in two stores; each is kept once")
     say(ctx, "next: annoy run")

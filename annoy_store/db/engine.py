@@ -135,6 +135,12 @@ class Database:
             f"move that back, or join it with: annoy merge {saved}"
         )
 
+    def is_same(self, other: Database) -> bool:
+        """Return whether another is the same store, under whatever path or spelling."""
+        if self.path is not None and other.path is not None:
+            return self.path.resolve() == other.path.resolve()
+        return self.url == other.url
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Open a consistent snapshot; keep it short, because a SQLite reader delays checkpoints."""

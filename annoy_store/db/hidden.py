@@ -147,7 +147,8 @@ def known_purged(connection: Connection, kind: str, digests: Sequence[str]) -> s
     return set(connection.scalars(chosen))
 
 
-def _was_purged(kind: str, column: ColumnElement[Any]) -> ColumnElement[bool]:
+def was_purged(kind: str, column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition that the digest in a column is one of purged content."""
     return exists().where(purged_digests.c.kind == kind, purged_digests.c.digest == column)
 
 
@@ -166,7 +167,7 @@ def sources_under(connection: Connection, rules: RuleSet) -> Select[Any]:
     return select(sources.c.id).where(
         or_(
             rules.named(connection, "source", sources.c.digest),
-            _was_purged("source", sources.c.digest),
+            was_purged("source", sources.c.digest),
             and_(found, ~allowed),
         )
     )
@@ -193,7 +194,7 @@ def samples_under(connection: Connection, rules: RuleSet) -> Select[Any]:
     return select(samples.c.id).where(
         or_(
             rules.named(connection, "sample", samples.c.digest),
-            _was_purged("sample", samples.c.digest),
+            was_purged("sample", samples.c.digest),
             and_(exists().where(mine), ~allowed),
         )
     )

@@ -239,12 +239,14 @@ def _smallest(digests: Any, roots: Any) -> Any:
     """The smallest digest of every subject's component."""
     import numpy as np
 
+    if not len(digests):
+        return digests
     order = np.argsort(digests, kind="stable")
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     least = np.full(len(order), len(order), np.int64)
     np.minimum.at(least, roots, rank)
-    return digests[order[least[roots]]] if len(order) else digests
+    return digests[order[least[roots]]]
 
 
 @dataclass(frozen=True)

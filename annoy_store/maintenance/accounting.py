@@ -17,7 +17,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, case, exists, func, select, text
 
-from annoy_store.db.tables import attempts, export_rows, exports, jobs, responses
+from annoy_store.db.tables import attempts, export_rows, exports, jobs, responses, teachers
+from annoy_store.queue.counters import NO_WORKER
 from annoy_store.queue.enqueue import count_missed
 from annoy_store.records.policy import load_policy
 from annoy_store.stages import PIPELINE
@@ -89,6 +90,14 @@ def _missed(connection: Connection) -> Iterator[Imbalance]:
 _OK = attempts.c.status == "ok"
 _HERE = exists().where(responses.c.call_id == attempts.c.call_id)
 _GAVE = and_(_OK, _HERE)
+_MADE_HERE = attempts.c.worker_id != NO_WORKER
+_IMPORTED = select(teachers.c.id).where(teachers.c.backend == "imported")
+
+
+def count_paid_twice(connection: Connection) -> int:
+    """Return how many answers were paid for in two stores before these were merged."""
+    each = select(attempts.c.call_id).where(_OK).group_by(attempts.c.call_id)
+    return _counted(connection, each.having(func.count() > 1))[0]
 
 
 def token_totals(connection: Connection) -> TokenTotals:
@@ -107,8 +116,12 @@ def token_totals(connection: Connection) -> TokenTotals:
 
 
 def _unpaid_and_lost(connection: Connection) -> Iterator[Imbalance]:
-    """An attempt that gave an answer has one response, and each response one such attempt."""
-    each = select(attempts.c.call_id).where(_OK).group_by(attempts.c.call_id)
+    """An attempt that gave an answer has one response, and each response one such attempt.
+
+    An answer that two stores got alike has an attempt of each after a merge; those of another store
+    are of no worker of this one. An imported answer has none of its own.
+    """
+    each = select(attempts.c.call_id).where(_OK, _MADE_HERE).group_by(attempts.c.call_id)
     twice = each.having(func.count() > 1)
     done = exists().where(
         jobs.c.stage == "complete", jobs.c.subject_id == attempts.c.call_id, jobs.c.state == "done"
@@ -118,6 +131,7 @@ def _unpaid_and_lost(connection: Connection) -> Iterator[Imbalance]:
         select(responses.c.call_id)
         .where(exists().where(attempts.c.call_id == responses.c.call_id))
         .where(~exists().where(attempts.c.call_id == responses.c.call_id, _OK))
+        .where(responses.c.teacher_id.not_in(_IMPORTED))
     )
     backup = "rows were changed by hand; restore a backup"
     for chosen, what in (

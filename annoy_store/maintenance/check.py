@@ -26,14 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DatabaseError
 
 from annoy_store.db.engine import Database
-from annoy_store.db.hidden import (
-    has_rules,
-    hidden_ids,
-    ids_under_rules,
-    load_rules,
-    samples_under,
-    sources_under,
-)
+from annoy_store.db.hidden import hidden_ids, ids_under_rules, was_purged
 from annoy_store.db.introspect import referenced_table
 from annoy_store.db.sql import integrity_errors
 from annoy_store.db.states import WAITING_STATES
@@ -314,14 +307,8 @@ def _takedowns(connection: Connection) -> Iterator[CheckFinding]:
             if ids:
                 example = f"{kind} {min(ids)}"
                 yield CheckFinding(what, "hidden_subjects", len(ids), example, _COMPLETE)
-    if not has_rules(connection):
-        return
-    rules = load_rules(connection, purged=True)
-    for column, under in (
-        (sources.c.content, sources_under(connection, rules)),
-        (samples.c.refcode, samples_under(connection, rules)),
-    ):
-        legible = and_(column != "", column.table.c.id.in_(under))
+    for kind, column in (("source", sources.c.content), ("sample", samples.c.refcode)):
+        legible = and_(column != "", was_purged(kind, column.table.c.digest))
         yield from _finding(connection, column.table, legible, "purged, but with text", _COMPLETE)
 
 

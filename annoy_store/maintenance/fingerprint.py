@@ -2,7 +2,8 @@
 
 A row's content is its columns without its id, without timestamps and durations, and with the ids of
 other rows replaced by the digests of those rows. Jobs count by stage, subject, variant and state.
-Equal stores have equal contents, on any database.
+The number of an answer (`sample_no`) is left out, because it tells which store was merged into
+which. Equal stores have equal contents, on any database.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, select
 
 from annoy_store.db.introspect import referenced_table, row_pages
-from annoy_store.db.tables import NATURAL_KEYS, jobs, metadata, variants
+from annoy_store.db.tables import NATURAL_KEYS, attempts, jobs, metadata, variants
 from annoy_store.hashing import digest
 from annoy_store.interfaces import Stage
 from annoy_store.queue.selection import subject_column
@@ -33,6 +34,7 @@ IGNORED_COLUMNS = {
 }
 IGNORED_COLUMNS |= {"cached_tokens"}  # depends on a provider's cache
 IGNORED_COLUMNS |= {"omitted"}  # depends on what an endpoint was asked
+IGNORED_COLUMNS |= {"sample_no"}
 
 
 def content_digests(connection: Connection, stages: Sequence[Stage]) -> dict[str, Counter[str]]:
@@ -55,7 +57,8 @@ def content_digests(connection: Connection, stages: Sequence[Stage]) -> dict[str
 def _digests(
     connection: Connection, table: Table, known: Mapping[str, Mapping[int, str]]
 ) -> dict[int, str]:
-    columns = [c for c in table.c if c.name != "id" and c.name not in IGNORED_COLUMNS]
+    ignored = IGNORED_COLUMNS | ({"id", "digest"} if table is attempts else {"id"})
+    columns = [c for c in table.c if c.name not in ignored]
     parents = {c.name: referenced_table(c) for c in columns}
     digests: dict[int, str] = {}
     for page in row_pages(connection, table):

@@ -3,11 +3,16 @@
 Decisions
 - A row with the natural key of a row of this store is the same row; references to it are
   redirected. So merging twice adds nothing, and an interrupted merge is simply repeated.
-- Two stores may have two answers to one call. The second is kept under the prompt's next sample
-  number, as if it had been requested again (merge_calls.py); no answer is added twice.
-- Rows without a natural key (attempts, executions) are the same when all their columns are equal.
-- Jobs that ended there have ended here, so nothing is paid or run again. Jobs that are missing are
-  added by the next run. Policies, workers, splits and exports stay those of this store.
+- Two stores may have two answers to one call. The second is kept under another sample number
+  (merge_calls.py); no answer is added twice. If both got the same answer, it was paid for twice,
+  and both attempts are kept.
+- Attempts are the same when call, teacher and digest are equal, executions when all columns but
+  their texts are: what a purge blanks and what a merge changes (the worker) says nothing.
+- Takedown rules come first (merge_takedowns.py), and sources and samples come together with their
+  origins, so nothing that a rule of either store hides is visible at any moment.
+- Jobs that ended there have ended here (merge_jobs.py), so nothing is paid or run again. Jobs that
+  are missing are added by the next run. Policies, workers, splits and exports stay those of this
+  store.
 - The other store is read in one snapshot and not changed; each page is one transaction here.
 """
 
@@ -19,44 +24,93 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, or_, select, update
+from sqlalchemy import Column, Connection, Table, func, or_, select
 
 from annoy_store.db.engine import Database
+from annoy_store.db.hidden import keep_hidden
 from annoy_store.db.insert import insert_into_table
 from annoy_store.db.introspect import referenced_table, row_pages
 from annoy_store.db.sql import in_values, insert_new
-from annoy_store.db.states import ENDED_STATES, WAITING_STATES
 from annoy_store.db.tables import (
-    NATURAL_KEYS,
     attempts,
     calls,
     executions,
+    io_pairs,
     jobs,
-    metadata,
+    origins,
+    pair_checks,
     prices,
+    prompts,
+    purged_digests,
     responses,
+    sample_origins,
+    samples,
+    sources,
     teachers,
+    turn_pairs,
+    turns,
     variants,
+    verdicts,
 )
 from annoy_store.errors import UsageError
+from annoy_store.ingest.codeio.insert import rescan_answers
 from annoy_store.interfaces import Stage
+from annoy_store.maintenance.accounting import count_paid_twice
 from annoy_store.maintenance.merge_calls import Key, answer_identity, load_calls, place_call
-from annoy_store.queue.counters import NO_WORKER, add_to_counters
+from annoy_store.maintenance.merge_jobs import is_final, write_jobs
+from annoy_store.maintenance.merge_takedowns import find_purged_rows, join_rules
+from annoy_store.maintenance.purge import blank_purged, digests_to_refuse, forget_copies
+from annoy_store.maintenance.tombstones import BLANK
+from annoy_store.queue.counters import NO_WORKER
 from annoy_store.queue.selection import subject_column
+from annoy_store.records.digests import attempt_digest, response_digest
 from annoy_store.records.policy import load_policy
 from annoy_store.records.teachers import join_omitted, omitted_names
 
 Rows = Sequence[Mapping[str, Any]]
 Note = Callable[[str, int], None]
+
+MERGED_TABLES: tuple[tuple[Table, Column[int] | None], ...] = (
+    (variants, None),
+    (sources, origins.c.source_id),
+    (prompts, None),
+    (teachers, None),
+    (calls, None),
+    (samples, sample_origins.c.sample_id),
+    (executions, None),
+    (io_pairs, None),
+    (turns, None),
+    (turn_pairs, None),
+    (verdicts, None),
+    (pair_checks, None),
+    (attempts, None),
+)
+"""The merged tables, parents first; with some the rows that refer to them by a column."""
 _OWNERS = {executions: ("sample_id", "response_id"), attempts: ("call_id",)}
+_IDENTITY = {
+    executions: [c.name for c in executions.c if c.name not in ("id", *BLANK[executions])],
+    attempts: ["call_id", "teacher_id", "digest"],
+}
+_ROW_DIGESTS = {attempts: attempt_digest, responses: response_digest}
 
 
 @dataclass
 class MergeReport:
-    """Number of rows of each table that were added, and that were here already."""
+    """What a merge did.
+
+    Attributes:
+        new: Number of rows of each table that were added.
+        known: Number of rows that were here already.
+        rules: Takedown rules that were added, or are in force again.
+        purged: Number of rows of each table that the joined rules purged here.
+        paid_twice: Answers in this store that were paid for in two stores.
+    """
 
     new: Counter[str] = field(default_factory=Counter)
     known: Counter[str] = field(default_factory=Counter)
+    rules: int = 0
+    purged: Counter[str] = field(default_factory=Counter)
+    paid_twice: int = 0
 
 
 def merge(
@@ -76,18 +130,25 @@ def merge(
     Raises:
         UsageError: Both are the same store.
     """
-    if str(ours) == str(other):
+    if ours.is_same(other):
         raise UsageError("cannot merge a store into itself; choose another one")
     with other.read() as reading:
+        rules = ours.transact(lambda c: join_rules(c, reading))
         state = _Merging(ours, reading, note)
-        for table in metadata.sorted_tables:
+        for table, child in MERGED_TABLES:
             if table is calls:
                 state.take_calls()
-            elif table in _OWNERS or (table.name in NATURAL_KEYS and table is not responses):
-                state.take(table)
+            else:
+                state.take(table, child)
         state.take_prices()
         state.take_jobs(stages)
-    return state.merged
+    report = state.merged
+    report.rules, report.purged = rules, ours.transact(blank_purged)
+    if report.purged:
+        forget_copies(ours)
+    with ours.read() as connection:
+        report.paid_twice = count_paid_twice(connection)
+    return report
 
 
 class _Merging:
@@ -98,26 +159,46 @@ class _Merging:
         self._ids: dict[Table, array[int]] = {}
         self._matched: dict[Table, set[int]] = defaultdict(set)
         self._placed: set[tuple[Key, int]] = set()
+        with ours.read() as connection:
+            self._purged = find_purged_rows(connection, reading)
+        refused = digests_to_refuse(
+            reading, sorted(self._purged.sources), sorted(self._purged.samples)
+        )
+        ours.transact(lambda c: insert_new(c, purged_digests, refused))
         self.merged = MergeReport()
 
     # Rows --------------------------------------------------------------------------------
 
-    def take(self, table: Table) -> None:
-        """Merge the rows of a table whose parents were merged before."""
-        if "id" in table.c:
-            self._begin(table)
+    def take(self, table: Table, child: Column[int] | None = None) -> None:
+        """Merge the rows of a table whose parents were merged before.
+
+        Args:
+            table: The table.
+            child: By which column rows of another table refer to it that are merged with it.
+        """
+        self._begin(table)
+        if child is not None:
+            self._begin(child.table)
         for page in row_pages(self._reading, table):
-            rows = [self._moved(table, row) for row in page]
-            self._ours.transact(lambda c, p=page, r=rows: self._write(c, table, p, r))  # type: ignore[misc]
+            children: Rows = []
+            if child is not None:
+                mine = in_values(self._reading, child, [row["id"] for row in page])
+                found = self._reading.execute(select(child.table).where(mine)).mappings()
+                children = [dict(row) for row in found]
+            self._ours.transact(lambda c, p=page, r=children: self._write(c, table, p, child, r))  # type: ignore[misc]
             self._note(table.name, self.merged.new[table.name])
 
     def _begin(self, table: Table) -> None:
-        highest = self._reading.scalar(select(func.max(table.c.id))) or 0
-        self._ids[table] = array("q", bytes(8 * (highest + 1)))
+        if "id" in table.c:
+            highest = self._reading.scalar(select(func.max(table.c.id))) or 0
+            self._ids[table] = array("q", bytes(8 * (highest + 1)))
 
     def _moved(self, table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row of theirs with our ids in it, and without its own."""
-        moved = {key: value for key, value in row.items() if key != "id"}
+        moved = self._purged.blanked(table, row)
+        moved.pop("id", None)
+        if table in _ROW_DIGESTS and moved["digest"] is None:
+            moved["digest"] = _ROW_DIGESTS[table](row)
         for name in moved:
             parent = referenced_table(table.c[name])
             if parent is not None and moved[name] is not None:
@@ -126,19 +207,35 @@ class _Merging:
             moved["worker_id"] = NO_WORKER
         return moved | ({"active": 0} if "active" in moved else {})
 
-    def _write(self, connection: Connection, table: Table, page: Rows, rows: Rows) -> None:
+    def _write(
+        self,
+        connection: Connection,
+        table: Table,
+        page: Rows,
+        child: Column[int] | None,
+        children: Rows,
+    ) -> None:
+        written = {table.name: self._insert(connection, table, page)}
+        if child is not None and children:
+            written[child.table.name] = self._insert(connection, child.table, children)
+        keep_hidden(connection, written)
+
+    def _insert(self, connection: Connection, table: Table, page: Rows) -> list[int]:
+        newest = _newest(connection, table)
         before = connection.scalar(select(func.count()).select_from(table)) or 0
+        rows = [self._moved(table, row) for row in page]
         write = self._append if table in _OWNERS else insert_into_table
         written = write(connection, table, rows)
-        after = connection.scalar(select(func.count()).select_from(table)) or 0
-        if table is teachers:
-            for row, key in zip(rows, written, strict=True):
-                if row["omitted"]:
-                    join_omitted(connection, key, omitted_names(row["omitted"]))
+        added = (connection.scalar(select(func.count()).select_from(table)) or 0) - before
         if "id" in table.c:
-            for row, key in zip(page, written, strict=True):
-                self._ids[table][row["id"]] = key
-        self._tally(table, after - before, len(rows) - (after - before))
+            for theirs, key in zip(page, written, strict=True):
+                self._ids[table][theirs["id"]] = key
+        if table is teachers:
+            _join_omitted(connection, rows, written)
+        if table is turns and (fresh := [key for key in written if key > newest]):
+            rescan_answers(connection, fresh)
+        self._tally(table, added, len(rows) - added)
+        return written
 
     def _tally(self, table: Table, new: int, known: int) -> None:
         self.merged.new[table.name] += new
@@ -146,19 +243,19 @@ class _Merging:
 
     def _append(self, connection: Connection, table: Table, rows: Rows) -> list[int]:
         """Write rows of a table without a natural key, unless an equal row is not matched yet."""
-        names = list(rows[0])
+        names = _IDENTITY[table]
         owned = [
             in_values(
                 connection, table.c[name], sorted({r[name] for r in rows if r[name] is not None})
             )
             for name in _OWNERS[table]
         ]
-        chosen = select(table.c.id, *(table.c[name] for name in names)).where(or_(*owned))
         free: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-        for key, *values in connection.execute(chosen.order_by(table.c.id.desc())):
-            if key not in self._matched[table]:
-                free[tuple(values)].append(key)
-        found = [self._match(free.get(tuple(row[n] for n in names))) for row in rows]
+        chosen = select(table).where(or_(*owned)).order_by(table.c.id.desc())
+        for row in connection.execute(chosen).mappings():
+            if row["id"] not in self._matched[table]:
+                free[_identity(table, dict(row), names)].append(row["id"])
+        found = [self._match(free.get(_identity(table, row, names))) for row in rows]
         fresh = [row for row, key in zip(rows, found, strict=True) if key is None]
         added = iter(insert_into_table(connection, table, fresh) if fresh else [])
         ids = [key if key is not None else next(added) for key in found]
@@ -251,46 +348,28 @@ class _Merging:
                     "worker_id": None,
                 }
                 for row in page
-                if row["state"] in ENDED_STATES and row["stage"] in subjects
+                if is_final(row) and row["stage"] in subjects
             ]
             if rows:
-                self._ours.transact(lambda c, r=rows: self._write_jobs(c, r))  # type: ignore[misc]
+                n_new = self._ours.transact(lambda c, r=rows: write_jobs(c, r))  # type: ignore[misc]
+                self._tally(jobs, n_new, len(rows) - n_new)
             self._note("jobs", self.merged.new["jobs"])
 
-    def _write_jobs(self, connection: Connection, rows: Rows) -> None:
-        here = _here(connection, rows)
-        deltas: Counter[tuple[str, str]] = Counter()
-        fresh = [row for row in rows if _job(row) not in here]
-        insert_new(connection, jobs, fresh)
-        for row in fresh:
-            deltas[row["stage"], row["state"]] += 1
-        ended = [row for row in rows if here.get(_job(row)) in WAITING_STATES]
-        for row in ended:
-            stage, subject, variant = _job(row)
-            connection.execute(
-                update(jobs)
-                .where(jobs.c.stage == stage, jobs.c.subject_id == subject)
-                .where(jobs.c.variant_id == variant)
-                .values(state=row["state"], reason=row["reason"], detail=row["detail"], due_at=None)
-            )
-            deltas[stage, here[_job(row)]] -= 1
-            deltas[stage, row["state"]] += 1
-        add_to_counters(connection, NO_WORKER, deltas)
-        self._tally(jobs, len(fresh) + len(ended), len(rows) - len(fresh) - len(ended))
+
+def _join_omitted(connection: Connection, rows: Rows, ids: Sequence[int]) -> None:
+    """Join the parameters that teachers leave out, in either store."""
+    for row, key in zip(rows, ids, strict=True):
+        if row["omitted"]:
+            join_omitted(connection, key, omitted_names(row["omitted"]))
 
 
-def _job(row: Mapping[str, Any]) -> tuple[str, int, int]:
-    return row["stage"], row["subject_id"], row["variant_id"]
+def _newest(connection: Connection, table: Table) -> int:
+    """The highest id of a table, 0 if it has none."""
+    return int(connection.scalar(select(func.max(table.c.id))) or 0) if "id" in table.c else 0
 
 
-def _here(connection: Connection, rows: Rows) -> dict[tuple[str, int, int], str]:
-    """The states of our jobs among `rows`, locked until the end of the transaction."""
-    found: dict[tuple[str, int, int], str] = {}
-    for stage in sorted({row["stage"] for row in rows}):
-        subjects = sorted({row["subject_id"] for row in rows if row["stage"] == stage})
-        chosen = select(jobs.c.stage, jobs.c.subject_id, jobs.c.variant_id, jobs.c.state).where(
-            jobs.c.stage == stage, in_values(connection, jobs.c.subject_id, subjects)
-        )
-        for *key, state in connection.execute(chosen.with_for_update()):
-            found[tuple(key)] = state
-    return found
+def _identity(table: Table, row: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
+    """By what a row of a table without a natural key is the same row."""
+    if table in _ROW_DIGESTS and row["digest"] is None:
+        row = {**row, "digest": _ROW_DIGESTS[table](row)}
+    return tuple(row[name] for name in names)

@@ -119,8 +119,7 @@ def blank_purged(connection: Connection) -> Counter[str]:
         return Counter()
     gone = list(connection.scalars(sources_under(connection, rules)))
     code = list(connection.scalars(samples_under(connection, rules)))
-    _remember_digests(connection, "source", sources.c.content, gone)
-    _remember_digests(connection, "sample", samples.c.refcode, code)
+    insert_new(connection, purged_digests, digests_to_refuse(connection, gone, code))
     blanked: Counter[str] = Counter()
     for page in _pages(gone):
         blanked += _blank_source(connection, page)
@@ -131,23 +130,29 @@ def blank_purged(connection: Connection) -> Counter[str]:
     return +blanked
 
 
-def _remember_digests(
-    connection: Connection, kind: str, text: Column[str], ids: Sequence[int]
-) -> None:
-    """Keep the digests of purged content, by which it is refused wherever it comes from."""
-    now = utc_now()
-    for page in _pages(ids):
-        chosen = select(text.table.c.digest, text).where(
-            in_values(connection, text.table.c.id, page)
-        )
-        named = [
-            pair
-            for digest, content in connection.execute(chosen)
-            for pair in ((kind, digest), ("text", text_digest(content)))
-            if pair[0] == kind or content.strip()
-        ]
-        rows = [{"kind": k, "digest": d, "purged_at": now} for k, d in dict.fromkeys(named)]
-        insert_new(connection, purged_digests, rows)
+def digests_to_refuse(
+    connection: Connection, gone: Sequence[int], code: Sequence[int]
+) -> list[dict[str, str]]:
+    """Return the rows of `purged_digests` by which content is refused wherever it comes from.
+
+    Args:
+        connection: A connection to the store that still has the texts.
+        gone: Ids of purged sources.
+        code: Ids of purged samples.
+    """
+    now, named = utc_now(), set()
+    for kind, text, ids in (
+        ("source", sources.c.content, gone),
+        ("sample", samples.c.refcode, code),
+    ):
+        for page in _pages(ids):
+            mine = in_values(connection, text.table.c.id, page)
+            chosen = select(text.table.c.digest, text).where(mine)
+            for digest, content in connection.execute(chosen):
+                named.add((kind, digest))
+                if content.strip():
+                    named.add(("text", text_digest(content)))
+    return [{"kind": kind, "digest": digest, "purged_at": now} for kind, digest in sorted(named)]
 
 
 def _loose_prompts(connection: Connection) -> list[int]:

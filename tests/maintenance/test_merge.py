@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, func, insert, select, update
 
 from annoy_store.db.engine import Database
+from annoy_store.db.hidden import hidden_ids, ids_under_rules
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.migrate import open_store
 from annoy_store.db.tables import (
+    attempts,
+    batch_items,
+    batches,
     calls,
     jobs,
     origins,
+    prompts,
     responses,
     sample_origins,
     samples,
@@ -23,11 +29,13 @@ from annoy_store.db.tables import (
     turns,
 )
 from annoy_store.errors import UsageError
+from annoy_store.ingest.takedowns import lift, take_down, takedown_rules
 from annoy_store.interfaces import NewRow
-from annoy_store.maintenance.check import check
+from annoy_store.maintenance.check import check, recount
 from annoy_store.maintenance.fingerprint import content_differences
 from annoy_store.maintenance.merge import merge
-from tests.support import factories
+from annoy_store.maintenance.purge import purge
+from tests.support import chains, factories
 from tests.support.growing_stores import grow, held
 from tests.support.small_pipeline import (
     SPREAD,
@@ -146,3 +154,154 @@ def test_merge_ends_pending_jobs_that_are_done_there(store: Database, other: Dat
 def test_merge_rejects_the_store_itself(sqlite_store: Database) -> None:
     with pytest.raises(UsageError, match="itself"):
         merge(sqlite_store, sqlite_store, TOYS)
+
+
+def test_merge_there_and_back_keeps_attempts_and_tokens(store: Database, other: Database) -> None:
+    """Attempts have an identity of their content, whatever worker they are of."""
+
+    def paid(of: Database) -> tuple[int, int]:
+        chosen = select(func.count(), func.sum(attempts.c.completion_tokens))
+        with of.read() as connection:
+            return tuple(map(int, connection.execute(chosen).one()))  # type: ignore[return-value]
+
+    grow(store, 0, 2, "ours")
+    grow(other, 1, 2, "theirs")
+    with store.write() as connection:
+        connection.execute(update(attempts).values(completion_tokens=1, digest=None))
+    with other.write() as connection:
+        connection.execute(update(attempts).values(completion_tokens=1, digest=None))
+    for into, of in ((store, other), (other, store), (store, other), (other, store)):
+        merge(into, of, TOYS)
+        assert paid(store) == (12, 12)
+        assert check(into) == []
+    assert paid(other) == (12, 12)
+    other.close()
+
+
+def test_merge_tells_what_two_stores_paid_for(store: Database, other: Database) -> None:
+    grow(store, 0, 1, "both")
+    grow(other, 0, 1, "both")
+    with other.write() as connection:
+        connection.execute(update(attempts).values(latency_ms=2.5, digest=None))
+    merged = merge(store, other, TOYS)
+    assert (merged.new["responses"], merged.new["attempts"], merged.paid_twice) == (0, 3, 3)
+    assert check(store) == []
+    with store.write() as connection:  # but two attempts of this store would be damage
+        connection.execute(update(attempts).values(worker_id=1))
+    assert [f.what for f in check(store)] == ["calls with more than one successful attempt"]
+    other.close()
+
+
+def test_merge_leaves_a_call_to_the_batch_that_answers_it(store: Database, other: Database) -> None:
+    grow(other, 0, 1, "theirs")
+    add_sources(store, 1)
+    ToyWorker(store, TOYS, [SPREAD]).run()
+    with store.write() as connection:
+        row = {"name": "b", "teacher_id": 0, "state": "sent", "created_at": "now"}
+        connection.execute(insert(batches).values(row))
+        connection.execute(insert(batch_items).values(batch_id=1, call_id=1, is_open=1))
+        deferred = update(jobs).where(jobs.c.stage == "answer", jobs.c.subject_id == 1)
+        connection.execute(deferred.values(state="deferred", reason="in_batch"))
+        recount(connection)
+    for _ in range(2):
+        merge(store, other, TOYS)
+        with store.read() as connection:
+            answered = select(responses.c.call_id, calls.c.sample_no).join(calls)
+            found = connection.execute(answered.order_by(responses.c.call_id)).all()
+            state = connection.scalar(
+                select(jobs.c.state).where(jobs.c.stage == "answer", jobs.c.subject_id == 1)
+            )
+        assert [tuple(row) for row in found] == [(2, 0), (3, 0), (4, 1)]
+        assert state == "deferred"
+    other.close()
+
+
+@pytest.mark.parametrize("purging", [False, True])
+def test_merge_brings_no_taken_down_row_back(
+    store: Database, other: Database, purging: bool
+) -> None:
+    chains.fill(other, ("zebra", "bee"))
+    merge(store, other, TOYS)
+    with store.write() as connection:
+        take_down(connection, "repo", "team/zebra", "asked")
+    if purging:
+        purge(store, 1)
+    chains.fill(other, ("cow",), repo="team/zebra")
+    with other.write() as connection:  # a question about what was purged, which this store lacks
+        sample_id = select(samples.c.id).where(samples.c.problem_statement.contains("zebra"))
+        turn, call = factories.asked("zebra?", "predict_output", "more", sample_id=1)
+        turn.values["sample_id"] = connection.scalar(sample_id)
+        insert_rows(connection, [turn, factories.response(call, "of zebra")])
+    for _ in range(2):
+        merge(store, other, TOYS)
+        assert check(store) == []
+        with store.read() as connection:
+            hidden = hidden_ids(connection)
+            texts = [*connection.scalars(select(prompts.c.messages)), *_texts(connection)]
+        assert [len(ids) for ids in hidden.values()] == [2, 2]
+        assert any("zebra" in text for text in texts) is not purging
+    merge(other, store, TOYS)  # the rules travel
+    with other.read() as connection:
+        assert [len(ids) for ids in hidden_ids(connection).values()] == [2, 2]
+        assert any("zebra" in text for text in _texts(connection)) is not purging
+    assert check(other) == []
+    other.close()
+
+
+def _texts(connection: Connection) -> list[str]:
+    columns = (sources.c.content, samples.c.refcode, responses.c.text)
+    return [text for column in columns for text in connection.scalars(select(column))]
+
+
+def test_merge_hides_from_the_first_page_on(
+    store: Database, other: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever transaction is the last one, nothing that a rule names is visible."""
+    chains.fill(other, ("zebra", "bee"))
+    with other.write() as connection:
+        take_down(connection, "repo", "team/zebra", "asked")
+    committed = 0
+    transact = Database.transact
+
+    def stop_after(self: Database, work: Any, *rest: Any) -> Any:
+        nonlocal committed
+        result = transact(self, work, *rest)
+        committed += 1
+        with self.read() as connection:
+            hidden = hidden_ids(connection)
+            assert hidden == ids_under_rules(connection)
+            named = select(sources.c.id).where(sources.c.content.contains("zebra"))
+            assert set(connection.scalars(named)) <= hidden["source"]
+            made = select(samples.c.id).where(samples.c.refcode.contains("zebra"))
+            assert set(connection.scalars(made)) <= hidden["sample"]
+        return result
+
+    monkeypatch.setattr(Database, "transact", stop_after)
+    merge(store, other, TOYS)
+    assert committed > 10
+    other.close()
+
+
+def test_merge_joins_the_states_of_a_rule(store: Database, other: Database) -> None:
+    with other.write() as connection:
+        for repo in ("a", "b", "c"):
+            insert_rows(connection, [factories.origin(factories.source(repo), repo)])
+            take_down(connection, "repo", repo, "asked")
+    merge(store, other, TOYS)
+    with store.write() as connection:
+        lift(connection, "repo", "a")
+        lift(connection, "repo", "b")
+    with other.write() as connection:
+        lift(connection, "repo", "a")
+    purge(other, 3)
+
+    def states(of: Database) -> dict[str, tuple[bool, bool]]:
+        with of.read() as connection:
+            rules = takedown_rules(connection)
+        return {r.value: (r.lifted_at is None, r.purged_at is not None) for r in rules}
+
+    merge(store, other, TOYS)
+    merge(other, store, TOYS)
+    expected = {"a": (False, False), "b": (True, False), "c": (True, True)}
+    assert states(store) == states(other) == expected
+    other.close()

@@ -23,6 +23,7 @@ from annoy_store.db.tables import (
 from annoy_store.hashing import compact_json, digest
 from annoy_store.interfaces import NewRow
 from annoy_store.prompts.template import load_template
+from annoy_store.records.digests import teacher_digest
 from annoy_store.records.prompts import new_calls, new_prompt, new_turn
 from tests.support import factories
 
@@ -42,7 +43,7 @@ def verify_variant(connection: Connection, version: str = "one", active: int = 1
 
 
 def teacher(connection: Connection, model: str = "tracer") -> int:
-    named = digest("teacher", model)
+    named = teacher_digest("tracer", model, "", {})
     row = {"digest": named, "backend": "tracer", "model": model, "base_url": "", "parameters": "{}"}
     return insert_rows(connection, [NewRow(teachers, row)])["teachers"][0]
 

@@ -8,11 +8,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from annoy_store.db.insert import insert_rows
-from annoy_store.db.tables import io_pairs, origins, responses, sources
+from annoy_store.db.tables import io_pairs, origins, sources
 from annoy_store.hashing import compact_json, digest
 from annoy_store.interfaces import NewRow
 from annoy_store.prompts.template import load_template
 from annoy_store.records.prompts import new_calls, new_prompt, new_turn
+from annoy_store.records.responses import new_response
 from annoy_store.records.samples import new_origin, new_sample
 
 NOW = "2026-01-01T00:00:00.000Z"
@@ -57,9 +58,7 @@ def asked(
 
 
 def response(call: NewRow, text: str, teacher_id: int = 0, finish_reason: str = "stop") -> NewRow:
-    values = {"call_id": call, "teacher_id": teacher_id, "finish_reason": finish_reason}
-    values |= {"n_chars": len(text), "created_at": NOW, "text": text, "reasoning": None}
-    return NewRow(responses, values)
+    return new_response(call, teacher_id, text, finish_reason=finish_reason, created_at=NOW)
 
 
 def write_all(connection: Connection, rows: Sequence[NewRow]) -> dict[str, list[int]]:

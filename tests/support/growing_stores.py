@@ -6,12 +6,11 @@ from collections import Counter
 
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
-from annoy_store.db.tables import (
-    attempts,
-    responses,
-)
-from annoy_store.interfaces import NewRow, Outcome, Row, StageContext, done
+from annoy_store.db.tables import attempts, responses
+from annoy_store.db.timestamps import utc_now
+from annoy_store.interfaces import Attempt, Outcome, Row, StageContext, done
 from annoy_store.maintenance.fingerprint import content_digests
+from annoy_store.records.responses import new_attempt, new_response
 from tests.support import factories
 from tests.support.small_pipeline import (
     ANSWER,
@@ -20,7 +19,6 @@ from tests.support.small_pipeline import (
     TOYS,
     ToyWorker,
     add_sources,
-    answer,
     doing,
 )
 
@@ -29,13 +27,11 @@ def grow(store: Database, start: int, n: int, word: str = "") -> None:
     """Sources from `start` on with all rows that follow; answers depend on `word`."""
 
     def say(row: Row, tools: StageContext) -> Outcome:
-        response = answer(row, tools).rows[0]
-        spoken = {**response.values, "text": f"{word}{row['messages']}"}
-        tried = {"call_id": row["subject_id"], "teacher_id": 0, "worker_id": tools.worker_id}
-        tried |= {"started_at": f"{word} {row['subject_id']}", "latency_ms": 1.5, "status": "ok"}
-        tried |= dict.fromkeys(("error_class", "http_status", "prompt_tokens", "cached_tokens"))
-        tried |= dict.fromkeys(("completion_tokens", "reasoning_tokens", "model", "error_message"))
-        return done(NewRow(responses, spoken), NewRow(attempts, tried))
+        call = row["subject_id"]
+        text = f"{word}{row['messages']}"
+        response = new_response(call, 0, text, finish_reason="stop", created_at=utc_now())
+        tried = Attempt("ok", f"{word} {call}", 1.5)
+        return done(response, new_attempt(tried, call, 0, tools.worker_id))
 
     add_sources(store, n, start)
     with store.write() as connection:

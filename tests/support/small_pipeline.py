@@ -30,6 +30,7 @@ from annoy_store.prompts.template import load_template
 from annoy_store.queue.enqueue import enqueue_all
 from annoy_store.queue.variants import StagePlan, load_plan
 from annoy_store.records.prompts import prompt_rows
+from annoy_store.records.responses import new_response
 from annoy_store.records.samples import new_origin, new_sample
 from annoy_store.worker.executors import AsyncExecutor, ThreadExecutor
 from annoy_store.worker.worker import Worker
@@ -50,9 +51,8 @@ def spread(row: Row, tools: StageContext) -> Outcome:
 
 
 def answer(row: Row, tools: StageContext) -> Outcome:
-    values = {"call_id": row["subject_id"], "teacher_id": 0, "finish_reason": "stop"}
-    values |= {"created_at": utc_now(), "text": row["messages"], "reasoning": None}
-    return done(NewRow(responses, values | {"n_chars": len(row["messages"])}))
+    call, text = row["subject_id"], row["messages"]
+    return done(new_response(call, 0, text, finish_reason="stop", created_at=utc_now()))
 
 
 def judge(row: Row, tools: StageContext) -> Outcome:

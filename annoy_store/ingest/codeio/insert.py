@@ -27,7 +27,7 @@ def insert_imported(connection: Connection, rows: Sequence[NewRow]) -> None:
     touched = insert_rows(connection, rows)
     new = {name: [i for i in touched.get(name, []) if i > last] for name, last in before.items()}
     if new["turns"]:
-        _rescan_answers(connection, new["turns"])
+        rescan_answers(connection, new["turns"])
     if new["io_pairs"]:
         _requeue_samples(connection, new["io_pairs"])
 
@@ -36,7 +36,13 @@ def _newest(connection: Connection, table: Table) -> int:
     return int(connection.scalar(select(func.max(table.c.id))) or 0)
 
 
-def _rescan_answers(connection: Connection, turn_ids: Sequence[int]) -> None:
+def rescan_answers(connection: Connection, turn_ids: Sequence[int]) -> None:
+    """Let the stages examine again the answers that new turns are about.
+
+    Args:
+        connection: A write transaction.
+        turn_ids: Ids of the new turns.
+    """
     answers = turns.join(calls, calls.c.prompt_id == turns.c.prompt_id).join(
         responses, responses.c.call_id == calls.c.id
     )
