@@ -167,6 +167,8 @@ def format_attempt(row: Mapping[str, Any]) -> str:
     names = ("prompt", "cached", "completion", "reasoning")
     used = [f"{row[f'{name}_tokens']:,} {name}" for name in names if row[f"{name}_tokens"]]
     error = f": {_shorten(row['error_message'])}" if row["error_message"] else ""
+    kept = len(row["text"] or "") + len(row["reasoning"] or "")
+    used += [f"{kept:,} characters kept"] if kept else []
     parts = [ended, f"{row['latency_ms'] / 1000:.3g} s", *used]
     return f"[attempt {', '.join(parts)}{error}]"
 
