@@ -37,6 +37,7 @@ REASONS = {
     "open": "not finished yet",
     "no_pair": "no stable pair",
     "taken_down": "taken down",
+    "answer_shown": "a question that shows its answer (--pairs all)",
     "pair_unstable": "a pair that is not stable now (--pairs all)",
     "not_correct": "incorrect",
     "not_revised": "not corrected by a revision",
@@ -108,7 +109,8 @@ def _range(name: str, text: str) -> Callable[[Any], Any]:
     type=click.Choice(["stable", "all"]),
     default="stable",
     show_default=True,
-    help="Questions whose pairs another run reproduces, by their current check; or all.",
+    help="Questions whose pairs another run reproduces, by their current check, and whose answer does "
+    "not stand in the question; or all.",
 )
 @click.option(
     "--turns",

@@ -14,11 +14,14 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     Select,
+    Text,
     and_,
     case,
     column,
     exists,
+    false,
     func,
+    literal,
     or_,
     select,
     table,
@@ -42,6 +45,7 @@ from annoy_store.db.tables import (
     turns,
 )
 from annoy_store.records.queries import current_pairs
+from annoy_store.tasks import TASKS
 
 # The samples that are under a takedown.
 TAKEN_DOWN_SAMPLES = select(hidden_subjects.c.subject_id).where(hidden_subjects.c.kind == "sample")
@@ -70,6 +74,7 @@ class Attribute:
     aggregation: str = "SELECT DISTINCT * FROM fetched"
 
 
+ANSWER_SHOWN = "answer_shown"  # the status of a stable pair that its question tells
 _pass_rates = table(
     "v_pass_rate",
     column("prompt_id", BigInteger),
@@ -131,13 +136,29 @@ def _overlapping_samples() -> Select[Any]:
 
 
 def _pair_statuses() -> Select[Any]:
-    """The current check of every pair that a prompt was asked for, of all its turns."""
-    single = select(turns.c.prompt_id, turns.c.io_pair_id).where(turns.c.io_pair_id.is_not(None))
-    several = select(turns.c.prompt_id, turn_pairs.c.io_pair_id).join(
+    """The current check of every pair that a prompt was asked for, of all its turns.
+
+    A stable pair whose answer stands in the question is `answer_shown`.
+    """
+    single = select(turns.c.prompt_id, turns.c.kind, turns.c.io_pair_id).where(
+        turns.c.io_pair_id.is_not(None)
+    )
+    several = select(turns.c.prompt_id, turns.c.kind, turn_pairs.c.io_pair_id).join(
         turn_pairs, turn_pairs.c.turn_id == turns.c.id
     )
     asked = single.union_all(several).subquery("asked").c
-    status = select(current_pairs.c.status).where(current_pairs.c.id == asked.io_pair_id)
+    reveals = or_(
+        false(),
+        *(
+            and_(asked.kind == task.name, current_pairs.c.shown.in_(task.revealing))
+            for task in TASKS.values()
+        ),
+    )
+    own = case(
+        (and_(current_pairs.c.status == "stable", reveals), literal(ANSWER_SHOWN, Text)),
+        else_=current_pairs.c.status,
+    )
+    status = select(own).where(current_pairs.c.id == asked.io_pair_id).correlate(asked.kind.table)
     checked = func.coalesce(status.scalar_subquery(), "unchecked")
     return select(asked.prompt_id, checked.label("status"))
 

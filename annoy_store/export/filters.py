@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annoy_store.errors import UsageError
-from annoy_store.export.attributes import referenced_attributes
+from annoy_store.export.attributes import ANSWER_SHOWN, referenced_attributes
 from annoy_store.export.candidates import RowFilter
 from annoy_store.export.format_file import ANSWER_FILTERS, Format
 from annoy_store.export.splits import EXCLUDED
@@ -39,7 +39,8 @@ class Selection:
         teachers: Models or backends of the first answer; empty for any.
         judged_by: Id of the variant of `verify` whose verdicts count; where it has none, the
             current ones do. None for the current ones.
-        pairs: `stable`: only while the current check of all pairs of a question is stable; `all`.
+        pairs: `stable`: only while the current check of all pairs of a question is stable and its
+            answer does not stand in the question; `all`.
         licences: Licences of the source, in any case of letters; empty for any.
         where: SQL condition over the columns of a candidate.
         exclude_overlaps: Leave out what overlaps with a benchmark.
@@ -113,7 +114,11 @@ def _pair_filters(selection: Selection) -> list[RowFilter]:
         raise UsageError(f"--pairs is {selection.pairs!r}, but must be {words}")
     if selection.pairs != STABLE:
         return []
-    return [RowFilter("pair_unstable", f"NOT ({PAIR_TURNED})", ("pair_status",))]
+    shown = f"coalesce(pair_status, '{STABLE}') <> '{ANSWER_SHOWN}'"
+    return [
+        RowFilter(ANSWER_SHOWN, shown, ("pair_status",)),
+        RowFilter("pair_unstable", f"NOT ({PAIR_TURNED})", ("pair_status",)),
+    ]
 
 
 def _answer_filters(form: Format, selection: Selection) -> list[RowFilter]:

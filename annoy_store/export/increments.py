@@ -39,11 +39,12 @@ from annoy_store.db.tables import (
     variants,
     verdicts,
 )
-from annoy_store.export.attributes import TAKEN_DOWN_SAMPLES
+from annoy_store.export.attributes import ANSWER_SHOWN, TAKEN_DOWN_SAMPLES
 from annoy_store.export.filters import PAIR_TURNED, STABLE, Selection
 from annoy_store.export.format_file import Format
 from annoy_store.export.parents import ParentExports
 from annoy_store.export.splits import EXCLUDED
+from annoy_store.tasks.shown import NO
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class Retraction:
         file: Its file there.
         line: Its line in the file, from 1.
         digest: The digest of its state.
-        reason: Why: `gone`, `taken_down`, `overlap`, `pair_unstable`, `judged_again` or
-            `set_aside`.
+        reason: Why: `gone`, `taken_down`, `overlap`, `answer_shown`, `pair_unstable`,
+            `judged_again` or `set_aside`.
     """
 
     row_id: int
@@ -163,8 +164,9 @@ def _retracted(ids: Sequence[int]) -> Select[Any]:
 
 
 def _not_stable() -> list[Select[Any]]:
-    """The chains about a pair that some check, the current one or an older, did not call stable."""
-    pairs = select(pair_checks.c.io_pair_id).where(pair_checks.c.status != STABLE)
+    """The chains about a pair that some check did not call stable, or found in its question."""
+    turned = or_(pair_checks.c.status != STABLE, pair_checks.c.shown != NO)
+    pairs = select(pair_checks.c.io_pair_id).where(turned)
     several = select(turn_pairs.c.turn_id).where(turn_pairs.c.io_pair_id.in_(pairs))
     return [_first_turns(turns.c.io_pair_id.in_(pairs)), _first_turns(turns.c.id.in_(several))]
 
@@ -235,13 +237,16 @@ def mark_published(
     key = "sample_id" if form.record == "sample" else "chain_id"
     is_overlapping = "c.overlapping" if selection.exclude_overlaps else "false"
     turned = "false" if selection.pairs != STABLE else PAIR_TURNED
+    shown = f"c.pair_status = '{ANSWER_SHOWN}'" if turned == PAIR_TURNED else "false"
     if form.record == "sample":  # its state is its stable pairs
+        shown = "false"
         turned = "c.state <> h.digest AND c.has_unstable"
     duck.execute(f"""
     CREATE TABLE judged AS
     SELECT h.row_id, h.{key} AS subject_id,
            CASE WHEN c.subject_id IS NULL THEN 'gone' WHEN c.hidden THEN 'taken_down'
-                WHEN {is_overlapping} THEN 'overlap' WHEN {turned} THEN 'pair_unstable'
+                WHEN {is_overlapping} THEN 'overlap' WHEN {shown} THEN '{ANSWER_SHOWN}'
+                WHEN {turned} THEN 'pair_unstable'
                 WHEN c.state <> h.digest THEN 'judged_again'
                 WHEN c.split IS NULL THEN NULL WHEN c.split <> h.split THEN 'set_aside' END AS reason
     FROM held h LEFT JOIN candidates c ON c.subject_id = h.{key}

@@ -89,6 +89,7 @@ class Task:
         rescan_on: Policies that only widen what is selected; a change examines old rows again.
         by_default: Whether the task is enabled when the policy `tasks` is `default`.
         legacy_options: Older policy keys of options, by the option's name.
+        revealing: The values of `pair_checks.shown` of pairs whose answer stands in the question.
     """
 
     name: str
@@ -104,3 +105,4 @@ class Task:
     rescan_on: tuple[str, ...] = ()
     by_default: bool = False
     legacy_options: Mapping[str, str] = field(default_factory=dict)
+    revealing: tuple[str, ...] = ()

@@ -157,4 +157,5 @@ TASK = Task(
     rescan_on=("pairs_per_sample",),
     by_default=True,
     legacy_options={"template": "template_predict_input"},
+    revealing=REVEALING,
 )

@@ -36,6 +36,9 @@ RIGHT = "Correct: the code returns exactly this output."
 NEAR = "Correct within the tolerance: the code returns {}."
 
 
+REVEALING = (CALL,)  # the values of `shown` of pairs whose output stands in the question
+
+
 class PredictOutputOptions(TaskOptions):
     """The policies of this task."""
 
@@ -44,7 +47,7 @@ class PredictOutputOptions(TaskOptions):
 
 def select_inputs(policy: Policy) -> Select[Any]:
     """Select the pairs whose output does not stand in the question."""
-    return select_pairs(policy, revealing=(CALL,))
+    return select_pairs(policy, revealing=REVEALING)
 
 
 def render(row: Row, policy: Policy) -> Question | Outcome:
@@ -86,4 +89,5 @@ TASK = Task(
     rescan_on=("pairs_per_sample",),
     by_default=True,
     legacy_options={"template": "template_predict_output"},
+    revealing=REVEALING,
 )

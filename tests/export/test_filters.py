@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
-from annoy_store.db.tables import benchmark_overlaps, io_pairs, turn_pairs
+from annoy_store.db.tables import benchmark_overlaps, io_pairs, pair_checks, turn_pairs
 from annoy_store.errors import UsageError
 from annoy_store.export.export import export
 from annoy_store.export.filters import Selection
@@ -125,6 +125,28 @@ def test_filters_leave_out_questions_about_several_pairs_if_one_is_not_stable(
         last = connection.scalar(select(func.max(io_pairs.c.id))) or 0
         insert_rows(connection, [chains.checked(connection, last, "wrong_output", version="two")])
     assert dict(count(store).removed) == {"pair_unstable": 1}
+
+
+@pytest.mark.parametrize("shown", ["call", "input", "no", None])
+def test_filters_leave_out_questions_that_show_their_answer(
+    store: Database, shown: str | None
+) -> None:
+    with store.write() as connection:
+        rows = chains.sampled("ant", pairs=1)
+        [pair] = chains.pairs_of(rows)
+        rows += [
+            chains.checked(connection, pair),
+            *chains.chain(connection, pair, [("yes", "correct")]),
+            *chains.chain(connection, pair, [("yes", "correct")], "predict_input"),
+        ]
+        insert_rows(connection, rows)
+        connection.execute(update(pair_checks).values(shown=shown))
+    left = {"call": 0, "input": 1}.get(str(shown), 2)
+    report = count(store)
+    assert report.n_rows == left
+    assert dict(report.removed) == ({"answer_shown": 2 - left} if left < 2 else {})
+    assert count(store, pairs="all").n_rows == 2
+    assert count(store, pairs="all", where="pair_status = 'answer_shown'").n_rows == 2 - left
 
 
 def test_filters_refuse_unknown_words(filled: Database) -> None:

@@ -176,6 +176,17 @@ def test_increment_retracts_what_has_an_unstable_pair_and_holds_what_is_stable_a
     assert (whole.n_rows, dict(whole.removed)) == (first.n_rows, dict(first.removed))
 
 
+def test_increment_retracts_what_was_found_to_show_its_answer(
+    store: Database, tmp_path: Path
+) -> None:
+    chains.fill(store, ["ant", "bee"])
+    first = export(store, ExportRequest("codeio", tmp_path / "1"))
+    with store.write() as connection:  # as `annoy init` fills it
+        connection.execute(update(pair_checks).values(shown="call"))
+    second = add(store, tmp_path / "2")
+    assert (second.n_rows, dict(second.retractions)) == (0, {"answer_shown": first.n_rows})
+
+
 def test_increment_looks_at_all_pairs_if_its_parent_did_not(
     sqlite_store: Database, tmp_path: Path
 ) -> None:
