@@ -3,7 +3,8 @@
 Decisions
 - In an installed package the commands are a subpackage; in a checkout they are in the folder
   `commands` beside the package.
-- SIGTERM ends a command as Ctrl-C does, so that it cleans up; `run` has its own handlers.
+- Until the commands are imported, Ctrl-C and SIGTERM end the process at once: an exception in the
+  middle of an import may come out as any other. Then commands/_signals.py says what they do.
 - Warnings that the package logs are printed on stderr. What SQLAlchemy logs besides the errors that
   it raises (cursors of an interrupted read) is not printed.
 """
@@ -12,29 +13,41 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import signal
-from typing import cast
+from types import ModuleType
+from typing import TYPE_CHECKING, cast
 
-import click
+if TYPE_CHECKING:
+    import click
 
 
 def commands() -> click.Group:
     """Return the group of all commands, from the installed package or from a checkout."""
+    return cast("click.Group", _package().annoy)
+
+
+def _package() -> ModuleType:
     inside = f"{__package__ or 'annoy_store'}.commands"
     try:
-        module = importlib.import_module(inside)
+        return importlib.import_module(inside)
     except ModuleNotFoundError as error:
         if error.name != inside:
             raise
-        module = importlib.import_module("commands")
-    return cast(click.Group, module.annoy)
+        return importlib.import_module("commands")
 
 
 def main() -> None:
     """Run the command line and exit with its exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _exit_at_once)
     _log_to_stderr()
-    commands().main(prog_name="annoy")
+    _package().main()
+
+
+def _exit_at_once(*_: object) -> None:
+    os.write(2, b"annoy: interrupted\n")
+    os._exit(130)
 
 
 def _log_to_stderr() -> None:

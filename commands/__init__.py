@@ -25,7 +25,7 @@ from click.exceptions import NoArgsIsHelpError
 
 from annoy_store.errors import did_you_mean
 
-from . import _errors
+from . import _errors, _signals
 from ._text import safe
 
 SECTIONS = {
@@ -91,6 +91,13 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve an alias; suggest a similar name for an unknown command."""
+        found = self._resolve(ctx, args)
+        _signals.interrupt_from_now_on()
+        return found
+
+    def _resolve(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if not args or args[0].startswith("-"):
             return super().resolve_command(ctx, args)
         name = ALIASES.get(args[0], args[0])
@@ -115,6 +122,8 @@ class LazyGroup(click.Group):
             _discard_stdout()
             return ctx.exit(0)
         except Exception as error:
+            if _signals.was_interrupted(error):
+                raise click.Abort from None
             failure = _errors.to_click_error(error, debug=_is_debugging(ctx))
             if failure is None:
                 raise
@@ -145,7 +154,7 @@ def _exit(run: Callable[[], Any]) -> NoReturn:
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("annoy: interrupted", err=True)
-        code = 130
+        code = _signals.INTERRUPTED
     except BrokenPipeError:
         _discard_stdout()
         code = 0
@@ -225,3 +234,9 @@ def annoy(verbose: bool, **_: object) -> None:
     """
     if verbose:
         logging.getLogger("annoy_store").setLevel(logging.INFO)
+
+
+def main() -> None:
+    """Run the command line and exit with its exit code."""
+    _signals.exit_while_starting()
+    annoy.main(prog_name="annoy")

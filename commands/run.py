@@ -17,13 +17,12 @@ Examples:
 \b
 Exit code: 0 no job is left or the goal is reached, 1 the run stopped early, for example at a budget
 (the message says what to do), 3 the run finished but a job failed (annoy retry), 130 interrupted.
-Ctrl-C once finishes calls in flight and releases the other jobs; twice stops at once.
+Ctrl-C or SIGTERM once finishes calls in flight, for up to a minute, and releases the other jobs;
+twice stops at once.
 """
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -34,6 +33,7 @@ from annoy_store.config import RunSettings
 from annoy_store.db.states import ENDED_STATES, STAGE_NAMES
 
 from ._shared import json_option, load_settings, print_json, print_table, say, store_of, warn
+from ._signals import drain_on_signal
 
 if TYPE_CHECKING:
     from annoy_store.worker.run import RunResult
@@ -136,7 +136,7 @@ def command(
     goals: dict[str, Any] = {"watch": watch, "until_correct": until_correct}
     with display:
         work = _on_ray(ctx, ray, limit) if ray else _here(limit)
-        done = work(store, settings, stage, **goals, display=display, on_signal=_two)
+        done = work(store, settings, stage, **goals, display=display, on_signal=_drain)
     if as_json:
         print_json(_as_dict(done))
     else:
@@ -166,17 +166,10 @@ def _on_ray(ctx: click.Context, address: str, limit: int | None) -> Callable[...
     return partial(run_on_ray, address, on_message=lambda words: say(ctx, words))
 
 
-def _two(stop: Any) -> None:
-    """Drain on the first signal and exit on the second; the next run reclaims the jobs."""
+def _drain(stop: Callable[[], None]) -> None:
+    from annoy_store.worker.worker import DRAIN_SECONDS
 
-    def first(*_: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: os._exit(130))
-        click.echo("annoy: finishing calls in flight; interrupt again to stop at once", err=True)
-        stop()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, first)
+    drain_on_signal(stop, DRAIN_SECONDS)
 
 
 def _as_dict(done: RunResult) -> dict[str, Any]:
@@ -192,7 +185,8 @@ def _as_dict(done: RunResult) -> dict[str, Any]:
 def _print(ctx: click.Context, done: RunResult) -> None:
     ended, n_submitted = done.by_stage(), done.progress.submitted_calls
     if not ended and not n_submitted:
-        say(ctx, "nothing to do now" if done.open_batches else "nothing to do")
+        words = "nothing to do now" if done.open_batches else "nothing to do"
+        say(ctx, "interrupted before any job ended" if done.interrupted else words)
         return
     states = (*ENDED_STATES, "deferred")
     rows = [

@@ -106,7 +106,10 @@ class Worker:
             StoreFileLost: the file of the store is gone; what was written is saved beside it.
         """
         try:
-            self._open_resources()
+            if not self._stop.is_set():
+                self._open_resources()
+            if self._stop.is_set():  # nothing was claimed yet
+                return self.progress
             names = [stage.name for stage in self.stages]
             seconds = self.settings.lease_seconds
             with Lease(self.store, names, seconds, self.stop) as self._lease:
