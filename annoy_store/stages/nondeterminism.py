@@ -8,6 +8,7 @@ Decisions
 - Of modules that are mostly about the outside (`os`, `sys`, `time`), what is known to depend on
   nothing outside is listed, so that a function that nobody thought of counts. A bare use of such a
   module counts too: it hides which of its functions is meant.
+- Code in a text that is given to `eval` or `exec` is examined like the rest.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import itertools
 from collections.abc import Iterator
 
 from annoy_store.parsing.python_code import parse_module
+from annoy_store.stages.indirect_uses import code_in_texts, indirect_uses
 
 KINDS = ("clock", "entropy", "unseeded", "host")
 
@@ -64,7 +66,9 @@ _MODULES: dict[str, tuple[str, frozenset[str]]] = {
     "secrets": ("entropy", _names("compare_digest")),
     "tempfile": ("entropy", _names("")),
 }
+_MODULES["sys.modules"] = ("host", _names("get pop setdefault"))
 _MODULES["posixpath"] = _MODULES["os.path"]
+_MODULES["posix"] = _MODULES["os"]
 _MODULES.update(
     {
         name: ("host", frozenset())
@@ -72,7 +76,7 @@ _MODULES.update(
             "platform getpass pwd grp spwd locale sysconfig site subprocess resource tracemalloc "
             "mimetypes importlib.metadata importlib.resources importlib_metadata pkg_resources psutil "
             "distro cpuinfo netifaces GPUtil pynvml requests httpx aiohttp urllib3 urllib.request "
-            "http.client ftplib smtplib telnetlib"
+            "http.client ftplib smtplib telnetlib fileinput dis opcode ctypes.util"
         )
     }
 )
@@ -85,17 +89,19 @@ _OWNED: dict[str, dict[str, frozenset[str]]] = {
         "Timestamp": _names("now utcnow today"),
         "timezone": _names("now localtime localdate"),
         "Time": _names("now"),
+        "Period": _names("now"),
         "arrow": _names("now utcnow"),
         "pendulum": _names("now today tomorrow yesterday"),
         "os": _names("times"),
         "resource": _names("getrusage"),
-        "utils": _names("formatdate make_msgid"),
+        "utils": _names("formatdate make_msgid localtime"),
     },
     "entropy": {
         "uuid": _names("uuid1 uuid4 uuid6 uuid7 uuid8"),
         "os": _names("urandom getrandom getpid"),
         "random": _names("SystemRandom"),
         "threading": _names("get_ident get_native_id"),
+        "_thread": _names("get_ident get_native_id"),
         "ssl": _names("RAND_bytes RAND_pseudo_bytes"),
         "Random": _names("get_random_bytes new"),
         "Fernet": _names("generate_key"),
@@ -109,6 +115,16 @@ _OWNED: dict[str, dict[str, frozenset[str]]] = {
         "multiprocessing": _names("cpu_count current_process active_children parent_process"),
         "gc": _names("get_count get_stats get_objects get_referrers get_referents"),
         "util": _names("find_spec find_library"),
+        "inspect": _names("getfile getsourcefile getabsfile"),
+        "ctypes": _names("CDLL PyDLL cdll pydll pythonapi"),
+        "version": _names("version full_version short_version release git_revision"),
+        "expat": _names("EXPAT_VERSION version_info features native_encoding"),
+        "keyword": _names("kwlist softkwlist"),
+        "joblib": _names("cpu_count"),
+        "django": _names("get_version"),
+        "mmap": _names("PAGESIZE ALLOCATIONGRANULARITY"),
+        "tz": _names("tzlocal gettz"),
+        "signal": _names("valid_signals"),
         "pkgutil": _names("iter_modules walk_packages find_loader get_loader"),
         "zoneinfo": _names("available_timezones TZPATH"),
         "ssl": _names("OPENSSL_VERSION OPENSSL_VERSION_INFO OPENSSL_VERSION_NUMBER"),
@@ -131,7 +147,7 @@ _STAT_FIELDS = _names(
 )
 _PATH_METHODS = _names(
     "iterdir glob rglob stat lstat expanduser resolve absolute exists is_file is_dir is_symlink "
-    "is_mount samefile read_text read_bytes write_text write_bytes touch mkdir unlink rmdir"
+    "is_mount samefile read_text read_bytes write_text write_bytes touch mkdir unlink rmdir owner group"
 )
 _NOW_WITHOUT_ARGUMENT = {"localtime": 1, "gmtime": 1, "ctime": 1, "asctime": 1, "strftime": 2}
 _SEEDED_BY_ARGUMENT = _names(
@@ -150,7 +166,8 @@ def nondeterministic_call(code: str) -> str | None:
     """
     try:
         tree = parse_module(code)
-        return next(_uses(tree), None)
+        inner = (nondeterministic_call(text) for text in code_in_texts(tree) if text != code)
+        return next(_uses(tree), None) or next(filter(None, inner), None)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
@@ -159,11 +176,13 @@ def _uses(tree: ast.AST) -> Iterator[str]:
     """Yield the kind of each use. Of `a.b.c` the longest chain counts, and no part by itself."""
     imported = dict(_imported(tree))
     imported.update(_renamed(tree, imported))
-    with_paths = any(path.split(".")[0] == "pathlib" for path in imported.values())
+    modules = {path.split(".")[0] for path in imported.values()}
+    with_paths = "pathlib" in modules
+    yield from indirect_uses(tree, modules)
     within: set[int] = set()
     for node in ast.walk(tree):  # parents come before their children
-        if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
-            within.add(id(node.value))  # writes into it
+        if isinstance(node, ast.Subscript) and _hides_nothing(node, imported):
+            within.add(id(node.value))
         if isinstance(node, ast.Attribute):
             within.add(id(node.value))
             kind = _of_attribute(node.attr, with_paths)
@@ -175,6 +194,11 @@ def _uses(tree: ast.AST) -> Iterator[str]:
             path = _path(node, imported) if _is_loaded(node) else []
             if kind := _of_path(path):
                 yield kind
+
+
+def _hides_nothing(node: ast.Subscript, imported: dict[str, str]) -> bool:
+    """Return whether an item is written, or is one known module: neither shows the container."""
+    return not isinstance(node.ctx, ast.Load) or _path(node.value, imported) == ["sys", "modules"]
 
 
 def _is_loaded(node: ast.expr) -> bool:
@@ -205,13 +229,10 @@ def _of_path(path: list[str]) -> str | None:
 
 def _of_call(call: ast.Call, imported: dict[str, str]) -> str | None:
     """Return the kind of a call whose arguments decide."""
-    if isinstance(call.func, ast.Name) and call.func.id == "open" and "open" not in imported:
-        return "host" if call.args and _text(call.args[0]).startswith(("/", "~")) else None
     path = _path(call.func, imported)
     name = path[-1] if len(path) > 1 else ""
-    if path[:1] == ["time"] and len(call.args) < _NOW_WITHOUT_ARGUMENT.get(name, 0):
-        return "clock"
-    if name == "datetime64" and call.args and _text(call.args[0]) in {"now", "today"}:
+    times = [a for a in call.args if not (isinstance(a, ast.Constant) and a.value is None)]
+    if path[:1] == ["time"] and len(times) < _NOW_WITHOUT_ARGUMENT.get(name, 0):
         return "clock"
     given = [*call.args, *(keyword.value for keyword in call.keywords)]
     seeded = any(not (isinstance(a, ast.Constant) and a.value is None) for a in given)
@@ -269,11 +290,22 @@ _STARRED = {
 
 def _renamed(tree: ast.AST, imported: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the names that are given to what was imported: `now = datetime.datetime`."""
+    for target, value in _assigned(tree):
+        path = _path(value, imported)
+        if isinstance(target, ast.Name) and path:
+            yield target.id, ".".join(path)
+
+
+def _assigned(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """Yield the targets of assignments with their values, one by one where both are written out."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and len(node.targets) == 1:
-            target, path = node.targets[0], _path(node.value, imported)
-            if isinstance(target, ast.Name) and path:
-                yield target.id, ".".join(path)
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                    yield from zip(target.elts, node.value.elts, strict=False)
+                yield target, node.value
+        elif isinstance(node, ast.NamedExpr | ast.AnnAssign) and node.value is not None:
+            yield node.target, node.value
 
 
 def _path(node: ast.expr, imported: dict[str, str]) -> list[str]:
