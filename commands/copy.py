@@ -20,7 +20,8 @@ def command(ctx: click.Context, source: str, target: str, as_json: bool) -> None
 
     FROM and TO are store URLs, each SQLite or PostgreSQL. TO is a new file or an empty database;
     FROM is not changed. Ids are kept, and every table is compared by digest; a copy that differs is
-    discarded. No worker may run on FROM meanwhile.
+    discarded. No worker may run on FROM meanwhile. A copy that was interrupted opens as no store:
+    repeat the command, and it starts anew.
 
     \b
     Examples:

@@ -17,11 +17,13 @@ from typing import Any, cast
 from sqlalchemy import (
     Connection,
     inspect,
+    select,
     text,
 )
 from sqlalchemy.exc import DBAPIError
 
 from annoy_store.db.engine import Database, connect
+from annoy_store.db.tables import unfinished_copies
 from annoy_store.errors import StoreError
 
 _MIGRATION_LOCK = 7305110  # the advisory lock of migrators on PostgreSQL
@@ -127,6 +129,7 @@ def check_schema(store: Database) -> None:
     """
     have, want = revision(store), newest_revision()
     if have == want:
+        _refuse_unfinished(store)
         return
     if have is None:
         raise StoreError(f"{store} holds no store; make one with: annoy --store {store} init")
@@ -139,6 +142,17 @@ def check_schema(store: Database) -> None:
         f"the store has schema {have}, newer than this annoy ({want}); "
         "upgrade the package with: pip install -U annoy-store"
     )
+
+
+def _refuse_unfinished(store: Database) -> None:
+    """Raise an error if a copy into the store was interrupted, or is under way."""
+    with store.read() as connection:
+        origin = connection.scalar(select(unfinished_copies.c.origin))
+    if origin is not None:
+        raise StoreError(
+            f"{store} is an unfinished copy of {origin}; finish it with: "
+            f"annoy copy {origin} {store}"
+        )
 
 
 def store_error(store: Database, error: DBAPIError) -> StoreError:

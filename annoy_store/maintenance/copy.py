@@ -3,8 +3,10 @@
 Decisions
 - Ids are kept, so lineage, exports and references to rows outside the store stay valid.
 - A copy is made of one snapshot of a store without active workers; the target has to be empty.
-- A SQLite target is written under a temporary name and renamed after verification; a PostgreSQL
-  target that could not be filled is emptied again.
+- A SQLite target is written under a temporary name and gets its own after verification. A
+  PostgreSQL target is marked as unfinished until then: nothing opens it (migrate.py), and copying
+  into it again starts anew. One that could not be filled is emptied again.
+- One copy at a time writes to a target; the lock ends with its process.
 """
 
 from __future__ import annotations
@@ -15,17 +17,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Table, delete, func, select
+from sqlalchemy import Table, delete, func, insert, inspect, literal, select, table
+from sqlalchemy.exc import DBAPIError
 
 from annoy_store.db.engine import Database, connect
+from annoy_store.db.exclusive import empty_tables, exclusive_database, exclusive_file
 from annoy_store.db.introspect import row_pages
-from annoy_store.db.migrate import downgrade, open_store, revision, upgrade
+from annoy_store.db.migrate import downgrade, open_store, store_error, upgrade
 from annoy_store.db.sql import analyse, insert_new, now, restart_ids
-from annoy_store.db.tables import metadata, workers
+from annoy_store.db.tables import metadata, teachers, unfinished_copies, workers
+from annoy_store.db.timestamps import utc_now
 from annoy_store.errors import StoreError
 from annoy_store.maintenance.fingerprint import Fingerprint
 from annoy_store.queue.workers import IS_ALIVE, dead_local_workers
 
+COPIED_TABLES = [t for t in metadata.sorted_tables if t is not unfinished_copies]
 Progress = Callable[[str, int], None]
 
 
@@ -49,43 +55,90 @@ def copy(source: Database, url: str, progress: Progress = lambda table, rows: No
         Rows and fingerprints by table.
 
     Raises:
-        StoreError: A worker is active, the target is not empty, or the copy differs.
+        StoreError: A worker is active, the target is not empty, another copy writes to it, it
+            cannot be written, or the copy differs.
     """
     _refuse_active_workers(source)
     target = connect(url)
-    if target.path is None:
-        return _copy_to_server(source, target, progress)
-    if target.path.exists():
-        raise StoreError(f"{target.path} exists; choose another file")
-    partial = Path(f"{target.path}.partial")
-    _remove(partial)
-    growing = open_store(f"sqlite:///{partial}", create=True)
     try:
-        done = _fill(source, growing, progress)
-        with growing.write_engine.connect() as connection:  # move the write-ahead log into the file
-            connection.connection.dbapi_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
-    except BaseException:
-        growing.close()
-        _remove(partial)
-        raise
-    growing.close()
-    os.replace(partial, target.path)
-    _remove(partial)
+        if target.path is not None:
+            return _copy_to_file(source, target.path, progress)
+        with exclusive_database(target) as check_lock:
+            return _copy_to_server(source, target, check_lock, progress)
+    except DBAPIError as error:
+        raise store_error(target, error) from error
+    finally:
+        target.close()
+
+
+def _copy_to_file(source: Database, path: Path, progress: Progress) -> CopyReport:
+    partial = Path(f"{path}.partial")
+    with exclusive_file(Path(f"{path}.copying")):
+        if path.exists():
+            raise StoreError(f"{path} exists; choose another file")
+        _remove(partial)  # what a killed copy left
+        try:
+            growing = open_store(f"sqlite:///{partial}", create=True)
+            try:
+                done = _fill(source, growing, progress)
+                with growing.write_engine.connect() as connection:  # the log moves into the file
+                    connection.connection.dbapi_connection.execute(  # type: ignore[union-attr]
+                        "PRAGMA wal_checkpoint(TRUNCATE)"
+                    )
+            finally:
+                growing.close()
+            _publish(partial, path)
+        finally:
+            _remove(partial)
     return done
 
 
-def _copy_to_server(source: Database, target: Database, progress: Progress) -> CopyReport:
+def _publish(partial: Path, path: Path) -> None:
+    """Give a file its name, unless another file has got it meanwhile."""
     try:
-        if revision(target) is not None and _is_used(target):
+        os.link(partial, path)
+    except FileExistsError:
+        raise StoreError(f"{path} exists; choose another file") from None
+    except OSError:  # a file system without links
+        os.replace(partial, path)
+
+
+def _copy_to_server(
+    source: Database, target: Database, check_lock: Callable[[], None], progress: Progress
+) -> CopyReport:
+    if not _is_unfinished(target):
+        if _is_used(target):
             raise StoreError(f"{target} is not empty; choose an empty database")
         upgrade(target)
-        try:
-            return _fill(source, target, progress)
-        except BaseException:
+    _begin(source, target)
+    try:
+        done = _fill(source, target, progress)
+        check_lock()
+        with target.write() as connection:
+            connection.execute(delete(unfinished_copies))
+        return done
+    except BaseException:
+        with suppress(DBAPIError, StoreError):
+            with target.write() as connection:  # first, so that no half of it is ever unmarked
+                empty_tables(connection, COPIED_TABLES)
             downgrade(target, "base")
-            raise
-    finally:
-        target.close()
+        raise
+
+
+def _is_unfinished(target: Database) -> bool:
+    """Whether a copy into a database was begun and has not ended."""
+    with target.read() as connection:
+        if not inspect(connection).has_table(unfinished_copies.name):
+            return False
+        return connection.execute(select(unfinished_copies)).first() is not None
+
+
+def _begin(source: Database, target: Database) -> None:
+    """Mark a database as an unfinished copy, and remove what an interrupted copy left."""
+    with target.write() as connection:
+        empty_tables(connection, metadata.sorted_tables)
+        row = {"origin": str(source), "started_at": utc_now()}
+        connection.execute(insert(unfinished_copies).values(row))
 
 
 def _refuse_active_workers(store: Database) -> None:
@@ -99,18 +152,23 @@ def _refuse_active_workers(store: Database) -> None:
 
 
 def _is_used(store: Database) -> bool:
+    """Whether a database holds a store with rows, but for those of migrations."""
     with store.read() as connection:
+        known = set(inspect(connection).get_table_names())
+        if "alembic_version" not in known:
+            return False
+        known.remove("alembic_version")
         return any(
-            connection.execute(select(*table.primary_key.columns).limit(2)).all()
-            for table in metadata.sorted_tables
-            if table.name != "teachers"
+            connection.execute(select(literal(1)).select_from(table(name)).limit(n + 1)).all()[n:]
+            for name in sorted(known)
+            for n in [1 if name == teachers.name else 0]
         )
 
 
 def _fill(source: Database, target: Database, progress: Progress) -> CopyReport:
     sent: dict[str, Fingerprint] = {}
     with source.read() as connection:
-        for table in metadata.sorted_tables:
+        for table in COPIED_TABLES:
             sent[table.name] = Fingerprint()
             with target.write() as writing:
                 writing.execute(delete(table))  # rows of migrations are copied as well
@@ -120,9 +178,9 @@ def _fill(source: Database, target: Database, progress: Progress) -> CopyReport:
                     insert_new(writing, table, page)
                 progress(table.name, sent[table.name].rows)
     with target.write() as writing:
-        restart_ids(writing, metadata.sorted_tables)
-        analyse(writing, *metadata.sorted_tables)
-    for table in metadata.sorted_tables:
+        restart_ids(writing, COPIED_TABLES)
+        analyse(writing, *COPIED_TABLES)
+    for table in COPIED_TABLES:
         if _fingerprint(target, table) != sent[table.name]:
             raise StoreError(f"the copy of {table.name} differs from the original; it was deleted")
     return CopyReport(

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -133,3 +138,82 @@ def test_copy_detects_a_difference(
     with pytest.raises(StoreError, match="copy of sources differs"):
         copy(sqlite_store, f"sqlite:///{tmp_path}/x.db")
     assert not (tmp_path / "x.db").exists()
+
+
+KILLED = """
+import os, signal, sys
+from annoy_store.db.migrate import open_store
+from annoy_store.maintenance.copy import copy
+
+def progress(table, rows):
+    if table == sys.argv[3]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+copy(open_store(sys.argv[1]), sys.argv[2], progress)
+"""
+
+
+def url_of(store: Database) -> str:
+    return store.url.render_as_string(hide_password=False)
+
+
+@pytest.mark.parametrize("table", ["sources", "turns"])
+def test_copy_that_was_killed_is_no_store_and_starts_anew(
+    store: Database, elsewhere: Callable[[Database], str], tmp_path: Path, table: str
+) -> None:
+    grow(store, 0, 3)
+    url = elsewhere(store)
+    for _ in range(2):
+        killed = subprocess.run([sys.executable, "-c", KILLED, url_of(store), url, table])
+        assert killed.returncode == -signal.SIGKILL
+        with pytest.raises(StoreError, match=r"unfinished copy of .* annoy copy|there is no store"):
+            open_store(url)
+    copy(store, url)
+    moved = open_store(url)
+    assert content_differences(held(store), held(moved)) == {}
+    assert check(moved) == []
+    moved.close()
+    assert not [p.name for p in tmp_path.iterdir() if "partial" in p.name or "copying" in p.name]
+
+
+def test_copy_refuses_a_second_copy_to_the_same_place(
+    store: Database, elsewhere: Callable[[Database], str]
+) -> None:
+    grow(store, 0, 3)
+    url = elsewhere(store)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(table: str, rows: int) -> None:
+        begun.set()
+        assert go_on.wait(60)
+
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(copy, store, url, wait)
+        assert begun.wait(60)
+        try:
+            with pytest.raises(StoreError, match="another"):
+                copy(store, url)
+        finally:
+            go_on.set()
+        first.result()
+    moved = open_store(url)
+    assert content_differences(held(store), held(moved)) == {}
+    moved.close()
+    with pytest.raises(StoreError, match=r"exists|not empty"):
+        copy(store, url)
+
+
+def test_copy_takes_no_name_that_another_file_got_meanwhile(
+    sqlite_store: Database, tmp_path: Path
+) -> None:
+    grow(sqlite_store, 0, 1)
+    target = tmp_path / "moved.db"
+
+    def intrude(table: str, rows: int) -> None:
+        target.write_bytes(b"mine")
+
+    with pytest.raises(StoreError, match="exists"):
+        copy(sqlite_store, f"sqlite:///{target}", intrude)
+    assert target.read_bytes() == b"mine"
+    with pytest.raises(StoreError, match="cannot write"):
+        copy(sqlite_store, f"sqlite:///{tmp_path}/nowhere/moved.db")
