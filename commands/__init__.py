@@ -35,7 +35,7 @@ SECTIONS = {
     "Maintain": ("retry", "reverify", "verdict-changes", "rerun", "takedown", "check"),
     "Publish": ("cluster", "decontaminate", "export", "exports", "bench"),
     "Transfer": ("backup", "copy", "merge"),
-    "This machine": ("doctor", "completion"),
+    "Help": ("guide", "doctor", "completion"),
 }
 OTHER_SECTION = "Other"
 ALIASES = {

@@ -14,7 +14,7 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -29,20 +29,54 @@ if TYPE_CHECKING:
 
 STYLES = {"row": "bold magenta", "part": "bold cyan", "facts": "", "job": "yellow"}
 _PADDING = re.compile(r" +(?=(?:\x1b\[[\d;]*m)*$)", re.MULTILINE)
+MAX_COLUMNS = 100  # of prose
 MARKS = {"row": "# ", "part": "## "}
 
 
 def page(sections: Iterable[Section]) -> None:
     """Show sections of text in the pager, or print them as Markdown without a terminal."""
+    _show(
+        lambda: (f"{safe(line)}\n" for line in as_markdown(sections)),
+        lambda width: coloured(sections, width),
+    )
+
+
+def page_of_markdown(text: str) -> None:
+    """Show our own Markdown in the pager, or print it as it is without a terminal."""
+    _show(lambda: [text], lambda width: [rendered_markdown(text, width)])
+
+
+def _show(plain: Callable[[], Iterable[str]], in_colours: Callable[[int], Iterable[str]]) -> None:
+    """Print a text, or show it in the pager if stdout is a terminal.
+
+    Args:
+        plain: Yields the lines of the text.
+        in_colours: Yields them with ANSI colours, for a terminal of so many columns.
+    """
     if not on_terminal():
-        for line in as_markdown(sections):
-            click.echo(safe(line))
+        for part in plain():
+            click.echo(part, nl=False)
         return
     os.environ.setdefault("LESS", "-FRX")
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        click.echo_via_pager((f"{safe(line)}\n" for line in as_markdown(sections)), color=False)
+        click.echo_via_pager(plain(), color=False)
     else:
-        click.echo_via_pager(coloured(sections, shutil.get_terminal_size().columns))
+        click.echo_via_pager(in_colours(shutil.get_terminal_size().columns))
+
+
+def rendered_markdown(text: str, width: int) -> str:
+    """Return Markdown as text with ANSI colours.
+
+    Args:
+        text: Markdown of ours.
+        width: Columns of the terminal; lines have at most MAX_COLUMNS.
+    """
+    from rich.markdown import Markdown
+
+    out = _console(min(width, MAX_COLUMNS))
+    out.print(Markdown(text, code_theme="ansi_dark", hyperlinks=False))
+    assert isinstance(out.file, io.StringIO)
+    return _PADDING.sub("", out.file.getvalue())
 
 
 def coloured(sections: Iterable[Section], width: int) -> Iterator[str]:
@@ -52,24 +86,28 @@ def coloured(sections: Iterable[Section], width: int) -> Iterator[str]:
         sections: Sections of text, untrusted.
         width: Columns of the terminal.
     """
-    from rich.console import Console
-
     before = ""
     for section in sections:
-        out = Console(
-            file=io.StringIO(),
-            width=width,
-            force_terminal=True,
-            color_system="standard",
-            highlight=False,
-            emoji=False,
-            markup=False,
-            legacy_windows=False,
-        )
+        out = _console(width)
         is_heading = section.role in ("row", "part")
         blank_line = "\n" if before and is_heading and before != section.role else ""
         before = section.role
         yield blank_line + _rendered(out, section)
+
+
+def _console(width: int) -> Console:
+    from rich.console import Console
+
+    return Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=True,
+        color_system="standard",
+        highlight=False,
+        emoji=False,
+        markup=False,
+        legacy_windows=False,
+    )
 
 
 def _rendered(out: Console, section: Section) -> str:

@@ -66,8 +66,8 @@ def test_record_schema_names_the_columns_after_a_wrong_one(
         export(filled, request)
 
 
-def test_record_schema_is_in_the_readme() -> None:
-    readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
-    listed = readme.partition("<!-- records -->")[2].partition("<!-- /records -->")[0]
+def test_record_schema_is_in_the_guide() -> None:
+    page = (Path(__file__).parents[2] / "annoy_store" / "guide" / "exports.md").read_text()
+    listed = page.partition("<!-- records -->")[2].partition("<!-- /records -->")[0]
     named = re.findall(r"`(\w+)`", listed.replace("_N`", "_1`"))
     assert sorted(named) == sorted(available_columns(1))

@@ -1,11 +1,14 @@
-"""The README holds: its tour runs as printed, and every command in it is one that annoy takes."""
+"""README and guide hold: tours run as printed, every command in them is taken, and runs."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import re
 import shlex
+import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,29 +16,44 @@ from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from annoy_store.db.views import VIEWS
+from commands.guide import PAGES as PAGES_FOLDER
+from commands.guide import topics
+from tests.support import codeio_rows
+from tests.support.provider import Provider
 
 README = Path(__file__).parents[2] / "README.md"
 CHECKOUT = README.parent
+PAGES = [PAGES_FOLDER / f"{topic}.md" for topic in topics()]
+DOCUMENTS = [README, *PAGES]
+MAX_README_LINES = 220
 
 
 def text() -> str:
-    return README.read_text(encoding="utf-8")
+    """README and guide, one after the other."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
 
 
-def fences(language: str, mark: str = "") -> Iterator[str]:
-    for found in re.finditer(rf"{mark}```{language}\n(.*?)```", text(), re.DOTALL):
+def fences(language: str, mark: str = "", source: str | None = None) -> Iterator[str]:
+    whole = text() if source is None else source
+    for found in re.finditer(rf"{mark}```{language}\n(.*?)```", whole, re.DOTALL):
         yield found[1]
 
 
-def commands() -> list[str]:
-    """Every `annoy ..` in a shell fence, comments and pipes cut off."""
-    lines = [line for body in fences("sh") for line in body.replace("\\\n", " ").splitlines()]
-    lines += [ln[2:] for body in fences("console") for ln in body.splitlines() if ln[:2] == "$ "]
+def shell_commands(source: str | None = None) -> list[str]:
+    """Every `annoy ..` in a shell fence, in order, comments and pipes cut off."""
+    bodies = fences("sh", source=source)
+    lines = [line for body in bodies for line in body.replace("\\\n", " ").splitlines()]
     parts = [p.strip() for ln in lines for p in re.split(r"&&|\s\|\s|\s#", ln)]
-    return sorted({p for p in parts if p.startswith("annoy ")})
+    return [p for p in parts if p.startswith("annoy ")]
+
+
+def commands() -> list[str]:
+    """Every `annoy ..` in a fence, once."""
+    lines = [ln[2:] for body in fences("console") for ln in body.splitlines() if ln[:2] == "$ "]
+    return sorted({*shell_commands(), *(ln for ln in lines if ln.startswith("annoy "))})
 
 
 def questions() -> list[str]:
@@ -122,39 +140,81 @@ class Tour:
     environment: dict[str, str]
     surprises: list[str] = field(default_factory=list)  # what should have been printed, and was not
 
-    def run(self, command: str) -> str:
+    def invoke(self, command: str) -> Result:
         with contextlib.chdir(self.folder):
             words = shlex.split(command)[1:]
-            ran = CliRunner().invoke(_group(), words, prog_name="annoy", env=self.environment)
+            return CliRunner().invoke(_group(), words, prog_name="annoy", env=self.environment)
+
+    def run(self, command: str) -> str:
+        ran = self.invoke(command)
         assert ran.exit_code == 0, f"{command}: {ran.output}"
         return ran.stdout
 
+    def follow(self, page: Path) -> int:
+        """Run the tours of a page; return the number of commands."""
+        steps = 0
+        for body in fences("console", "<!-- tour -->\n", page.read_text(encoding="utf-8")):
+            for command, expected in _steps(body):
+                steps += 1
+                if command.startswith("export "):
+                    name, value = command.removeprefix("export ").split("=", 1)
+                    self.environment[name] = value
+                    continue
+                printed = self.run(command)
+                self.surprises += [
+                    f"{command}: {line!r} is not in\n{printed}"
+                    for line in expected
+                    if " ".join(line.split()) not in " ".join(printed.split())
+                ]
+        return steps
+
 
 @pytest.fixture(scope="module")
-def tour(tmp_path_factory: pytest.TempPathFactory) -> Tour:
-    """Run the tour's commands in one folder."""
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Tour:
+    """Run the README's tour in one folder, which then holds the store of the demo."""
     folder = tmp_path_factory.mktemp("tour")
-    environment = {"PYTHONPATH": str(CHECKOUT), "HOME": str(folder)}
-    tour = Tour(folder, environment)
-    for body in fences("console", "<!-- tour -->\n"):
-        for command, expected in _steps(body):
-            if command.startswith("export "):
-                name, value = command.removeprefix("export ").split("=", 1)
-                environment[name] = value
-                continue
-            printed = tour.run(command)
-            for line in expected:
-                if " ".join(line.split()) not in " ".join(printed.split()):
-                    tour.surprises.append(f"{command}: {line!r} is not in\n{printed}")
-    tour.run("annoy export codeio out/codeio")
-    tour.run("annoy takedown source:1 --why 'asked to'")
+    tour = Tour(folder, {"PYTHONPATH": str(CHECKOUT), "HOME": str(folder)})
+    tour.follow(README)
     return tour
 
 
+@pytest.fixture
+def tour(demo: Tour, tmp_path: Path) -> Tour:
+    """A folder of one's own with the store of the demo."""
+    shutil.copytree(demo.folder / "annoy-demo", tmp_path / "annoy-demo")
+    return Tour(tmp_path, {**demo.environment, "HOME": str(tmp_path)})
+
+
 @pytest.mark.slow
-def test_the_tour_runs_as_printed(tour: Tour) -> None:
+def test_the_tour_runs_as_printed(demo: Tour) -> None:
     """What is printed below a command comes out of it."""
+    assert demo.surprises == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_the_example_of_a_page_runs_as_printed(tour: Tour, page: Path) -> None:
+    for name, body in re.findall(
+        r"<!-- file (\S+) -->\n```\w+\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL
+    ):
+        (tour.folder / name).write_text(body)
+    assert tour.follow(page) > 0
     assert tour.surprises == []
+
+
+@pytest.mark.slow
+def test_the_record_is_one_of_the_demo(demo: Tour) -> None:
+    """What of its texts is shown stands in one exported record, in this order."""
+    (shown,) = [json.loads(body) for body in fences("json", "<!-- record -->\n")]
+    lines = (demo.folder / "annoy-demo" / "codeio" / "train.jsonl").read_text().splitlines()
+    patterns = {
+        key: re.compile(".*".join(map(re.escape, re.split(r"(?: ?\.\. ?)+", value))), re.DOTALL)
+        for key, value in shown.items()
+    }
+    assert any(
+        all(pattern.search(record[key] or "") for key, pattern in patterns.items())
+        for record in map(json.loads, lines)
+    )
 
 
 @pytest.mark.slow
@@ -163,6 +223,8 @@ def test_questions_are_answered(
 ) -> None:
     """Every command of the table of questions answers something on the tour's store."""
     monkeypatch.chdir(tour.folder)
+    tour.run("annoy export codeio out/codeio")
+    tour.run("annoy takedown source:1 --why 'asked to'")
     assert len(questions()) > 8
     for command in [*questions(), "annoy show out/codeio/train.jsonl:17"]:
         words = shlex.split(command)[1:]
@@ -170,6 +232,80 @@ def test_questions_are_answered(
         assert answer.exit_code == 0, f"{command}: {answer.output}"
         assert len(answer.stdout.splitlines()) > 0, command
     assert "\n- from demo " in answer.stdout
+
+
+# Commands that are run by other tests: what they need is not here, or they do not end.
+ELSEWHERE = {
+    "annoy demo": "the tour",
+    "--ray ": "tests marked ray",
+    "annoy view": "tests/commands/test_view.py",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda path: path.stem)
+def test_every_command_runs(tour: Tour, page: Path) -> None:
+    """The commands of a page, one after the other, on the demo's store and a loopback endpoint."""
+    prepare(tour)
+    failed = []
+    with Provider(key="sk-tour").serving() as provider:
+        tour.environment |= {"ANNOY_BASE_URL": provider.url, "ANNOY_MODEL": "my-model"}
+        for line in shell_commands(page.read_text(encoding="utf-8")):
+            if any(part in line for part in ELSEWHERE):
+                continue
+            result = tour.invoke(here(line, provider.url))
+            if result.exit_code not in (0, 3):
+                failed.append(f"{line}: {result.output[-600:]}")
+    assert failed == []
+
+
+def here(line: str, endpoint: str) -> str:
+    """A command with the names of this machine, ending when nothing is left to do."""
+    replaced = {
+        "postgresql://db.example/annoy": "sqlite:///annoy-demo/annoy.db",
+        "http://localhost:8000/v1": endpoint,
+        "/opt/samples/bin/python": sys.executable,
+        " --watch": "",
+        "--purge": "--purge --yes",
+    }
+    for old, new in replaced.items():
+        line = line.replace(old, new)
+    return line
+
+
+def prepare(tour: Tour) -> None:
+    """Make the files that the commands name."""
+    folder = tour.folder
+    for key in ("OPENAI_API_KEY", "DEEPSEEK_API_KEY"):
+        tour.environment[key] = "sk-tour"
+    (folder / "src").mkdir()
+    (folder / "src" / "double.py").write_text("def double(x):\n    return 2 * x\n")
+    (folder / "more.jsonl").write_text(json.dumps({"content": "x = 1", "repo": "team/project"}))
+    (folder / "exercises").mkdir()
+    (folder / "exercises" / "half.py").write_text(TESTED)
+    tour.run("annoy ingest more.jsonl")
+    (folder / "annoy.toml").write_text(
+        "[prices.gpt-5-mini]\ninput = 0.3\ncached = 0.1\noutput = 1.2\n"
+    )
+    codeio_rows.everything(folder / "data")
+    for name in ("annoy.db", "colleague.db"):
+        shutil.copy(folder / "annoy-demo" / "annoy.db", folder / name)
+    (folder / "benchmark.jsonl").write_text(json.dumps({"input": {"n": 1}, "output": 31415}))
+
+
+TESTED = '''def half(n):
+    """Halve a number.
+
+    >>> half(4)
+    2
+    >>> half(10)
+    5
+    >>> half(6)
+    3
+    """
+    return n // 2
+'''
 
 
 def _steps(body: str) -> Iterator[tuple[str, list[str]]]:
@@ -183,14 +319,31 @@ def test_help_is_shown_without_error(annoy: click.Group) -> None:
     assert result.exit_code == 0
 
 
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= MAX_README_LINES
+
+
+def test_links_between_our_files_lead_somewhere() -> None:
+    for page in DOCUMENTS:
+        whole = page.read_text(encoding="utf-8")
+        links = re.findall(r"(?:\]\(|src(?:set)?=\")(?!http|#)([^)\"]+)", whole)
+        assert [link for link in links if not (page.parent / link).is_file()] == []
+
+
+def test_the_readme_links_every_page_of_the_guide() -> None:
+    readme = README.read_text(encoding="utf-8")
+    assert [page.name for page in PAGES if f"(annoy_store/guide/{page.name})" not in readme] == []
+
+
 def _refresh() -> None:
-    """Write the tables into the README again."""
-    whole = text()
-    for name, render in TABLES.items():
-        block = f"<!-- {name} -->\n{render()}\n<!-- /{name} -->"
-        pattern = rf"<!-- {name} -->.*?<!-- /{name} -->"
-        whole = re.sub(pattern, lambda _, new=block: new, whole, flags=re.DOTALL)  # type: ignore[misc]
-    README.write_text(whole, encoding="utf-8")
+    """Write the tables into their pages again."""
+    for page in DOCUMENTS:
+        whole = page.read_text(encoding="utf-8")
+        for name, render in TABLES.items():
+            block = f"<!-- {name} -->\n{render()}\n<!-- /{name} -->"
+            pattern = rf"<!-- {name} -->.*?<!-- /{name} -->"
+            whole = re.sub(pattern, lambda _, new=block: new, whole, flags=re.DOTALL)  # type: ignore[misc]
+        page.write_text(whole, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The recipes for fleets: what the README says to write down works when it is run."""
+"""The recipes for fleets: what the guide says to write down works when it is run."""
 
 from __future__ import annotations
 
