@@ -59,7 +59,7 @@ def test_a_file_that_cannot_be_taken(annoy: Annoy, path: str, words: str) -> Non
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("binary.py", "binary"),
+        ("binary.py", "binary:elf"),
         ("empty.py", "empty"),
         ("empty.jsonl", "empty"),
         ("large.py", "too_large"),
@@ -83,7 +83,7 @@ def test_a_broken_line_is_told_and_the_rest_is_taken(annoy: Annoy) -> None:
 def test_bad_files_among_good_ones(annoy: Annoy) -> None:
     result = annoy("ingest", "good.py", "column.jsonl", "binary.py", "good.jsonl", "--json")
     counts = json.loads(result.stdout)
-    assert (counts["new"], counts["refused"]) == (2, {"binary": 1})
+    assert (counts["new"], counts["refused"]) == (2, {"binary:elf": 1})
     assert result.exit_code == 1
     again = annoy("ingest", "good.py", "nowhere", "good.jsonl")
     assert again.exit_code == 1

@@ -114,7 +114,7 @@ def test_export_dry_run_counts_and_writes_nothing(sqlite_store: Database, tmp_pa
 def test_export_of_an_unknown_format_names_the_known(
     sqlite_store: Database, tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match=r"unknown format 'codeoi'; known are: .*codeio, .*"):
+    with pytest.raises(UsageError, match=r"unknown format 'codeoi' .*known are: .*codeio, .*"):
         export(sqlite_store, ExportRequest("codeoi", tmp_path / "out"))
 
 

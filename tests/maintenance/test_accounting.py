@@ -182,6 +182,7 @@ def _ran(stage: str, claim: Claim, end: str, used: int | None) -> Outcome:
                 "status": "stable",
                 "execution_id": None,
                 "lines_executed": 3,
+                "shown": "no",
             },
         )
         for pair in pairs
