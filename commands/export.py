@@ -13,7 +13,7 @@ Examples:
   annoy export rl out/ --pass-rate 0.1..0.9 --parquet --shard-rows 100000
 
 A range is MIN..MAX; either end may be left out. --where is SQL over the columns subject_id,
-sample_id, kind, turns, sample_no, last_status, status_1, status_2, model, backend, licence, repo,
+sample_id, kind, turns, teachers, sample_no, last_status, status_1, status_2, model, backend, licence, repo,
 path, origin, language, funcname, lines_executed, pair_status, pass_rate, n_chars, finish_reason,
 cluster.
 """
@@ -56,7 +56,10 @@ REASONS = {
     "source_full": "--max-per-source",
     "unbalanced": "--balance",
     "not_sampled": "--sample",
-    "unpaired": "no correct answer beside a wrong one",
+    "truncated": "a wrong answer that was cut off (--truncated)",
+    "unpaired": "no correct answer to the same messages beside a wrong one",
+    "other_teacher": "answers by several teachers (--any-teacher)",
+    "not_rejected": "a correct answer, which may stand beside a wrong one",
     "published": "already published",
 }
 
@@ -134,6 +137,15 @@ def _range(name: str, text: str) -> Callable[[Any], Any]:
     callback=_listed,
     metavar="NAME,..",
     help="Code under one of these licences.",
+)
+@click.option(
+    "--same-teacher/--any-teacher",
+    default=None,
+    help="Only records whose answers are all by one model, or all; default: one for preference "
+    "pairs, all for chains.",
+)
+@click.option(
+    "--truncated", is_flag=True, help="Let answers that were cut off be the rejected ones of pairs."
 )
 @click.option(
     "--judged-by",

@@ -1,11 +1,14 @@
 """Plan more answers to existing prompts.
 
 Several answers per prompt measure its difficulty (v_pass_rate); answers of another teacher to the
-same prompts compare the two. This only plans calls; the next run sends each of them once.
+same prompts compare the two; a correct beside a wrong answer is a preference pair. --turn 2 asks revisions
+again, of which the first answer stays that of its chain. This only plans calls; the next run sends
+each of them once.
 
 \b
 Examples:
-  annoy resample --samples 4
+  annoy resample -n 4
+  annoy resample -n 4 --turn 2
   annoy resample --kind predict_output --pin --teacher openai -m other-model
   annoy run --teacher openai -m other-model
 
@@ -25,6 +28,7 @@ from .run import settings_options
 
 @click.command(help=__doc__)
 @click.option(
+    "-n",
     "--samples",
     type=click.IntRange(1, 1000),
     default=1,
@@ -38,6 +42,13 @@ from .run import settings_options
     metavar="TASK",
     help="Only questions of this task.",
 )
+@click.option(
+    "--turn",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Number of the turn whose prompts are answered again.",
+)
 @click.option("--pin", is_flag=True, help="Pin the calls to the teacher of these settings.")
 @settings_options
 @json_option
@@ -47,6 +58,7 @@ def command(
     /,
     samples: int,
     kinds: tuple[str, ...],
+    turn: int,
     pin: bool,
     as_json: bool,
     **flags: Any,
@@ -64,7 +76,7 @@ def command(
         pinned = resources.teacher("task", 0)[0]
     names = [get_task(kind).name for kind in kinds] or list(TASKS)
     with store.write() as connection:
-        planned = plan_more_calls(connection, names, samples, pinned)
+        planned = plan_more_calls(connection, names, samples, pinned, turn)
     if as_json:
         print_json({"planned": planned, "pinned_teacher_id": pinned or None})
         return

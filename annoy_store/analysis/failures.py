@@ -39,8 +39,8 @@ _ATTEMPTS = f"""
     GROUP BY outcome, error_class, status, error_message
 """
 _ANSWERS = """
-    SELECT 'verify', a.kind, a.status, a.mismatch, e.error_type, e.error_message, COUNT(*),
-           MIN(a.response_id)
+    SELECT 'verify', a.kind, a.status, a.mismatch, e.error_type, e.error_message,
+           COUNT(DISTINCT a.response_id), MIN(a.response_id)
     FROM v_answers a JOIN verdicts v ON v.id = a.verdict_id
     LEFT JOIN executions e ON e.id = v.execution_id
     WHERE a.status <> 'correct'

@@ -176,7 +176,8 @@ _QUESTIONS = """
     WHERE j.stage = 'predict' AND j.subject_id IN {sample} GROUP BY v.task, j.state
 """
 _VERDICTS = """
-    SELECT number, SUM(CASE WHEN status = 'correct' THEN 1 ELSE 0 END), COUNT(*)
+    SELECT number, COUNT(DISTINCT CASE WHEN status = 'correct' THEN verdict_id END),
+           COUNT(DISTINCT verdict_id)
     FROM v_answers WHERE status IS NOT NULL AND verdict_id IN {sample} GROUP BY number
 """
 _USAGE = f"""

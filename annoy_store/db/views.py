@@ -54,6 +54,18 @@ def verdict_order(active: str, variant_id: str) -> str:
     return f"{active} DESC, {variant_id} DESC"
 
 
+def _counted_answer(turn: str) -> str:
+    """Return SQL of the answer that counts of a later turn: the one that was revised, else the first.
+
+    Args:
+        turn: alias of turns.
+    """
+    return f"""(SELECT r.id FROM responses r JOIN calls c ON c.id = r.call_id
+             WHERE c.prompt_id = {turn}.prompt_id
+             ORDER BY CASE WHEN EXISTS (SELECT 1 FROM turns y WHERE y.revises_response_id = r.id)
+                      THEN 0 ELSE 1 END, c.sample_no, c.pinned_teacher_id LIMIT 1)"""
+
+
 VIEWS = (
     View(
         "v_funnel",
@@ -101,7 +113,8 @@ VIEWS = (
     ),
     View(
         "v_answers",
-        "every answer to a prediction turn, with its chain and its current verdict",
+        "every answer to a prediction turn, with its chain and its current verdict; an answer to a "
+        "prompt that was asked for several pairs has a row for each",
         "SELECT kind, number, status, COUNT(*) FROM v_answers GROUP BY 1, 2, 3",
         """
         SELECT t.id AS turn_id, t.kind, t.number, t.sample_id, t.io_pair_id, t.prompt_id, a.id AS call_id,
@@ -141,19 +154,16 @@ VIEWS = (
                                  AND j.state IN {sql_list(FAILED_STATES)}) THEN 1
                     ELSE 0 END AS closed
         FROM v_answers f
-        LEFT JOIN turns t ON t.chain_response_id = f.chain_id AND t.number = 2
-             AND COALESCE(t.io_pair_id, 0) = COALESCE(f.io_pair_id, 0)
-        LEFT JOIN v_answers s ON s.turn_id = t.id AND s.response_id = (
-             SELECT MAX(r.id) FROM responses r JOIN calls c ON c.id = r.call_id
-             WHERE c.prompt_id = t.prompt_id)
+        LEFT JOIN turns t ON t.id = (
+             SELECT MIN(x.id) FROM turns x WHERE x.chain_response_id = f.chain_id AND x.number = 2)
+        LEFT JOIN v_answers s ON s.turn_id = t.id AND s.response_id = {_counted_answer("t")}
         JOIN turns l ON l.id = COALESCE((
-             SELECT MAX(x.id) FROM turns x WHERE x.chain_response_id = f.chain_id
-             AND COALESCE(x.io_pair_id, 0) = COALESCE(f.io_pair_id, 0)), f.turn_id)
-        LEFT JOIN v_answers e ON e.turn_id = l.id AND e.response_id = (CASE
-             WHEN l.number = 1 THEN f.response_id ELSE (
-             SELECT MAX(r.id) FROM responses r JOIN calls c ON c.id = r.call_id
-             WHERE c.prompt_id = l.prompt_id) END)
-        WHERE f.number = 1
+             SELECT x.id FROM turns x WHERE x.chain_response_id = f.chain_id
+             ORDER BY x.number DESC, x.id LIMIT 1), f.turn_id)
+        LEFT JOIN v_answers e ON e.turn_id = l.id AND e.response_id = CASE
+             WHEN l.number = 1 THEN f.response_id ELSE {_counted_answer("l")} END
+        WHERE f.number = 1 AND f.turn_id = (
+             SELECT MIN(x.id) FROM turns x WHERE x.prompt_id = f.prompt_id)
         """,
     ),
     View(
@@ -196,7 +206,7 @@ VIEWS = (
                    CASE WHEN COUNT(*) = COUNT(cost_usd) THEN SUM(cost_usd) END AS cost_usd
             FROM v_cost GROUP BY kind, backend, model),
         good AS (
-            SELECT a.kind, b.backend, b.model, COUNT(*) AS correct
+            SELECT a.kind, b.backend, b.model, COUNT(DISTINCT a.response_id) AS correct
             FROM v_answers a JOIN teachers b ON b.id = a.teacher_id
             WHERE a.status = 'correct' GROUP BY a.kind, b.backend, b.model)
         SELECT s.kind, s.backend, s.model, s.answered, COALESCE(g.correct, 0) AS correct,

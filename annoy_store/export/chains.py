@@ -3,6 +3,8 @@
 Decisions
 - The store joins turns to calls, answers and verdicts along its indexes and streams ids and
   statuses, no texts; DuckDB makes chains of them, of any number of turns.
+- A chain has one answer per turn. Further answers to a later turn are not chains of their own: they
+  stand beside the one that counts in preference pairs (answers.py).
 - A chain is identified by content: its turn, its sample number and the teacher it was pinned to.
   So two stores with the same content give it the same position (`place`) and the same `state`, a
   digest that changes with its verdicts.
@@ -29,11 +31,9 @@ from annoy_store.db.tables import (
     responses,
     teachers,
     turns,
-    variants,
     verdicts,
 )
-from annoy_store.db.views import verdict_order
-from annoy_store.errors import UsageError
+from annoy_store.export.current_verdicts import VERDICT_COLUMNS, keep_current_verdicts
 
 ChainCondition = Callable[[ColumnElement[int]], ColumnElement[bool]]
 _IS_FAILED = jobs.c.state.in_(FAILED_STATES)
@@ -88,7 +88,7 @@ def first_answers(within: ChainCondition | None = None) -> Select[Any]:
             calls.c.sample_no,
             calls.c.pinned_teacher_id,
             responses.c.teacher_id,
-            *_verdict(),
+            *VERDICT_COLUMNS,
         )
         .select_from(
             turns.join(calls, calls.c.prompt_id == turns.c.prompt_id)
@@ -114,8 +114,10 @@ def later_answers(within: ChainCondition | None = None) -> Select[Any]:
             turns.c.prompt_id,
             calls.c.sample_no,
             calls.c.pinned_teacher_id,
+            turns.c.revises_response_id,
             responses.c.id.label("response_id"),
-            *_verdict(),
+            responses.c.teacher_id,
+            *VERDICT_COLUMNS,
         )
         .select_from(
             turns.join(calls, calls.c.prompt_id == turns.c.prompt_id)
@@ -125,10 +127,6 @@ def later_answers(within: ChainCondition | None = None) -> Select[Any]:
         .where(turns.c.number > 1, turns.c.chain_response_id.is_not(None))
     )
     return chosen if within is None else chosen.where(within(turns.c.chain_response_id))
-
-
-def _verdict() -> list[ColumnElement[Any]]:
-    return [verdicts.c.id.label("verdict_id"), verdicts.c.status, verdicts.c.variant_id]
 
 
 def ended_jobs() -> Select[Any]:
@@ -153,7 +151,7 @@ def load_chains(
     """Make the table `subjects` in DuckDB, a row per first answer.
 
     Columns: subject_id (the first answer), sample_id, io_pair_id, kind, sample_no, teacher_id,
-    prompt_id (first), last_prompt_id, last_response_id, turns, last_status, closed,
+    prompt_id (first), last_prompt_id, last_response_id, turns, last_status, teachers, closed,
     response_N_id, verdict_N_id, status_N, removed (null as yet), place (its order), state.
 
     Args:
@@ -170,19 +168,13 @@ def load_chains(
         UsageError: If `judged_by` is not such a variant.
     """
     within = scope.condition(connection)
-    load_table(
-        duck,
-        "variants",
-        connection,
-        select(variants.c.id, variants.c.stage, variants.c.active, variants.c.task),
-    )
-    if judged_by is not None:
-        _put_first(duck, judged_by)
-    load_table(duck, "teachers", connection, select(teachers.c.id, teachers.c.digest))
+    load_table(duck, "teachers", connection, select(teachers))
+    duck.execute(NAMED_TEACHERS)
     load_table(duck, "ended", connection, ended_jobs())
     load_table(duck, "firsts", connection, first_answers(within))
     load_table(duck, "laters", connection, later_answers(within))
-    _judged(duck, "firsts", "chain_id", "digest, ")
+    keys = {"firsts": ("chain_id", "digest"), "laters": ("turn_id, response_id", "")}
+    keep_current_verdicts(duck, connection, judged_by, keys)
     most = _later_turns(duck)
     duck.execute(_chains(most, max_turns))
     for n in range(2, most + 1):
@@ -191,66 +183,35 @@ def load_chains(
     return most
 
 
-_DROP = """
-DROP VIEW firsts_judged; DROP VIEW laters_judged;
-DROP TABLE firsts; DROP TABLE firsts_once; DROP TABLE laters; DROP TABLE laters_once;
-DROP TABLE revisions
+# A teacher by the name that a reader knows it by; other sampling parameters do not make it another.
+NAMED_TEACHERS = """
+CREATE VIEW named AS SELECT id, digest, coalesce(nullif(model, ''), backend) AS teacher FROM teachers
 """
-
-
-def _put_first(duck: duckdb.DuckDBPyConnection, variant: int) -> None:
-    """Let the verdicts of one variant count before all others of its task."""
-    known = duck.execute("SELECT id FROM variants WHERE stage = 'verify' ORDER BY id").fetchall()
-    if (variant,) not in known:
-        ids = ", ".join(str(key) for (key,) in known) or "none"
-        raise UsageError(f"there is no variant {variant} of verify; there are: {ids}")
-    duck.execute(f"""
-    UPDATE variants SET active = (id = {variant}) WHERE stage = 'verify'
-    AND task = (SELECT v.task FROM variants v WHERE v.id = {variant})
-    """)
-
-
-def _judged(duck: duckdb.DuckDBPyConnection, name: str, key: str, first: str = "") -> None:
-    """One verdict per answer: the active checker's, else the newest (as v_current_verdicts)."""
-    duck.execute(f"""
-    CREATE VIEW {name}_judged AS
-    SELECT a.* EXCLUDE (verdict_id, status, variant_id),
-           CASE WHEN v.stage = 'verify' THEN a.verdict_id END AS verdict_id,
-           CASE WHEN v.stage = 'verify' THEN a.status END AS status,
-           v.stage = 'verify' AS ours, v.active, v.id AS variant_id
-    FROM {name} a LEFT JOIN variants v ON v.id = a.variant_id
-    """)
-    best = f"PARTITION BY {key} ORDER BY {first}ours DESC, "
-    best += verdict_order("active", "variant_id")
-    _first_of_each(duck, f"{name}_judged", f"{name}_once", key, best)
-
-
-def _first_of_each(
-    duck: duckdb.DuckDBPyConnection, table: str, name: str, key: str, window: str
-) -> None:
-    """Make `name` from the best row per key of `table`; a window only where keys repeat."""
-    count = f"SELECT count(*) > count(DISTINCT ({key})) FROM {table}"
-    repeats = duck.execute(count).fetchall()[0][0]
-    only = f"QUALIFY row_number() OVER ({window}) = 1" if repeats else ""
-    duck.execute(f"CREATE TABLE {name} AS SELECT * FROM {table} {only}")
+_DROP = "DROP TABLE firsts_once; DROP TABLE laters_once"
 
 
 def _later_turns(duck: duckdb.DuckDBPyConnection) -> int:
     """Make a table `turn_N` per later turn, a row per chain; return the most turns, at least 2.
 
-    A revision that was asked again counts by its last answer; with none at all it is unanswered.
+    Of several answers to one turn the one that the next turn revises counts, else the first; with
+    none at all the turn is unanswered.
     """
-    _judged(duck, "laters", "turn_id, response_id")
-    best = "PARTITION BY chain_id, number ORDER BY response_id IS NULL, sample_no DESC, "
-    best += "pinned_teacher_id DESC"
-    _first_of_each(duck, "laters_once", "revisions", "chain_id, number", best)
-    most = duck.execute("SELECT greatest(2, max(number)) FROM revisions").fetchall()[0][0] or 2
+    most = duck.execute("SELECT greatest(2, max(number)) FROM laters_once").fetchall()[0][0] or 2
     stuck = "response_id IS NULL AND prompt_id IN (SELECT prompt_id FROM ended)"
+    revised = "SELECT revises_response_id FROM laters_once WHERE revises_response_id IS NOT NULL"
+    order = f"response_id IS NULL, coalesce(response_id IN ({revised}), false) DESC"
+    best = f"PARTITION BY chain_id ORDER BY {order}, sample_no, pinned_teacher_id, turn_id"
     for n in range(2, int(most) + 1):
+        follows = "true"  # what it revises is the answer that counts
+        if n > 2:
+            before = f"SELECT response_id FROM turn_{n - 1} WHERE response_id IS NOT NULL"
+            follows = f"(revises_response_id IS NULL OR revises_response_id IN ({before}))"
         duck.execute(f"""
         CREATE TABLE turn_{n} AS
-        SELECT chain_id, response_id, verdict_id, status, prompt_id, {stuck} AS stuck
-        FROM revisions WHERE number = {n}
+        SELECT l.* EXCLUDE (number), u.teacher, {stuck} AS stuck
+        FROM laters_once l LEFT JOIN named u ON u.id = l.teacher_id
+        WHERE number = {n} AND {follows}
+        QUALIFY row_number() OVER ({best}) = 1
         """)
     return int(most)
 
@@ -266,6 +227,7 @@ def _chains(most: int, max_turns: int) -> str:
     )
     number = "".join(f"WHEN t{n}.response_id IS NOT NULL THEN {n} " for n in reversed(later))
     asked = "".join(f"WHEN t{n}.prompt_id IS NOT NULL THEN {n} " for n in reversed(later))
+    by = ", ".join(["first.teacher", *(f"t{n}.teacher" for n in later)])
     stuck = " OR ".join(f"coalesce(t{n}.stuck, false)" for n in later)
     return f"""
     CREATE TABLE subjects AS
@@ -276,10 +238,12 @@ def _chains(most: int, max_turns: int) -> str:
                {_last("prompt_id", later)} AS last_prompt_id,
                {_last("response_id", later, "chain_id")} AS last_response_id,
                {_last("verdict_id", later)} AS last_verdict_id,
-               {_last("status", later)} AS last_status
-        FROM firsts_once f {joins} LEFT JOIN teachers pinned ON pinned.id = f.pinned_teacher_id)
+               {_last("status", later)} AS last_status,
+               list_sort(list_distinct([{by}])) AS teachers
+        FROM firsts_once f {joins} LEFT JOIN named first ON first.id = f.teacher_id
+        LEFT JOIN teachers pinned ON pinned.id = f.pinned_teacher_id)
     SELECT chain_id AS subject_id, sample_id, io_pair_id, kind, sample_no, teacher_id, prompt_id,
-           last_prompt_id, last_response_id, turns, last_status,
+           last_prompt_id, last_response_id, turns, last_status, teachers,
            {", ".join(f"response_{n}_id, verdict_{n}_id, status_{n}" for n in (1, *later))},
            CASE WHEN asked > turns AND NOT stuck THEN false
                 ELSE coalesce(

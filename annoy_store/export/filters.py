@@ -37,6 +37,9 @@ class Selection:
         only: `correct`, `revised` (correct after a revision) or `all`; None as the format says.
         turns: Numbers of turns; empty for any.
         teachers: Models or backends of the first answer; empty for any.
+        same_teacher: Only records whose answers are all by one teacher; None as the format says:
+            preference pairs are, chains need not be.
+        truncated: Whether an answer that was cut off may be the rejected one of a pair.
         judged_by: Id of the variant of `verify` whose verdicts count; where it has none, the
             current ones do. None for the current ones.
         pairs: `stable`: only while the current check of all pairs of a question is stable and its
@@ -59,6 +62,8 @@ class Selection:
     only: str | None = None
     turns: tuple[int, ...] = ()
     teachers: tuple[str, ...] = ()
+    same_teacher: bool | None = None
+    truncated: bool = False
     judged_by: int | None = None
     pairs: str = STABLE
     licences: tuple[str, ...] = ()
@@ -123,6 +128,10 @@ def _pair_filters(selection: Selection) -> list[RowFilter]:
 
 def _answer_filters(form: Format, selection: Selection) -> list[RowFilter]:
     only = selection.only or form.only
+    if form.record == "preference":  # it holds answers of both kinds, whatever the format says
+        if selection.only not in (None, "all"):
+            raise UsageError(f"{form.name} pairs a correct with a wrong answer: leave out --only")
+        only = "all"
     if only not in ANSWER_FILTERS:
         raise UsageError(f"--only is {only!r}, but must be one of {', '.join(ANSWER_FILTERS)}")
     chosen = []
@@ -136,6 +145,8 @@ def _answer_filters(form: Format, selection: Selection) -> list[RowFilter]:
         models = _quoted(selection.teachers)
         condition = f"model IN ({models}) OR backend IN ({models})"
         chosen.append(RowFilter("teacher", condition, ("teacher",)))
+    if selection.same_teacher and form.record != "preference":
+        chosen.append(RowFilter("other_teacher", "len(teachers) < 2"))
     chosen += _within("n_chars", "chars", selection.chars, "chars")
     return chosen + _within("pass_rate", "pass_rate", selection.pass_rate, "pass_rate")
 
@@ -152,6 +163,8 @@ def _refuse_answer_options(form: Format, selection: Selection) -> None:
         "--balance": selection.balance,
         "--one-per-prompt": selection.one_per_prompt,
         "--judged-by": selection.judged_by,
+        "--same-teacher": selection.same_teacher is not None,
+        "--truncated": selection.truncated,
     }
     for flag, value in given.items():
         if value:

@@ -9,7 +9,7 @@ A format is one DuckDB SELECT over `records`. Its leading comment lines describe
     -- files: jsonl                              the only container that can hold it
 
 `record` is `chain` (a first answer with its revisions), `prompt` (one chain per prompt),
-`preference` (a wrong first answer with a correct one to the same question) or `sample`.
+`preference` (a wrong answer with a correct one to the same messages) or `sample`.
 A column of `records` is read from the store only if the format is not the same without it.
 """
 

@@ -6,6 +6,7 @@ low. What is published already ranks first.
 
 from __future__ import annotations
 
+from annoy_store.db.states import CUT_OFF, sql_list
 from annoy_store.export.candidates import GroupFilter
 from annoy_store.export.filters import Selection
 from annoy_store.export.format_file import Format
@@ -21,7 +22,7 @@ def build_group_filters(form: Format, selection: Selection) -> list[GroupFilter]
     order = f"published DESC, md5_number('{int(selection.seed)}/' || place)"
     chosen = []
     if form.record == "preference":
-        chosen.append(GroupFilter(_PREFERENCES))
+        chosen.append(_preferences(selection))
     if form.record == "prompt" or selection.one_per_prompt:
         best = f"published DESC, last_status = 'correct' DESC NULLS LAST, turns, {order}"
         chosen.append(_rank("same_prompt", f"PARTITION BY prompt_id ORDER BY {best}", 1))
@@ -74,23 +75,21 @@ def _sample(order: str, n: int, *, balanced: bool) -> GroupFilter:
     return GroupFilter((statement,))
 
 
-# A wrong first answer needs a correct one to the same question: another first answer if there is
-# one, because it needs no earlier turn, else the chain's own revision.
-_PREFERENCES = (
+def _preferences(selection: Selection) -> GroupFilter:
+    """Keep the wrong answers that have a correct one beside them (answers.py)."""
+    wrong = "removed IS NULL AND last_status <> 'correct'"
+    truncated = f"""
+    UPDATE subjects SET removed = 'truncated' WHERE {wrong} AND subject_id IN (
+        SELECT subject_id FROM candidates WHERE finish_reason IN {sql_list(CUT_OFF)})
     """
-    CREATE TABLE couples AS
-    SELECT w.subject_id, w.subject_id AS rejected_id,
-           coalesce(arg_min(r.subject_id, md5_number(concat_ws('/', w.place, r.place))),
-                    any_value(CASE WHEN w.last_status = 'correct' THEN w.last_response_id END))
-               AS chosen_id
-    FROM candidates w
-    LEFT JOIN candidates r ON r.prompt_id = w.prompt_id AND r.io_pair_id IS NOT DISTINCT FROM w.io_pair_id
-         AND r.status_1 = 'correct' AND r.subject_id <> w.subject_id
-    WHERE w.status_1 <> 'correct' GROUP BY w.subject_id
-    """,
+    unpaired = f"""
+    UPDATE subjects SET removed = 'unpaired' WHERE {wrong} AND (chosen_id IS NULL OR chosen_id IN (
+        SELECT subject_id FROM subjects WHERE removed IS NOT NULL))
     """
-    UPDATE subjects SET rejected_id = c.rejected_id, chosen_id = c.chosen_id
-    FROM couples c WHERE c.subject_id = subjects.subject_id
-    """,
-    "UPDATE subjects SET removed = 'unpaired' WHERE removed IS NULL AND chosen_id IS NULL",
-)
+    other = f"UPDATE subjects SET removed = 'other_teacher' WHERE {wrong} AND NOT same_teacher"
+    correct = """
+    UPDATE subjects SET removed = 'not_rejected' WHERE removed IS NULL AND last_status = 'correct'
+    """
+    statements = [] if selection.truncated else [truncated]
+    statements += [unpaired, *([] if selection.same_teacher is False else [other]), correct]
+    return GroupFilter(tuple(statements), ("finish",))

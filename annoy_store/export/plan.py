@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from annoy_store.db.duckdb_session import arrow_table, open_duckdb
 from annoy_store.db.engine import Database
+from annoy_store.export.answers import load_answers, unpaired_warnings
 from annoy_store.export.attributes import TAKEN_DOWN_SAMPLES, referenced_attributes
 from annoy_store.export.candidates import GroupFilter, apply_filters, load_attributes
 from annoy_store.export.chains import ChainScope, load_chains
@@ -37,8 +38,12 @@ from annoy_store.records.policy import load_policy
 _PLAN_COLUMNS = """
 ALTER TABLE subjects ADD COLUMN split VARCHAR DEFAULT 'train';
 ALTER TABLE subjects ADD COLUMN published BOOLEAN DEFAULT false;
+"""
+_NO_PREFERENCE = """
 ALTER TABLE subjects ADD COLUMN chosen_id BIGINT;
-ALTER TABLE subjects ADD COLUMN rejected_id BIGINT
+ALTER TABLE subjects ADD COLUMN rejected_id BIGINT;
+ALTER TABLE subjects ADD COLUMN chosen_teacher VARCHAR;
+ALTER TABLE subjects ADD COLUMN rejected_teacher VARCHAR
 """
 _REMOVE_PUBLISHED = "UPDATE subjects SET removed = 'published' WHERE published"
 _SPLIT_ORDER = "CASE split WHEN 'train' THEN 0 WHEN 'validation' THEN 1 ELSE 2 END"
@@ -130,11 +135,13 @@ def _plan(
     changes = changes_since(connection, form, parents, selection, compare_all=compare_all)
     if form.record == "sample":
         n_turns = load_samples(duck, connection)
+    elif form.record == "preference":
+        n_turns = load_answers(duck, connection, selection.judged_by)
     else:
         scope = ChainScope(parents.ids, changes.chains)
         max_turns = load_policy(connection).max_turns
         n_turns = load_chains(duck, connection, max_turns, scope, selection.judged_by)
-    duck.execute(_PLAN_COLUMNS)
+    duck.execute(_PLAN_COLUMNS + (_NO_PREFERENCE if form.record != "preference" else ""))
     set_subject_splits(duck, assignment)
     loaded = load_attributes(duck, connection, changes.compared)
     retractions = mark_published(duck, connection, form, parents, changes.chains, selection)
@@ -148,6 +155,7 @@ def _plan(
         published = parents.n_rows - len(retractions)
         n_subjects += published - removed.pop("published", 0)
         removed |= {"published": published} if published else {}
+    warnings = unpaired_warnings(duck) if form.record == "preference" else ()
     own = ["subject_id", "split", "state"]
     columns = ", ".join([*own, *(name for name in binding.plan_columns if name not in own)])
     order = f"{_SPLIT_ORDER}, place, subject_id"
@@ -165,5 +173,5 @@ def _plan(
         verdict_watermark=changes.watermark,
         taken_down=frozenset(connection.scalars(TAKEN_DOWN_SAMPLES)),
         statistics=compute_statistics(duck, connection, form),
-        warnings=assignment.warnings,
+        warnings=(*assignment.warnings, *warnings),
     )

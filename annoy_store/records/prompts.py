@@ -92,9 +92,13 @@ def prompt_rows(
 
 
 def plan_more_calls(
-    connection: Connection, kinds: Sequence[str], n_answers: int, pinned_teacher_id: int = 0
+    connection: Connection,
+    kinds: Sequence[str],
+    n_answers: int,
+    pinned_teacher_id: int = 0,
+    number: int = 1,
 ) -> dict[str, int]:
-    """Plan calls until every prompt of a first turn has a number of answers.
+    """Plan calls until every prompt of a turn has a number of answers.
 
     Existing calls are kept, so a repetition adds none.
 
@@ -103,6 +107,7 @@ def plan_more_calls(
         kinds: the kinds of turns.
         n_answers: the number of answers per prompt.
         pinned_teacher_id: the teacher that has to answer; 0 for any.
+        number: the number of the turn, from 1.
 
     Returns:
         The number of new calls by kind.
@@ -111,7 +116,7 @@ def plan_more_calls(
     for kind in kinds:
         wanted = (
             select(turns.c.prompt_id, literal(pinned_teacher_id).label("pinned_teacher_id"))
-            .where(turns.c.kind == kind, turns.c.number == 1)
+            .where(turns.c.kind == kind, turns.c.number == number)
             .distinct()
             .subquery()
         )

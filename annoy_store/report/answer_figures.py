@@ -37,7 +37,7 @@ def _colour(kind: str) -> str:
 # Incorrect answers -------------------------------------------------------------------------------
 
 _WRONG = """
-    SELECT kind, status, mismatch, COUNT(*), MIN(response_id) FROM v_answers
+    SELECT kind, status, mismatch, COUNT(DISTINCT response_id), MIN(response_id) FROM v_answers
     WHERE status <> 'correct' GROUP BY kind, status, mismatch ORDER BY 4 DESC, 1, 2, 3
 """
 
@@ -121,7 +121,7 @@ TRANSITIONS = Figure(
 LINES = (5, 10, 20, 35, 50, 75, 100, 150, 200, 300, 500, 1_000, 10_000)
 _DIFFICULTY = f"""
     SELECT kind, bucket, COUNT(*), SUM(CASE WHEN status = 'correct' THEN 1 ELSE 0 END)
-    FROM (SELECT a.kind, a.status, {bucket_sql("c.lines_executed", LINES)} AS bucket
+    FROM (SELECT DISTINCT a.kind, a.response_id, a.status, {bucket_sql("c.lines_executed", LINES)} AS bucket
           FROM v_answers a JOIN v_current_pairs c ON c.id = a.io_pair_id
           WHERE a.number = 1 AND a.status IS NOT NULL AND c.lines_executed IS NOT NULL) judged
     GROUP BY kind, bucket ORDER BY kind, bucket
@@ -168,7 +168,7 @@ _USAGE = """
            CASE WHEN COUNT(*) = COUNT(cost_usd) THEN SUM(cost_usd) END FROM v_cost GROUP BY kind, model ORDER BY kind, model
 """
 _CORRECT = """
-    SELECT a.kind, t.model, COUNT(*) FROM v_answers a JOIN teachers t ON t.id = a.teacher_id
+    SELECT a.kind, t.model, COUNT(DISTINCT a.response_id) FROM v_answers a JOIN teachers t ON t.id = a.teacher_id
     WHERE a.status = 'correct' GROUP BY a.kind, t.model
 """
 

@@ -119,8 +119,9 @@ def _yield_sql(width: int) -> str:
         {ended.format(made, "generate")}
         UNION ALL SELECT CASE a.number WHEN 1 THEN 'turn 1' ELSE 'turn 2' END, {head}
                a.status = 'correct' THEN 1 ELSE 0 END)
-        FROM v_answers a JOIN responses r ON r.id = a.response_id
-        WHERE a.status IS NOT NULL AND a.number <= 2
+        FROM (SELECT DISTINCT number, response_id, status FROM v_answers
+              WHERE status IS NOT NULL AND number <= 2) a
+        JOIN responses r ON r.id = a.response_id
         GROUP BY a.number, SUBSTR(r.created_at, 1, {width})
     """
 

@@ -19,7 +19,7 @@ _COUNTS = """
 _QUESTIONS = """
     SELECT COUNT(*), SUM(correct) FROM (
         SELECT MAX(CASE WHEN status = 'correct' THEN 1 ELSE 0 END) AS correct
-        FROM v_answers WHERE status IS NOT NULL GROUP BY chain_id, io_pair_id) judged
+        FROM v_answers WHERE status IS NOT NULL GROUP BY chain_id) judged
 """
 _MONEY = "SELECT SUM(cost_usd), COUNT(*) - COUNT(cost_usd) FROM v_cost"
 

@@ -10,7 +10,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import ScalarSelect, Select, String, cast, exists, func, select
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    String,
+    and_,
+    cast,
+    exists,
+    func,
+    or_,
+    select,
+)
 
 from annoy_store.config import Policy
 from annoy_store.db.tables import (
@@ -35,7 +46,8 @@ def select_subjects(policy: Policy) -> Select[Any]:
     """Select the current verdicts that are not correct and whose answer was not revised.
 
     Two chains may share a prompt (their first answers were equal); `chains` lists them all, so that
-    each gets its next turn.
+    each gets its next turn. Of several answers to a later turn the first alone is revised, so that
+    a chain stays one conversation.
     """
     sharing = turns.alias("sharing")
     chains = (
@@ -73,9 +85,29 @@ def select_subjects(policy: Policy) -> Select[Any]:
             verdicts.c.id == current_verdict(),
             turns.c.number < policy.max_turns,
             ~exists().where(revised.c.revises_response_id == responses.c.id),
+            or_(turns.c.number == 1, ~_comes_second()),
             turns.c.sample_id.is_not(None),
             not_hidden("sample", turns.c.sample_id),
         )
+    )
+
+
+def _comes_second() -> ColumnElement[bool]:
+    """The answer is to a prompt that has an earlier answer, or one that was revised."""
+    other, sibling = calls.alias("other_call"), responses.alias("sibling")
+    revised = turns.alias("revised_sibling")
+    is_revised = exists().where(revised.c.revises_response_id == sibling.c.id)
+    earlier = or_(
+        other.c.sample_no < calls.c.sample_no,
+        and_(
+            other.c.sample_no == calls.c.sample_no,
+            other.c.pinned_teacher_id < calls.c.pinned_teacher_id,
+        ),
+    )
+    return exists().where(
+        other.c.prompt_id == calls.c.prompt_id,
+        sibling.c.call_id == other.c.id,
+        or_(earlier, is_revised),
     )
 
 

@@ -121,3 +121,38 @@ def test_current_verdict_is_that_of_the_active_checker(store: Database) -> None:
             select(verdicts.c.id).where(verdicts.c.id == current_verdict()).order_by(verdicts.c.id)
         )
         assert list(view) == list(queried)
+
+
+def test_chains_have_one_row_whatever_their_prompts_were_asked_for(store: Database) -> None:
+    chains.fill(store, ["ant", "bee"])
+    query = text("SELECT chain_id, kind, turns, status_1, status_2, last_status FROM v_chains")
+    with store.read() as connection:
+        before = sorted(map(tuple, connection.execute(query)))
+        costs = connection.execute(text("SELECT kind, turns FROM v_chains")).all()
+    chains.share_prompts(store)
+    with store.read() as connection:
+        assert sorted(map(tuple, connection.execute(query))) == before
+        assert len(costs) == 6
+        (answers,) = connection.execute(text("SELECT COUNT(*) FROM v_answers")).one()
+    assert answers == 2 * 10
+
+
+def test_chains_keep_their_answer_when_a_revision_is_asked_again(store: Database) -> None:
+    """The first answer counts, or the one that the next turn revises."""
+    with store.write() as connection:
+        rows = chains.sampled("ant")
+        pair, other = chains.pairs_of(rows)
+        rows += chains.chain(connection, pair, [("1", "wrong"), ("2", "wrong"), ("3", "correct")])
+        rows += chains.chain(connection, other, [("1", "wrong"), ("2", "correct")])
+        insert_rows(connection, rows)
+    query = text(
+        "SELECT response_1_id, response_2_id, status_2, turns, last_response_id, last_status, closed "
+        "FROM v_chains ORDER BY 1"
+    )
+    with store.read() as connection:
+        before = connection.execute(query).all()
+    chains.add_siblings(store)
+    with store.read() as connection:
+        now = {tuple(row) for row in connection.execute(query)}
+    assert {tuple(row) for row in before} <= now
+    assert {row.turns for row in before} == {2, 3}

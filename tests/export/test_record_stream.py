@@ -55,6 +55,7 @@ def test_record_stream_pages_change_no_byte(
     sqlite_store: Database, tmp_path: Path, form: str, request: pytest.FixtureRequest
 ) -> None:
     chains.fill(sqlite_store, ["ant", "bee", "cow", "dog", "elk"])
+    chains.add_siblings(sqlite_store)
     at_once = export(sqlite_store, ExportRequest(form, tmp_path / "whole"))
     request.getfixturevalue("small_pages")
     by_pages = export(sqlite_store, ExportRequest(form, tmp_path / "pages"))

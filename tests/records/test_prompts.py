@@ -8,7 +8,7 @@ from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import calls
 from annoy_store.records.prompts import plan_more_calls
-from tests.support import factories
+from tests.support import chains, factories
 
 
 def _two_questions() -> list[factories.NewRow]:
@@ -41,3 +41,15 @@ def test_plan_more_calls_pins_beside_unpinned_calls(store: Database) -> None:
         [teacher] = insert_rows(connection, [NewRow(teachers, row)])["teachers"]
         assert plan_more_calls(connection, ["predict_output"], 1, teacher) == {"predict_output": 1}
     assert _count(store) == 3
+
+
+def test_plan_more_calls_for_a_later_turn(store: Database) -> None:
+    chains.fill(store, ["ant"])
+    before = _count(store)
+    with store.write() as connection:
+        assert plan_more_calls(connection, ["predict_output", "predict_input"], 3, number=2) == {
+            "predict_output": 2,
+            "predict_input": 2,
+        }
+        assert plan_more_calls(connection, ["predict_output"], 3, number=3) == {"predict_output": 0}
+    assert _count(store) == before + 4

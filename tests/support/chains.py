@@ -6,17 +6,19 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.tables import (
+    calls,
     io_pairs,
     pair_checks,
     responses,
     sample_origins,
     samples,
     teachers,
+    turns,
     variants,
     verdicts,
 )
@@ -184,6 +186,50 @@ def fill_one(connection: Connection, name: str, **options: Any) -> None:
     )
     rows += [checked(connection, first, lines=3), checked(connection, second, lines=40)]
     insert_rows(connection, rows)
+
+
+def add_answer(
+    connection: Connection,
+    prompt_id: int,
+    sample_no: int,
+    text: str,
+    status: str | None,
+    model: str = "tracer",
+    finish_reason: str = "stop",
+) -> int:
+    """A further answer to a prompt, with its verdict."""
+    values = {"prompt_id": prompt_id, "sample_no": sample_no, "pinned_teacher_id": 0}
+    answer = factories.response(NewRow(calls, values), text, teacher(connection, model))
+    answer.values["finish_reason"] = finish_reason
+    judged = [verdict(connection, answer, status)] if status else []
+    return insert_rows(connection, [answer, *judged])["responses"][0]
+
+
+def add_siblings(store: Database) -> None:
+    """Beside every answer but those to `predict_input` one that went the other way."""
+    with store.write() as connection:
+        asked = connection.execute(
+            select(turns.c.prompt_id, responses.c.text, verdicts.c.status)
+            .join(calls, calls.c.prompt_id == turns.c.prompt_id)
+            .join(responses, responses.c.call_id == calls.c.id)
+            .join(verdicts, verdicts.c.response_id == responses.c.id)
+            .where(turns.c.kind == "predict_output")
+            .order_by(turns.c.digest)
+        ).all()
+        for prompt_id, text, status in asked:
+            other = "wrong" if status == "correct" else "correct"
+            add_answer(connection, prompt_id, 1, f"{text} (the other way)", other)
+
+
+def share_prompts(store: Database) -> None:
+    """Let each prompt be asked for a second pair too, as imported files do: a turn for each."""
+    with store.write() as connection:
+        for row in connection.execute(select(turns).order_by(turns.c.id)).mappings().all():
+            own = io_pairs.c.sample_id == row["sample_id"]
+            other = select(func.min(io_pairs.c.id)).where(own, io_pairs.c.id != row["io_pair_id"])
+            values = {k: v for k, v in row.items() if k != "id"}
+            values |= {"digest": f"again {row['digest']}", "io_pair_id": connection.scalar(other)}
+            insert_rows(connection, [NewRow(turns, values)])
 
 
 def chain_ids(store: Database) -> list[int]:

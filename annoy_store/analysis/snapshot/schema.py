@@ -177,27 +177,28 @@ _VARIANTS = {
 _HELPER_VIEWS = {
     "chained": """
     WITH answered AS (
-        SELECT turn_id, MAX(response_id) AS response_id,
-               ARG_MAX({'status': status, 'verdict_id': verdict_id}, response_id) AS judged
-        FROM v_answers WHERE number > 1 GROUP BY turn_id),
-    revised AS (
-        SELECT t.chain_response_id AS chain_id, t.io_pair_id, MAX(t.id) AS last_turn_id,
-               ARG_MAX({'turn_id': t.id, 'number': t.number, 'prompt_id': t.prompt_id,
-                        'response_id': a.response_id, 'status': a.judged.status,
-                        'verdict_id': a.judged.verdict_id}, t.id) AS e,
-               ARG_MAX({'turn_id': t.id, 'response_id': a.response_id,
-                        'status': a.judged.status, 'verdict_id': a.judged.verdict_id}, t.id)
-                   FILTER (t.number = 2) AS s
+        SELECT a.turn_id, a.response_id, a.status, a.verdict_id
+        FROM v_answers a JOIN calls c ON c.id = a.call_id
+        LEFT JOIN (SELECT DISTINCT revises_response_id AS id FROM turns) v ON v.id = a.response_id
+        WHERE a.number > 1
+        QUALIFY row_number() OVER (PARTITION BY a.turn_id
+                                   ORDER BY v.id IS NULL, c.sample_no, c.pinned_teacher_id) = 1),
+    later AS (
+        SELECT t.chain_response_id AS chain_id, t.number,
+               FIRST({'turn_id': t.id, 'number': t.number, 'prompt_id': t.prompt_id,
+                      'response_id': a.response_id, 'status': a.status,
+                      'verdict_id': a.verdict_id} ORDER BY t.id) AS turn
         FROM turns t LEFT JOIN answered a ON a.turn_id = t.id
-        WHERE t.chain_response_id IS NOT NULL GROUP BY ALL)
+        WHERE t.chain_response_id IS NOT NULL GROUP BY ALL),
+    revised AS (
+        SELECT chain_id, ARG_MAX(turn, number) AS e, ARG_MAX(turn, number) FILTER (number = 2) AS s
+        FROM later GROUP BY chain_id)
     SELECT f.chain_id, f.kind, f.sample_id, f.io_pair_id, f.teacher_id, f.sample_no,
            f.turn_id AS turn_1_id,
            f.prompt_id AS prompt_1_id, f.response_id AS response_1_id, f.status AS status_1,
            f.verdict_id AS verdict_1_id, r.s, r.e
-    FROM v_answers f
-    LEFT JOIN revised r ON r.chain_id = f.chain_id
-         AND r.io_pair_id IS NOT DISTINCT FROM f.io_pair_id
-    WHERE f.number = 1
+    FROM v_answers f LEFT JOIN revised r ON r.chain_id = f.chain_id
+    WHERE f.number = 1 AND f.turn_id NOT IN (SELECT id FROM kept_turns WHERE _shared = 1)
     """,
 }
 _REWRITTEN_VIEWS = {
@@ -246,14 +247,8 @@ _REWRITTEN_VIEWS = {
     FROM whole
     """,
     "v_transitions": """
-    WITH later AS (
-        SELECT chain_id, io_pair_id, ARG_MAX(COALESCE(status, ''), response_id) AS status
-        FROM v_answers WHERE number = 2 GROUP BY ALL)
-    SELECT f.kind, f.status AS status_1, NULLIF(l.status, '') AS status_2, COUNT(*) AS chains
-    FROM v_answers f
-    LEFT JOIN later l ON l.chain_id = f.chain_id
-         AND l.io_pair_id IS NOT DISTINCT FROM f.io_pair_id
-    WHERE f.number = 1 AND f.status IS NOT NULL GROUP BY ALL
+    SELECT kind, status_1, s.status AS status_2, COUNT(*) AS chains
+    FROM chained WHERE status_1 IS NOT NULL GROUP BY ALL
     """,
     "v_cost": f"""
     WITH priced AS (

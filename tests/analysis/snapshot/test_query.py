@@ -123,6 +123,14 @@ def test_snapshot_views_equal_those_of_the_store(store: Database) -> None:
     assert {name for name, n in sizes.items() if n == 0} <= {"v_missing_modules", "v_clusters"}
 
 
+def test_snapshot_views_agree_for_shared_prompts_and_siblings(store: Database) -> None:
+    history(store)
+    chains.add_siblings(store)
+    chains.share_prompts(store)
+    sizes = assert_views_agree(store)
+    assert sizes["v_answers"] > sizes["v_chains"] > 9
+
+
 @pytest.mark.parametrize("several", ["", "complete", "generate", "verify"])
 def test_snapshot_views_agree_for_any_number_of_variants(
     sqlite_store: Database, several: str
