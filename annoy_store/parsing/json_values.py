@@ -27,6 +27,9 @@ MAX_DEPTH = 64  # levels of containers in a value
 MAX_LITERAL_CHARS = 65_536
 MAX_DIGITS = 4_300
 
+_TOO_DEEP = f"it is nested more than {MAX_DEPTH} levels deep"
+_COLLIDE = "keys of an object collide"
+
 _UNREADABLE = (ValueError, TypeError, SyntaxError, MemoryError, OverflowError)
 _TOKEN = re.compile(
     r'"""(?:[^\\]|\\.)*?"""|\'\'\'(?:[^\\]|\\.)*?\'\'\''
@@ -47,7 +50,7 @@ _NON_FINITE = {"nan", "inf", "infinity"}
 
 
 class UnsupportedValue(Exception):
-    """The text is a value, but not one that is accepted."""
+    """The text is a value, but not one that is accepted; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def parse_value(text: str, *, drafts: bool = False) -> JsonValue | None:
     try:
         return to_json_value(_value(text, drafts))
     except RecursionError:
-        raise UnsupportedValue("too deep") from None
+        raise UnsupportedValue(_TOO_DEEP) from None
     except _UNREADABLE:
         return None
 
@@ -86,14 +89,14 @@ def to_json_value(value: Any) -> JsonValue:
         TypeError: JSON cannot hold it.
     """
     if is_too_deep(value):
-        raise UnsupportedValue("too deep")
+        raise UnsupportedValue(_TOO_DEEP)
     try:
         text = exact_json(value)
         return JsonValue(json.loads(text, object_pairs_hook=unique_keys), text)
     except LossyJson as error:
         raise UnsupportedValue(str(error)) from None
     except ValueError:
-        raise UnsupportedValue("no JSON number") from None
+        raise UnsupportedValue("a number is not finite or too long") from None
 
 
 def is_too_deep(value: Any) -> bool:
@@ -132,21 +135,25 @@ def _value(text: str, drafts: bool) -> Any:
     except json.JSONDecodeError:
         return _literal(text, drafts)
     if any(found is not value or not drafts for found in collided):
-        raise UnsupportedValue("keys collide")
+        raise UnsupportedValue(_COLLIDE)
     return value
 
 
 def _reject(token: str) -> NoReturn:
-    raise UnsupportedValue(token)
+    raise UnsupportedValue(f"JSON has no {token}")
 
 
 def _integer(digits: str) -> int:
-    return int(digits) if len(digits) <= MAX_DIGITS else _reject(digits[:9])
+    if len(digits) > MAX_DIGITS:
+        raise UnsupportedValue(f"a number has more than {MAX_DIGITS:,} digits")
+    return int(digits)
 
 
 def _finite(digits: str) -> float:
     number = float(digits)
-    return number if math.isfinite(number) else _reject(digits[:9])
+    if not math.isfinite(number):
+        raise UnsupportedValue("a number is too large")
+    return number
 
 
 def _literal(text: str, drafts: bool) -> Any:
@@ -157,7 +164,7 @@ def _literal(text: str, drafts: bool) -> Any:
     tree = parse_expression(_TOKEN.sub(partial(_to_python_token, is_python), text).strip())
     value = ast.literal_eval(tree)
     if any(_keys_collide(node) and not (drafts and node is tree) for node in ast.walk(tree)):
-        raise UnsupportedValue("keys collide")
+        raise UnsupportedValue(_COLLIDE)
     return value
 
 
@@ -180,11 +187,13 @@ def _to_python_token(is_python: bool, token: re.Match[str]) -> str:
     if token["comment"]:
         return word if _is_division(token) else " "
     if token["number"]:
-        return word if not _LEADING_ZERO.match(word) else _reject(word[:9])
+        if _LEADING_ZERO.match(word):
+            raise UnsupportedValue("a number has leading zeros")
+        return word
     if token["bracket"] or token["space"] or token["nothing"]:
         return token["bracket"] or (" " if token["space"] else "")
     if word.lower() in _NON_FINITE:
-        raise UnsupportedValue(word)
+        raise UnsupportedValue(f"JSON has no {word}")
     if token["key"] or token["word"]:
         quoted = token["key"] and word not in _JSON_WORDS and word not in _JSON_WORDS.values()
         return repr(word) if quoted else _JSON_WORDS.get(word, word)

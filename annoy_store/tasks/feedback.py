@@ -13,8 +13,10 @@ import re
 
 from annoy_store.config import Policy
 from annoy_store.hashing import clean_text
-from annoy_store.interfaces import CheckResult, ExecutionResult
+from annoy_store.interfaces import Answer, CheckResult, ExecutionResult
+from annoy_store.parsing.final_answer import read_final_answer
 from annoy_store.parsing.finish_reasons import is_cut_off
+from annoy_store.parsing.json_values import UnsupportedValue
 from annoy_store.records.executions import call_limits
 
 KEPT_CHARS = 4_096  # of a stored value, predicted or returned
@@ -36,14 +38,16 @@ def quoted(text: str) -> str:
     return stable if len(stable) <= QUOTED_CHARS else stable[:QUOTED_CHARS] + "…"
 
 
-def no_answer(key: str, finish_reason: str) -> CheckResult:
-    """Return the result `no_answer`, for a text in which no answer was found."""
+def no_answer(key: str, answer: Answer) -> CheckResult:
+    """Return the result `no_answer`, for a text in which no answer was found or accepted."""
     wanted = '{"output": <value>}' if key == "output" else '{"input": {"<argument>": <value>}}'
-    fault = (
-        "The answer was cut off before its end."
-        if is_cut_off(finish_reason)
-        else "No final answer was found."
-    )
+    fault = "No final answer was found."
+    try:
+        read_final_answer(answer.text, key)
+    except UnsupportedValue as error:
+        fault = f"The final answer was not accepted: {error}."
+    if is_cut_off(answer.finish_reason):
+        fault = "The answer was cut off before its end."
     return CheckResult("no_answer", f"{fault} Finish with one JSON object of this form: {wanted}")
 
 

@@ -4,9 +4,9 @@ Decisions. Any input that gives the output is correct, so the code is always run
 stored input, whose keys may be in another order and whose pair may not be reproducible. The outcome
 of the sandbox is the status, with three exceptions: `exit`, `no_result` and `bad_frame` all mean
 that the code ended without a valid result, and become `crash`; a module that is missing during the
-call is an `exception` like any other; a module that is missing when the code is loaded cannot be
-caused by the answer, because the code ran when its pairs were made, so it is a fault of this
-machine and raises SandboxError. A pair with the output of an earlier pair of its sample is not
+call is an `exception` like any other; a module that is missing when the code is loaded, with the
+stored input too, is a fault of this machine and raises SandboxError, for the code ran when its
+pairs were made; with the predicted input alone it is a report that the answer forged. A pair with the output of an earlier pair of its sample is not
 asked about: the question would be the same.
 """
 
@@ -93,7 +93,7 @@ def check(
     """Judge a predicted input by running the code with it. Raises SandboxError."""
     found = find_final_answer(answer.text, "input")
     if found is None:
-        return no_answer("input", answer.finish_reason)
+        return no_answer("input", answer)
     predicted = kept(found.text)
     if not isinstance(found.value, dict):
         feedback = (
@@ -104,7 +104,9 @@ def check(
     program = Program(truth["code"], truth["funcname"])
     [ran] = sandbox().call(program, [found.text], call_limits(policy))
     if ran.outcome == "missing_module" and ran.phase == "load":
-        raise SandboxError(f"module {ran.missing_module} is missing on this machine")
+        [known] = sandbox().call(program, [truth["input"]], call_limits(policy))
+        if known.outcome == "missing_module":
+            raise SandboxError(f"module {known.missing_module} is missing on this machine")
     if ran.outcome != "ok" or ran.output is None:
         return _no_output(STATUSES.get(ran.outcome, "crash"), ran, predicted, policy)
     return _compare(ran, ran.output, predicted, truth["output"], policy)

@@ -61,7 +61,7 @@ def check(
     """Judge a predicted output: `correct`, `wrong` or `no_answer`. Opens no sandbox."""
     found = find_final_answer(answer.text, "output")
     if found is None:
-        return no_answer("output", answer.finish_reason)
+        return no_answer("output", answer)
     rule = (policy.tolerance, policy.same_integer_part)
     expected = json.loads(truth["output"])
     kind = compare.mismatch(expected, found.value, *rule)

@@ -138,6 +138,25 @@ def test_feedback_never_tells_the_output(truth: int, predicted: int) -> None:
         assert str(truth) not in judged.feedback.replace(str(predicted), "")
 
 
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ('{"output": NaN}', "JSON has no NaN"),
+        ('{"output": {"a": 1, "a": 2}}', "keys of an object collide"),
+        ('{"output": [1,000, 2]}', "a number has leading zeros"),
+        ('{"output": 7 // 2}', "it is no JSON"),
+        ('{"output": "\\ud800"}', "a text has a lone surrogate"),
+        ('{"output": 1e999}', "a number is too large"),
+        ("\\boxed{1,234}", "a number has commas between its digits"),
+    ],
+)
+def test_an_answer_that_is_rejected_is_told_so(answer: str, why: str) -> None:
+    judged = judge_output(answer, "1")
+    assert judged.status == "no_answer"
+    assert judged.feedback.startswith(f"The final answer was not accepted: {why}. Finish with")
+    assert judge_output("Hm.", "1").feedback.startswith("No final answer was found. Finish with")
+
+
 def test_a_cut_answer_is_told_so() -> None:
     for reason in ("length", "incomplete", "model_length"):
         cut = judge_output("First we", "1", finish_reason=reason)
@@ -262,6 +281,23 @@ def test_no_answer_runs_nothing() -> None:
     judged = predict_input.check(Answer("no idea"), truth_row("{}", "1"), no_sandbox, POLICY)
     assert judged.status == "no_answer"
     assert '{"input": {' in judged.feedback
+
+
+def test_a_missing_module_that_the_answer_forges_is_its_fault(sandbox: Sandbox) -> None:
+    code = "def main_solution(n):\n    exec(str(n))\n    return 9"
+    forge = """
+import sys
+frame = sys._getframe()
+while frame:
+    if "report" in frame.f_locals:
+        frame.f_locals["report"]["phase"] = "load"
+    frame = frame.f_back
+raise ModuleNotFoundError(name="nowhere")
+"""
+    judged = judge_input(json.dumps({"input": {"n": forge}}), sandbox, code)
+    assert judged.execution is not None
+    assert judged.execution.phase == "load"
+    assert judged.status == "exception"
 
 
 def test_a_module_missing_here_is_no_verdict(sandbox: Sandbox) -> None:

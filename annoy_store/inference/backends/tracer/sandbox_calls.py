@@ -141,9 +141,22 @@ def try_inputs(sandbox: Sandbox, **arguments: Any) -> SearchReport:
     told = _run(sandbox, "sandbox_prober", arguments)
     try:
         nearest = tuple(TriedInput(**row) for row in told.pop("nearest"))
-        return SearchReport(nearest=nearest, **told)
+        report = SearchReport(nearest=nearest, **told)
+        return report if _has_form(report) else SearchReport()
     except (TypeError, KeyError, AttributeError):
         return SearchReport()
+
+
+def _has_form(report: SearchReport) -> bool:
+    """Return whether each field of a report is of its type, and each input a JSON object."""
+    texts = [text for row in report.nearest for text in (row.input, row.outcome, row.output)]
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(_is_json(row.input) and row.input.startswith("{") for row in report.nearest)
+        and all(isinstance(flag, bool) for flag in (report.hit, report.exact))
+        and isinstance(report.outcomes, dict)
+        and all(type(n) is int and n >= 0 for n in (report.tried, *report.outcomes.values()))
+    )
 
 
 def _run(sandbox: Sandbox, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
