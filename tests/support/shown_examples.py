@@ -21,7 +21,7 @@ from annoy_store.db.engine import Database
 from annoy_store.interfaces import Limits, Program, Sandbox
 
 LIMITS = Limits(cpu_seconds=5.0, wall_seconds=15.0)
-CALL = re.compile(r"\b[A-Za-z_][\w.]*\((?:[^()\n]|\([^()\n]*\))*\)")
+CALL = re.compile(r"(?<!def )\b[A-Za-z_][\w.]*\((?:[^()\n]|\([^()\n]*\))*\)")
 QUESTIONS = """
     SELECT t.id, t.kind, m.template, m.messages, s.problem_statement, s.io_requirements, s.refcode,
            i.input, i.output
