@@ -103,7 +103,9 @@ def _run(examples, given):
     for source in examples:
         for call in calls_of(lambda: exec(source, dict(space), Names())):
             for n, pair in enumerate(given):
-                same = any(call[0] == o[0] and call[2:4] == o[2:4] for o in own[n])
+                passed = [*call[2], *call[3].values()]
+                whole = pair and all(value in passed for value in pair.values())
+                same = whole and any(call[0] == o[0] and call[2:4] == o[2:4] for o in own[n])
                 direct = call[0] == "main_solution" and any(
                     bound(call) == bound(o) for o in own[n] if o[0] == "main_solution"
                 )
