@@ -26,6 +26,7 @@ from annoy_store.tasks.compare import KINDS
         ("nondeterministic:clock", "generate", "on purpose"),
         ("nondeterministic:host", "generate", "on the next one"),
         ("SandboxError", "verify", "annoy doctor"),
+        ("answer_shown", "predict", "another pair"),
         ("TypeError", "parse", "an internal error"),
     ],
 )
