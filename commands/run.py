@@ -14,6 +14,9 @@ Examples:
   annoy run verify generate --slots 16 --ray auto
   annoy run --teacher batch --model gpt-5-mini         (half price; repeat it, or use --watch)
 
+A refusal is the fault of its call while other calls are answered; calls that are refused alike with
+none answered between stop the run and stay pending. A call that is limited while others pass fails.
+
 \b
 Exit code: 0 no job is left or the goal is reached, 1 the run stopped early, for example at a budget
 (the message says what to do), 3 the run finished but a job failed (annoy retry), 130 interrupted.

@@ -72,7 +72,7 @@ def test_flagged_prompts_stop_no_other_call(
         (403, error_body(403, "Country, region, or territory not supported"), "region"),
         (404, NOT_FOUND, "path of --base-url"),
         (404, b"404 page not found", "path of --base-url"),
-        (400, [{"error": BAD_KEY}], "key"),
+        (400, [{"error": BAD_KEY}], "check the key"),
         (
             200,
             {"error": {"message": "Invalid API key provided", "code": None}},
@@ -112,6 +112,19 @@ def test_endpoint_that_breaks_keeps_the_answers_and_settles_no_call(
     provider.chat.refuse = lambda _: None
     complete(store, provider)
     assert (kept(store)["jobs"], provider.stats()["paid_twice"]) == ({"done": 60}, 0)
+
+
+def test_calls_that_a_stop_left_can_be_failed_by_a_limit(
+    sqlite_store: Database, provider: Provider
+) -> None:
+    """As the advice says, where the prompts are at fault and no other call is left."""
+    plan_calls(sqlite_store, 6)
+    provider.chat.refuse = lambda _: (403, FLAGGED)
+    with pytest.raises(EndpointUnavailable, match="annoy run complete --limit 4"):
+        complete(sqlite_store, provider)
+    settings = RunSettings(base_url=provider.url, model="sim")
+    run(sqlite_store, settings, ["complete"], limit=4)
+    assert kept(sqlite_store)["jobs"] == {"rejected": 4, "pending": 2}
 
 
 @pytest.mark.parametrize("n", [1, ENDPOINT_THRESHOLD - 1])

@@ -32,6 +32,7 @@ from annoy_store.inference.client.parameters import flag_of_refusal, refused_fie
 from annoy_store.inference.client.prefix_cache import HEAD_START_SECONDS, PrefixCacheGate
 from annoy_store.inference.client.providers import Endpoint, resolve_endpoint
 from annoy_store.inference.client.rate_limit import RateLimit, RateLimiter
+from annoy_store.inference.client.refusals import ENDPOINT_THRESHOLD
 from annoy_store.inference.client.request import generation_parameters, request_builder
 from annoy_store.inference.client.response import read_completion
 from annoy_store.inference.client.retry import MAX_PAID_REPLIES, CallState, backoff_seconds
@@ -229,8 +230,8 @@ class OpenAITeacher:
         give_up = False
         if error.kind == "refused":
             error.kind = "stop"
-            if await self._limiter.release_refused(permit, error):
-                error.kind = "refused"
+            error.is_shared = not await self._limiter.release_refused(permit, error)
+            error.kind = "stop" if error.is_shared else "refused"
         elif error.kind != "unreachable":
             self._limiter.release(permit, error.kind, error.usage)
             give_up = self._record_limited(error, call)
@@ -240,7 +241,7 @@ class OpenAITeacher:
             error.kind = "stop"
         if error.kind == "stop":
             unavailable = EndpointUnavailable(self._advice(error))
-            logger.warning("%s", unavailable)
+            logger.info("%s", unavailable)
             self._limiter.close(unavailable)
 
     def _record_limited(self, error: CallError, call: CallState) -> bool:
@@ -292,10 +293,13 @@ class OpenAITeacher:
             404: f"check --model {model} and the path of --base-url, which ends before "
             "/chat/completions",
             429: "the quota is used up: raise it, or wait",
-        }.get(error.status or 0, "fix that")
+        }.get(401 if error.is_about_key else error.status or 0, "fix that")
         advice = CONNECTION_ADVICE.get(error.name, advice)
         lost = error.name in CONNECTION_ADVICE
         what = "could not be reached" if lost else "rejected the request"
+        if error.is_shared:
+            what = "refused calls alike with none answered between"
+            advice += f" (or fail these calls: annoy run complete --limit {ENDPOINT_THRESHOLD - 1})"
         return f"{url} {what} ({error.reason}): {advice}, then run again"
 
 

@@ -70,7 +70,7 @@ _UNKNOWN_MODEL_MESSAGE = re.compile(
     r"model[\s\w'\"`./:-]*(?:does not exist|not exist|not found)", re.I
 )
 _KEY = r"(?:api[ _-]?key|(?:access|auth\w*|bearer) token|credentials?|authentication|authorization)"
-_BAD = r"(?:not valid|invalid|incorrect|wrong|expired|revoked|missing|required|failed|unauthorized)"
+_BAD = r"(?:not valid|invalid|incorrect|wrong|expired|revoked|missing|required|failed|error|denied|disabled)"
 _KEY_MESSAGE = re.compile(
     rf"{_KEY}\b[\w\s:*-]{{0,40}}\b{_BAD}|\b{_BAD}\b[\w\s]{{0,20}}{_KEY}"
     r"|^(?:unauthori[sz]ed|unauthenticated)\b|no api[ _-]?key",
@@ -100,6 +100,7 @@ class CallError(Exception):
             more at most.
         details: The provider's error object, as it came.
         flag: The flag that changes what the error is about, if it is about a request field.
+        is_shared: Whether it is a refusal that other calls got alike.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class CallError(Exception):
         self.answer: Completion | None = None
         self.details: Mapping[str, Any] = {}
         self.flag: str | None = None
+        self.is_shared = False
 
     @property
     def is_retryable(self) -> bool:
@@ -134,6 +136,12 @@ class CallError(Exception):
     def is_about_prompt(self) -> bool:
         """Return whether the provider does not want this prompt, if the fault is the call's."""
         return self.kind == "rejected" or self.name in ("content_filter", "http_403")
+
+    @property
+    def is_about_key(self) -> bool:
+        """Return whether the provider says that the key is at fault."""
+        words = _unquoted(self.message[:_MAX_READ_CHARS])
+        return self.status == 401 or _KEY_MESSAGE.search(words) is not None
 
     @property
     def likeness(self) -> tuple[str, int | None, str]:
@@ -201,11 +209,19 @@ def error_from_body(body: object) -> CallError:
     error = error_object(body)
     named = (str(error.get(name)) for name in ("code", "status", "status_code"))
     status = next((int(n) for n in named if re.fullmatch("[45][0-9]{2}", n)), None)
-    if status is None and _classify(400, error)[0] == "stop":
-        status = 401
-    elif status is None and "content_filter" in _classify(400, error):
-        status = 400
-    return error_from_status(status or 500, body, {}, time.time())
+    return error_from_status(status or _likely_status(error), body, {}, time.time())
+
+
+def _likely_status(error: Mapping[str, Any]) -> int:
+    """Return the status that an error object would have come with, if its server had sent one."""
+    codes, message = _codes_and_words(error)
+    if codes & _MONEY_CODES:
+        return 402
+    if codes & _MODEL_CODES or _UNKNOWN_MODEL_MESSAGE.search(message):
+        return 404
+    if _is_for_every_call(400, codes, message):
+        return 401
+    return 400 if codes & _FILTER_CODES or _FILTER_MESSAGE.search(message) else 500
 
 
 def error_object(body: object) -> dict[str, Any]:
@@ -231,8 +247,7 @@ def error_object(body: object) -> dict[str, Any]:
 
 
 def _classify(status: int, error: Mapping[str, Any]) -> tuple[ErrorKind, str]:
-    codes = {str(error.get(name)).lower() for name in ("code", "type", "status")}
-    message = _unquoted(str(error["message"])[:_MAX_READ_CHARS])
+    codes, message = _codes_and_words(error)
     if 400 <= status < 500 and _is_for_every_call(status, codes, message):
         return "stop", f"http_{status}"
     if codes & _FILTER_CODES or (400 <= status < 500 and _FILTER_MESSAGE.search(message)):
@@ -244,6 +259,12 @@ def _classify(status: int, error: Mapping[str, Any]) -> tuple[ErrorKind, str]:
     if status in _RETRYABLE_STATUSES or status >= 500:
         return "retry", f"http_{status}"
     return "refused", f"http_{status}"
+
+
+def _codes_and_words(error: Mapping[str, Any]) -> tuple[Set[str], str]:
+    """Return the codes of an error object, and the beginning of its message without quotations."""
+    codes = {str(error.get(name)).lower() for name in ("code", "type", "status")}
+    return codes, _unquoted(str(error["message"])[:_MAX_READ_CHARS])
 
 
 def _is_for_every_call(status: int, codes: Set[str], message: str) -> bool:

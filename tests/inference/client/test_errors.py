@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from annoy_store.inference.client.errors import error_from_status, error_object, redact
+from annoy_store.inference.client.errors import (
+    error_from_body,
+    error_from_status,
+    error_object,
+    redact,
+)
 
 
 def error(message: str = "no", **more: Any) -> dict[str, Any]:
@@ -108,3 +113,69 @@ def test_redact_returns_one_short_line() -> None:
     assert "\n" not in clean
     assert len(clean) == 500
     clean.encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "name"),
+    [
+        ({"error": {"message": "Invalid API key provided", "code": None}}, "stop", "http_401"),
+        ({"error": {"message": "no", "code": "invalid_api_key"}}, "stop", "http_401"),
+        ({"error": "Unauthorized"}, "stop", "http_401"),
+        ({"detail": "API key is missing"}, "stop", "http_401"),
+        ({"code": 401, "message": "no"}, "stop", "http_401"),
+        ({"errors": [{"code": 10000, "message": "Authentication error"}]}, "stop", "http_401"),
+        ({"error": {"message": "no", "code": "insufficient_quota"}}, "stop", "http_402"),
+        ({"error": {"message": "The model `x` does not exist"}}, "stop", "http_404"),
+        ({"error": {"message": "Your input was flagged"}}, "refused", "content_filter"),
+        ({"error": {"message": "try again in 3s", "code": "429"}}, "limited", "http_429"),
+        ({"error": {"message": "upstream failed", "code": 502}}, "retry", "http_502"),
+        ({"error": {"message": "no such thing as 'invalid API key'"}}, "retry", "http_500"),
+        ({"base_resp": {"status_code": 0, "status_msg": "odd"}}, "retry", "http_500"),
+        ({"choices": []}, "retry", "no_choices"),
+        ({}, "retry", "no_choices"),
+    ],
+)
+def test_error_from_body_reads_what_came_with_status_200(
+    body: dict[str, Any], kind: str, name: str
+) -> None:
+    failure = error_from_body(body)
+    assert (failure.kind, failure.name) == (kind, name)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [{"error": {"code": 400, "message": "API key not valid. Please pass a valid API key."}}],
+        {"error": {"message": "Incorrect API key provided"}},
+        {"error": {"message": "Your access token has expired"}},
+        {"message": "Invalid authentication"},
+        "Missing Authorization header: no API key",
+    ],
+)
+def test_error_from_status_stops_at_a_key_that_is_told_to_be_bad(body: object) -> None:
+    failure = error_from_status(400, body, {}, 0.0)
+    assert (failure.kind, failure.is_about_key) == ("stop", True)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "alike"),
+    [
+        ("Unknown field top_k (request 17)", "Unknown field top_k (request 4)", True),
+        ("Bad value 'one prompt'", "Bad value 'another prompt'", True),
+        ("Unknown field top_k", "Your input was too long", False),
+    ],
+)
+def test_likeness_leaves_out_what_a_message_quotes(first: str, second: str, alike: bool) -> None:
+    errors = [error_from_status(400, error(words), {}, 0.0) for words in (first, second)]
+    assert (errors[0].likeness == errors[1].likeness) == alike
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("Request too large on TPM: Limit 10,000, Requested 15,000.", "refused"),
+        ("Rate limit reached: Limit 10000, Used 9000, Requested 5000.", "limited"),
+    ],
+)
+def test_error_from_status_knows_a_call_larger_than_the_limit(message: str, kind: str) -> None:
+    assert error_from_status(429, error(message), {}, 0.0).kind == kind
