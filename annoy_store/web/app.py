@@ -6,12 +6,13 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from importlib.resources import files
 from itertools import islice
 from typing import Any
 
 from markupsafe import Markup
-from sqlalchemy import select
+from sqlalchemy import func, select
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -29,16 +30,19 @@ from annoy_store.db.engine import Database
 from annoy_store.db.tables import verdicts, workers
 from annoy_store.errors import UsageError
 from annoy_store.queue.counters import funnel
+from annoy_store.report import ReportData, collect
 from annoy_store.report.figure import Ref
 from annoy_store.report.html_page import render_section, render_tiles
 from annoy_store.report.html_page import style_sheet as report_style
 from annoy_store.report.pipeline_figures import FAILURES, FUNNEL
 from annoy_store.web import highlight
-from annoy_store.web.figure_cache import FigureCache
+from annoy_store.web.background import Background
+from annoy_store.web.counts import count_rows
 from annoy_store.web.jinja import link, templates, url
+from annoy_store.web.list_page import list_view
 from annoy_store.web.listings import LISTINGS, Listing
 from annoy_store.web.middleware import Guard
-from annoy_store.web.pagination import PAGE_ROWS, ListQuery, adjacent_id, page
+from annoy_store.web.pagination import ListQuery, adjacent_id
 from annoy_store.web.row_view import (
     build_row_view,
     chain_of,
@@ -50,7 +54,9 @@ from annoy_store.web.row_view import (
 SQL_ROWS, SQL_SECONDS = 500, 20.0
 FAILED_ROWS = 100
 MAX_DESCENDANTS = 12
-_STATIC = {"view.css": "text/css", "view.js": "text/javascript"}
+FIRST_COUNT_SECONDS = 0.3  # to wait for the first counts: enough for a small store
+NUMERIC_COLUMNS = frozenset(("turn", "tokens", "latency", "cost", "characters", "pairs"))
+_STATIC = {"view.css": "text/css", "view.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
 def application(store: Database, names: Iterable[str] = ()) -> Starlette:
@@ -77,7 +83,7 @@ def application(store: Database, names: Iterable[str] = ()) -> Starlette:
     app = Starlette(
         routes=routes, exception_handlers=handlers, middleware=[Middleware(Guard, names=names)]
     )
-    app.state.figure_cache = pages.figure_cache
+    app.state.background = (pages.figure_cache, pages.counts)
     return app
 
 
@@ -86,13 +92,20 @@ class _Pages:
 
     def __init__(self, store: Database) -> None:
         self.store = store
-        self.figure_cache = FigureCache(store)
+        self.figure_cache = Background("rendering the figures", lambda: _figures(store))
+        self.counts = Background("counting", lambda: count_rows(store))
         self.templates = templates()
         self.described: list[RelationInfo] = []
         self.form_token = secrets.token_urlsafe()
 
     def _render(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-        shared = {"store": str(self.store), "listings": LISTINGS, "here": template}
+        name = self.store.path.name if self.store.path else self.store.url.database
+        shared = {
+            "store": str(self.store),
+            "store_name": name,
+            "listings": LISTINGS,
+            "here": template,
+        }
         return HTMLResponse(self.templates.get_template(template).render(shared | values), status)
 
     # Overview ------------------------------------------------------------------------------------
@@ -120,7 +133,7 @@ class _Pages:
             "figures.html",
             sections=[Markup(render_section(figure, link)) for figure in figures],
             report=report,
-            is_rendering=self.figure_cache.is_rendering,
+            is_rendering=self.figure_cache.is_running,
             error=self.figure_cache.error,
         )
 
@@ -150,17 +163,10 @@ class _Pages:
     def listing(self, request: Request) -> Response:
         """A page of a listing."""
         listing, query = self._list_query(request)
-        before, after = (_number(request, name) for name in ("before", "after"))
-        with self.store.read() as connection:
-            found = page(connection, listing, query, before=before, after=after)
+        counted = self.counts.latest(FIRST_COUNT_SECONDS)
+        view = list_view(self.store, counted, listing, query, request.query_params)
         return self._render(
-            "list.html",
-            listing=listing,
-            query=query,
-            page=found,
-            full=PAGE_ROWS,
-            newer=found.rows[0]["id"] if found.rows and (before or after) else None,
-            choices={name: f.choices for name, f in listing.filters.items()},
+            "list.html", listing=listing, query=query, view=view, numeric=NUMERIC_COLUMNS
         )
 
     def read(self, request: Request) -> Response:
@@ -299,11 +305,25 @@ class _Pages:
             raise HTTPException(404, "there is no such file")
         return Response(_static(name), media_type=_STATIC[name])
 
-    def error(self, _: Request, error: Exception) -> Response:
-        """The page for an unknown address, or an invalid row name."""
+    def error(self, request: Request, error: Exception) -> Response:
+        """The page for an unknown address, or an invalid row name: what there is instead."""
         status = error.status_code if isinstance(error, HTTPException) else 404
         message = error.detail if isinstance(error, HTTPException) else str(error)
-        return self._render("error.html", status, message=message)
+        return self._render("error.html", status, message=message, known=self._ids(request))
+
+    def _ids(self, request: Request) -> tuple[str, int, int] | None:
+        """Return the list that an address is about, and its first and last id; None if unknown."""
+        listing = LISTINGS.get(request.url.path.split("/")[1])
+        if listing is None:
+            return None
+        with self.store.read() as connection:
+            chosen = select(func.min(listing.key), func.max(listing.key))
+            first, last = connection.execute(chosen).one()
+        return None if last is None else (listing.name, first, last)
+
+
+def _figures(store: Database) -> ReportData:
+    return collect(store, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
 
 
 def _failure(group: Mapping[str, Any]) -> Mapping[str, Any]:

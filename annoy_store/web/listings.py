@@ -1,7 +1,8 @@
 """The lists of rows that can be paged, filtered and searched.
 
 Decision: a listing is a SELECT over one table by falling id, with the joins that its columns
-need; a filter names the column that it compares. Long texts are cut in SQL.
+need; a filter names the column that it compares. Long texts are cut in SQL; of an answer the end is
+shown, where its result is.
 """
 
 from __future__ import annotations
@@ -13,15 +14,22 @@ from typing import Any
 from sqlalchemy import (
     Column,
     ColumnElement,
+    Double,
     FromClause,
+    Integer,
+    case,
     func,
+    literal_column,
     select,
 )
 
 from annoy_store.analysis.task_titles import question_titles
+from annoy_store.db.cost import ATTEMPT_COST
 from annoy_store.db.states import ENDED_STATES
 from annoy_store.db.tables import (
     STATUSES,
+    attempts,
+    io_pairs,
     jobs,
     origins,
     prompts,
@@ -63,6 +71,7 @@ class Listing:
         columns: Columns that are shown, by name.
         filters: Filters by name.
         search_columns: Columns that a search compares.
+        sortable: Names of the columns that the list can be sorted by; the snapshot has them.
     """
 
     name: str
@@ -72,10 +81,18 @@ class Listing:
     columns: Mapping[str, ColumnElement[Any]]
     filters: Mapping[str, Filter]
     search_columns: Sequence[ColumnElement[Any]]
+    sortable: Sequence[str] = ()
 
 
 def _preview(of: ColumnElement[Any]) -> ColumnElement[Any]:
     return func.substr(of, 1, PREVIEW_CHARS)
+
+
+def _end(of: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Cut a text to its last characters."""
+    n = func.length(of, type_=Integer())
+    start = case((n > PREVIEW_CHARS, n - (PREVIEW_CHARS - 1)), else_=1)
+    return func.substr(of, start)
 
 
 _answers = (
@@ -115,8 +132,45 @@ def _job(name: str, stage: str, subject: Column[Any]) -> ColumnElement[Any]:
     )
 
 
+def _of_call(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Select a value of the attempt that gave an answer."""
+    return (
+        select(func.max(value))
+        .where(attempts.c.call_id == responses.c.call_id, attempts.c.status == "ok")
+        .correlate(responses)
+        .scalar_subquery()
+    )
+
+
+def _verdict_text(of: Column[Any]) -> ColumnElement[Any]:
+    chosen = select(of).where(verdicts.c.id == current_verdicts.c.id)
+    return _preview(chosen.correlate(current_verdicts).scalar_subquery())
+
+
+_cost: ColumnElement[Any] = literal_column(
+    f"""(SELECT MAX({ATTEMPT_COST}) FROM attempts a JOIN teachers b ON b.id = a.teacher_id
+        LEFT JOIN prices p ON p.model = b.model AND p.from_time = (
+            SELECT MAX(q.from_time) FROM prices q
+            WHERE q.model = b.model AND q.from_time <= a.started_at)
+        WHERE a.call_id = responses.call_id AND a.status = 'ok')""",
+    Double(),
+)
+_expected = (
+    select(_preview(io_pairs.c.output))
+    .where(io_pairs.c.id == turns.c.io_pair_id)
+    .correlate(turns)
+    .scalar_subquery()
+)
 _NUMBERS = ("1", "2", "3")
 _state = _job("state", "generate", samples.c.id)
+_reason = _job("reason", "generate", samples.c.id)
+_n_pairs = (
+    select(func.count())
+    .select_from(io_pairs)
+    .where(io_pairs.c.sample_id == samples.c.id)
+    .correlate(samples)
+    .scalar_subquery()
+)
 LISTINGS = {
     listing.name: listing
     for listing in (
@@ -130,8 +184,13 @@ LISTINGS = {
                 "turn": turns.c.number,
                 "status": current_verdicts.c.status,
                 "mismatch": current_verdicts.c.mismatch,
+                "predicted": _verdict_text(verdicts.c.predicted),
+                "expected": _expected,
+                "tokens": _of_call(attempts.c.completion_tokens),
+                "latency": _of_call(attempts.c.latency_ms),
+                "cost": _cost,
                 "model": teachers.c.model,
-                "text": _preview(responses.c.text),
+                "text": _end(responses.c.text),
             },
             {
                 "question": Filter(turns.c.kind, tuple(question_titles())),
@@ -142,6 +201,7 @@ LISTINGS = {
                 "finish": Filter(responses.c.finish_reason),
             },
             (responses.c.text,),
+            ("question", "turn", "status", "mismatch", "tokens", "latency", "model"),
         ),
         Listing(
             "verdicts",
@@ -153,6 +213,7 @@ LISTINGS = {
                 "status": verdicts.c.status,
                 "mismatch": verdicts.c.mismatch,
                 "predicted": _preview(verdicts.c.predicted),
+                "actual output": _preview(verdicts.c.got),
                 "feedback": _preview(verdicts.c.feedback),
             },
             {
@@ -161,6 +222,7 @@ LISTINGS = {
                 "mismatch": Filter(verdicts.c.mismatch),
             },
             (verdicts.c.feedback, verdicts.c.predicted),
+            ("checker", "status", "mismatch"),
         ),
         Listing(
             "samples",
@@ -169,7 +231,8 @@ LISTINGS = {
             samples,
             {
                 "state": _state,
-                "reason": _job("reason", "generate", samples.c.id),
+                "reason": _reason,
+                "pairs": _n_pairs,
                 "problem": _preview(samples.c.problem_statement),
                 "path": _first(
                     origins.c.path,
@@ -178,8 +241,9 @@ LISTINGS = {
                     samples,
                 ),
             },
-            {"state": Filter(_state, (*ENDED_STATES, "pending"))},
+            {"state": Filter(_state, (*ENDED_STATES, "pending")), "reason": Filter(_reason)},
             (samples.c.problem_statement, samples.c.refcode),
+            ("state", "reason", "pairs"),
         ),
         Listing(
             "prompts",
@@ -191,7 +255,7 @@ LISTINGS = {
                 "turn": turns.c.number,
                 "characters": prompts.c.n_chars,
                 "template": prompts.c.template,
-                "messages": _preview(prompts.c.messages),
+                "messages": _end(prompts.c.messages),
             },
             {
                 "question": Filter(turns.c.kind, tuple(question_titles())),
@@ -199,6 +263,7 @@ LISTINGS = {
                 "template": Filter(prompts.c.template),
             },
             (prompts.c.messages,),
+            ("question", "turn", "characters", "template"),
         ),
         Listing(
             "sources",
@@ -212,8 +277,14 @@ LISTINGS = {
                 "path": _path(sources.c.id, sources),
                 "content": _preview(sources.c.content),
             },
-            {"language": Filter(sources.c.language)},
+            {
+                "language": Filter(sources.c.language),
+                "state": Filter(
+                    _job("state", "transform", sources.c.id), (*ENDED_STATES, "pending")
+                ),
+            },
             (sources.c.content,),
+            ("language", "characters", "state"),
         ),
     )
 }

@@ -78,7 +78,7 @@ def page(
         ids, scanned, more = _older(connection, listing, query, before, most, SECONDS)
     else:
         ids, scanned, more = _newer(connection, listing, query, after, most, SECONDS)
-    return Page(_rows(connection, listing, ids), scanned, more)
+    return Page(listed_rows(connection, listing, ids), scanned, more)
 
 
 def adjacent_id(
@@ -164,6 +164,17 @@ def _max_id(connection: Connection, key: Column[Any]) -> int:
 
 
 def _ids(listing: Listing, query: ListQuery, low: int, high: int) -> Select[Any]:
+    return selected_ids(listing, query).where(listing.key >= low, listing.key < high)
+
+
+def selected_ids(listing: Listing, query: ListQuery, *, joined: bool = False) -> Select[Any]:
+    """Return the SELECT of the ids that filters and search select.
+
+    Args:
+        listing: The listing.
+        query: Filters and search.
+        joined: Join all that columns need, also without a filter.
+    """
     wanted: list[ColumnElement[bool]] = [
         _equals(listing.filters[name].column, value)
         for name, value in query.filters.items()
@@ -172,9 +183,8 @@ def _ids(listing: Listing, query: ListQuery, low: int, high: int) -> Select[Any]
     if query.search:
         matches = [text.icontains(query.search, autoescape=True) for text in listing.search_columns]
         wanted.append(or_(*matches))
-    narrowed = listing.joined if query.filters else listing.key.table
-    chosen = select(listing.key).select_from(narrowed)
-    return chosen.where(listing.key >= low, listing.key < high, *wanted)
+    narrowed = listing.joined if joined or query.filters else listing.key.table
+    return select(listing.key).select_from(narrowed).where(*wanted)
 
 
 def _equals(compared: ColumnElement[Any], value: str) -> ColumnElement[bool]:
@@ -183,7 +193,10 @@ def _equals(compared: ColumnElement[Any], value: str) -> ColumnElement[bool]:
     return compared == value
 
 
-def _rows(connection: Connection, listing: Listing, ids: Sequence[int]) -> list[Mapping[str, Any]]:
+def listed_rows(
+    connection: Connection, listing: Listing, ids: Sequence[int]
+) -> list[Mapping[str, Any]]:
+    """Return the columns of rows, in the order of their ids."""
     shown = [value.label(name) for name, value in listing.columns.items()]
     chosen = select(listing.key.label("id"), *shown).select_from(listing.joined)
     found = connection.execute(chosen.where(in_values(connection, listing.key, ids))).mappings()

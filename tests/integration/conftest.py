@@ -47,7 +47,8 @@ def address(sqlite_store: Database, tmp_path: Path) -> Iterator[str]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    app.state.figure_cache.wait(30)
+    for one in app.state.background:
+        one.wait(30)
     server.should_exit = True
     thread.join(10)
     listening.close()

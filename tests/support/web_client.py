@@ -29,7 +29,12 @@ class Client:
 
     def __init__(self, store: Database) -> None:
         self.app = application(store, ["store.example"])
-        self.figure_cache = self.app.state.figure_cache
+        self.background = self.app.state.background
+
+    def wait(self) -> None:
+        """Wait for what is computed in the background."""
+        for one in self.background:
+            one.wait(30)
 
     def get(self, url: str, method: str = "GET", **headers: str) -> Response:
         return asyncio.run(self._ask(method, url, headers))

@@ -24,7 +24,7 @@ def reader(store: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     populated_store.fill(store)
     client = Client(store)
     yield client
-    client.figure_cache.wait(30)
+    client.wait()
 
 
 @pytest.mark.parametrize(
