@@ -100,14 +100,22 @@ def digest(kind: str, *parts: Any) -> str:
 
 
 def _texts(parts: list[Any]) -> bytes | None:
-    """`canonical_json` of a list of clean texts, the usual case, in a fifth of the time; or None."""
-    if any(type(part) is not str for part in parts):
+    """`canonical_json` of clean texts and chat messages, the usual cases, much faster; or None."""
+    if not all(type(part) is str or _is_messages(part) for part in parts):
         return None
     try:
-        data = orjson.dumps(parts)
+        data = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # a lone surrogate
         return None
     return None if b"\\u0000" in data else data
+
+
+def _is_messages(part: Any) -> bool:
+    return type(part) is list and all(
+        type(message) is dict
+        and all(type(text) is str for pair in message.items() for text in pair)
+        for message in part
+    )
 
 
 def derive_seed(*parts: Any) -> int:

@@ -169,3 +169,12 @@ def test_digest_of_odd_texts() -> None:
     for text in odd:
         long_way = hashlib.sha256(canonical_json(["kind", text]).encode()).hexdigest()[:32]
         assert digest("kind", text) == long_way
+
+
+MESSAGES = st.lists(st.dictionaries(st.text(), st.text(), max_size=3), max_size=3)
+
+
+@given(st.text(), MESSAGES)
+def test_digest_of_messages_is_that_of_their_canonical_json(kind: str, messages: list[Any]) -> None:
+    whole = hashlib.sha256(canonical_json([kind, messages]).encode()).hexdigest()
+    assert digest(kind, messages) == whole[:32]

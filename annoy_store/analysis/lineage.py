@@ -275,7 +275,13 @@ def _cost(connection: Connection, nodes: Iterable[Node]) -> Usage:
 def _exports(connection: Connection, nodes: Iterable[Node]) -> list[Mapping[str, Any]]:
     """Return the places of rows in published exports; `row` counts from 1."""
     ids = [node.id for node in nodes if node.kind == "export_row"]
-    back = select(retractions.c.export_id).where(retractions.c.export_row_id == export_rows.c.id)
+    by = exports.alias("by")
+    back = (
+        select(retractions.c.export_id)
+        .join(by, by.c.id == retractions.c.export_id)
+        .where(retractions.c.export_row_id == export_rows.c.id, by.c.published_at.is_not(None))
+        .correlate(export_rows)
+    )
     chosen = (
         select(
             exports.c.id.label("export_id"),

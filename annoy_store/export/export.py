@@ -25,14 +25,14 @@ from typing import Any
 from annoy_store.db.duckdb_session import gc_paused
 from annoy_store.db.engine import Database
 from annoy_store.export.dataset_card import write_metadata_files
-from annoy_store.export.export_log import record_export
+from annoy_store.export.export_log import adopt_folders, record_export
 from annoy_store.export.file_options import check_file_options
 from annoy_store.export.format_file import load_format
 from annoy_store.export.manifest import build_manifest, export_row
 from annoy_store.export.parents import load_parents
 from annoy_store.export.plan import ExportPlan, build_plan
 from annoy_store.export.request import ExportReport, ExportRequest
-from annoy_store.export.staging import check_folder, publish_folder, staging_folder
+from annoy_store.export.staging import check_folder, publish_folder, staging_folder, withdraw_folder
 from annoy_store.export.writer import write_files
 
 NOT_RECORDED = "the store is read-only: this export is not recorded there, and no later increment starts from it"
@@ -58,6 +58,8 @@ def export(
         UsageError: For what a user can correct: an unknown format, a folder in use, wrong SQL,
             a full disk.
     """
+    if not request.dry_run and not store.is_read_only:
+        adopt_folders(store)
     form = load_format(request.format)
     layout = check_file_options(request.file_options, form)
     parents = load_parents(store, form.name, request.since)
@@ -80,7 +82,8 @@ def export(
             return _report(
                 plan, (NOT_RECORDED,), files=tuple(files), folder=request.folder, digest=row.digest
             )
-        logged = record_export(store, plan, row, publish)
+        withdraw = partial(withdraw_folder, staging, request.folder)
+        logged = record_export(store, plan, row, publish, withdraw)
     return _report(
         plan,
         files=tuple(files),

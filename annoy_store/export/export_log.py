@@ -4,21 +4,25 @@ Decisions
 - The digest of an export covers its format, its files and its parent: publishing the same bytes
   again is the same export, and adds nothing to the log.
 - Rows are inserted by pieces while `published_at` is still null, so that no writer waits long; the
-  last step, together with the rename of the folder, sets it. A row of an export that was never
-  published counts for nothing.
+  last step, together with the rename of the folder, sets it. If its commit fails, the folder is
+  renamed back; if the process was killed in between, the next export records it. A row of an
+  export that was never published counts for nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
 from annoy_store.db.engine import Database
+from annoy_store.db.hidden import lock_rules
 from annoy_store.db.sql import insert_new
 from annoy_store.db.tables import export_rows, exports, retractions
 from annoy_store.db.timestamps import utc_now
@@ -46,7 +50,11 @@ class LoggedExport:
 
 
 def record_export(
-    store: Database, plan: ExportPlan, row: ExportRow, publish: Callable[[], None]
+    store: Database,
+    plan: ExportPlan,
+    row: ExportRow,
+    publish: Callable[[], None],
+    withdraw: Callable[[], None],
 ) -> LoggedExport:
     """Publish an export and record it in the log, both or neither.
 
@@ -55,43 +63,101 @@ def record_export(
         plan: What is exported; its records become the rows of the export.
         row: The row of `exports`.
         publish: Renames the folder to its final name.
+        withdraw: Takes that back.
 
     Raises:
         UsageError: If samples were taken down after the snapshot of the plan.
     """
-    known = _published_before(store, plan, row.digest)
-    if known is not None:
-        publish()
-        return LoggedExport(known, already_published=True)
     with store.write() as connection:
+        known = _published_before(connection, row.digest)
+        if known is not None:
+            _refuse_hidden(connection, plan)
+            publish()
+            return LoggedExport(known, already_published=True)
         export_id = _begin(connection, row)
     position = 0
     for piece in _pieces(_rows(plan)):
         with store.write() as connection:
             _insert_rows(connection, export_id, position, piece)
         position += len(piece)
+    retracted = [
+        {"export_id": export_id, "export_row_id": one.row_id, "reason": one.reason}
+        for one in plan.retractions
+    ]
     with store.write() as connection:
-        retracted = [
-            {"export_id": export_id, "export_row_id": one.row_id, "reason": one.reason}
-            for one in plan.retractions
-        ]
         insert_new(connection, retractions, retracted)
-        published = update(exports).where(exports.c.id == export_id)
-        connection.execute(published.values(published_at=utc_now()))
-        publish()
+    _publish(store, plan, export_id, publish, withdraw)
     return LoggedExport(export_id, already_published=False)
 
 
-def _published_before(store: Database, plan: ExportPlan, digest: str) -> int | None:
-    """The id of the published export with this digest, if there is one.
+def _publish(
+    store: Database,
+    plan: ExportPlan,
+    export_id: int,
+    publish: Callable[[], None],
+    withdraw: Callable[[], None],
+) -> None:
+    """Rename the folder and mark the export as published, in one transaction."""
+    is_renamed = False
+    try:
+        with store.write() as connection:
+            _refuse_hidden(connection, plan)
+            _mark_published(connection, export_id)
+            publish()
+            is_renamed = True
+    except BaseException:
+        if is_renamed and not _was_committed(store, export_id):
+            withdraw()
+        raise
 
-    What was taken down while the export ran must not be published by it.
+
+def _mark_published(connection: Connection, export_id: int) -> None:
+    mine = exports.c.id == export_id
+    connection.execute(update(exports).where(mine).values(published_at=utc_now()))
+
+
+def _was_committed(store: Database, export_id: int) -> bool:
+    """Whether a commit whose answer was an error has happened; if nobody knows, it has not."""
+    mine = exports.c.id == export_id, exports.c.published_at.is_not(None)
+    with suppress(DBAPIError), store.read() as connection:
+        return connection.scalar(select(exports.c.id).where(*mine)) is not None
+    return False
+
+
+def _refuse_hidden(connection: Connection, plan: ExportPlan) -> None:
+    """Refuse to publish what was taken down while the export ran; no rule is added meanwhile."""
+    lock_rules(connection, shared=True)
+    if frozenset(connection.scalars(TAKEN_DOWN_SAMPLES)) - plan.taken_down:
+        raise UsageError("something was taken down during the export; run it again")
+
+
+def _published_before(connection: Connection, digest: str) -> int | None:
+    """The id of the published export with this digest, if there is one."""
+    same = exports.c.digest == digest, exports.c.published_at.is_not(None)
+    return connection.scalar(select(exports.c.id).where(*same))
+
+
+def adopt_folders(store: Database) -> None:
+    """Record as published what a process renamed just before it was killed.
+
+    Such an export has all its rows in the log, and its folder stands under the final name.
     """
+    pending = select(exports).where(exports.c.published_at.is_(None))
     with store.read() as connection:
-        if frozenset(connection.scalars(TAKEN_DOWN_SAMPLES)) - plan.taken_down:
-            raise UsageError("something was taken down during the export; run it again")
-        same = exports.c.digest == digest, exports.c.published_at.is_not(None)
-        return connection.scalar(select(exports.c.id).where(*same))
+        left = [dict(row) for row in connection.execute(pending).mappings()]
+    for row in left:
+        if _digest_in(Path(row["folder"])) == row["digest"]:
+            with store.write() as connection:
+                _mark_published(connection, row["id"])
+
+
+def _digest_in(folder: Path) -> str | None:
+    """The digest of the export in a folder, if there is one."""
+    try:
+        found = orjson.loads((folder / "export.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return str(found.get("digest")) if isinstance(found, dict) else None
 
 
 def _begin(connection: Connection, row: ExportRow) -> int:
@@ -102,6 +168,7 @@ def _begin(connection: Connection, row: ExportRow) -> int:
     if found is None:
         connection.execute(insert(exports).values(**values))
         return int(connection.scalar(same) or 0)
+    connection.execute(delete(retractions).where(retractions.c.export_id == found))
     connection.execute(delete(export_rows).where(export_rows.c.export_id == found))
     connection.execute(update(exports).where(exports.c.id == found).values(**values))
     return int(found)

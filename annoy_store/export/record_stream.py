@@ -6,6 +6,8 @@ Decisions
 - The order of an export looks random to the store, and texts read in it would each be a disk page
   of their own. So they are read in the order of the tables, as one scan would, and sorted through
   a file (external_sort.py).
+- Texts are compared with the digests of their rows as they are read (all but feedback and outputs,
+  which have none), so an altered or purged text is never exported.
 - Only which pairs of a sample are stable may change meanwhile; then the export is refused, not
   mixed.
 """
@@ -13,19 +15,22 @@ Decisions
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Column, Connection, Select, select
+from sqlalchemy import Column, Connection, Select, Table, select
 
 from annoy_store.db.engine import Database
 from annoy_store.db.sql import in_parameter
 from annoy_store.errors import UsageError
 from annoy_store.export.record_schema import PAIR_TYPE, FormatBinding, StoredColumn
+from annoy_store.records.digests import input_digest
 from annoy_store.records.queries import stable_pairs
+from annoy_store.records.row_digests import ROW_DIGESTS
 
 MIN_PAGE_ROWS = 512
 MAX_PAGE_ROWS = 8192
@@ -103,10 +108,42 @@ def _values(
         wanted[about.column] = wanted.get(about.column, []) + present
     values: dict[Column[Any], dict[int, Any]] = {}
     for column, some in wanted.items():
-        # The driver's own rows: wrapping them takes a third of the time.
-        with connection.execute(_by_id(column), {"ids": some}) as result:
-            values[column] = dict(cast(Any, result.cursor).fetchall())
+        if column.table not in ROW_DIGESTS:
+            # The driver's own rows: wrapping them takes a third of the time.
+            with connection.execute(_by_id(column), {"ids": some}) as result:
+                values[column] = dict(cast(Any, result.cursor).fetchall())
+    for table in {column.table for column in wanted} & ROW_DIGESTS.keys():
+        columns = [column for column in wanted if column.table is table]
+        ids_of_table = sorted({i for column in columns for i in wanted[column]})
+        values |= _verified(connection, table, columns, ids_of_table)
     return values
+
+
+def _verified(
+    connection: Connection, table: Table, columns: Sequence[Column[Any]], ids: Sequence[int]
+) -> dict[Column[Any], dict[int, Any]]:
+    """Columns of rows by id, if the content of the rows has the digest that stands beside it.
+
+    Raises:
+        UsageError: If a text was purged meanwhile, or changed by hand.
+    """
+    about = ROW_DIGESTS[table]
+    names = tuple(
+        dict.fromkeys(["id", about.column.name, *about.names, *(c.name for c in columns)])
+    )
+    with connection.execute(_rows_by_id(table, names), {"ids": ids}) as result:
+        rows = [dict(zip(names, row, strict=True)) for row in cast(Any, result.cursor).fetchall()]
+    if wrong := about.wrong(rows):
+        raise UsageError(
+            f"{table.name} {wrong[0]['id']} does not match its digest: it was purged during the "
+            "export, or changed by hand; see: annoy check, then run it again"
+        )
+    return {column: {row["id"]: row[column.name] for row in rows} for column in columns}
+
+
+@lru_cache(maxsize=64)
+def _rows_by_id(table: Table, names: tuple[str, ...]) -> Select[Any]:
+    return select(*(table.c[name] for name in names)).where(in_parameter(table.c.id, "ids"))
 
 
 @lru_cache(maxsize=64)
@@ -126,13 +163,18 @@ def _pairs(
         held: For each sample the digest of the pairs that were stable in the snapshot.
 
     Raises:
-        UsageError: If other pairs are stable now.
+        UsageError: If other pairs are stable now, or an input was purged or changed.
     """
     pairs: dict[int, list[dict[str, str]]] = {i: [] for i in sample_ids}
     digests: dict[int, list[str]] = {i: [] for i in sample_ids}
     for sample_id, given, output, digest in connection.execute(
         stable_pairs(connection, sample_ids)
     ):
+        if input_digest(json.loads(given)) != digest:
+            raise UsageError(
+                f"an input of sample {sample_id} does not match its digest: it was purged during "
+                "the export, or changed by hand; see: annoy check, then run it again"
+            )
         pairs[sample_id].append({"input": given, "output": output})
         digests[sample_id].append(digest)
     if [_digest_of_all(digests[i]) for i in sample_ids] != list(held):

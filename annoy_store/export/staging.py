@@ -2,7 +2,8 @@
 
 Decisions
 - Nothing ever stands under the final name but a whole export: a staging folder is filled beside
-  it, every file is checked and synced, and one rename publishes it.
+  it, every file is checked and synced, and one rename publishes it. If the log then fails to
+  record the export, it is renamed back.
 - A staging folder is locked by the process that fills it. One that no process has locked is what
   a killed export left, and the next export to the same place removes it.
 """
@@ -76,6 +77,12 @@ def publish_folder(staging: Path, folder: Path) -> None:
     check_folder(folder)
     os.rename(staging, folder.resolve())
     _sync(folder.resolve().parent)
+
+
+def withdraw_folder(staging: Path, folder: Path) -> None:
+    """Take back what `publish_folder` did: rename `folder` to `staging`, which will be removed."""
+    os.rename(folder.resolve(), staging)
+    _sync(staging.parent)
 
 
 def _remove_abandoned(folder: Path, own: Path) -> None:

@@ -48,7 +48,7 @@ from annoy_store.db.tables import (
     workers,
 )
 from annoy_store.maintenance.accounting import reconcile
-from annoy_store.maintenance.digests import DIGEST_FUNCTIONS, rows_with_wrong_digest
+from annoy_store.maintenance.digests import CHECKED_TABLES, rows_with_wrong_digest
 from annoy_store.queue.counters import NO_WORKER, add_to_counters, funnel
 from annoy_store.queue.jobs import IN_BATCH
 from annoy_store.queue.selection import subject_column
@@ -116,7 +116,7 @@ def check(
         ):
             note(what)
             found += find(connection)
-        for table in DIGEST_FUNCTIONS if digests else ():
+        for table in CHECKED_TABLES if digests else ():
             note(f"digests of {table.name}")
             if wrong := rows_with_wrong_digest(connection, table):
                 found.append(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, exists, select, update
@@ -13,44 +12,21 @@ from annoy_store.db.introspect import PAGE_ROWS, row_pages
 from annoy_store.db.sql import in_values
 from annoy_store.db.tables import (
     attempts,
-    io_pairs,
     origins,
-    prompts,
     purged_digests,
     responses,
-    samples,
     sources,
     teachers,
 )
 from annoy_store.maintenance.tombstones import BLANK, is_blank
-from annoy_store.records.digests import (
-    attempt_digest,
-    input_digest,
-    origin_digest,
-    prompt_digest,
-    response_digest,
-    sample_digest,
-    source_digest,
-    teacher_digest,
+from annoy_store.records.digests import origin_digest
+from annoy_store.records.row_digests import ROW_DIGESTS
+
+CHECKED_TABLES: tuple[Table, ...] = (
+    sources,
+    origins,
+    *(t for t in ROW_DIGESTS if t is not sources),
 )
-
-
-def _teacher_digest(row: Mapping[str, Any]) -> str:
-    parameters = json.loads(row["parameters"])
-    return teacher_digest(row["backend"], row["model"], row["base_url"], parameters)
-
-
-DIGEST_FUNCTIONS: dict[Table, Callable[[Mapping[str, Any], str], str]] = {
-    sources: lambda row, _: source_digest(row["language"], row["content"]),
-    origins: lambda row, source: origin_digest(source, row),
-    prompts: lambda row, _: prompt_digest(json.loads(row["messages"])),
-    teachers: lambda row, _: _teacher_digest(row),
-    samples: lambda row, _: sample_digest(row),
-    io_pairs: lambda row, _: input_digest(json.loads(row["input"])),
-    responses: lambda row, _: response_digest(row),
-    attempts: lambda row, _: attempt_digest(row),
-}
-"""The digest of a row by its columns and, for origins, the digest of its source."""
 FILLED_LATER = (responses, attempts)  # rows of older schemas have no digest until `annoy init`
 
 
@@ -59,23 +35,30 @@ def rows_with_wrong_digest(connection: Connection, table: Table) -> list[int]:
 
     Args:
         connection: A connection to the store.
-        table: A key of `DIGEST_FUNCTIONS`.
+        table: One of `CHECKED_TABLES`.
     """
-    column = "input_digest" if table is io_pairs else "digest"
-    compute = DIGEST_FUNCTIONS[table]
     purged = bool(connection.scalar(select(exists(select(purged_digests.c.kind)))))
-    parents: dict[int, str] = {}
-    if table is origins:
-        found = connection.execute(select(sources.c.id, sources.c.digest))
-        parents = {row.id: row.digest for row in found}
     return [
         row["id"]
         for page in row_pages(connection, table)
-        for row in page
+        for row in _wrong(connection, table, page)
         if not (table is teachers and row["id"] == 0)
-        and row[column] is not None
-        and row[column] != compute(row, parents.get(row.get("source_id", 0), ""))
         and not (purged and table in BLANK and is_blank(table, row))
+    ]
+
+
+def _wrong(
+    connection: Connection, table: Table, page: Sequence[Mapping[str, Any]]
+) -> Sequence[Mapping[str, Any]]:
+    if table is not origins:
+        return ROW_DIGESTS[table].wrong(page)
+    mine = in_values(connection, sources.c.id, [row["source_id"] for row in page])
+    found = connection.execute(select(sources.c.id, sources.c.digest).where(mine))
+    parents = {row.id: row.digest for row in found}
+    return [
+        row
+        for row in page
+        if row["digest"] != origin_digest(parents.get(row["source_id"], ""), row)
     ]
 
 
@@ -87,10 +70,10 @@ def fill_digests(connection: Connection, table: Table, ids: Sequence[int]) -> No
         table: One of `FILLED_LATER`.
         ids: Ids of rows; those that have a digest are left alone.
     """
-    compute = DIGEST_FUNCTIONS[table]
+    compute = ROW_DIGESTS[table].compute
     mine = in_values(connection, table.c.id, ids)
     found = connection.execute(select(table).where(table.c.digest.is_(None), mine)).mappings()
-    rows = [{"of_id": row["id"], "computed": compute(dict(row), "")} for row in found]
+    rows = [{"of_id": row["id"], "computed": compute(dict(row))} for row in found]
     if rows:
         this = update(table).where(table.c.id == bindparam("of_id"))
         connection.execute(this.values(digest=bindparam("computed")), rows)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import delete, update
 
 from annoy_store.db.engine import Database
-from annoy_store.db.tables import pair_checks, responses
+from annoy_store.db.tables import io_pairs, pair_checks, prompts, responses, samples
 from annoy_store.errors import UsageError
 from annoy_store.export import external_sort, record_stream, writer
 from annoy_store.export.export import export
@@ -115,3 +115,26 @@ def test_record_stream_pages_are_as_long_as_memory_allows() -> None:
     assert record_stream._next_size(short) == record_stream.MAX_PAGE_ROWS
     long = pa.RecordBatch.from_pydict({"text": ["x" * 2_000_000] * 20})
     assert record_stream._next_size(long) == record_stream.MIN_PAGE_ROWS
+
+
+@pytest.mark.parametrize(
+    ("column", "form"),
+    [
+        (responses.c.text, "codeio"),
+        (prompts.c.messages, "codeio"),
+        (samples.c.refcode, "codeio_raw"),
+        (io_pairs.c.input, "codeio_raw"),
+        (io_pairs.c.input, "rl"),
+    ],
+)
+def test_record_stream_exports_no_altered_text(
+    store: Database, tmp_path: Path, column: Any, form: str
+) -> None:
+    chains.fill(store, ["ant", "bee"])
+    export(store, ExportRequest(form, tmp_path / "before"))
+    changed = '{"x":77}' if column is io_pairs.c.input else "[]"
+    with store.write() as connection:
+        connection.execute(update(column.table).values({column.name: changed}))
+    with pytest.raises(UsageError, match=r"does not match its digest.*annoy check"):
+        export(store, ExportRequest(form, tmp_path / "after"))
+    assert not (tmp_path / "after").exists()
