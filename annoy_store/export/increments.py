@@ -44,7 +44,7 @@ from annoy_store.export.filters import PAIR_TURNED, STABLE, Selection
 from annoy_store.export.format_file import Format
 from annoy_store.export.parents import ParentExports
 from annoy_store.export.splits import EXCLUDED
-from annoy_store.tasks.shown import NO
+from annoy_store.tasks.shown_values import NO
 
 
 @dataclass(frozen=True)

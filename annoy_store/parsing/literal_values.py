@@ -16,7 +16,9 @@ MAX_SIZE = 10_000  # items of a container, characters of a text that arithmetic 
 _MAX_NUMBER = 10**400
 
 _CONVERSIONS: Mapping[str, Callable[..., Any]] = {
+    "abs": abs,
     "bool": bool,
+    "chr": chr,
     "dict": dict,
     "enumerate": lambda *parts: list(enumerate(*parts)),
     "float": float,
@@ -24,10 +26,16 @@ _CONVERSIONS: Mapping[str, Callable[..., Any]] = {
     "int": int,
     "len": len,
     "list": list,
+    "max": max,
+    "min": min,
+    "ord": ord,
     "range": range,
+    "reversed": lambda items: list(reversed(items)),
+    "round": round,
     "set": set,
     "sorted": sorted,
     "str": str,
+    "sum": sum,
     "tuple": tuple,
     "zip": lambda *parts: list(zip(*parts, strict=False)),
 }
@@ -75,6 +83,8 @@ def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
             return node.value
         case ast.Name() if node.id in names:
             return names[node.id]
+        case ast.Attribute(value=ast.Name("self")) if f"self.{node.attr}" in names:
+            return names[f"self.{node.attr}"]
         case ast.List():
             return _items(node.elts, names)
         case ast.Tuple():

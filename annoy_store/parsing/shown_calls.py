@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import io
 import tokenize
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +22,10 @@ _MAX_ROUNDS = 200
 _MAX_NODES = 4_000  # of a statement whose values are collected
 _LINES_BELOW = 2  # comment lines below a statement that may tell its result
 _TRUTH = {"assertTrue": True, "assertFalse": False, "assertIsNone": None}
+
+
+_Comprehension = ast.ListComp | ast.GeneratorExp | ast.SetComp | ast.DictComp
+_COMPREHENSIONS = (ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ class _Scope:
 
     values: dict[str, Any] = field(default_factory=dict)
     calls: dict[str, list[ShownCall]] = field(default_factory=dict)
+    is_class: bool = False
 
     def copy(self) -> _Scope:
         return _Scope(dict(self.values), dict(self.calls))
@@ -130,23 +135,32 @@ class CallFinder:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             for bound in _parametrized(node, scope):
                 self._block(node.body, bound)
+                scope.values.update(_of_self(bound.values))
         elif isinstance(node, ast.For):
-            self._loop(node.target, node.iter, node.body, scope)
+            self._loop(node, scope, printed)
         elif bodies := list(_bodies(node)):
             for header in _headers(node):
                 self._scan(header, scope, "")
-            inner = scope.copy() if isinstance(node, ast.ClassDef) else scope
+            inner = (
+                replace(scope.copy(), is_class=True) if isinstance(node, ast.ClassDef) else scope
+            )
             for body in bodies:
                 self._block(body, inner)
         else:
             calls = self._scan(node, scope, f"{self._beside(node)}\n{printed}".strip("\n"))
             _bind_statement(node, calls, scope)
+            if scope.is_class:
+                scope.values.update(
+                    {f"self.{k}": v for k, v in scope.values.items() if "." not in k}
+                )
 
-    def _loop(
-        self, target: ast.expr, iterable: ast.expr, body: Sequence[ast.stmt], scope: _Scope
-    ) -> None:
-        for bound in _rounds(target, iterable, scope) or [scope.copy()]:
-            self._block(body, bound)
+    def _loop(self, node: ast.For, scope: _Scope, printed: str) -> None:
+        rounds = _rounds(node.target, node.iter, scope) or [scope.copy()]
+        lines = printed.split("\n")
+        lines = lines if len(lines) == len(rounds) else [""] * len(rounds)
+        for bound, line in zip(rounds, lines, strict=True):
+            self._block(node.body[:-1], bound)
+            self._statement(node.body[-1], bound, line)
 
     def _beside(self, node: ast.stmt) -> str:
         """The comments on the lines of a statement and directly below it."""
@@ -169,12 +183,52 @@ class CallFinder:
             elif isinstance(part, ast.Call) and (call := read_call(part, scope.values)):
                 beside = (*_values(node, part, scope.values), *_claimed(node, part))
                 here.append(replace(call, values=beside, text=text))
-            elif isinstance(part, (ast.ListComp, ast.GeneratorExp, ast.SetComp)):
-                first = part.generators[0]
-                for bound in _rounds(first.target, first.iter, scope):
-                    self._scan(part.elt, bound, text)
+            elif isinstance(part, ast.Call):
+                here += _mapped(part, _values(node, part, scope.values), scope)
+            elif isinstance(part, _COMPREHENSIONS):
+                self._comprehension(part, _values(node, part, scope.values), scope, text)
         self.found += here
         return here
+
+    def _comprehension(
+        self, node: _Comprehension, beside: list[Any], scope: _Scope, text: str
+    ) -> None:
+        """Collect the calls of a comprehension; the results stand beside it in their order."""
+        first = node.generators[0]
+        element = node.value if isinstance(node, ast.DictComp) else node.elt
+        rounds = _rounds(first.target, first.iter, scope)
+        for n, bound in enumerate(rounds):
+            self._left -= 1
+            if self._left < 0:
+                return
+            results = _at(n, len(rounds), beside)
+            size = len(self.found)
+            self._scan(element, bound, text)
+            self.found[size:] = [
+                replace(call, values=(*call.values, *results)) for call in self.found[size:]
+            ]
+
+
+def _mapped(node: ast.Call, beside: list[Any], scope: _Scope) -> list[ShownCall]:
+    """The calls that `map(f, ..)` makes; the results stand beside it in their order."""
+    if getattr(node.func, "id", "") != "map" or len(node.args) < 2:
+        return []
+    called = node.args[0]
+    name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+    try:
+        columns = [list(literal_value(column, scope.values)) for column in node.args[1:]]
+    except (NotLiteral, TypeError):
+        return []
+    rows = list(zip(*columns, strict=False))[:_MAX_ROUNDS]
+    return [
+        ShownCall(name, row, {}, tuple(_at(n, len(rows), beside))) for n, row in enumerate(rows)
+    ]
+
+
+def _at(n: int, size: int, values: list[Any]) -> list[Any]:
+    """The items at one position of the values that are sequences of a size."""
+    lists = [list(v.values()) if isinstance(v, dict) else v for v in values]
+    return [v[n] for v in lists if isinstance(v, (list, tuple)) and len(v) == size]
 
 
 # What stands beside a call -------------------------------------------------------------------
@@ -253,39 +307,71 @@ def _bind(target: ast.expr, value: Any, scope: _Scope) -> None:
             _bind(part, item, scope)
     elif isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
         scope.forget(target.value.id)
+    elif isinstance(target, ast.Attribute) and getattr(target.value, "id", "") == "self":
+        scope.values[f"self.{target.attr}"] = value
+
+
+def _of_self(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name.startswith("self.")}
 
 
 def _rounds(target: ast.expr, iterable: ast.expr, scope: _Scope) -> list[_Scope]:
     """One scope for each item of a literal iterable; none if it is not literal."""
-    try:
-        items = list(literal_value(iterable, scope.values))
-    except (NotLiteral, TypeError):
-        return []
     rounds = []
-    for item in items[:_MAX_ROUNDS]:
+    for item in _cases(iterable, scope)[:_MAX_ROUNDS]:
         bound = scope.copy()
         _bind(target, item, bound)
         rounds.append(bound)
     return rounds
 
 
-def _parametrized(node: ast.FunctionDef | ast.AsyncFunctionDef, scope: _Scope) -> Iterator[_Scope]:
-    """The scopes in which a function runs: one, or one for each case of pytest's `parametrize`."""
-    for decorator in node.decorator_list:
-        if not isinstance(decorator, ast.Call) or len(decorator.args) < 2:
-            continue
-        if not isinstance(decorator.func, ast.Attribute) or decorator.func.attr != "parametrize":
-            continue
+def _cases(iterable: ast.expr, scope: _Scope) -> list[Any]:
+    """The items of an iterable, or those of them that are literal; `param(..)` is its arguments."""
+    try:
+        return list(literal_value(iterable, scope.values))
+    except (NotLiteral, TypeError):
+        found: list[Any] = []
+    for node in iterable.elts if isinstance(iterable, (ast.List, ast.Tuple)) else ():
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "param":
+            node = node.args[0] if len(node.args) == 1 else ast.Tuple(node.args, ast.Load())
         try:
-            named = literal_value(decorator.args[0], scope.values)
+            found.append(literal_value(node, scope.values))
         except NotLiteral:
             continue
-        names = named.split(",") if isinstance(named, str) else list(named)
-        ids: list[ast.expr] = [ast.Name(str(n).strip(), ast.Store()) for n in names]
-        target = ids[0] if len(ids) == 1 else ast.Tuple(ids, ast.Store())
-        yield from _rounds(target, decorator.args[1], scope)
-        return
-    yield scope.copy()
+    return found
+
+
+def _parametrized(node: ast.FunctionDef | ast.AsyncFunctionDef, scope: _Scope) -> list[_Scope]:
+    """The scopes in which a function runs: one, or one for each case that its decorators give."""
+    scopes = [scope.copy()]
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Call) and (given := _case_names(decorator, node, scope)):
+            target, values = given
+            cases = [bound for one in scopes for bound in _rounds(target, values, one)]
+            scopes = cases[:_MAX_ROUNDS] or scopes
+    return scopes
+
+
+def _case_names(
+    decorator: ast.Call, function: ast.FunctionDef | ast.AsyncFunctionDef, scope: _Scope
+) -> tuple[ast.expr, ast.expr] | None:
+    """What a decorator binds in a test, and to the items of what: of pytest or `parameterized`."""
+    keywords = {keyword.arg: keyword.value for keyword in decorator.keywords}
+    given = [*decorator.args, *(keywords[k] for k in ("argnames", "argvalues") if k in keywords)]
+    called = decorator.func
+    name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+    named: Any = [a.arg for a in function.args.args if a.arg != "self"]
+    if name == "parametrize" and len(given) > 1:
+        try:
+            named = literal_value(given[0], scope.values)
+        except NotLiteral:
+            return None
+    elif name not in {"expand", "parameterized", "data"} or not given:
+        return None
+    names = named.split(",") if isinstance(named, str) else list(named)
+    ids: list[ast.expr] = [ast.Name(str(n).strip(), ast.Store()) for n in names]
+    values = ast.List(given, ast.Load()) if name == "data" else given[name == "parametrize"]
+    return (ids[0] if len(ids) == 1 else ast.Tuple(ids, ast.Store())), values
 
 
 def _bodies(node: ast.stmt) -> Iterator[list[ast.stmt]]:

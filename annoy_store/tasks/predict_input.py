@@ -42,7 +42,7 @@ from annoy_store.records.executions import call_limits
 from annoy_store.tasks import compare
 from annoy_store.tasks.feedback import kept, no_answer, quoted, what_happened
 from annoy_store.tasks.pairs import askable_earlier, pair_question, pair_truth, select_pairs
-from annoy_store.tasks.shown import CALL, INPUT
+from annoy_store.tasks.shown_values import CALL, INPUT
 
 RIGHT = "Correct: with this input the code returns the given output."
 NEAR = "Correct within the tolerance: with this input the code returns {}."

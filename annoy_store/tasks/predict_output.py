@@ -30,7 +30,7 @@ from annoy_store.parsing.final_answer import find_final_answer
 from annoy_store.tasks import compare
 from annoy_store.tasks.feedback import kept, no_answer, quoted
 from annoy_store.tasks.pairs import pair_question, pair_truth, select_pairs
-from annoy_store.tasks.shown import CALL
+from annoy_store.tasks.shown_values import CALL
 
 RIGHT = "Correct: the code returns exactly this output."
 NEAR = "Correct within the tolerance: the code returns {}."

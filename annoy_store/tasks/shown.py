@@ -23,19 +23,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from annoy_store.interfaces import Row
-from annoy_store.parsing import json_values
 from annoy_store.parsing.json_spans import ObjectSpans
 from annoy_store.parsing.python_code import parse_module
 from annoy_store.parsing.shown_calls import ShownCall
-from annoy_store.parsing.shown_texts import closing_bracket, find_examples, next_lines, text_beside
-from annoy_store.parsing.signatures import Callables, find_callables
-from annoy_store.tasks import compare
+from annoy_store.parsing.shown_rows import ShownRow, find_rows
+from annoy_store.parsing.shown_texts import find_examples, next_lines, text_beside
+from annoy_store.parsing.signatures import Callables, Signature, find_callables
+from annoy_store.tasks.shown_positions import after_label, by_position
+from annoy_store.tasks.shown_values import (
+    CALL,
+    INPUT,
+    MAX_FINDS,
+    NO,
+    Pair,
+    as_json,
+    equal,
+    is_telling,
+    prefix,
+    read,
+)
 
-CALL, INPUT, NO = "call", "input", "no"
-_MAX_FINDS = 50  # of one kind in one text
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
-_NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d[\d_]*+\.?\d*+|\.\d++)(?:[eE][-+]?\d+)?(?!\w)")
-_WORDS: dict[Any, str] = {True: r"\b[Tt]rue\b", False: r"\b[Ff]alse\b", None: r"\b(?:None|null)\b"}
 _NOTATION = {
     "O", "o", "Theta", "Omega", "log", "ln", "exp", "sqrt", "sin", "cos", "tan", "gcd", "lcm", "mod",
     "floor", "ceil",
@@ -55,20 +63,6 @@ class QuestionText:
     def of(cls, row: Row) -> QuestionText:
         """Return the texts of a row that has the columns of a sample."""
         return cls(*(row[name] for name in cls.__dataclass_fields__))
-
-
-@dataclass(frozen=True)
-class _Pair:
-    input: dict[str, Any]
-    output: Any
-    has_output: bool
-
-    def is_told(self, values: Iterable[Any], text: str) -> bool:
-        """Whether the output is one of `values`, or stands in `text`."""
-        return self.has_output and (
-            any(compare.same(self.output, _as_json(value)) for value in values)
-            or _tells(text, self.output)
-        )
 
 
 def shown_in_question(question: QuestionText, pairs: Sequence[tuple[str, str | None]]) -> list[str]:
@@ -91,7 +85,8 @@ def shown_in_question(question: QuestionText, pairs: Sequence[tuple[str, str | N
     calls = list(_bound_calls(examples.calls, callables))
     whole = "\n\n".join((*described, question.refcode))
     objects = list(_objects(whole, keys))
-    defaults = {key: _as_json(value) for key, value in callables.main.defaults.items()}
+    rows = list(_bound_rows(find_rows(tree), callables.main)) if tree else []
+    defaults = {key: as_json(value) for key, value in callables.main.defaults.items()}
     found = []
     for pair in read:
         given = defaults | pair.input
@@ -99,16 +94,18 @@ def shown_in_question(question: QuestionText, pairs: Sequence[tuple[str, str | N
             _in_calls(pair, given, calls),
             _in_objects(pair, given, defaults, objects),
             _by_name(pair, examples.texts),
+            _in_rows(pair, given, rows),
+            by_position(pair, examples.texts),
         )
         strongest = set(words)
         found.append(CALL if CALL in strongest else INPUT if INPUT in strongest else NO)
     return found
 
 
-def _pair(input_text: str, output_text: str | None) -> _Pair:
+def _pair(input_text: str, output_text: str | None) -> Pair:
     given = json.loads(input_text)
     output = None if output_text is None else json.loads(output_text)
-    return _Pair(given if isinstance(given, dict) else {}, output, output_text is not None)
+    return Pair(given if isinstance(given, dict) else {}, output, output_text is not None)
 
 
 # Calls ---------------------------------------------------------------------------------------
@@ -128,23 +125,18 @@ def _bound_calls(calls: Iterable[ShownCall], callables: Callables) -> Iterator[_
         signature = callables.find(call.name)
         bound = None if signature is None else signature.bind(call.arguments, call.keywords)
         if bound is not None:
-            arguments = {key: _as_json(value) for key, value in bound.items()}
+            arguments = {key: as_json(value) for key, value in bound.items()}
             is_sure = not (call.is_prose and call.name in _NOTATION)
             yield _BoundCall(call, arguments, is_sure)
 
 
-def _in_calls(pair: _Pair, given: dict[str, Any], calls: Iterable[_BoundCall]) -> Iterator[str]:
+def _in_calls(pair: Pair, given: dict[str, Any], calls: Iterable[_BoundCall]) -> Iterator[str]:
     for bound in calls:
-        if _equal(bound.arguments, given):
+        if equal(bound.arguments, given):
             if pair.is_told(bound.call.values, bound.call.text):
                 yield CALL
-            elif bound.is_sure or _is_telling(pair.input):
+            elif bound.is_sure or is_telling(pair.input):
                 yield INPUT
-
-
-def _is_telling(given: dict[str, Any]) -> bool:
-    """Whether an input is more than a single number or word."""
-    return len(given) > 1 or any(isinstance(v, (list, dict)) and v for v in given.values())
 
 
 # The input in other forms --------------------------------------------------------------------
@@ -160,22 +152,22 @@ def _objects(text: str, keys: Iterable[str]) -> Iterator[_Object]:
     """The objects in a text that have one of some keys."""
     for key in (key for key in keys if key in text):
         previous = 0
-        for start, end in ObjectSpans(text, key).outermost()[:_MAX_FINDS]:
-            value = _read(text[start:end])
+        for start, end in ObjectSpans(text, key).outermost()[:MAX_FINDS]:
+            value = read(text[start:end])
             if value is not None:
                 yield _Object(value.value, text_beside(text, previous, start, end))
             previous = end
 
 
 def _in_objects(
-    pair: _Pair, given: dict[str, Any], defaults: dict[str, Any], objects: Iterable[_Object]
+    pair: Pair, given: dict[str, Any], defaults: dict[str, Any], objects: Iterable[_Object]
 ) -> Iterator[str]:
     for shown in objects:
-        if pair.input and isinstance(shown.value, dict) and _equal(defaults | shown.value, given):
+        if pair.input and isinstance(shown.value, dict) and equal(defaults | shown.value, given):
             yield CALL if pair.is_told((), shown.beside) else INPUT
 
 
-def _by_name(pair: _Pair, texts: Iterable[str]) -> Iterator[str]:
+def _by_name(pair: Pair, texts: Iterable[str]) -> Iterator[str]:
     """What texts show that give every argument by its name: `nums = [1, 2], k = 3`."""
     for text in texts:
         if not all(name in text for name in pair.input):
@@ -189,109 +181,47 @@ def _by_name(pair: _Pair, texts: Iterable[str]) -> Iterator[str]:
                 continue
             rest = lines[last][max(at.get(last, 0) for at in ends) :]
             below = "" if re.search(r"\w", rest) else "\n".join(next_lines("\n".join(lines[last:])))
-            if pair.is_told((), f"{rest}\n{below}"):
+            later = "\n".join([rest, *lines[last + 1 : last + 6]])
+            if pair.is_told((), f"{rest}\n{below}\n{after_label(later)}"):
                 yield CALL
-            elif _is_telling(pair.input):
+            elif is_telling(pair.input):
                 yield INPUT
 
 
 def _ends(lines: Sequence[str], name: str, value: Any) -> dict[int, int]:
     """Where the value ends, by number of the line that gives it: `name = value`."""
-    pattern = re.compile(rf"(?<!\w){re.escape(name)}[`\"'*]*\s*(?:=|:)\s*[`*]*")
+    pattern = re.compile(
+        rf"(?<!\w){re.escape(name)}[`\"'*]*\s*(?:==?|:|\bis\b|\bequals\b|\bof\b)\s*[`*]*"
+    )
     return {
         number: found.end() + size
         for number, line in enumerate(lines)
         if name in line
-        for found in itertools.islice(pattern.finditer(line), _MAX_FINDS)
-        if (size := _prefix(line[found.end() :], value))
+        for found in itertools.islice(pattern.finditer(line), MAX_FINDS)
+        if (size := prefix(line[found.end() :], value))
     }
 
 
-# Values in texts -----------------------------------------------------------------------------
+_BoundRow = tuple[dict[str, Any], Any, bool]  # arguments, what follows them, whether it is a test
 
 
-def _as_json(value: Any) -> Any:
-    """A value as JSON has it; what JSON cannot hold stays as it is."""
-    if isinstance(value, (set, frozenset)):
-        try:
-            value = sorted(value)
-        except TypeError:
-            value = list(value)
-    if isinstance(value, dict):
-        return {_key(key): _as_json(part) for key, part in value.items()}
-    return [_as_json(part) for part in value] if isinstance(value, (list, tuple, range)) else value
+def _bound_rows(rows: Iterable[ShownRow], main: Signature) -> Iterator[_BoundRow]:
+    """The rows that may be arguments, one by one or together, and a result."""
+    for row in rows:
+        first, last = row.values[0], row.values[-1]
+        forms: list[tuple[Sequence[Any], dict[str, Any]]] = [(row.values[:-1], {})]
+        if len(row.values) == 2 and isinstance(first, (list, tuple)):
+            forms.append((first, {}))
+        if len(row.values) == 2 and isinstance(first, dict):
+            forms.append(((), {str(key): value for key, value in first.items()}))
+        for arguments, keywords in forms:
+            bound = main.bind(arguments, keywords)
+            if bound:
+                yield {k: as_json(v) for k, v in bound.items()}, last, row.is_test
 
 
-def _key(key: Any) -> str:
-    return key if isinstance(key, str) else json.dumps(key) if _is_plain(key) else str(key)
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, (bool, int, float))
-
-
-def _equal(left: Any, right: Any) -> bool:
-    return compare.same(left, right, tolerance=0.0, same_integer_part=False)
-
-
-def _prefix(text: str, value: Any) -> int:
-    """The number of characters at the beginning of a text that are a value; 0 if it is another."""
-    if isinstance(value, (list, dict)):
-        end = closing_bracket(text, 0) if text[:1] in ("[", "{", "(") else None
-        return end if end is not None and _reads_as(text[:end], value) else 0
-    if isinstance(value, str):
-        quoted = next((q for q in (json.dumps(value), repr(value)) if text.startswith(q)), "")
-        bare = re.match(rf"{re.escape(value)}(?!\w)", text) if value else None
-        return len(quoted) or (bare.end() if bare else 0)
-    if isinstance(value, bool) or value is None:
-        found = re.match(_WORDS[value], text)
-        return found.end() if found else 0
-    found = _NUMBER.match(text)
-    return found.end() if found and _equal(_number(found[0]), value) else 0
-
-
-def _tells(text: str, value: Any) -> bool:
-    """Whether a value stands somewhere in a text, by value where it is a number or container."""
-    if not text.strip():
-        return False
-    if isinstance(value, bool) or value is None:
-        return re.search(_WORDS[value], text) is not None
-    if isinstance(value, str):
-        return _tells_string(text, value)
-    if isinstance(value, (int, float)):
-        numbers = itertools.islice(_NUMBER.finditer(text), _MAX_FINDS)
-        return any(compare.same(value, _number(found[0])) for found in numbers)
-    starts = [found.start() for found in re.finditer(r"[\[({]", text)][:_MAX_FINDS]
-    return any(
-        (end := closing_bracket(text, start)) is not None and _reads_as(text[start:end], value)
-        for start in starts
-    )
-
-
-def _tells_string(text: str, value: str) -> bool:
-    if any(quoted in text for quoted in (json.dumps(value), repr(value), f"`{value}`")):
-        return True
-    words = " ".join(value.split())
-    spaced = " ".join(text.split())
-    return bool(words) and re.search(rf"(?<!\w){re.escape(words)}(?!\w)", spaced) is not None
-
-
-def _read(text: str) -> json_values.JsonValue | None:
-    try:
-        return json_values.parse_value(text)
-    except json_values.UnsupportedValue:
-        return None
-
-
-def _reads_as(text: str, value: Any) -> bool:
-    """Whether a text is a value, as JSON or Python."""
-    found = _read(text)
-    return found is not None and compare.same(value, found.value)
-
-
-def _number(text: str) -> float | int:
-    digits = text.replace("_", "")
-    try:
-        return int(digits)
-    except ValueError:
-        return float(digits)
+def _in_rows(pair: Pair, given: dict[str, Any], rows: Iterable[_BoundRow]) -> Iterator[str]:
+    for arguments, result, is_test in rows:
+        counts = is_test or is_telling(pair.input)
+        if counts and equal(arguments, given) and pair.is_told((result,), ""):
+            yield CALL

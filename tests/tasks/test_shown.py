@@ -72,12 +72,45 @@ def shown(
         '"""\n>>> main_solution(5) == 7\nTrue\n"""\n',
         "TESTS = [{'input': {'n': 5}, 'output': 7}]\n",
         'def g():\n    """Say main_solution(5) -> 7."""\n',
+        "assert [main_solution(n) for n in (4, 5)] == [6, 7]\n",
+        "assert list(map(main_solution, [4, 5])) == [6, 7]\n",
+        "assert {n: main_solution(n) for n in (4, 5)} == {4: 6, 5: 7}\n",
+        "'''\n>>> for n in range(4, 6):\n...     print(main_solution(n))\n6\n7\n'''\n",
+        "import pytest\n@pytest.mark.parametrize('n, want', [pytest.param(5, 7, id='five')])\ndef test_it(n, want):\n    assert main_solution(n) == want\n",
+        "import pytest\n@pytest.mark.parametrize('n', [5])\n@pytest.mark.parametrize('want', [7])\ndef test_it(n, want):\n    assert main_solution(n) == want\n",
+        "class T:\n    @parameterized.expand([(5, 7)])\n    def test_it(self, n, want):\n        assert main_solution(n) == want\n",
+        "class T:\n    def setUp(self):\n        self.n = 5\n    def test_it(self):\n        self.assertEqual(main_solution(self.n), 7)\n",
+        "class T:\n    n = 5\n    def test_it(self):\n        self.assertEqual(main_solution(self.n), 7)\n",
+        "assert str(main_solution(5)) == '7'\n",
+        "assert main_solution(max(5, 4)) == 7\n",
     ],
 )
 def test_shown_finds_a_call_with_its_result_in_code(code: str) -> None:
     assert shown({"n": 5}, 7, code=code) == "call"
     assert shown({"n": 6}, 8, code=code) == "no"
     assert shown({"n": 5}, 70, code=code) == "input"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def check(n, want):\n    assert main_solution(n) == want\n\n\ncheck(5, 7)\n",
+        "def check(f, n, want):\n    assert f(n) == want\n\n\ncheck(main_solution, 5, 7)\n",
+        "TESTS = [(5, 7), (6, 8)]\n",
+        "TESTS = [{'args': [5], 'expected': 7}]\n",
+        "cases = {5: 7}\n",
+    ],
+)
+def test_shown_finds_rows_of_tests(code: str) -> None:
+    assert shown({"n": 5}, 7, code=code) == "call"
+    assert shown({"n": 5}, 70, code=code) == "no"
+
+
+@pytest.mark.parametrize(
+    "code", ["TABLE = [(5, 7), (6, 9)]\n", "POINTS = {5: 7}\n", "print(5, 7)\n", "x = foo(5, 7)\n"]
+)
+def test_shown_takes_no_other_table_for_tests(code: str) -> None:
+    assert shown({"n": 5}, 7, code=code) == "no"
 
 
 @pytest.mark.parametrize(
