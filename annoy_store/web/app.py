@@ -50,6 +50,7 @@ from annoy_store.web.row_view import (
     failed_jobs,
     read_chain,
 )
+from annoy_store.web.side_by_side import answers_to, question_table
 
 SQL_ROWS, SQL_SECONDS = 500, 20.0
 FAILED_ROWS = 100
@@ -212,12 +213,16 @@ class _Pages:
     def _read_row(self, kind: str, key: int, links: Mapping[str, str]) -> Response:
         with self.store.read() as connection:
             found = lineage(connection, f"{kind}:{key}", MAX_DESCENDANTS)
+            answers = answers_to(connection, key) if kind == "prompt" else []
+            table = question_table(connection, key) if kind == "sample" else None
         return self._render(
             "row.html",
             row=build_row_view(found.subject),
             above=[build_row_view(n) for n in found.above[::-1]],
             below=descendant_rows(found),
             omitted=found.omitted,
+            answers=answers,
+            table=table,
             links=links,
             summary=list(summary(found)),
             attempts=[format_attempt(row) for row in found.subject.attempts],

@@ -12,7 +12,7 @@ from pygments.util import ClassNotFound
 
 from annoy_store.report.svg import escape, visible
 
-LIGHT, DARK = "friendly", "github-dark"
+LIGHT, DARK = "xcode", "github-dark"
 MAX_CHARS = 60_000  # longer texts stay plain
 _FORMATTER = HtmlFormatter(nowrap=True, classprefix="k-")
 

@@ -18,6 +18,7 @@ from annoy_store.report.figure import Ref
 from annoy_store.report.svg import visible
 from annoy_store.web.highlight import highlight_code
 from annoy_store.web.listings import LISTINGS
+from annoy_store.web.markdown import render_markdown
 
 MAX_CELL_CHARS = 2_000
 LISTING_OF_KIND = {listing.kind: listing.name for listing in LISTINGS.values()}
@@ -38,7 +39,11 @@ def templates() -> jinja2.Environment:
         "link": lambda kind, key: link(Ref(kind, key)),
         "hint": hint,
     }
-    environment.filters |= {"highlight": highlight_code, "plain": _cell_text}
+    environment.filters |= {
+        "highlight": highlight_code,
+        "plain": _cell_text,
+        "markdown": render_markdown,
+    }
     return environment
 
 

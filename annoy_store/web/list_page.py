@@ -57,7 +57,7 @@ class ListView:
         total: Number of rows that are selected; None if it is not known.
         at: Time of the counts, as text; '' before the first.
         facets: The filters.
-        headings: The columns.
+        headings: The columns that are not empty on this page.
         links: Addresses by `first`, `prev`, `next` and `last`, where there are such pages.
         scanned: The last id that a search has reached, if it is not over.
     """
@@ -94,7 +94,8 @@ def list_view(
     read = _sorted_page if sort else _page_by_id
     rows, links, scanned = read(store, listing, query, given, sort, total)
     facets = _facets(counts, listing, query, sort)
-    headings = [_heading(name, listing, query, sort) for name in listing.columns]
+    filled = [n for n in listing.columns if not rows or any(r[n] is not None for r in rows)]
+    headings = [_heading(name, listing, query, sort) for name in filled]
     return ListView(rows, total, counted.at if counted else "", facets, headings, links, scanned)
 
 
@@ -173,7 +174,7 @@ def _facets(counts: Counts | None, listing: Listing, query: ListQuery, sort: str
         if query.search:  # a search is not counted
             links = [Choice(one.value, None, one.href, one.is_chosen) for one in links]
         facets.append(Facet(name, links, len(known) - len(known[:MAX_CHOICES])))
-    return [facet for facet in facets if facet.choices]
+    return [f for f in facets if len(f.choices) > 1 or any(one.is_chosen for one in f.choices)]
 
 
 def _choice(

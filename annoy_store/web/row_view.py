@@ -2,12 +2,11 @@
 
 Decisions
 - A row is shown with its lineage, by the same rules as in `annoy show`.
-- Answers of a chain are shown side by side; lines that only one of two answers has are marked.
+- Answers of a chain are shown side by side; words that only one of two answers has are marked.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,9 +36,9 @@ from annoy_store.db.tables import (
     verdicts,
 )
 from annoy_store.records.queries import answered_turns, current_verdicts
+from annoy_store.web.differences import DiffPart, marked_parts
 
 MAX_CHARS = 200_000
-MAX_DIFF_LINES = 2_000  # that are compared
 
 
 @dataclass(frozen=True)
@@ -74,21 +73,13 @@ class TreeRow:
 
 
 @dataclass(frozen=True)
-class DiffLine:
-    """A line of an answer; `mark` is `new`, `gone` or ''."""
-
-    text: str
-    mark: str
-
-
-@dataclass(frozen=True)
 class TurnView:
-    """One turn of a chain: the answer by lines, and its current verdict."""
+    """One turn of a chain: the answer in pieces, and its current verdict."""
 
     number: int
     turn_id: int
     response: Mapping[str, Any]
-    lines: Sequence[DiffLine]
+    parts: Sequence[DiffPart]
     verdict: Mapping[str, Any] | None
 
 
@@ -206,12 +197,10 @@ def read_chain(connection: Connection, chain_id: int) -> ChainView | None:
     sample = _one(connection, samples, samples.c.id == first[0]["sample_id"])
     rows = [*first, *later]
     kind = rows[0]["kind"]
-    texts = [str(row["text"]).splitlines() for row in rows]
+    texts = [str(row["text"]) for row in rows]
     verdict_of = _verdicts(connection, [row["id"] for row in rows])
     answers = [
-        TurnView(
-            row["number"], row["turn_id"], row, _diff_lines(i, texts), verdict_of.get(row["id"])
-        )
+        TurnView(row["number"], row["turn_id"], row, _parts(i, texts), verdict_of.get(row["id"]))
         for i, row in enumerate(rows)
     ]
     origin = _origin(connection, sample["id"])
@@ -257,12 +246,8 @@ def _verdicts(connection: Connection, ids: Sequence[int]) -> dict[int, Mapping[s
     return {row["response_id"]: dict(row) for row in found}
 
 
-def _diff_lines(i: int, texts: Sequence[Sequence[str]]) -> list[DiffLine]:
-    """Return the lines of one answer, marked where the answer beside it lacks them."""
-    own = texts[i]
-    if len(texts) < 2 or max(map(len, texts)) > MAX_DIFF_LINES:
-        return [DiffLine(text, "") for text in own]
-    other, mark = (texts[1], "gone") if i == 0 else (texts[i - 1], "new")
-    matcher = difflib.SequenceMatcher(None, own, other, autojunk=False)
-    common = {b.a + k for b in matcher.get_matching_blocks() for k in range(b.size)}
-    return [DiffLine(text, "" if n in common else mark) for n, text in enumerate(own)]
+def _parts(i: int, texts: Sequence[str]) -> list[DiffPart]:
+    """Return an answer, marked where the answer beside it differs."""
+    if i:
+        return marked_parts(texts[i], texts[i - 1], "new")
+    return marked_parts(texts[0], texts[1] if len(texts) > 1 else None, "gone")

@@ -125,7 +125,9 @@ def test_chain_page_shows_turns_side_by_side(reader: Client, store: Database) ->
     assert chain
     assert [a.number for a in chain.answers] == [1, 2]
     assert [a.verdict["status"] for a in chain.answers if a.verdict] == ["wrong", "correct"]
-    assert [[line.mark for line in a.lines] for a in chain.answers] == [["gone"], ["new"]]
+    first, second = ({part.mark for part in a.parts} for a in chain.answers)
+    assert "gone" in first
+    assert second == {"new"}
     text = reader.get(f"/chain/{chain.id}").text
     assert text.count('<section class="turn') == 2
     assert 'class="k-k">def' in text  # highlighted code
@@ -162,6 +164,20 @@ def test_not_found_page_tells_what_there_is(reader: Client) -> None:
     text = reader.get("/answers/99999").text
     assert "The ids of answers go from 1 to" in text
     assert 'href="/answers?after=0"' in text
+
+
+def test_prompt_page_shows_all_answers(reader: Client) -> None:
+    text = reader.get("/prompts/1").text
+    assert "1 answer</h2>" in text
+    assert 'href="/answers/1"' in text
+
+
+def test_sample_page_shows_pairs_questions_and_verdicts(reader: Client) -> None:
+    text = reader.get("/samples/1").text
+    assert "Questions and verdicts" in text
+    assert "predict_output, turn 1" in text
+    assert 'class="tag correct"' in text
+    assert 'href="/row/io_pair/1"' in text
 
 
 def test_search_box_goes_to_a_row_by_its_name(reader: Client) -> None:

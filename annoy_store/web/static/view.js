@@ -38,3 +38,37 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   keys[event.key]();
 });
+
+// Every block has a button that copies it; a rendered text has one that shows it raw.
+
+function button(label, act) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.textContent = label;
+  made.addEventListener("click", () => act(made));
+  return made;
+}
+
+async function copy(pre, made) {
+  try {
+    await navigator.clipboard.writeText(pre.textContent);
+    made.textContent = "copied";
+  } catch {
+    getSelection().selectAllChildren(pre);
+    made.textContent = "press Ctrl-C";
+  }
+  setTimeout(() => { made.textContent = "copy"; }, 1500);
+}
+
+for (const pre of document.querySelectorAll("main pre")) {
+  if (pre.closest(".markdown")) continue;
+  const text = pre.closest(".text");
+  const tools = document.createElement("div");
+  tools.className = "tools";
+  if (text && text.querySelector(".markdown")?.childNodes.length) {
+    const name = () => (text.classList.contains("rendered") ? "raw" : "rendered");
+    tools.append(button(name(), (made) => { text.classList.toggle("rendered"); made.textContent = name(); }));
+  }
+  tools.append(button("copy", (made) => copy(pre, made)));
+  (text || pre).before(tools);
+}
