@@ -15,11 +15,20 @@ import importlib
 import logging
 import os
 import signal
+import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     import click
+
+
+class StderrHandler(logging.Handler):
+    """Prints records on the present stderr, which a live display replaces by its own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record on one line."""
+        print(self.format(record), file=sys.stderr, flush=True)
 
 
 def commands() -> click.Group:
@@ -51,7 +60,7 @@ def _exit_at_once(*_: object) -> None:
 
 
 def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
+    handler = StderrHandler()
     handler.setFormatter(logging.Formatter("annoy: %(message)s"))
     logging.getLogger("annoy_store").addHandler(handler)
     logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())

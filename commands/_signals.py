@@ -53,19 +53,30 @@ def was_interrupted(error: BaseException) -> bool:
     return _received
 
 
-def drain_on_signal(stop: Callable[[], None], seconds: float) -> None:
+def drain_on_signal(
+    stop: Callable[[], None],
+    seconds: float,
+    say: Callable[[str], None],
+    leave: Callable[[], None],
+) -> None:
     """Call `stop` on the first signal and end the process on the second.
 
     Args:
         stop: Lets a run finish what is in flight and begin nothing more.
         seconds: How long that may take.
+        say: Prints a message beside the progress of the run.
+        leave: Leaves the terminal usable, before the process ends.
     """
+
+    def second(_: int, __: FrameType | None) -> None:
+        leave()
+        os._exit(INTERRUPTED)
 
     def first(number: int, _: FrameType | None) -> None:
         for each in _SIGNALS:
-            signal.signal(each, lambda *_: os._exit(INTERRUPTED))
+            signal.signal(each, second)
         again = "interrupt again" if number == signal.SIGINT else "send SIGTERM again"
-        _say(f"finishing calls in flight, for up to {seconds:.0f} s; {again} to stop at once")
+        say(f"annoy: finishing calls in flight, for up to {seconds:.0f} s; {again} to stop at once")
         stop()
 
     for number in _SIGNALS:

@@ -28,18 +28,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from annoy_store.config import RunSettings
-from annoy_store.db.states import ENDED_STATES, STAGE_NAMES
+from annoy_store.db.states import ENDED_STATES, OPEN_STATES, STAGE_NAMES
 
 from ._shared import json_option, load_settings, print_json, print_table, say, store_of, warn
 from ._signals import drain_on_signal
 
 if TYPE_CHECKING:
+    from annoy_store.db.engine import Database
+    from annoy_store.worker.display import Display
+    from annoy_store.worker.outlook import Outlook
     from annoy_store.worker.run import RunResult
+
+MADE = {  # what a done job of a stage makes
+    "complete": "answers",
+    "generate": "samples with checked pairs",
+    "predict": "questions",
+    "revise": "second turns",
+}
 
 FLAGS: dict[str, Any] = {
     "teacher": str,
@@ -112,6 +122,14 @@ def _options(command: Any, types: dict[str, Any]) -> Any:
     help="Run on all nodes of this Ray cluster, one process per --slots cores.",
 )
 @click.option("--dry-run", is_flag=True, help="Forecast only, as annoy plan does.")
+@click.option(
+    "--log",
+    type=click.Choice(["auto", "plain", "json"]),
+    default="auto",
+    show_default=True,
+    help="Progress on stderr: a live frame on a terminal and plain lines elsewhere, or always "
+    "plain lines, or JSON lines.",
+)
 @json_option
 @click.pass_context
 def command(
@@ -123,6 +141,7 @@ def command(
     watch: bool,
     ray: str | None,
     dry_run: bool,
+    log: Literal["auto", "plain", "json"],
     as_json: bool,
     **flags: Any,
 ) -> None:
@@ -134,16 +153,17 @@ def command(
         return
     from annoy_store.worker.display import Display
 
-    store = store_of(ctx)
-    display = Display(quiet=bool(ctx.find_root().params.get("quiet")))
     goals: dict[str, Any] = {"watch": watch, "until_correct": until_correct}
-    with display:
+    with Display(quiet=bool(ctx.find_root().params.get("quiet")), log=log) as display:
+        store = store_of(ctx)
         work = _on_ray(ctx, ray, limit) if ray else _here(limit)
-        done = work(store, settings, stage, **goals, display=display, on_signal=_drain)
+        on_signal = partial(_drain, display)
+        done = work(store, settings, stage, **goals, display=display, on_signal=on_signal)
     if as_json:
         print_json(_as_dict(done))
     else:
         _print(ctx, done)
+        _print_summary(ctx, done, store)
     if done.stop_condition:
         say(ctx, done.stop_condition)
     for words in done.batch_errors:
@@ -169,10 +189,10 @@ def _on_ray(ctx: click.Context, address: str, limit: int | None) -> Callable[...
     return partial(run_on_ray, address, on_message=lambda words: say(ctx, words))
 
 
-def _drain(stop: Callable[[], None]) -> None:
+def _drain(display: Display, stop: Callable[[], None]) -> None:
     from annoy_store.worker.worker import DRAIN_SECONDS
 
-    drain_on_signal(stop, DRAIN_SECONDS)
+    drain_on_signal(stop, DRAIN_SECONDS, display.say, display.leave)
 
 
 def _as_dict(done: RunResult) -> dict[str, Any]:
@@ -182,6 +202,9 @@ def _as_dict(done: RunResult) -> dict[str, Any]:
         "handed_in": done.progress.submitted_calls,
         "waiting": list(done.open_batches),
         "seconds": round(done.seconds, 3),
+        "verdicts": dict(done.outlook.verdicts) if done.outlook else {},
+        "cost_usd": done.outlook.usage.cost_usd if done.outlook else 0.0,
+        "tokens": dict(done.outlook.usage.tokens) if done.outlook else {},
     }
 
 
@@ -203,4 +226,41 @@ def _print(ctx: click.Context, done: RunResult) -> None:
     if n_submitted:
         say(ctx, f"{n_submitted:,} calls submitted in batches")
     if any("failed" in states for states in ended.values()):
-        say(ctx, "some jobs failed: see annoy sql 'SELECT * FROM v_failures', then annoy retry")
+        say(ctx, "some jobs failed: see annoy failures, then annoy retry")
+
+
+def _print_summary(ctx: click.Context, done: RunResult, store: Database) -> None:
+    """Print what was made, what it cost, what is left, and the next command."""
+    from annoy_store.analysis.status import store_status
+    from annoy_store.stages import PIPELINE
+
+    status = store_status(store, PIPELINE)
+    if done.outlook and done.outlook.n_ended:
+        for words in (_made(done.outlook), _cost(done.outlook)):
+            say(ctx, words)
+    left = {"open": status.total(*OPEN_STATES), "failed": status.total("failed")}
+    left["new"] = sum(status.wanted.values())
+    words = ", ".join(f"{n:,} {state}" for state, n in left.items() if n)
+    say(ctx, f"left: {words} jobs" if words else "left: nothing")
+    say(ctx, f"next: {status.next_step()}")
+
+
+def _made(outlook: Outlook) -> str:
+    """Return what all workers made since the run started."""
+    made = {
+        words: outlook.stages[stage].ended.get("done", 0)
+        for stage, words in MADE.items()
+        if stage in outlook.stages
+    }
+    parts = [f"{n:,} {words}" for words, n in made.items() if n]
+    if checked := sum(outlook.verdicts.values()):
+        correct = outlook.verdicts.get("correct", 0)
+        parts.append(f"{correct:,} of {checked:,} verdicts correct ({correct / checked:.0%})")
+    return f"made: {', '.join(parts) or 'nothing'}"
+
+
+def _cost(outlook: Outlook) -> str:
+    usage = outlook.usage
+    usd = "unknown (no price is set)" if usage.cost_usd is None else f"{usage.cost_usd:,.4f} USD"
+    n = usage.tokens["prompt"] + usage.tokens["completion"]
+    return f"cost: {usd} for {usage.attempts:,} requests, {n:,} tokens"

@@ -46,7 +46,7 @@ benchmark    config db errors files hashing inference interfaces parsing prompts
 rewards      config errors hashing interfaces parsing sandbox tasks
 report       analysis benchmark db errors
 maintenance  analysis db errors files hashing ingest interfaces queue records stages tasks
-worker       batch config db errors files hashing inference interfaces queue records sandbox stages
+worker       analysis batch config db errors files hashing inference interfaces queue records sandbox stages
 web          analysis db errors interfaces queue records report
 """
 MAY_IMPORT = {words[0]: set(words[1:]) for line in TABLE.split("\n") if (words := line.split())}

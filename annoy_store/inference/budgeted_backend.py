@@ -94,6 +94,11 @@ class BudgetedTeacher:
         """How many of its calls wait for what others get."""
         return getattr(self._teacher, "n_set_aside", 0)
 
+    @property
+    def connections(self) -> tuple[int, int] | None:
+        """How many of its calls are in flight, and how many may be; None if it limits none."""
+        return getattr(self._teacher, "connections", None)
+
     def notice(self) -> str:
         """Why the teacher answers nothing now; empty if it does."""
         return str(getattr(self._teacher, "notice", str)())

@@ -107,7 +107,7 @@ class JobManager:
         self._store, self._lease, self._scope, self._progress = store, lease, scope, progress
         self._new_context = new_context
         self._held: dict[Claim, None] = {}
-        self._left = dict.fromkeys((stage.name for stage in scope.stages), scope.limit)
+        self._left: dict[str, int | None] = {stage.name: scope.limit for stage in scope.stages}
         self._cursors: dict[tuple[str, int], ClaimCursor] = {}
         self._suspects_due_at = float("inf")
         self._runs_suspect = False
@@ -262,15 +262,17 @@ class JobManager:
         tally: Tally,
     ) -> list[tuple[list[Claim], ClaimCursor]]:
         claimed: list[tuple[list[Claim], ClaimCursor]] = []
+        left = dict(self._left)  # shared by the cursors of one stage
         for cursor in cursors:
-            executor = cursor.stage.executor
-            limit = self._within_limit(cursor, capacity.get(executor, INLINE_BATCH))
+            executor, name = cursor.stage.executor, cursor.stage.name
+            limit = _within(left[name], capacity.get(executor, INLINE_BATCH))
             if limit <= 0:
                 continue
             suspects = cursor.has_suspects and cursor.is_crash_safe
             claim = cursor.claim_suspects if suspects else cursor.claim
             claims, after = claim(connection, self._lease.worker_id, limit, tally)
             claimed.append((claims, after))
+            left[name] = _without(left[name], len(claims))
             if executor in capacity:
                 capacity[executor] -= len(claims)
         return claimed
@@ -284,10 +286,6 @@ class JobManager:
             if claimed[-1][0]:
                 break
         return claimed
-
-    def _within_limit(self, cursor: ClaimCursor, capacity: int) -> int:
-        left = self._left[cursor.stage.name]
-        return capacity if left is None else min(capacity, left)
 
     def _settle_singly(self, results: Sequence[JobResult]) -> SettleResult:
         together = SettleResult()
@@ -319,9 +317,8 @@ class JobManager:
         for result in settled.accepted:
             if result.outcome.state == "pending":
                 continue  # it was returned unchanged
-            self._progress.ended[result.claim.stage, result.outcome.state] += 1
-            if result.outcome.reason:
-                self._progress.reasons[result.claim.stage, result.outcome.reason] += 1
+            outcome = result.outcome
+            self._progress.record(result.claim.stage, outcome.state, outcome.reason)
         self._cursors = {
             key: self._with_new_jobs(cursor, settled) for key, cursor in self._cursors.items()
         }
@@ -334,8 +331,7 @@ class JobManager:
         self._cursors.update((cursor.key, cursor) for cursor in advanced)
         for job in claimed:
             self._held[job.claim] = None
-            if (left := self._left[job.stage.name]) is not None:
-                self._left[job.stage.name] = left - 1
+            self._left[job.stage.name] = _without(self._left[job.stage.name], 1)
 
     def write_early(self, rows: Sequence[NewRow], notice: str) -> None:
         """Store rows of jobs that are still in progress, and why this worker waits.
@@ -394,3 +390,11 @@ class JobManager:
     def _may_run_suspect(self, results: Sequence[JobResult]) -> bool:
         """Whether no job is in progress once `results` are settled, and a suspect has to run alone."""
         return len(results) == len(self._held) and bool(self._unsafe_suspects())
+
+
+def _within(left: int | None, capacity: int) -> int:
+    return capacity if left is None else min(capacity, left)
+
+
+def _without(left: int | None, n: int) -> int | None:
+    return None if left is None else left - n

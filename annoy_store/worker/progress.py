@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from annoy_store.worker.outlook import Outlook
 
 
 @dataclass
@@ -13,12 +15,15 @@ class Progress:
 
     Attributes:
         ended: ended jobs by (stage, state).
-        reasons: ended jobs by (stage, reason).
+        reasons: ended jobs by (stage, reason); the latest reason is the last.
         enqueued: new jobs by stage.
         in_flight: jobs that are claimed and have not ended.
         submitted_calls: calls that were submitted in batches.
         notice: why no call is sent now, as a sentence; empty otherwise.
         waiting_for: open jobs that the run waits for, by state and worker that holds them.
+        connections: calls in flight and the most that may be, by model and host of the endpoint.
+        outlook: what the store tells of the run; None until it was read.
+        stopping: whether a signal asked the run to end.
         started: monotonic time at which the run started.
     """
 
@@ -29,7 +34,26 @@ class Progress:
     submitted_calls: int = 0
     notice: str = ""
     waiting_for: dict[tuple[str, int | None], int] = field(default_factory=dict)
+    connections: dict[str, tuple[int, int]] = field(default_factory=dict)
+    outlook: Outlook | None = None
+    stopping: bool = False
     started: float = field(default_factory=time.monotonic)
+
+    def record(self, stage: str, state: str, reason: str | None) -> None:
+        """Count a job that ended."""
+        self.ended[stage, state] += 1
+        if reason:
+            self.reasons[stage, reason] = self.reasons.pop((stage, reason), 0) + 1
+
+    def copy(self) -> Progress:
+        """Return a copy that later jobs do not change."""
+        return replace(
+            self,
+            ended=self.ended.copy(),
+            reasons=self.reasons.copy(),
+            enqueued=self.enqueued.copy(),
+            waiting_for=dict(self.waiting_for),
+        )
 
     @property
     def failed(self) -> int:

@@ -319,6 +319,11 @@ class RayRun:
             total.submitted_calls += seen.submitted_calls
             total.waiting_for |= seen.waiting_for
             total.notice = total.notice or seen.notice
+            for name, (used, allowed) in seen.connections.items():
+                others = total.connections.get(name, (0, 0))
+                total.connections[name] = (others[0] + used, others[1] + allowed)
+            outlooks = [o for o in (total.outlook, seen.outlook) if o is not None]
+            total.outlook = max(outlooks, key=lambda o: o.n_ended, default=None)  # the newest
         if n := len(self._waiting()):
             total.notice = total.notice or f"{n} of {len(self._actors)} groups wait for free cores"
         return total

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from annoy_store.config import RunSettings
 from annoy_store.db.engine import Database
@@ -143,6 +144,15 @@ class WorkerResources:
         capacity = sum(teacher.capacity for teacher in teachers)
         n_set_aside = sum(getattr(teacher, "n_set_aside", 0) for teacher in teachers)
         return min(self._settings.max_connections + n_set_aside, max(1, capacity))
+
+    def connections(self) -> dict[str, tuple[int, int]]:
+        """Return calls in flight and the most that may be, by model and host of the endpoint."""
+        found: dict[str, tuple[int, int]] = {}
+        for teacher in list(self._teachers.values()):
+            if (connections := getattr(teacher, "connections", None)) is not None:
+                host = urlsplit(teacher.identity.base_url).netloc.rpartition("@")[2]
+                found[f"{teacher.identity.model} at {host}"] = connections
+        return found
 
     def notice(self) -> str:
         """Return why teachers answer nothing now, as a sentence; empty if they do."""

@@ -17,6 +17,7 @@ from annoy_store.errors import EndpointUnavailable, UsageError, did_you_mean
 from annoy_store.inference.prices import insert_prices
 from annoy_store.interfaces import Stage
 from annoy_store.stages import PIPELINE
+from annoy_store.worker.outlook import Outlook, StoreWatcher
 from annoy_store.worker.progress import Progress, by_stage
 from annoy_store.worker.stop_condition import StopCondition
 from annoy_store.worker.worker import Worker
@@ -34,6 +35,7 @@ class RunResult:
         stop_condition: whether the stop condition was met, as a sentence.
         open_batches: the open batches, and the command that collects them, as sentences.
         batch_errors: temporary errors of batches, as sentences.
+        outlook: what all workers of the store have done since the run started, and what it cost.
     """
 
     progress: Progress
@@ -43,6 +45,7 @@ class RunResult:
     stop_condition: str | None = None
     open_batches: tuple[str, ...] = ()
     batch_errors: tuple[str, ...] = ()
+    outlook: Outlook | None = None
 
     @property
     def failed(self) -> int:
@@ -88,12 +91,7 @@ def run(
         EndpointUnavailable: an endpoint rejects every call.
         LeaseLost: this worker was declared dead.
     """
-    stages = [stage for stage in PIPELINE if not names or stage.name in names]
-    if unknown := set(names) - set(STAGE_NAMES):
-        near = did_you_mean(min(unknown), STAGE_NAMES)
-        raise UsageError(
-            f"unknown stage {min(unknown)!r}{near}; stages are: {', '.join(STAGE_NAMES)}"
-        )
+    stages = _chosen_stages(names)
     insert_prices(store, settings)
     condition = StopCondition(store, until_correct) if until_correct else None
     if condition and condition.is_met:
@@ -101,7 +99,8 @@ def run(
     this = Run(store, settings, stages, limit, condition, display)
     on_signal(this.stop)
     started = time.monotonic()
-    this.work(watch)
+    with this.watcher:
+        this.work(watch)
     seconds = time.monotonic() - started
     if condition:
         condition.recount()
@@ -113,7 +112,18 @@ def run(
         str(condition) if condition else None,
         tuple(this.open_batches()),
         tuple(this.batch_errors),
+        this.watcher.read_last(),
     )
+
+
+def _chosen_stages(names: Sequence[str]) -> list[Stage]:
+    """Return the stages of these names, all if there are none; raise UsageError for others."""
+    if unknown := set(names) - set(STAGE_NAMES):
+        near = did_you_mean(min(unknown), STAGE_NAMES)
+        raise UsageError(
+            f"unknown stage {min(unknown)!r}{near}; stages are: {', '.join(STAGE_NAMES)}"
+        )
+    return [stage for stage in PIPELINE if not names or stage.name in names]
 
 
 class Run:
@@ -139,6 +149,8 @@ class Run:
     ) -> None:
         self._store, self._settings, self._stages = store, settings, stages
         self._limit, self._condition, self._display = limit, condition, display
+        goal = condition.counts if condition else None
+        self.watcher = StoreWatcher(store, settings, stages, limit, goal)
         self.stopped = threading.Event()
         self.progress = Progress()
         self.batch_errors: list[str] = []
@@ -148,6 +160,7 @@ class Run:
     def stop(self) -> None:
         """Finish the jobs in flight, and start no more."""
         self.stopped.set()
+        self.progress.stopping = True
         if self._worker:
             self._worker.stop()
 
@@ -203,6 +216,8 @@ class Run:
     def _report(self, progress: Progress) -> None:
         assert self._worker
         progress.notice = _notice(self._worker)
+        progress.connections = self._worker.resources.connections()
+        progress.outlook = self.watcher.outlook
         self._display(progress)
         if self._condition and self._condition.check():
             self._worker.stop()
@@ -219,6 +234,7 @@ class Run:
         )
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not self.stopped.wait(min(1.0, left)):
+            self.progress.outlook = self.watcher.outlook
             self._display(self.progress)
 
 

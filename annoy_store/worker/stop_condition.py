@@ -36,6 +36,10 @@ class StopCondition:
         """Whether the chains known to be correct are enough."""
         return self._correct >= self._wanted
 
+    def counts(self) -> tuple[int, int]:
+        """Return how many chains are known to be correct, and how many are wanted."""
+        return self._correct, self._wanted
+
     def recount(self) -> None:
         """Count all correct chains again, those included that ended after the condition was met."""
         with self._store.read() as connection:

@@ -100,6 +100,11 @@ class OpenAITeacher:
         """Return how many of its calls wait for what others get; they take no place of others."""
         return self._limiter.n_set_aside
 
+    @property
+    def connections(self) -> tuple[int, int]:
+        """Return how many calls are in flight, and how many may be."""
+        return self._limiter.connections
+
     def notice(self) -> str:
         """Return why the endpoint answers nothing now, as a sentence; empty if it does."""
         return self._limiter.notice()

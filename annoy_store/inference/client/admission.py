@@ -89,6 +89,11 @@ class RequestLimiter:
         return self._concurrency.limit + min(n_waiting, self._concurrency.limit) + self.n_set_aside
 
     @property
+    def connections(self) -> tuple[int, int]:
+        """Return how many calls are in flight, and how many may be; other threads may ask."""
+        return self.in_flight, self._concurrency.limit
+
+    @property
     def n_set_aside(self) -> int:
         """Return how many calls wait for what others get: the others need a place beside them."""
         return len(self._undecided) + min(self._limited.n_limited, _MAX_LIMITED_ASIDE)
