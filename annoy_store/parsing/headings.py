@@ -1,7 +1,7 @@
 """Finds the sections of a transform answer by their headings.
 
 Decisions
-- The four names that the prompt asks for count with or without markup. Similar names (`## Problem`,
+- The four names that the prompt asks for count with or without markup, also that of HTML or LaTeX. Similar names (`## Problem`,
   `## Main Solution`) count in headings only, and only for a section that is missing otherwise; of
   several the highest level counts.
 - A section ends at the next heading of its level or a higher one, but not at headings that belong
@@ -39,10 +39,16 @@ _FULL = {
 }
 _ALONE = ("input", "output")  # headings that are part of the description
 _SIMILAR = {
-    MAIN: r"main|(main |reference )?(function|solution)( function)?( main solution)?",
+    MAIN: r"main|implementation|reference|(main |reference )?(function|solution)( function)?( main solution)?",
     DESCRIPTION: r"input|output|(description )?input output( \w+)?|description( input output)?",
-    GENERATOR: r"(random |test )?(input )?(generator|generation)( function)?( input generator)?",
-    PROBLEM: r"problem|task|(problem |task )?(statement|question|definition|description)",
+    GENERATOR: (
+        r"(random |test )?(case |input )?(data )?(generator|generation)( function| input)?"
+        r"( input generator)?"
+    ),
+    PROBLEM: (
+        r"(word )?problem|task|challenge|query|(problem |task )?(statement|question|definition|"
+        r"description|formulation)"
+    ),
 }
 _INSIDE = {
     DESCRIPTION: {
@@ -55,9 +61,19 @@ _INSIDE = {
     },
 }
 _FILLERS = {"the", "a", "of", "for", "and", "python", "section", "step", "part", "code"} | {
-    *("continued", "ii", "iii", "iv")
+    *("continued", "ii", "iii", "iv", "final", "updated", "revised", "corrected", "rewritten"),
+    *("refactored", "complete", "natural", "language"),
 }
-_DECORATION = " \t\r#*_:.)(0123456789`>"
+_DECORATION = " \t\r#*_:.)(0123456789`>[]【】"
+_HTML_HEADING = re.compile(
+    r"<h(?P<level>[1-6])(?:\s[^<>]*)?>(?P<text>.+?)(?:</h[1-6]>)?$", re.IGNORECASE
+)
+_HTML_BOLD = re.compile(r"</?(?:b|strong|summary|dt)(?:\s[^<>]*)?>", re.IGNORECASE)
+_HTML_OTHER = re.compile(r"</?(?:details|a|p|div|u|em|i|span)(?:\s[^<>]*)?>", re.IGNORECASE)
+_LATEX = re.compile(r"\\(?P<kind>(?:sub)*section|paragraph|textbf)\*?\{(?P<text>[^{}]*)\}:?$")
+_RULED = re.compile(r"={2,}[ \t]*(?P<text>[^=]+?)[ \t]*={2,}$")
+_LINK = re.compile(r"\[([^\[\]]+)\]\([^()]*\)")
+_BULLET = re.compile(r"[-*+•][ \t]+(?=\*\*|__)")
 _QUOTED = re.compile(r" {0,3}>[ \t]?")
 _BOLD = re.compile(r"[\d.) \t]*(\*\*|__)[^*]+?\1[\s:.]*(?:\([^()]*\)[\s:.]*)?$")
 _UNDERLINE = re.compile(r"[ \t]*(-{3,}|={3,})[ \t]*")
@@ -143,12 +159,25 @@ def _heading(number: int, line: str) -> _Heading | None:
     """Read a line as a heading; markup, numbering, additions in brackets and fillers are ignored."""
     if len(line) > MAX_HEADING_CHARS:
         return None
-    text = without_invisible(line).strip()
+    text = _as_markdown(without_invisible(line).strip())
     level = len(text) - len(text.lstrip("#"))
     if level == 0 and not text.startswith(("*", "_")) and text.count(" ") > 6:
         return None
     marked = level > 0 or bool(_BOLD.fullmatch(text))
     return _Heading(number, level, _words(text, marked), marked)
+
+
+def _as_markdown(text: str) -> str:
+    """Return a line whose heading or bold text is marked in another language as Markdown has it."""
+    if "<" in text:
+        text = _HTML_BOLD.sub("**", _HTML_OTHER.sub("", text)).replace("****", "**").strip()
+        if found := _HTML_HEADING.fullmatch(text):
+            text = f"{'#' * int(found['level'])} {found['text']}"
+    elif text.startswith("\\") and (found := _LATEX.match(text)):
+        text = f"**{found['text']}**" if found["kind"] == "textbf" else f"## {found['text']}"
+    elif found := _RULED.match(text):
+        text = f"## {found['text']}"
+    return _BULLET.sub("", _LINK.sub(r"\1", text) if "](" in text else text, count=1)
 
 
 def _words(text: str, marked: bool) -> str:

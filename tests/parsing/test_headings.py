@@ -17,8 +17,21 @@ SIMILAR = (
         "Input/Output Format",
         "Description of Input and Output",
     ),
-    ("Generator", "Input Generator (`input_generator`)", "Random Input Generator Function"),
-    ("Problem", "Problem (the question)", "Question", "The Problem Statement"),
+    (
+        "Generator",
+        "Data Generator",
+        "Test Case Generator",
+        "Input Generator (`input_generator`)",
+        "Random Input Generator Function",
+    ),
+    (
+        "Problem",
+        "Natural Language Problem Statement",
+        "Challenge",
+        "Problem (the question)",
+        "Question",
+        "The Problem Statement",
+    ),
 )
 
 
@@ -46,6 +59,16 @@ EACH = {name: [f"body {n}"] for n, name in enumerate(SECTIONS)}
             "## _{}_",
             "### {}:\t",
         ),
+        *(
+            "<h2>{}</h2>",
+            '<h3 class="x">{}</h3>',
+            "<strong>{}</strong>",
+            "<b>{}</b>:",
+            "=== {} ===",
+        ),
+        *("<summary>{}</summary>", "<details><summary><b>{}</b></summary>", "[{}]", "【{}】"),
+        *("- **{}**", "## [{}](#part)", '## <a name="x"></a>{}', "**Final {}**"),
+        *("\\section{{{}}}", "\\subsection*{{{}}}", "\\textbf{{{}}}"),
         *("\ufeff## {}", "\u200b## {}", "##\u00a0{}", "> ## {}", "**{}** (Python):", "{}\n-----"),
     ],
 )
