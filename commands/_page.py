@@ -72,8 +72,10 @@ def rendered_markdown(text: str, width: int) -> str:
         width: Columns of the terminal; lines have at most MAX_COLUMNS.
     """
     from rich.markdown import Markdown
+    from rich.theme import Theme
 
     out = _console(min(width, MAX_COLUMNS))
+    out.push_theme(Theme({"markdown.code": "bold cyan"}))  # rich's has a black background
     out.print(Markdown(text, code_theme="ansi_dark", hyperlinks=False))
     assert isinstance(out.file, io.StringIO)
     return _PADDING.sub("", out.file.getvalue())

@@ -60,7 +60,7 @@ def take(
     tab.resize(*size)
     tab.open(url)
     tab.ask(f"document.querySelector('{from_}').scrollIntoView()")
-    tab.ask("window.scrollBy(0, -70)")  # below the bar at the top
+    tab.ask("window.scrollBy(0, -100)")  # below the bar at the top
     tab.screenshot(file)
     assert tab.complaints == []
 
