@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from sqlalchemy import Connection, select
 
 from annoy_store.analysis.task_titles import TRANSFORM
-from annoy_store.analysis.work_counts import StageWork, count_work
+from annoy_store.analysis.work_counts import StageWork, WaitingTurns, count_work
 from annoy_store.analysis.yields import History, Turn, TurnUsage, YieldRate
 from annoy_store.config import Policy
 from annoy_store.db.states import FREE_BACKENDS
@@ -96,7 +97,7 @@ class Forecast:
 
 def expected_work(
     start: Mapping[str, float],
-    waiting: Mapping[Turn, float],
+    waiting: WaitingTurns,
     history: History,
     policy: Policy,
     before: Policy,
@@ -105,7 +106,7 @@ def expected_work(
 
     Args:
         start: Jobs to do, by key of the stage.
-        waiting: Calls to make, by kind and number of their turn.
+        waiting: What of it is about turns.
         history: What the store has measured.
         policy: The policy of the run.
         before: The policy under which the history was measured.
@@ -116,7 +117,7 @@ def expected_work(
     """
     jobs_of: dict[str, float] = {stage.key: float(start.get(stage.key, 0)) for stage in PIPELINE}
     calls_of: dict[Turn, float] = defaultdict(
-        float, {turn: float(n) for turn, n in waiting.items()}
+        float, {turn: float(n) for turn, n in waiting.calls.items()}
     )
     unmeasured: list[str] = []
 
@@ -135,7 +136,7 @@ def expected_work(
         jobs_of[f"predict:{task}"] += times(jobs_of["generate"], rate, "generate")
         questions = jobs_of[f"predict:{task}"]
         calls_of[task, 1] += times(questions, history.calls_per_subject(task, policy), "predict")
-    _add_turns(jobs_of, calls_of, history, policy, times)
+    _add_turns(jobs_of, calls_of, waiting, history, policy, times)
     jobs_of["complete"] = sum(calls_of.values())
     return jobs_of, calls_of, unmeasured
 
@@ -143,23 +144,29 @@ def expected_work(
 def _add_turns(
     jobs_of: dict[str, float],
     calls_of: dict[Turn, float],
+    waiting: WaitingTurns,
     history: History,
     policy: Policy,
     times: Callable[[float, YieldRate, str], float],
 ) -> None:
-    """Add the checks, revisions and calls that follow from the answers of each task, by turn."""
-    verifying = {task: jobs_of[f"verify:{task}"] for task in TASKS}
-    revising = {task: jobs_of["revise"] / len(enabled_names(policy) or TASKS) for task in TASKS}
-    for turn in range(1, policy.max_turns + 1):
-        for task in [task for task in TASKS if calls_of[task, turn] or verifying[task]]:
-            answers = times(calls_of[task, turn], history.answer_rate(task), "complete")
-            jobs_of[f"verify:{task}"] += answers
-            if turn < policy.max_turns:
-                rate = history.incorrect_rate(turn)
-                incorrect = times(answers + verifying[task], rate, f"turn {turn}")
-                jobs_of["revise"] += incorrect
-                calls_of[task, turn + 1] += incorrect + revising[task]
-            verifying[task] = revising[task] = 0.0
+    """Add the checks, revisions and calls that follow from the answers of each task, by turn.
+
+    A revision is counted with the turn of the answer that it is about: its call has the next one.
+    One that is rerun is about an answer of any turn, and is taken to be about a first one.
+    """
+    known = sum(waiting.revisions.values())
+    again = max(0.0, jobs_of["revise"] - known) / len(enabled_names(policy) or TASKS)
+    last = max([policy.max_turns, *(turn for _, turn in calls_of)])
+    for turn, task in product(range(1, last + 1), TASKS):
+        answers = times(calls_of[task, turn], history.answer_rate(task), "complete")
+        jobs_of[f"verify:{task}"] += answers
+        if turn >= policy.max_turns:
+            continue
+        checked = answers + waiting.answers.get((task, turn), 0)
+        incorrect = times(checked, history.incorrect_rate(task, turn), f"turn {turn}")
+        jobs_of["revise"] += incorrect
+        revised = waiting.revisions.get((task, turn), 0) + (again if turn == 1 else 0.0)
+        calls_of[task, turn + 1] += incorrect + revised
 
 
 # Cost ----------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -231,9 +230,7 @@ def _query_server(
                 stream_results=True, max_row_buffer=_FETCH_ROWS
             )
             with streaming.execute(_statement(query, values), values) as result:
-                yield QueryResult(
-                    tuple(result.keys()), (tuple(map(_plain_number, row)) for row in result)
-                )
+                yield QueryResult(tuple(result.keys()), (tuple(row) for row in result))
     except (DBAPIError, InvalidRequestError, StatementError) as error:
         raise UsageError(_server_error(error, seconds)) from None
 
@@ -285,12 +282,6 @@ def _server_error(error: Exception, seconds: float) -> str:
     if state == "42601":
         return f"SQL: {message}; one SELECT at a time"
     return f"SQL: {message}"
-
-
-def _plain_number(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    return value
 
 
 __all__: Sequence[str] = ["QueryResult", "RelationInfo", "describe", "run_query"]

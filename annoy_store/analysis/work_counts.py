@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, func, select
 
 from annoy_store.analysis.yields import Turn
 from annoy_store.config import Policy
 from annoy_store.db.states import OPEN_STATES
-from annoy_store.db.tables import calls, jobs, turns, variants
+from annoy_store.db.tables import calls, jobs, responses, turns, variants, verdicts
 from annoy_store.interfaces import Stage
 from annoy_store.queue.counters import funnel
 from annoy_store.queue.enqueue import (
@@ -28,6 +28,8 @@ from annoy_store.queue.variants import preview_partitions, variants_of
 from annoy_store.records.queries import first_turn_of
 from annoy_store.stages import PIPELINE
 from annoy_store.stages.complete import STAGE as COMPLETE
+from annoy_store.stages.revise import STAGE as REVISE
+from annoy_store.stages.verify import STAGES as VERIFY
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,24 @@ class StageWork:
         return StageWork(both, self.new + other.new, self.rerun + other.rerun)
 
 
+@dataclass(frozen=True)
+class WaitingTurns:
+    """Open and new jobs of the stages that know a turn, by its kind and number.
+
+    Attributes:
+        calls: Calls to make, by the turn that they answer.
+        answers: Answers to check.
+        revisions: Incorrect answers to ask about again, by the turn of the answer.
+    """
+
+    calls: Mapping[Turn, int] = field(default_factory=Counter)
+    answers: Mapping[Turn, int] = field(default_factory=Counter)
+    revisions: Mapping[Turn, int] = field(default_factory=Counter)
+
+
 def count_work(
     connection: Connection, after: Policy, stages: Sequence[Stage] = PIPELINE
-) -> tuple[dict[str, StageWork], Counter[Turn]]:
+) -> tuple[dict[str, StageWork], WaitingTurns]:
     """Count the work of stages under a policy.
 
     Args:
@@ -61,7 +78,7 @@ def count_work(
         stages: The stages to count.
 
     Returns:
-        The work by key of the stage, and the open and new calls by kind and number of their turn.
+        The work by key of the stage, and the part of it that is about turns.
     """
     open_jobs = _open(connection, stages, after)
     work = {
@@ -72,12 +89,19 @@ def count_work(
         )
         for stage in stages
     }
-    waiting = _open_calls(connection)
-    for (kind, number), n in count_wanted_by(
-        connection, COMPLETE, after, turns.c.kind, turns.c.number
-    ).items():
-        waiting[kind, int(number)] += n
-    return work, waiting
+    answered = responses.join(calls, calls.c.id == responses.c.call_id)
+    counted = (
+        _waiting(connection, COMPLETE, after, calls, calls.c.id),
+        sum((_waiting(connection, s, after, answered, responses.c.id) for s in VERIFY), Counter()),
+        _waiting(
+            connection,
+            REVISE,
+            after,
+            answered.join(verdicts, verdicts.c.response_id == responses.c.id),
+            verdicts.c.id,
+        ),
+    )
+    return work, WaitingTurns(*counted)
 
 
 def _open(
@@ -110,21 +134,41 @@ def _open_of_task(connection: Connection, stage: Stage) -> dict[str, int]:
     }
 
 
-def _open_calls(connection: Connection) -> Counter[Turn]:
+def _waiting(
+    connection: Connection,
+    stage: Stage,
+    after: Policy,
+    asked: FromClause,
+    subject: ColumnElement[int],
+) -> Counter[Turn]:
+    """Count open and new jobs of a stage by kind and number of their turn.
+
+    Args:
+        connection: A connection to the store.
+        stage: The stage.
+        after: The policy of the run.
+        asked: The table of its subjects, joined with their calls.
+        subject: The column with their ids.
+    """
+    if not is_enabled(connection, stage, after):
+        return Counter()
+    asked = asked.join(turns, turns.c.id == first_turn_of(calls.c.prompt_id))
     waiting: Counter[Turn] = Counter()
     for state in OPEN_STATES:
         chosen = (
             select(turns.c.kind, turns.c.number, func.count())
-            .select_from(
-                jobs.join(calls, calls.c.id == jobs.c.subject_id).join(
-                    turns, turns.c.id == first_turn_of(calls.c.prompt_id)
-                )
-            )
-            .where(jobs.c.stage == "complete", in_state(state))
+            .select_from(jobs.join(asked, subject == jobs.c.subject_id))
+            .where(jobs.c.stage == stage.name, in_state(state))
             .group_by(turns.c.kind, turns.c.number)
         )
+        if stage.task:
+            own = select(variants.c.id).where(variants_of(stage))
+            chosen = chosen.where(jobs.c.variant_id.in_(own))
         for kind, number, n in connection.execute(chosen):
             waiting[kind, int(number)] += int(n)
+    new = count_wanted_by(connection, stage, after, turns.c.kind, turns.c.number)
+    for (kind, number), n in new.items():
+        waiting[kind, int(number)] += n
     return waiting
 
 

@@ -79,14 +79,15 @@ class History:
         jobs: Number of jobs by stage and state.
         calls: Number of sampled jobs of `complete` by kind of turn and state.
         questions: Number of sampled jobs of `predict` by task and state.
-        verdicts: By number of the turn, how many answers are correct, and how many have a verdict.
+        verdicts: By kind and number of the turn, how many answers are correct, and how many have a
+            verdict.
         usage: Tokens and cost by kind of turn and teacher.
     """
 
     jobs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     calls: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     questions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    verdicts: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    verdicts: Mapping[Turn, tuple[int, int]] = field(default_factory=dict)
     usage: tuple[TurnUsage, ...] = ()
 
     def pass_rate(self, stage: str) -> YieldRate:
@@ -119,16 +120,16 @@ class History:
         rate = _pass_rate(self.questions.get(task, {}))
         return YieldRate(rate.value * each, rate.is_measured)
 
-    def incorrect_rate(self, turn: int) -> YieldRate:
-        """Return the share of answers to a turn that are not correct."""
-        correct, checked = self.verdicts.get(turn, (0, 0))
+    def incorrect_rate(self, kind: str, turn: int) -> YieldRate:
+        """Return the share of answers to a turn that are not correct.
+
+        Without any it is assumed to be that of the turn before.
+        """
+        correct, checked = self.verdicts.get((kind, turn), (0, 0))
         if checked:
             return YieldRate(1 - correct / checked)
-        return (
-            YieldRate(self.incorrect_rate(turn - 1).value, False)
-            if turn > 1
-            else YieldRate(1.0, False)
-        )
+        before = self.incorrect_rate(kind, turn - 1).value if turn > 1 else 1.0
+        return YieldRate(before, False)
 
 
 def _pass_rate(ended: Mapping[str, int]) -> YieldRate:
@@ -149,7 +150,7 @@ def read_yields(connection: Connection) -> History:
     for task, state, n in run_sql(_QUESTIONS.format(sample=_sampled_ids(connection, io_pairs))):
         questions[task][state] = int(n)
     found = run_sql(_VERDICTS.format(sample=_sampled_ids(connection, verdicts)))
-    checked = {int(number): (int(correct), int(n)) for number, correct, n in found}
+    checked = {(kind, int(number)): (int(good), int(n)) for kind, number, good, n in found}
     usage = run_sql(_USAGE.format(sample=_sampled_ids(connection, attempts)))
     return History(
         funnel(connection), call_jobs, questions, checked, tuple(TurnUsage(*row) for row in usage)
@@ -176,9 +177,9 @@ _QUESTIONS = """
     WHERE j.stage = 'predict' AND j.subject_id IN {sample} GROUP BY v.task, j.state
 """
 _VERDICTS = """
-    SELECT number, COUNT(DISTINCT CASE WHEN status = 'correct' THEN verdict_id END),
+    SELECT kind, number, COUNT(DISTINCT CASE WHEN status = 'correct' THEN verdict_id END),
            COUNT(DISTINCT verdict_id)
-    FROM v_answers WHERE status IS NOT NULL AND verdict_id IN {sample} GROUP BY number
+    FROM v_answers WHERE status IS NOT NULL AND verdict_id IN {sample} GROUP BY kind, number
 """
 _USAGE = f"""
     SELECT t.kind, t.number, b.backend, b.model,

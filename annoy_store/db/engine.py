@@ -281,7 +281,24 @@ def _connect_postgres(url: URL) -> Database:
         ) from error
     for engine in (reading, writing):
         event.listen(engine, "connect", _check_encoding, insert=True)
+        event.listen(engine, "connect", _load_plain_numbers, insert=True)
     return Database(url, reading, writing)
+
+
+def _load_plain_numbers(connection: Any, _: Any) -> None:
+    """Read `numeric` as SQLite does, as int or float: the sum of a bigint column is a numeric.
+
+    No column of a store is numeric, so a Decimal could only come from an aggregate, and fail where
+    it meets a float.
+    """
+    from psycopg.adapt import Buffer, Loader
+
+    class PlainNumber(Loader):
+        def load(self, data: Buffer) -> int | float:
+            digits = bytes(data)
+            return int(digits) if digits.lstrip(b"-").isdigit() else float(digits)
+
+    connection.adapters.register_loader("numeric", PlainNumber)
 
 
 def _check_encoding(connection: Any, _: Any) -> None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import delete, func, select, text, update
 
 from annoy_store.analysis import forecast as forecast_module
 from annoy_store.analysis.forecast import (
@@ -16,10 +16,11 @@ from annoy_store.analysis.forecast import (
     forecast,
     latest_prices,
 )
+from annoy_store.analysis.work_counts import WaitingTurns
 from annoy_store.analysis.yields import History, TurnUsage, read_yields
 from annoy_store.config import Policy
 from annoy_store.db.engine import Database
-from annoy_store.db.tables import jobs, metadata
+from annoy_store.db.tables import job_counters, jobs, metadata
 from annoy_store.inference.prices import Price
 from annoy_store.maintenance.rerun import count_rerun, enqueue_rerun
 from annoy_store.queue.counters import add_to_counters
@@ -42,7 +43,11 @@ SEEN = History(
     },
     calls={k: {"done": 9, "failed": 1} for k in ("transform", "predict_output", "predict_input")},
     questions={"predict_output": {"done": 12}, "predict_input": {"done": 6, "rejected": 6}},
-    verdicts={1: (6, 12), 2: (1, 4)},
+    verdicts={
+        (kind, turn): told
+        for kind in ("predict_output", "predict_input")
+        for turn, told in ((1, (6, 12)), (2, (1, 4)))
+    },
     usage=(
         TurnUsage("transform", 1, "openai", "big", 10, 1000, 0, 500, 1.0),
         TurnUsage("predict_output", 1, "openai", "big", 10, 2000, 1000, 100, None),
@@ -85,7 +90,9 @@ def predicted(store: Database, changes: dict[str, str] | None = None, **options:
 
 
 def test_expected_work_follows_the_measured_yields() -> None:
-    expected, calls, unmeasured = expected_work({"transform": 100}, {}, SEEN, POLICY, POLICY)
+    expected, calls, unmeasured = expected_work(
+        {"transform": 100}, WaitingTurns(), SEEN, POLICY, POLICY
+    )
     assert unmeasured == []
     assert expected["parse"] == pytest.approx(90)
     assert expected["generate"] == pytest.approx(72)
@@ -97,23 +104,32 @@ def test_expected_work_follows_the_measured_yields() -> None:
 
 
 def test_expected_work_grows_with_turns_and_pairs() -> None:
-    base = expected_work({"generate": 10}, {}, SEEN, POLICY, POLICY)[0]
-    pairs = expected_work({"generate": 10}, {}, SEEN, Policy(pairs_per_sample=6), POLICY)[0]
-    turns = expected_work({"generate": 10}, {}, SEEN, Policy(max_turns=3), POLICY)[0]
+    base = expected_work({"generate": 10}, WaitingTurns(), SEEN, POLICY, POLICY)[0]
+    pairs = expected_work(
+        {"generate": 10}, WaitingTurns(), SEEN, Policy(pairs_per_sample=6), POLICY
+    )[0]
+    turns = expected_work({"generate": 10}, WaitingTurns(), SEEN, Policy(max_turns=3), POLICY)[0]
     assert pairs["complete"] == pytest.approx(2 * base["complete"])
     assert turns["complete"] > base["complete"]
-    assert expected_work({"generate": 10}, {}, SEEN, Policy(max_turns=1), POLICY)[0]["revise"] == 0
+    assert (
+        expected_work({"generate": 10}, WaitingTurns(), SEEN, Policy(max_turns=1), POLICY)[0][
+            "revise"
+        ]
+        == 0
+    )
 
 
 def test_expected_work_without_history_is_the_maximum_and_reported() -> None:
-    expected, _, unmeasured = expected_work({"transform": 1}, {}, History(), POLICY, POLICY)
+    expected, _, unmeasured = expected_work(
+        {"transform": 1}, WaitingTurns(), History(), POLICY, POLICY
+    )
     assert expected["predict"] == 2 * POLICY.pairs_per_sample
     assert expected["verify"] == 4 * POLICY.pairs_per_sample
     assert set(unmeasured) == {"transform", "complete", "parse", "generate", "predict", "turn 1"}
 
 
 def test_expected_work_of_no_work_is_zero() -> None:
-    expected, calls, unmeasured = expected_work({}, {}, History(), POLICY, POLICY)
+    expected, calls, unmeasured = expected_work({}, WaitingTurns(), History(), POLICY, POLICY)
     assert not any(expected.values())
     assert not any(calls.values())
     assert unmeasured == []
@@ -167,6 +183,22 @@ def test_forecast_of_an_empty_store(store: Database) -> None:
     assert found.calls == 0
     assert found.usd == 0
     assert found.notes == ()
+
+
+def test_forecast_of_more_turns_counts_the_calls_that_can_be(store: Database) -> None:
+    """A wrong answer of turn 2 is asked about once more, in turn 3, and no other is."""
+    filled(store, "ant", "bee", "cow")
+    with store.write() as connection:
+        enqueue_all(connection, load_plan(connection, PIPELINE))
+        connection.execute(update(jobs).values(state="done"))
+        connection.execute(delete(job_counters))
+    assert predicted(store).calls == 0
+    found = predicted(store, {"max_turns": "3"})
+    assert {(one.kind, one.turn): one.calls for one in found.call_forecasts} == {
+        ("predict_input", 3): 3
+    }
+    assert (found.expected["revise"], found.expected["verify"]) == (3, 3)
+    assert predicted(store, {"max_turns": "4"}).calls == 6
 
 
 def test_forecast_writes_nothing(store: Database) -> None:

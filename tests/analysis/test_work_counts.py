@@ -12,6 +12,7 @@ from annoy_store.queue.enqueue import enqueue_all
 from annoy_store.queue.variants import load_plan
 from annoy_store.records.policy import load_policy
 from annoy_store.stages import PIPELINE
+from annoy_store.tasks.policy import changed_policy, set_policy
 from tests.support import chains, factories
 
 pytestmark = pytest.mark.slow_on("postgres")
@@ -38,5 +39,28 @@ def test_count_work_counts_open_calls_by_kind(store: Database) -> None:
         factories.write_all(connection, factories.asked("later", about="later"))
     with store.read() as connection:
         now, waiting = count_work(connection, load_policy(connection))
-    assert dict(waiting) == {("predict_input", 1): 1, ("transform", 1): 2}
+    assert dict(waiting.calls) == {("predict_input", 1): 1, ("transform", 1): 2}
     assert (sum(now["complete"].open.values()), now["complete"].new) == (2, 1)
+
+
+def test_count_work_counts_answers_and_revisions_by_turn(store: Database) -> None:
+    """Of each animal one answer of a second turn is wrong; under two turns nothing is asked."""
+    filled(store, "ant", "bee")
+    with store.read() as connection:
+        policy = load_policy(connection)
+        now = count_work(connection, policy)[1]
+        then = count_work(connection, changed_policy(policy, {"max_turns": "3"}))[1]
+    assert (dict(now.calls), dict(now.revisions)) == ({}, {})
+    assert now.answers == then.answers
+    assert dict(now.answers) == {
+        ("predict_output", 1): 4,
+        ("predict_output", 2): 2,
+        ("predict_input", 1): 2,
+        ("predict_input", 2): 2,
+    }
+    assert dict(then.revisions) == {("predict_input", 2): 2}
+    with store.write() as connection:
+        set_policy(connection, {"max_turns": "3"})
+        enqueue_all(connection, load_plan(connection, PIPELINE))
+    with store.read() as connection:
+        assert count_work(connection, load_policy(connection))[1] == then

@@ -28,7 +28,8 @@ def test_read_yields_measures_the_store(store: Database) -> None:
     tried(store, 1, 2, 3)
     with store.read() as connection:
         found = read_yields(connection)
-    assert found.verdicts[1] == (2, 6)
+    assert found.verdicts["predict_output", 1] == (2, 4)
+    assert found.verdicts["predict_input", 1] == found.verdicts["predict_input", 2] == (0, 2)
     assert sum(s.prompt_tokens or 0 for s in found.usage) == 600
     assert {s.cost_usd for s in found.usage} == {0.0}  # the tracer is free
     assert set(found.jobs) <= {stage.name for stage in PIPELINE}
