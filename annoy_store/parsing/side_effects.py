@@ -2,7 +2,8 @@
 
 Decision: cautious. A statement may have an effect if it calls a function of the module that, itself
 or by what it calls, assigns or changes names of the module, or anything whose definition is not
-known to leave the module alone; what only builtins and imported functions get has none.
+known to leave the module alone. What only builtins and imported functions get has none, unless they
+get a variable of the module that they may change.
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ import builtins
 from collections.abc import Iterator
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+_CHANGING = {
+    *("append", "add", "update", "pop", "popitem", "popleft", "appendleft", "extend", "insert"),
+    *("remove", "discard", "clear", "sort", "reverse", "setdefault", "push", "write", "send"),
+}
 _TEST_LIBRARIES = {"pytest", "unittest", "mock", "hypothesis", "given", "settings", "patch"}
 
 
@@ -30,7 +35,8 @@ class SideEffects:
     def may_change(self, node: ast.stmt) -> bool:
         """Return whether removing a statement of the module may change the rest."""
         if isinstance(node, (Function, ast.ClassDef)):
-            return any(_library(d) not in _TEST_LIBRARIES for d in node.decorator_list)
+            watched = isinstance(node, ast.ClassDef) and "__init_subclass__" in self._functions
+            return watched or any(_library(d) not in _TEST_LIBRARIES for d in node.decorator_list)
         return self._acts(node, frozenset())
 
     def _acts(self, node: ast.AST, local: frozenset[str]) -> bool:
@@ -41,13 +47,28 @@ class SideEffects:
             if isinstance(part, (ast.Attribute, ast.Subscript)) and not isinstance(
                 part.ctx, ast.Load
             ):
-                if _root(part) in self._names - local:
+                if _root(part) in {"", *self._names, *self._functions} - local:
                     return True
             elif isinstance(part, ast.Call) and self._call_acts(part, local):
                 return True
         return False
 
     def _call_acts(self, call: ast.Call, local: frozenset[str]) -> bool:
+        given = [*call.args, *(keyword.value for keyword in call.keywords)]
+        if any(isinstance(a, ast.Attribute) and _root(a) in self._names - local for a in given):
+            return True  # `map(items.append, ..)`
+        variables = self._names - self._classes.keys() - local
+        gets = any(isinstance(a, ast.Name) and a.id in variables for a in given)
+        return (gets and self._changes_argument(call.func)) or self._callee_acts(call, local)
+
+    def _changes_argument(self, called: ast.expr) -> bool:
+        """Whether a function may change an object that it is given."""
+        name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+        if name in self._functions:
+            return any(_changes_parameter(node) for node in self._functions[name])
+        return name == "next" or not (isinstance(called, ast.Name) and hasattr(builtins, name))
+
+    def _callee_acts(self, call: ast.Call, local: frozenset[str]) -> bool:
         if isinstance(call.func, ast.Attribute):
             if _root(call.func) in self._names - local:
                 return True  # a method may change its object
@@ -65,9 +86,8 @@ class SideEffects:
         if name not in self._known:
             self._known[name] = False  # while it is examined: recursion adds nothing
             self._known[name] = any(
-                self._acts(part, _locals(node))
+                _remembers(node) or any(self._acts(part, _locals(node)) for part in node.body)
                 for node in self._functions.get(name, [])
-                for part in node.body
             )
         return self._known[name]
 
@@ -89,6 +109,35 @@ def _locals(node: Function) -> frozenset[str]:
     named = (*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg)
     parameters = {argument.arg for argument in named if argument is not None}
     return frozenset(parameters | set(_stored(node.body)))
+
+
+def _remembers(node: Function) -> bool:
+    """Whether a function may change a default value, which later calls see."""
+    given = node.args
+    positional = [a.arg for a in (*given.posonlyargs, *given.args)]
+    late = list(zip(positional[::-1], given.defaults[::-1], strict=False))
+    named = zip((a.arg for a in given.kwonlyargs), given.kw_defaults, strict=True)
+    mutable = (ast.List, ast.Dict, ast.Set, ast.Call, ast.ListComp, ast.DictComp)
+    names = {name for name, default in (*late, *named) if isinstance(default, mutable)}
+    return bool(names) and _changes(node, names)
+
+
+def _changes_parameter(node: Function) -> bool:
+    given = node.args
+    return _changes(node, {a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs)})
+
+
+def _changes(node: Function, names: set[str]) -> bool:
+    """Whether a function may change an object that one of its names stands for."""
+    for part in ast.walk(node):
+        if isinstance(part, (ast.Attribute, ast.Subscript)) and not isinstance(part.ctx, ast.Load):
+            if _root(part) in names:
+                return True
+        elif isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute):
+            known = part.func.attr in _CHANGING and _root(part.func) in names
+            if known:
+                return True
+    return False
 
 
 def _root(node: ast.expr) -> str:
