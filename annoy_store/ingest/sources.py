@@ -30,6 +30,7 @@ from annoy_store.db.sql import analyse, in_values, insert_new, reserve_ids
 from annoy_store.db.tables import origins, sources
 from annoy_store.db.timestamps import utc_now
 from annoy_store.hashing import canonical_json, clean_text
+from annoy_store.ingest.function_links import FunctionLinks
 from annoy_store.ingest.purged import find_purged, purged_refusal
 from annoy_store.ingest.readers import STDIN, RawRow, read_raw
 from annoy_store.ingest.record_files import Location, Refusal, Refusals
@@ -161,11 +162,12 @@ def ingest_rows(
     report = IngestReport()
     with store.read() as connection:
         max_bytes = load_policy(connection).max_source_bytes
+        links = FunctionLinks(connection)
     valid = _validated(items, options, max_bytes, utc_now(), report)
     batches = _batches(valid, options.limit)
     for batch in batches if store.is_sqlite else read_ahead(batches):
         with store.write() as connection:
-            _write(connection, batch, report)
+            _write(connection, batch, report, links)
         progress(report)
     if report.new:
         with store.write() as connection:
@@ -332,7 +334,9 @@ def read_ahead(items: Iterator[T]) -> Iterator[T]:
         raise found[1]
 
 
-def _write(connection: Connection, batch: list[NewRow], report: IngestReport) -> None:
+def _write(
+    connection: Connection, batch: list[NewRow], report: IngestReport, links: FunctionLinks
+) -> None:
     batch = _without_purged(connection, batch, report)
     found = {row.values["digest"]: row.values for row in map(_source_of, batch)}
     ids = _ids(connection, sources, found)
@@ -345,6 +349,7 @@ def _write(connection: Connection, batch: list[NewRow], report: IngestReport) ->
         for row in batch
     }
     report.new_origins += insert_new(connection, origins, list(of_batch.values()))
+    links.link(connection, batch, ids)
     keep_hidden(connection, {"sources": list(ids.values())})
     report.new += n_new
     report.known += len(batch) - n_new

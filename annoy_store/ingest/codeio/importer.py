@@ -21,13 +21,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from annoy_store.db.engine import Database
 from annoy_store.db.sql import analyse, in_values
-from annoy_store.db.tables import (
-    samples,
-)
+from annoy_store.db.tables import responses, samples
 from annoy_store.errors import UsageError, did_you_mean
 from annoy_store.ingest.codeio.conversation_rows import build_rows
 from annoy_store.ingest.codeio.conversations import (
@@ -46,7 +44,12 @@ from annoy_store.ingest.codeio.file_kinds import (
 )
 from annoy_store.ingest.codeio.insert import insert_imported
 from annoy_store.ingest.codeio.lineage import find_lineage, transform_answers
-from annoy_store.ingest.codeio.link_references import link_references, new_session
+from annoy_store.ingest.codeio.link_references import (
+    functions_without_answer,
+    link_functions,
+    link_references,
+    new_session,
+)
 from annoy_store.ingest.codeio.report import COUNTED_TABLES, ImportReport, count_new, newest_ids
 from annoy_store.ingest.codeio.run_inputs import OpenSandbox, run_inputs
 from annoy_store.ingest.codeio.samples import RecordedFunction, function_rows, read_function
@@ -268,7 +271,12 @@ def _import_conversations(
     built = build_rows(connection, conversations, file, session)
     for refusal in [*(b for b in read if isinstance(b, Refusal)), *built.refused]:
         done.refuse(refusal)
+    newest = connection.scalar(select(func.max(responses.c.id))) or 0
     insert_imported(connection, built.rows)
+    if any(conversation.kind == "transform" for conversation in conversations):
+        if session.waiting_functions is None:
+            session.waiting_functions = functions_without_answer(connection)
+        link_functions(connection, session.waiting_functions, newest)
     for conversation in conversations:
         if (
             conversation.kind == "transform"

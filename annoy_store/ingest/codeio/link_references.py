@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Column, Connection, Select, exists, literal_column, select
+from sqlalchemy import Connection, Select, exists, literal_column, select
 
 from annoy_store.db.engine import Database
 from annoy_store.db.sql import in_values
@@ -42,18 +42,18 @@ from annoy_store.ingest.codeio.lineage import load_sources_by_blob_id
 from annoy_store.ingest.codeio.mark_done import import_variant, mark_imported_done
 from annoy_store.ingest.codeio.run_inputs import OpenSandbox, run_inputs
 from annoy_store.ingest.codeio.subjects import ImportSession, SubjectFinder
+from annoy_store.ingest.function_links import (
+    BLOB_ID,
+    SOURCE_DIGEST,
+    linked_origin,
+    loose_functions,
+)
 from annoy_store.ingest.record_files import Location, Refusal
-from annoy_store.interfaces import NewRow
 from annoy_store.parsing import sections
-from annoy_store.records.digests import prompt_digest, sample_origin_digest
-from annoy_store.records.samples import NO_ORIGIN
+from annoy_store.records.digests import prompt_digest
 
 PAGE = 500
-REFERENCE_KEYS = {
-    "blob_id",
-    "source_digest",
-    "msgidx",
-}  # `msgidx` is resolved by _link_functions
+REFERENCE_KEYS = {BLOB_ID, SOURCE_DIGEST, "msgidx"}  # `msgidx` is resolved by link_functions
 
 
 def new_session(connection: Connection) -> ImportSession:
@@ -85,7 +85,7 @@ def link_references(
         made, left["not_run"] = run_inputs(store, session, open_sandbox)
         left["no_pair"] = _link_answers(store, session) if made else left["no_pair"]
     with store.write() as connection:
-        _link_functions(connection)
+        link_functions(connection, functions_without_answer(connection))
         _, left["no_source"] = _link_sources(connection)
         mark_imported_done(connection, import_variant(connection))
     return +(left + _unanswered(store, session))
@@ -112,8 +112,8 @@ def _unanswered(store: Database, session: ImportSession) -> Counter[str]:
 def link_ingested_sources(store: Database) -> None:
     """Link functions to their raw files only, after sources were ingested outside an import."""
     with store.write() as connection:
-        joined, _ = _link_sources(connection)
-        if joined:
+        _link_sources(connection)
+        if connection.scalar(select(exists().where(sample_origins.c.variant_id.is_(None)))):
             mark_imported_done(connection, import_variant(connection))
 
 
@@ -191,14 +191,14 @@ def _conversations_of(row: Mapping[str, Any], session: ImportSession) -> list[Co
 
 def _link_sources(connection: Connection) -> tuple[int, int]:
     """Link functions to the sources that they name; return how many were linked and how many not."""
-    loose = _loose_functions(connection, sample_origins.c.source_id)
+    loose = loose_functions(connection, sample_origins.c.source_id)
     described = [(row, json.loads(row["metadata"] or "{}")) for row in loose]
     named = [(row, meta) for row, meta in described if meta.keys() & REFERENCE_KEYS]
     if not named:
         return 0, 0
     known = _named_sources(connection, [meta for _, meta in named])
     rows = [
-        _linked(row, source[1], source_id=source[0])
+        linked_origin(row, source[1], source_id=source[0])
         for row, meta in named
         if (source := known(meta)) is not None
     ]
@@ -224,53 +224,39 @@ def _named_sources(
     return known
 
 
-def _loose_functions(
-    connection: Connection, lacks: Column[Any], *more: Column[Any]
-) -> Iterator[dict[str, Any]]:
-    """Origins of imported functions that lack `lacks`, where no other origin has it."""
-    other = sample_origins.alias("other")
-    found = exists().where(
-        other.c.sample_id == sample_origins.c.sample_id,
-        other.c[lacks.name].is_not(None),
-    )
-    kept = (
-        sample_origins.c[key] for key in ("sample_id", "origin", "line", "metadata", "source_id")
-    )
-    chosen = (
-        select(*kept, samples.c.digest, *more)
-        .join(samples, samples.c.id == sample_origins.c.sample_id)
-        .where(lacks.is_(None), sample_origins.c.variant_id.is_(None), ~found)
-        .order_by(sample_origins.c.id)
-        .execution_options(yield_per=PAGE)
-    )
-    return map(dict, connection.execute(chosen).mappings())
-
-
-def _linked(row: Mapping[str, Any], about: str, **columns: Any) -> NewRow:
-    """Another origin of an imported function, with the reference that was found."""
-    kept = {key: row[key] for key in ("sample_id", "origin", "line", "metadata")}
-    values = {"digest": sample_origin_digest(row["digest"], about), **NO_ORIGIN, **kept, **columns}
-    return NewRow(sample_origins, values)
-
-
 # Transform answers without a function --------------------------------------------------------
 
 
-def _link_functions(connection: Connection) -> None:
-    """Link imported functions to the transform answer that contains their code."""
-    by_code: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in _loose_functions(connection, sample_origins.c.response_id, samples.c.refcode):
+WaitingFunctions = dict[str, list[dict[str, Any]]]
+"""Imported functions without an answer, by the digest of their code."""
+
+
+def functions_without_answer(connection: Connection) -> WaitingFunctions:
+    """Return the imported functions whose transform answer is unknown."""
+    by_code: WaitingFunctions = defaultdict(list)
+    for row in loose_functions(connection, sample_origins.c.response_id, samples.c.refcode):
         by_code[_code_digest(row.pop("refcode"))].append(row)
-    after = 0
-    while by_code and (loose := connection.execute(_loose_transforms(after)).all()):
+    return by_code
+
+
+def link_functions(connection: Connection, waiting: WaitingFunctions, after: int = 0) -> None:
+    """Link imported functions to the transform answer that contains their code.
+
+    Args:
+        connection: A write transaction.
+        waiting: The functions; those that are linked are removed.
+        after: Only answers with a higher id.
+    """
+    while waiting and (loose := connection.execute(_loose_transforms(after)).all()):
         after = loose[-1].id
         rows = []
         for response_id, text, source_id, source in loose:
             found = sections.parse_sections(text)
             code = "" if isinstance(found, sections.ParseFailure) else _code_digest(found.refcode)
-            for row in by_code.pop(code, []):
+            for row in waiting.pop(code, []):
                 about = source if row["source_id"] is None else f"{source} answered"
-                rows.append(_linked(row, about, response_id=response_id, source_id=source_id))
+                columns = {"response_id": response_id, "source_id": source_id}
+                rows.append(linked_origin(row, about, **columns))
         insert_imported(connection, rows)
 
 

@@ -60,6 +60,8 @@ class ImportSession:
         prompts_by_index: Prompt digests of transform answers, by `index`.
         batch_requests: Lines of batch input files, by `custom_id`.
         sources_by_blob_id: Id and digest of sources by `blob_id`; None until first needed.
+        waiting_functions: Functions without their transform answer, by the digest of their code;
+            None until first needed.
         inputs_to_run: Inputs of output questions without a pair, by digest of the sample and of
             the input; their outputs are not known, and a position below 0 is none.
         unanswered: Stage that asks each question without an answer, by prompt digest.
@@ -75,6 +77,7 @@ class ImportSession:
     prompts_by_index: dict[int, str] = field(default_factory=dict)
     batch_requests: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     sources_by_blob_id: dict[str, tuple[int, str]] | None = None
+    waiting_functions: dict[str, list[dict[str, Any]]] | None = None
     inputs_to_run: dict[tuple[str, str], RecordedPair] = field(default_factory=dict)
     unanswered: dict[str, str] = field(default_factory=dict)
     positions: dict[str, set[int]] = field(default_factory=dict)
