@@ -100,6 +100,46 @@ def test_broken_endpoint_leaves_its_calls_pending(
     assert provider.counts["requests"] < 32 + ENDPOINT_THRESHOLD
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (200, b"<html><body>Sign in</body></html>", "check --base-url"),
+        (200, b"", "check --base-url"),
+        (200, {"choices": []}, "check --base-url"),
+        (200, {"error": {"message": "something broke"}}, "something broke"),
+        (302, b"", "http_302"),
+        (405, b"Method Not Allowed", "Method Not Allowed"),
+        (500, error_body(500, "Internal error"), "see the server's log"),
+    ],
+)
+def test_endpoint_that_only_fails_settles_no_call(
+    sqlite_store: Database, provider: Provider, status: int, body: Any, words: str
+) -> None:
+    """Its errors use up the tries of the calls, and none of the calls is at fault."""
+    plan_calls(sqlite_store, 9)
+    provider.chat.refuse = lambda _: (status, body)
+    with pytest.raises(EndpointUnavailable, match=words):
+        complete(sqlite_store, provider, tries=1)
+    assert kept(sqlite_store)["jobs"] == {"pending": 9}
+    provider.chat.refuse = lambda _: None
+    complete(sqlite_store, provider)
+    assert kept(sqlite_store)["jobs"] == {"done": 9}
+
+
+def test_server_errors_of_some_calls_fail_these_calls(
+    sqlite_store: Database, provider: Provider
+) -> None:
+    """Whether others are answered afterwards, or no other is left."""
+    plan_calls(sqlite_store, 20)
+    bad = numbered(0, 7, 18, 19)
+    failure = 500, error_body(500, "Internal error")
+    provider.chat.refuse = lambda body: failure if bad(body) else None
+    complete(sqlite_store, provider, tries=2, max_connections=4)
+    assert kept(sqlite_store)["jobs"] == {"done": 16, "failed": 4}
+    assert set(refused_jobs(sqlite_store)) == {("failed", "http_500", "Internal error")}
+    assert kept(sqlite_store)["attempts"] == {"ok": 16, "retry": 4, "failed": 4}
+
+
 def test_endpoint_that_breaks_keeps_the_answers_and_settles_no_call(
     store: Database, provider: Provider
 ) -> None:

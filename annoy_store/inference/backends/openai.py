@@ -175,6 +175,11 @@ class OpenAITeacher:
         is_paid = error.answer is not None and call.n_paid >= MAX_PAID_REPLIES
         return is_paid or call.failed_tries >= self._tries
 
+    def _is_last_failure(self, call: CallState, error: CallError) -> bool:
+        """Return whether an error uses up a call's tries, of which none was paid for."""
+        is_last = call.failed_tries + 1 >= self._tries
+        return error.is_unpaid_failure and is_last and not call.answers
+
     async def _call_once(self, call: CallState) -> Completion:
         """Send the call once and note the attempt. Raises CallError."""
         permit = await self._limiter.acquire(call.prompt_tokens)
@@ -233,10 +238,11 @@ class OpenAITeacher:
         A refusal waits here for what other calls get. Raises JobReturned, if they get nothing.
         """
         give_up = False
-        if error.kind == "refused":
+        if (kind := error.kind) == "refused" or self._is_last_failure(call, error):
             error.kind = "stop"
-            error.is_shared = not await self._limiter.release_refused(permit, error)
-            error.kind = "stop" if error.is_shared else "refused"
+            self._limiter.record_not_limited(call.limited, is_answer=False)
+            error.is_shared = not await self._limiter.release_refused(permit, kind, error)
+            error.kind = "stop" if error.is_shared else kind
         elif error.kind != "unreachable":
             self._limiter.release(permit, error.kind, error.usage)
             give_up = self._record_limited(error, call)
@@ -298,7 +304,8 @@ class OpenAITeacher:
             404: f"check --model {model} and the path of --base-url, which ends before "
             "/chat/completions",
             429: "the quota is used up: raise it, or wait",
-        }.get(401 if error.is_about_key else error.status or 0, "fix that")
+            None: "check --base-url: what answers there is no chat completion",
+        }.get(401 if error.is_about_key else error.status, "see the server's log, or wait")
         advice = CONNECTION_ADVICE.get(error.name, advice)
         lost = error.name in CONNECTION_ADVICE
         what = "could not be reached" if lost else "rejected the request"

@@ -126,13 +126,16 @@ class RequestLimiter:
             kind: The kind of its error; None for an answer.
             usage: The tokens that it used.
         """
+        if kind in (None, "rejected"):
+            self._resolve(self._refusals.answered(permit.number), is_own=True)
+        else:
+            self._refusals.ended(permit.number)
+        self._record_reply(permit, kind, usage)
+
+    def _record_reply(self, permit: Permit, kind: ErrorKind | None, usage: TokenUsage) -> None:
         now = _now()
         used = 0 if kind == "limited" else usage.total
         self._rate_limiter.settle(permit.reserved_tokens, used, usage.completion)
-        if kind in (None, "rejected"):
-            self._resolve(self._refusals.answered(permit.number), is_own=True)
-        elif kind != "refused":
-            self._refusals.ended(permit.number)
         if kind in (None, "rejected", "refused"):
             self._breaker.record_success()
             self._concurrency.record_success(permit.epoch, self.in_flight, now)
@@ -156,12 +159,13 @@ class RequestLimiter:
         self._refusals.ended(number)
         self._release()
 
-    async def release_refused(self, permit: Permit, error: CallError) -> bool:
+    async def release_refused(self, permit: Permit, kind: ErrorKind, error: CallError) -> bool:
         """Record a refusal, and wait until other calls have shown whose fault it is.
 
         Args:
             permit: The permit of the try.
-            error: The refusal.
+            kind: `refused`, or `retry` for a call's last try.
+            error: The error.
 
         Returns:
             Whether it is the call's own fault; otherwise it is the endpoint's.
@@ -171,7 +175,7 @@ class RequestLimiter:
         """
         verdict = self._undecided[permit.number] = asyncio.get_running_loop().create_future()
         self._resolve(self._refusals.refused(permit.number, error.likeness), is_own=True)
-        self.release(permit, "refused")
+        self._record_reply(permit, kind, error.usage)
         self._await_leftovers()
         try:
             return await self.wait_for(verdict)

@@ -4,8 +4,8 @@ Decisions
 - `retry` uses up one of the call's tries; `limited` (429) and `unreachable` use up none: the call
   is not at fault, and the concurrency limit or the circuit breaker bounds how long they go on.
   `omitted` uses up none either: the endpoint refuses a field, which is left out from then on.
-- `refused` is the fault of this call or of the endpoint; what other calls get decides that
-  (refusals.py). `rejected` means that the model or the provider withheld this answer, `stop` that
+- `refused` is the fault of this call or of the endpoint, as is the error of a call's last try; what
+  other calls get decides that (refusals.py). `rejected` means that the model or the provider withheld this answer, `stop` that
   every call would fail here: the key, the money, a model that is not known.
 - Errors are distinguished by status and `code`, and by their message where providers report them in
   the message alone. What a message quotes is not read: it may be the prompt.
@@ -131,6 +131,11 @@ class CallError(Exception):
     def is_retryable(self) -> bool:
         """Return whether the call is worth another try."""
         return self.kind in ("retry", "limited", "unreachable", "omitted")
+
+    @property
+    def is_unpaid_failure(self) -> bool:
+        """Return whether the server failed a try; one that it took too long for may be paid."""
+        return self.kind == "retry" and self.answer is None and self.name != "deadline"
 
     @property
     def is_about_prompt(self) -> bool:

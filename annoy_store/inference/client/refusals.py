@@ -1,7 +1,7 @@
 """Decides whether a refusal is the fault of its call or of the endpoint, by what other calls got.
 
 A refusal is an error response that does not say by itself whose fault it is: 403, 404, a rule about
-content, a field that is not accepted.
+content, a field that is not accepted. So is an error of the server, once a call has no tries left.
 
 Decisions
 - An answer to a call that was sent later shows that a refusal is its own call's. Only the order of
