@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import secrets
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.resources import files
-from itertools import islice
+from random import Random
 from typing import Any
 
 from markupsafe import Markup
@@ -20,12 +17,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from annoy_store.analysis.bounded_query import run_bounded
 from annoy_store.analysis.lineage import lineage
-from annoy_store.analysis.lineage_edges import KINDS, SUBJECT_KINDS, TABLES
+from annoy_store.analysis.lineage_edges import KINDS, SUBJECT_KINDS
 from annoy_store.analysis.lineage_summary import summary
 from annoy_store.analysis.lineage_text import format_attempt
-from annoy_store.analysis.sql import RelationInfo, describe, run_query
+from annoy_store.analysis.random_row import random_row
+from annoy_store.analysis.sql import run_query
 from annoy_store.db.engine import Database
 from annoy_store.db.tables import verdicts, workers
 from annoy_store.errors import UsageError
@@ -37,6 +34,7 @@ from annoy_store.report.html_page import style_sheet as report_style
 from annoy_store.report.pipeline_figures import FAILURES, FUNNEL
 from annoy_store.web import highlight
 from annoy_store.web.background import Background
+from annoy_store.web.compare import compare
 from annoy_store.web.counts import count_rows
 from annoy_store.web.jinja import link, templates, url
 from annoy_store.web.list_page import list_view
@@ -51,6 +49,7 @@ from annoy_store.web.row_view import (
     read_chain,
 )
 from annoy_store.web.side_by_side import answers_to, question_table
+from annoy_store.web.sql_page import SqlPage
 
 SQL_ROWS, SQL_SECONDS = 500, 20.0
 FAILED_ROWS = 100
@@ -73,6 +72,9 @@ def application(store: Database, names: Iterable[str] = ()) -> Starlette:
         Route("/figures", pages.figures),
         Route("/failures", pages.failures),
         Route("/sql", pages.sql),
+        Route("/sql/download", pages.download),
+        Route("/models", pages.models),
+        Route("/random/{of}", pages.random),
         Route("/go", pages.go_to_row),
         Route("/static/{name}", pages.static),
         Route("/row/{kind}/{id:int}", pages.row),
@@ -96,8 +98,7 @@ class _Pages:
         self.figure_cache = Background("rendering the figures", lambda: _figures(store))
         self.counts = Background("counting", lambda: count_rows(store))
         self.templates = templates()
-        self.described: list[RelationInfo] = []
-        self.form_token = secrets.token_urlsafe()
+        self.sql_page = SqlPage(store)
 
     def _render(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         name = self.store.path.name if self.store.path else self.store.url.database
@@ -114,17 +115,38 @@ class _Pages:
     def home(self, _: Request) -> Response:
         """Overview: active workers, key numbers and jobs by stage."""
         with self.store.read() as connection:
-            counted = funnel(connection)
+            jobs = funnel(connection)
             alive = connection.execute(select(workers).where(workers.c.alive == 1)).all()
-        rows = [(stage, state, n) for stage, of in counted.items() for state, n in of.items()]
+        rows = [(stage, state, n) for stage, of in jobs.items() for state, n in of.items()]
         report = self.figure_cache.latest()
+        counted = self.counts.latest(FIRST_COUNT_SECONDS)
         return self._render(
             "home.html",
             funnel=Markup(render_section(FUNNEL.render(rows), link)),
             workers=alive,
             tiles=Markup(render_tiles(report.tiles)) if report else "",
             at=report.created_at if report else "",
+            counted=counted,
+            rates=counted.of["answers"].pass_rates() if counted else [],
+            subject_kinds=SUBJECT_KINDS,
         )
+
+    def random(self, request: Request) -> Response:
+        """Redirect to a random row of a kind, status, mismatch or reason."""
+        with self.store.read() as connection:
+            name = random_row(connection, request.path_params["of"], Random())
+        kind, _, key = name.partition(":")
+        return RedirectResponse(link(Ref(kind, int(key))), 303)
+
+    def models(self, request: Request) -> Response:
+        """Two models on the same questions."""
+        counted = self.counts.latest(FIRST_COUNT_SECONDS)
+        models = counted.of["answers"].models() if counted else []
+        given = request.query_params
+        a, b = given.get("a", "") or "".join(models[:1]), given.get("b", "") or "".join(models[1:2])
+        cell = {"11": (1, 1), "10": (1, 0), "01": (0, 1)}.get(given.get("cell", ""), (0, 0))
+        found = compare(self.store, a, b, cell) if a and b and a != b else None
+        return self._render("models.html", models=models, a=a, b=b, cell=cell, found=found)
 
     def figures(self, _: Request) -> Response:
         """The figures of the report."""
@@ -258,44 +280,12 @@ class _Pages:
     # SQL -----------------------------------------------------------------------------------------
 
     def sql(self, request: Request) -> Response:
-        """Read-only SQL on the store or its snapshot.
+        """Read-only SQL on the store or its snapshot."""
+        return self._render("sql.html", **self.sql_page.values(request.query_params))
 
-        Only what was typed into the page runs: the form has a token, which another site that links
-        here does not know.
-        """
-        query, engine, typed = (request.query_params.get(name, "") for name in ("q", "of", "typed"))
-        columns: tuple[str, ...] = ()
-        rows: list[tuple[Any, ...]] = []
-        error = ""
-        was_typed = secrets.compare_digest(typed.encode(), self.form_token.encode())
-        if query.strip() and was_typed:
-            try:
-                live = engine != "snapshot"
-                with run_bounded(self.store, query, seconds=SQL_SECONDS, live=live) as found:
-                    columns, rows = found.columns, list(islice(found.rows, SQL_ROWS + 1))
-            except UsageError as fault:
-                error = str(fault)
-        return self._render(
-            "sql.html",
-            query=query,
-            engine=engine,
-            token=self.form_token,
-            ran=was_typed,
-            columns=columns,
-            rows=rows[:SQL_ROWS],
-            cut=len(rows) > SQL_ROWS,
-            error=error,
-            described=self._describe(),
-            kinds=[_kind_of(name) for name in columns],
-            numeric=[_is_numeric(row[i] for row in rows) for i in range(len(columns))],
-        )
-
-    def _describe(self) -> list[RelationInfo]:
-        """Return the tables and views, read once; none if the store lacks one of them."""
-        if not self.described:
-            with suppress(UsageError):
-                self.described = describe(self.store)
-        return self.described
+    def download(self, request: Request) -> Response:
+        """The result of a query as a file."""
+        return self.sql_page.download(request.query_params)
 
     # The rest ------------------------------------------------------------------------------------
 
@@ -350,16 +340,3 @@ def _number(request: Request, name: str) -> int | None:
 
 def _static(name: str) -> str:
     return files("annoy_store.web").joinpath("static", name).read_text(encoding="utf-8")
-
-
-def _is_numeric(values: Iterable[Any]) -> bool:
-    filled = [v for v in values if v is not None]
-    return bool(filled) and all(isinstance(v, int | float) for v in filled)
-
-
-def _kind_of(column: str) -> str | None:
-    """Return the kind of row that a column of ids refers to (`last_response_id`, `turn_2_id`)."""
-    name = re.sub(r"(_\d+)?_id$", "", column)
-    if name == column:
-        return None
-    return next((k for k in (*TABLES, "chain") if name.endswith(k)), None)

@@ -14,19 +14,26 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.engine.default import DefaultDialect
 
 from annoy_store.analysis.snapshot.query import NotInSnapshot, execute, open_runner, open_snapshot
-from annoy_store.analysis.sql import run_query
+from annoy_store.analysis.sql import Value, run_query
 from annoy_store.db.engine import Database
 from annoy_store.web.listings import LISTINGS, Listing
 from annoy_store.web.pagination import PAGE_ROWS, ListQuery, selected_ids
 
-SORT_SECONDS = 5.0
+SNAPSHOT_SECONDS = 5.0
+_FAILURES = """
+    SELECT stage, state, reason, jobs, example_subject_id FROM v_failures
+    ORDER BY jobs DESC, stage, reason LIMIT 8
+"""
+_ERRORS = """
+    SELECT call_id, started_at, status, error_class, error_message FROM attempts
+    WHERE status <> 'ok' ORDER BY id DESC LIMIT 5
+"""
 
 
 @dataclass(frozen=True)
@@ -56,16 +63,41 @@ class Counts:
                 counted[value] += n
         return counted.most_common()
 
+    def models(self) -> list[str]:
+        """Return the models that answered first-turn questions, those with most answers first."""
+        return [model for model, _ in self.facet("model", {"turn": "1"})]
+
+    def pass_rates(self) -> list[tuple[str, str, int, int]]:
+        """Return question, model, checked answers and correct ones of first turns."""
+        checked: Counter[tuple[str, str]] = Counter()
+        correct: Counter[tuple[str, str]] = Counter()
+        for values, n in self.groups:
+            row = dict(zip(self.names, values, strict=True))
+            if row["turn"] == "1" and row["status"]:
+                key = str(row["question"]), str(row["model"])
+                checked[key] += n
+                correct[key] += n if row["status"] == "correct" else 0
+        return [(*key, checked[key], correct[key]) for key in sorted(checked)]
+
     def _is_selected(self, values: Sequence[str | None], filters: Mapping[str, str]) -> bool:
         return all(values[self.names.index(name)] == value for name, value in filters.items())
 
 
 @dataclass(frozen=True)
 class AllCounts:
-    """The counts of all listings by name, and the time of them as text."""
+    """The counts of all listings, and the failures at the time of them.
+
+    Attributes:
+        of: The counts by the name of the listing.
+        at: Their time, as text.
+        failures: The most frequent failures: stage, state, reason, jobs and an example's subject.
+        errors: The latest calls that failed: call, time, status, class and message.
+    """
 
     of: Mapping[str, Counts]
     at: str
+    failures: Sequence[tuple[Any, ...]]
+    errors: Sequence[tuple[Any, ...]]
 
 
 def count_rows(store: Database) -> AllCounts:
@@ -73,7 +105,7 @@ def count_rows(store: Database) -> AllCounts:
     at = datetime.now(UTC).strftime("%H:%M UTC")
     with open_runner(store) as run:
         counted = {name: _counts(run(_grouped(one)), one) for name, one in LISTINGS.items()}
-    return AllCounts(counted, at)
+        return AllCounts(counted, at, run(_FAILURES), run(_ERRORS))
 
 
 def _grouped(listing: Listing) -> str:
@@ -108,15 +140,28 @@ def sorted_ids(
     text, values = _text(chosen)
     # Numbers in the text, for DuckDB and PostgreSQL take no untyped parameter there.
     text += f" LIMIT {PAGE_ROWS + 1} OFFSET {PAGE_ROWS * (page - 1)}"
+    return [int(row[0]) for row in run_on_snapshot(store, text, values)]
+
+
+def run_on_snapshot(
+    store: Database, text: str, values: Mapping[str, Value]
+) -> list[tuple[Any, ...]]:
+    """Run a SELECT of the package on the snapshot as it is, or on the store if it has none.
+
+    Args:
+        store: The store.
+        text: The SELECT; `:name` stands for `values[name]`.
+        values: Values of its parameters.
+    """
     try:
         with (
             open_snapshot(store, fresh=False) as duck,
-            execute(duck, text, values, SORT_SECONDS) as found,
+            execute(duck, text, values, SNAPSHOT_SECONDS) as found,
         ):
-            return [int(row[0]) for row in islice(found.rows, PAGE_ROWS + 1)]
+            return list(found.rows)
     except (NotInSnapshot, OSError):
-        with run_query(store, text, values, SORT_SECONDS) as found:
-            return [int(row[0]) for row in found.rows]
+        with run_query(store, text, values, SNAPSHOT_SECONDS) as found:
+            return list(found.rows)
 
 
 def _text(chosen: Select[Any]) -> tuple[str, dict[str, Any]]:

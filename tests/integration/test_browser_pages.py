@@ -24,6 +24,42 @@ CUT_OFF = """[...document.querySelectorAll('svg.figure')].flatMap(svg => {
 }).join('|')"""
 SMALLEST = """Math.min(...[...document.querySelectorAll('svg.figure text')].map(
     t => parseFloat(getComputedStyle(t).fontSize) * t.getScreenCTM().a))"""
+FAINT = """(() => {
+    const light = c => c.slice(0, 3).map(x => x / 255)
+        .map(x => x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, x, i) => sum + x * [0.2126, 0.7152, 0.0722][i], 0);
+    const parts = s => s.match(/[\\d.]+/g).map(Number);
+    const behind = e => {
+        for (; e; e = e.parentElement) {
+            const c = parts(getComputedStyle(e).backgroundColor);
+            if (c.length < 4 || c[3] > 0.99) return c;
+        }
+        return [255, 255, 255];
+    };
+    const faint = new Set();
+    for (const e of document.querySelectorAll('body *')) {
+        if (e.closest('svg') || !e.getBoundingClientRect().width) continue;
+        if (![...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())) continue;
+        const both = [light(parts(getComputedStyle(e).color)), light(behind(e))];
+        const ratio = (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05);
+        if (ratio < 4.5) faint.add(`${e.tagName}.${e.className} ${ratio.toFixed(2)}`);
+    }
+    return [...faint].join('|');
+})()"""  # text with a contrast below 4.5:1
+READ = (
+    "/",
+    "/answers?status=wrong",
+    "/verdicts",
+    "/samples",
+    "/prompts",
+    "/sources",
+    "/failures",
+    "/sql?q=SELECT+1",
+    "/models",
+    "/answers/2",
+    "/samples/1",
+    "/prompts/1",
+)
 PAPER = "getComputedStyle(document.body).backgroundColor"
 
 
@@ -78,6 +114,7 @@ def test_every_page_is_quiet_and_asks_nobody_else(tab: Tab, address: str) -> Non
         "/row/call/1",
         "/answers?q=%3Cscript%3E",
         "/sql?q=SELECT+*+FROM+samples",
+        "/models",
     ):
         tab.open(address + path)
         assert tab.ask(OVERFLOWING) == 0, path
@@ -86,6 +123,45 @@ def test_every_page_is_quiet_and_asks_nobody_else(tab: Tab, address: str) -> Non
         re.sub(r"^(\w+:/*[^/]*).*", r"\1", u) for u in tab.asked_for if not u.startswith("data:")
     }
     assert hosts == {address}
+
+
+@pytest.mark.slow
+def test_every_page_can_be_read_on_a_phone_and_in_the_dark(tab: Tab, address: str) -> None:
+    for scheme in ("light", "dark"):
+        tab.prefer(scheme)
+        tab.resize(390, 844)
+        for path in READ:
+            tab.open(address + path)
+            assert tab.ask(OVERFLOWING) == 0, path
+            assert tab.ask(FAINT) == "", (scheme, path)
+    assert tab.complaints == []
+
+
+def test_a_block_is_copied_and_shown_raw(tab: Tab, address: str) -> None:
+    tab.open(f"{address}/samples/1")
+    shown = "getComputedStyle(document.querySelector('.text .raw')).display"
+    assert tab.ask(shown) == "none"
+    tab.ask("document.querySelector('.tools button').click()")
+    assert tab.ask(shown) == "block"
+    assert tab.ask("document.querySelectorAll('.tools').length >= 3")
+    assert tab.complaints == []
+
+
+def test_the_sql_page_completes_names_and_keeps_a_history(tab: Tab, address: str) -> None:
+    tab.open(f"{address}/sql")
+    tab.ask(
+        "(() => { const e = document.querySelector('textarea'); e.value = 'SELECT * FROM '; "
+        "e.setSelectionRange(99, 99); e.focus(); })()"
+    )
+    for key in "v_fun":
+        tab.press(key)
+    tab.press("Tab")
+    assert tab.ask("document.querySelector('textarea').value") == "SELECT * FROM v_funnel"
+    before = tab.loaded
+    tab.ask("document.querySelector('form.sql button').click()")
+    tab.wait(lambda: tab.loaded > before)
+    assert "SELECT * FROM v_funnel" in tab.ask("document.querySelector('.history').textContent")
+    assert tab.complaints == []
 
 
 @pytest.mark.slow

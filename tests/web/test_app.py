@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -205,6 +206,27 @@ def test_sql_page_runs_queries(reader: Client) -> None:
     assert "1.5" in text
     snap = run_sql(reader, "SELECT status, COUNT(*) FROM verdicts GROUP BY 1", "snapshot").text
     assert "no_answer" in snap
+
+
+def test_sql_page_downloads_a_result(reader: Client) -> None:
+    (token,) = re.findall(r'name="typed" value="([^"]+)"', reader.get("/sql").text)
+    query = quote("SELECT 1 AS a, 'x,y' AS b UNION ALL SELECT 2, NULL ORDER BY a")
+    csv = reader.get(f"/sql/download?as=csv&typed={token}&q={query}")
+    assert csv.text == 'a,b\r\n1,"x,y"\r\n2,\r\n'
+    assert "attachment" in csv.headers["content-disposition"]
+    found = reader.get(f"/sql/download?as=json&typed={token}&of=snapshot&q={query}").text
+    assert json.loads(found) == [{"a": 1, "b": "x,y"}, {"a": 2, "b": None}]
+    assert reader.get(f"/sql/download?as=csv&q={query}").status == 404  # nobody typed it here
+
+
+def test_overview_shows_failures_and_pass_rates(reader: Client) -> None:
+    reader.get("/")
+    reader.wait()
+    text = reader.get("/").text
+    assert "Pass rate" in text
+    assert "missing_module:" in text
+    assert re.match("/verdicts/", reader.get("/random/wrong").headers["location"])
+    assert reader.get("/random/nonsense").status == 404
 
 
 def test_sql_page_runs_only_what_was_typed(reader: Client) -> None:

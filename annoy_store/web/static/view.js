@@ -29,6 +29,7 @@ const keys = {
 };
 
 document.addEventListener("keydown", (event) => {
+  if (event.defaultPrevented) return;
   const typing = event.target.matches("input, textarea, select");
   if (typing && event.key === "Enter" && event.ctrlKey && event.target.form) {
     event.target.form.requestSubmit();
@@ -71,4 +72,59 @@ for (const pre of document.querySelectorAll("main pre")) {
   }
   tools.append(button("copy", (made) => copy(pre, made)));
   (text || pre).before(tools);
+}
+
+// The SQL page completes names with Tab, and keeps the last queries in this browser.
+
+const editor = document.querySelector("textarea[data-names]");
+
+function matching() {
+  const before = editor.value.slice(0, editor.selectionStart);
+  const word = before.match(/\w*$/)[0];
+  const names = [...new Set(editor.dataset.names.trim().split(/\s+/))];
+  return [word, word.length < 2 ? [] : names.filter((n) => n.startsWith(word) && n !== word).slice(0, 12)];
+}
+
+function showNames() {
+  const [, names] = matching();
+  const shown = document.querySelector(".names");
+  shown.replaceChildren(...names.map((name, i) => {
+    const made = document.createElement(i ? "span" : "b");
+    made.textContent = `${name} `;
+    return made;
+  }));
+}
+
+function complete(event) {
+  const [word, names] = matching();
+  if (event.key !== "Tab" || event.shiftKey || !names.length) return;
+  event.preventDefault();
+  editor.setRangeText(names[0].slice(word.length), editor.selectionStart, editor.selectionEnd, "end");
+  showNames();
+}
+
+function remember() {
+  const key = `annoy sql ${editor.dataset.store}`;
+  let kept = [];
+  try { kept = JSON.parse(localStorage.getItem(key)) || []; } catch { kept = []; }
+  editor.form.addEventListener("submit", () => {
+    const next = [editor.value, ...kept.filter((one) => one !== editor.value)].slice(0, 20);
+    try { localStorage.setItem(key, JSON.stringify(next)); } catch { /* storage is off or full */ }
+  });
+  const box = document.querySelector(".history");
+  box.hidden = !kept.length;
+  box.querySelector("ul").replaceChildren(...kept.map((text) => {
+    const item = document.createElement("li");
+    const link = document.createElement("a");
+    link.textContent = text;
+    link.href = `/sql?q=${encodeURIComponent(text)}`;
+    item.append(link);
+    return item;
+  }));
+}
+
+if (editor) {
+  editor.addEventListener("input", showNames);
+  editor.addEventListener("keydown", complete);
+  remember();
 }
