@@ -135,7 +135,9 @@ def sorted_ids(
     """
     column = listing.columns[order.removeprefix("-")]
     ordered = column.desc() if order.startswith("-") else column.asc()
-    chosen = selected_ids(listing, ListQuery(query.filters), joined=True)
+    # Without the joins of the other columns, a query takes a tenth of the time.
+    joined = any(table is not listing.key.table for table in select(column).get_final_froms())
+    chosen = selected_ids(listing, ListQuery(query.filters), joined=joined)
     chosen = chosen.order_by(ordered.nulls_last(), listing.key.desc())
     text, values = _text(chosen)
     # Numbers in the text, for DuckDB and PostgreSQL take no untyped parameter there.
