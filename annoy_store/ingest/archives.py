@@ -35,7 +35,7 @@ def is_skipped_folder(name: str) -> bool:
 
 
 def _wanted(name: str) -> bool:
-    folders = [part for part in name.split("/")[:-1] if part not in ("", ".")]
+    folders = [part for part in name.split("/")[:-1] if part not in ("", ".", "..")]
     return not any(map(is_skipped_folder, folders))
 
 

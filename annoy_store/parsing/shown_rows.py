@@ -52,6 +52,8 @@ def _names_tests(node: ast.AST) -> bool:
         return any(_TEST.search(_name(target)) for target in node.targets)
     if isinstance(node, ast.AnnAssign):
         return _TEST.search(_name(node.target)) is not None
+    if isinstance(node, ast.keyword):
+        return node.arg == "params" or _TEST.search(node.arg or "") is not None
     if isinstance(node, ast.Call):
         return _TEST.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", _name(node.func))) is not None
     return isinstance(node, ast.FunctionDef) and node.name.lower().startswith("test")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,14 @@ def test_archives_are_read_like_folders(tmp_path: Path, name: str, data: bytes) 
     _, (none,) = found(tmp_path / name, globs=("*.c",))
     assert none.fatal
     assert "there is 2 .py, 1 .md, 1 .jsonl" in str(none)
+
+
+@pytest.mark.parametrize("pack", [as_tar, as_zip])
+def test_archives_lose_no_name_that_leads_out_of_them(tmp_path: Path, pack: Any) -> None:
+    (tmp_path / "x").write_bytes(pack({"../a.py": b"a = 1\n", "./p/../b.py": b"b = 2\n"}))
+    good, bad = found(tmp_path / "x")
+    assert bad == []
+    assert [row.content for row in good] == ["a = 1\n", "b = 2\n"]
 
 
 @pytest.mark.parametrize("kind", ["tar", "zip"])

@@ -19,6 +19,7 @@ from annoy_store.parsing.shown_rows import MAX_ROWS, find_rows
         ("check(f, 5, 7)", (5, 7), True),
         ("runTest(5, want=7)", (5, 7), True),
         ("Case(5, 7)", (5, 7), True),
+        ("@pytest.fixture(params=[(5, 7)])\ndef f(request):\n    return request", (5, 7), True),
         ("@pytest.fixture\ndef test_x():\n    return (5, 7)", (5, 7), True),
         ("TABLE = [(5, 7)]", (5, 7), False),
         ("latest = [(5, 7)]", (5, 7), False),
