@@ -6,7 +6,9 @@ is hidden only when all of them are. Sources that are ingested later are subject
 The exports that contain its rows are listed; the next incremental export retracts them.
 
 --lift reverses a rule. --purge also blanks the texts, irreversibly: rows and digests stay as
-tombstones. Backups, exported files and what was sent to a provider are not affected.
+tombstones, and the same content is refused from then on. Backups, exported files and what was sent
+to a provider are not affected. Rules travel with annoy merge and annoy copy; one that was lifted in
+one of two stores has to be lifted in the other one, too.
 
 \b
 Examples:

@@ -6,6 +6,8 @@ Decisions
   or refused wherever it comes from, and whatever language or generator it is stored with.
 - Only what purged rules alone hide is blanked. What another source still allows is kept, and so is
   a prompt, with its answers, that was asked about something allowed too.
+- What workers and batches are doing with it is given up: a job that was claimed meanwhile writes
+  nothing, and the line of a batch is not read.
 - Freed pages of a SQLite file are overwritten and its log is truncated. On PostgreSQL old row
   versions disappear with the next VACUUM. Copies elsewhere (backups, exports, batch files at a
   provider) are out of reach; the command says so.
@@ -19,7 +21,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Column, Connection, case, delete, exists, null, or_, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    case,
+    delete,
+    exists,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from annoy_store.analysis.lineage_edges import STAGES_OF
 from annoy_store.analysis.snapshot.query import snapshot_folder
@@ -35,6 +48,7 @@ from annoy_store.db.hidden import (
 from annoy_store.db.sql import in_values, insert_new
 from annoy_store.db.tables import (
     attempts,
+    batch_items,
     benchmark_overlaps,
     calls,
     executions,
@@ -59,6 +73,7 @@ from annoy_store.ingest.codeio.questions import read_question
 from annoy_store.ingest.takedowns import takedown_rules
 from annoy_store.maintenance.digests import fill_digests
 from annoy_store.maintenance.tombstones import BLANK
+from annoy_store.queue.counters import NO_WORKER, add_to_counters, state_change
 from annoy_store.records.digests import text_digest
 
 PAGE = 5_000
@@ -222,10 +237,20 @@ def _blank(connection: Connection, column: Column[Any], ids: Sequence[int]) -> C
     return Counter({table.name: changed})
 
 
-def _clear_details(connection: Connection, kind: str, page: Sequence[int]) -> None:
-    """Clear the details of jobs, which may quote their subject."""
+def _end_jobs(connection: Connection, kind: str, page: Sequence[int]) -> None:
+    """Take claimed jobs from their workers, and clear details of jobs, which may quote a text."""
     mine = jobs.c.stage.in_(STAGES_OF[kind]), in_values(connection, jobs.c.subject_id, page)
     connection.execute(update(jobs).where(*mine, jobs.c.detail.is_not(None)).values(detail=None))
+    ended = (
+        update(jobs)
+        .where(*mine, jobs.c.state == literal_column("'claimed'"))
+        .values(
+            state=literal_column("'rejected'"), reason="not_wanted", worker_id=None, claimed_at=None
+        )
+        .returning(jobs.c.stage)
+    )
+    stages = Counter(connection.scalars(ended))
+    add_to_counters(connection, NO_WORKER, state_change(stages, "claimed", "rejected"))
 
 
 def _derived(connection: Connection, kind: str, page: Sequence[int]) -> None:
@@ -246,17 +271,17 @@ def _ids(connection: Connection, column: Column[Any], page: Sequence[int]) -> li
 
 
 def _blank_source(connection: Connection, page: Sequence[int]) -> Counter[str]:
-    _clear_details(connection, "source", page)
+    _end_jobs(connection, "source", page)
     _derived(connection, "source", page)
     _blank(connection, origins.c.source_id, page)
     return _blank(connection, sources.c.id, page)
 
 
 def _blank_sample(connection: Connection, page: Sequence[int]) -> Counter[str]:
-    _clear_details(connection, "sample", page)
+    _end_jobs(connection, "sample", page)
     _derived(connection, "sample", page)
     for some in _pages(_ids(connection, io_pairs.c.sample_id, page)):
-        _clear_details(connection, "io_pair", some)
+        _end_jobs(connection, "io_pair", some)
     _blank(connection, sample_origins.c.sample_id, page)
     blanked = _blank(connection, io_pairs.c.sample_id, page)
     blanked += _blank(connection, executions.c.sample_id, page)
@@ -271,11 +296,13 @@ def _blank_prompt(connection: Connection, page: Sequence[int]) -> Counter[str]:
 
 
 def _blank_calls(connection: Connection, page: Sequence[int]) -> Counter[str]:
-    _clear_details(connection, "call", page)
+    _end_jobs(connection, "call", page)
+    asked = in_values(connection, batch_items.c.call_id, page)
+    connection.execute(update(batch_items).where(asked).values(is_open=0, is_read=1))
     _blank(connection, attempts.c.call_id, page)
     answers = _ids(connection, responses.c.call_id, page)
-    _clear_details(connection, "response", answers)
-    _clear_details(connection, "verdict", _ids(connection, verdicts.c.response_id, answers))
+    _end_jobs(connection, "response", answers)
+    _end_jobs(connection, "verdict", _ids(connection, verdicts.c.response_id, answers))
     fill_digests(connection, responses, answers)
     blanked = _blank(connection, responses.c.id, answers)
     blanked += _blank(connection, verdicts.c.response_id, answers)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, insert, select, text, update
 
 from annoy_store.db.engine import Database
 from annoy_store.db.hidden import hidden_ids
 from annoy_store.db.tables import (
+    batch_items,
+    batches,
     io_pairs,
+    jobs,
     prompts,
     responses,
     samples,
@@ -21,9 +24,14 @@ from annoy_store.ingest.takedowns import (
     take_down,
     takedown_rules,
 )
-from annoy_store.interfaces import NewRow
-from annoy_store.maintenance.check import check
+from annoy_store.interfaces import NewRow, done
+from annoy_store.maintenance.check import check, recount
 from annoy_store.maintenance.purge import purge
+from annoy_store.queue.enqueue import enqueue_all
+from annoy_store.queue.jobs import Claim, JobResult, settle
+from annoy_store.queue.variants import load_plan
+from annoy_store.queue.workers import register_worker
+from annoy_store.stages import PIPELINE
 from tests.support import chains, factories
 from tests.support.takedown_stores import sources_in_two_repositories
 
@@ -162,3 +170,33 @@ def test_purge_rejects_a_lifted_rule(sqlite_store: Database) -> None:
         lift(connection, "repo", "team/blue")
     with pytest.raises(UsageError, match="not in force"):
         purge(sqlite_store, 1)
+
+
+def test_purge_takes_what_workers_and_batches_are_doing(store: Database) -> None:
+    """An answer that comes afterwards is not written."""
+    with store.write() as connection:
+        source = factories.source("zebra")
+        turn, call = factories.asked("zebra?", about="zebra", source_id=source)
+        rows = [factories.origin(source, "team/zebra"), turn, call]
+        call_id = factories.write_all(connection, rows)["calls"][0]
+        plan = load_plan(connection, PIPELINE)
+        enqueue_all(connection, plan)
+        worker = register_worker(connection, ["complete"], 60.0)
+        row = {"name": "b", "teacher_id": 0, "state": "sent", "created_at": "now"}
+        connection.execute(insert(batches).values(row))
+        connection.execute(insert(batch_items).values(batch_id=1, call_id=call_id, is_open=1))
+        mine = jobs.c.stage == "complete", jobs.c.subject_id == call_id
+        variant = connection.scalar(select(jobs.c.variant_id).where(*mine))
+        connection.execute(
+            update(jobs).where(*mine).values(state="claimed", worker_id=worker, attempts=1)
+        )
+        recount(connection)
+    purged(store, "team/zebra")
+    answer = factories.response(call_id, "of zebra")
+    ended = JobResult(Claim("complete", call_id, variant, 1), done(answer))
+    with store.write() as connection:
+        assert settle(connection, worker, [ended], plan).accepted == []
+        assert texts(connection, "zebra") == []
+        item = connection.execute(select(batch_items.c.is_open, batch_items.c.is_read)).one()
+        assert tuple(item) == (0, 1)
+    assert [f for f in check(store) if f.table == "job_counters"] == []
