@@ -191,7 +191,7 @@ def _ask(ctx: click.Context, todo: list[Any], answers: Path, settings: RunSettin
         def keep(scored: Any) -> None:
             append(answers, scored)
             seen.append(scored)
-            show(f"{len(seen):,} of {len(todo):,} answered")
+            show(f"{len(seen):,} of {len(todo):,} answered", len(seen), len(todo))
 
         try:
             asyncio.run(run())

@@ -31,7 +31,7 @@ def command(ctx: click.Context, source: str, target: str, as_json: bool) -> None
     store = open_store(source)
     ctx.call_on_close(store.close)
     with progress(ctx) as show:
-        done = copy(store, target, lambda table, n: show(f"{table}: {n:,} rows"))
+        done = copy(store, target, show)
     if as_json:
         print_json({"rows": done.rows, "digests": done.digests})
     else:

@@ -12,7 +12,7 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -37,6 +37,7 @@ from annoy_store.dedup.minhash import (
 )
 from annoy_store.dedup.shingles import jaccard, shingles
 from annoy_store.dedup.signatures import TEXT_COLUMNS, compute_signatures
+from annoy_store.interfaces import ShowProgress, show_nothing
 
 _WRITTEN_AT_ONCE = 20_000
 
@@ -62,7 +63,7 @@ class ClusterReport:
 
 def cluster(
     store: Database,
-    progress: Callable[[str], None] = lambda message: None,
+    progress: ShowProgress = show_nothing,
     *,
     rebuild: bool = False,
 ) -> ClusterReport:

@@ -13,7 +13,7 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from annoy_store.dedup.benchmark_items import (
 )
 from annoy_store.dedup.shingles import ngram_hashes, split_words, word_hashes
 from annoy_store.hashing import digest
+from annoy_store.interfaces import ShowProgress, show_nothing
 
 NGRAM_WORDS = 13
 _ENOUGH = 24
@@ -59,7 +60,7 @@ class OverlapReport:
 
 
 def decontaminate(
-    store: Database, files: Sequence[Path], progress: Callable[[str], None] = lambda message: None
+    store: Database, files: Sequence[Path], progress: ShowProgress = show_nothing
 ) -> list[OverlapReport]:
     """Store the overlaps with each benchmark file.
 
@@ -77,6 +78,7 @@ def decontaminate(
     benchmarks = [read_benchmark(path) for path in files]
     indices = [_ngram_index(benchmark) for benchmark, _ in benchmarks]
     for kind, chosen in _TEXTS.items():
+        last_id = _last_id(store, chosen)
         for page in _pages(store, chosen):
             found_rows = [
                 row
@@ -84,7 +86,7 @@ def decontaminate(
                 for row in _common_ngrams(kind, page, benchmark, index)
             ]
             _enter(store, found_rows)
-            progress(f"{kind}s up to {page[-1][0]}")
+            progress(f"comparing {kind}s", page[-1][0], max(last_id, page[-1][0]))
     for benchmark, _ in benchmarks:
         _enter(store, list(_common_answers(store, benchmark)))
     with store.read() as connection:
@@ -175,6 +177,11 @@ _TEXTS: dict[str, Select[Any]] = {
     "source": select(sources.c.id, sources.c.content),
 }
 _PAIRS = select(io_pairs.c.id, io_pairs.c.sample_id, io_pairs.c.input, io_pairs.c.output)
+
+
+def _last_id(store: Database, chosen: Select[Any]) -> int:
+    with store.read() as connection:
+        return connection.scalar(select(func.max(chosen.selected_columns[0]))) or 0
 
 
 def _pages(store: Database, chosen: Select[Any]) -> Iterator[Sequence[Any]]:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Column, select
+from sqlalchemy import Column, func, select
 
 from annoy_store.db.engine import Database
 from annoy_store.db.sql import insert_new
 from annoy_store.db.tables import samples, signatures, sources
 from annoy_store.dedup.minhash import VERSION, signature
+from annoy_store.interfaces import ShowProgress
 
 TEXT_COLUMNS: dict[str, Column[Any]] = {"source": sources.c.content, "sample": samples.c.refcode}
 _AT_ONCE = 500
 
 
-def compute_signatures(store: Database, kind: str, progress: Callable[[str], None]) -> int:
+def compute_signatures(store: Database, kind: str, progress: ShowProgress) -> int:
     """Add the missing signatures of a kind of subject.
 
     Args:
@@ -28,6 +28,8 @@ def compute_signatures(store: Database, kind: str, progress: Callable[[str], Non
         How many signatures were added.
     """
     last, signed = 0, 0
+    with store.read() as connection:
+        total = connection.scalar(select(func.max(TEXT_COLUMNS[kind].table.c.id))) or 0
     while True:
         with store.read() as connection:
             found = connection.execute(_unsigned(kind, last)).all()
@@ -48,7 +50,7 @@ def compute_signatures(store: Database, kind: str, progress: Callable[[str], Non
         with store.write() as connection:
             insert_new(connection, signatures, rows)
         last, signed = found[-1][0], signed + len(rows)
-        progress(f"computed {signed} signatures of {kind}s")
+        progress(f"computing signatures of {kind}s", last, max(total, last))
 
 
 def _unsigned(kind: str, after: int) -> Any:

@@ -18,7 +18,6 @@ Decisions
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -34,13 +33,13 @@ from annoy_store.export.plan import ExportPlan, build_plan
 from annoy_store.export.request import ExportReport, ExportRequest
 from annoy_store.export.staging import check_folder, publish_folder, staging_folder, withdraw_folder
 from annoy_store.export.writer import write_files
+from annoy_store.interfaces import ShowProgress, show_nothing
 
 NOT_RECORDED = "the store is read-only: this export is not recorded there, and no later increment starts from it"
-ProgressCallback = Callable[[str], None]
 
 
 def export(
-    store: Database, request: ExportRequest, progress: ProgressCallback = lambda message: None
+    store: Database, request: ExportRequest, progress: ShowProgress = show_nothing
 ) -> ExportReport:
     """Write the export that `request` describes and record it in the export log.
 

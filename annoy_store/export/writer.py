@@ -8,7 +8,7 @@ Decisions
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -22,6 +22,7 @@ from annoy_store.export.external_sort import ExternalSort
 from annoy_store.export.plan import ExportPlan
 from annoy_store.export.record_stream import stream_records
 from annoy_store.export.written_file import WrittenFile, check_file
+from annoy_store.interfaces import ShowProgress
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class _Shard:
 
 
 def write_files(
-    store: Database, plan: ExportPlan, staging: Path, progress: Callable[[str], None]
+    store: Database, plan: ExportPlan, staging: Path, progress: ShowProgress
 ) -> list[WrittenFile]:
     """Write the records of a plan as files into `staging`, and check what was written.
 
@@ -60,10 +61,10 @@ def write_files(
         records = ExternalSort(f, binding.stream_schema)
         for positions, page in stream_records(store, plan.records, binding):
             records.add(positions, page)
-            progress(f"read {records.n_records} of {plan.records.num_rows} records")
-        for shard in shards:
+            progress("reading records", records.n_records, plan.records.num_rows)
+        for n_written, shard in enumerate(shards):
             name = layout.file_name(shard.split, shard.number, shard.n_files)
-            progress(f"writing {name}")
+            progress(f"writing {name}", n_written, len(shards))
             (staging / name).parent.mkdir(exist_ok=True)
             batches = records.read(shard.first, shard.rows)
             with registered_stream(duck, "stream", binding.stream_schema, batches):

@@ -17,6 +17,7 @@ from annoy_store.interfaces.outcome import (
     failed,
     rejected,
 )
+from annoy_store.interfaces.progress import ShowProgress, show_nothing
 from annoy_store.interfaces.sandbox import (
     ExecutionResult,
     Limits,
@@ -63,6 +64,7 @@ __all__ = [
     "Row",
     "Sandbox",
     "SandboxInfo",
+    "ShowProgress",
     "Stage",
     "StageContext",
     "Task",
@@ -72,4 +74,5 @@ __all__ = [
     "done",
     "failed",
     "rejected",
+    "show_nothing",
 ]

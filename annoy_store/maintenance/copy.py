@@ -28,11 +28,11 @@ from annoy_store.db.sql import analyse, insert_new, now, restart_ids
 from annoy_store.db.tables import metadata, teachers, unfinished_copies, workers
 from annoy_store.db.timestamps import utc_now
 from annoy_store.errors import StoreError
+from annoy_store.interfaces import ShowProgress, show_nothing
 from annoy_store.maintenance.fingerprint import Fingerprint
 from annoy_store.queue.workers import IS_ALIVE, dead_local_workers
 
 COPIED_TABLES = [t for t in metadata.sorted_tables if t is not unfinished_copies]
-Progress = Callable[[str, int], None]
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class CopyReport:
     digests: dict[str, str]
 
 
-def copy(source: Database, url: str, progress: Progress = lambda table, rows: None) -> CopyReport:
+def copy(source: Database, url: str, progress: ShowProgress = show_nothing) -> CopyReport:
     """Copy everything in `source` to a new or empty store.
 
     Args:
         source: The store to copy; no worker may be active.
         url: URL of the target.
-        progress: Called with a table and the number of its rows copied so far.
+        progress: Called with the rows copied so far and those in all.
 
     Returns:
         Rows and fingerprints by table.
@@ -71,7 +71,7 @@ def copy(source: Database, url: str, progress: Progress = lambda table, rows: No
         target.close()
 
 
-def _copy_to_file(source: Database, path: Path, progress: Progress) -> CopyReport:
+def _copy_to_file(source: Database, path: Path, progress: ShowProgress) -> CopyReport:
     partial = Path(f"{path}.partial")
     with exclusive_file(Path(f"{path}.copying")):
         if path.exists():
@@ -104,7 +104,7 @@ def _publish(partial: Path, path: Path) -> None:
 
 
 def _copy_to_server(
-    source: Database, target: Database, check_lock: Callable[[], None], progress: Progress
+    source: Database, target: Database, check_lock: Callable[[], None], progress: ShowProgress
 ) -> CopyReport:
     if not _is_unfinished(target):
         if _is_used(target):
@@ -165,9 +165,11 @@ def _is_used(store: Database) -> bool:
         )
 
 
-def _fill(source: Database, target: Database, progress: Progress) -> CopyReport:
+def _fill(source: Database, target: Database, progress: ShowProgress) -> CopyReport:
     sent: dict[str, Fingerprint] = {}
     with source.read() as connection:
+        counts = [connection.scalar(select(func.count()).select_from(t)) for t in COPIED_TABLES]
+        total = sum(n or 0 for n in counts)
         for table in COPIED_TABLES:
             sent[table.name] = Fingerprint()
             with target.write() as writing:
@@ -176,7 +178,8 @@ def _fill(source: Database, target: Database, progress: Progress) -> CopyReport:
                 sent[table.name].add(page)
                 with target.write() as writing:
                     insert_new(writing, table, page)
-                progress(table.name, sent[table.name].rows)
+                done = sum(each.rows for each in sent.values())
+                progress(f"copying {table.name}", done, total)
     with target.write() as writing:
         restart_ids(writing, COPIED_TABLES)
         analyse(writing, *COPIED_TABLES)

@@ -73,6 +73,7 @@ def test_watcher_counts_what_a_run_did_and_cost(store: Database, provider: Provi
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_seconds_left_and_cost_are_right_after_a_tenth_of_a_run(
     sqlite_store: Database, postgres_store: Database, tmp_path: Path
 ) -> None:
