@@ -21,9 +21,18 @@ from collections.abc import Iterable
 from typing import Any
 
 _SECRET_WORD = r"\w*(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key)(?:_?key)?"
+_VALUE = r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s&'"]+)"""
+_QUERY_WORD = r"[\w%.-]*(?:key|sig|code|auth|cred|access|pass|pwd)[\w%.-]*"
 _SECRETS = (
     (re.compile(r"(/{1,3}[^\s:@/?#]*:)\S+@"), r"\1***@"),
-    (re.compile(rf"(?i)\b({_SECRET_WORD}\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&'\"]+)"), r"\1***"),
+    (re.compile(r"(//[^\s:@/?#\[]*:)(?!\*|\d+(?:\W|$))[^\n'\"]*@(?=[\w\[])"), r"\1***@"),
+    (re.compile(r"(?<![\w/*])([A-Za-z_][\w.+-]*:)[^\s@/:]+@(?=[\w\[])"), r"\1***@"),  # no scheme
+    (re.compile(r"(//[^\s:@/?#\[]+:)(?!\d+(?:\W|$)|\*)[^\s@/?#'\"]+"), r"\1***"),  # no host
+    (re.compile(rf"(?i)\b({_SECRET_WORD}\s*(?:=|%3D)\s*){_VALUE}"), r"\1***"),
+    (re.compile(rf"(?i)([?&]{_QUERY_WORD}=)[^\s&'\"#]+"), r"\1***"),
+    (re.compile(rf"(?i)(['\"]{_SECRET_WORD}['\"]\s*:\s*){_VALUE}"), r"\1***"),
+    (re.compile(r"(?i)\b((?:password|passwd|passphrase):\s+)\S+"), r"\1***"),
+    (re.compile(r"(?i)\b(authorization['\"]?\s*[:=]\s*['\"]?(?:\w+ )?)[^\s'\"]+"), r"\1***"),
 )
 
 

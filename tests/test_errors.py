@@ -33,11 +33,35 @@ def test_mask_secrets_hides_a_password_by_the_name_of_its_setting(name: str, sec
 @pytest.mark.parametrize(
     "text",
     [
+        "postgresql://u:hunter2-pw",
+        "postgresql://u:two hunter2-pw@h:abc/x",
+        "postgresql://h/x?options=password%3Dhunter2-pw",
+        "no store at u:hunter2-pw@h/db",
+        "connect(**{'user': 'u', 'password': 'hunter2-pw x'})",
+        '{"api_key": "hunter2-pw"}',
+        'host=h password="a hunter2-pw"',
+        "password: hunter2-pw",
+        "Authorization: Bearer hunter2-pw",
+        "Authorization: Basic hunter2-pw",
+        "https://h/v1?sig=hunter2-pw",
+        "https://h/v1?a=b&subscription-key=hunter2-pw&c=d",
+        "postgresql://h/x?pass=hunter2-pw",
+    ],
+)
+def test_mask_secrets_hides_a_secret_in_every_form(text: str) -> None:
+    assert "hunter2" not in mask_secrets(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "m (max_tokens=4096, temperature=0.7)",
         "sqlite:////tmp/store.db",
         "postgresql://user@host:5432/db?sslmode=require",
         "https://api.openai.com/v1 does not answer",
         "write to someone@example.org",
+        "http://[::1]:8000/v1 and http://127.0.0.1:8000, then http://h:80",
+        "basic functions take a token: see TypeError: 5",
     ],
 )
 def test_mask_secrets_leaves_the_rest(text: str) -> None:

@@ -43,7 +43,7 @@ def parse_store_url(text: str) -> URL:
 def _url_of_path(text: str) -> URL:
     if not text.strip() or re.match(r"(sqlite|postgres(ql)?)\b.*[:/]|file:", text):
         raise UsageError(f"not a store URL: {mask_secrets(text)!r}; {_FORMS}")
-    if re.search(r"\b(host|dbname|user|password)\s*=", text):
+    if re.search(r"^[^\s/]+:\S*@|\b(host|dbname|user|password)\s*=", text):
         raise UsageError(f"not a store URL: {mask_secrets(text)!r}; {_FORMS}")
     return _checked_file(URL.create("sqlite", database=text))
 

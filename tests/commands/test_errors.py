@@ -145,6 +145,7 @@ def test_a_store_without_a_schema_is_made_by_init(annoy: Annoy, one_line: OneLin
         ("postgres//u:se:c@secret@127.0.0.1/db", "not a store URL"),
         ("sqlite:///q?x/s.db", "no parameters"),
         ("file:annoy.db?mode=memory", "not a store URL"),
+        ("u:pw@h/db", "not a store URL"),
         ("sqlite:///file:annoy.db?mode=memory", "no parameters"),
         ("sqlite:///file:annoy", "must be a file"),
     ],

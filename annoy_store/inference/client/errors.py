@@ -14,10 +14,12 @@ Decisions
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Mapping, Set
 from typing import Any, Literal
+from urllib.parse import quote
 
 from annoy_store.hashing import clean_text
 from annoy_store.inference.client.retry_after import retry_after_seconds
@@ -36,7 +38,9 @@ CONNECTION_ADVICE = {
 }
 _MAX_MESSAGE_CHARS = 500
 _SECRETS = re.compile(
-    r"\b(?:sk|pk|key|hf|nvapi|gsk|xai)[-_][\w*.\-]{6,}|Bearer\s+\S+", re.IGNORECASE
+    r"\b(?:c?sk|pk|key|hf|nvapi|gsk|xai|r8|fw|tgp|pplx|gh[opsu]|glpat)[-_][\w*.\-]{6,}"
+    r"|\b(?:AIza|AKIA|eyJ)[\w.\-]{12,}|Bearer\s+\S+|Basic\s+(?=\S*[\d=])\S{8,}",
+    re.IGNORECASE,
 )
 _KEY_CODES = {
     "invalid_api_key",
@@ -171,7 +175,8 @@ def redact(text: str, secret: str | None = None) -> str:
         The message in one line of at most 500 characters, without anything that looks like a key.
     """
     if secret and len(secret) > 4:
-        text = text.replace(secret, "***")
+        for form in (secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], quote(secret, safe="")):
+            text = text.replace(form, "***")
     return clean_text(_SECRETS.sub("***", " ".join(text.split())))[:_MAX_MESSAGE_CHARS]
 
 

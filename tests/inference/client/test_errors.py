@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -99,6 +101,10 @@ def test_error_object_has_a_message_for_any_body(body: object) -> None:
         "Authorization: Bearer abcdefgh12345678",
         "key hf_abcdefgh12345678 was refused",
         "my-very-own-secret is wrong",
+        "key=AIzaSyabcdef0123456789",
+        "token ghp_abcdef0123456789",
+        "Basic abcdef0123456789",
+        "jwt eyJabcdef0123456789.e30.x",
     ],
 )
 def test_redact_removes_keys(text: str) -> None:
@@ -106,6 +112,12 @@ def test_redact_removes_keys(text: str) -> None:
     assert "***" in clean
     for secret in ("abcdef", "my-very-own"):
         assert secret not in clean
+
+
+def test_redact_removes_the_key_however_it_is_quoted() -> None:
+    key = 'own/"secret"+1'
+    for text in (json.dumps({"key": key}), quote(key, safe=""), f"{key} is wrong"):
+        assert "secret" not in redact(text, key)
 
 
 def test_redact_returns_one_short_line() -> None:
