@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Table, text
+from sqlalchemy.exc import DBAPIError
 
 from annoy_store.db.engine import Database
 from annoy_store.errors import StoreError
@@ -69,7 +70,9 @@ def exclusive_database(store: Database) -> Iterator[Callable[[], None]]:
         try:
             yield lambda: lock.execute(text("SELECT 1")).close()
         finally:
-            lock.invalidate()  # the lock is of the session, which a pool would keep
+            with suppress(DBAPIError):  # a server ends a closed session, and its lock, a little later
+                lock.execute(text(f"SELECT pg_advisory_unlock({_COPY_LOCK})"))
+            lock.invalidate()
 
 
 def empty_tables(connection: Connection, tables: Iterable[Table]) -> None:
