@@ -70,7 +70,9 @@ def exclusive_database(store: Database) -> Iterator[Callable[[], None]]:
         try:
             yield lambda: lock.execute(text("SELECT 1")).close()
         finally:
-            with suppress(DBAPIError):  # a server ends a closed session, and its lock, a little later
+            with suppress(
+                DBAPIError
+            ):  # a server ends a closed session, and its lock, a little later
                 lock.execute(text(f"SELECT pg_advisory_unlock({_COPY_LOCK})"))
             lock.invalidate()
 

@@ -258,6 +258,7 @@ def test_tasks_are_named_only_where_they_may_be() -> None:
     may = (
         "annoy_store/benchmark/score.py",  # a benchmark asks for outputs
         "commands/",  # examples in help
+        "annoy_store/guide/",  # examples
         "annoy_store/tasks/predict_",
         "annoy_store/inference/backends/tracer/",
         "annoy_store/ingest/codeio/",
