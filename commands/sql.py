@@ -52,7 +52,11 @@ VIEWS_HELP = "\n\n".join(f"\b\n{v.name}: {v.meaning}\n  {v.example}" for v in VI
 )
 @click.option("--live", is_flag=True, help="Query the store itself, not its snapshot.")
 @click.option(
-    "--seconds", default=600.0, show_default=True, help="Timeout of the query in seconds."
+    "--seconds",
+    type=click.FloatRange(0, 1e6, min_open=True),
+    default=600.0,
+    show_default=True,
+    help="Timeout of the query in seconds.",
 )
 @json_option
 @click.pass_context
