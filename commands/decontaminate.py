@@ -3,7 +3,8 @@
 Each FILE is JSON Lines, one task per line, with any columns: all texts are compared, and `input`
 and `output` (or `answer`) if present. A sample or raw file is flagged for 13 consecutive words in
 common, a sample also for an answer in common. Nothing is removed: `annoy export
---exclude-overlaps` leaves flagged rows out. A benchmark is identified by its file name; run the
+--exclude-overlaps` leaves flagged rows out, and refuses rows that came after the last comparison
+with one of these benchmarks. A benchmark is identified by its file name; run the
 command again when its file has changed.
 
 \b

@@ -109,6 +109,18 @@ benchmark_overlaps = Table(
     comment="what a source or sample shares with a benchmark, with the evidence",
 )
 
+benchmark_comparisons = Table(
+    "benchmark_comparisons",
+    metadata,
+    text_column("benchmark", primary_key=True),
+    number_column("n_items"),
+    number_column("source_id"),
+    number_column("sample_id"),
+    number_column("io_pair_id"),
+    text_column("created_at"),
+    comment="up to which source, sample and pair a benchmark was compared, when it last was",
+)
+
 behaviour_probes = Table(
     "behaviour_probes",
     metadata,

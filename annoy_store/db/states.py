@@ -30,13 +30,6 @@ CHECK_STATUSES = (  # of pair_checks; `missing_module` tells of a machine, not o
     "not_json",
     "bad_frame",
 )
-CUT_OFF = (  # finish reasons of an answer that is not whole
-    "length",
-    "max_tokens",
-    "MAX_TOKENS",
-    "model_length",
-    "incomplete",
-)
 FREE_BACKENDS = ("tracer", "replay")  # their answers cost nothing
 
 

@@ -56,6 +56,7 @@ from annoy_store.db.data_tables import (
 from annoy_store.db.export_tables import (
     behaviour_probes,
     behaviours,
+    benchmark_comparisons,
     benchmark_overlaps,
     clusters,
     export_rows,
@@ -105,6 +106,7 @@ __all__ = [
     "batches",
     "behaviour_probes",
     "behaviours",
+    "benchmark_comparisons",
     "benchmark_overlaps",
     "budgets",
     "calls",

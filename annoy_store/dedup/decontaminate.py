@@ -8,21 +8,30 @@ Decisions
 - An answer is common when a pair of the store has the same input and the same output as an item of
   the benchmark, as values; an item without an input counts when its output is long enough (24
   characters of JSON) not to be a coincidence.
+- What was compared is stored too (`benchmark_comparisons`): an export that leaves out overlaps
+  needs to know that there was a comparison, and of which rows.
 - Benchmarks are files that the user provides; nothing is downloaded.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, Table, func, select
 
 from annoy_store.db.engine import Database
-from annoy_store.db.sql import insert_new
-from annoy_store.db.tables import benchmark_overlaps, io_pairs, samples, sources
+from annoy_store.db.sql import insert_new, open_writers, upsert
+from annoy_store.db.tables import (
+    benchmark_comparisons,
+    benchmark_overlaps,
+    io_pairs,
+    samples,
+    sources,
+)
 from annoy_store.db.timestamps import utc_now
 from annoy_store.dedup.benchmark_items import (
     Benchmark,
@@ -32,11 +41,14 @@ from annoy_store.dedup.benchmark_items import (
     read_benchmark,
 )
 from annoy_store.dedup.shingles import ngram_hashes, split_words, word_hashes
+from annoy_store.errors import StoreError
 from annoy_store.hashing import digest
 from annoy_store.interfaces import ShowProgress, show_nothing
 
 NGRAM_WORDS = 13
 _ENOUGH = 24
+_PATIENCE = 60.0  # seconds
+_COMPARED: dict[str, Table] = {"source_id": sources, "sample_id": samples, "io_pair_id": io_pairs}
 _AT_ONCE = 1000
 
 
@@ -74,9 +86,11 @@ def decontaminate(
 
     Raises:
         UsageError: A file cannot be read.
+        StoreError: Another program holds a transaction open.
     """
     benchmarks = [read_benchmark(path) for path in files]
     indices = [_ngram_index(benchmark) for benchmark, _ in benchmarks]
+    compared = _last_rows(store)
     for kind, chosen in _TEXTS.items():
         last_id = _last_id(store, chosen)
         for page in _pages(store, chosen):
@@ -89,8 +103,38 @@ def decontaminate(
             progress(f"comparing {kind}s", page[-1][0], max(last_id, page[-1][0]))
     for benchmark, _ in benchmarks:
         _enter(store, list(_common_answers(store, benchmark)))
+    with store.write() as connection:
+        for benchmark, _ in benchmarks:
+            row = {"benchmark": benchmark.name, "n_items": len(benchmark.items)}
+            upsert(connection, benchmark_comparisons, row | compared | {"created_at": utc_now()})
     with store.read() as connection:
         return [_summary(connection, benchmark, skipped) for benchmark, skipped in benchmarks]
+
+
+def _last_rows(store: Database) -> dict[str, int]:
+    """Return the last row of each table that is compared, once all rows up to it are committed.
+
+    A transaction that held a lower id when the last one was read has to end first; they are short.
+    """
+    with store.read() as connection:
+        found = {name: _last_row(connection, table) for name, table in _COMPARED.items()}
+        writers = _writers(connection)
+    deadline = time.monotonic() + _PATIENCE
+    while writers:
+        if time.monotonic() > deadline:
+            raise StoreError("another program has been writing for a minute; try again later")
+        time.sleep(0.05)
+        with store.read() as connection:
+            writers &= _writers(connection)
+    return found
+
+
+def _last_row(connection: Connection, table: Table) -> int:
+    return int(connection.scalar(select(func.max(table.c.id))) or 0)
+
+
+def _writers(connection: Connection) -> set[str]:
+    return {one for table in _COMPARED.values() for one in open_writers(connection, table)}
 
 
 # Common n-grams ------------------------------------------------------------------------------

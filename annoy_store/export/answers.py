@@ -18,6 +18,7 @@ from annoy_store.db.duckdb_session import load_table
 from annoy_store.db.tables import calls, responses, teachers, turns, verdicts
 from annoy_store.export.chains import NAMED_TEACHERS
 from annoy_store.export.current_verdicts import VERDICT_COLUMNS, keep_current_verdicts
+from annoy_store.parsing.finish_reasons import is_cut_off
 
 _N_TURNS = 2  # the columns of `records` are those of chains of two; an answer has one
 
@@ -30,6 +31,7 @@ def load_answers(
     The columns are those of chains (chains.py), about this answer alone: `turns` is the number of
     its turn, `prompt_id` what it answers. A wrong answer also has rejected_id (itself), chosen_id,
     rejected_teacher, chosen_teacher and same_teacher; they are null if there is no correct answer.
+    `is_cut_off` says of any answer whether it is whole.
 
     Args:
         duck: DuckDB without such a table.
@@ -46,9 +48,14 @@ def load_answers(
     duck.execute(NAMED_TEACHERS)
     load_table(duck, "answers", connection, _answers())
     keep_current_verdicts(duck, connection, judged_by, {"answers": ("response_id", "digest")})
+    reasons = duck.execute("SELECT DISTINCT finish_reason FROM answers_once").fetchall()
+    cut_off = [reason for (reason,) in reasons if is_cut_off(reason)]
+    duck.execute("CREATE TABLE cut_off AS SELECT unnest(?::VARCHAR[]) AS finish_reason", [cut_off])
     for statement in (_PLACED, _COUPLES, _SUBJECTS):
         duck.execute(statement)
-    duck.execute("DROP TABLE answers_once; DROP TABLE placed; DROP TABLE couples")
+    duck.execute(
+        "DROP TABLE answers_once; DROP TABLE placed; DROP TABLE couples; DROP TABLE cut_off"
+    )
     return _N_TURNS
 
 
@@ -65,6 +72,7 @@ def _answers() -> Select[tuple[object, ...]]:
             calls.c.sample_no,
             calls.c.pinned_teacher_id,
             responses.c.teacher_id,
+            responses.c.finish_reason,
             *VERDICT_COLUMNS,
         )
         .select_from(
@@ -104,6 +112,7 @@ SELECT p.response_id AS subject_id, p.sample_id, p.io_pair_id, p.kind, p.sample_
        CASE WHEN p.status <> 'correct' THEN p.response_id END AS rejected_id, c.chosen_id,
        CASE WHEN p.status <> 'correct' THEN p.teacher END AS rejected_teacher,
        c.teacher AS chosen_teacher, c.same_teacher,
+       p.finish_reason IN (FROM cut_off) AS is_cut_off,
        p.status IS NOT NULL AS closed, NULL::VARCHAR AS removed, p.place,
        left(sha256(concat_ws('/', 'preference', p.digest, p.sample_no, p.pinned, p.status,
                              c.place)), 32) AS state

@@ -6,7 +6,6 @@ low. What is published already ranks first.
 
 from __future__ import annotations
 
-from annoy_store.db.states import CUT_OFF, sql_list
 from annoy_store.export.candidates import GroupFilter
 from annoy_store.export.filters import Selection
 from annoy_store.export.format_file import Format
@@ -78,10 +77,7 @@ def _sample(order: str, n: int, *, balanced: bool) -> GroupFilter:
 def _preferences(selection: Selection) -> GroupFilter:
     """Keep the wrong answers that have a correct one beside them (answers.py)."""
     wrong = "removed IS NULL AND last_status <> 'correct'"
-    truncated = f"""
-    UPDATE subjects SET removed = 'truncated' WHERE {wrong} AND subject_id IN (
-        SELECT subject_id FROM candidates WHERE finish_reason IN {sql_list(CUT_OFF)})
-    """
+    truncated = f"UPDATE subjects SET removed = 'truncated' WHERE {wrong} AND is_cut_off"
     unpaired = f"""
     UPDATE subjects SET removed = 'unpaired' WHERE {wrong} AND (chosen_id IS NULL OR chosen_id IN (
         SELECT subject_id FROM subjects WHERE removed IS NOT NULL))
@@ -92,4 +88,4 @@ def _preferences(selection: Selection) -> GroupFilter:
     """
     statements = [] if selection.truncated else [truncated]
     statements += [unpaired, *([] if selection.same_teacher is False else [other]), correct]
-    return GroupFilter(tuple(statements), ("finish",))
+    return GroupFilter(tuple(statements))

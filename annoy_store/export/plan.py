@@ -26,6 +26,7 @@ from annoy_store.export.filters import build_filters
 from annoy_store.export.format_file import Format
 from annoy_store.export.group_filters import build_group_filters
 from annoy_store.export.increments import Retraction, changes_since, mark_published
+from annoy_store.export.overlaps import require_comparison
 from annoy_store.export.parents import ParentExports
 from annoy_store.export.record_schema import FormatBinding, bind_format
 from annoy_store.export.request import ExportRequest
@@ -150,6 +151,8 @@ def _plan(
     wanted = sorted({*described, *referenced_attributes(" ".join(binding.plan_columns))})
     last = GroupFilter((_REMOVE_PUBLISHED,)), GroupFilter((), tuple(wanted))
     counts = apply_filters(duck, connection, [*row_filters, *group_filters, *last], loaded)
+    if selection.exclude_overlaps:
+        require_comparison(duck, connection)
     n_subjects, removed = counts.n_subjects, dict(counts.removed)
     if parents.ids:  # an increment reads few of the published rows; count them all
         published = parents.n_rows - len(retractions)

@@ -40,10 +40,12 @@ def upgrade() -> None:
     _add_takedown_digests()
     _add_row_digests()
     _add_unfinished_copies()
+    _add_comparisons()
 
 
 def downgrade() -> None:
     """Take each part back, the last one first; purged digests become rules again."""
+    op.drop_table("benchmark_comparisons")
     op.drop_table("unfinished_copies")
     _drop_row_digests()
     _drop_takedown_digests()
@@ -165,4 +167,22 @@ def _add_unfinished_copies() -> None:
         sa.Column("started_at", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("origin", name=op.f("pk_unfinished_copies")),
         comment="the store that is being copied into this one; empty when the copy is whole",
+    )
+
+
+# Benchmarks ----------------------------------------------------------------------------------
+
+
+def _add_comparisons() -> None:
+    """What was compared before is not known, so that it has to be compared again."""
+    op.create_table(
+        "benchmark_comparisons",
+        sa.Column("benchmark", sa.Text(), nullable=False),
+        sa.Column("n_items", sa.BigInteger(), nullable=False),
+        sa.Column("source_id", sa.BigInteger(), nullable=False),
+        sa.Column("sample_id", sa.BigInteger(), nullable=False),
+        sa.Column("io_pair_id", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("benchmark", name=op.f("pk_benchmark_comparisons")),
+        comment="up to which source, sample and pair a benchmark was compared, when it last was",
     )

@@ -60,6 +60,8 @@ def test_export_json_holds_all_counts(annoy: Annoy) -> None:
 
 
 def test_export_takes_every_option_at_once(annoy: Annoy) -> None:
+    Path("b.jsonl").write_text('{"text": "Nothing in common."}\n')
+    assert annoy("decontaminate", "b.jsonl").exit_code == 0
     done = annoy(
         "export",
         "codeio",

@@ -24,7 +24,7 @@ from tests.support import chains
 pytestmark = pytest.mark.slow_on("postgres")
 
 STATUSES = ["correct", "wrong", "no_answer", None]
-FINISHES = ["stop", "length", "max_tokens", "incomplete"]
+FINISHES = ["stop", "length", "max_tokens", "MAX_TOKENS", "model_length", "incomplete"]
 
 
 def write(store: Database, folder: Path, **selection: Any) -> tuple[ExportReport, list[Any]]:
@@ -121,10 +121,11 @@ def test_preferences_reject_no_answer_that_was_cut_off_unless_asked(
     with sqlite_store.write() as connection:
         first, _ = question(connection, "ant")
         chains.add_answer(connection, first, 1, "right", "correct", "a")
-        connection.execute(update(responses).values(finish_reason="length"))
+        for n, reason in enumerate(FINISHES[1:], 2):
+            chains.add_answer(connection, first, n, reason, "no_answer", "a", reason)
     report, _ = write(sqlite_store, tmp_path / "no")
-    assert (report.n_rows, report.removed["truncated"]) == (0, 2)
-    assert write(sqlite_store, tmp_path / "yes", truncated=True)[0].n_rows == 1
+    assert (report.n_rows, report.removed["truncated"]) == (1, len(FINISHES[1:]))
+    assert write(sqlite_store, tmp_path / "yes", truncated=True)[0].n_rows == 1 + len(FINISHES[1:])
 
 
 def test_preference_is_retracted_when_its_correct_answer_is_not_correct_any_more(

@@ -191,6 +191,7 @@ def test_export_enters_each_of_its_modules_at_most_twice(
     chains.fill(sqlite_store, ["ant"])
     export(sqlite_store, ExportRequest("codeio", tmp_path / "first", split_config=split))
     chains.fill(sqlite_store, ["bee"])
+    chains.compare(sqlite_store)
     selection = Selection(
         only="all",
         licences=("mit",),

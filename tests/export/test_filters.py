@@ -76,6 +76,7 @@ def test_filters(
 
 def test_filters_are_the_same_on_postgres(postgres_store: Database) -> None:
     chains.fill(postgres_store, NAMES)
+    chains.compare(postgres_store)
     for selection in (
         {"lines": (None, 10)},
         {"pass_rate": (0.5, None)},
@@ -160,6 +161,7 @@ def test_filters_refuse_unknown_words(filled: Database) -> None:
 
 
 def test_filters_leave_out_overlaps_if_asked(filled: Database) -> None:
+    chains.compare(filled)
     with filled.write() as connection:
         row = {"benchmark": "b", "item": "1", "method": "13gram", "created_at": "", "evidence": ""}
         connection.execute(insert(benchmark_overlaps).values(kind="sample", subject_id=1, **row))

@@ -78,3 +78,14 @@ def test_texts_of_attempts_and_omitted_parameters_are_added_and_taken_back(
         kept = connection.execute(text("SELECT DISTINCT text, reasoning FROM attempts")).all()
         assert kept in ([], [(None, None)])
         assert set(connection.scalars(text("SELECT omitted FROM teachers"))) <= {None}
+
+
+def test_upgrade_knows_of_no_comparison_with_a_benchmark(store: Database) -> None:
+    chains.fill(store, ["ant"])
+    chains.compare(store)
+    downgrade(store, "0002")
+    with store.read() as connection:
+        assert "benchmark_comparisons" not in inspect(connection).get_table_names()
+    upgrade(store)
+    with store.read() as connection:
+        assert connection.scalar(text("SELECT COUNT(*) FROM benchmark_comparisons")) == 0

@@ -10,13 +10,16 @@ from sqlalchemy import Connection, func, insert, select
 
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
+from annoy_store.db.sql import upsert
 from annoy_store.db.tables import (
+    benchmark_comparisons,
     calls,
     io_pairs,
     pair_checks,
     responses,
     sample_origins,
     samples,
+    sources,
     teachers,
     turns,
     variants,
@@ -188,6 +191,15 @@ def fill_one(connection: Connection, name: str, **options: Any) -> None:
     insert_rows(connection, rows)
 
 
+def compare(store: Database, benchmark: str = "b.jsonl") -> None:
+    """Say that a benchmark was compared with all that is there."""
+    compared = {"source_id": sources, "sample_id": samples, "io_pair_id": io_pairs}
+    with store.write() as connection:
+        last = {n: connection.scalar(select(func.max(t.c.id))) or 0 for n, t in compared.items()}
+        row = {"benchmark": benchmark, "n_items": 1, "created_at": factories.NOW}
+        upsert(connection, benchmark_comparisons, row | last)
+
+
 def add_answer(
     connection: Connection,
     prompt_id: int,
@@ -199,8 +211,8 @@ def add_answer(
 ) -> int:
     """A further answer to a prompt, with its verdict."""
     values = {"prompt_id": prompt_id, "sample_no": sample_no, "pinned_teacher_id": 0}
-    answer = factories.response(NewRow(calls, values), text, teacher(connection, model))
-    answer.values["finish_reason"] = finish_reason
+    call, whose = NewRow(calls, values), teacher(connection, model)
+    answer = factories.response(call, text, whose, finish_reason)
     judged = [verdict(connection, answer, status)] if status else []
     return insert_rows(connection, [answer, *judged])["responses"][0]
 
