@@ -349,7 +349,8 @@ def _write(
         for row in batch
     }
     report.new_origins += insert_new(connection, origins, list(of_batch.values()))
-    links.link(connection, batch, ids)
+    named = ((_source_of(r).values["digest"], str(r.values["metadata"])) for r in batch)
+    links.link(connection, named, ids)
     keep_hidden(connection, {"sources": list(ids.values())})
     report.new += n_new
     report.known += len(batch) - n_new

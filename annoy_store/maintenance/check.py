@@ -48,7 +48,7 @@ from annoy_store.db.tables import (
     workers,
 )
 from annoy_store.maintenance.accounting import reconcile
-from annoy_store.maintenance.digests import CHECKED_TABLES, rows_with_wrong_digest
+from annoy_store.maintenance.digests import CHECKED_TABLES, FILLED_LATER, rows_with_wrong_digest
 from annoy_store.queue.counters import NO_WORKER, add_to_counters, funnel
 from annoy_store.queue.jobs import IN_BATCH
 from annoy_store.queue.selection import subject_column
@@ -113,6 +113,7 @@ def check(
             ("counters", _counters),
             ("takedowns", _takedowns),
             ("sums", _sums),
+            ("missing digests", _missing_digests),
         ):
             note(what)
             found += find(connection)
@@ -123,6 +124,12 @@ def check(
                     CheckFinding(_WRONG_DIGEST, table.name, len(wrong), f"id {wrong[0]}", _CHANGED)
                 )
     return found
+
+
+def _missing_digests(connection: Connection) -> Iterator[CheckFinding]:
+    for table in FILLED_LATER:
+        missing = table.c.digest.is_(None)
+        yield from _finding(connection, table, missing, "rows without their digest", _COMPLETE)
 
 
 _WRONG_DIGEST = "content does not match its digest"

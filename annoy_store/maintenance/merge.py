@@ -53,11 +53,11 @@ from annoy_store.db.tables import (
     verdicts,
 )
 from annoy_store.errors import UsageError
-from annoy_store.ingest.codeio.insert import rescan_answers
 from annoy_store.interfaces import Stage
 from annoy_store.maintenance.accounting import count_paid_twice
 from annoy_store.maintenance.merge_calls import Key, answer_identity, load_calls, place_call
 from annoy_store.maintenance.merge_jobs import is_final, write_jobs
+from annoy_store.maintenance.merge_links import ImportLinks
 from annoy_store.maintenance.merge_takedowns import find_purged_rows, join_rules
 from annoy_store.maintenance.purge import blank_purged, digests_to_refuse, forget_copies
 from annoy_store.maintenance.tombstones import BLANK
@@ -160,6 +160,7 @@ class _Merging:
         self._matched: dict[Table, set[int]] = defaultdict(set)
         self._placed: set[tuple[Key, int]] = set()
         with ours.read() as connection:
+            self._links = ImportLinks(connection)
             self._purged = find_purged_rows(connection, reading)
         refused = digests_to_refuse(
             reading, sorted(self._purged.sources), sorted(self._purged.samples)
@@ -215,10 +216,15 @@ class _Merging:
         child: Column[int] | None,
         children: Rows,
     ) -> None:
-        written = {table.name: self._insert(connection, table, page)}
+        ids = self._insert(connection, table, page)
+        written = {table.name: ids}
         if child is not None and children:
             written[child.table.name] = self._insert(connection, child.table, children)
         keep_hidden(connection, written)
+        if table is sources:
+            self._links.of_sources(connection, page, children, ids)
+        elif table is samples:
+            self._links.of_samples(connection, ids)
 
     def _insert(self, connection: Connection, table: Table, page: Rows) -> list[int]:
         newest = _newest(connection, table)
@@ -233,7 +239,7 @@ class _Merging:
         if table is teachers:
             _join_omitted(connection, rows, written)
         if table is turns and (fresh := [key for key in written if key > newest]):
-            rescan_answers(connection, fresh)
+            self._links.of_turns(connection, fresh)
         self._tally(table, added, len(rows) - added)
         return written
 
@@ -354,6 +360,7 @@ class _Merging:
                 n_new = self._ours.transact(lambda c, r=rows: write_jobs(c, r))  # type: ignore[misc]
                 self._tally(jobs, n_new, len(rows) - n_new)
             self._note("jobs", self.merged.new["jobs"])
+        self._ours.transact(self._links.mark_done)
 
 
 def _join_omitted(connection: Connection, rows: Rows, ids: Sequence[int]) -> None:

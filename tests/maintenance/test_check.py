@@ -30,6 +30,7 @@ from annoy_store.db.tables import (
 from annoy_store.ingest.takedowns import take_down
 from annoy_store.interfaces import Attempt, NewRow
 from annoy_store.maintenance.check import check, recount
+from annoy_store.maintenance.digests import fill_missing_digests
 from annoy_store.maintenance.purge import blank_purged, purge
 from annoy_store.records.responses import new_attempt, new_response
 from annoy_store.stages import PIPELINE
@@ -286,3 +287,7 @@ def test_check_finds_changed_answers(store: Database, table: Any, change: Any) -
     assert found(store) == []
     damage(store, update(table).values(change))
     assert found(store) == [("content does not match its digest", table.name, 1)]
+    damage(store, update(table).values(digest=None))
+    assert found(store) == [("rows without their digest", table.name, 1)]
+    fill_missing_digests(store)
+    assert found(store) == []

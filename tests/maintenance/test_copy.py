@@ -145,8 +145,8 @@ import os, signal, sys
 from annoy_store.db.migrate import open_store
 from annoy_store.maintenance.copy import copy
 
-def progress(table, rows):
-    if table == sys.argv[3]:
+def progress(step, *counts):
+    if step == f"copying {sys.argv[3]}":
         os.kill(os.getpid(), signal.SIGKILL)
 
 copy(open_store(sys.argv[1]), sys.argv[2], progress)
@@ -183,7 +183,7 @@ def test_copy_refuses_a_second_copy_to_the_same_place(
     url = elsewhere(store)
     begun, go_on = threading.Event(), threading.Event()
 
-    def wait(table: str, rows: int) -> None:
+    def wait(*_: object) -> None:
         begun.set()
         assert go_on.wait(60)
 
@@ -209,7 +209,7 @@ def test_copy_takes_no_name_that_another_file_got_meanwhile(
     grow(sqlite_store, 0, 1)
     target = tmp_path / "moved.db"
 
-    def intrude(table: str, rows: int) -> None:
+    def intrude(*_: object) -> None:
         target.write_bytes(b"mine")
 
     with pytest.raises(StoreError, match="exists"):

@@ -29,13 +29,19 @@ from annoy_store.db.tables import (
     turns,
 )
 from annoy_store.errors import UsageError
+from annoy_store.ingest.codeio.importer import import_files
+from annoy_store.ingest.sources import IngestOptions, ingest
 from annoy_store.ingest.takedowns import lift, take_down, takedown_rules
 from annoy_store.interfaces import NewRow
 from annoy_store.maintenance.check import check, recount
+from annoy_store.maintenance.digests import fill_missing_digests
 from annoy_store.maintenance.fingerprint import content_differences
 from annoy_store.maintenance.merge import merge
 from annoy_store.maintenance.purge import purge
+from annoy_store.stages import PIPELINE
 from tests.support import chains, factories
+from tests.support.codeio_rows import RAW, function, lines, transformed
+from tests.support.factories import DOUBLE
 from tests.support.growing_stores import grow, held
 from tests.support.small_pipeline import (
     SPREAD,
@@ -173,8 +179,10 @@ def test_merge_there_and_back_keeps_attempts_and_tokens(store: Database, other: 
     for into, of in ((store, other), (other, store), (store, other), (other, store)):
         merge(into, of, TOYS)
         assert paid(store) == (12, 12)
-        assert check(into) == []
     assert paid(other) == (12, 12)
+    for each in (store, other):
+        fill_missing_digests(each)
+        assert check(each) == []
     other.close()
 
 
@@ -183,6 +191,7 @@ def test_merge_tells_what_two_stores_paid_for(store: Database, other: Database) 
     grow(other, 0, 1, "both")
     with other.write() as connection:
         connection.execute(update(attempts).values(latency_ms=2.5, digest=None))
+    fill_missing_digests(other)
     merged = merge(store, other, TOYS)
     assert (merged.new["responses"], merged.new["attempts"], merged.paid_twice) == (0, 3, 3)
     assert check(store) == []
@@ -304,4 +313,40 @@ def test_merge_joins_the_states_of_a_rule(store: Database, other: Database) -> N
     merge(other, store, TOYS)
     expected = {"a": (False, False), "b": (True, False), "c": (True, True)}
     assert states(store) == states(other) == expected
+    other.close()
+
+
+@pytest.mark.parametrize("functions_here", [True, False])
+def test_merge_links_functions_of_one_store_to_sources_of_the_other(
+    store: Database, other: Database, tmp_path: Path, functions_here: bool
+) -> None:
+    """So that the takedown of a source hides the function, and nothing is transformed again."""
+    lines(tmp_path / "functions.jsonl", [function(meta={"blob_id": "b1"})])
+    lines(tmp_path / "raw.jsonl", [{"content": RAW, "repo": "bad", "blob_id": "b1"}])
+    with_functions, with_sources = (store, other) if functions_here else (other, store)
+    import_files(with_functions, [tmp_path / "functions.jsonl"])
+    ingest(with_sources, [tmp_path / "raw.jsonl"], IngestOptions())
+    with with_sources.write() as connection:
+        take_down(connection, "repo", "bad", "asked")
+    for into, of in ((store, other), (other, store)):
+        merge(into, of, PIPELINE)
+        with into.read() as connection:
+            assert [len(ids) for ids in hidden_ids(connection).values()] == [1, 1]
+        assert check(into) == []
+    assert content_differences(held(store), held(other)) == {}
+    assert +merge(store, other, PIPELINE).new == {}
+    other.close()
+
+
+def test_merge_links_functions_to_answers_of_the_other_store(
+    store: Database, other: Database, tmp_path: Path
+) -> None:
+    import_files(store, [lines(tmp_path / "f.jsonl", [function(code=DOUBLE.strip())])])
+    import_files(other, [lines(tmp_path / "t.jsonl", [transformed()])])
+    with other.write() as connection:
+        take_down(connection, "origin", "t.jsonl", "asked")  # where its source was found
+    for into, of in ((store, other), (other, store)):
+        merge(into, of, PIPELINE)
+        with into.read() as connection:
+            assert [len(ids) for ids in hidden_ids(connection).values()] == [1, 1]
     other.close()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, select
 
 from annoy_store.db.sql import in_values
-from annoy_store.db.tables import calls, origins, prompts, responses, sources, turns
+from annoy_store.db.tables import calls, prompts, responses, sources, turns
 from annoy_store.ingest.codeio.samples import RecordedFunction
 from annoy_store.ingest.codeio.subjects import ImportSession
+from annoy_store.ingest.function_links import load_sources_by_blob_id
 
 TransformAnswer = tuple[int, str, int | None, str | None]  # response, its text, source, its digest
 
@@ -70,14 +70,3 @@ def find_lineage(
     if session.sources_by_blob_id is None:
         session.sources_by_blob_id = load_sources_by_blob_id(connection)
     return None, session.sources_by_blob_id.get(function.blob_id)
-
-
-def load_sources_by_blob_id(connection: Connection) -> dict[str, tuple[int, str]]:
-    """Return id and digest of every source whose origin's metadata has a `blob_id`, by that id."""
-    chosen = (
-        select(origins.c.metadata, sources.c.id, sources.c.digest)
-        .join(sources, sources.c.id == origins.c.source_id)
-        .where(origins.c.metadata.contains('"blob_id"'))
-    )
-    rows = connection.execute(chosen)
-    return {str(json.loads(text).get("blob_id")): (key, name) for text, key, name in rows}

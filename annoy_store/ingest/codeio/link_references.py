@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, exists, literal_column, select
+from sqlalchemy import Connection, Select, exists, literal_column, select, true
 
 from annoy_store.db.engine import Database
 from annoy_store.db.sql import in_values
@@ -38,22 +38,21 @@ from annoy_store.hashing import digest
 from annoy_store.ingest.codeio.conversation_rows import build_rows
 from annoy_store.ingest.codeio.conversations import Conversation, read_conversation
 from annoy_store.ingest.codeio.insert import insert_imported
-from annoy_store.ingest.codeio.lineage import load_sources_by_blob_id
 from annoy_store.ingest.codeio.mark_done import import_variant, mark_imported_done
 from annoy_store.ingest.codeio.run_inputs import OpenSandbox, run_inputs
 from annoy_store.ingest.codeio.subjects import ImportSession, SubjectFinder
 from annoy_store.ingest.function_links import (
-    BLOB_ID,
-    SOURCE_DIGEST,
+    link_to_sources,
     linked_origin,
+    load_sources_by_blob_id,
     loose_functions,
+    named_functions,
 )
 from annoy_store.ingest.record_files import Location, Refusal
 from annoy_store.parsing import sections
 from annoy_store.records.digests import prompt_digest
 
 PAGE = 500
-REFERENCE_KEYS = {BLOB_ID, SOURCE_DIGEST, "msgidx"}  # `msgidx` is resolved by link_functions
 
 
 def new_session(connection: Connection) -> ImportSession:
@@ -191,37 +190,10 @@ def _conversations_of(row: Mapping[str, Any], session: ImportSession) -> list[Co
 
 def _link_sources(connection: Connection) -> tuple[int, int]:
     """Link functions to the sources that they name; return how many were linked and how many not."""
-    loose = loose_functions(connection, sample_origins.c.source_id)
-    described = [(row, json.loads(row["metadata"] or "{}")) for row in loose]
-    named = [(row, meta) for row, meta in described if meta.keys() & REFERENCE_KEYS]
-    if not named:
-        return 0, 0
-    known = _named_sources(connection, [meta for _, meta in named])
-    rows = [
-        linked_origin(row, source[1], source_id=source[0])
-        for row, meta in named
-        if (source := known(meta)) is not None
-    ]
+    named = named_functions(connection)
+    rows = link_to_sources(connection, named, load_sources_by_blob_id(connection)) if named else []
     insert_imported(connection, rows)
     return len(rows), len(named) - len(rows)
-
-
-def _named_sources(
-    connection: Connection, metas: Sequence[Mapping[str, Any]]
-) -> Callable[[Mapping[str, Any]], tuple[int, str] | None]:
-    """Return a function that finds id and digest of the source that a function's metadata names."""
-    by_blob = load_sources_by_blob_id(connection)
-    names = {str(meta.get("source_digest")) for meta in metas}
-    chosen = select(sources.c.digest, sources.c.id)
-    found = connection.execute(chosen.where(in_values(connection, sources.c.digest, names)))
-    by_digest = {name: (key, name) for name, key in found}
-
-    def known(meta: Mapping[str, Any]) -> tuple[int, str] | None:
-        return by_digest.get(str(meta.get("source_digest"))) or by_blob.get(
-            str(meta.get("blob_id"))
-        )
-
-    return known
 
 
 # Transform answers without a function --------------------------------------------------------
@@ -239,15 +211,26 @@ def functions_without_answer(connection: Connection) -> WaitingFunctions:
     return by_code
 
 
-def link_functions(connection: Connection, waiting: WaitingFunctions, after: int = 0) -> None:
+def link_functions(
+    connection: Connection,
+    waiting: WaitingFunctions,
+    after: int = 0,
+    turn_ids: Sequence[int] | None = None,
+) -> bool:
     """Link imported functions to the transform answer that contains their code.
 
     Args:
         connection: A write transaction.
         waiting: The functions; those that are linked are removed.
         after: Only answers with a higher id.
+        turn_ids: Only answers to these turns; None for all.
+
+    Returns:
+        Whether any was linked.
     """
-    while waiting and (loose := connection.execute(_loose_transforms(after)).all()):
+    is_used = False
+    mine = true() if turn_ids is None else in_values(connection, turns.c.id, turn_ids)
+    while waiting and (loose := connection.execute(_loose_transforms(after).where(mine)).all()):
         after = loose[-1].id
         rows = []
         for response_id, text, source_id, source in loose:
@@ -258,6 +241,8 @@ def link_functions(connection: Connection, waiting: WaitingFunctions, after: int
                 columns = {"response_id": response_id, "source_id": source_id}
                 rows.append(linked_origin(row, about, **columns))
         insert_imported(connection, rows)
+        is_used |= bool(rows)
+    return is_used
 
 
 def _code_digest(code: str) -> str:
