@@ -18,6 +18,7 @@ def summary(lineage: Lineage) -> Iterator[str]:
         yield "taken down: hidden from work and exports; see annoy takedown --list"
     yield from _origin_lines(lineage)
     yield from _verdict_line(lineage)
+    yield from _teachers_line(lineage)
     yield from _cost_lines(lineage)
     yield from _export_lines(lineage)
 
@@ -37,12 +38,42 @@ def _verdict_line(lineage: Lineage) -> Iterator[str]:
             known = newest.setdefault(node.row["response_id"], node.row)
             if node.row["variant_id"] > known["variant_id"]:
                 newest[node.row["response_id"]] = node.row
+    numbers = _turn_numbers(lineage)
     verdicts = [
-        f"turn {number} {row['status']}" + (f": {row['mismatch']}" if row["mismatch"] else "")
-        for number, row in enumerate(newest.values(), 1)
+        f"turn {numbers.get(response_id, number)} {row['status']}"
+        + (f": {row['mismatch']}" if row["mismatch"] else "")
+        for number, (response_id, row) in enumerate(newest.items(), 1)
     ]
     if verdicts:
         yield ", ".join(verdicts)
+
+
+def _teachers_line(lineage: Lineage) -> Iterator[str]:
+    """Yield who gave which turn of a question, where it was not one model."""
+    nodes = (*lineage.above, lineage.subject)
+    names = {n.id: n.row["model"] or n.row["backend"] for n in nodes if n.kind == "teacher"}
+    numbers = _turn_numbers(lineage)
+    given = [
+        (numbers[node.id], names[node.row["teacher_id"]])
+        for node in nodes
+        if node.kind == "response" and node.id in numbers and node.row["teacher_id"] in names
+    ]
+    if len({name for _, name in given}) > 1:
+        turns = ", ".join(f"turn {number} by {name}" for number, name in given)
+        yield f"several teachers: {turns}; annoy export --same-teacher leaves out chains of several"
+
+
+def _turn_numbers(lineage: Lineage) -> dict[int, int]:
+    """Return the number of the turn of each answer to a question about a sample."""
+    nodes = (*lineage.above, lineage.subject)
+    turns = {
+        n.row["prompt_id"]: int(n.row["number"])
+        for n in nodes
+        if n.kind == "turn" and n.row["sample_id"] is not None
+    }
+    asked = {n.id: n.row["prompt_id"] for n in nodes if n.kind == "call"}
+    found = {n.id: asked.get(n.row["call_id"]) for n in nodes if n.kind == "response"}
+    return {key: turns[prompt] for key, prompt in found.items() if prompt in turns}
 
 
 def _cost_lines(lineage: Lineage) -> Iterator[str]:

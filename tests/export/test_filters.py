@@ -10,7 +10,15 @@ from sqlalchemy import func, insert, select, update
 
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
-from annoy_store.db.tables import benchmark_overlaps, io_pairs, pair_checks, turn_pairs
+from annoy_store.db.tables import (
+    benchmark_overlaps,
+    calls,
+    io_pairs,
+    pair_checks,
+    responses,
+    turn_pairs,
+    turns,
+)
 from annoy_store.errors import UsageError
 from annoy_store.export.export import export
 from annoy_store.export.filters import Selection
@@ -180,3 +188,20 @@ def test_filters_on_answers_are_refused_for_samples(filled: Database) -> None:
     assert count(filled, "codeio_raw", licences=("mit",), where="repo <> 'team/ant'").n_rows == 2
     with pytest.raises(UsageError, match=r"codeio_raw is about samples.*leave out --only"):
         count(filled, "codeio_raw", only="correct")
+
+
+def test_filters_leave_out_chains_of_several_teachers_if_asked(sqlite_store: Database) -> None:
+    chains.fill(sqlite_store, NAMES)
+    with sqlite_store.write() as connection:
+        later = select(turns.c.prompt_id).where(
+            turns.c.number == 2, turns.c.kind == "predict_input"
+        )
+        asked = select(calls.c.id).where(calls.c.prompt_id.in_(later))
+        other = chains.teacher(connection, "other")
+        connection.execute(
+            update(responses).where(responses.c.call_id.in_(asked)).values(teacher_id=other)
+        )
+    assert count(sqlite_store).n_rows == 9
+    assert dict(count(sqlite_store, same_teacher=True).removed) == {"other_teacher": 3}
+    assert count(sqlite_store, where="list_contains(teachers, 'other')").n_rows == 3
+    assert count(sqlite_store, where="len(teachers) = 1", same_teacher=False).n_rows == 6
