@@ -49,6 +49,9 @@ class Policy(BaseModel):
     )
     memory_mb: int = Field(1024, ge=64, description="address space of one call, MB")
     count_lines: int = Field(100_000, ge=0, description="executed lines counted per pair, at most")
+    check_round: int = Field(
+        0, ge=0, description="raised by annoy rerun generate, to run all pairs once more"
+    )
     template_transform: str = Field("transform", description="bundled name, or @FILE")
     template_revise: str = Field("revise", description="bundled name, or @FILE")
     tasks: str = Field("default", description="tasks that are asked, by name; default: the usual")

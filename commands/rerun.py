@@ -3,7 +3,8 @@
 A changed template, parser, limit or checker applies to new rows only, so an upgrade never costs
 anything by itself. This command enqueues old rows again, and forecasts the cost first; the next
 `annoy run` does the work. It never requests answers again (see `annoy resample`); to judge answers
-again, see `annoy reverify`.
+again, see `annoy reverify`. `generate` runs every stored pair again, drawn or imported, also when
+nothing changed but the interpreter; a module that is missing now replaces no earlier result.
 
 --where is SQL over the subjects of the stage: sources, responses (parse), samples (generate),
 v_current_pairs (predict), v_answers (verify), v_current_verdicts (revise).

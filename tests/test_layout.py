@@ -45,7 +45,7 @@ export       config db dedup errors files hashing interfaces parsing plugins pro
 benchmark    config db errors files hashing inference interfaces parsing prompts records tasks
 rewards      config errors hashing interfaces parsing sandbox tasks
 report       analysis benchmark db errors
-maintenance  analysis db errors files hashing ingest interfaces queue records stages tasks
+maintenance  analysis config db errors files hashing ingest interfaces queue records stages tasks
 worker       analysis batch config db errors files hashing inference interfaces queue records sandbox stages
 web          analysis db errors interfaces queue records report
 """

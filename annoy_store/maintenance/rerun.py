@@ -3,6 +3,9 @@
 Decisions
 - Nothing is replaced: a rerun adds rows of the new variant beside the old ones, and `current` means
   the active variant's. It calls no model; calls that new prompts need wait for a run.
+- Pairs may be run again although nothing of ours has changed: another interpreter may disagree. So
+  where all samples were done under the active variant of `generate`, the policy `check_round` is
+  raised, which makes another variant; never while such jobs are open.
 - Rows are selected by an SQL condition, which is run like any other read-only query.
 """
 
@@ -17,16 +20,20 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, or_, select
 
 from annoy_store.analysis.sql import run_query
+from annoy_store.config import Policy
 from annoy_store.db.engine import Database
-from annoy_store.db.tables import variants, verdicts
+from annoy_store.db.states import OPEN_STATES
+from annoy_store.db.tables import jobs, variants, verdicts
 from annoy_store.errors import UsageError
 from annoy_store.queue.counters import NO_WORKER
 from annoy_store.queue.enqueue import count_enqueue_again, enqueue_again
+from annoy_store.queue.jobs import in_state
 from annoy_store.queue.reassign import move_to_active_variant
 from annoy_store.queue.variants import load_plan, preview_partitions
-from annoy_store.records.policy import load_policy
+from annoy_store.records.policy import load_policy, store_policy_value
 from annoy_store.stages import PIPELINE, stages_named
 
+GENERATE = "generate"
 SUBJECT_VIEWS = {
     "transform": ("sources", "id"),
     "parse": ("responses", "id"),
@@ -71,12 +78,30 @@ def count_rerun(store: Database, stage: str, chosen: Sequence[int] | None = None
     """
     with store.read() as connection:
         policy = load_policy(connection)
-        return sum(
-            count_enqueue_again(
-                connection, part, policy, preview_partitions(connection, part, policy), chosen
-            )
-            for part in stages_named(stage)
+        found = _count(connection, stage, policy, chosen)
+        if found or not _may_repeat(connection, stage):
+            return found
+        return _count(connection, stage, _next_round(policy), chosen)
+
+
+def _count(connection: Connection, stage: str, policy: Policy, chosen: Sequence[int] | None) -> int:
+    return sum(
+        count_enqueue_again(
+            connection, part, policy, preview_partitions(connection, part, policy), chosen
         )
+        for part in stages_named(stage)
+    )
+
+
+def _may_repeat(connection: Connection, stage: str) -> bool:
+    """Whether a stage may be done again under equal policies: of `generate`, without open jobs."""
+    is_open = or_(*map(in_state, OPEN_STATES))
+    open_jobs = select(jobs.c.subject_id).where(jobs.c.stage == stage, is_open).limit(1)
+    return stage == GENERATE and connection.scalar(open_jobs) is None
+
+
+def _next_round(policy: Policy) -> Policy:
+    return policy.model_copy(update={"check_round": policy.check_round + 1})
 
 
 def enqueue_rerun(
@@ -94,13 +119,26 @@ def enqueue_rerun(
         How many jobs were added.
     """
     with store.write() as connection:
-        plan = load_plan(connection, PIPELINE)
-        move_to_active_variant(connection, plan, NO_WORKER)
-        entered = 0
-        for part in stages_named(stage):
-            left = None if limit is None else limit - entered
-            entered += enqueue_again(connection, plan, part, chosen, left)
-        return entered
+        entered = _enqueue(connection, stage, chosen, limit)
+        policy = load_policy(connection)
+        if entered or not _may_repeat(connection, stage):
+            return entered
+        if not _count(connection, stage, _next_round(policy), chosen):
+            return 0
+        store_policy_value(connection, "check_round", policy.check_round + 1, 0)
+        return _enqueue(connection, stage, chosen, limit)
+
+
+def _enqueue(
+    connection: Connection, stage: str, chosen: Sequence[int] | None, limit: int | None
+) -> int:
+    plan = load_plan(connection, PIPELINE)
+    move_to_active_variant(connection, plan, NO_WORKER)
+    entered = 0
+    for part in stages_named(stage):
+        left = None if limit is None else limit - entered
+        entered += enqueue_again(connection, plan, part, chosen, left)
+    return entered
 
 
 # Verdict changes -----------------------------------------------------------------------------

@@ -342,6 +342,7 @@ STAGE = Stage(
     run=run,
     writes=(executions, io_pairs, pair_checks),
     executor="sandbox",
+    version=2,
     depends=(
         "pairs_wanted",
         "long_pairs",
@@ -355,5 +356,6 @@ STAGE = Stage(
         "wall_seconds",
         "memory_mb",
         "count_lines",
+        "check_round",
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from sqlalchemy import Connection, insert, select, update
 
 from annoy_store.config import RunSettings
 from annoy_store.db.engine import Database
-from annoy_store.db.tables import responses, variants, verdicts
+from annoy_store.db.insert import insert_rows
+from annoy_store.db.tables import pair_checks, responses, variants, verdicts
 from annoy_store.errors import UsageError
 from annoy_store.ingest.sources import IngestOptions, ingest
 from annoy_store.maintenance.rerun import (
@@ -28,7 +30,7 @@ from annoy_store.maintenance.rerun import (
 )
 from annoy_store.tasks.policy import set_policy
 from annoy_store.worker.run import run
-from tests.support import chains
+from tests.support import chains, factories
 
 pytestmark = pytest.mark.slow_on("postgres")
 
@@ -171,3 +173,36 @@ def test_rerun_with_wider_tolerance_makes_verdicts_and_no_calls(
         assert {row[0] for row in told} == set(connection.scalars(current))
     assert changed <= set(answers)
     assert enqueue_rerun(sqlite_store, "verify") == 0
+
+
+def test_rerun_of_generate_runs_all_pairs_again_whatever_they_came_from(
+    sqlite_store: Database,
+) -> None:
+    """Nothing of ours changed since; the interpreter may have."""
+    sample = factories.sample(generator=None)
+    imported = [factories.io_pair(sample, {"x": x}, 2 * x, x) for x in range(3)]
+    with sqlite_store.write() as connection:
+        insert_rows(
+            connection, [*imported, factories.sample("def main_solution(x):\n    return x\n")]
+        )
+
+    def check() -> None:
+        run(sqlite_store, RunSettings(teacher="tracer", slots=1), ["generate"])
+
+    def checks_of_pairs() -> Counter[int]:
+        with sqlite_store.read() as connection:
+            return Counter(connection.scalars(select(pair_checks.c.io_pair_id)))
+
+    check()
+    assert set(checks_of_pairs().values()) == {1}
+    assert len(checks_of_pairs()) == 13
+    assert count_rerun(sqlite_store, "generate") == 2
+    assert enqueue_rerun(sqlite_store, "generate") == 2
+    assert (count_rerun(sqlite_store, "generate"), enqueue_rerun(sqlite_store, "generate")) == (
+        0,
+        0,
+    )
+    check()
+    assert set(checks_of_pairs().values()) == {2}
+    assert enqueue_rerun(sqlite_store, "generate", [1]) == 1
+    assert enqueue_rerun(sqlite_store, "parse") == 0
