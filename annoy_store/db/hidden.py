@@ -14,7 +14,7 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,17 +173,23 @@ def sources_under(connection: Connection, rules: RuleSet) -> Select[Any]:
     )
 
 
-def samples_under(connection: Connection, rules: RuleSet) -> Select[Any]:
+def samples_under(
+    connection: Connection, rules: RuleSet, allowed_sources: Collection[int] = ()
+) -> Select[Any]:
     """Select the ids of purged samples, of those that rules name, and those without allowed origin.
 
     Args:
         connection: The connection that will run it.
         rules: The rules.
+        allowed_sources: Sources that are allowed for another reason.
     """
+    under = sources_under(connection, rules)
+    if allowed_sources:
+        under = under.where(~in_values(connection, sources.c.id, sorted(allowed_sources)))
     mine = sample_origins.c.sample_id == samples.c.id
     of_source = and_(
         sample_origins.c.source_id.is_not(None),
-        sample_origins.c.source_id.not_in(sources_under(connection, rules)),
+        sample_origins.c.source_id.not_in(under),
     )
     unruled = or_(
         sample_origins.c.origin.is_(None),

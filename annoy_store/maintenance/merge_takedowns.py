@@ -43,7 +43,7 @@ from annoy_store.db.tables import (
     verdicts,
 )
 from annoy_store.maintenance.purge import prompts_about
-from annoy_store.maintenance.tombstones import BLANK
+from annoy_store.maintenance.tombstones import blank_row
 
 RULE_COLUMNS = [column for column in takedowns.c if column is not takedowns.c.id]
 
@@ -112,7 +112,7 @@ class PurgedRows:
         """
         if not any(row.get(name) in getattr(self, of) for name, of in _OWNERS.get(table, ())):
             return dict(row)
-        return {**row, **{k: v for k, v in BLANK[table].items() if row[k] is not None}}
+        return blank_row(table, row)
 
 
 _OWNERS: dict[Table, tuple[tuple[str, str], ...]] = {
@@ -144,8 +144,12 @@ def find_purged_rows(connection: Connection, other: Connection) -> PurgedRows:
     both = rules | RuleSet(named)
     if not any(both.values.values()):
         return PurgedRows()
-    gone, gone_here = _purged(sources, sources_under, connection, rules, other, both)
-    code, code_here = _purged(samples, samples_under, connection, rules, other, both)
+    gone_here = set(connection.scalars(sources_under(connection, rules)))
+    code_here = set(connection.scalars(samples_under(connection, rules)))
+    named_there = set(other.scalars(sources_under(other, both)))
+    gone = _not_allowed(sources, connection, gone_here, other, named_there)
+    code_there = other.scalars(samples_under(other, both, named_there - gone))
+    code = _not_allowed(samples, connection, code_here, other, code_there)
     asked = _digests(other, prompts, prompts_about(other, sorted(gone), sorted(code)))
     purged_here = prompts_about(connection, sorted(gone_here), sorted(code_here))
     kept = _ids(connection, prompts, asked.values()) - set(purged_here)
@@ -162,15 +166,13 @@ def find_purged_rows(connection: Connection, other: Connection) -> PurgedRows:
     )
 
 
-def _purged(
-    table: Table, under: Any, ours: Connection, rules: RuleSet, other: Connection, both: RuleSet
-) -> tuple[set[int], set[int]]:
-    """Ids of purged rows in the other store, and in this one; what this one allows is not purged."""
-    here = set(ours.scalars(under(ours, rules)))
-    there = _digests(other, table, other.scalars(under(other, both)))
-    allowed_ids = _ids(ours, table, there.values()) - here
-    allowed = set(_digests(ours, table, allowed_ids).values())
-    return {key for key, digest in there.items() if digest not in allowed}, here
+def _not_allowed(
+    table: Table, ours: Connection, here: set[int], other: Connection, ids: Iterable[int]
+) -> set[int]:
+    """Rows of the other store, but for those that this one has and `here` does not name."""
+    there = _digests(other, table, ids)
+    allowed = _digests(ours, table, _ids(ours, table, there.values()) - here).values()
+    return {key for key, digest in there.items() if digest not in set(allowed)}
 
 
 def _digests(connection: Connection, table: Table, ids: Iterable[int]) -> dict[int, str]:

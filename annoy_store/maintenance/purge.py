@@ -72,7 +72,7 @@ from annoy_store.errors import UsageError
 from annoy_store.ingest.codeio.questions import read_question
 from annoy_store.ingest.takedowns import takedown_rules
 from annoy_store.maintenance.digests import fill_digests
-from annoy_store.maintenance.tombstones import BLANK
+from annoy_store.maintenance.tombstones import BLANK, blank_row
 from annoy_store.queue.counters import NO_WORKER, add_to_counters, state_change
 from annoy_store.records.digests import text_digest
 
@@ -273,7 +273,12 @@ def _ids(connection: Connection, column: Column[Any], page: Sequence[int]) -> li
 def _blank_source(connection: Connection, page: Sequence[int]) -> Counter[str]:
     _end_jobs(connection, "source", page)
     _derived(connection, "source", page)
-    _blank(connection, origins.c.source_id, page)
+    mine = in_values(connection, origins.c.source_id, page)
+    for origin in connection.execute(select(origins).where(mine)).mappings().all():
+        blank = blank_row(origins, dict(origin))
+        if blank != dict(origin):
+            this = update(origins).where(origins.c.id == origin["id"])
+            connection.execute(this.values(metadata=blank["metadata"]))
     return _blank(connection, sources.c.id, page)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ from annoy_store.db.tables import (
     sources,
     verdicts,
 )
+from annoy_store.hashing import canonical_json
+from annoy_store.ingest.function_links import BLOB_ID
 
 BLANK: dict[Table, Mapping[str, Any]] = {
     sources: {"content": ""},
@@ -40,11 +43,25 @@ BLANK: dict[Table, Mapping[str, Any]] = {
 """What the columns that hold texts are set to, by table; a null stays null."""
 
 
-def is_blank(table: Table, row: Mapping[str, Any]) -> bool:
-    """Return whether a row holds none of its texts.
+def blank_row(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row without its texts.
 
     Args:
         table: A key of `BLANK`.
         row: All columns of the row.
     """
-    return all(row[name] in (None, value) for name, value in BLANK[table].items())
+    blank = {name: value for name, value in BLANK[table].items() if row[name] is not None}
+    if table is origins:
+        blank["metadata"] = blank_metadata(row["metadata"])
+    return {**row, **blank}
+
+
+def blank_metadata(metadata: str) -> str:
+    """Return what stays of an origin's metadata: by what imported functions name their raw file."""
+    found = json.loads(metadata)
+    return canonical_json({BLOB_ID: found[BLOB_ID]}) if BLOB_ID in found else "{}"
+
+
+def is_blank(table: Table, row: Mapping[str, Any]) -> bool:
+    """Return whether a row holds none of its texts; arguments as of `blank_row`."""
+    return blank_row(table, row) == row

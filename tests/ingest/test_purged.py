@@ -94,3 +94,13 @@ def test_a_store_without_purges_refuses_nothing(store: Database, tmp_path: Path)
     assert (report.known, report.refused) == (1, {})
     with store.read() as connection:
         assert connection.scalar(select(func.count()).select_from(sources)) == 1
+
+
+def test_a_function_of_a_purged_source_is_refused(store: Database, tmp_path: Path) -> None:
+    lines(tmp_path / "raw.jsonl", [{"content": CODE, "repo": "bad", "blob_id": "b1"}])
+    ingest(store, [tmp_path / "raw.jsonl"], IngestOptions())
+    purged(store, "repo", "bad")
+    rows = [function(meta={"blob_id": "b1"}), function("def main_solution(x):\n    return x\n")]
+    done = import_files(store, [lines(tmp_path / "functions.jsonl", rows)])
+    assert (done.refused, done.rows["samples"]) == ({"purged": 1}, 1)
+    assert check(store) == []

@@ -316,9 +316,10 @@ def test_merge_joins_the_states_of_a_rule(store: Database, other: Database) -> N
     other.close()
 
 
+@pytest.mark.parametrize("purging", [True, False])
 @pytest.mark.parametrize("functions_here", [True, False])
 def test_merge_links_functions_of_one_store_to_sources_of_the_other(
-    store: Database, other: Database, tmp_path: Path, functions_here: bool
+    store: Database, other: Database, tmp_path: Path, functions_here: bool, purging: bool
 ) -> None:
     """So that the takedown of a source hides the function, and nothing is transformed again."""
     lines(tmp_path / "functions.jsonl", [function(meta={"blob_id": "b1"})])
@@ -328,6 +329,8 @@ def test_merge_links_functions_of_one_store_to_sources_of_the_other(
     ingest(with_sources, [tmp_path / "raw.jsonl"], IngestOptions())
     with with_sources.write() as connection:
         take_down(connection, "repo", "bad", "asked")
+    if purging:
+        purge(with_sources, 1)
     for into, of in ((store, other), (other, store)):
         merge(into, of, PIPELINE)
         with into.read() as connection:

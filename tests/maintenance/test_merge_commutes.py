@@ -283,6 +283,7 @@ OPTIONS: dict[str, Any] = {
 @example([], [ASK], [("ask", "ant", "red", "y"), ("plan", 2)])  # and for another one
 @example([], [ASK, ("purge", "red")], [ASK, ("ask", "bee", "red", "y")])
 @example([ASK], [("purge", "red")], [("plan", 3), ("found_in", "ant", "blue")])
+@example([], [("purge", "red"), ASK], [("found_in", "ant", "blue")])
 @example([ASK], [("plan", 2), ("fail",)], [("fail",), ("give_up", "failed")])
 def test_merge_commutes_and_repeats(
     template: Path, tmp_path: Path, common: list[Any], a: list[Any], b: list[Any]

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, func, select
 
 from annoy_store.db.engine import Database
+from annoy_store.db.hidden import known_purged
 from annoy_store.db.sql import analyse, in_values
 from annoy_store.db.tables import responses, samples
 from annoy_store.errors import UsageError, did_you_mean
@@ -231,19 +232,21 @@ def _import_functions(
     ]
     answers = transform_answers(connection, functions, session)
     codes = {function.digest: function.sample.values["refcode"] for function in functions}
-    purged = find_purged(connection, "sample", codes)
-    functions = [function for function in functions if function.digest not in purged]
+    lineages = {f.location: find_lineage(connection, f, answers, session) for f in functions}
+    named = [source[1] for _, source in lineages.values() if source]
+    purged = find_purged(connection, "sample", codes) | known_purged(connection, "source", named)
     new_rows: list[NewRow] = []
     for function in read:
         if isinstance(function, Refusal):
             done.refuse(function)
             continue
-        if function.digest in purged:
+        response_id, source = lineages[function.location]
+        if function.digest in purged or (source and source[1] in purged):
             done.refuse(purged_refusal(function.location))
+            functions.remove(function)
             continue
         for refusal in function.refused:
             done.refuse(refusal)
-        response_id, source = find_lineage(connection, function, answers, session)
         new_rows += function_rows(function, source, response_id)
     insert_imported(connection, new_rows)
     done.rows["samples"] += len(functions)
