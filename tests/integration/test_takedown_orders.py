@@ -328,6 +328,7 @@ def test_taken_down_rows_are_never_exported(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # cursors of killed
 @settings(max_examples=25, phases=NO_SHRINKING, **OPTIONS)
 @examples(HISTORY)
 def test_taken_down_rows_are_never_exported_from_postgres(
