@@ -44,7 +44,8 @@ class Background(Generic[Value]):
         with self._lock:
             is_old = time.monotonic() - self._computed_at > FRESH_SECONDS
             if is_old and not self.is_running:
-                self._thread = threading.Thread(target=self._run, name=self.what, daemon=True)
+                # no daemon: a thread inside DuckDB aborts a process that ends under it
+                self._thread = threading.Thread(target=self._run, name=self.what)
                 self._thread.start()
         if self._latest is None and wait_seconds:
             self.wait(wait_seconds)
