@@ -62,8 +62,12 @@ def test_display_follows_the_width_and_stays_whole(provider: Provider, tmp_path:
         for columns in (64, 120):
             n_read = len(terminal.raw)
             terminal.resize(columns)
-            text = terminal.wait_for(lambda text, n=n_read: len(terminal.raw) > n + 3_000)  # type: ignore[misc]
-            assert text.count("rejected") == text.count("elapsed") == 1
+            text = terminal.wait_for(  # a whole frame, some frames after the change
+                lambda text, n=n_read: (  # type: ignore[misc]
+                    len(terminal.raw) > n + 3_000
+                    and text.count("rejected") == text.count("elapsed") == 1
+                )
+            )
             assert "…" not in text
 
 
