@@ -20,6 +20,7 @@ Examples:
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -74,6 +75,8 @@ def command(
     if query is None:
         _list(describe(store), form)
         return
+    if math.isnan(seconds):  # no range of click refuses it
+        raise click.BadParameter("nan is not a number of seconds", param_hint="--seconds")
     arguments = store, _text(query), dict(map(_param, params)), seconds
     try:
         with run_bounded(*arguments, live=live) as found:

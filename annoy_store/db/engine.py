@@ -125,7 +125,8 @@ class Database:
             StoreFileLost: it was deleted, moved or replaced; the message says where the content
                 that this process wrote is saved.
         """
-        if self.file is None or self.file.is_current or not self.write_engine.pool.checkedin():  # type: ignore[attr-defined]
+        pool: Any = self.write_engine.pool
+        if self.file is None or self.file.is_current or not pool.checkedin():
             return
         with self.write_engine.connect() as connection:
             saved = self.file.save(connection.connection.dbapi_connection)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Table, delete, func, insert, inspect, literal, select, table
 from sqlalchemy.exc import DBAPIError
@@ -82,9 +83,8 @@ def _copy_to_file(source: Database, path: Path, progress: ShowProgress) -> CopyR
             try:
                 done = _fill(source, growing, progress)
                 with growing.write_engine.connect() as connection:  # the log moves into the file
-                    connection.connection.dbapi_connection.execute(  # type: ignore[union-attr]
-                        "PRAGMA wal_checkpoint(TRUNCATE)"
-                    )
+                    raw: Any = connection.connection.dbapi_connection  # outside of a transaction
+                    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             finally:
                 growing.close()
             _publish(partial, path)

@@ -22,6 +22,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Column, Connection, Table, func, or_, select
@@ -186,7 +187,9 @@ class _Merging:
                 mine = in_values(self._reading, child, [row["id"] for row in page])
                 found = self._reading.execute(select(child.table).where(mine)).mappings()
                 children = [dict(row) for row in found]
-            self._ours.transact(lambda c, p=page, r=children: self._write(c, table, p, child, r))  # type: ignore[misc]
+            self._ours.transact(
+                partial(self._write, table=table, page=page, child=child, children=children)
+            )
             self._note(table.name, self.merged.new[table.name])
 
     def _begin(self, table: Table) -> None:
@@ -282,7 +285,7 @@ class _Merging:
             ids = [row["id"] for row in page]
             chosen = select(responses).where(in_values(self._reading, responses.c.call_id, ids))
             answers = {r["call_id"]: dict(r) for r in self._reading.execute(chosen).mappings()}
-            self._ours.transact(lambda c, p=page, a=answers: self._write_calls(c, p, a))  # type: ignore[misc]
+            self._ours.transact(partial(self._write_calls, page=page, answers=answers))
             self._note("calls", self.merged.new["calls"])
 
     def _write_calls(
@@ -357,7 +360,7 @@ class _Merging:
                 if is_final(row) and row["stage"] in subjects
             ]
             if rows:
-                n_new = self._ours.transact(lambda c, r=rows: write_jobs(c, r))  # type: ignore[misc]
+                n_new = self._ours.transact(partial(write_jobs, rows=rows))
                 self._tally(jobs, n_new, len(rows) - n_new)
             self._note("jobs", self.merged.new["jobs"])
         self._ours.transact(self._links.mark_done)

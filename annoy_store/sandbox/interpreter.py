@@ -18,6 +18,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from annoy_store.errors import UsageError
 from annoy_store.hashing import digest
@@ -129,15 +130,15 @@ def inspect_interpreter(python: str | None = None) -> Interpreter:
         ) from error
 
 
-def _parse_description(path: str, description: dict[str, object]) -> Interpreter:
+def _parse_description(path: str, description: dict[str, Any]) -> Interpreter:
     interpreter = Interpreter(
         path=os.path.abspath(path) if os.sep in path else str(description["executable"]),
         version=str(description["python"]),
         implementation=str(description["implementation"]),
         machine=str(description["machine"]),
-        prefixes=tuple(description["prefixes"]),  # type: ignore[arg-type]
-        packages=dict(description["packages"]),  # type: ignore[call-overload]
-        installed=tuple(description["found"]),  # type: ignore[arg-type]
+        prefixes=tuple(description["prefixes"]),
+        packages=dict(description["packages"]),
+        installed=tuple(description["found"]),
     )
     if tuple(map(int, interpreter.version.split(".")[:2])) < MIN_PYTHON:
         raise UsageError(f"{path} is Python {interpreter.version}; 3.8 is the oldest that works.")

@@ -136,6 +136,7 @@ def test_no_command_shows_the_help(annoy: Annoy) -> None:
         (["policy", "novalue"], "KEY=VALUE"),
         (["sql", "SELECT 1", "-p", "novalue"], "NAME=VALUE"),
         (["sql", "SELECT 1", "--seconds", "inf"], "--seconds"),
+        (["sql", "SELECT 1", "--seconds", "nan"], "--seconds"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(annoy: Annoy, args: list[str], words: str) -> None:

@@ -85,7 +85,7 @@ def _read(path: Path) -> Snippet:
 
 @dataclass
 class Victims:
-    """What is outside and must not change: files, listeners, devices, IPC, this process."""
+    """Resources of the host that no snippet may change: files, sockets, devices, IPC, processes."""
 
     folder: Path
     tcp: socket.socket
