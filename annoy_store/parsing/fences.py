@@ -19,7 +19,9 @@ from annoy_store.parsing.python_code import mend_spaces, try_parse_module
 MAX_FENCE_CHARS = 131_072  # content that is searched for the end of a string
 
 _FENCE = re.compile(r"([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+([^`\n]*+)$")
-_QUOTE = re.compile(r"""#.*|"{3}|'{3}|"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?|\\.""")
+_QUOTE = re.compile(
+    r"""#.*|"{3}|'{3}|"[^"\\]*+(?:\\.[^"\\]*+)*"?|'[^'\\]*+(?:\\.[^'\\]*+)*'?|\\."""
+)
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,19 @@ import re
 
 from annoy_store.parsing.invisible import SPACES, ZERO_WIDTH
 
-STRING_PATTERN = r""""(?:[^"\\\n]++|\\.)*+"|'(?:[^'\\\n]++|\\.)*+'"""
+# No group is repeated possessively: Python 3.11.0 to 3.11.4 match that wrongly (gh-106052).
+_DOUBLE_QUOTED = r'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*"'
+_SINGLE_QUOTED = r"'[^'\\\n]*+(?:\\.[^'\\\n]*+)*'"
+STRING_PATTERN = f"{_DOUBLE_QUOTED}|{_SINGLE_QUOTED}"
+COMMENT_PATTERN = r"/\*[\s\S]{0,2000}?\*/"
 
 _GAP = rf"[\s{SPACES}{ZERO_WIDTH}]{{0,99}}"
 _COLON = re.compile(rf"{_GAP}:")
 _KEY_FOLLOWS = re.compile(rf"[{{,]{_GAP}\Z")
 _EXACT, _SIMILAR = 1, 2  # how a key is written
 _COMMENT = re.compile(
-    r"\"(?:[^\"\\\n]++|\\.)*+\"|(?<!\w)'(?:[^'\\\n]++|\\.)*+'|"
-    r"(?<![:\w])//[^\n]*|(?<!\S)#[^\n]*|/\*(?:[^*]|\*(?!/)){0,2000}+\*/"
+    rf"{_DOUBLE_QUOTED}|(?<!\w){_SINGLE_QUOTED}|"
+    rf"(?<![:\w])//[^\n]*|(?<!\S)#[^\n]*|{COMMENT_PATTERN}"
 )
 
 

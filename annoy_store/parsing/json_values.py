@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from annoy_store.hashing import LossyJson, exact_json, unique_keys
 from annoy_store.parsing.invisible import SPACES, ZERO_WIDTH
-from annoy_store.parsing.json_spans import STRING_PATTERN
+from annoy_store.parsing.json_spans import COMMENT_PATTERN, STRING_PATTERN
 from annoy_store.parsing.python_code import parse_expression
 
 MAX_DEPTH = 64  # levels of containers in a value
@@ -34,10 +34,10 @@ _UNREADABLE = (ValueError, TypeError, SyntaxError, MemoryError, OverflowError)
 _TOKEN = re.compile(
     r'"""(?:[^\\]|\\.)*?"""|\'\'\'(?:[^\\]|\\.)*?\'\'\''
     rf"|(?P<prefix>[rbuf]{{0,2}})(?:{STRING_PATTERN})"
-    r"|(?P<comment>(?<!:)//[^\n]*|#[^\n]*|/\*(?:[^*]|\*(?!/)){0,2000}+\*/)"
+    rf"|(?P<comment>(?<!:)//[^\n]*|#[^\n]*|{COMMENT_PATTERN})"
     rf"|(?P<key>[^\W\d]\w*)(?=[\s{SPACES}{ZERO_WIDTH}]{{0,99}}:)"
     r"|(?P<word>[^\W\d]\w*)"
-    r"|(?P<number>(?<![\w.])\d(?:[\w.]|(?<=e)[+-])*+)"
+    r"|(?P<number>(?<![\w.])\d(?:[\w.]|(?<=e)[+-])*)"
     r"|\\(?P<bracket>[][{}()])"
     rf"|(?P<space>[{SPACES}])|(?P<nothing>[{ZERO_WIDTH}])",
     re.DOTALL | re.IGNORECASE,

@@ -16,8 +16,8 @@ _WARNINGS_LOCK = threading.Lock()  # catch_warnings changes what all threads see
 _STRING_OR_COMMENT = re.compile(
     r'"""(?:[^\\]|\\.)*?"""|'
     r"'''(?:[^\\]|\\.)*?'''|"
-    r'"(?:[^"\\\n]|\\.)*+"|'
-    r"'(?:[^'\\\n]|\\.)*+'|"
+    r'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*"|'
+    r"'[^'\\\n]*+(?:\\.[^'\\\n]*+)*'|"
     r"#[^\n]*",
     re.DOTALL,
 )
