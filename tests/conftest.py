@@ -1,4 +1,4 @@
-"""Fixtures: a migrated store per test on either database, and nothing of the user's environment.
+"""Fixtures: a migrated store per test on either database, a browser, and nothing of the environment.
 
 A store is migrated once per session and copied: SQLite by file, PostgreSQL as
 `tests/support/postgres.py` says.
@@ -18,6 +18,7 @@ import pytest
 
 from annoy_store.db.engine import Database
 from annoy_store.db.migrate import open_store
+from tests.support.chromium import Tab, browsing, installed
 from tests.support.leftovers import Watcher, watched_session
 from tests.support.postgres import Databases, administer, new_server_folder
 from tests.support.read_only_mount import mounting_read_only
@@ -155,3 +156,23 @@ def read_only() -> Iterator[Callable[[Path], None]]:
     """Mount folders read-only until the test ends; skip where this user may not."""
     with mounting_read_only() as mount:
         yield mount
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Tab]:
+    """One browser for the tests of a module."""
+    binary = installed()
+    if binary is None:
+        pytest.skip("Chromium is not installed")
+    with browsing(binary) as tab:
+        yield tab
+
+
+@pytest.fixture
+def tab(browser: Tab) -> Tab:
+    """A tab that has not complained yet."""
+    browser.resize(1200, 900)
+    browser.prefer("light")
+    browser.complaints.clear()
+    browser.asked_for.clear()
+    return browser

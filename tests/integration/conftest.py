@@ -1,4 +1,4 @@
-"""A browser and a store that is served, for tests marked `browser`."""
+"""A store that is served, for tests marked `browser`."""
 
 from __future__ import annotations
 
@@ -10,27 +10,6 @@ import pytest
 
 from annoy_store.db.engine import Database
 from tests.support import populated_store
-from tests.support.chromium import Tab, browsing, installed
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Tab]:
-    """One browser for the tests of a module."""
-    binary = installed()
-    if binary is None:
-        pytest.skip("Chromium is not installed")
-    with browsing(binary) as tab:
-        yield tab
-
-
-@pytest.fixture
-def tab(browser: Tab) -> Tab:
-    """A tab that has not complained yet."""
-    browser.resize(1200, 900)
-    browser.prefer("light")
-    browser.complaints.clear()
-    browser.asked_for.clear()
-    return browser
 
 
 @pytest.fixture
