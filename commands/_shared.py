@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,11 +27,9 @@ if TYPE_CHECKING:
 
     from annoy_store.config import RunSettings
     from annoy_store.db.engine import Database
-    from annoy_store.interfaces import ShowProgress
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 OUR_VARIABLES = {"ANNOY_STORE_URL", "ANNOY_CONFIG", "ANNOY_DEBUG"}
-LINE_SECONDS = 10.0
 TEST_PREFIX = "ANNOY_TEST_"
 DEFAULT_CONFIG = Path("annoy.toml")
 
@@ -168,41 +164,6 @@ def say(ctx: click.Context, message: str) -> None:
 def warn(message: str) -> None:
     """Print a warning on stderr, with `-q` too."""
     click.echo(f"annoy: {safe(message)}", err=True)
-
-
-@contextmanager
-def progress(ctx: click.Context) -> Iterator[ShowProgress]:
-    """Yield a function that shows progress on stderr: a bar, or a line every ten seconds."""
-    if ctx.find_root().params.get("quiet"):
-        yield lambda message, done=0, total=None: None
-    elif not sys.stderr.isatty():
-        yield _line_from_time_to_time()
-    else:
-        from rich import progress as bars
-        from rich.console import Console
-
-        words = bars.TextColumn("{task.description}", markup=False)
-        columns = (bars.SpinnerColumn(), words, bars.BarColumn(20), bars.TaskProgressColumn())
-        times = (bars.TimeElapsedColumn(), bars.TimeRemainingColumn(compact=True))
-        shown = bars.Progress(*columns, *times, console=Console(stderr=True), transient=True)
-        with shown:
-            task = shown.add_task("", total=None)
-            yield lambda message, done=0, total=None: shown.update(
-                task, description=safe(message, one_line=True), completed=done, total=total
-            )
-
-
-def _line_from_time_to_time() -> ShowProgress:
-    due = time.monotonic() + LINE_SECONDS
-
-    def show(message: str, done: int = 0, total: int | None = None) -> None:
-        nonlocal due
-        if time.monotonic() >= due:
-            due = time.monotonic() + LINE_SECONDS
-            share = f" ({done / total:.0%})" if total else ""
-            click.echo(safe(message, one_line=True) + share, err=True)
-
-    return show
 
 
 def on_terminal() -> bool:

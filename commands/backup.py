@@ -8,6 +8,7 @@ import click
 
 from annoy_store.maintenance.backup import backup
 
+from ._progress import progress
 from ._shared import json_option, print_json, say, store_of
 
 
@@ -28,7 +29,9 @@ def command(ctx: click.Context, file: Path, replace: bool, as_json: bool) -> Non
       annoy backup monday.db
       annoy --store sqlite:///monday.db status
     """
-    size = backup(store_of(ctx), file, replace=replace)
+    store = store_of(ctx)
+    with progress(ctx) as show:
+        size = backup(store, file, show, replace=replace)
     if as_json:
         print_json({"file": str(file), "bytes": size})
     else:

@@ -21,12 +21,12 @@ import click
 
 from annoy_store.config import DEFAULT_SPLIT_SALT, RunSettings
 
+from ._progress import progress
 from ._shared import (
     json_option,
     load_settings,
     print_json,
     print_table,
-    progress,
     say,
     store_of,
     warn,

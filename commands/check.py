@@ -7,7 +7,8 @@ import click
 from annoy_store.maintenance.check import check, recount
 from annoy_store.tasks import TASKS
 
-from ._shared import json_option, print_json, print_table, progress, say, store_of
+from ._progress import progress
+from ._shared import json_option, print_json, print_table, say, store_of
 
 
 @click.command()
@@ -36,9 +37,7 @@ def command(ctx: click.Context, no_digests: bool, counting: bool, as_json: bool)
         with store.write() as connection:
             recount(connection)
     with progress(ctx) as show:
-        found = check(
-            store, lambda what: show(f"checking {what}"), tasks=TASKS, digests=not no_digests
-        )
+        found = check(store, show, tasks=TASKS, digests=not no_digests)
     if as_json:
         print_json({"store": str(store), "findings": [f.as_dict() for f in found]})
     elif found:

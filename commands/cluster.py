@@ -14,13 +14,16 @@ Examples:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._shared import json_option, load_settings, print_json, print_table, progress, store_of
+from ._progress import progress
+from ._shared import json_option, load_settings, print_json, print_table, store_of
+
+if TYPE_CHECKING:
+    from annoy_store.interfaces import ShowProgress
 
 
 @click.command(help=__doc__)
@@ -42,7 +45,7 @@ def command(ctx: click.Context, behaviour: bool, as_json: bool) -> None:
         print_table(list(counts), [list(counts.values())])
 
 
-def _compare(ctx: click.Context, store: Any, show: Callable[[str], None]) -> dict[str, int]:
+def _compare(ctx: click.Context, store: Any, show: ShowProgress) -> dict[str, int]:
     from annoy_store.dedup.behaviour import find_twins
     from annoy_store.sandbox import open_sandbox
 

@@ -7,7 +7,8 @@ import click
 from annoy_store.db.migrate import open_store
 from annoy_store.maintenance.copy import copy
 
-from ._shared import json_option, print_json, progress, say
+from ._progress import progress
+from ._shared import json_option, print_json, say
 
 
 @click.command()

@@ -21,7 +21,8 @@ from pathlib import Path
 
 import click
 
-from ._shared import json_option, print_json, print_table, progress, store_of
+from ._progress import progress
+from ._shared import json_option, print_json, print_table, store_of
 
 
 @click.command(help=__doc__)

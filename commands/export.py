@@ -31,7 +31,8 @@ from annoy_store.config import DEFAULT_SPLIT_SALT
 from annoy_store.errors import UsageError
 from annoy_store.export.format_file import bundled_formats, load_format
 
-from ._shared import json_option, print_json, print_table, progress, say, store_of, warn
+from ._progress import progress
+from ._shared import json_option, print_json, print_table, say, store_of, warn
 
 REASONS = {
     "open": "not finished yet",

@@ -31,7 +31,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._shared import json_option, load_settings, print_json, progress, say, store_of, warn
+from ._progress import progress
+from ._shared import json_option, load_settings, print_json, say, store_of, warn
 
 if TYPE_CHECKING:
     from annoy_store.interfaces import Sandbox
@@ -80,7 +81,7 @@ def command(
     store = store_of(ctx, create=True)
     opener = _sandbox_opener(ctx) if run else None
     with progress(ctx) as show:
-        done = import_files(store, paths, kind, lambda done: show(_summary(done)), opener)
+        done = import_files(store, paths, kind, show, opener)
     (_print_json if as_json else _print)(done)
     for error in done.errors:
         warn(error)

@@ -31,7 +31,8 @@ from annoy_store.ingest.codeio.link_references import link_ingested_sources
 from annoy_store.ingest.doctest.importer import ingest_samples
 from annoy_store.ingest.sources import IngestOptions, IngestReport, ingest
 
-from ._shared import json_option, print_json, progress, say, store_of, warn
+from ._progress import progress
+from ._shared import json_option, print_json, say, store_of, warn
 
 
 @click.command(help=__doc__)
@@ -67,9 +68,9 @@ def command(
     options = IngestOptions(column, origin, licence, language, globs, limit)
     with progress(ctx) as show:
         if kind == "samples":
-            tally = ingest_samples(store, paths, options)
+            tally = ingest_samples(store, paths, options, show)
         else:
-            tally = ingest(store, paths, options, lambda tally: show(_summary(tally)))
+            tally = ingest(store, paths, options, show)
             link_ingested_sources(store)
     report = print_tally if as_json else _printer(ctx)
     report(tally)
@@ -95,7 +96,7 @@ def print_tally(tally: IngestReport) -> None:
 
 def _printer(ctx: click.Context) -> Callable[[IngestReport], None]:
     def show(tally: IngestReport) -> None:
-        click.echo(_summary(tally))
+        click.echo(str(tally))
         for reason, n in tally.refused.most_common():
             warn(f"refused {n:,} as {reason}, e.g. {tally.examples[reason][0]}")
         if not tally.accepted and not tally.errors:
@@ -104,8 +105,3 @@ def _printer(ctx: click.Context) -> Callable[[IngestReport], None]:
             say(ctx, "next: annoy run --teacher tracer   (or with a model: annoy run -m MODEL)")
 
     return show
-
-
-def _summary(tally: IngestReport) -> str:
-    refused = sum(tally.refused.values())
-    return f"{tally.new:,} new, {tally.known:,} known, {refused:,} refused"

@@ -18,7 +18,8 @@ import click
 
 from annoy_store.db import engine, migrate
 
-from ._shared import json_option, load_settings, print_json, progress
+from ._progress import progress
+from ._shared import json_option, load_settings, print_json
 
 
 @click.command(help=__doc__)

@@ -8,7 +8,8 @@ from annoy_store.db.migrate import open_store
 from annoy_store.maintenance.merge import merge
 from annoy_store.stages import PIPELINE
 
-from ._shared import json_option, print_json, print_table, progress, say, store_of
+from ._progress import progress
+from ._shared import json_option, print_json, print_table, say, store_of
 
 
 @click.command()
@@ -34,7 +35,7 @@ def command(ctx: click.Context, other: str, as_json: bool) -> None:
     ours, theirs = store_of(ctx), open_store(other)
     ctx.call_on_close(theirs.close)
     with progress(ctx) as show:
-        done = merge(ours, theirs, PIPELINE, lambda table, n: show(f"{table}: {n:,} new"))
+        done = merge(ours, theirs, PIPELINE, show)
     if as_json:
         found = {"rules": done.rules, "purged": +done.purged, "paid_twice": done.paid_twice}
         print_json({"new": +done.new, "known": +done.known, **found})

@@ -22,7 +22,8 @@ import click
 from annoy_store.errors import UsageError
 from annoy_store.report import collect, report, write_png_files
 
-from ._shared import json_option, print_json, progress, say, store_of
+from ._progress import progress
+from ._shared import json_option, print_json, say, store_of
 
 
 @click.command(help=__doc__)

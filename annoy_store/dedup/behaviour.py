@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, exists, func, select
 
 from annoy_store.db.engine import Database
 from annoy_store.db.sql import insert_new
@@ -31,7 +31,7 @@ from annoy_store.db.tables import behaviour_probes, behaviours, samples
 from annoy_store.db.timestamps import utc_now
 from annoy_store.dedup.small_inputs import small_inputs
 from annoy_store.hashing import compact_json, digest
-from annoy_store.interfaces import Limits, Program, Sandbox
+from annoy_store.interfaces import Limits, Program, Sandbox, ShowProgress, show_nothing
 from annoy_store.records.queries import stable_pairs
 from annoy_store.tasks.compare import same
 
@@ -85,19 +85,23 @@ class _Sample:
 
 
 def find_twins(
-    store: Database, sandbox: Sandbox, progress: Callable[[str], None] = lambda message: None
+    store: Database, sandbox: Sandbox, progress: ShowProgress = show_nothing
 ) -> TwinReport:
     """Run every sample that was not compared yet, and store which older one it behaves like.
 
     Args:
         store: The store.
         sandbox: Runs the samples.
-        progress: Called with a message after each sample.
+        progress: Called after each sample.
 
     Returns:
         How many samples were compared, and how many have a twin.
     """
-    total, twins = 0, 0
+    compared, twins = 0, 0
+    with store.read() as connection:
+        total = (
+            connection.scalar(select(func.count()).select_from(samples).where(_NOT_COMPARED)) or 0
+        )
     while page := _page(store):
         probes = [
             _probes(store, sample, page[n:]) if sample.shape else []
@@ -109,16 +113,19 @@ def find_twins(
             row = _compare_one(store, sandbox, sample, found)
             with store.write() as connection:
                 insert_new(connection, behaviours, [row])
-            total, twins = total + 1, twins + (row["twin_id"] is not None)
-            progress(f"compared {total} samples, {twins} behave like another")
-    return TwinReport(total, twins)
+            compared, twins = compared + 1, twins + (row["twin_id"] is not None)
+            words = f"compared {compared:,} samples, {twins:,} behave like another"
+            progress(words, compared, max(total, compared))
+    return TwinReport(compared, twins)
+
+
+_NOT_COMPARED = ~exists().where(
+    behaviours.c.sample_id == samples.c.id, behaviours.c.version == VERSION
+)
 
 
 def _page(store: Database) -> list[_Sample]:
-    compared = exists().where(
-        behaviours.c.sample_id == samples.c.id, behaviours.c.version == VERSION
-    )
-    chosen = select(samples.c.id).where(~compared).order_by(samples.c.id).limit(_AT_ONCE)
+    chosen = select(samples.c.id).where(_NOT_COMPARED).order_by(samples.c.id).limit(_AT_ONCE)
     with store.read() as connection:
         return _load(connection, list(connection.scalars(chosen)))
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from annoy_store.ingest.arrow_files import arrow_rows, parquet_rows
+from annoy_store.ingest.read_position import ReadPosition
 from annoy_store.ingest.record_files import (
     CHUNK,
     RecordOrRefusal,
@@ -130,19 +131,25 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 @contextmanager
-def open_file(source: Path | IO[bytes], name: str) -> Iterator[Opened]:
+def open_file(
+    source: Path | IO[bytes], name: str, position: ReadPosition | None = None
+) -> Iterator[Opened]:
     """Open a file and tell what it is.
 
     Args:
         source: The file, or its stream.
         name: Its name.
+        position: Gets to know how far it is read.
 
     Yields:
         The open file; it is closed afterwards.
     """
     packing, ending = split_name(name)
     with ExitStack() as stack:
-        stream = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+        if isinstance(source, Path):
+            stream = stack.enter_context((position or ReadPosition()).opened(source))
+        else:
+            stream = source
         packing = _by_magic(_COMPRESSION_MAGIC, _head(stream)) or packing
         if packing:
             stream = stack.enter_context(COMPRESSIONS[packing](stream))

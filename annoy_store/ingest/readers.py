@@ -34,6 +34,7 @@ from annoy_store.ingest.archives import (
 )
 from annoy_store.ingest.arrow_files import saved_dataset_files
 from annoy_store.ingest.file_formats import ARCHIVES, FORMATS, open_file
+from annoy_store.ingest.read_position import ReadPosition
 from annoy_store.ingest.record_files import (
     MAX_VALUE_BYTES,
     READ_ERRORS,
@@ -84,6 +85,7 @@ def read_raw(
     column: str = "content",
     globs: tuple[str, ...] = (),
     max_bytes: int = MAX_VALUE_BYTES,
+    position: ReadPosition | None = None,
 ) -> Iterator[RawRow | Refusal]:
     """Yield every row of a file, or of the files of a folder whose names match a glob.
 
@@ -92,6 +94,7 @@ def read_raw(
         column: Field of a row that holds the code.
         globs: Patterns of file names to read from a folder; empty means `*.py`.
         max_bytes: Code files above this size, in bytes, are refused without reading them.
+        position: Gets to know how far the files are read.
 
     Yields:
         Rows and refusals, in the order of the files.
@@ -105,9 +108,9 @@ def read_raw(
         raise UsageError(f"{path}: there is no such file or folder")
     chosen = globs or (DEFAULT_GLOB,)
     if not path.is_dir():
-        return _read_file(path, path.name, _Wanted(column, chosen, max_bytes))
+        return _read_file(path, path.name, _Wanted(column, chosen, max_bytes, position))
     saved = None if globs else saved_dataset_files(path)
-    wanted = _Wanted(column, chosen, max_bytes)
+    wanted = _Wanted(column, chosen, max_bytes, position)
     if saved is None:
         return _read_files(str(path), _folder_files(path), wanted)
     return (
@@ -117,6 +120,29 @@ def read_raw(
     )
 
 
+def n_bytes_to_read(paths: Iterable[Path], globs: tuple[str, ...] = ()) -> int | None:
+    """Return how many bytes `read_raw` reads for these paths; None with standard input."""
+    total = 0
+    for path in paths:
+        if path == STDIN:
+            return None
+        saved = saved_dataset_files(path) if path.is_dir() and not globs else None
+        if path.is_dir() and saved is None:
+            total += _folder_bytes(path, globs or (DEFAULT_GLOB,))
+        else:
+            total += sum(file.stat().st_size for file in saved or [path])
+    return total
+
+
+def _folder_bytes(folder: Path, globs: tuple[str, ...]) -> int:
+    total, start = 0, len(str(folder)) + 1
+    for here, name in _walk(folder):
+        path = os.path.join(here, name)  # a Path for each file would take longer than its size
+        if any(fnmatch.fnmatchcase(path[start:], glob) for glob in globs):
+            total += os.lstat(path).st_size
+    return total
+
+
 # Folders and files ---------------------------------------------------------------------------
 
 
@@ -124,6 +150,7 @@ class _Wanted(NamedTuple):
     column: str
     globs: tuple[str, ...]
     max_bytes: int
+    position: ReadPosition | None
 
     def matches(self, name: str) -> bool:
         return any(fnmatch.fnmatchcase(name, glob) for glob in self.globs)
@@ -155,17 +182,22 @@ def _read_files(
 
 def walk_files(folder: Path) -> Iterator[Path]:
     """Yield every regular file below `folder` in order of names, without hidden and cache folders."""
+    for here, name in _walk(folder):
+        path = Path(here, name)
+        if path.is_file() and not path.is_symlink():
+            yield path
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, str]]:
     for here, folders, files in os.walk(folder):
         folders[:] = sorted(f for f in folders if not is_skipped_folder(f))
         for name in sorted(files):
-            path = Path(here, name)
-            if path.is_file() and not path.is_symlink():
-                yield path
+            yield here, name
 
 
 def _read_file(source: Path | IO[bytes], name: str, wanted: _Wanted) -> Iterator[RawRow | Refusal]:
     try:
-        with open_file(source, name) as (stream, kind, other):
+        with open_file(source, name, wanted.position) as (stream, kind, other):
             if other:
                 word, its_name = other
                 yield Refusal(f"binary:{word}", Location(name), f"it is {its_name}")

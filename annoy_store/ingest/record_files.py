@@ -98,6 +98,11 @@ class Refusals:
     examples: dict[str, list[str]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
+    @property
+    def n_refused(self) -> int:
+        """Number of refused records."""
+        return self.refused.total()
+
     def refuse(self, refusal: Refusal) -> None:
         """Count a refusal; a fatal one becomes an error of its file."""
         sentence = clean_text(str(refusal))

@@ -15,7 +15,7 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -32,9 +32,10 @@ from annoy_store.db.timestamps import utc_now
 from annoy_store.hashing import canonical_json, clean_text
 from annoy_store.ingest.function_links import FunctionLinks
 from annoy_store.ingest.purged import find_purged, purged_refusal
-from annoy_store.ingest.readers import STDIN, RawRow, read_raw
+from annoy_store.ingest.read_position import ReadPosition
+from annoy_store.ingest.readers import STDIN, RawRow, n_bytes_to_read, read_raw
 from annoy_store.ingest.record_files import Location, Refusal, Refusals
-from annoy_store.interfaces import NewRow
+from annoy_store.interfaces import NewRow, ShowProgress, show_nothing
 from annoy_store.records.policy import load_policy
 from annoy_store.records.sources import new_source, new_source_origin
 
@@ -111,12 +112,15 @@ class IngestReport(Refusals):
         """Number of rows that passed validation, new and known."""
         return self.new + self.known
 
+    def __str__(self) -> str:
+        return f"{self.new:,} new, {self.known:,} known, {self.n_refused:,} refused"
+
 
 def ingest(
     store: Database,
     paths: Iterable[Path],
     options: IngestOptions,
-    progress: Callable[[IngestReport], None] = lambda tally: None,
+    progress: ShowProgress = show_nothing,
 ) -> IngestReport:
     """Ingest the files at `paths`; rows that are in the store already are left unchanged.
 
@@ -124,7 +128,8 @@ def ingest(
         store: The store to write to.
         paths: Files, folders, or `-` for JSON lines on standard input.
         options: Options that apply to all rows.
-        progress: Called with the report after each batch.
+        progress: Called after each batch with the counts and the bytes read, or the rows if their
+            number is limited.
 
     Returns:
         The counts of new, known and refused rows.
@@ -134,12 +139,31 @@ def ingest(
     """
     with store.read() as connection:
         max_bytes = load_policy(connection).max_source_bytes
+    position, given = ReadPosition(), list(paths)
     readers = [
-        (origin_name(p, options), read_raw(p, options.column, options.globs, max_bytes))
-        for p in paths
+        (origin_name(p, options), read_raw(p, options.column, options.globs, max_bytes, position))
+        for p in given
     ]
     items = ((origin, item) for origin, reader in readers for item in reader)
-    return ingest_rows(store, items, options, progress)
+    show = report_progress(progress, given, options, position)
+    return ingest_rows(store, items, options, show)
+
+
+def report_progress(
+    progress: ShowProgress, paths: Sequence[Path], options: IngestOptions, position: ReadPosition
+) -> Callable[[IngestReport], None]:
+    """Return a function that shows a report with the rows of a limit, else the bytes of the files.
+
+    Args:
+        progress: Shows progress.
+        paths: Files and folders to read; they exist.
+        options: Options of the ingestion.
+        position: How far the files are read.
+    """
+    if options.limit is not None:
+        return lambda report: progress(str(report), report.accepted, options.limit)
+    total = None if progress is show_nothing else n_bytes_to_read(paths, options.globs) or None
+    return lambda report: progress(str(report), position.n_bytes, total)
 
 
 def ingest_rows(

@@ -14,14 +14,20 @@ from typing import Any
 from annoy_store.db.engine import Database
 from annoy_store.db.sqlite_file import sqlite_module
 from annoy_store.errors import StoreError, UsageError
+from annoy_store.interfaces import ShowProgress, show_nothing
+
+INSTRUCTIONS = 20_000  # of SQLite's machine between two looks at the size of the copy
 
 
-def backup(store: Database, file: Path, *, replace: bool = False) -> int:
+def backup(
+    store: Database, file: Path, progress: ShowProgress = show_nothing, *, replace: bool = False
+) -> int:
     """Write a copy of a store to `file`.
 
     Args:
         store: A SQLite store.
         file: The file to write.
+        progress: Called with the bytes written.
         replace: Overwrite an existing file.
 
     Returns:
@@ -43,7 +49,7 @@ def backup(store: Database, file: Path, *, replace: bool = False) -> int:
     with suppress(FileNotFoundError):
         partial.unlink()
     try:
-        _vacuum_into(store, partial)
+        _vacuum_into(store, partial, progress)
         os.replace(partial, file)
     except BaseException:
         with suppress(FileNotFoundError):
@@ -53,9 +59,17 @@ def backup(store: Database, file: Path, *, replace: bool = False) -> int:
     return file.stat().st_size
 
 
-def _vacuum_into(store: Database, partial: Path) -> None:
+def _vacuum_into(store: Database, partial: Path, progress: ShowProgress) -> None:
     module = sqlite_module()
     connection: Any = module.connect(str(store.path), isolation_level=None)
+    total = _n_bytes(connection)
+
+    def show() -> int:  # a signal is handled here, too, and its exception ends the statement
+        progress("writing the backup", partial.stat().st_size if partial.exists() else 0, total)
+        return 0
+
+    connection.set_progress_handler(show, INSTRUCTIONS)
+    show()
     try:
         connection.execute("VACUUM INTO ?", (str(partial),))
     except module.Error as error:
@@ -63,6 +77,15 @@ def _vacuum_into(store: Database, partial: Path) -> None:
     finally:
         connection.close()
     _sync(partial)
+
+
+def _n_bytes(connection: Any) -> int:
+    """Return how large a defragmented copy of a database will be, at most."""
+    size, used, free = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_size", "page_count", "freelist_count")
+    )
+    return int(size * (used - free))
 
 
 def _sync(path: Path) -> None:

@@ -47,6 +47,7 @@ from annoy_store.db.tables import (
     verdicts,
     workers,
 )
+from annoy_store.interfaces import ShowProgress, show_nothing
 from annoy_store.maintenance.accounting import reconcile
 from annoy_store.maintenance.digests import CHECKED_TABLES, FILLED_LATER, rows_with_wrong_digest
 from annoy_store.queue.counters import NO_WORKER, add_to_counters, funnel
@@ -80,12 +81,9 @@ class CheckFinding:
         return asdict(self)
 
 
-Note = Callable[[str], None]
-
-
 def check(
     store: Database,
-    note: Note = lambda _: None,
+    progress: ShowProgress = show_nothing,
     *,
     tasks: Collection[str] | None = None,
     digests: bool = True,
@@ -94,19 +92,20 @@ def check(
 
     Args:
         store: The store.
-        note: Called with the name of each check before it starts.
+        progress: Called before each check with the number of checks done, and for the digests with
+            the number of rows read.
         tasks: Names of all tasks; None skips the check of the kinds of turns.
         digests: Also recompute the digests of all rows.
 
     Returns:
         The findings; empty if the store is in order. A damaged file is checked no further.
     """
-    note("the database file")
+    progress("checking the database file")
     if damaged := _damage(store):
         return [CheckFinding("damaged file", "", len(damaged), damaged[0], _DAMAGED)]
     found: list[CheckFinding] = []
     with store.read() as connection:
-        for what, find in (
+        checks: tuple[tuple[str, Callable[[Connection], Iterator[CheckFinding]]], ...] = (
             ("references", _references),
             ("kinds and statuses", lambda c: _unknown_values(c, tasks)),
             ("jobs", _jobs),
@@ -114,16 +113,31 @@ def check(
             ("takedowns", _takedowns),
             ("sums", _sums),
             ("missing digests", _missing_digests),
-        ):
-            note(what)
+        )
+        for n, (what, find) in enumerate(checks):
+            progress(f"checking {what}", n, len(checks))
             found += find(connection)
-        for table in CHECKED_TABLES if digests else ():
-            note(f"digests of {table.name}")
-            if wrong := rows_with_wrong_digest(connection, table):
-                found.append(
-                    CheckFinding(_WRONG_DIGEST, table.name, len(wrong), f"id {wrong[0]}", _CHANGED)
-                )
+        if digests:
+            found += _wrong_digests(connection, progress)
     return found
+
+
+def _wrong_digests(connection: Connection, progress: ShowProgress) -> Iterator[CheckFinding]:
+    total = sum(
+        connection.scalar(select(func.count()).select_from(table)) or 0 for table in CHECKED_TABLES
+    )
+    n_read = 0
+
+    for table in CHECKED_TABLES:
+
+        def note(n_rows: int, name: str = table.name) -> None:
+            nonlocal n_read
+            n_read += n_rows
+            progress(f"checking digests of {name}", n_read, total)
+
+        if wrong := rows_with_wrong_digest(connection, table, note):
+            example = f"id {wrong[0]}"
+            yield CheckFinding(_WRONG_DIGEST, table.name, len(wrong), example, _CHANGED)
 
 
 def _missing_digests(connection: Connection) -> Iterator[CheckFinding]:

@@ -183,7 +183,10 @@ def _fill(source: Database, target: Database, progress: ShowProgress) -> CopyRep
     with target.write() as writing:
         restart_ids(writing, COPIED_TABLES)
         analyse(writing, *COPIED_TABLES)
+    done = 0
     for table in COPIED_TABLES:
+        progress(f"comparing {table.name}", done, total)
+        done += sent[table.name].rows
         if _fingerprint(target, table) != sent[table.name]:
             raise StoreError(f"the copy of {table.name} differs from the original; it was deleted")
     return CopyReport(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, exists, select, update
@@ -30,21 +30,27 @@ CHECKED_TABLES: tuple[Table, ...] = (
 FILLED_LATER = (responses, attempts)  # rows of older schemas have no digest until `annoy init`
 
 
-def rows_with_wrong_digest(connection: Connection, table: Table) -> list[int]:
+def rows_with_wrong_digest(
+    connection: Connection, table: Table, note: Callable[[int], None] = lambda n_rows: None
+) -> list[int]:
     """Return the ids of rows whose content has another digest, without tombstones.
 
     Args:
         connection: A connection to the store.
         table: One of `CHECKED_TABLES`.
+        note: Called with the number of rows of each page after it is checked.
     """
     purged = bool(connection.scalar(select(exists(select(purged_digests.c.kind)))))
-    return [
-        row["id"]
-        for page in row_pages(connection, table)
-        for row in _wrong(connection, table, page)
-        if not (table is teachers and row["id"] == 0)
-        and not (purged and table in BLANK and is_blank(table, row))
-    ]
+    found: list[int] = []
+    for page in row_pages(connection, table):
+        found += (
+            row["id"]
+            for row in _wrong(connection, table, page)
+            if not (table is teachers and row["id"] == 0)
+            and not (purged and table in BLANK and is_blank(table, row))
+        )
+        note(len(page))
+    return found
 
 
 def _wrong(

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -54,7 +54,7 @@ from annoy_store.db.tables import (
     verdicts,
 )
 from annoy_store.errors import UsageError
-from annoy_store.interfaces import Stage
+from annoy_store.interfaces import ShowProgress, Stage, show_nothing
 from annoy_store.maintenance.accounting import count_paid_twice
 from annoy_store.maintenance.merge_calls import Key, answer_identity, load_calls, place_call
 from annoy_store.maintenance.merge_jobs import is_final, write_jobs
@@ -69,7 +69,6 @@ from annoy_store.records.policy import load_policy
 from annoy_store.records.teachers import join_omitted, omitted_names
 
 Rows = Sequence[Mapping[str, Any]]
-Note = Callable[[str, int], None]
 
 MERGED_TABLES: tuple[tuple[Table, Column[int] | None], ...] = (
     (variants, None),
@@ -115,7 +114,10 @@ class MergeReport:
 
 
 def merge(
-    ours: Database, other: Database, stages: Sequence[Stage], note: Note = lambda table, rows: None
+    ours: Database,
+    other: Database,
+    stages: Sequence[Stage],
+    progress: ShowProgress = show_nothing,
 ) -> MergeReport:
     """Add what `other` has and `ours` has not.
 
@@ -123,7 +125,7 @@ def merge(
         ours: The store to write to.
         other: The store to read.
         stages: All stages of the pipeline.
-        note: Called with a table and the number of its rows added so far.
+        progress: Called after each page of rows.
 
     Returns:
         Added and known rows by table.
@@ -135,7 +137,7 @@ def merge(
         raise UsageError("cannot merge a store into itself; choose another one")
     with other.read() as reading:
         rules = ours.transact(lambda c: join_rules(c, reading))
-        state = _Merging(ours, reading, note)
+        state = _Merging(ours, reading, progress)
         for table, child in MERGED_TABLES:
             if table is calls:
                 state.take_calls()
@@ -155,8 +157,10 @@ def merge(
 class _Merging:
     """One merge in progress, with the mapping of their ids to ours."""
 
-    def __init__(self, ours: Database, reading: Connection, note: Note) -> None:
-        self._ours, self._reading, self._note = ours, reading, note
+    def __init__(self, ours: Database, reading: Connection, progress: ShowProgress) -> None:
+        self._ours, self._reading, self._progress = ours, reading, progress
+        self._total = sum(_n_rows(reading, t) for t in (*(t for t, _ in MERGED_TABLES), jobs))
+        self._n_read = 0
         self._ids: dict[Table, array[int]] = {}
         self._matched: dict[Table, set[int]] = defaultdict(set)
         self._placed: set[tuple[Key, int]] = set()
@@ -168,6 +172,11 @@ class _Merging:
         )
         ours.transact(lambda c: insert_new(c, purged_digests, refused))
         self.merged = MergeReport()
+
+    def _show(self, table: Table, page: Rows) -> None:
+        self._n_read += len(page)
+        new = self.merged.new[table.name]
+        self._progress(f"merging {table.name}: {new:,} new", self._n_read, self._total)
 
     # Rows --------------------------------------------------------------------------------
 
@@ -190,7 +199,7 @@ class _Merging:
             self._ours.transact(
                 partial(self._write, table=table, page=page, child=child, children=children)
             )
-            self._note(table.name, self.merged.new[table.name])
+            self._show(table, page)
 
     def _begin(self, table: Table) -> None:
         if "id" in table.c:
@@ -231,11 +240,11 @@ class _Merging:
 
     def _insert(self, connection: Connection, table: Table, page: Rows) -> list[int]:
         newest = _newest(connection, table)
-        before = connection.scalar(select(func.count()).select_from(table)) or 0
+        before = _n_rows(connection, table)
         rows = [self._moved(table, row) for row in page]
         write = self._append if table in _OWNERS else insert_into_table
         written = write(connection, table, rows)
-        added = (connection.scalar(select(func.count()).select_from(table)) or 0) - before
+        added = _n_rows(connection, table) - before
         if "id" in table.c:
             for theirs, key in zip(page, written, strict=True):
                 self._ids[table][theirs["id"]] = key
@@ -286,7 +295,7 @@ class _Merging:
             chosen = select(responses).where(in_values(self._reading, responses.c.call_id, ids))
             answers = {r["call_id"]: dict(r) for r in self._reading.execute(chosen).mappings()}
             self._ours.transact(partial(self._write_calls, page=page, answers=answers))
-            self._note("calls", self.merged.new["calls"])
+            self._show(calls, page)
 
     def _write_calls(
         self, connection: Connection, page: Rows, answers: Mapping[int, Mapping[str, Any]]
@@ -362,7 +371,7 @@ class _Merging:
             if rows:
                 n_new = self._ours.transact(partial(write_jobs, rows=rows))
                 self._tally(jobs, n_new, len(rows) - n_new)
-            self._note("jobs", self.merged.new["jobs"])
+            self._show(jobs, page)
         self._ours.transact(self._links.mark_done)
 
 
@@ -371,6 +380,10 @@ def _join_omitted(connection: Connection, rows: Rows, ids: Sequence[int]) -> Non
     for row, key in zip(rows, ids, strict=True):
         if row["omitted"]:
             join_omitted(connection, key, omitted_names(row["omitted"]))
+
+
+def _n_rows(connection: Connection, table: Table) -> int:
+    return connection.scalar(select(func.count()).select_from(table)) or 0
 
 
 def _newest(connection: Connection, table: Table) -> int:

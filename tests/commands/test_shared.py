@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,9 @@ from click.testing import Result
 
 from annoy_store.config import RunSettings
 from annoy_store.errors import UsageError
-from commands import _shared
 from commands import annoy as front
 from commands._shared import load_settings
 from tests.commands.conftest import Annoy, Process
-from tests.support.terminal import in_terminal
 
 
 def load(*args: str, **flags: Any) -> RunSettings:
@@ -132,23 +129,3 @@ def test_a_wrong_flag_names_itself() -> None:
 
 def test_a_missing_config_is_one_line(annoy: Annoy, one_line: Callable[[Result], str]) -> None:
     assert "nowhere.toml: no such file" in one_line(annoy("--config", "nowhere.toml", "init"))
-
-
-@pytest.mark.parametrize("columns", [80, 200])
-def test_progress_is_a_bar_with_a_total_on_a_terminal(worked: Path, columns: int) -> None:
-    args = ("copy", f"sqlite:///{worked}", "sqlite:///copied.db")
-    with in_terminal(worked.parent, *args, columns=columns) as terminal:
-        end = terminal.wait_for_end()
-        assert re.search(rb"copying [a-z_]+.*\d%", terminal.raw)
-        assert terminal.shows_cursor
-    assert re.fullmatch(r"copied [\d,]+ rows of \d+ tables, all digests equal", end.strip())
-
-
-def test_progress_is_a_line_from_time_to_time_elsewhere(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(_shared, "LINE_SECONDS", 0.0)
-    with front.make_context("annoy", ["init"]) as ctx, _shared.progress(ctx) as show:
-        show("copying\x1b sources", 1, 4)
-        show("publishing")
-    assert capsys.readouterr().err == "copying␛ sources (25%)\npublishing\n"

@@ -16,6 +16,7 @@ from annoy_store.dedup.clusters import cluster
 from annoy_store.sandbox import LocalSandbox, open_sandbox
 from tests.support import chains
 from tests.support import factories as rows
+from tests.support.shown_steps import ShownSteps
 
 pytestmark = pytest.mark.slow_on("postgres")
 
@@ -160,3 +161,13 @@ def test_find_twins_stops_at_a_call_that_times_out(
         [probes] = connection.scalars(select(behaviour_probes.c.inputs))
     assert probes == "[[0],[1],[60],[61],[62],[63]]"
     assert sum(made) == 6 + 4  # the two last probes are not run by the endless one
+
+
+def test_find_twins_shows_how_many_samples_are_compared(
+    sqlite_store: Database, sandbox: LocalSandbox
+) -> None:
+    add(sqlite_store, "loop", "formula", "text")
+    shown = ShownSteps()
+    find_twins(sqlite_store, sandbox, shown)
+    assert shown.steps[-1] == ("compared 3 samples, 1 behave like another", 3, 3)
+    assert shown.shares == [pytest.approx(n / 3) for n in (1, 2, 3)]

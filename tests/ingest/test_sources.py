@@ -29,6 +29,7 @@ from annoy_store.ingest.sources import (
     read_ahead,
 )
 from annoy_store.tasks.policy import set_policy
+from tests.support.shown_steps import ShownSteps
 
 
 def lines(path: Path, *rows: Any) -> Path:
@@ -142,8 +143,38 @@ def test_ingest_batches_are_transactions_of_bounded_size(
         tmp_path / "x.jsonl", *({"content": "x" * (90 if i == 3 else i + 1)} for i in range(10))
     )
     seen: list[int] = []
-    ingest(sqlite_store, [path], IngestOptions(), lambda tally: seen.append(tally.accepted))
+    ingest(
+        sqlite_store, [path], IngestOptions(), lambda words, *_: seen.append(int(words.split()[0]))
+    )
     assert seen == [4, 8, 10]
+
+
+def test_ingest_shows_the_bytes_read_of_all_files(
+    sqlite_store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources_module, "BATCH_ROWS", 2_000)
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "a.py").write_text("a = 1")
+    (folder / "not.txt").write_text("x" * 9_999)
+    path = lines(tmp_path / "x.jsonl", *({"content": f"x = {i}"} for i in range(9_000)))
+    shown = ShownSteps()
+    ingest(sqlite_store, [path, folder], IngestOptions(), shown)
+    assert shown.steps[-1] == (
+        "9,001 new, 0 known, 0 refused",
+        path.stat().st_size + 5,
+        path.stat().st_size + 5,
+    )
+    assert len(shown.shares) == 5
+    assert shown.shares == sorted(shown.shares)
+    assert shown.shares[1] == pytest.approx(4 / 9, abs=0.1)
+
+
+def test_ingest_shows_the_rows_of_a_limit(sqlite_store: Database, tmp_path: Path) -> None:
+    path = lines(tmp_path / "x.jsonl", *({"content": f"x = {i}"} for i in range(9)))
+    shown = ShownSteps()
+    ingest(sqlite_store, [path], IngestOptions(limit=7), shown)
+    assert shown.steps[-1][1:] == (7, 7)
 
 
 def test_ingest_goes_on_after_an_error_in_one_file(sqlite_store: Database, tmp_path: Path) -> None:
@@ -182,7 +213,7 @@ def test_ingest_reads_only_a_bounded_amount_ahead(sqlite_store: Database, tmp_pa
     with pytest.MonkeyPatch.context() as patch, open_file:
         opened = nullcontext(Opened(open_file, "jsonl", None))
         patch.setattr("annoy_store.ingest.readers.open_file", lambda *_: opened)
-        note = lambda _: positions.append(-1 if open_file.closed else open_file.tell())  # noqa: E731
+        note = lambda *_: positions.append(-1 if open_file.closed else open_file.tell())  # noqa: E731
         ingest(sqlite_store, [path], IngestOptions(), note)
     assert len(positions) == 4
     assert positions[0] < path.stat().st_size / 3

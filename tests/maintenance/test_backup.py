@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from annoy_store.db.engine import Database
+from annoy_store.db.insert import insert_rows
 from annoy_store.db.migrate import open_store
 from annoy_store.errors import StoreError, UsageError
+from annoy_store.maintenance import backup as backup_module
 from annoy_store.maintenance.backup import backup
 from annoy_store.maintenance.check import check
 from annoy_store.maintenance.fingerprint import content_differences
+from tests.support.factories import source
 from tests.support.growing_stores import grow, held
+from tests.support.shown_steps import ShownSteps
 from tests.support.small_pipeline import (
     ToyWorker,
     add_sources,
@@ -60,3 +64,34 @@ def test_backup_overwrites_only_with_replace(sqlite_store: Database, tmp_path: P
 def test_backup_of_postgres_names_pg_dump(postgres_store: Database, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="pg_dump"):
         backup(postgres_store, tmp_path / "b.db")
+
+
+@pytest.fixture
+def large_store(sqlite_store: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """A store of 10 MB, whose backup looks at the size of the copy often."""
+    monkeypatch.setattr(backup_module, "INSTRUCTIONS", 100)
+    with sqlite_store.write() as connection:
+        insert_rows(connection, [source("x" * 5_000 + str(n)) for n in range(2_000)])
+    return sqlite_store
+
+
+def test_backup_shows_the_bytes_written(large_store: Database, tmp_path: Path) -> None:
+    shown = ShownSteps()
+    size = backup(large_store, tmp_path / "b.db", shown)
+    assert shown.shares == sorted(shown.shares)
+    assert shown.shares[0] < 0.3 < 0.5 < shown.shares[-1]
+    total = shown.steps[-1][2]
+    assert total is not None
+    assert size <= total < 1.1 * size
+
+
+def test_backup_is_interrupted_while_it_writes_and_leaves_no_file(
+    large_store: Database, tmp_path: Path
+) -> None:
+    def interrupt(message: str, done: int = 0, total: int | None = None) -> None:
+        if done:  # by now SQLite calls
+            raise KeyboardInterrupt
+
+    with pytest.raises(StoreError, match="interrupted"):
+        backup(large_store, tmp_path / "b.db", interrupt)
+    assert not list(tmp_path.glob("b.db*"))

@@ -36,6 +36,7 @@ from annoy_store.records.responses import new_attempt, new_response
 from annoy_store.stages import PIPELINE
 from tests.support import chains, factories
 from tests.support.factories import asked, io_pair, origin, response, sample, source
+from tests.support.shown_steps import ShownSteps
 from tests.support.small_pipeline import ToyWorker, add_sources, plan
 
 pytestmark = pytest.mark.slow_on("postgres")
@@ -209,8 +210,8 @@ def test_check_reads_one_snapshot(store: Database) -> None:
     """Rows inserted meanwhile are not reported as damage."""
     add_sources(store, 2)
 
-    def meanwhile(what: str) -> None:
-        if what == "references":
+    def meanwhile(what: str, done: int = 0, total: int | None = None) -> None:
+        if what == "checking references":
             ToyWorker(store).run()
 
     assert check(store, meanwhile) == []
@@ -291,3 +292,12 @@ def test_check_finds_changed_answers(store: Database, table: Any, change: Any) -
     assert found(store) == [("rows without their digest", table.name, 1)]
     fill_missing_digests(store)
     assert found(store) == []
+
+
+def test_check_shows_the_checks_and_then_the_rows(worked: Database) -> None:
+    shown = ShownSteps()
+    check(worked, shown)
+    assert shown.steps[0] == ("checking the database file", 0, None)
+    assert ("checking jobs", 2, 7) in shown.steps
+    assert shown.shares[-1] == 1
+    assert shown.steps[-1][2] > 10

@@ -43,6 +43,7 @@ from tests.support import chains, factories
 from tests.support.codeio_rows import RAW, function, lines, transformed
 from tests.support.factories import DOUBLE
 from tests.support.growing_stores import grow, held
+from tests.support.shown_steps import ShownSteps
 from tests.support.small_pipeline import (
     SPREAD,
     TOYS,
@@ -353,3 +354,12 @@ def test_merge_links_functions_to_answers_of_the_other_store(
         with into.read() as connection:
             assert [len(ids) for ids in hidden_ids(connection).values()] == [1, 1]
     other.close()
+
+
+def test_merge_shows_the_rows_read(store: Database, other: Database) -> None:
+    grow(other, 0, 2)
+    shown = ShownSteps()
+    merge(store, other, PIPELINE, shown)
+    assert shown.steps[-1][0].startswith("merging jobs: ")
+    assert shown.shares == sorted(shown.shares)
+    assert shown.shares[-1] == 1

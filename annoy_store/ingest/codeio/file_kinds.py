@@ -19,6 +19,7 @@ from annoy_store.errors import UsageError
 from annoy_store.hashing import clean_text
 from annoy_store.ingest.arrow_files import saved_dataset_files
 from annoy_store.ingest.file_formats import FORMATS, open_file, split_name
+from annoy_store.ingest.read_position import ReadPosition
 from annoy_store.ingest.readers import walk_files
 from annoy_store.ingest.record_files import (
     READ_ERRORS,
@@ -181,18 +182,21 @@ def sorted_files(paths: Iterable[Path], kind: str | None, done: Refusals) -> lis
     return sorted(files, key=lambda file: ORDER[file.kind.name])
 
 
-def read_records(path: Path, name: str) -> Iterator[RecordOrRefusal]:
+def read_records(
+    path: Path, name: str, position: ReadPosition | None = None
+) -> Iterator[RecordOrRefusal]:
     """Yield the records of a data file with their locations.
 
     Args:
         path: The file.
         name: Its name in locations.
+        position: Gets to know how far the file is read.
 
     Raises:
         UsageError: Its ending is not that of a data file.
     """
     try:
-        with open_file(path, path.name) as (stream, kind, other):
+        with open_file(path, path.name, position) as (stream, kind, other):
             if kind not in FORMATS:
                 raise UsageError(
                     f"{path}: not a data file; known are: {', '.join(sorted(FORMATS))}"

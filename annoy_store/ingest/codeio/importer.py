@@ -56,23 +56,25 @@ from annoy_store.ingest.codeio.run_inputs import OpenSandbox, run_inputs
 from annoy_store.ingest.codeio.samples import RecordedFunction, function_rows, read_function
 from annoy_store.ingest.codeio.subjects import ImportSession
 from annoy_store.ingest.purged import find_purged, purged_refusal
+from annoy_store.ingest.read_position import ReadPosition
 from annoy_store.ingest.readers import raw_row
 from annoy_store.ingest.record_files import MAX_EXAMPLES, Location, Refusal
 from annoy_store.ingest.sources import IngestOptions, ingest_rows
-from annoy_store.interfaces import NewRow
+from annoy_store.interfaces import NewRow, ShowProgress, show_nothing
 from annoy_store.records.digests import prompt_digest
 
 BATCH_ROWS = 500
 MAX_INPUTS = 5_000  # to run that wait for the end of the import
 ODD = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
 T = TypeVar("T")
+ImportRows = Iterator[tuple[Location, Mapping[str, Any]]]
 
 
 def import_files(
     store: Database,
     paths: Iterable[Path],
     kind: str | None = None,
-    progress: Callable[[ImportReport], None] = lambda _: None,
+    progress: ShowProgress = show_nothing,
     open_sandbox: OpenSandbox | None = None,
 ) -> ImportReport:
     """Import the files at `paths`; rows that are in the store already are left unchanged.
@@ -81,7 +83,7 @@ def import_files(
         store: The store to write to.
         paths: Data files, or folders of them.
         kind: A key of `KINDS` to use for all files; None means detect it from each file's rows.
-        progress: Called with the report after each file.
+        progress: Called after each batch of rows with the bytes read.
         open_sandbox: Returns the sandbox that runs the code of output questions whose pair no file
             has; None to run none.
 
@@ -100,11 +102,17 @@ def import_files(
     with store.write() as connection:
         session = new_session(connection)
     before = newest_ids(store)
+    position, total = ReadPosition(), sum(file.path.stat().st_size for file in files)
     for file in files:
         done.files[file.name] = file.kind.name
-        _import_file(store, file, session, done, open_sandbox)
-        progress(done)
-    done.left.update(link_references(store, session, open_sandbox))
+
+        def show(words: str = f"importing {file.name}") -> None:
+            progress(words, position.n_bytes, total)
+
+        rows = _shown(_valid_rows(file, position, done), show)
+        _import_file(store, file, rows, session, done, open_sandbox)
+    progress("linking references")
+    done.left.update(link_references(store, session, open_sandbox, progress))
     count_new(store, before, done)
     if sum(done.new.values()):
         with store.write() as connection:
@@ -118,21 +126,22 @@ def import_files(
 def _import_file(
     store: Database,
     file: ImportFile,
+    rows: ImportRows,
     session: ImportSession,
     done: ImportReport,
     open_sandbox: OpenSandbox | None,
 ) -> None:
     kind = file.kind
     if kind.name == "raw":
-        return _import_raw(store, file, done)
+        return _import_raw(store, file, rows, done)
     if kind.name == "batch-input":
-        for _, row in _valid_rows(file, done):
+        for _, row in rows:
             session.batch_requests[str(row["custom_id"])] = row
             done.rows[kind.name] += 1
         return None
     if kind.name == "samples":
         session.samples_by_row.append([])
-    for batch in _batches(_valid_rows(file, done)):
+    for batch in _batches(rows):
         with store.write() as connection:
             if kind.name == "samples":
                 _import_functions(connection, batch, file.path.name, session, done)
@@ -143,9 +152,9 @@ def _import_file(
     return None
 
 
-def _import_raw(store: Database, file: ImportFile, done: ImportReport) -> None:
+def _import_raw(store: Database, file: ImportFile, rows: ImportRows, done: ImportReport) -> None:
     options = IngestOptions()
-    items = ((file.path.name, raw_row(*item, options.column)) for item in _valid_rows(file, done))
+    items = ((file.path.name, raw_row(*item, options.column)) for item in rows)
     report = ingest_rows(store, items, options)
     done.rows["raw"] += report.accepted
     done.known["raw"] += report.known
@@ -155,12 +164,18 @@ def _import_raw(store: Database, file: ImportFile, done: ImportReport) -> None:
         done.examples[reason] = [*done.examples.get(reason, []), *messages][:MAX_EXAMPLES]
 
 
-def _valid_rows(
-    file: ImportFile, done: ImportReport
-) -> Iterator[tuple[Location, Mapping[str, Any]]]:
+def _shown(rows: ImportRows, show: Callable[[], None]) -> ImportRows:
+    """Yield the same rows, and show how far they are read before every batch of them."""
+    for n, row in enumerate(rows):
+        if n % BATCH_ROWS == 0:
+            show()
+        yield row
+
+
+def _valid_rows(file: ImportFile, position: ReadPosition, done: ImportReport) -> ImportRows:
     """Yield the rows of a file that are of its kind; refuse the others."""
     kind = file.kind
-    for item in read_records(file.path, file.name):
+    for item in read_records(file.path, file.name, position):
         if isinstance(item, Refusal):
             done.refuse(item)
             continue

@@ -49,6 +49,7 @@ from annoy_store.ingest.function_links import (
     named_functions,
 )
 from annoy_store.ingest.record_files import Location, Refusal
+from annoy_store.interfaces import ShowProgress, show_nothing
 from annoy_store.parsing import sections
 from annoy_store.records.digests import prompt_digest
 
@@ -62,7 +63,10 @@ def new_session(connection: Connection) -> ImportSession:
 
 
 def link_references(
-    store: Database, session: ImportSession, open_sandbox: OpenSandbox | None = None
+    store: Database,
+    session: ImportSession,
+    open_sandbox: OpenSandbox | None = None,
+    progress: ShowProgress = show_nothing,
 ) -> Counter[str]:
     """Resolve what can be resolved.
 
@@ -70,6 +74,7 @@ def link_references(
         store: The store.
         session: State of the import.
         open_sandbox: Returns the sandbox that runs the code of questions; None to run none.
+        progress: Called while code is run.
 
     Returns:
         What stays unresolved: `no_pair` answers, `not_run` inputs, `no_source` functions, and
@@ -78,10 +83,10 @@ def link_references(
     session.is_linking = True
     left: Counter[str] = Counter()
     if session.inputs_to_run:
-        left["not_run"] = run_inputs(store, session, open_sandbox)[1]
+        left["not_run"] = run_inputs(store, session, open_sandbox, progress)[1]
     left["no_pair"] = _link_answers(store, session)
     if session.inputs_to_run:  # of answers that an earlier import left without a pair
-        made, left["not_run"] = run_inputs(store, session, open_sandbox)
+        made, left["not_run"] = run_inputs(store, session, open_sandbox, progress)
         left["no_pair"] = _link_answers(store, session) if made else left["no_pair"]
     with store.write() as connection:
         link_functions(connection, functions_without_answer(connection))

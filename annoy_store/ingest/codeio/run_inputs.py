@@ -24,7 +24,7 @@ from annoy_store.errors import SandboxError, UsageError
 from annoy_store.ingest.codeio.insert import insert_imported
 from annoy_store.ingest.codeio.samples import RecordedPair, new_pair, recorded_pair
 from annoy_store.ingest.codeio.subjects import ImportSession
-from annoy_store.interfaces import Program, Sandbox
+from annoy_store.interfaces import Program, Sandbox, ShowProgress, show_nothing
 from annoy_store.parsing.json_values import UnsupportedValue, parse_value
 from annoy_store.records.executions import call_limits
 from annoy_store.records.policy import load_policy
@@ -35,7 +35,10 @@ Inputs = dict[str, RecordedPair]  # by their digest; the outputs are not known
 
 
 def run_inputs(
-    store: Database, session: ImportSession, open_sandbox: OpenSandbox | None
+    store: Database,
+    session: ImportSession,
+    open_sandbox: OpenSandbox | None,
+    progress: ShowProgress = show_nothing,
 ) -> tuple[int, int]:
     """Run the inputs that the session has collected, and insert the pairs that they make.
 
@@ -43,6 +46,7 @@ def run_inputs(
         store: The store.
         session: State of the import; its inputs are taken out.
         open_sandbox: Returns the sandbox; None if no code may be run.
+        progress: Called before each page of functions.
 
     Returns:
         The number of new pairs, and of inputs that were not run because no sandbox works.
@@ -56,6 +60,7 @@ def run_inputs(
     session.inputs_to_run.clear()
     names, made, left = sorted(by_sample), 0, 0
     for start in range(0, len(names), PAGE):
+        progress("running the code of output questions", start, len(names))
         page = {name: by_sample[name] for name in names[start : start + PAGE]}
         try:
             made += _run_page(store, page, open_sandbox())

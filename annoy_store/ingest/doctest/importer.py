@@ -25,6 +25,7 @@ from annoy_store.ingest.doctest.functions import (
     samples_from_code,
 )
 from annoy_store.ingest.purged import find_purged, purged_refusal
+from annoy_store.ingest.read_position import ReadPosition
 from annoy_store.ingest.readers import RawRow, read_raw
 from annoy_store.ingest.record_files import Location, Refusal
 from annoy_store.ingest.sources import (
@@ -33,21 +34,29 @@ from annoy_store.ingest.sources import (
     IngestReport,
     new_raw_source,
     origin_name,
+    report_progress,
 )
-from annoy_store.interfaces import NewRow
+from annoy_store.interfaces import NewRow, ShowProgress, show_nothing
 from annoy_store.records.policy import load_policy
 from annoy_store.records.samples import new_origin
 
 BATCH_FILES = 200
 
 
-def ingest_samples(store: Database, paths: Iterable[Path], options: IngestOptions) -> IngestReport:
+def ingest_samples(
+    store: Database,
+    paths: Iterable[Path],
+    options: IngestOptions,
+    progress: ShowProgress = show_nothing,
+) -> IngestReport:
     """Ingest the functions with tests of the files at `paths` as samples.
 
     Args:
         store: The store to write to.
         paths: Files, folders, or `-` for JSON lines on standard input.
         options: Options that apply to all rows; `limit` counts samples.
+        progress: Called after each batch with the counts and the bytes read, or the samples if
+            their number is limited.
 
     Returns:
         The counts of new, known and refused samples.
@@ -58,10 +67,12 @@ def ingest_samples(store: Database, paths: Iterable[Path], options: IngestOption
     report = IngestReport()
     with store.read() as connection:
         max_bytes = load_policy(connection).max_source_bytes
+    position, given = ReadPosition(), list(paths)
     readers = [
-        (origin_name(path, options), read_raw(path, options.column, options.globs, max_bytes))
-        for path in paths
+        (origin_name(p, options), read_raw(p, options.column, options.globs, max_bytes, position))
+        for p in given
     ]
+    show = report_progress(progress, given, options, position)
     batch: list[tuple[NewRow, list[FunctionWithTests]]] = []
     for origin, reader in readers:
         for item in reader:
@@ -76,6 +87,7 @@ def ingest_samples(store: Database, paths: Iterable[Path], options: IngestOption
             if len(batch) == BATCH_FILES:
                 _write(store, batch, report)
                 batch = []
+                show(report)
             if options.limit and report.accepted + len(batch) >= options.limit:
                 break
     _write(store, batch, report)

@@ -14,6 +14,7 @@ from annoy_store.config import RunSettings
 from annoy_store.db.engine import Database
 from annoy_store.errors import UsageError
 from annoy_store.ingest.codeio.file_kinds import KINDS, kind_of
+from annoy_store.ingest.codeio.importer import import_files
 from annoy_store.interfaces import NewRow
 from annoy_store.worker.run import run
 from tests.stages.conftest import run_stage, run_stage_in, sandbox  # noqa: F401
@@ -34,6 +35,7 @@ from tests.support.codeio_rows import (
     user,
 )
 from tests.support.factories import DOUBLE, GENERATOR, asked
+from tests.support.shown_steps import ShownSteps
 
 pytestmark = pytest.mark.slow_on("postgres")
 
@@ -578,3 +580,21 @@ def test_insert_imported_leaves_other_stages_alone(sqlite_store: Database, tmp_p
         write_all(connection, rows)
     take(sqlite_store, lines(tmp_path / "parsed.jsonl", [function()]))
     assert ask(sqlite_store, "SELECT count(*) FROM jobs") == [(0,)]
+
+
+def test_import_shows_the_bytes_read_of_all_files(sqlite_store: Database, tmp_path: Path) -> None:
+    files = [
+        lines(tmp_path / f"{name}.jsonl", *({"content": f"{name} = {i}"} for i in range(1_200)))
+        for name in "ab"
+    ]
+    shown = ShownSteps()
+    import_files(sqlite_store, files, progress=shown)
+    total = sum(file.stat().st_size for file in files)
+    assert [step[0] for step in shown.steps] == [
+        *["importing a.jsonl"] * 3,
+        *["importing b.jsonl"] * 3,
+        "linking references",
+    ]
+    assert {step[2] for step in shown.steps[:-1]} == {total}
+    assert shown.shares == sorted(shown.shares)
+    assert shown.shares[-1] > 0.8
