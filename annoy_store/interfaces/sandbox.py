@@ -52,8 +52,8 @@ class ExecutionResult:
 
     Attributes:
         outcome: `ok` or one of `exception bad_args missing_module exit no_result cpu_timeout
-            wall_timeout memory crash output_too_large not_json bad_frame repeated` (the last
-            only from `draw`: the input was drawn before).
+            wall_timeout memory crash output_too_large not_json bad_frame repeated drawn` (the last
+            two only from draws: the input was drawn before, or only drawn).
         input: the arguments as a JSON object, encoded before the call.
         output: the result as JSON.
         error_type: class of the exception, or of the value that is not JSON.
@@ -126,7 +126,7 @@ class Sandbox(Protocol):
             limits: what each call may use.
             environment_seed: sets the hash seed, the random seed and the second of the clock.
             share_process: calls that succeed may share one process. That is cheaper, and suitable
-                only for comparing their outputs with those of isolated calls.
+                only for programs that keep no state and for comparing outputs with others.
 
         Returns:
             One result per input, in their order.
@@ -152,6 +152,23 @@ class Sandbox(Protocol):
 
         Returns:
             One result per seed, in their order.
+
+        Raises:
+            SandboxError: the sandbox itself failed.
+        """
+
+    def draw_inputs(
+        self, program: Program, seeds: Sequence[int], limits: Limits
+    ) -> list[ExecutionResult]:
+        """Draw one input per seed in one process; call nothing. For generators without state.
+
+        Args:
+            program: the code, with a generator.
+            seeds: the random seeds.
+            limits: what all draws together may use.
+
+        Returns:
+            One result per seed, in their order, up to the first draw that fails.
 
         Raises:
             SandboxError: the sandbox itself failed.

@@ -11,6 +11,7 @@ Decisions
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import threading
@@ -154,6 +155,29 @@ class LocalSandbox:
         """
         return self._run(SandboxRequest(program, limits, list(seeds), known_inputs), 0)
 
+    def draw_inputs(
+        self, program: Program, seeds: Sequence[int], limits: Limits
+    ) -> list[ExecutionResult]:
+        """Draw an input for each seed in one process, and call the entry function with none.
+
+        Args:
+            program: The untrusted code with its input generator.
+            seeds: Random seeds, one per draw.
+            limits: Limits of all draws together.
+
+        Returns:
+            One result of outcome `drawn` per seed, in order, up to the first draw that fails; none
+            where draws cannot share a process.
+
+        Raises:
+            SandboxError: The sandbox is closed, or failed.
+        """
+        request = SandboxRequest(
+            program, limits, list(seeds), known_inputs=(), share_process=True, draw_only=True
+        )
+        results = self._run(request, 0)
+        return list(itertools.takewhile(lambda result: result.outcome == "drawn", results))
+
     def zygote_usage(self, forks: int = 0) -> dict[PoolKey, Mapping[str, Any]]:
         """Measure one idle zygote of each preload set and environment seed.
 
@@ -200,6 +224,8 @@ class LocalSandbox:
                 try:
                     self._run_batch(key, request, results, failures > 0)
                     failures = 0
+                    if request.draw_only:
+                        break
                 except ZygoteError as error:
                     failures = 1 if len(results) > before else failures + 1
                     request = replace(request, share_process=False)

@@ -24,7 +24,7 @@ from annoy_store.interfaces import ExecutionResult, Limits
 from annoy_store.sandbox.zygote import ZygoteError, ZygoteReply
 
 REPORTED_OUTCOMES = {"ok", "exception", "bad_args", "missing_module", "exit", "memory", "not_json"}
-REPORTED_OUTCOMES |= {"output_too_large", "repeated"}
+REPORTED_OUTCOMES |= {"output_too_large", "repeated", "drawn"}
 PHASES = {"load", "generate", "call", "result"}
 MAX_DEPTH = 200
 MAX_MESSAGE_CHARS, MAX_NAME_CHARS = 500, 100
@@ -180,7 +180,12 @@ _FIELDS: Mapping[str, Callable[[Any, Limits], bool]] = {
     "lines": lambda value, limits: type(value) is int and 0 <= value <= limits.lines,
     "mutated": lambda value, _: isinstance(value, bool),
 }
-_REQUIRED = {"ok": ("output",), "missing_module": ("module",), "repeated": ("input",)}
+_REQUIRED = {
+    "ok": ("output",),
+    "missing_module": ("module",),
+    "repeated": ("input",),
+    "drawn": ("input",),
+}
 
 
 def _cleaned(message: str | None) -> str | None:

@@ -36,7 +36,8 @@ Decisions
   and a child shares no open file with another.
 - Tasks that may stand `together` share a child, which halves their price. Its reports count if it
   ends by itself, and only up to the first call that fails; the rest is run again, each alone.
-  Such a result is good for a comparison with one that was got alone, and for nothing else.
+  Such a result is good for a comparison with one that was got alone, and for programs that keep
+  no state. A job that only draws ends at the first draw that fails.
 """
 
 from __future__ import annotations
@@ -718,6 +719,11 @@ class _Room:
         with contextlib.suppress(RecursionError):  # too deep in already to take room away
             _set_limit(_get_limit() + levels)
 
+    def close(self) -> None:
+        """Leave the limit as the next call in this process expects it."""
+        self.add(-self.levels)
+        sys.getrecursionlimit, sys.setrecursionlimit = _get_limit, _set_limit
+
 
 def _counted(call: Callable[[], Any], most: int) -> tuple[Any, int]:
     """Call `call`; return its value and how many lines of the program it ran, at most `most`."""
@@ -747,6 +753,7 @@ def _counted(call: Callable[[], Any], most: int) -> tuple[Any, int]:
     finally:
         watch.set_events(tool, 0)
         watch.free_tool_id(tool)
+        room.close()
 
 
 def _traced(call: Callable[[], Any], most: int, room: _Room) -> tuple[Any, int]:
@@ -770,6 +777,7 @@ def _traced(call: Callable[[], Any], most: int, room: _Room) -> tuple[Any, int]:
         return call(), count
     finally:
         sys.settrace(None)
+        room.close()
 
 
 def _load(job: Job, report: dict[str, Any]) -> dict[str, Any]:
@@ -863,6 +871,9 @@ def attempt(job: Job, task: Any) -> dict[str, Any]:
         text = task
         if job["seeds"] is not None:
             text = report["input"] = _drawn(job, task)
+            if job["draw_only"]:
+                report["outcome"] = "drawn"
+                return report
             if job["known"] and _canonical(_loads(text)) in job["known"]:
                 raise _Refused("repeated", None, "was drawn before")
         report["phase"] = "call"
@@ -884,7 +895,8 @@ def attempts(job: Job, tasks: list[Any]) -> Iterator[dict[str, Any]]:
     """Do the tasks of one process; yield their reports, a failure only of a task that is alone."""
     for task in tasks:
         report = attempt(job, task)
-        if len(tasks) > 1 and report["outcome"] != "ok":
+        failed = report["outcome"] not in ("ok", "drawn")
+        if failed and (len(tasks) > 1 or job["draw_only"]):
             return
         yield report
 
@@ -928,6 +940,9 @@ class Programs:
         if job["careful"]:
             return None
         key = (job["code"], job["generator"] if job["seeds"] is not None else None)
+        with_generator = (job["code"], job["generator"])
+        if key not in self._kept and self._kept.get(with_generator, (None,))[0] is not None:
+            key = with_generator  # of which a call needs the first part
         found = self._kept.pop(key, None) or self._compile(job)
         self._kept[key] = found
         if len(self._kept) > PROGRAMS_KEPT:
@@ -1053,6 +1068,10 @@ class Zygote:
             tasks = request["inputs"] if request["seeds"] is None else request["seeds"]
             if request["together"] and not self.forks_allowed and refusal is None:
                 tasks = tasks[self._answer_together(request, tasks) :]
+            if request["draw_only"]:
+                if tasks:
+                    send(self.control, {"ended_early": True})
+                continue
             for task in tasks:
                 if not self._answer(request, task, refusal):
                     return

@@ -101,6 +101,7 @@ class SandboxRequest:
         tasks: Inputs as JSON texts, or random seeds if `known_inputs` is given.
         known_inputs: Canonical JSON of inputs that were drawn before; None if tasks are inputs.
         share_process: Whether tasks may share a process while they succeed.
+        draw_only: Whether inputs are drawn and not called; ends at the first draw that fails.
     """
 
     program: Program
@@ -108,6 +109,7 @@ class SandboxRequest:
     tasks: Sequence[Any]
     known_inputs: Sequence[str] | None = None
     share_process: bool = False
+    draw_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,8 @@ class ZygoteProcess:
     def run(self, request: SandboxRequest, compile_in_child: bool = False) -> Iterator[ZygoteReply]:
         """Run each task of a request and yield the replies, in order.
 
-        Ends early when the zygote asks to be replaced.
+        Ends early when the zygote asks to be replaced, and where a request only draws at the first
+        draw that fails.
 
         Args:
             request: The program and its tasks.
@@ -196,6 +199,8 @@ class ZygoteProcess:
         self._receive(COMPILE_SECONDS)
         for _ in request.tasks:
             reply = self._receive(request.limits.ceiling_seconds + GRACE_SECONDS)
+            if "ended_early" in reply.header:
+                return
             self.n_calls += 1
             yield reply
             if reply.header.get("recycle"):
@@ -319,6 +324,7 @@ def _to_message(request: SandboxRequest) -> dict[str, Any]:
         "inputs" if is_draw else "seeds": None,
         "known": list(request.known_inputs or ()),
         "together": request.share_process,
+        "draw_only": request.draw_only,
         "cpu": limits.cpu_seconds,
         "wall": limits.wall_seconds,
         "ceiling": limits.ceiling_seconds,

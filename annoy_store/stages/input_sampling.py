@@ -9,6 +9,9 @@ Decisions
   each: drawing ends where the first draws all fail in one and the same way, by count, for the same
   rows everywhere. Values of a wrong size are no such failure, for the next may be smaller, and an
   error whose message changes depends on the input.
+- Where neither the generator nor the code keeps state, a seed alone makes its input, whatever was
+  drawn before it in the same process. Such inputs are drawn ahead, many in one process, and only
+  the new ones are called. A draw that fails is made as usual, and those after it in a new process.
 """
 
 from __future__ import annotations
@@ -16,18 +19,20 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from annoy_store.config import Policy
 from annoy_store.hashing import canonical_json, derive_seed
-from annoy_store.interfaces import ExecutionResult, Program, Sandbox
+from annoy_store.interfaces import ExecutionResult, Limits, Program, Sandbox
 from annoy_store.parsing import json_values
 from annoy_store.records.digests import input_digest
 from annoy_store.records.executions import call_limits
+from annoy_store.stages.stateless import is_stateless
 from annoy_store.stages.value_limits import size_violation
 
+AHEAD_SECONDS = 1.0  # CPU and wall time of all inputs that are drawn in one process
 HOPELESS_DRAWS = 10  # first draws that all fail in the same way, so that no more are made
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
 
@@ -142,7 +147,7 @@ def rejection_reason(result: ExecutionResult, policy: Policy) -> str | None:
     if result.outcome != "ok":
         if result.outcome == "missing_module":
             return f"missing_module:{result.missing_module}"
-        if result.outcome == "repeated":  # says so of an input that was never drawn
+        if result.outcome in {"repeated", "drawn"}:  # says so of an input that was called
             return "bad_frame"
         phase = f"generator_{result.outcome}" if result.phase == "generate" else result.outcome
         return f"{phase}:{result.error_type}" if result.outcome == "exception" else phase
@@ -174,23 +179,90 @@ def sample_inputs(
         SandboxError: The sandbox failed, so nothing is known about the sample.
     """
     draws = SampledInputs()
-    limits = replace(call_limits(policy), lines=policy.count_lines)
-    for numbers in _seed_ranges(policy):
-        seeds = [derive_seed("draw", sample_digest, n) for n in numbers]
-        results = sandbox.draw(program, seeds, limits, list(draws.reason_by_input))
-        for number, result in zip(seeds, results, strict=True):
+    seeds = [derive_seed("draw", sample_digest, n) for n in range(policy.max_draws)]
+    sampler = _Sampler(program, sandbox, policy, draws)
+    while seeds and not draws.is_finished(policy):
+        results = sampler.results(seeds)
+        for number, result in zip(seeds, results, strict=False):
             draws.add(number, result, policy)
             if draws.is_finished(policy):
                 return draws
+        del seeds[: len(results)]
     return draws
 
 
-def _seed_ranges(policy: Policy) -> Iterator[range]:
-    """Yield one draw first, because most failures are constant; then few enough to stop in time."""
-    yield range(1)
-    step = max(1, policy.max_timeouts - 1)
-    for start in range(1, policy.max_draws, step):
-        yield range(start, min(start + step, policy.max_draws))
+@dataclass
+class _Sampler:
+    """Makes the next draws of one sample, few enough that drawing stops in time."""
+
+    program: Program
+    sandbox: Sandbox
+    policy: Policy
+    draws: SampledInputs
+    ahead: list[ExecutionResult] = field(default_factory=list)
+    draws_ahead: bool = False
+    fails_next: bool = False
+
+    def results(self, seeds: Sequence[int]) -> list[ExecutionResult]:
+        """Return the results of some of the next draws, at least of one.
+
+        The first draw is alone, because most failures are constant.
+
+        Args:
+            seeds: The seeds of all draws that are left.
+        """
+        limits = replace(call_limits(self.policy), lines=self.policy.count_lines)
+        if not self.draws.n_draws:
+            first = self._draw(seeds[:1], limits)
+            self.draws_ahead = first[0].input is not None and is_stateless(self.program)
+            return first
+        if self.draws_ahead and not self.ahead and not self.fails_next:
+            self._draw_ahead(seeds[: 2 * self.policy.pairs_wanted], limits)
+        if self.ahead:
+            return self._call_ahead(limits)
+        count = 1 if self.fails_next else self._calls_at_once
+        self.fails_next = False
+        return self._draw(seeds[:count], limits)
+
+    @property
+    def _calls_at_once(self) -> int:
+        """How many calls may be made before their time-outs are counted."""
+        return max(1, self.policy.max_timeouts - 1)
+
+    def _draw(self, seeds: Sequence[int], limits: Limits) -> list[ExecutionResult]:
+        known = list(self.draws.reason_by_input)
+        return self.sandbox.draw(self.program, seeds, limits, known)
+
+    def _draw_ahead(self, seeds: Sequence[int], limits: Limits) -> None:
+        """Draw inputs in one process, which is cheap for generators that need little time only."""
+        cpu, wall = (min(AHEAD_SECONDS, s) for s in (limits.cpu_seconds, limits.wall_seconds))
+        little = replace(limits, cpu_seconds=cpu, wall_seconds=wall)
+        self.ahead = self.sandbox.draw_inputs(self.program, seeds, little)
+        self.draws_ahead, self.fails_next = len(self.ahead) > 0, len(self.ahead) < len(seeds)
+
+    def _call_ahead(self, limits: Limits) -> list[ExecutionResult]:
+        """Take the next inputs that were drawn ahead, and call those that are new."""
+        known, taken = set(self.draws.reason_by_input), []
+        new: list[str] = []
+        for drawn in self.ahead:
+            key = canonical_json(json.loads(drawn.input or "null"))
+            if key not in known and len(new) == self._calls_at_once:
+                break
+            if key not in known:
+                known.add(key)
+                new.append(drawn.input or "")
+                taken.append(drawn)
+            else:
+                taken.append(replace(drawn, outcome="repeated"))
+        called = iter(self.sandbox.call(self.program, new, limits))
+        del self.ahead[: len(taken)]
+        return [_with_call(d, next(called)) if d.outcome == "drawn" else d for d in taken]
+
+
+def _with_call(drawn: ExecutionResult, called: ExecutionResult) -> ExecutionResult:
+    """Return the result of a draw and the call of its input in two processes."""
+    cpu, wall = drawn.cpu_ms + called.cpu_ms, drawn.wall_ms + called.wall_ms
+    return replace(called, cpu_ms=cpu, wall_ms=wall)
 
 
 def parse_json(text: str | None) -> Any:

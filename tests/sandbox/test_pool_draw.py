@@ -191,3 +191,60 @@ def test_draw_counts_lines_of_the_call_only(sandbox: LocalSandbox) -> None:
     generator = "def input_generator():\n    n = 1\n    n = 2\n    n = 3\n    return {'n': n}\n"
     ran = sandbox.draw(Program(code, generator=generator), [1], Limits(lines=100))[0]
     assert ran.lines == 1
+
+
+def test_draw_inputs_makes_the_inputs_of_separate_draws(sandbox: LocalSandbox) -> None:
+    program = Program(CODE, generator=GENERATOR)
+    drawn = sandbox.draw_inputs(program, [1, 2, 1, 3], Limits())
+    assert [r.outcome for r in drawn] == ["drawn"] * 4
+    assert [r.input for r in drawn] == [
+        r.input for r in sandbox.draw(program, [1, 2, 1, 3], Limits())
+    ]
+    assert all(r.output is None and r.cpu_ms > 0 for r in drawn)
+
+
+def test_draw_inputs_seeds_each_draw_anew(sandbox: LocalSandbox) -> None:
+    generator = (
+        "import random\ndef input_generator():\n"
+        "    return {'a': [random.gauss(0, 1) for _ in range(random.choice([1, 2, 3]))]}\n"
+    )
+    program = Program(CODE, generator=generator)
+    forward = sandbox.draw_inputs(program, [1, 2, 3, 4], Limits())
+    backward = sandbox.draw_inputs(program, [4, 3, 2, 1], Limits())
+    assert [r.input for r in forward] == [r.input for r in reversed(backward)]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    ["1 / 0", "{'a': {1}}", "[1]", "{'a': 'x' * 10**5}", "__import__('os').abort()", "exit()"],
+)
+def test_draw_inputs_ends_at_the_first_failure(sandbox: LocalSandbox, failure: str) -> None:
+    generator = (
+        "import random\ndef input_generator():\n"
+        f"    n = random.randint(0, 3)\n    return {failure} if n == 0 else {{'a': [n]}}\n"
+    )
+    program = Program(CODE, generator=generator)
+    seeds = list(range(12))
+    apart = [r.input for r in sandbox.draw(program, seeds, Limits())]
+    good = apart.index(None)
+    drawn = [r.input for r in sandbox.draw_inputs(program, seeds, Limits())]
+    assert drawn == apart[:good] or (drawn == [] and "abort" in failure)
+    assert sandbox.draw(program, [good], Limits())[0].phase == (
+        None if "abort" in failure else "generate"
+    )
+
+
+@pytest.mark.parametrize(
+    "generator", ["import nothing_here\n", "def input_generator(:\n", "while True:\n    pass\n"]
+)
+def test_draw_inputs_returns_nothing_where_nothing_loads(
+    sandbox: LocalSandbox, generator: str
+) -> None:
+    program = Program(CODE, generator=generator)
+    assert sandbox.draw_inputs(program, [1, 2], Limits(cpu_seconds=0.2)) == []
+    assert sandbox.call(program, ['{"a":[1]}'], Limits())[0].output == "[0,1]"
+
+
+def test_draw_inputs_needs_an_isolation_that_blocks_forks(each: LocalSandbox) -> None:
+    drawn = each.draw_inputs(Program(CODE, generator=GENERATOR), [1, 2], Limits())
+    assert len(drawn) == (2 if each.describe()["isolation"] != "minimum" else 0)
