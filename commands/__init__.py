@@ -31,7 +31,7 @@ from ._text import safe
 SECTIONS = {
     "Get started": ("demo", "init", "ingest", "import"),
     "Run": ("plan", "policy", "resample", "run", "batch", "status"),
-    "Inspect": ("sql", "show", "failures", "report", "view"),
+    "Inspect": ("sql", "show", "note", "failures", "report", "view"),
     "Maintain": ("retry", "reverify", "verdict-changes", "rerun", "takedown", "check"),
     "Publish": ("cluster", "decontaminate", "export", "exports", "bench"),
     "Transfer": ("backup", "copy", "merge"),

@@ -19,7 +19,6 @@ Examples:
 
 from __future__ import annotations
 
-from pathlib import Path
 from random import Random
 
 import click
@@ -28,8 +27,8 @@ from annoy_store.analysis.lineage import lineage
 from annoy_store.analysis.lineage_edges import KINDS
 from annoy_store.analysis.lineage_text import as_dict, sections
 from annoy_store.analysis.random_row import random_row
-from annoy_store.export.export_log import row_of_file_line
 
+from ._names import row_name
 from ._page import page
 from ._shared import json_option, print_json, store_of
 
@@ -48,9 +47,7 @@ def command(ctx: click.Context, name: str, wanted: str | None, most: int, as_jso
     with store_of(ctx).read() as connection:
         if name == "random":
             name = random_row(connection, wanted, Random())
-        elif (file := Path(name.rpartition(":")[0])).suffix and file.is_file():
-            name = f"export_row:{row_of_file_line(connection, file, name.rpartition(':')[2])}"
-        found = lineage(connection, name, most)
+        found = lineage(connection, row_name(connection, name), most)
     if as_json:
         print_json(as_dict(found))
         return

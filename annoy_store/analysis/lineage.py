@@ -3,7 +3,7 @@
 Decisions
 - Ancestors are complete and in the order in which they were made. Descendants are a tree with at
   most `max_children` rows along one edge, and the number of rows that were omitted.
-- Attempts are listed with their call, and jobs with their subject.
+- Attempts are listed with their call, jobs with their subject, and marks with their row.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from annoy_store.db.sql import in_values
 from annoy_store.db.tables import attempts, export_rows, exports, hidden_subjects, jobs, retractions
 from annoy_store.errors import UsageError
 from annoy_store.inference.spend import Usage, usage_of
+from annoy_store.records.annotations import Annotation, marks_of
 
 MIN_DIGEST_CHARS = 6
 
@@ -44,6 +45,7 @@ class Node:
         jobs: The jobs about it, by stage and variant.
         parent: The row above it in a tree of descendants; None for the others.
         attempts: The attempts of a call, by time; empty for other kinds.
+        marks: The marks that readers set on the row.
     """
 
     kind: str
@@ -52,6 +54,7 @@ class Node:
     jobs: tuple[Mapping[str, Any], ...] = ()
     parent: Key | None = None
     attempts: tuple[Mapping[str, Any], ...] = ()
+    marks: tuple[Annotation, ...] = ()
 
     @property
     def key(self) -> Key:
@@ -215,11 +218,13 @@ def _fetch(connection: Connection, keys: Mapping[Key, Key | None]) -> list[Node]
     rows: dict[Key, Mapping[str, Any]] = {}
     jobs_of: dict[Key, list[Mapping[str, Any]]] = {}
     attempts_of: dict[int, list[Mapping[str, Any]]] = {}
+    marks: dict[Key, list[Annotation]] = {}
     for kind in {kind for kind, _ in keys}:
         ids = [row_id for k, row_id in keys if k == kind]
         rows.update(_rows(connection, kind, ids))
         for job in _jobs(connection, kind, ids):
             jobs_of.setdefault((kind, job.pop("subject_id")), []).append(job)
+        marks.update(((kind, i), of) for i, of in marks_of(connection, kind, ids).items())
         if kind == "call":
             attempts_of = _attempts(connection, ids)
     return [
@@ -229,6 +234,7 @@ def _fetch(connection: Connection, keys: Mapping[Key, Key | None]) -> list[Node]
             tuple(jobs_of.get(key, ())),
             parent,
             tuple(attempts_of.get(key[1], ())) if key[0] == "call" else (),
+            tuple(marks.get(key, ())),
         )
         for key, parent in keys.items()
     ]

@@ -29,6 +29,7 @@ from annoy_store.analysis.row_columns import (
     visible_facts,
 )
 from annoy_store.inference.spend import Usage
+from annoy_store.records.annotations import as_dict as marks_as_dict
 
 MAX_SUMMARY_CHARS = 60
 MAX_DIFF_LINES = 2_000  # lines that are compared
@@ -137,6 +138,7 @@ def _node_sections(node: Node, shown: list[Sequence[Any]], mark: str = "") -> It
         yield Section("facts", "; ".join(facts))
     for line in (*map(format_attempt, node.attempts), *map(_format_job, node.jobs)):
         yield Section("job", line)
+    yield from _mark_sections(node)
     if node.kind == "prompt":
         yield from _message_sections(node.row["messages"], shown)
         return
@@ -144,6 +146,16 @@ def _node_sections(node: Node, shown: list[Sequence[Any]], mark: str = "") -> It
         if node.row[name]:
             yield Section("part", name.replace("_", " "))
             yield _text_section(str(node.row[name]).strip("\n"), name, node.row)
+
+
+def _mark_sections(node: Node) -> Iterator[Section]:
+    for one in node.marks:
+        by = f"by {one.author}, {one.created_at}"
+        if one.mark.kind == "note":
+            yield Section("part", f"note {by}")
+            yield Section("prose", one.mark.value)
+        else:
+            yield Section("job", f"[{' '.join((one.mark.kind, one.mark.value)).strip()}, {by}]")
 
 
 def _format_facts(node: Node) -> Iterator[tuple[str, Any]]:
@@ -202,7 +214,10 @@ def _common_prefix(one: Sequence[Any], other: Sequence[Any]) -> int:
 def _tree(lineage: Lineage) -> Iterator[str]:
     for level, node in lineage.tree():
         facts = " ".join(_shorten(node.row.get(key)) for key in SUMMARY_COLUMNS.get(node.kind, ()))
-        ended = " ".join((*map(format_attempt, node.attempts), *map(_format_job, node.jobs)))
+        marks = (f"[{one.mark.kind} {_shorten(one.mark.value)}]" for one in node.marks)
+        ended = " ".join(
+            (*map(format_attempt, node.attempts), *map(_format_job, node.jobs), *marks)
+        )
         yield f"{'  ' * level}{node.kind}:{node.id}  {facts}  {ended}".rstrip()
     for kind, n in lineage.omitted.items():
         yield f"and {n} more of {kind} (show more with --most)"
@@ -233,6 +248,7 @@ def _usage_dict(usage: Usage) -> dict[str, Any]:
 
 def _node_dict(node: Node) -> dict[str, Any]:
     values = {"kind": node.kind, "id": node.id, "row": dict(node.row), "jobs": list(node.jobs)}
+    values |= marks_as_dict(node.marks)
     if node.kind == "call":
         values["tries"] = list(node.attempts)
     return values | ({"parent": "{}:{}".format(*node.parent)} if node.parent else {})

@@ -265,3 +265,21 @@ prices = Table(
     Column("output", Double, nullable=False),
     comment="USD per million tokens, from a time on",
 )
+
+annotation_log = Table(
+    "annotation_log",
+    metadata,
+    id_column(),
+    digest_column(),
+    text_column("kind"),
+    text_column("root"),
+    text_column("subject"),
+    text_column("mark"),
+    Column("is_set", SmallInteger, nullable=False),
+    text_column("author"),
+    text_column("created_at"),
+    text_column("value"),
+    CheckConstraint("mark IN ('flag', 'tag', 'note')", name="mark"),
+    Index("ix_annotation_log_subject", "root", "subject"),
+    comment="a reader set or removed a mark of a row, which is named by content (db/annotation_views.py)",
+)

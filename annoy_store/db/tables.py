@@ -36,6 +36,7 @@ from annoy_store.db.control_tables import (
     workers,
 )
 from annoy_store.db.data_tables import (
+    annotation_log,
     attempts,
     calls,
     executions,
@@ -95,12 +96,14 @@ NATURAL_KEYS: dict[str, tuple[str, ...]] = {
     "verdicts": ("response_id", "checker", "variant_id"),
     "pair_checks": ("io_pair_id", "variant_id"),
     "variants": ("stage", "digest"),
+    "annotation_log": ("digest",),
 }
 
 __all__ = [
     "JOB_OPTIONS",
     "NATURAL_KEYS",
     "STATUSES",
+    "annotation_log",
     "attempts",
     "batch_items",
     "batches",

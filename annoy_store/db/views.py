@@ -2,7 +2,8 @@
 
 Decision: views are derived, so they are not migrated. They are dropped before any migration and
 created again at the newest schema, in the same transaction. Their SQL is valid in SQLite,
-PostgreSQL and DuckDB. Their order here is the order of creation.
+PostgreSQL and DuckDB, but for the aggregate that `TAG_LIST` stands for. Their order here is the
+order of creation.
 """
 
 from __future__ import annotations
@@ -11,6 +12,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from annoy_store.db.annotation_views import (
+    ANNOTATIONS,
+    ANSWER_MARKS,
+    TAG_LIST,
+    TAGS_OF_CHAINS,
+    tag_list,
+)
 from annoy_store.db.cost import TOTAL_COST
 from annoy_store.db.states import CHECK_STATUSES, FAILED_STATES, sql_list
 
@@ -128,8 +136,21 @@ VIEWS = (
         """,
     ),
     View(
+        "v_annotations",
+        "flags, tags and notes that readers set, by the row that is marked",
+        "SELECT kind, subject_id, value, author FROM v_annotations WHERE mark = 'tag'",
+        ANNOTATIONS,
+    ),
+    View(
+        "v_answer_marks",
+        "every mark of an answer, or of what it belongs to: its chain, verdicts, question, I/O pair, "
+        "sample and source",
+        "SELECT value, COUNT(DISTINCT chain_id) FROM v_answer_marks WHERE mark = 'tag' GROUP BY 1",
+        ANSWER_MARKS,
+    ),
+    View(
         "v_chains",
-        "one row per first answer: its turns, how it went, and whether it is closed",
+        "one row per first answer: its turns, how it went, whether it is closed, and its tags",
         "SELECT kind, status_1, status_2, COUNT(*) FROM v_chains GROUP BY 1, 2, 3",
         f"""
         SELECT f.chain_id, f.kind, f.sample_id, f.io_pair_id, f.teacher_id, f.sample_no,
@@ -152,8 +173,10 @@ VIEWS = (
                     WHEN EXISTS (SELECT 1 FROM jobs j WHERE j.stage = 'verify'
                                  AND j.subject_id = e.response_id
                                  AND j.state IN {sql_list(FAILED_STATES)}) THEN 1
-                    ELSE 0 END AS closed
+                    ELSE 0 END AS closed,
+               COALESCE(g.tags, '[]') AS tags
         FROM v_answers f
+        LEFT JOIN {TAGS_OF_CHAINS} g ON g.chain_id = f.chain_id
         LEFT JOIN turns t ON t.id = (
              SELECT MIN(x.id) FROM turns x WHERE x.chain_response_id = f.chain_id AND x.number = 2)
         LEFT JOIN v_answers s ON s.turn_id = t.id AND s.response_id = {_counted_answer("t")}
@@ -277,5 +300,7 @@ def drop_views(connection: Connection) -> None:
 
 def create_views(connection: Connection) -> None:
     """Create every view; the schema must be the newest."""
+    listed = tag_list(connection)
     for view in VIEWS:
-        connection.execute(text(f"CREATE VIEW {view.name} AS {view.sql}"))
+        sql = view.sql.replace(TAG_LIST, listed)
+        connection.execute(text(f"CREATE VIEW {view.name} AS {sql}"))

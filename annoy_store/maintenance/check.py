@@ -32,6 +32,7 @@ from annoy_store.db.sql import integrity_errors
 from annoy_store.db.states import WAITING_STATES
 from annoy_store.db.tables import (
     STATUSES,
+    annotation_log,
     batch_items,
     calls,
     io_pairs,
@@ -328,8 +329,13 @@ def _takedowns(connection: Connection) -> Iterator[CheckFinding]:
             if ids:
                 example = f"{kind} {min(ids)}"
                 yield CheckFinding(what, "hidden_subjects", len(ids), example, _COMPLETE)
-    for kind, column in (("source", sources.c.content), ("sample", samples.c.refcode)):
-        legible = and_(column != "", was_purged(kind, column.table.c.digest))
+    for kind, column, digest in (
+        ("source", sources.c.content, sources.c.digest),
+        ("sample", samples.c.refcode, samples.c.digest),
+        ("source", annotation_log.c.value, annotation_log.c.root),
+        ("sample", annotation_log.c.value, annotation_log.c.root),
+    ):
+        legible = and_(column != "", was_purged(kind, digest))
         yield from _finding(connection, column.table, legible, "purged, but with text", _COMPLETE)
 
 

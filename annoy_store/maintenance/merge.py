@@ -33,6 +33,7 @@ from annoy_store.db.insert import insert_into_table
 from annoy_store.db.introspect import referenced_table, row_pages
 from annoy_store.db.sql import in_values, insert_new
 from annoy_store.db.tables import (
+    annotation_log,
     attempts,
     calls,
     executions,
@@ -84,6 +85,7 @@ MERGED_TABLES: tuple[tuple[Table, Column[int] | None], ...] = (
     (verdicts, None),
     (pair_checks, None),
     (attempts, None),
+    (annotation_log, None),
 )
 """The merged tables, parents first; with some the rows that refer to them by a column."""
 _OWNERS = {executions: ("sample_id", "response_id"), attempts: ("call_id",)}

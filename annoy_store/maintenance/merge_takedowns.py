@@ -28,6 +28,7 @@ from annoy_store.db.hidden import (
 )
 from annoy_store.db.sql import in_values, insert_new
 from annoy_store.db.tables import (
+    annotation_log,
     attempts,
     calls,
     executions,
@@ -91,13 +92,18 @@ def _joined(own: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, str |
 
 @dataclass(frozen=True)
 class PurgedRows:
-    """Ids of rows of the other store whose texts must not be written."""
+    """Ids of rows of the other store whose texts must not be written, and digests of the first three.
+
+    Attributes:
+        roots: Digests of the sources, samples and prompts, which marks of readers are named by.
+    """
 
     sources: frozenset[int] = frozenset()
     samples: frozenset[int] = frozenset()
     prompts: frozenset[int] = frozenset()
     calls: frozenset[int] = frozenset()
     responses: frozenset[int] = frozenset()
+    roots: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         """Return whether there are any."""
@@ -126,6 +132,7 @@ _OWNERS: dict[Table, tuple[tuple[str, str], ...]] = {
     attempts: (("call_id", "calls"),),
     verdicts: (("response_id", "responses"),),
     executions: (("sample_id", "samples"), ("response_id", "responses")),
+    annotation_log: (("root", "roots"),),
 }
 """By which column of a row its texts belong to which purged rows."""
 
@@ -157,12 +164,16 @@ def find_purged_rows(connection: Connection, other: Connection) -> PurgedRows:
     prompt_ids = [key for key, digest in asked.items() if digest not in allowed]
     call_ids = _referring(other, calls.c.prompt_id, prompt_ids)
     answers = _referring(other, responses.c.call_id, call_ids)
+    roots = {asked[key] for key in prompt_ids}
+    roots |= set(_digests(other, sources, gone).values())
+    roots |= set(_digests(other, samples, code).values())
     return PurgedRows(
         frozenset(gone),
         frozenset(code),
         frozenset(prompt_ids),
         frozenset(call_ids),
         frozenset(answers),
+        frozenset(roots),
     )
 
 

@@ -47,6 +47,7 @@ from annoy_store.db.hidden import (
 )
 from annoy_store.db.sql import in_values, insert_new
 from annoy_store.db.tables import (
+    annotation_log,
     attempts,
     batch_items,
     benchmark_overlaps,
@@ -263,6 +264,15 @@ def _derived(connection: Connection, kind: str, page: Sequence[int]) -> None:
     connection.execute(update(benchmark_overlaps).where(*shared).values(evidence=""))
 
 
+def _blank_marks(connection: Connection, column: Column[Any], page: Sequence[int]) -> None:
+    """Blank the tags and notes on rows that belong to some sources, samples or prompts."""
+    named = connection.scalars(
+        select(column.table.c.digest).where(in_values(connection, column, page))
+    )
+    mine = in_values(connection, annotation_log.c.root, list(named))
+    connection.execute(update(annotation_log).where(mine).values(BLANK[annotation_log]))
+
+
 def _ids(connection: Connection, column: Column[Any], page: Sequence[int]) -> list[int]:
     """The ids of the rows that refer to others by a column."""
     return list(
@@ -273,6 +283,7 @@ def _ids(connection: Connection, column: Column[Any], page: Sequence[int]) -> li
 def _blank_source(connection: Connection, page: Sequence[int]) -> Counter[str]:
     _end_jobs(connection, "source", page)
     _derived(connection, "source", page)
+    _blank_marks(connection, sources.c.id, page)
     mine = in_values(connection, origins.c.source_id, page)
     for origin in connection.execute(select(origins).where(mine)).mappings().all():
         blank = blank_row(origins, dict(origin))
@@ -285,6 +296,7 @@ def _blank_source(connection: Connection, page: Sequence[int]) -> Counter[str]:
 def _blank_sample(connection: Connection, page: Sequence[int]) -> Counter[str]:
     _end_jobs(connection, "sample", page)
     _derived(connection, "sample", page)
+    _blank_marks(connection, samples.c.id, page)
     for some in _pages(_ids(connection, io_pairs.c.sample_id, page)):
         _end_jobs(connection, "io_pair", some)
     _blank(connection, sample_origins.c.sample_id, page)
@@ -294,6 +306,7 @@ def _blank_sample(connection: Connection, page: Sequence[int]) -> Counter[str]:
 
 
 def _blank_prompt(connection: Connection, page: Sequence[int]) -> Counter[str]:
+    _blank_marks(connection, prompts.c.id, page)
     blanked = _blank(connection, prompts.c.id, page)
     for some in _pages(_ids(connection, calls.c.prompt_id, page)):
         blanked += _blank_calls(connection, some)

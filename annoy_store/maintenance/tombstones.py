@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Table
 
 from annoy_store.db.tables import (
+    annotation_log,
     attempts,
     executions,
     io_pairs,
@@ -39,6 +40,7 @@ BLANK: dict[Table, Mapping[str, Any]] = {
     verdicts: {"predicted": None, "got": None, "feedback": ""},
     executions: {"error_message": None, "draws": None},
     attempts: {"error_message": None, "text": "", "reasoning": None},
+    annotation_log: {"value": ""},
 }
 """What the columns that hold texts are set to, by table; a null stays null."""
 

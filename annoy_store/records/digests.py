@@ -23,6 +23,16 @@ ATTEMPT_COLUMNS = (
     "reasoning_tokens",
     "model",
 )
+ANNOTATION_COLUMNS = (
+    "kind",
+    "root",
+    "subject",
+    "mark",
+    "value",
+    "is_set",
+    "author",
+    "created_at",
+)
 SAMPLE_COLUMNS = ("refcode", "funcname", "problem_statement", "io_requirements", "input_generator")
 
 
@@ -145,3 +155,8 @@ def attempt_digest(row: Mapping[str, Any]) -> str:
     """
     latency = float(row["latency_ms"])
     return digest("attempt", latency, *(row[name] for name in ATTEMPT_COLUMNS))
+
+
+def annotation_digest(row: Mapping[str, Any]) -> str:
+    """Return the digest of a mark that was set or removed: of the columns `ANNOTATION_COLUMNS`."""
+    return digest("annotation", *(row[name] for name in ANNOTATION_COLUMNS))

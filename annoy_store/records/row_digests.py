@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Column, Table
 
 from annoy_store.db.tables import (
+    annotation_log,
     attempts,
     io_pairs,
     prompts,
@@ -19,8 +20,10 @@ from annoy_store.db.tables import (
     teachers,
 )
 from annoy_store.records.digests import (
+    ANNOTATION_COLUMNS,
     ATTEMPT_COLUMNS,
     SAMPLE_COLUMNS,
+    annotation_digest,
     attempt_digest,
     input_digest,
     prompt_digest,
@@ -76,5 +79,6 @@ ROW_DIGESTS: dict[Table, RowDigest] = {
         responses.c.digest, ("finish_reason", "text", "reasoning"), response_digest
     ),
     attempts: RowDigest(attempts.c.digest, ("latency_ms", *ATTEMPT_COLUMNS), attempt_digest),
+    annotation_log: RowDigest(annotation_log.c.digest, ANNOTATION_COLUMNS, annotation_digest),
 }
 """By table; the digest of an origin covers that of its source, too, and is not listed."""

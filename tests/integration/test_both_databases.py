@@ -16,6 +16,7 @@ from annoy_store.db.views import VIEWS
 from annoy_store.export.format_file import bundled_formats
 from commands import annoy
 from tests.support import chains, populated_store
+from tests.support.marks import mark_some
 
 FIGURES = [
     ("status",),
@@ -39,6 +40,7 @@ MORE = [
     ("verdict-changes",),
     ("exports",),
     ("show", "response:1"),
+    ("note",),
     ("takedown", "--list"),
     *(("sql", "--live", f"SELECT * FROM {view.name}") for view in VIEWS),
     *(("export", form, "nowhere", "--dry-run") for form in bundled_formats()),
@@ -59,6 +61,7 @@ def both(
         chains.add_siblings(store)
         with store.write() as connection:
             connection.execute(update(variants).values(description="{}"))
+            mark_some(connection)
     return [sqlite_store, postgres_store]
 
 

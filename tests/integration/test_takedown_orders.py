@@ -21,12 +21,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, settings
 from hypothesis import given as examples
 from hypothesis import strategies as st
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from annoy_store.db.engine import Database
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.migrate import open_store
 from annoy_store.db.tables import (
+    annotation_log,
     hidden_subjects,
     io_pairs,
     origins,
@@ -38,7 +39,7 @@ from annoy_store.db.tables import (
     samples,
     sources,
 )
-from annoy_store.errors import AnnoyError
+from annoy_store.errors import AnnoyError, UsageError
 from annoy_store.export.export import export
 from annoy_store.export.request import ExportRequest
 from annoy_store.ingest.codeio.importer import import_files
@@ -49,6 +50,7 @@ from annoy_store.maintenance.check import check
 from annoy_store.maintenance.copy import copy
 from annoy_store.maintenance.merge import merge
 from annoy_store.maintenance.purge import purge
+from annoy_store.records.annotations import Mark, set_mark
 from annoy_store.stages import PIPELINE
 from tests.support import chains
 from tests.support.codeio_rows import lines
@@ -153,6 +155,18 @@ class World:
             found = connection.scalars(select(io_pairs.c.id).where(*mine)).all()
             insert_rows(connection, [NewRow(pair_checks, row | {"io_pair_id": i}) for i in found])
 
+    def mark(self, at: int, name: str) -> None:
+        """A reader quotes the code of a source, of its sample and of a question in notes."""
+        quoted = Mark("note", f"what of '{name}'?")
+        digest = "SELECT id FROM sources WHERE digest = :digest"
+        made = f"SELECT sample_id FROM sample_origins WHERE source_id = ({digest})"
+        asked = f"SELECT prompt_id FROM turns WHERE sample_id IN ({made})"
+        with suppress(UsageError), self.stores[at].write() as connection:
+            for kind, query in (("source", digest), ("sample", made), ("prompt", asked)):
+                key = connection.scalar(text(query), {"digest": _digest(name)})
+                if key is not None:
+                    set_mark(connection, kind, key, quoted, "ann")
+
     def down(self, at: int, rule: Rule) -> None:
         with self.stores[at].write() as connection, suppress(AnnoyError):
             take_down(connection, *rule, "asked")
@@ -186,6 +200,8 @@ class World:
                 allowed = self._allowed(connection, self.rules[at])
                 purged = self._purged_names(connection)
                 texts = _texts(connection)
+                shown = connection.scalars(text("SELECT value FROM v_annotations")).all()
+            assert [note for note in shown if note.split("'")[1] not in allowed] == []
             assert [name for name in purged if any(f"'{name}'" in t for t in texts)] == []
             exported = self._exported(store)
             assert exported <= allowed
@@ -225,6 +241,7 @@ def _digest(name: str) -> str:
 
 def _texts(connection: Connection) -> list[str]:
     columns = (sources.c.content, samples.c.refcode, prompts.c.messages, responses.c.text)
+    columns += (annotation_log.c.value,)
     return [text for column in columns for text in connection.scalars(select(column))]
 
 
@@ -233,6 +250,7 @@ STEPS = st.one_of(
     st.tuples(st.sampled_from(["ingest", "answer"]), AT, NAME, REPO),
     st.tuples(st.just("bring"), AT, NAME),
     st.tuples(st.just("work"), AT),
+    st.tuples(st.just("mark"), AT, NAME),
     st.tuples(st.sampled_from(["down", "lift", "purge"]), AT, st.sampled_from(RULES)),
     st.tuples(st.just("merge"), AT, AT),
     st.tuples(st.just("copy"), AT),
@@ -294,7 +312,9 @@ NO_SHRINKING = [phase for phase in Phase if phase is not Phase.shrink]
 @example(
     [
         (("answer", 0, "ant", "red"), WHOLE),
+        (("mark", 0, "ant"), WHOLE),
         (("merge", 1, 0), WHOLE),
+        (("mark", 1, "ant"), WHOLE),
         (("purge", 0, RED), WHOLE),
         (("answer", 1, "bee", "red"), WHOLE),
         (("merge", 0, 1), (9, True)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from annoy_store.db.insert import insert_rows
 from annoy_store.db.migrate import open_store
 from annoy_store.db.sql import insert_new
 from annoy_store.db.tables import (
+    annotation_log,
     attempts,
     calls,
     jobs,
@@ -45,6 +46,7 @@ from annoy_store.maintenance.fingerprint import content_differences, content_dig
 from annoy_store.maintenance.merge import merge
 from annoy_store.maintenance.purge import purge
 from annoy_store.queue.counters import NO_WORKER, add_to_counters
+from annoy_store.records.annotations import Mark, remove_mark, set_mark
 from annoy_store.records.prompts import plan_more_calls
 from annoy_store.records.responses import new_attempt
 from annoy_store.stages import PIPELINE
@@ -53,6 +55,13 @@ from tests.support import chains, factories
 NAMES = ("ant", "bee", "cow")
 REPOS = ("red", "blue")
 KIND = "predict_output"
+MARKED = {
+    "source": sources.c.id,
+    "sample": samples.c.id,
+    "prompt": prompts.c.id,
+    "response": responses.c.id,
+    "verdict": verdicts.c.id,
+}
 UNANSWERED = select(func.min(calls.c.id)).where(
     ~select(responses.c.id).where(responses.c.call_id == calls.c.id).exists()
 )
@@ -145,6 +154,14 @@ class Side:
             rules = [r for r in takedown_rules(connection) if r.value == repo and not r.lifted_at]
         purge(self.store, rules[-1].id)
 
+    def mark(self, kind: str, of: str, value: str, is_set: bool) -> None:
+        """Set or remove a mark of the newest row of a kind, as a reader does."""
+        change = set_mark if is_set else remove_mark
+        with suppress(UsageError), self.store.write() as connection:
+            key = connection.scalar(select(func.max(MARKED[kind])))
+            if key is not None:
+                change(connection, kind, key, Mark(of, value), self._name)
+
     def export(self) -> None:
         split = SplitConfig(0.5, 0.25, 0.25)
         folder = self._folder / f"{self._name}{self._n}"
@@ -159,11 +176,19 @@ STEPS = st.one_of(
     st.tuples(st.just("fail")),
     st.tuples(st.just("found_in"), st.sampled_from(NAMES), st.sampled_from(REPOS)),
     st.tuples(st.sampled_from(["down", "lift", "purge"]), st.sampled_from(REPOS)),
+    st.tuples(
+        st.just("mark"),
+        st.sampled_from(sorted(MARKED)),
+        st.sampled_from(["flag", "tag", "note"]),
+        st.sampled_from("uv"),
+        st.booleans(),
+    ),
     st.tuples(st.just("export")),
     st.tuples(st.just("give_up"), st.sampled_from(["failed", "rejected"])),
 )
 HISTORY = st.lists(STEPS, max_size=7)
 ASK = ("ask", "ant", "red", "x")
+MARK = ("mark", "response", "tag", "u", True)
 
 
 def content(store: Database) -> dict[str, Counter[Any]]:
@@ -178,6 +203,12 @@ def content(store: Database) -> dict[str, Counter[Any]]:
         found["takedowns"] = Counter(map(tuple, rules))
         purged = select(purged_digests.c.kind, purged_digests.c.digest)
         found["purged_digests"] = Counter(map(tuple, connection.execute(purged)))
+        current = "SELECT mark, value, author, created_at, kind FROM v_annotations"
+        found["marks"] = Counter(map(tuple, connection.exec_driver_sql(current)))
+        of_chains = "SELECT kind, tags, status_1 FROM v_chains"
+        found["tags"] = Counter(map(tuple, connection.exec_driver_sql(of_chains)))
+        values = select(annotation_log.c.digest, annotation_log.c.value)
+        found["marked"] = Counter(map(tuple, connection.execute(values)))
         hidden = hidden_ids(connection)
         assert hidden == ids_under_rules(connection)
         for kind, table in (("source", sources), ("sample", samples)):
@@ -283,6 +314,8 @@ OPTIONS: dict[str, Any] = {
 @example([], [ASK], [("ask", "ant", "red", "y"), ("plan", 2)])  # and for another one
 @example([], [ASK, ("purge", "red")], [ASK, ("ask", "bee", "red", "y")])
 @example([ASK], [("purge", "red")], [("plan", 3), ("found_in", "ant", "blue")])
+@example([ASK], [MARK], [(*MARK[:-1], False)])  # set in one store, removed in the other
+@example([], [ASK, MARK, ("purge", "red")], [ASK, MARK, ("mark", "prompt", "note", "v", True)])
 @example([], [("purge", "red"), ASK], [("found_in", "ant", "blue")])
 @example([ASK], [("plan", 2), ("fail",)], [("fail",), ("give_up", "failed")])
 def test_merge_commutes_and_repeats(

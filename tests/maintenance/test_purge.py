@@ -8,6 +8,7 @@ from sqlalchemy import Connection, insert, select, text, update
 from annoy_store.db.engine import Database
 from annoy_store.db.hidden import hidden_ids
 from annoy_store.db.tables import (
+    annotation_log,
     batch_items,
     batches,
     io_pairs,
@@ -31,8 +32,10 @@ from annoy_store.queue.enqueue import enqueue_all
 from annoy_store.queue.jobs import Claim, JobResult, settle
 from annoy_store.queue.variants import load_plan
 from annoy_store.queue.workers import register_worker
+from annoy_store.records.annotations import Mark, set_mark
 from annoy_store.stages import PIPELINE
 from tests.support import chains, factories
+from tests.support.marks import BAD
 from tests.support.takedown_stores import sources_in_two_repositories
 
 pytestmark = pytest.mark.slow_on("postgres")
@@ -67,6 +70,7 @@ def texts(connection: Connection, names: str) -> list[str]:
         "origins",
         "attempts",
         "jobs",
+        "annotation_log",
     ):
         for row in connection.execute(text(f"SELECT * FROM {table}")).mappings():
             words = " ".join(str(v) for k, v in row.items() if k not in ("repo", "path", "digest"))
@@ -200,3 +204,26 @@ def test_purge_takes_what_workers_and_batches_are_doing(store: Database) -> None
         item = connection.execute(select(batch_items.c.is_open, batch_items.c.is_read)).one()
         assert tuple(item) == (0, 1)
     assert [f for f in check(store) if f.table == "job_counters"] == []
+
+
+def test_purge_blanks_the_marks_of_all_that_it_blanks(store: Database) -> None:
+    chains.fill(store, ("zebra", "bee"))
+    with store.write() as connection:
+        before = []
+        for kind in ("source", "origin", "sample", "io_pair", "prompt", "turn", "response"):
+            table = {"source": sources, "sample": samples}.get(kind)
+            name = table.name if table is not None else f"{kind}s"
+            for key in connection.scalars(text(f"SELECT id FROM {name} ORDER BY id")).all():
+                note = Mark("note", f"{kind} {key} quotes zebra")
+                set_mark(connection, kind, key, note, "ann")
+                before.append((kind, key))
+        set_mark(connection, "sample", 1, BAD, "ann")
+    purged(store, "team/zebra")
+    with store.read() as connection:
+        left = {row.value for row in connection.execute(select(annotation_log))}
+        hidden = connection.scalars(select(sources.c.id).where(sources.c.content == "")).all()
+        assert len(left) == len(before) // 2 + 1 + (len(before) % 2)
+        assert not {f"source {key} quotes zebra" for key in hidden} & left
+        shown = connection.execute(text("SELECT value FROM v_annotations")).all()
+        assert len(shown) == len(before) // 2
+    assert check(store) == []

@@ -26,9 +26,9 @@ import duckdb
 from annoy_store.analysis.snapshot.parts import Manifest, read_locked
 from annoy_store.analysis.snapshot.refresh import refresh
 from annoy_store.analysis.snapshot.schema import (
+    EXTENDED_TABLES,
     OMITTED_COLUMNS,
     SKIPPED_TABLES,
-    TABLES_WITH_QUESTION,
     view_statements,
 )
 from annoy_store.analysis.sql import QueryResult, Value, run_query, unknown_name
@@ -44,7 +44,7 @@ class NotInSnapshot(UsageError):
 
 MEMORY = "2GB"
 SPILL = "8GB"
-_VIEWED_TABLES = {table.name for table in TABLES_WITH_QUESTION}
+_VIEWED_TABLES = {table.name for table in EXTENDED_TABLES}
 _FETCH_ROWS = 1_000
 _ACCESS_ERROR = re.compile(  # denied access, in errors of other classes
     r"configuration has been locked|exists in the \w+ extension|can only \w+ (from|into) base table",

@@ -7,6 +7,7 @@ Decisions
 - Names are those of the store, so one SQL text serves both.
 - Turns, answers and attempts are stored with their question (columns with a leading underscore,
   which only the views here use): it never changes, and nearly every query would have to join it.
+- Marks are stored with the ids of the rows that they mark, because digests are omitted.
 - Views of the store look up rows along an index; here they are written for whole tables at once.
 """
 
@@ -22,14 +23,17 @@ from sqlalchemy import (
     Select,
     Table,
     case,
+    column,
     exists,
     func,
     select,
 )
+from sqlalchemy import table as sql_view
 
+from annoy_store.db.annotation_views import DUCKDB_TAG_LIST, TAG_LIST, TAGS_OF_CHAINS
 from annoy_store.db.cost import TOTAL_COST
 from annoy_store.db.states import FAILED_STATES, sql_list
-from annoy_store.db.tables import attempts, calls, metadata, responses, turns
+from annoy_store.db.tables import annotation_log, attempts, calls, metadata, responses, turns
 from annoy_store.db.views import VIEWS, check_order, verdict_order
 from annoy_store.records.queries import first_turn_of
 
@@ -80,7 +84,9 @@ APPEND_ONLY_TABLES = tuple(t for t in metadata.sorted_tables if t.name in _APPEN
 MUTABLE_TABLES = tuple(
     t for t in metadata.sorted_tables if t.name not in _APPEND_ONLY | SKIPPED_TABLES | {"jobs"}
 )
-TABLES_WITH_QUESTION = (turns, responses, attempts)  # stored with columns that their views hide
+TABLES_WITH_QUESTION = (turns, responses, attempts)
+EXTENDED_TABLES = (*TABLES_WITH_QUESTION, annotation_log)
+"""Tables that are stored with columns that their views hide."""
 SNAPSHOT_TABLES = tuple(t for t in metadata.sorted_tables if t.name not in SKIPPED_TABLES)
 
 
@@ -91,6 +97,10 @@ def snapshot_select(table: Table) -> Select[Any]:
         earlier = turns.alias("earlier")
         shared = exists().where(earlier.c.prompt_id == turns.c.prompt_id, earlier.c.id < turns.c.id)
         return select(*columns, case((shared, 1), else_=0).label("_shared"))
+    if table is annotation_log:
+        shown = _ANNOTATIONS.c.annotation_id == annotation_log.c.id
+        subject = _ANNOTATIONS.c.subject_id.label("_subject_id")
+        return select(*columns, subject).select_from(annotation_log.outerjoin(_ANNOTATIONS, shown))
     if table not in TABLES_WITH_QUESTION:
         return select(*columns)
     return select(*columns, *_QUESTION_COLUMNS).select_from(_with_question(table))
@@ -106,6 +116,9 @@ def _snapshot_columns(table: Table, column: ColumnElement[Any]) -> list[ColumnEl
     return [func.length(column, type_=BigInteger()).label(f"{column.name}_chars")]
 
 
+_ANNOTATIONS = sql_view(
+    "v_annotations", column("annotation_id", BigInteger), column("subject_id", BigInteger)
+)
 _QUESTION_COLUMNS = [
     calls.c.prompt_id.label("_prompt_id"),
     calls.c.sample_no.label("_sample_no"),
@@ -130,7 +143,7 @@ def _with_question(table: Table) -> FromClause:
 def view_statements(several: Collection[str]) -> list[str]:
     """Return the statements that create the views of the store.
 
-    They read the tables of the snapshot, and `kept_<table>` for those in `TABLES_WITH_QUESTION`.
+    They read the tables of the snapshot, and `kept_<table>` for those in `EXTENDED_TABLES`.
 
     Args:
         several: Stages that have had more than one variant. Of the other stages all rows are
@@ -138,7 +151,7 @@ def view_statements(several: Collection[str]) -> list[str]:
     """
     named = [
         f"CREATE VIEW {t.name} AS SELECT {_public_columns(t)} FROM kept_{t.name}"
-        for t in TABLES_WITH_QUESTION
+        for t in EXTENDED_TABLES
     ]
     current = {
         name: (_VARIANTS if stage in several else _ONE_VARIANT)[name]
@@ -146,13 +159,16 @@ def view_statements(several: Collection[str]) -> list[str]:
     }
     known = {view.name: view.sql for view in VIEWS} | _REWRITTEN_VIEWS | current
     order = ["v_current_verdicts", "v_answers", *_HELPER_VIEWS, *known]
-    texts = _HELPER_VIEWS | known
+    texts = {
+        n: sql.replace(TAG_LIST, DUCKDB_TAG_LIST) for n, sql in (_HELPER_VIEWS | known).items()
+    }
     return named + [f"CREATE VIEW {name} AS {texts[name]}" for name in dict.fromkeys(order)]
 
 
 def _public_columns(table: Table) -> str:
     names = (str(column.key) for column in snapshot_select(table).selected_columns)
-    return ", ".join(f'"{name}"' for name in names if not name.startswith("_"))
+    shown = ", ".join(f'"{name}"' for name in names if not name.startswith("_"))
+    return f"DISTINCT {shown}" if table is annotation_log else shown  # it may mark several rows
 
 
 _PAIR = """
@@ -232,7 +248,7 @@ _REWRITTEN_VIEWS = {
                COALESCE(c.e.prompt_id, c.prompt_1_id) AS last_prompt_id,
                IF(c.e IS NULL, c.verdict_1_id, c.e.verdict_id) AS last_verdict_id
         FROM chained c)
-    SELECT * EXCLUDE (last_prompt_id, last_verdict_id),
+    SELECT whole.* EXCLUDE (last_prompt_id, last_verdict_id),
            CASE WHEN last_status = 'correct' THEN 1
                 WHEN last_status IS NOT NULL AND turns >= CAST(COALESCE(
                     (SELECT value FROM policies WHERE key = 'max_turns'), '2') AS INTEGER) THEN 1
@@ -243,8 +259,13 @@ _REWRITTEN_VIEWS = {
                     SELECT subject_id FROM ended WHERE stage = 'revise') THEN 1
                 WHEN last_response_id IN (
                     SELECT subject_id FROM ended WHERE stage = 'verify') THEN 1
-                ELSE 0 END AS closed
-    FROM whole
+                ELSE 0 END AS closed,
+           COALESCE(g.tags, '[]') AS tags
+    FROM whole LEFT JOIN {TAGS_OF_CHAINS} g ON g.chain_id = whole.chain_id
+    """,
+    "v_annotations": """
+    SELECT id AS annotation_id, kind, _subject_id AS subject_id, mark, value, author, created_at
+    FROM kept_annotation_log WHERE _subject_id IS NOT NULL
     """,
     "v_transitions": """
     SELECT kind, status_1, s.status AS status_2, COUNT(*) AS chains

@@ -25,6 +25,7 @@ from annoy_store.errors import UsageError
 from annoy_store.hashing import digest
 from annoy_store.queue.counters import add_to_counters
 from tests.support import chains, factories
+from tests.support.marks import mark_some
 
 pytestmark = pytest.mark.slow_on("postgres")
 
@@ -62,6 +63,7 @@ def history(store: Database) -> None:
             connection.execute(insert(prices).values(row))
         job(store, "complete", calls[0][0], "failed", "http_500", connection=connection)
         connection.execute(insert(policies).values(key="max_turns", value="3", since="x"))
+        mark_some(connection)
 
 
 def _attempt(call: int, late: bool) -> dict[str, Any]:
