@@ -174,5 +174,22 @@ class Sandbox(Protocol):
             SandboxError: the sandbox itself failed.
         """
 
+    def call_together(
+        self, program: Program, inputs: Sequence[str], limits: Limits
+    ) -> list[ExecutionResult]:
+        """Call the entry with each input in one process. For programs without state.
+
+        Args:
+            program: the code.
+            inputs: JSON objects of keyword arguments, as they are stored.
+            limits: what all calls together may use.
+
+        Returns:
+            One result per input, in their order, up to the first call that fails.
+
+        Raises:
+            SandboxError: the sandbox itself failed.
+        """
+
     def close(self) -> None:
         """End all processes of the sandbox."""

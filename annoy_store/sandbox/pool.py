@@ -173,10 +173,37 @@ class LocalSandbox:
             SandboxError: The sandbox is closed, or failed.
         """
         request = SandboxRequest(
-            program, limits, list(seeds), known_inputs=(), share_process=True, draw_only=True
+            program,
+            limits,
+            list(seeds),
+            known_inputs=(),
+            share_process=True,
+            only_together=True,
+            draw_only=True,
         )
-        results = self._run(request, 0)
-        return list(itertools.takewhile(lambda result: result.outcome == "drawn", results))
+        return _until_failure(self._run(request, 0), "drawn")
+
+    def call_together(
+        self, program: Program, inputs: Sequence[str], limits: Limits
+    ) -> list[ExecutionResult]:
+        """Call the entry function with each of `inputs` in one process, while calls succeed.
+
+        Args:
+            program: The untrusted code.
+            inputs: JSON texts of objects with keyword arguments, as they are stored.
+            limits: Limits of all calls together.
+
+        Returns:
+            One result of outcome `ok` per input, in order, up to the first call that fails; none
+            where calls cannot share a process.
+
+        Raises:
+            SandboxError: The sandbox is closed, or failed.
+        """
+        request = SandboxRequest(
+            program, limits, list(inputs), share_process=True, only_together=True
+        )
+        return _until_failure(self._run(request, 0), "ok")
 
     def zygote_usage(self, forks: int = 0) -> dict[PoolKey, Mapping[str, Any]]:
         """Measure one idle zygote of each preload set and environment seed.
@@ -224,7 +251,7 @@ class LocalSandbox:
                 try:
                     self._run_batch(key, request, results, failures > 0)
                     failures = 0
-                    if request.draw_only:
+                    if request.only_together:
                         break
                 except ZygoteError as error:
                     failures = 1 if len(results) > before else failures + 1
@@ -286,6 +313,10 @@ class LocalSandbox:
                 self._idle[key].append(zygote)
                 return
         zygote.kill()
+
+
+def _until_failure(results: Sequence[ExecutionResult], outcome: str) -> list[ExecutionResult]:
+    return list(itertools.takewhile(lambda result: result.outcome == outcome, results))
 
 
 def _invalid_input(text: str) -> ExecutionResult | None:

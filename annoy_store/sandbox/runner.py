@@ -37,7 +37,7 @@ Decisions
 - Tasks that may stand `together` share a child, which halves their price. Its reports count if it
   ends by itself, and only up to the first call that fails; the rest is run again, each alone.
   Such a result is good for a comparison with one that was got alone, and for programs that keep
-  no state. A job that only draws ends at the first draw that fails.
+  no state. A job may also end at the first that fails.
 """
 
 from __future__ import annotations
@@ -896,7 +896,7 @@ def attempts(job: Job, tasks: list[Any]) -> Iterator[dict[str, Any]]:
     for task in tasks:
         report = attempt(job, task)
         failed = report["outcome"] not in ("ok", "drawn")
-        if failed and (len(tasks) > 1 or job["draw_only"]):
+        if failed and (len(tasks) > 1 or job["only_together"]):
             return
         yield report
 
@@ -1068,7 +1068,7 @@ class Zygote:
             tasks = request["inputs"] if request["seeds"] is None else request["seeds"]
             if request["together"] and not self.forks_allowed and refusal is None:
                 tasks = tasks[self._answer_together(request, tasks) :]
-            if request["draw_only"]:
+            if request["only_together"]:
                 if tasks:
                     send(self.control, {"ended_early": True})
                 continue

@@ -101,7 +101,8 @@ class SandboxRequest:
         tasks: Inputs as JSON texts, or random seeds if `known_inputs` is given.
         known_inputs: Canonical JSON of inputs that were drawn before; None if tasks are inputs.
         share_process: Whether tasks may share a process while they succeed.
-        draw_only: Whether inputs are drawn and not called; ends at the first draw that fails.
+        only_together: Whether the request ends at the first task that fails in a shared process.
+        draw_only: Whether inputs are drawn and not called.
     """
 
     program: Program
@@ -109,6 +110,7 @@ class SandboxRequest:
     tasks: Sequence[Any]
     known_inputs: Sequence[str] | None = None
     share_process: bool = False
+    only_together: bool = False
     draw_only: bool = False
 
 
@@ -182,8 +184,8 @@ class ZygoteProcess:
     def run(self, request: SandboxRequest, compile_in_child: bool = False) -> Iterator[ZygoteReply]:
         """Run each task of a request and yield the replies, in order.
 
-        Ends early when the zygote asks to be replaced, and where a request only draws at the first
-        draw that fails.
+        Ends early when the zygote asks to be replaced, and where tasks run only together at the
+        first that fails.
 
         Args:
             request: The program and its tasks.
@@ -324,6 +326,7 @@ def _to_message(request: SandboxRequest) -> dict[str, Any]:
         "inputs" if is_draw else "seeds": None,
         "known": list(request.known_inputs or ()),
         "together": request.share_process,
+        "only_together": request.only_together,
         "draw_only": request.draw_only,
         "cpu": limits.cpu_seconds,
         "wall": limits.wall_seconds,

@@ -204,18 +204,19 @@ def _second_runs(
 ) -> list[ExecutionResult]:
     """Run each pair again with another environment seed.
 
-    An output that is reproduced in a process shared with other calls needs no further run; the
-    other inputs run once more, each in its own process.
+    They run in reverse order, so that state which survived from one first run to the next would
+    show. An output that is reproduced in a process shared with other calls needs no further run;
+    the other inputs run once more, each in its own process.
     """
     limits = call_limits(context.policy)
     sandbox, inputs = context.sandbox(), [result.input or "" for result in results]
     second_runs = sandbox.call(
         program,
-        inputs,
+        inputs[::-1],
         limits,
         environment_seed=1,
         share_process=_fits_one_process(results, limits),
-    )
+    )[::-1]
     differing = [
         i for i, result in enumerate(results) if _status(result, second_runs[i]) == "unstable"
     ]

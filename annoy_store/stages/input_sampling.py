@@ -12,6 +12,8 @@ Decisions
 - Where neither the generator nor the code keeps state, a seed alone makes its input, whatever was
   drawn before it in the same process. Such inputs are drawn ahead, many in one process, and only
   the new ones are called. A draw that fails is made as usual, and those after it in a new process.
+  The calls share a process too if the first of all, which is alone, was fast; from one that fails
+  on each is alone. Their second runs, in reverse order, would tell them from calls without state.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ from annoy_store.records.executions import call_limits
 from annoy_store.stages.stateless import is_stateless
 from annoy_store.stages.value_limits import size_violation
 
-AHEAD_SECONDS = 1.0  # CPU and wall time of all inputs that are drawn in one process
+TOGETHER_SECONDS = 1.0  # CPU time, and wall time without it, of all that one process does
+FAST_MS = 50.0  # CPU time of a call whose like may share a process
 HOPELESS_DRAWS = 10  # first draws that all fail in the same way, so that no more are made
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
 
@@ -202,6 +205,7 @@ class _Sampler:
     ahead: list[ExecutionResult] = field(default_factory=list)
     draws_ahead: bool = False
     fails_next: bool = False
+    calls_together: bool = False
 
     def results(self, seeds: Sequence[int]) -> list[ExecutionResult]:
         """Return the results of some of the next draws, at least of one.
@@ -215,6 +219,8 @@ class _Sampler:
         if not self.draws.n_draws:
             first = self._draw(seeds[:1], limits)
             self.draws_ahead = first[0].input is not None and is_stateless(self.program)
+            fast = first[0].outcome == "ok" and first[0].cpu_ms < FAST_MS
+            self.calls_together = self.draws_ahead and fast
             return first
         if self.draws_ahead and not self.ahead and not self.fails_next:
             self._draw_ahead(seeds[: 2 * self.policy.pairs_wanted], limits)
@@ -234,29 +240,56 @@ class _Sampler:
         return self.sandbox.draw(self.program, seeds, limits, known)
 
     def _draw_ahead(self, seeds: Sequence[int], limits: Limits) -> None:
-        """Draw inputs in one process, which is cheap for generators that need little time only."""
-        cpu, wall = (min(AHEAD_SECONDS, s) for s in (limits.cpu_seconds, limits.wall_seconds))
-        little = replace(limits, cpu_seconds=cpu, wall_seconds=wall)
-        self.ahead = self.sandbox.draw_inputs(self.program, seeds, little)
+        """Draw inputs in one process."""
+        self.ahead = self.sandbox.draw_inputs(self.program, seeds, _little_time(limits))
         self.draws_ahead, self.fails_next = len(self.ahead) > 0, len(self.ahead) < len(seeds)
 
     def _call_ahead(self, limits: Limits) -> list[ExecutionResult]:
         """Take the next inputs that were drawn ahead, and call those that are new."""
+        missing = self.draws.pairs_needed(self.policy) - len(self.draws.pairs)
+        most = max(missing, 1) if self.calls_together else self._calls_at_once
         known, taken = set(self.draws.reason_by_input), []
         new: list[str] = []
         for drawn in self.ahead:
             key = canonical_json(json.loads(drawn.input or "null"))
-            if key not in known and len(new) == self._calls_at_once:
-                break
-            if key not in known:
-                known.add(key)
-                new.append(drawn.input or "")
-                taken.append(drawn)
-            else:
+            if key in known:
                 taken.append(replace(drawn, outcome="repeated"))
-        called = iter(self.sandbox.call(self.program, new, limits))
-        del self.ahead[: len(taken)]
-        return [_with_call(d, next(called)) if d.outcome == "drawn" else d for d in taken]
+                continue
+            if len(new) == most:
+                break
+            known.add(key)
+            new.append(drawn.input or "")
+            taken.append(drawn)
+        results = _joined(taken, self._call(new, limits))
+        del self.ahead[: len(results)]
+        return results
+
+    def _call(self, inputs: Sequence[str], limits: Limits) -> list[ExecutionResult]:
+        """Call with the first of the inputs, at least with one if there are any."""
+        if self.calls_together and len(inputs) > 1:
+            results = self.sandbox.call_together(self.program, inputs, _little_time(limits))
+            self.calls_together = len(results) == len(inputs)
+            if results:
+                return results
+        return self.sandbox.call(self.program, inputs[: self._calls_at_once], limits)
+
+
+def _little_time(limits: Limits) -> Limits:
+    """Return the limits of a process that many share: most need less, and others are soon alone."""
+    cpu, wall = (min(TOGETHER_SECONDS, s) for s in (limits.cpu_seconds, limits.wall_seconds))
+    return replace(limits, cpu_seconds=cpu, wall_seconds=wall)
+
+
+def _joined(
+    draws: Sequence[ExecutionResult], calls: Sequence[ExecutionResult]
+) -> list[ExecutionResult]:
+    """Return the draws in their order, each new one with its call, up to the first without one."""
+    left, results = list(calls), []
+    for drawn in draws:
+        if drawn.outcome == "drawn" and not left:
+            break
+        results.append(_with_call(drawn, left.pop(0)) if drawn.outcome == "drawn" else drawn)
+    return results
 
 
 def _with_call(drawn: ExecutionResult, called: ExecutionResult) -> ExecutionResult:

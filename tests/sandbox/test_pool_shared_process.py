@@ -92,3 +92,30 @@ def test_share_process_is_off_where_subprocesses_are_allowed() -> None:
     with opened("strong"), open_sandbox(slots=1, allow_subprocess=True) as sandbox:
         ran = sandbox.call(COUNTING, ["{}"] * 2, LIMITS, share_process=True)
         assert [r.output for r in ran] == ["1", "1"]
+
+
+def test_call_together_ends_at_the_first_failure(sandbox: LocalSandbox) -> None:
+    for deed in (deed for deed in DEEDS if deed != "nest"):
+        ran = sandbox.call_together(ANYTHING, deeds(["a", "b", deed, "c"]), LIMITS)
+        assert [r.output for r in ran] in (['"a"', '"b"'], [])
+        assert deed not in {"raise", "exit", "set"} or len(ran) == 2
+    ran = sandbox.call_together(ANYTHING, deeds(["a", "b", "c"]), LIMITS)
+    assert outcomes(ran) == outcomes(sandbox.call(ANYTHING, deeds(["a", "b", "c"]), LIMITS))
+
+
+def test_call_together_needs_an_isolation_that_blocks_forks(each: LocalSandbox) -> None:
+    ran = each.call_together(COUNTING, ["{}"] * 2, LIMITS)
+    forks_blocked = each.describe()["isolation"] != "minimum"
+    assert [r.output for r in ran] == (["1", "2"] if forks_blocked else [])
+
+
+def test_calls_of_one_process_have_the_same_recursion_limit(sandbox: LocalSandbox) -> None:
+    code = (
+        "import sys\ndef deep(n):\n    try:\n        return deep(n + 1)\n"
+        "    except RecursionError:\n        return n\n"
+        "def main_solution():\n    return [sys.getrecursionlimit(), deep(0)]\n"
+    )
+    counted = Limits(lines=100)
+    alone = sandbox.call(Program(code), ["{}"], counted)[0].output
+    together = sandbox.call_together(Program(code), ["{}"] * 3, counted)
+    assert [r.output for r in together] == [alone] * 3

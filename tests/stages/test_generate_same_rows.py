@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from annoy_store.config import Policy
 from annoy_store.interfaces import NewRow, Outcome, Program, Sandbox, StageContext
-from annoy_store.stages import generate
+from annoy_store.stages import generate, input_sampling
 from annoy_store.stages.stateless import is_stateless
 from tests.support.separate_processes import SeparateProcesses
 from tests.support.stateful_programs import STATEFUL
@@ -156,3 +156,17 @@ def test_generate_makes_the_rows_of_separate_processes_for_programs_with_state(
     draw = "import random\ndef input_generator():\n    return {'x': random.randint(0, 9)}\n"
     apart = SeparateProcesses(sandbox)
     assert rows_of(sandbox, code, draw) == rows_of(apart, code, draw)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STATEFUL)
+def test_generate_contradicts_state_that_the_whitelist_would_miss(
+    sandbox: Sandbox, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its second runs, in reverse order and in another process."""
+    code = STATEFUL[name] + "def main_solution(x):\n    return [x, f()]\n"
+    draw = "import random\ndef input_generator():\n    return {'x': random.randint(0, 9)}\n"
+    apart = rows_of(SeparateProcesses(sandbox), code, draw)
+    monkeypatch.setattr(input_sampling, "is_stateless", lambda _: True)
+    found = rows_of(sandbox, code, draw)
+    assert found == apart or found[0] == "rejected"

@@ -55,6 +55,10 @@ class SeparateProcesses:
         """Draw nothing ahead."""
         return []
 
+    def call_together(self, *_: object) -> list[ExecutionResult]:
+        """Call nothing."""
+        return []
+
     def close(self) -> None:
         """Close the sandbox."""
         self._sandbox.close()
