@@ -1,9 +1,11 @@
 """Write a report: all figures on one HTML page, or as images.
 
-Funnel, yields over time, failures, incorrect answers, second turns, difficulty, cost, prompts,
-near-duplicates, slow samples and missing modules, each with its data and an example. FILE.html is
-self-contained: no network, no script, light and dark. The data comes from the columnar snapshot,
-which is refreshed first; --live queries the store itself, which takes longer.
+Jobs by stage, rejection reasons, tasks, models side by side, what became of answers from turn to
+turn, error types, difficulty, cost and yield over time, licences, prompts, near-duplicates, slow
+samples and missing modules. Each figure has its data, the SQL of it and examples. FILE.html is
+self-contained: it loads nothing, fits a phone, and is light or dark as the browser is. The data
+comes from the columnar snapshot, which is refreshed first; --live queries the store itself, which
+takes longer.
 
 \b
 Examples:
@@ -74,6 +76,7 @@ def command(
                 "store": gathered.store,
                 "at": gathered.created_at,
                 "figures": figures,
+                "sql": {d.key: d.sql for d in gathered.figures},
                 "files": written,
             }
         )

@@ -105,6 +105,11 @@ class Database:
         """The file of a SQLite store; None for PostgreSQL."""
         return Path(self.url.database or "") if self.is_sqlite else None
 
+    @property
+    def name(self) -> str:
+        """The name of the store's file or database."""
+        return self.path.name if self.path else self.url.database or ""
+
     def __str__(self) -> str:
         return mask_secrets(self.url.render_as_string(hide_password=True))
 

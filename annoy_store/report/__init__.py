@@ -5,7 +5,7 @@ Decisions
   and lines are a few lines of code each, scale with the page, and take their colours from its style
   sheet, which has a light and a dark theme.
 - Rows come from the columnar snapshot, or on request from the store itself: one SQL text for both.
-- All text of the store is escaped by `svg.escape`, and the page forbids scripts.
+- All text of the store is escaped by `svg.escape`, and the page allows no script but its own.
 """
 
 from __future__ import annotations

@@ -8,11 +8,13 @@ from typing import Any
 
 from annoy_store.analysis.lineage import Lineage, Node, lineage
 from annoy_store.db.engine import Database
+from annoy_store.db.states import FAILED_STATES
 from annoy_store.errors import UsageError
-from annoy_store.report.figure import Ref, RenderedFigure
+from annoy_store.report.figure import Cell, Ref, RenderedFigure
 
 MAX_EXAMPLES = 48
 MAX_CHARS = 4_000
+MAX_REASON_WORDS = 3
 TEXTS = {
     "source": ("content",),
     "response": ("text",),
@@ -30,7 +32,7 @@ class ExampleRow:
 
     Attributes:
         ref: The row.
-        about: One line on its origin and its jobs.
+        about: One line on its origin, and why it is an example.
         text: Its text, at most `MAX_CHARS` characters.
     """
 
@@ -49,13 +51,23 @@ def example_rows(store: Database, figures: Iterable[RenderedFigure]) -> list[Exa
     Returns:
         Each row once, in the order of the tables. The text of rows that are taken down is empty.
     """
-    refs = dict.fromkeys(
-        cell for one in figures for row in one.rows for cell in row if isinstance(cell, Ref)
-    )
-    return [example for ref in list(refs)[:MAX_EXAMPLES] for example in _example(store, ref)]
+    reasons: dict[Ref, str] = {}
+    for one in figures:
+        for row in one.rows:
+            for cell in row:
+                if isinstance(cell, Ref):
+                    reasons.setdefault(cell, _reason(one, row))
+    chosen = list(reasons.items())[:MAX_EXAMPLES]
+    return [example for ref, reason in chosen for example in _example(store, ref, reason)]
 
 
-def _example(store: Database, ref: Ref) -> Sequence[ExampleRow]:
+def _reason(one: RenderedFigure, row: Sequence[Cell]) -> str:
+    """Return what the table says about a row: its title and the first texts."""
+    words = [cell for cell in row if isinstance(cell, str) and cell][:MAX_REASON_WORDS]
+    return f"{one.title}: {', '.join(words)}" if words else one.title
+
+
+def _example(store: Database, ref: Ref, reason: str) -> Sequence[ExampleRow]:
     """Return the row, or nothing if it no longer exists."""
     with store.read() as connection:
         try:
@@ -64,7 +76,7 @@ def _example(store: Database, ref: Ref) -> Sequence[ExampleRow]:
             return []
         if found.taken_down:
             return [ExampleRow(ref, "taken down", "")]
-    return [ExampleRow(ref, _about(found), _text(_text_node(found)))]
+    return [ExampleRow(ref, _about(found, reason), _text(_text_node(found)))]
 
 
 def _text_node(found: Lineage) -> Node:
@@ -79,8 +91,8 @@ def _text(node: Node) -> str:
     return text if omitted <= 0 else f"{text[:MAX_CHARS]}\n.. and {omitted:,} more characters"
 
 
-def _about(found: Lineage) -> str:
-    """Return one line on a row's origin and its jobs."""
+def _about(found: Lineage, reason: str) -> str:
+    """Return one line on a row's origin, and why it was rejected or else the reason given."""
     origin: Mapping[str, Any] = next((n.row for n in found.above if n.kind == "origin"), {})
     place = [str(origin[name]) for name in ("repo", "path", "licence") if origin.get(name)]
     jobs = [
@@ -88,5 +100,6 @@ def _about(found: Lineage) -> str:
         + (f": {job['reason']}" if job["reason"] else "")
         + (f" ({job['detail']})" if job["detail"] else "")
         for job in found.subject.jobs
+        if job["state"] in FAILED_STATES
     ]
-    return "; ".join([*place, *jobs])
+    return "; ".join([*(jobs or [reason]), *place])

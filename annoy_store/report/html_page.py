@@ -1,7 +1,12 @@
 """The report as one HTML page: figures, their data, and the rows that they link to.
 
-Decision: the page has no script, and its content security policy forbids scripts and all styles but
-its own, which is named by its digest. Links lead to rows on the page itself.
+Decisions
+- The content security policy forbids every style and script but the page's own, which are named by
+  their digests, so text of the store cannot become a script. The script only adds the buttons that
+  copy SQL; without it the SQL is there to select.
+- Each figure is drawn twice, for a wide and for a narrow window; the style sheet shows one.
+- Links lead to rows on the page itself. These are folded: a browser opens the one that a link leads
+  to, since its anchor is inside.
 """
 
 from __future__ import annotations
@@ -15,15 +20,18 @@ from string import Template
 
 from annoy_store.report.example_rows import ExampleRow
 from annoy_store.report.figure import Cell, Ref, RenderedFigure
-from annoy_store.report.svg import element, escape, format_number
+from annoy_store.report.svg import element, escape, format_number, truncate
 
 Link = Callable[[Ref], str | None]
 """From a row to the address of its text; None if it has none."""
 Tile = tuple[str, str]
 """Name and value of a number above the figures."""
+EXAMPLES = ("examples", "Examples")  # anchor and title
+MAX_ABOUT_CHARS = 90
 
 
 def render_page(
+    name: str,
     store: str,
     at: str,
     tiles: Sequence[Tile],
@@ -33,6 +41,7 @@ def render_page(
     """Return the report as one self-contained HTML page.
 
     Args:
+        name: Name of the store.
         store: URL of the store.
         at: Time of the data, as text.
         tiles: Numbers above the figures.
@@ -41,23 +50,30 @@ def render_page(
     """
     known = {example.ref for example in shown}
     link: Link = lambda ref: f"#{anchor(ref)}" if ref in known else None  # noqa: E731
-    style = style_sheet()
+    style, script = style_sheet(), _file("report.js")
     return Template(_file("report.html")).substitute(
-        hash=f"sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}",
+        style_hash=_digest(style),
+        script_hash=_digest(script),
         style=style,
-        title="Annoy Store report",
+        script=script,
+        name=escape(name),
         lead=f"{escape(store)}, as of {escape(at)}",
         tiles=render_tiles(tiles),
-        contents=render_contents(figures),
+        contents=render_contents(figures, shown),
         figures="\n".join(render_section(one, link) for one in figures),
-        examples="\n".join(_example(example) for example in shown),
-        footer="Show a row with its whole lineage: annoy show KIND:ID",
+        examples=_examples(shown),
     )
 
 
-def render_contents(figures: Sequence[RenderedFigure]) -> str:
-    """Return links to all figures of a page."""
-    return " ".join(element("a", escape(one.title), href=f"#{one.key}") for one in figures)
+def _digest(text: str) -> str:
+    """Return the digest of a style or script, as a content security policy names it."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def render_contents(figures: Sequence[RenderedFigure], shown: Sequence[ExampleRow]) -> str:
+    """Return links to all figures of a page, and to its examples."""
+    links = [(one.key, one.title) for one in figures] + ([EXAMPLES] if shown else [])
+    return " ".join(element("a", escape(title), href=f"#{key}") for key, title in links)
 
 
 def render_tiles(tiles: Sequence[Tile]) -> str:
@@ -76,14 +92,37 @@ def render_section(one: RenderedFigure, link: Link) -> str:
         one: The figure.
         link: Gives the addresses of rows.
     """
-    empty = element("p", escape(one.empty_message), cls="nothing")
-    body = element("div", one.svg, cls="plot") if one.svg else empty
-    about = element("h2", escape(one.title)), element("p", escape(one.description), cls="meaning")
-    data = render_table(one.columns, one.rows, link) if one.rows else ""
-    if data:
-        summary = element("summary", f"Show data ({_row_count(len(one.rows))})")
-        data = element("details", summary, element("div", data, cls="scroll"))
-    return element("section", *about, body, data, cls="drawn", id=one.key)
+    heading = element("h2", escape(one.title), id=f"{one.key}-title")
+    meaning = element("p", escape(one.description), cls="meaning")
+    folds = _fold(f"Show data ({_row_count(len(one.rows))})", _data(one, link)) if one.rows else ""
+    if one.sql:
+        folds += _fold("Show SQL", element("pre", escape(one.sql), cls="query", tabindex=0))
+    return element(
+        "section",
+        heading,
+        meaning,
+        _plot(one),
+        folds,
+        cls="drawn",
+        id=one.key,
+        aria_labelledby=f"{one.key}-title",
+    )
+
+
+def _plot(one: RenderedFigure) -> str:
+    if not one.plot:
+        return element("p", escape(one.empty_message), cls="nothing")
+    return element("div", one.svg, cls="plot") + element("div", one.narrow_svg, cls="plot narrow")
+
+
+def _data(one: RenderedFigure, link: Link) -> str:
+    table = render_table(one.columns, one.rows, link)
+    label = f"data of {one.title}"
+    return element("div", table, cls="scroll", tabindex=0, role="region", aria_label=label)
+
+
+def _fold(summary: str, inside: str) -> str:
+    return element("details", element("summary", escape(summary)), inside)
 
 
 def _row_count(n: int) -> str:
@@ -134,16 +173,27 @@ def anchor(ref: Ref) -> str:
     return f"{ref.kind}-{ref.id}"
 
 
+def _examples(shown: Sequence[ExampleRow]) -> str:
+    """Return the rows that the figures link to, folded under a heading."""
+    if not shown:
+        return ""
+    key, title = EXAMPLES
+    about = "Rows that the figures link to. The whole lineage of a row: annoy show KIND:ID"
+    inside = element("h2", title, id=f"{key}-title"), element("p", about, cls="meaning")
+    rows = (_example(example) for example in shown)
+    return element("section", *inside, *rows, cls="drawn", id=key, aria_labelledby=f"{key}-title")
+
+
 def _example(example: ExampleRow) -> str:
-    heading = element("h2", escape(example.ref))
-    about = element("p", escape(example.about), cls="meaning") if example.about else ""
+    about = element("span", escape(truncate(example.about, MAX_ABOUT_CHARS)), cls="meaning")
+    heading = element("h3", escape(example.ref))
+    whole = element("p", escape(example.about), cls="meaning") if example.about else ""
+    text = element("pre", escape(example.text), tabindex=0)
     return element(
-        "section",
-        heading,
-        about,
-        element("pre", escape(example.text)),
+        "details",
+        element("summary", heading, about),
+        element("div", whole, text, id=anchor(example.ref)),
         cls="example",
-        id=anchor(example.ref),
     )
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from annoy_store.analysis.lineage_edges import SUBJECT_KINDS
 from annoy_store.db.states import ENDED_STATES, STAGE_NAMES, sql_list
-from annoy_store.report.charts import Bar, Dot, Panel, horizontal_bars, panels
-from annoy_store.report.figure import Cell, Figure, Ref, RenderedFigure, Rows, RunSql
+from annoy_store.report.bar_chart import Bar, horizontal_bars, share_bars, ungrouped
+from annoy_store.report.figure import Cell, Figure, Ref, RenderedFigure, Rows, plot
+from annoy_store.report.panel_chart import Dot, Line, Panel, panels
 from annoy_store.report.svg import format_percent
+from annoy_store.report.time_buckets import clock, time_axis
 
 STATES = (("done", "a"), ("rejected", "b"), ("failed", "d"), ("open", "e"))
-MAX_BUCKETS = 48
-PREFIXES = (19, 18, 16, 15, 13, 10, 7)  # characters of a time: second, .. hour, day, month
-_SECONDS = (1, 10, 60, 600, 3600, 86_400, 2_678_400)
 _ENDED = f"IN {sql_list(ENDED_STATES)}"
 
 
@@ -31,19 +29,15 @@ def _render_funnel(rows: Rows) -> RenderedFigure:
     table: list[tuple[Cell, ...]] = [
         (s, *(by[s].get(name, 0) for name, _ in STATES), _yield(by[s])) for s in stages
     ]
-    shown = [_funnel_bar(stage, by[stage]) for stage in stages]
     title = "Jobs by stage"
-    svg = (
-        horizontal_bars(title, "jobs", shown, [(cls, name) for name, cls in STATES])
-        if shown
-        else ""
-    )
+    groups = ungrouped([_funnel_bar(stage, by[stage]) for stage in stages])
+    key = [(cls, name) for name, cls in STATES]
     return RenderedFigure(
         "funnel",
         title,
-        "The jobs of each stage by state. The percentage is its yield: the share of done jobs "
-        "among the ended ones.",
-        svg,
+        "The jobs of each stage by state; each bar is 100 % of its stage. The percentage is the "
+        "yield: the share of done jobs among the ended ones.",
+        plot(share_bars, title, "share of the stage's jobs", groups, key) if stages else None,
         ("stage", *(name for name, _ in STATES), "yield"),
         table,
         "There are no jobs yet: annoy ingest PATH, then annoy run.",
@@ -51,20 +45,20 @@ def _render_funnel(rows: Rows) -> RenderedFigure:
 
 
 def _yield(of: dict[str, int]) -> str:
-    ended = sum(of.get(state, 0) for state in ("done", "rejected", "failed"))
+    ended = sum(of.get(state, 0) for state in ENDED_STATES)
     return format_percent(of.get("done", 0) / ended) if ended else ""
 
 
 def _funnel_bar(stage: str, of: dict[str, int]) -> Bar:
     parts = tuple((cls, float(of.get(name, 0))) for name, cls in STATES if of.get(name))
     counts = ", ".join(f"{of[name]:,} {name}" for name, _ in STATES if of.get(name))
-    shown = f"{of.get('done', 0):,}" + (f"  ({_yield(of)})" if _yield(of) else "")
-    return Bar(stage, parts, shown, f"{stage}: {counts}")
+    shown = f"{of.get('done', 0):,} of {sum(of.values()):,}"
+    return Bar(
+        stage, parts, shown + (f" ({_yield(of)})" if _yield(of) else ""), f"{stage}: {counts}"
+    )
 
 
-FUNNEL = Figure(
-    "funnel", lambda run_sql: run_sql("SELECT stage, state, jobs FROM v_funnel"), _render_funnel
-)
+FUNNEL = Figure("funnel", "SELECT stage, state, jobs FROM v_funnel", _render_funnel)
 
 # Yields over time ----------------------------------------------------------------------------
 
@@ -72,110 +66,79 @@ LINES = {
     "complete": "attempts answered",
     "parse": "answers parsed",
     "generate": "samples with pairs",
-    "turn 1": "first answers correct",
-    "turn 2": "second answers correct",
 }
+_YIELD = f"""
+    SELECT 'complete' AS step, SUBSTR(started_at, 1, :width) AS time, COUNT(*) AS n,
+           SUM(CASE WHEN status = 'ok' THEN 1 ELSE 0 END) AS successful
+    FROM attempts GROUP BY SUBSTR(started_at, 1, :width)
+    UNION ALL
+    SELECT 'parse', SUBSTR(r.created_at, 1, :width), COUNT(*),
+           SUM(CASE WHEN j.state = 'done' THEN 1 ELSE 0 END)
+    FROM jobs j JOIN responses r ON r.id = j.subject_id
+    WHERE j.stage = 'parse' AND j.state {_ENDED} GROUP BY SUBSTR(r.created_at, 1, :width)
+    UNION ALL
+    SELECT 'generate', SUBSTR(r.created_at, 1, :width), COUNT(*),
+           SUM(CASE WHEN j.state = 'done' THEN 1 ELSE 0 END)
+    FROM jobs j
+    JOIN (SELECT sample_id, MIN(response_id) AS response_id FROM sample_origins
+          GROUP BY sample_id) o ON o.sample_id = j.subject_id
+    JOIN responses r ON r.id = o.response_id
+    WHERE j.stage = 'generate' AND j.state {_ENDED} GROUP BY SUBSTR(r.created_at, 1, :width)
+    UNION ALL
+    SELECT 'turn ' || CAST(a.number AS VARCHAR(9)), SUBSTR(r.created_at, 1, :width), COUNT(*),
+           SUM(CASE WHEN a.status = 'correct' THEN 1 ELSE 0 END)
+    FROM (SELECT DISTINCT number, response_id, status FROM v_answers
+          WHERE status IS NOT NULL) a
+    JOIN responses r ON r.id = a.response_id
+    GROUP BY a.number, SUBSTR(r.created_at, 1, :width)
+    ORDER BY 1, 2
+"""
 
 
-def _fetch_yield(run_sql: RunSql) -> tuple[int, Rows]:
-    ((first, last),) = run_sql("SELECT MIN(started_at), MAX(started_at) FROM attempts")
-    width = _prefix(first, last)
-    return width, run_sql(_yield_sql(width)) if first else []
-
-
-def _prefix(first: str | None, last: str | None) -> int:
-    """Return how many characters of a time give at most `MAX_BUCKETS` buckets.
-
-    Args:
-        first: The first time, in ISO format; None without data.
-        last: The last time.
-    """
-    if not first or not last:
-        return PREFIXES[0]
-    span = datetime.fromisoformat(last[:19]) - datetime.fromisoformat(first[:19])
-    fits = (
-        p
-        for p, s in zip(PREFIXES, _SECONDS, strict=True)
-        if span.total_seconds() / s <= MAX_BUCKETS
-    )
-    return next(fits, PREFIXES[-1])
-
-
-def _yield_sql(width: int) -> str:
-    ended = f"""FROM jobs j {{}} WHERE j.stage = '{{}}' AND j.state {_ENDED}
-        GROUP BY SUBSTR(r.created_at, 1, {width})"""
-    answers = "JOIN responses r ON r.id = j.subject_id"
-    made = """JOIN (SELECT sample_id, MIN(response_id) AS response_id FROM sample_origins
-        GROUP BY sample_id) o ON o.sample_id = j.subject_id
-        JOIN responses r ON r.id = o.response_id"""
-    head = f"SUBSTR(r.created_at, 1, {width}), COUNT(*), SUM(CASE WHEN"
-    return f"""
-        SELECT 'complete' AS line, SUBSTR(started_at, 1, {width}) AS at, COUNT(*) AS n,
-               SUM(CASE WHEN status = 'ok' THEN 1 ELSE 0 END) AS good
-        FROM attempts GROUP BY SUBSTR(started_at, 1, {width})
-        UNION ALL SELECT 'parse', {head} j.state = 'done' THEN 1 ELSE 0 END)
-        {ended.format(answers, "parse")}
-        UNION ALL SELECT 'generate', {head} j.state = 'done' THEN 1 ELSE 0 END)
-        {ended.format(made, "generate")}
-        UNION ALL SELECT CASE a.number WHEN 1 THEN 'turn 1' ELSE 'turn 2' END, {head}
-               a.status = 'correct' THEN 1 ELSE 0 END)
-        FROM (SELECT DISTINCT number, response_id, status FROM v_answers
-              WHERE status IS NOT NULL AND number <= 2) a
-        JOIN responses r ON r.id = a.response_id
-        GROUP BY a.number, SUBSTR(r.created_at, 1, {width})
-    """
-
-
-def _render_yield(data: tuple[int, Rows]) -> RenderedFigure:
-    width, found = data
-    rows = sorted((LINES.get(name, name), at, int(n), int(good)) for name, at, n, good in found)
-    times = sorted({at for _, at, _, _ in rows})
-    of = {(name, at): (n, good) for name, at, n, good in rows}
-    shown = [
-        _yield_panel(name, times, of) for name in LINES.values() if any(k[0] == name for k in of)
-    ]
+def _render_yield(found: Rows) -> RenderedFigure:
+    rows = sorted((_place(step), step, at, int(n), int(good)) for step, at, n, good in found)
+    steps = list(dict.fromkeys(step for _, step, *_ in rows))
+    times = sorted({at for _, _, at, *_ in rows})
+    of = {(step, at): (n, good) for _, step, at, n, good in rows}
+    shown = [_yield_panel(step, times, of) for step in steps]
     title = "Yield over time"
-    axis = f"time (UTC), {_between(times, width)}"
     return RenderedFigure(
         "yield",
         title,
         "The share of successful rows, by the time of the model's answer.",
-        panels(title, axis, shown) if shown else "",
+        plot(panels, title, time_axis(times), shown) if shown else None,
         ("what", "time", "rows", "good", "share"),
-        [(name, at, n, good, format_percent(good / n)) for name, at, n, good in rows],
+        [(_name(step), at, n, good, format_percent(good / n)) for _, step, at, n, good in rows],
         "There are no model calls yet: annoy run.",
     )
 
 
-def _yield_panel(name: str, times: list[str], of: dict[Any, tuple[int, int]]) -> Panel:
-    found = [of.get((name, at)) for at in times]
+def _place(step: str) -> tuple[int, int]:
+    """Return the place of a step in the order of the pipeline."""
+    if step in LINES:
+        return 0, list(LINES).index(step)
+    return 1, int(step.removeprefix("turn "))
+
+
+def _name(step: str) -> str:
+    return LINES.get(step, f"answers of {step} correct")
+
+
+def _yield_panel(step: str, times: list[str], of: dict[Any, tuple[int, int]]) -> Panel:
+    found = [of.get((step, at)) for at in times]
     dots = [Dot(f[1] / f[0], f[0]) if f else None for f in found]
     n, good = (sum(f[i] for f in found if f) for i in (0, 1))
-    labels = [_clock(at) for at in times]
-    return Panel(name, labels, dots=dots, note=f"{format_percent(good / n)} of {n:,}", cls="a")
+    labels = [clock(at) for at in times]
+    note = f"{format_percent(good / n)} of {n:,}"
+    return Panel(_name(step), labels, lines=[Line("", dots)], note=note)
 
 
-def _clock(at: str) -> str:
-    """Return the part of a cut time that an axis shows."""
-    if len(at) <= 7:
-        return at
-    return at[5:] if len(at) == 10 else _padded(at)[11:]
-
-
-def _between(times: list[str], width: int) -> str:
-    if not times:
-        return ""
-    ends = [t if width <= 10 else _padded(t) for t in (times[0], times[-1])]
-    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
-
-
-def _padded(at: str) -> str:
-    """Complete a cut time: 14:2 means 14:20, and 14 means 14:00."""
-    at = at.replace("T", " ")
-    return at + {13: ":00", 15: "0", 18: "0"}.get(len(at), "")
-
-
-YIELD = Figure("yield", _fetch_yield, _render_yield)
+YIELD = Figure(
+    "yield",
+    _YIELD,
+    _render_yield,
+    "SELECT MIN(started_at), MAX(started_at) FROM attempts",
+)
 
 # Failures ------------------------------------------------------------------------------------
 
@@ -205,11 +168,11 @@ def _render_failures(rows: Rows) -> RenderedFigure:
         "failures",
         title,
         "The most frequent reasons, with an example of each in the table.",
-        horizontal_bars(title, "jobs", shown, key) if shown else "",
+        plot(horizontal_bars, title, "jobs", ungrouped(shown), key) if shown else None,
         ("stage", "state", "reason", "jobs", "example", "detail of an example"),
         table,
         "No job was rejected or failed.",
     )
 
 
-FAILURES = Figure("failures", lambda run_sql: run_sql(_FAILURES), _render_failures)
+FAILURES = Figure("failures", _FAILURES, _render_failures)

@@ -10,7 +10,7 @@ from annoy_store.report.example_rows import ExampleRow, example_rows
 from annoy_store.report.figure import RenderedFigure, RunSql, open_runner
 from annoy_store.report.figures import render_all
 from annoy_store.report.html_page import Tile, render_page
-from annoy_store.report.svg import format_percent
+from annoy_store.report.svg import format_money, format_percent
 
 _COUNTS = """
     SELECT (SELECT COUNT(*) FROM sources), (SELECT COUNT(*) FROM samples),
@@ -29,12 +29,14 @@ class ReportData:
     """The content of a report.
 
     Attributes:
+        name: Name of the store.
         store: URL of the store.
         created_at: Time of the data (UTC), as text.
         tiles: Names and values of the key numbers.
         figures: The figures.
     """
 
+    name: str
     store: str
     created_at: str
     tiles: Sequence[Tile]
@@ -42,7 +44,7 @@ class ReportData:
 
     def as_page(self, shown: Sequence[ExampleRow]) -> str:
         """Return the report as one HTML page, with the text of some rows."""
-        return render_page(self.store, self.created_at, self.tiles, self.figures, shown)
+        return render_page(self.name, self.store, self.created_at, self.tiles, self.figures, shown)
 
 
 def collect(
@@ -65,7 +67,9 @@ def collect(
     """
     on_figure("the snapshot")
     with open_runner(store, live=live) as run_sql:
-        return ReportData(str(store), at, _tiles(run_sql), render_all(run_sql, on_figure))
+        return ReportData(
+            store.name, str(store), at, _tiles(run_sql), render_all(run_sql, on_figure)
+        )
 
 
 def report(store: Database, data: ReportData) -> str:
@@ -89,5 +93,4 @@ def _tiles(run_sql: RunSql) -> list[Tile]:
 
 
 def _money(usd: float, unknown: int) -> str:
-    amount = f"${usd:,.0f}" if usd >= 100 else f"${usd:,.2f}"
-    return f"\u2265 {amount}" if unknown else amount
+    return f"\u2265 {format_money(usd)}" if unknown else format_money(usd)

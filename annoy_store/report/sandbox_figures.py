@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from annoy_store.analysis.hints import install_advice
-from annoy_store.report.charts import Bar, horizontal_bars
-from annoy_store.report.figure import Figure, Ref, RenderedFigure, Rows
+from annoy_store.report.bar_chart import Bar, horizontal_bars, ungrouped
+from annoy_store.report.figure import Figure, Ref, RenderedFigure, Rows, plot
 
 # Missing modules -----------------------------------------------------------------------------
 
@@ -22,19 +22,19 @@ def _render_missing(rows: Rows) -> RenderedFigure:
         title,
         "Modules that samples import and the interpreter of the sandbox lacks. "
         "Install the packages named here, then run: annoy retry generate --state rejected --like missing_module.",
-        horizontal_bars(title, "samples", shown) if shown else "",
+        plot(horizontal_bars, title, "samples", ungrouped(shown)) if shown else None,
         ("module", "samples", "advice"),
         [(module, n, install_advice(module)) for module, n in rows],
         "No sample lacks a module.",
     )
 
 
-MISSING = Figure("missing", lambda run_sql: run_sql(_MISSING), _render_missing)
+MISSING = Figure("missing", _MISSING, _render_missing)
 
 # Slow samples --------------------------------------------------------------------------------
 
 _SLOWEST = """
-    SELECT t.sample_id, t.cpu_ms, t.wall_ms, t.runs, MIN(o.repo), MIN(o.path)
+    SELECT t.sample_id, t.cpu_ms, t.wall_ms, t.runs, MIN(o.repo) AS repo, MIN(o.path) AS path
     FROM (SELECT sample_id, SUM(cpu_ms) AS cpu_ms, SUM(wall_ms) AS wall_ms, COUNT(*) AS runs
           FROM executions WHERE sample_id IS NOT NULL GROUP BY sample_id
           ORDER BY SUM(wall_ms) DESC, sample_id LIMIT 12) t
@@ -68,11 +68,11 @@ def _render_slowest(rows: Rows) -> RenderedFigure:
         "slowest",
         title,
         "The samples that used the most sandbox time to generate and check their pairs.",
-        horizontal_bars(title, "seconds in the sandbox", shown) if shown else "",
+        plot(horizontal_bars, title, "seconds in the sandbox", ungrouped(shown)) if shown else None,
         ("sample", "seconds", "CPU seconds", "runs", "repository", "path"),
         table,
         "No sample has been executed yet.",
     )
 
 
-SLOWEST = Figure("slowest", lambda run_sql: run_sql(_SLOWEST), _render_slowest)
+SLOWEST = Figure("slowest", _SLOWEST, _render_slowest)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 WIDTH = 720.0  # of a drawing; the page scales it
+NARROW = 340.0  # of a drawing for phones
 CHAR_WIDTH = 7.2  # mean width of a character at the size of labels, in units of WIDTH
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
@@ -73,10 +74,11 @@ def rect(
     return element("rect", *inside, **shape, **more)
 
 
-def svg_document(height: float, title: str, *inside: str) -> str:
-    """Return an SVG document of the width `WIDTH`.
+def svg_document(width: float, height: float, title: str, *inside: str) -> str:
+    """Return an SVG document.
 
     Args:
+        width: Width of the drawing.
         height: Height of the drawing, in the same units.
         title: Title for screen readers.
         *inside: Its elements.
@@ -87,27 +89,37 @@ def svg_document(height: float, title: str, *inside: str) -> str:
         label,
         *inside,
         xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {WIDTH:g} {height:g}",
+        viewBox=f"0 0 {width:g} {height:g}",
         role="img",
         cls="figure",
     )
 
 
-def legend(entries: Sequence[tuple[str, str]], x: float, y: float = 12.0) -> str:
-    """Return a legend in one row.
+LEGEND_LINE = 18.0
+MAX_LEGEND_CHARS = 34
+
+
+def legend(entries: Sequence[tuple[str, str]], x: float, width: float) -> tuple[str, float]:
+    """Return a legend and its height.
 
     Args:
         entries: Class and name of each entry.
-        x: Left edge; moved left if there is too little room.
-        y: Base line.
+        x: Left edge; the legend starts further left if there is too little room.
+        width: Width of the drawing: entries beyond it start a new line.
     """
+    if not entries:
+        return "", 0.0
+    most = min(MAX_LEGEND_CHARS, int((width - 15) / CHAR_WIDTH))
+    entries = [(cls, truncate(name, most)) for cls, name in entries]
     steps = [15 + len(name) * CHAR_WIDTH + 14 for _, name in entries]
-    x = max(0.0, min(x, WIDTH - sum(steps)))
-    out = []
+    left = max(0.0, min(x, width - sum(steps)))
+    out, at, y = [], left, 12.0
     for (cls, name), step in zip(entries, steps, strict=True):
-        out += [rect(x, y - 9, 10, 10, cls, rx=2), text(x + 15, y, name, "soft")]
-        x += step
-    return "".join(out)
+        if at > left and at + step - 14 > width:
+            at, y = left, y + LEGEND_LINE
+        out += [rect(at, y - 9, 10, 10, cls, rx=2), text(at + 15, y, name, "soft")]
+        at += step
+    return "".join(out), y + 12
 
 
 # Scales --------------------------------------------------------------------------------------
@@ -147,6 +159,11 @@ def format_number(value: float) -> str:
 def format_percent(share: float) -> str:
     """Format a share from 0 to 1 as a percentage, with one digit near both ends."""
     return f"{share:.0%}" if share in (0, 1) or 0.1 <= share <= 0.9 else f"{share:.1%}"
+
+
+def format_money(usd: float) -> str:
+    """Format an amount of USD: $1,234 or $0.12."""
+    return f"${usd:,.0f}" if usd >= 100 else f"${usd:,.2f}"
 
 
 def truncate(text: str, most: int) -> str:

@@ -101,10 +101,9 @@ class _Pages:
         self.sql_page = SqlPage(store)
 
     def _render(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-        name = self.store.path.name if self.store.path else self.store.url.database
         shared = {
             "store": str(self.store),
-            "store_name": name,
+            "store_name": self.store.name,
             "listings": LISTINGS,
             "here": template,
         }

@@ -22,6 +22,11 @@ def test_the_report_of_a_store_that_was_worked_on(
     data = json.loads(annoy("report", "again.html", "--live", "--json").stdout)
     assert data["files"] == ["again.html"]
     assert {row["stage"] for row in data["figures"]["funnel"]} >= {"parse", "verify"}
+    assert set(data["sql"]) == set(data["figures"])
+    copied = json.loads(annoy("sql", data["sql"]["models"], "--json").stdout)
+    assert [row["questions"] for row in copied] == [
+        row["questions"] for row in data["figures"]["models"]
+    ]
 
 
 def test_a_report_needs_a_place(annoy: Annoy, worked: Path) -> None:

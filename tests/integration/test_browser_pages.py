@@ -10,6 +10,7 @@ import pytest
 from annoy_store.db.engine import Database
 from annoy_store.report import FIGURES, collect, report
 from tests.support import populated_store
+from tests.support.accessibility import findings
 from tests.support.chromium import Tab
 
 pytestmark = pytest.mark.browser
@@ -22,8 +23,9 @@ CUT_OFF = """[...document.querySelectorAll('svg.figure')].flatMap(svg => {
         return b.left < out.left - 8 || b.right > out.right + 8;
     }).map(t => t.textContent);
 }).join('|')"""
-SMALLEST = """Math.min(...[...document.querySelectorAll('svg.figure text')].map(
-    t => parseFloat(getComputedStyle(t).fontSize) * t.getScreenCTM().a))"""
+SMALLEST = """Math.min(...[...document.querySelectorAll('svg.figure text')]
+    .filter(t => t.checkVisibility()).map(t => [getComputedStyle(t), t.getScreenCTM()])
+    .map(([style, at]) => parseFloat(style.fontSize) * Math.hypot(at.a, at.b)))"""
 FAINT = """(() => {
     const light = c => c.slice(0, 3).map(x => x / 255)
         .map(x => x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4)
@@ -65,8 +67,9 @@ PAPER = "getComputedStyle(document.body).backgroundColor"
 
 @pytest.fixture
 def file(sqlite_store: Database, tmp_path: Path) -> str:
-    """A report on a store with hostile text."""
+    """A report on a store with hostile text, two models and three turns."""
     populated_store.fill(sqlite_store, 3)
+    populated_store.add_second_model(sqlite_store)
     path = tmp_path / "report.html"
     path.write_text(
         report(sqlite_store, collect(sqlite_store, "2026-01-01 00:00 UTC", live=True)), "utf-8"
@@ -90,11 +93,61 @@ def test_the_report_is_drawn_and_quiet(tab: Tab, file: str, tmp_path: Path) -> N
     assert {url for url in tab.asked_for if not url.startswith("data:")} == {file}
 
 
-def test_the_report_fits_a_narrow_window(tab: Tab, file: str) -> None:
-    tab.resize(390, 844)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_report_is_accessible(tab: Tab, file: str, scheme: str) -> None:
+    tab.prefer(scheme)
     tab.open(file)
+    assert findings(tab) == []
+
+
+@pytest.mark.parametrize("width", [390, 320])
+def test_the_report_fits_a_phone(tab: Tab, file: str, width: int) -> None:
+    tab.resize(width, 844)
+    tab.open(file)
+    tab.ask("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     assert tab.ask(OVERFLOWING) == 0
+    assert tab.ask(DRAWN) == len(FIGURES)
+    assert tab.ask(CUT_OFF) == ""
     assert tab.ask(SMALLEST) >= 8  # pixels: to be read without a glass
+    assert findings(tab) == []
+
+
+def test_the_report_copies_the_sql_of_a_figure(tab: Tab, file: str) -> None:
+    tab.open(file)
+    tab.call("Browser.grantPermissions", permissions=["clipboardReadWrite"])
+    queries = tab.ask("[...document.querySelectorAll('pre.query')].map(q => q.textContent)")
+    assert len(queries) == len(FIGURES)
+    tab.ask("document.querySelector('#models button.copy').click()")
+    tab.wait(
+        lambda: tab.ask("document.querySelector('#models button.copy').textContent") != "Copy SQL"
+    )
+    assert tab.ask("document.querySelector('#models button.copy').textContent") == "Copied"
+    tab.ask("navigator.clipboard.readText().then(t => { window.copied = t; }); 0")
+    tab.wait(lambda: tab.ask("window.copied !== undefined"))
+    copied = tab.ask("window.copied")
+    assert copied == tab.ask("document.querySelector('#models pre.query').textContent")
+    assert tab.complaints == []
+
+
+def test_the_report_opens_an_example_that_a_link_leads_to(tab: Tab, file: str) -> None:
+    tab.open(file)
+    folded = "[...document.querySelectorAll('details.example')].filter(d => d.open).length"
+    assert tab.ask(folded) == 0
+    tab.ask("document.querySelector('#failures td a').click()")
+    tab.wait(lambda: tab.ask(folded) == 1)
+    assert tab.ask("document.querySelector(':target').closest('details').open")
+
+
+def test_the_report_of_an_empty_store_is_calm(
+    tab: Tab, sqlite_store: Database, tmp_path: Path
+) -> None:
+    path = tmp_path / "empty.html"
+    path.write_text(report(sqlite_store, collect(sqlite_store, "now", live=True)), "utf-8")
+    tab.resize(390, 844)
+    tab.open(path.as_uri())
+    assert tab.ask(OVERFLOWING) == 0
+    assert findings(tab) == []
+    assert tab.complaints == []
 
 
 def test_every_page_is_quiet_and_asks_nobody_else(tab: Tab, address: str) -> None:
@@ -167,7 +220,7 @@ def test_the_sql_page_completes_names_and_keeps_a_history(tab: Tab, address: str
 @pytest.mark.slow
 def test_figures_are_drawn_live(tab: Tab, address: str) -> None:
     tab.open(f"{address}/figures")
-    tab.wait(lambda: tab.ask(DRAWN) == len(FIGURES))
+    tab.wait(lambda: tab.ask(DRAWN) == len(FIGURES) - 1)  # all but that of a second model
     assert tab.complaints == []
 
 

@@ -22,6 +22,7 @@ from tests.support import chains, factories
 
 SCRIPT = "</pre></style></script><script>alert(1)</script><img src=x onerror=alert(2)>'\"&{{7*7}}"
 TRICKS = f"{SCRIPT}\x1b[31m\u202egnp.exe\x07"
+OTHER_MODEL = f"other {SCRIPT}"
 ANSWERS = {
     "cat": [("meow", "correct")],
     "dog": [(f"woof {TRICKS}", "wrong"), ("bark", "correct")],
@@ -43,6 +44,16 @@ def fill(store: Database, n: int = 1) -> None:
                 factories.write_all(connection, [*made, check, *asked])
         _tries(connection)
         _trouble(connection)
+
+
+def add_second_model(store: Database) -> None:
+    """Add a chain of three turns by another model, on a question that the first has answered."""
+    with store.write() as connection:
+        made = chains.sampled("dog", repo=f"team/{TRICKS}", licence="apache-2.0")
+        pair = chains.pairs_of(made)[0]
+        answers = [("bow", "wrong"), ("wow", "no_answer"), ("bark", "correct")]
+        asked = chains.chain(connection, pair, answers, sample_no=1, model=OTHER_MODEL)
+        factories.write_all(connection, [*made, *asked])
 
 
 def _tries(connection: Connection) -> None:
