@@ -68,12 +68,16 @@ class RunSettings(BaseSettings):
     )
 
     store: str = Field("sqlite:///annoy.db", description="SQLAlchemy URL of the store")
-    teacher: str = Field("openai", description="openai | batch | tracer | replay")
+    teacher: str = Field(
+        "openai",
+        description="what answers prompts: openai (an endpoint), batch (its Batch API), tracer (rules, no "
+        "model), replay (recorded answers)",
+    )
     transform_teacher: str | None = Field(
         None, description="teacher of transform prompts, if different"
     )
     preset: str | None = Field(
-        None, description="openai | deepseek | mistral | gemini | vllm | sglang | ollama"
+        None, description="provider: openai, deepseek, mistral, gemini, vllm, sglang, ollama"
     )
     model: str | None = Field(None, description="model name as the endpoint knows it")
     transform_model: str | None = Field(
@@ -106,9 +110,7 @@ class RunSettings(BaseSettings):
     call_seconds: float = Field(600.0, gt=0, description="timeout of one attempt, seconds")
     tries: int = Field(5, ge=1, description="maximum number of failed attempts of one call")
     replay: Path | None = Field(None, description="file of recorded answers for --teacher replay")
-    slots: int | None = Field(
-        None, ge=1, description="number of sandbox slots; default: number of cores"
-    )
+    slots: int | None = Field(None, ge=1, description="number of sandbox slots")
     python: str | None = Field(None, description="interpreter that runs the samples")
     unsafe_no_sandbox: bool = Field(
         False, description="run code with resource limits only, without isolation"

@@ -77,10 +77,25 @@ class SandboxError(AnnoyError):
     """The sandbox itself failed, not the code in it; the job may be retried."""
 
 
+def unknown_name(what: str, name: str, known: Iterable[str], see: str = "") -> str:
+    """Return the message about a name that is none of a closed set.
+
+    Args:
+        what: What it names, such as `task`.
+        name: The name that was given.
+        known: The names that exist.
+        see: The command that lists them, where they are too many for a message.
+    """
+    names = list(known)
+    rest = f"see: {see}" if see else f"known are: {', '.join(names)}"
+    return f"unknown {what} {name!r}{did_you_mean(name, names)}; {rest}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` (did you mean X?)` for a name that is like one of the known ones, else nothing."""
-    near = difflib.get_close_matches(name, list(known), 1)
-    return f" (did you mean {near[0]}?)" if near else ""
+    by_lower_case = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name.lower(), list(by_lower_case), 1)
+    return f" (did you mean {by_lower_case[near[0]]}?)" if near else ""
 
 
 def mask_secrets(text: str) -> str:

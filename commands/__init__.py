@@ -14,7 +14,6 @@ import importlib
 import io
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,9 +22,8 @@ from typing import Any, NoReturn
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from annoy_store.errors import did_you_mean
-
 from . import _errors, _signals
+from ._options import HelpContext, with_help_page
 from ._text import safe
 
 SECTIONS = {
@@ -73,6 +71,8 @@ def _file(name: str) -> Path:
 class LazyGroup(click.Group):
     """A group that finds its commands by their files and imports only the one that is run."""
 
+    context_class = HelpContext
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, without aliases."""
         return names()
@@ -85,7 +85,7 @@ class LazyGroup(click.Group):
         command = importlib.import_module(f"{__name__}.{_file(name).stem}").command
         assert isinstance(command, click.Command)
         command.name = name
-        return command
+        return with_help_page(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -102,7 +102,7 @@ class LazyGroup(click.Group):
             return super().resolve_command(ctx, args)
         name = ALIASES.get(args[0], args[0])
         if name not in names():
-            raise click.UsageError(f"no such command: {name}{did_you_mean(name, names())}", ctx)
+            raise click.NoSuchCommand(name, ctx=ctx)
         return super().resolve_command(ctx, [name, *args[1:]])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -166,17 +166,8 @@ def _print_error(error: click.ClickException) -> None:
     if not isinstance(error, click.UsageError) or isinstance(error, NoArgsIsHelpError):
         return error.show()
     place = error.ctx.command_path if error.ctx else "annoy"
-    message = " ".join(error.format_message().split()).rstrip(".") + _choice_hint(error)
-    return click.echo(f"annoy: {safe(message).rstrip('.')} (help: {place} --help)", err=True)
-
-
-def _choice_hint(error: click.UsageError) -> str:
-    """Return a suggestion for a value that is none of the choices of its parameter."""
-    kind = error.param.type if isinstance(error, click.BadParameter) and error.param else None
-    given = re.search(r"'([^']+)' is not one of", error.message)
-    if not isinstance(kind, click.Choice) or not given:
-        return ""
-    return did_you_mean(given[1], map(str, kind.choices))
+    message = " ".join(_errors.usage_message(error).split()).rstrip(".")
+    return click.echo(f"annoy: {safe(message)} (help: {place} --help)", err=True)
 
 
 def _discard_stdout() -> None:

@@ -9,12 +9,13 @@ Decisions
 from __future__ import annotations
 
 import errno
+import re
 import sys
 import traceback
 
 import click
 
-from annoy_store.errors import AnnoyError, StoreError, mask_secrets
+from annoy_store.errors import AnnoyError, StoreError, did_you_mean, mask_secrets, unknown_name
 
 from ._text import safe
 
@@ -67,6 +68,30 @@ class CommandError(click.ClickException):
 
     def show(self, file: object = None) -> None:
         click.echo(f"annoy: {self.format_message()}", err=True)
+
+
+def usage_message(error: click.UsageError) -> str:
+    """Return the message of a usage error; a name that does not exist is told in our words."""
+    command = error.ctx.command if error.ctx else None
+    if isinstance(error, click.NoSuchOption):
+        options = [name for param in getattr(command, "params", ()) for name in param.opts]
+        name = error.option_name
+        return f"unknown option {name!r}{did_you_mean(name, options)}"
+    if isinstance(error, click.NoSuchCommand) and isinstance(command, click.Group):
+        assert error.ctx is not None
+        name = error.command_name
+        return f"unknown command {name!r}{did_you_mean(name, command.list_commands(error.ctx))}"
+    return _unknown_choice(error) or error.format_message()
+
+
+def _unknown_choice(error: click.UsageError) -> str:
+    """Return the message about a value that is none of the choices of its parameter."""
+    param = error.param if isinstance(error, click.BadParameter) else None
+    given = re.match(r"'(.*)' is not one of", error.message, re.DOTALL)
+    if param is None or not isinstance(param.type, click.Choice) or not given:
+        return ""
+    what = param.opts[0] if isinstance(param, click.Option) else param.human_readable_name
+    return unknown_name(what, given[1], map(str, param.type.choices))
 
 
 def to_click_error(error: Exception, *, debug: bool = False) -> CommandError | None:

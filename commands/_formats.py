@@ -22,7 +22,8 @@ from typing import Any
 
 import click
 
-from ._shared import cell, print_table, warn
+from ._screen import cell
+from ._shared import print_table, warn
 from ._text import safe, safe_json
 
 MAX_TABLE_ROWS = 1_000

@@ -21,8 +21,7 @@ import click
 
 from annoy_store.analysis.lineage_text import Section, as_markdown
 
-from ._shared import on_terminal
-from ._text import safe
+from ._text import on_terminal, safe, wants_colour
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -58,10 +57,10 @@ def _show(plain: Callable[[], Iterable[str]], in_colours: Callable[[int], Iterab
             click.echo(part, nl=False)
         return
     os.environ.setdefault("LESS", "-FRX")
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        click.echo_via_pager(plain(), color=False)
-    else:
+    if wants_colour():
         click.echo_via_pager(in_colours(shutil.get_terminal_size().columns))
+    else:
+        click.echo_via_pager(plain(), color=False)
 
 
 def rendered_markdown(text: str, width: int) -> str:

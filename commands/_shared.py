@@ -4,13 +4,12 @@ Decisions
 - Settings: flag > environment > `.env` > annoy.toml > default. `.env` (in the working folder) is
   read into the environment without overriding it, so it may hold the keys of endpoints too.
 - An unknown key is an error, in annoy.toml and among the ANNOY_* variables.
-- Data goes to stdout, messages to stderr. Rich tables on a terminal, plain aligned lines elsewhere.
+- Data goes to stdout, messages to stderr.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,9 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from annoy_store.errors import UsageError, did_you_mean
+from annoy_store.errors import UsageError, unknown_name
 
-from ._text import safe, safe_json
+from ._screen import show, table
+from ._text import on_terminal, safe, safe_json
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -99,7 +99,7 @@ def _read_toml(path: Path | None, known: Sequence[str]) -> dict[str, Any]:
         raise UsageError(f"{path} is not TOML: {error}") from None
     for key in values:
         if key not in known:
-            raise UsageError(f"{path}: {_unknown(key, known)}")
+            raise UsageError(f"{path}: {unknown_name('key', key, known)}")
     return values
 
 
@@ -107,11 +107,7 @@ def _check_variables(known: Sequence[str]) -> None:
     names = {f"ANNOY_{key.upper()}" for key in known} | OUR_VARIABLES
     for name in os.environ:
         if name.startswith("ANNOY_") and name not in names and not name.startswith(TEST_PREFIX):
-            raise UsageError(f"environment: {_unknown(name, sorted(names))}")
-
-
-def _unknown(key: str, known: Sequence[str]) -> str:
-    return f"unknown key {key!r}{did_you_mean(key, known)}; known keys: {', '.join(known)}"
+            raise UsageError(f"environment: {unknown_name('key', name, sorted(names))}")
 
 
 def _first_error(error: ValidationError, file: Mapping[str, Any], flags: Mapping[str, Any]) -> str:
@@ -166,11 +162,6 @@ def warn(message: str) -> None:
     click.echo(f"annoy: {safe(message)}", err=True)
 
 
-def on_terminal() -> bool:
-    """Return whether stdout is a terminal."""
-    return sys.stdout.isatty()
-
-
 def print_json(value: Any, *, indent: bool | None = None) -> None:
     """Print a JSON value on stdout.
 
@@ -178,71 +169,17 @@ def print_json(value: Any, *, indent: bool | None = None) -> None:
         value: The value; what JSON does not know is printed as text.
         indent: Whether to print it on several lines; None means on a terminal only.
     """
+    click.echo(json_text(value, indent=on_terminal() if indent is None else indent))
+
+
+def json_text(value: Any, *, indent: bool = False) -> str:
+    """Return a JSON value as text, on one line or on several; see `print_json`."""
     import json
 
-    indented = on_terminal() if indent is None else indent
-    text = json.dumps(value, ensure_ascii=False, indent=2 if indented else None, default=str)
-    click.echo(safe_json(text.encode("utf-8", "replace").decode()))
+    text = json.dumps(value, ensure_ascii=False, indent=2 if indent else None, default=str)
+    return safe_json(text.encode("utf-8", "replace").decode())
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
-    """Print a table on stdout: with rules on a terminal, as plain aligned lines elsewhere.
-
-    Args:
-        columns: Headings.
-        rows: Rows with one value per column; columns of numbers are aligned to the right.
-        title: A line above the table.
-    """
-    cells = [[cell(value) for value in row] for row in rows]
-    right = [_is_numeric(row[i] for row in cells) for i in range(len(columns))]
-    if on_terminal():
-        _print_rich(columns, cells, right, title)
-    else:
-        _print_plain(columns, cells, right, title)
-
-
-def cell(value: Any) -> str:
-    """Return a value as one line without control characters; null is the empty text."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return safe(str(value), one_line=True)
-
-
-def _is_numeric(cells: Iterable[str]) -> bool:
-    filled = [c for c in cells if c]
-    return bool(filled) and all(
-        c.lstrip("-").replace(",", "").replace(".", "", 1).isdigit() for c in filled
-    )
-
-
-def _print_rich(
-    columns: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool], title: str
-) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
-    for name, is_number in zip(columns, right, strict=True):
-        table.add_column(Text(safe(name, one_line=True)), justify="right" if is_number else "left")
-    for row in cells:
-        table.add_row(*map(Text, row))
-    Console().print(table)
-
-
-def _print_plain(
-    columns: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool], title: str
-) -> None:
-    lines = [[safe(c, one_line=True) for c in columns], *cells]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    if title:
-        click.echo(title)
-    for line in lines:
-        shown = (
-            c.rjust(w) if is_number else c.ljust(w)
-            for c, w, is_number in zip(line, widths, right, strict=True)
-        )
-        click.echo("  ".join(shown).rstrip())
+    """Print a table on stdout, as `_screen.table` describes."""
+    show(table(columns, rows, title))

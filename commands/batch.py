@@ -11,7 +11,7 @@ Examples:
   annoy run --teacher batch --model gpt-5-mini
   annoy batch status
   annoy batch cancel 3
-  annoy batch export requests.jsonl --model my-model --base-url http://localhost:8000/v1
+  annoy batch export requests.jsonl -m my-model --base-url http://host:8000/v1
   vllm run-batch -i requests.jsonl -o results.jsonl --model my-model
   annoy batch import results.jsonl
 """
@@ -27,14 +27,16 @@ import click
 from annoy_store.db.states import ENDED_STATES
 from annoy_store.errors import AnnoyError, UsageError
 
+from ._options import GroupedCommand, option_group
+from ._settings import BUDGET, MODEL, TRANSFORM, settings_options
 from ._shared import json_option, load_settings, print_json, print_table, say, store_of, warn
-from .run import bounds_options, settings_options
 
 if TYPE_CHECKING:
     from annoy_store.batch.rows import BatchRow
     from annoy_store.config import RunSettings
     from annoy_store.db.engine import Database
 
+scope = option_group("Scope")
 COLUMNS = (
     "batch",
     "state",
@@ -103,12 +105,15 @@ def cancel_(ctx: click.Context, batch: tuple[int, ...], cancel_all: bool, as_jso
         say(ctx, "finished answers are kept; import them with: annoy run --teacher batch")
 
 
-@command.command("export")
+@command.command("export", cls=GroupedCommand)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("-n", "--limit", type=click.IntRange(1), help="At most this many calls.")
-@click.option("--batch", type=int, metavar="ID", help="Write the file of this batch again.")
-@settings_options
-@bounds_options
+@settings_options(
+    MODEL.without("teacher", "replay"),
+    TRANSFORM.only("transform_model"),
+    BUDGET.only("budget_usd", "budget_tokens"),
+)
+@scope("-n", "--limit", type=click.IntRange(1), metavar="N", help="At most N calls.")
+@scope("--batch", type=int, metavar="ID", help="Write the file of this batch again.")
 @json_option
 @click.pass_context
 def export_(

@@ -7,7 +7,7 @@ They are reported with 95 % confidence intervals, overall and by difficulty.
 \b
 Examples:
   annoy bench make bench.jsonl --split test --cases 3
-  annoy bench score bench.jsonl a.jsonl --base-url http://localhost:8000/v1 --model my-model
+  annoy bench score bench.jsonl a.jsonl --base-url http://gpu:8000/v1 -m mine
   annoy bench compare a.jsonl b.jsonl
 """
 
@@ -21,7 +21,9 @@ import click
 
 from annoy_store.config import DEFAULT_SPLIT_SALT, RunSettings
 
+from ._options import GroupedCommand
 from ._progress import progress
+from ._settings import LIMITS, MODEL, SANDBOX, settings_options
 from ._shared import (
     json_option,
     load_settings,
@@ -31,7 +33,6 @@ from ._shared import (
     store_of,
     warn,
 )
-from .run import settings_options
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -74,10 +75,10 @@ def make_(
         click.echo(f"{counts['problems']:,} problems, {counts['questions']:,} questions in {file}")
 
 
-@command.command("score")
+@command.command("score", cls=GroupedCommand)
 @click.argument("file", type=FILE)
 @click.argument("answers", type=FILE)
-@settings_options
+@settings_options(MODEL, LIMITS, SANDBOX)
 @json_option
 @click.pass_context
 def score_(ctx: click.Context, /, file: Path, answers: Path, as_json: bool, **flags: Any) -> None:

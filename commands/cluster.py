@@ -9,7 +9,7 @@ with the same outputs are in one cluster, however they are written.
 Examples:
   annoy cluster
   annoy cluster --behaviour
-  annoy sql 'SELECT * FROM v_clusters WHERE sources > 1 ORDER BY sources DESC LIMIT 10'
+  annoy sql 'SELECT * FROM v_clusters WHERE sources > 1 ORDER BY sources DESC'
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ command again when its file has changed.
 \b
 Examples:
   annoy decontaminate leetcode_o.jsonl cruxeval.jsonl
-  annoy sql 'SELECT benchmark, item, evidence FROM benchmark_overlaps LIMIT 10'
+  annoy sql 'SELECT benchmark, item, evidence FROM benchmark_overlaps'
   annoy export codeio out/ --exclude-overlaps
 """
 

@@ -33,9 +33,10 @@ from annoy_store.tasks.policy import set_policy
 from annoy_store.worker.display import Display
 from annoy_store.worker.run import run
 
+from ._screen import show
 from ._shared import json_option, load_settings, print_json, print_table, say
 from ._text import safe
-from .status import print_funnel
+from .status import funnel
 
 SOURCES = Path(annoy_store.__file__).parent / "demo"
 LICENCE = "MIT"
@@ -132,7 +133,7 @@ def _as_dict(
 
 def _print(store: Database, report: ExportReport | None, folder: Path) -> None:
     files = _files(folder)
-    print_funnel(store_status(store, PIPELINE))
+    show(funnel(store_status(store, PIPELINE)))
     click.echo("rejection reasons:")
     print_table(("stage", "reason", "jobs"), _failures(store))
     click.echo("\none record:")

@@ -20,7 +20,8 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,14 +36,16 @@ from annoy_store.errors import AnnoyError, UsageError
 from annoy_store.interfaces import Limits, Program
 from annoy_store.records.teachers import omitted_parameters
 
+from ._screen import show, text, toned
 from ._shared import json_option, load_settings, print_json
-from ._text import safe
 
 PACKAGES = ("sqlalchemy", "alembic", "openai", "duckdb", "pyarrow", "pydantic-settings", "orjson")
 LOW_DISK = 1_000_000_000
 ASKED = ("openai", "batch")
 REACH_SECONDS = 5.0
 OK, WARNING, BROKEN = "ok", "warning", "broken"
+TONES = {OK: "good", WARNING: "warning", BROKEN: "bad"}
+INDENT = 21  # columns of state and name
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,14 @@ class Finding:
     found: str
     advice: str = ""
 
-    def line(self) -> str:
-        """Return the result on one line."""
-        advice = f" -> {self.advice}" if self.advice else ""
-        return f"{self.state:8} {self.name}: {self.found}{advice}"
+    def lines(self) -> Iterator[str]:
+        """Yield the result as it is printed, with the advice under it."""
+        first = f"{toned(f'{self.state:8}', TONES[self.state])} {self.name:12}"
+        start, *rest = text(self.found, indent=INDENT)
+        yield first + start[INDENT:]
+        yield from rest
+        if self.advice:
+            yield from text(self.advice, indent=INDENT + 3, first=f"{'':{INDENT}}->")
 
 
 @click.command(help=__doc__)
@@ -70,8 +77,21 @@ def command(ctx: click.Context, execute: bool, as_json: bool) -> None:
         print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            click.echo(safe(finding.line(), one_line=True))
+            show(finding.lines())
+        show(_conclusion(findings))
     ctx.exit(1 if any(f.state == BROKEN for f in findings) else 0)
+
+
+def _conclusion(findings: Sequence[Finding]) -> Iterator[str]:
+    counts = Counter(finding.state for finding in findings)
+    yield ""
+    if counts[BROKEN]:
+        yield toned(f"{counts[BROKEN]} of {len(findings)} checks found something broken", "bad")
+    elif counts[WARNING]:
+        n = f"{counts[WARNING]} of {len(findings)} checks"
+        yield toned(f"{n} found something to know; nothing essential is broken", "warning")
+    else:
+        yield toned("everything works", "good")
 
 
 def _examine(ctx: click.Context, execute: bool) -> Iterator[Finding]:
@@ -81,7 +101,7 @@ def _examine(ctx: click.Context, execute: bool) -> Iterator[Finding]:
     try:
         settings = load_settings(ctx)
     except UsageError as error:
-        yield Finding("settings", BROKEN, str(error), "correct this, then: annoy doctor")
+        yield Finding("settings", BROKEN, str(error), "correct this, then: `annoy doctor`")
         return
     yield _guarded("store", lambda: _store(settings.store))
     yield _guarded("disk", lambda: _disk(settings.store))
@@ -109,14 +129,16 @@ def _packages() -> Finding:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             missing.append(name)
-    advice = f"pip install {' '.join(missing)}" if missing else ""
+    advice = f"`pip install {' '.join(missing)}`" if missing else ""
     return Finding("packages", BROKEN if missing else OK, ", ".join(found), advice)
 
 
 def _library() -> Finding:
     words = sqlite_library()
     old = "older" in words
-    return Finding("sqlite", WARNING if old else OK, words, "pip install pysqlite3" if old else "")
+    return Finding(
+        "sqlite", WARNING if old else OK, words, "`pip install pysqlite3`" if old else ""
+    )
 
 
 def _store(url: str) -> Finding:
@@ -124,7 +146,7 @@ def _store(url: str) -> Finding:
     try:
         if store.path is not None and not store.path.exists():
             return Finding(
-                "store", WARNING, f"no store at {store} yet", "annoy ingest PATH creates it"
+                "store", WARNING, f"no store at {store} yet", "`annoy ingest PATH` creates it"
             )
         migrate.open_store(url).close()
         return Finding("store", OK, f"{store}, schema {migrate.newest_revision()}")
@@ -201,7 +223,9 @@ def _endpoint(settings: RunSettings) -> Finding:
     try:
         endpoint = resolve_endpoint(settings, settings.model or "any")
     except UsageError as error:
-        return Finding("endpoint", WARNING, str(error), "works without a key: --teacher tracer")
+        return Finding(
+            "endpoint", WARNING, str(error), "works without a key: `annoy run --teacher tracer`"
+        )
     try:
         models = _models(endpoint.base_url, endpoint.key, endpoint.query)
     except urllib.error.HTTPError as error:

@@ -7,9 +7,9 @@ the sha256 of every file. The same store gives the same bytes; a failed export l
 \b
 Examples:
   annoy export codeio out/
-  annoy export messages out/ --split train=.9,validation=.05,test=.05 --salt v1
+  annoy export messages out/ --split train=.9,validation=.05,test=.05
   annoy export codeio more/ --since last
-  annoy export sharegpt out/ --licence mit,apache-2.0 --lines 10..1000 --sample 50000
+  annoy export sharegpt out/ --licence mit,apache-2.0 --sample 50000
   annoy export rl out/ --pass-rate 0.1..0.9 --parquet --shard-rows 100000
 
 A range is MIN..MAX; either end may be left out. --where is SQL over the columns subject_id,
@@ -31,6 +31,7 @@ from annoy_store.config import DEFAULT_SPLIT_SALT
 from annoy_store.errors import UsageError
 from annoy_store.export.format_file import bundled_formats, load_format
 
+from ._options import GroupedCommand, option_group
 from ._progress import progress
 from ._shared import json_option, print_json, print_table, say, store_of, warn
 
@@ -64,6 +65,10 @@ REASONS = {
     "published": "already published",
 }
 
+rows = option_group("Rows")
+splits = option_group("Splits")
+files = option_group("Files")
+
 
 class RangeParam(click.ParamType[Any]):
     """A range MIN..MAX; either end may be left out."""
@@ -84,9 +89,13 @@ class RangeParam(click.ParamType[Any]):
         return ends
 
 
-def _help() -> str:
-    lines = [f"  {name:16} {load_format(name).help}" for name in bundled_formats()]
-    return "\b\nFormats:\n" + "\n".join(lines)
+class ExportCommand(GroupedCommand):
+    """The command, whose help ends with the list of formats."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the bundled formats."""
+        with formatter.section("Formats"):
+            formatter.write_dl([(name, load_format(name).help) for name in bundled_formats()])
 
 
 def _listed(_: Any, __: Any, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -95,20 +104,18 @@ def _listed(_: Any, __: Any, values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _range(name: str, text: str) -> Callable[[Any], Any]:
-    return click.option(
-        name, type=RangeParam(), default=(None, None), metavar="MIN..MAX", help=text
-    )
+    return rows(name, type=RangeParam(), default=(None, None), metavar="MIN..MAX", help=text)
 
 
-@click.command(help=__doc__, epilog=_help())
+@click.command(help=__doc__, cls=ExportCommand)
 @click.argument("form", metavar="FORMAT")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option(
+@rows(
     "--only",
     type=click.Choice(["correct", "revised", "all"]),
     help="Which answers; by default as the format says.",
 )
-@click.option(
+@rows(
     "--pairs",
     type=click.Choice(["stable", "all"]),
     default="stable",
@@ -116,14 +123,14 @@ def _range(name: str, text: str) -> Callable[[Any], Any]:
     help="Questions whose pairs another run reproduces, by their current check, and whose answer does "
     "not stand in the question; or all.",
 )
-@click.option(
+@rows(
     "--turns",
     multiple=True,
     callback=_listed,
     metavar="N,..",
     help="Chains with these numbers of turns.",
 )
-@click.option(
+@rows(
     "--teacher",
     "teachers",
     multiple=True,
@@ -131,7 +138,7 @@ def _range(name: str, text: str) -> Callable[[Any], Any]:
     metavar="MODEL,..",
     help="First answers by these models or backends.",
 )
-@click.option(
+@rows(
     "--licence",
     "licences",
     multiple=True,
@@ -139,61 +146,49 @@ def _range(name: str, text: str) -> Callable[[Any], Any]:
     metavar="NAME,..",
     help="Code under one of these licences.",
 )
-@click.option(
+@rows(
     "--same-teacher/--any-teacher",
     default=None,
     help="Only records whose answers are all by one model, or all; default: one for preference "
     "pairs, all for chains.",
 )
-@click.option(
+@rows(
     "--truncated", is_flag=True, help="Let answers that were cut off be the rejected ones of pairs."
 )
-@click.option(
+@rows(
     "--judged-by",
     type=click.IntRange(1),
     metavar="V",
     help="Use the verdicts of variant V of verify instead of the active one.",
 )
-@click.option("--where", metavar="SQL", help="Rows for which this condition is true.")
-@click.option(
-    "--exclude-overlaps", is_flag=True, help="Leave out what annoy decontaminate flagged."
-)
+@rows("--where", metavar="SQL", help="Rows for which this condition is true.")
+@rows("--exclude-overlaps", is_flag=True, help="Leave out what annoy decontaminate flagged.")
 @_range("--chars", "Length of the last conversation, in characters.")
 @_range("--tokens", "Length of the last conversation, in tokens of --tokenizer.")
-@click.option(
-    "--tokenizer", type=click.Path(path_type=Path), metavar="FILE", help="A tokenizer.json file."
-)
+@rows("--tokenizer", type=click.Path(path_type=Path), metavar="FILE", help="A tokenizer.json file.")
 @_range("--lines", "Executed lines, as a measure of difficulty.")
 @_range("--pass-rate", "Share of correct first answers, 0 to 1.")
-@click.option("--one-per-prompt", is_flag=True, help="One answer per prompt, the best.")
-@click.option(
-    "--max-per-source", type=click.IntRange(1), metavar="N", help="At most N rows per raw file."
-)
-@click.option(
-    "--balance", type=click.Choice(["direction"]), help="As many rows of either direction."
-)
-@click.option(
-    "--sample", type=click.IntRange(1), metavar="N", help="N rows, chosen by hash and --seed."
-)
-@click.option("--seed", type=int, default=0, help="Sampling seed of --sample.")
-@click.option("--split", metavar="NAME=SHARE,..", help="Shares of train, validation and test.")
-@click.option(
+@rows("--one-per-prompt", is_flag=True, help="One answer per prompt, the best.")
+@rows("--max-per-source", type=click.IntRange(1), metavar="N", help="At most N rows per raw file.")
+@rows("--balance", type=click.Choice(["direction"]), help="As many rows of either direction.")
+@rows("--sample", type=click.IntRange(1), metavar="N", help="N rows, chosen by hash and --seed.")
+@rows("--seed", type=int, default=0, help="Sampling seed of --sample.")
+@splits("--split", metavar="NAME=SHARE,..", help="Shares of train, validation and test.")
+@splits(
     "--salt",
     default=DEFAULT_SPLIT_SALT,
     show_default=True,
     help="Salt of the hash that assigns splits.",
 )
-@click.option(
+@rows(
     "--since",
     metavar="EXPORT",
     help="Only what this export and its parents do not hold: last, an id or a digest.",
 )
-@click.option("--parquet", is_flag=True, help="Write Parquet instead of JSONL.")
-@click.option(
-    "--compression", type=click.Choice(["gzip", "zstd"]), help="Compression of the files."
-)
-@click.option("--shard-rows", type=click.IntRange(1), metavar="N", help="Rows per file.")
-@click.option(
+@files("--parquet", is_flag=True, help="Write Parquet instead of JSONL.")
+@files("--compression", type=click.Choice(["gzip", "zstd"]), help="Compression of the files.")
+@files("--shard-rows", type=click.IntRange(1), metavar="N", help="Rows per file.")
+@files(
     "--threads",
     type=click.IntRange(1),
     default=1,

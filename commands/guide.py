@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 
 import annoy_store
-from annoy_store.errors import UsageError, did_you_mean
+from annoy_store.errors import UsageError, unknown_name
 
 from ._page import page_of_markdown
 from ._shared import json_option, print_json
@@ -59,9 +59,7 @@ def markdown(topic: str) -> str:
         UsageError: There is no such page; the message names a similar one.
     """
     if topic not in topics():
-        raise UsageError(
-            f"no such topic: {topic}{did_you_mean(topic, topics())}; annoy guide lists them"
-        )
+        raise UsageError(unknown_name("topic", topic, topics()))
     return _COMMENT.sub("", (PAGES / f"{topic}.md").read_text(encoding="utf-8"))
 
 

@@ -67,7 +67,10 @@ LEFT = {
 @click.command(help=__doc__)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH..", type=click.Path(path_type=Path))
 @click.option(
-    "--kind", type=click.Choice(KINDS), help="Kind of the files; default: recognised by their keys."
+    "--kind",
+    type=click.Choice(KINDS),
+    metavar="KIND",
+    help=f"Kind of the files: {', '.join(KINDS)}; default: recognised by their keys.",
 )
 @click.option("--run/--no-run", default=True, help="Run the code of questions about an output.")
 @json_option

@@ -31,19 +31,24 @@ from annoy_store.ingest.codeio.link_references import link_ingested_sources
 from annoy_store.ingest.doctest.importer import ingest_samples
 from annoy_store.ingest.sources import IngestOptions, IngestReport, ingest
 
+from ._options import GroupedCommand, option_group
 from ._progress import progress
 from ._shared import json_option, print_json, say, store_of, warn
 
+reads = option_group("Input")
+about = option_group("Origin")
+scope = option_group("Scope")
 
-@click.command(help=__doc__)
+
+@click.command(help=__doc__, cls=GroupedCommand)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH..", type=click.Path(path_type=Path))
-@click.option("--column", default="content", show_default=True, help="Field that holds the code.")
-@click.option("--origin", help="Name of the origin; default: the name of the file or folder.")
-@click.option("--licence", default="", help="Licence of rows that have no licence field.")
-@click.option("--glob", "globs", multiple=True, help="Files of a folder to ingest; default: *.py.")
-@click.option("--language", help="Language of all rows; default: their field, else by file name.")
-@click.option("-n", "--limit", type=click.IntRange(1), help="Stop after this many rows.")
-@click.option(
+@reads("--column", default="content", show_default=True, help="Field that holds the code.")
+@about("--origin", help="Name of the origin; default: the name of the file or folder.")
+@about("--licence", default="", help="Licence of rows that have no licence field.")
+@reads("--glob", "globs", multiple=True, help="Files of a folder to ingest; default: *.py.")
+@reads("--language", help="Language of all rows; default: their field, else by file name.")
+@scope("-n", "--limit", type=click.IntRange(1), help="Stop after this many rows.")
+@reads(
     "--as",
     "kind",
     type=click.Choice(["sources", "samples"]),

@@ -16,6 +16,8 @@ Examples:
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -28,6 +30,8 @@ from annoy_store.records.policy import load_policy
 from annoy_store.tasks.policy import changed_policy
 
 from ._policy import policy_change
+from ._screen import Toned, counted, toned
+from ._settings import MODEL, settings_options
 from ._shared import json_option, load_settings, print_json, print_table, say, store_of
 
 STAGES = tuple(name for name in STAGE_NAMES if name != "complete")
@@ -35,8 +39,7 @@ STAGES = tuple(name for name in STAGE_NAMES if name != "complete")
 
 @click.command(help=__doc__)
 @click.argument("changes", nargs=-1, metavar="[KEY=VALUE]..")
-@click.option("--teacher", help="Teacher that will answer; default: as annoy run.")
-@click.option("-m", "--model", help="Model that will answer.")
+@settings_options(MODEL.only("teacher", "model"))
 @click.option(
     "--rerun",
     multiple=True,
@@ -57,6 +60,7 @@ def command(
     replan: tuple[str, ...] = (),
     as_json: bool = False,
 ) -> None:
+    again = (*rerun, *replan)
     settings = load_settings(ctx, teacher=teacher, model=model)
     store = store_of(ctx)
     with store.read() as connection:
@@ -71,12 +75,27 @@ def command(
             after,
             lambda kind: backends.backend_and_model(settings, kind),
             known,
-            dict.fromkeys((*rerun, *replan)),
+            dict.fromkeys(again),
         )
     if as_json:
         print_json(as_dict(found))
     else:
         show(ctx, found)
+        if found.calls:
+            say(ctx, f"next: {', then '.join(_next_commands(changes, again, teacher, model))}")
+
+
+def _next_commands(
+    changes: Sequence[str], again: Sequence[str], teacher: str | None, model: str | None
+) -> Iterator[str]:
+    """Yield the commands that do what was forecast."""
+    if changes:
+        yield f"annoy policy {shlex.join(changes)}"
+    for stage in again:
+        yield "annoy reverify" if stage == "verify" else f"annoy rerun {stage}"
+    given = {"--teacher": teacher, "--model": model}
+    options = [word for name, value in given.items() if value for word in (name, value)]
+    yield shlex.join(["annoy", "run", *options])
 
 
 def as_dict(found: Forecast) -> dict[str, Any]:
@@ -112,7 +131,13 @@ def show(ctx: click.Context, found: Forecast) -> None:
     print_table(
         ("stage", "open", "new", "expected in total", "only by rerun"),
         [
-            (name, sum(of.open.values()), of.new, round(found.expected[name]), of.rerun or None)
+            (
+                name,
+                counted(sum(of.open.values())),
+                counted(of.new),
+                counted(round(found.expected[name]), "strong"),
+                counted(of.rerun, "warning"),
+            )
             for name, of in found.work.items()
         ],
     )
@@ -124,27 +149,34 @@ def show(ctx: click.Context, found: Forecast) -> None:
                 (
                     one.kind,
                     one.turn,
-                    round(one.calls),
+                    f"{one.calls:,.0f}",
                     _whole(one.prompt_tokens),
                     _whole(one.completion_tokens),
-                    _money(one.usd),
+                    _usd(one.usd),
                 )
                 for one in found.call_forecasts
             ],
         )
-        click.echo(f"\nexpected cost: {_total(found)}")
+        click.echo(f"\nexpected cost: {toned(_total(found), 'strong')}")
     for note in found.notes:
         say(ctx, f"note: {note}")
     if any(of.rerun for of in found.work.values()):
         say(ctx, "rows of an older variant are kept unless you run: annoy rerun STAGE")
 
 
-def _whole(n: float | None) -> str:
-    return "unknown" if n is None else f"{n:,.0f}"
+UNKNOWN = Toned("unknown", "warning")
 
 
-def _money(usd: float | None) -> str:
-    return "unknown" if usd is None else f"{usd:,.4f}" if usd < 1 else f"{usd:,.2f}"
+def _whole(n: float | None) -> str | Toned:
+    return UNKNOWN if n is None else f"{n:,.0f}"
+
+
+def _usd(usd: float | None) -> str | Toned:
+    return UNKNOWN if usd is None else _money(usd)
+
+
+def _money(usd: float) -> str:
+    return f"{usd:,.4f}" if usd < 1 else f"{usd:,.2f}"
 
 
 def _total(found: Forecast) -> str:

@@ -12,7 +12,7 @@ v_current_pairs (predict), v_answers (verify), v_current_verdicts (revise).
 \b
 Examples:
   annoy rerun transform --dry-run
-  annoy rerun generate --where "id IN (SELECT sample_id FROM executions WHERE outcome = 'memory')"
+  annoy rerun generate --where "funcname = 'main_solution' AND id > 100"
   annoy rerun predict --limit 100
 """
 
@@ -26,6 +26,7 @@ from annoy_store.inference import backends
 from annoy_store.maintenance.rerun import SUBJECT_VIEWS, count_rerun, enqueue_rerun, select_subjects
 from annoy_store.records.policy import load_policy
 
+from ._settings import MODEL, settings_options
 from ._shared import json_option, load_settings, print_json, say, store_of
 from .plan import as_dict
 from .plan import show as show_forecast
@@ -36,8 +37,7 @@ from .plan import show as show_forecast
 @click.option("-n", "--limit", type=click.IntRange(1), help="At most this many, oldest first.")
 @click.option("--where", metavar="SQL", help="Only rows for which this condition is true.")
 @click.option("--dry-run", is_flag=True, help="Forecast only; change nothing.")
-@click.option("--teacher", help="Teacher that will answer; default: as annoy run.")
-@click.option("-m", "--model", help="Model that will answer.")
+@settings_options(MODEL.only("teacher", "model"))
 @json_option
 @click.pass_context
 def command(

@@ -12,45 +12,52 @@ Examples:
   annoy resample --kind predict_output --pin --teacher openai -m other-model
   annoy run --teacher openai -m other-model
 
-A pinned call is answered only by the teacher that these options select; without --pin they have no
-effect.
+A call that is not pinned is answered by the teacher of whichever run sends it. A pinned one is
+answered only by the teacher that the options of the model describe.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
+from ._options import GroupedCommand, option_group
+from ._settings import MODEL, settings_options
 from ._shared import json_option, load_settings, print_json, print_table, say, store_of
-from .run import settings_options
+
+scope = option_group("Scope")
 
 
-@click.command(help=__doc__)
-@click.option(
+@click.command(help=__doc__, cls=GroupedCommand)
+@scope(
     "-n",
     "--samples",
     type=click.IntRange(1, 1000),
+    metavar="N",
     default=1,
     show_default=True,
     help="Answers per prompt, including those already planned.",
 )
-@click.option(
+@scope(
     "--kind",
     "kinds",
     multiple=True,
     metavar="TASK",
-    help="Only questions of this task.",
+    show_default="all tasks",
+    help="Only questions of this task; may be repeated.",
 )
-@click.option(
+@scope(
     "--turn",
     type=click.IntRange(1),
+    metavar="N",
     default=1,
     show_default=True,
     help="Number of the turn whose prompts are answered again.",
 )
-@click.option("--pin", is_flag=True, help="Pin the calls to the teacher of these settings.")
-@settings_options
+@scope("--pin", is_flag=True, help="Pin the calls to the teacher that the options below describe.")
+@settings_options(replace(MODEL, heading="Model, with --pin"))
 @json_option
 @click.pass_context
 def command(
@@ -67,6 +74,10 @@ def command(
     from annoy_store.tasks import TASKS, get_task
     from annoy_store.worker.resources import WorkerResources
 
+    given = [name for name, value in flags.items() if value is not None]
+    if given and not pin:
+        option = f"--{given[0].replace('_', '-')}"
+        raise click.UsageError(f"{option} applies to pinned calls: add --pin, or leave it out")
     settings = load_settings(ctx, **flags)
     store = store_of(ctx)
     pinned = 0

@@ -9,7 +9,7 @@ verify` judges them, or --run does so at once and shows which verdicts changed.
 \b
 Examples:
   annoy policy tolerance=0.01 && annoy reverify --run
-  annoy reverify --where "kind = 'predict_output' AND mismatch = 'rounding'" --run
+  annoy reverify --where "mismatch = 'rounding'" --run
   annoy reverify --dry-run
 """
 
@@ -19,6 +19,7 @@ import click
 
 from annoy_store.maintenance.rerun import count_rerun, enqueue_rerun, select_subjects
 
+from ._settings import SANDBOX, settings_options
 from ._shared import json_option, load_settings, print_json, say, store_of
 from .verdict_changes import show_latest
 
@@ -30,8 +31,7 @@ STAGE = "verify"
 @click.option("-n", "--limit", type=click.IntRange(1), help="At most this many, oldest first.")
 @click.option("--run", "now", is_flag=True, help="Judge them at once.")
 @click.option("--dry-run", is_flag=True, help="Count only; change nothing.")
-@click.option("--slots", type=click.IntRange(1), help="Sandbox slots; default: number of cores.")
-@click.option("--python", help="Interpreter that runs the samples.")
+@settings_options(SANDBOX.only("slots", "python"))
 @json_option
 @click.pass_context
 def command(

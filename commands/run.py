@@ -9,17 +9,21 @@ Examples:
   annoy run --teacher tracer
   annoy run --base-url http://localhost:8000/v1 --model my-model
   annoy run verify generate --slots 16 --watch
-  annoy run --preset deepseek --model deepseek-flash --only-off-peak --budget-usd 20
+  annoy run --preset deepseek -m deepseek-flash --only-off-peak --budget-usd 9
   annoy run --preset openai --model gpt-5-mini --until-correct 10000
   annoy run verify generate --slots 16 --ray auto
-  annoy run --teacher batch --model gpt-5-mini         (half price; repeat it, or use --watch)
+  annoy run --teacher batch --model gpt-5-mini
 
 A refusal is the fault of its call while other calls are answered; calls that are refused alike with
 none answered between stop the run and stay pending. A call that is limited while others pass fails.
 
-\b
+--teacher batch costs half the price and exits at once: repeat it, or use --watch.
+
+An option of a setting can also be set by its environment variable (env), or in annoy.toml under its
+name with underscores: `max_tokens = 2048`.
+
 Exit code: 0 no job is left or the goal is reached, 1 the run stopped early, for example at a budget
-(the message says what to do), 3 the run finished but a job failed (annoy retry), 130 interrupted.
+(the message says what to do), 3 the run finished but a job failed (`annoy retry`), 130 interrupted.
 Ctrl-C or SIGTERM once finishes calls in flight, for up to a minute, and releases the other jobs;
 twice stops at once.
 """
@@ -32,9 +36,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from annoy_store.config import RunSettings
 from annoy_store.db.states import ENDED_STATES, OPEN_STATES, STAGE_NAMES
 
+from ._options import GroupedCommand, option_group
+from ._settings import BUDGET, LIMITS, MODEL, SANDBOX, TRANSFORM, settings_options
 from ._shared import json_option, load_settings, print_json, print_table, say, store_of, warn
 from ._signals import drain_on_signal
 
@@ -51,77 +56,35 @@ MADE = {  # what a done job of a stage makes
     "revise": "second turns",
 }
 
-FLAGS: dict[str, Any] = {
-    "teacher": str,
-    "transform_teacher": str,
-    "preset": str,
-    "model": str,
-    "transform_model": str,
-    "base_url": str,
-    "api_key_env": str,
-    "temperature": str,
-    "top_p": float,
-    "max_tokens": str,
-    "max_tokens_field": str,
-    "seed": int,
-    "max_connections": int,
-    "requests_per_minute": int,
-    "tokens_per_minute": int,
-    "call_seconds": float,
-    "tries": int,
-    "replay": str,
-    "slots": int,
-    "python": str,
-}
-BOUNDS: dict[str, Any] = {
-    "budget_usd": float,
-    "budget_tokens": int,
-    "only_off_peak": bool,
-    "peak_hours": str,
-}
-SWITCHES = ("fixed_connections", "unsafe_no_sandbox", "allow_subprocess")
+scope = option_group("Scope")
 
 
-def settings_options(command: Any) -> Any:
-    """Add an option for each run setting to a command.
-
-    The help of an option is the description of its setting. The command passes the values on to
-    `load_settings`; None means not given.
-    """
-    return _options(command, FLAGS | dict.fromkeys(SWITCHES, bool))
-
-
-def bounds_options(command: Any) -> Any:
-    """Add the options that limit calls by budget and time of day to a command."""
-    return _options(command, BOUNDS)
-
-
-def _options(command: Any, types: dict[str, Any]) -> Any:
-    for name, kind in reversed(types.items()):
-        field = RunSettings.model_fields[name]
-        words = field.description or ""
-        words = words if "|" in words else f"{words[:1].upper()}{words[1:]}."
-        shape = {"is_flag": True, "default": None} if kind is bool else {"type": kind}
-        names = [f"--{name.replace('_', '-')}", *(["-m"] if name == "model" else [])]
-        command = click.option(*names, help=words, **shape)(command)
-    return command
-
-
-@click.command(help=__doc__)
-@click.argument("stage", nargs=-1, type=click.Choice(STAGE_NAMES))
-@settings_options
-@bounds_options
-@click.option(
-    "--until-correct", type=click.IntRange(1), metavar="N", help="Stop when N chains are correct."
+@click.command(help=__doc__, cls=GroupedCommand)
+@click.argument("stage", nargs=-1, metavar="[STAGE]..", type=click.Choice(STAGE_NAMES))
+@settings_options(MODEL, TRANSFORM, LIMITS, BUDGET, SANDBOX)
+@scope(
+    "--until-correct",
+    type=click.IntRange(1),
+    metavar="N",
+    show_default="no goal",
+    help="Stop when N chains are correct.",
 )
-@click.option("-n", "--limit", type=click.IntRange(1), help="At most this many jobs per stage.")
-@click.option("--watch", is_flag=True, help="Keep running, and run jobs that are added later.")
-@click.option(
+@scope(
+    "-n",
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    show_default="no limit",
+    help="Run at most N jobs per stage.",
+)
+@scope("--watch", is_flag=True, help="Keep running, and run jobs that are added later.")
+@scope(
     "--ray",
     metavar="ADDRESS",
+    show_default="this machine only",
     help="Run on all nodes of this Ray cluster, one process per --slots cores.",
 )
-@click.option("--dry-run", is_flag=True, help="Forecast only, as annoy plan does.")
+@scope("--dry-run", is_flag=True, help="Forecast only, as annoy plan does.")
 @click.option(
     "--log",
     type=click.Choice(["auto", "plain", "json"]),

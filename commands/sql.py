@@ -14,8 +14,8 @@ A query has a process of its own, with limits of time, CPU time and memory.
 Examples:
   annoy sql
   annoy sql 'SELECT * FROM v_failures ORDER BY jobs DESC LIMIT 10'
-  annoy sql 'SELECT id, path FROM origins WHERE repo = :r' -p r=octocat/hello --format csv
-  annoy sql --live "SELECT refcode FROM samples WHERE refcode LIKE '%yield%' LIMIT 1"
+  annoy sql 'SELECT path FROM origins WHERE repo = :r' -p r=octocat/hello
+  annoy sql --live "SELECT refcode FROM samples WHERE refcode LIKE '%yield%'"
 """
 
 from __future__ import annotations
@@ -33,12 +33,22 @@ from annoy_store.db.views import VIEWS
 from annoy_store.errors import UsageError
 
 from ._formats import WRITERS
-from ._shared import json_option, on_terminal, print_json, print_table, say, store_of
+from ._shared import json_option, print_json, print_table, say, store_of
+from ._text import on_terminal
 
-VIEWS_HELP = "\n\n".join(f"\b\n{v.name}: {v.meaning}\n  {v.example}" for v in VIEWS)
+
+class SqlCommand(click.Command):
+    """The command, whose help ends with the views."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what each view holds, with an example query that is never wrapped."""
+        with formatter.section("Views"):
+            for view in VIEWS:
+                formatter.write_text(f"{view.name}: {view.meaning}")
+                formatter.write(f"    {view.example}\n")
 
 
-@click.command(help=__doc__, epilog=f"Views, each with an example query:\n\n{VIEWS_HELP}")
+@click.command(help=__doc__, cls=SqlCommand)
 @click.argument("query", required=False)
 @click.option(
     "--format",

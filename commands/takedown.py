@@ -28,7 +28,7 @@ import click
 from sqlalchemy import Connection
 
 from annoy_store.db.engine import Database
-from annoy_store.errors import UsageError
+from annoy_store.errors import UsageError, unknown_name
 from annoy_store.ingest.takedowns import (
     TakedownResult,
     TakedownRule,
@@ -43,6 +43,8 @@ from annoy_store.maintenance.purge import purge
 from annoy_store.stages import PIPELINE
 
 from ._shared import json_option, print_json, print_table, say, store_of
+
+SUBJECTS = ("source", "sample")
 
 
 @click.command(help=__doc__)
@@ -96,13 +98,15 @@ def command(
 
 def _subject(what: str | None) -> list[tuple[str, str]]:
     kind, colon, value = (what or "").partition(":")
-    if what and (not colon or kind not in ("source", "sample")):
+    if colon and kind not in SUBJECTS:
+        raise click.BadParameter(unknown_name("kind", kind, SUBJECTS), param_hint="WHAT")
+    if what and not colon:
         raise click.BadParameter(f"{what!r} is not source:ID or sample:ID", param_hint="WHAT")
     return [(kind, value)]
 
 
 def _named_rule(connection: Connection, kind: str, value: str) -> str:
-    return resolve_value(connection, kind, value) if kind in ("source", "sample") else value
+    return resolve_value(connection, kind, value) if kind in SUBJECTS else value
 
 
 def _print(ctx: click.Context, change: TakedownResult, as_json: bool) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annoy_store.errors import did_you_mean, mask_secrets
+from annoy_store.errors import did_you_mean, mask_secrets, unknown_name
 
 SECRET = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=4, max_size=20)
 NAMES = st.sampled_from(["password", "sslpassword", "PGPASSWORD", "api_key", "apikey", "token"])
@@ -68,6 +68,17 @@ def test_mask_secrets_leaves_the_rest(text: str) -> None:
     assert mask_secrets(text) == text
 
 
+def test_unknown_name_lists_the_names_or_says_what_does() -> None:
+    known = ["train", "test"]
+    assert unknown_name("split", "trian", known) == (
+        "unknown split 'trian' (did you mean train?); known are: train, test"
+    )
+    assert unknown_name("key", "zzz", known, see="annoy policy") == (
+        "unknown key 'zzz'; see: annoy policy"
+    )
+
+
 def test_did_you_mean_names_one_that_is_near() -> None:
     assert did_you_mean("v_chain", ["v_chains", "v_cost"]) == " (did you mean v_chains?)"
     assert did_you_mean("zzz", ["v_chains"]) == ""
+    assert did_you_mean("CORRECT", ["correct", "wrong"]) == " (did you mean correct?)"

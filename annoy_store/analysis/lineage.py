@@ -27,7 +27,7 @@ from annoy_store.analysis.lineage_edges import (
 )
 from annoy_store.db.sql import in_values
 from annoy_store.db.tables import attempts, export_rows, exports, hidden_subjects, jobs, retractions
-from annoy_store.errors import UsageError
+from annoy_store.errors import UsageError, unknown_name
 from annoy_store.inference.spend import Usage, usage_of
 from annoy_store.records.annotations import Annotation, marks_of
 
@@ -135,7 +135,9 @@ def resolve_row(connection: Connection, name: str) -> Key:
     """
     kind, _, what = name.partition(":")
     kind = ALIASES.get(kind, kind)
-    if kind not in KINDS or not what:
+    if what and kind not in KINDS:
+        raise UsageError(unknown_name("kind", kind, KINDS))
+    if not what:
         raise UsageError(f"{name!r} is not KIND:ID; kinds are: {', '.join(KINDS)}")
     if what.isdecimal() and len(what) < 19:
         if _exists(connection, kind, int(what)):

@@ -15,7 +15,7 @@ from sqlalchemy import Column, ColumnElement, Connection, FromClause, func, lite
 from annoy_store.analysis.lineage_edges import ALIASES, SUBJECT_KINDS, TABLES
 from annoy_store.db.states import FAILED_STATES
 from annoy_store.db.tables import STATUSES, jobs, verdicts
-from annoy_store.errors import UsageError
+from annoy_store.errors import UsageError, unknown_name
 
 IS_FAILED = jobs.c.state.in_([literal_column("'rejected'"), literal_column("'failed'")])
 
@@ -43,8 +43,19 @@ def random_row(connection: Connection, selector: str | None, rng: Random) -> str
             connection, verdicts.c.mismatch == kind, rng
         )
     if found is None:
-        raise UsageError(f"no row matches {kind!r}; list reasons and statuses with: annoy sql")
+        raise UsageError(_unmatched(connection, kind))
     return found
+
+
+def _unmatched(connection: Connection, selector: str) -> str:
+    """Return the message about a selector that no row matches."""
+    words = {*TABLES, *STATUSES, *FAILED_STATES}
+    if selector in words:
+        return f"no row matches {selector!r}"
+    words |= set(connection.scalars(select(jobs.c.reason).where(IS_FAILED).distinct()))
+    words |= set(connection.scalars(select(verdicts.c.mismatch).distinct()))
+    known = sorted(word for word in words if word)
+    return unknown_name("kind, status or reason", selector, known, see="annoy failures")
 
 
 def _random_id(

@@ -191,13 +191,13 @@ def _file_error(message: str, seconds: float) -> str:
     if "one statement" in lowered:
         return "one statement at a time"
     if "no such table" in lowered or "no such column" in lowered:
-        return unknown_name(message)
+        return unknown_relation(message)
     if "binding" in lowered:
         return f"{message.rstrip('.')}; give its value with -p name=value"
     return f"SQL: {message}"
 
 
-def unknown_name(message: str) -> str:
+def unknown_relation(message: str) -> str:
     """Return the error for a name that the store does not have, with a similar one that it has."""
     named = _UNKNOWN.search(message)
     near = did_you_mean(named[1] or named[2], _known_names()) if named else ""
@@ -276,7 +276,7 @@ def _server_error(error: Exception, seconds: float) -> str:
     if state == "25006" or (state == "42501" and "denied" in message):
         return f"only reading is allowed here ({message})"
     if state in {"42P01", "42703"}:
-        return unknown_name(message)
+        return unknown_relation(message)
     if "data-modifying" in message:
         return f"only reading is allowed here ({message})"
     if state == "42601":

@@ -8,7 +8,7 @@ reading (`--watch`) reads only new attempts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from sqlalchemy import (
     select,
 )
 
+from annoy_store.analysis.endpoint_status import EndpointTrouble, endpoint_troubles
 from annoy_store.analysis.worker_status import WorkerStatus, worker_status
 from annoy_store.config import Policy
 from annoy_store.db.engine import Database
@@ -69,6 +70,7 @@ class StoreStatus:
         in_batches: Number of calls that wait in a batch, at a provider or in a file.
         not_enabled: Number of open jobs of tasks that are not enabled; no run does them.
         not_compared: Number of checks of pairs not compared with their question by `annoy init`.
+        troubles: Endpoints at which some of the newest attempts failed.
     """
 
     store: str
@@ -82,6 +84,7 @@ class StoreStatus:
     in_batches: int = 0
     not_enabled: int = 0
     not_compared: int = 0
+    troubles: Sequence[EndpointTrouble] = ()
 
     @property
     def workers(self) -> list[dict[str, Any]]:
@@ -94,7 +97,7 @@ class StoreStatus:
 
     def next_step(self) -> str:
         """Return the command to run next."""
-        if not self.tables["sources"] and not self.tables["samples"]:
+        if not any(self.tables.values()):
             return "annoy ingest PATH   (or try the demo first: annoy demo)"
         if self.not_compared:
             return "annoy init"
@@ -128,6 +131,7 @@ class StoreStatus:
             "in_batches": self.in_batches,
             "not_enabled": self.not_enabled,
             "not_compared": self.not_compared,
+            "endpoints": [trouble.as_dict() for trouble in self.troubles],
             "next": self.next_step(),
         }
 
@@ -160,6 +164,7 @@ def store_status(
             _in_batches(connection),
             _not_enabled(connection, listed, policy),
             _not_compared(connection),
+            endpoint_troubles(connection),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from annoy_store.errors import UsageError
+from annoy_store.errors import UsageError, unknown_name
 from annoy_store.export.format_file import Format
 
 CONTAINERS = ("jsonl", "parquet")
@@ -66,14 +66,14 @@ def check_file_options(options: FileOptions, form: Format | None = None) -> File
     """
     container, compression = options.container, options.compression
     if container not in CONTAINERS:
-        raise UsageError(f"unknown container {container!r}; known are: jsonl, parquet")
+        raise UsageError(unknown_name("container", container, filter(None, CONTAINERS)))
     if form is not None and form.files not in ("", container):
         raise UsageError(
             f"format {form.name}: its values have different types in different records, which "
             f"{container} cannot hold; export it as {form.files}, or codeio_raw, which has JSON text"
         )
     if compression not in COMPRESSIONS:
-        raise UsageError(f"unknown compression {compression!r}; known are: gzip, zstd")
+        raise UsageError(unknown_name("compression", str(compression), filter(None, COMPRESSIONS)))
     if options.shard_rows is not None and options.shard_rows < 1:
         raise UsageError("--shard-rows must be at least 1")
     if container == "parquet":

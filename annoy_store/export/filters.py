@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from annoy_store.errors import UsageError
+from annoy_store.errors import UsageError, unknown_name
 from annoy_store.export.attributes import ANSWER_SHOWN, referenced_attributes
 from annoy_store.export.candidates import RowFilter
 from annoy_store.export.format_file import ANSWER_FILTERS, Format
@@ -115,8 +115,7 @@ def build_filters(form: Format, selection: Selection, *, is_split: bool) -> list
 
 def _pair_filters(selection: Selection) -> list[RowFilter]:
     if selection.pairs not in PAIR_FILTERS:
-        words = " or ".join(PAIR_FILTERS)
-        raise UsageError(f"--pairs is {selection.pairs!r}, but must be {words}")
+        raise UsageError(unknown_name("--pairs", selection.pairs, PAIR_FILTERS))
     if selection.pairs != STABLE:
         return []
     shown = f"coalesce(pair_status, '{STABLE}') <> '{ANSWER_SHOWN}'"
@@ -133,7 +132,7 @@ def _answer_filters(form: Format, selection: Selection) -> list[RowFilter]:
             raise UsageError(f"{form.name} pairs a correct with a wrong answer: leave out --only")
         only = "all"
     if only not in ANSWER_FILTERS:
-        raise UsageError(f"--only is {only!r}, but must be one of {', '.join(ANSWER_FILTERS)}")
+        raise UsageError(unknown_name("--only", only, ANSWER_FILTERS))
     chosen = []
     if only == "correct":
         chosen.append(RowFilter("not_correct", "last_status = 'correct'"))

@@ -23,7 +23,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from annoy_store.errors import UsageError, did_you_mean
+from annoy_store.errors import UsageError, unknown_name
 
 FOLDER = Path(__file__).with_name("formats")
 RECORD_KINDS = ("chain", "prompt", "preference", "sample")
@@ -73,11 +73,8 @@ def load_format(name: str) -> Format:
     own = Path(name)
     path = own if own.suffix == ".sql" else FOLDER / f"{name}.sql"
     if own.suffix != ".sql" and name not in bundled_formats():
-        raise UsageError(
-            f"unknown format {name!r}{did_you_mean(name, bundled_formats())}; "
-            f"known are: {', '.join(bundled_formats())}, "
-            "or the path of a .sql file"
-        )
+        known = unknown_name("format", name, bundled_formats())
+        raise UsageError(f"{known}, or the path of a .sql file")
     try:
         return parse_format(path.stem, path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -113,7 +110,7 @@ def parse_format(name: str, sql: str) -> Format:
 def _one_of(name: str, key: str, value: str, allowed: tuple[str, ...]) -> str:
     if value in allowed:
         return value
-    raise UsageError(f"format {name}: {key} is {value!r}, but must be one of {', '.join(allowed)}")
+    raise UsageError(f"format {name}: {unknown_name(key, value, filter(None, allowed))}")
 
 
 def _trainer(name: str, text: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from annoy_store.db.sql import in_values, insert_new
 from annoy_store.db.tables import clusters, samples, splits
 from annoy_store.db.timestamps import utc_now
 from annoy_store.dedup.clusters import cluster
-from annoy_store.errors import UsageError
+from annoy_store.errors import UsageError, unknown_name
 from annoy_store.export.parents import ParentExports
 
 SPLITS = ("train", "validation", "test")
@@ -109,6 +109,8 @@ def parse_split_config(text: str, salt: str) -> SplitConfig:
     for part in text.split(","):
         name, _, share = (word.strip() for word in part.partition("="))
         name = "validation" if name == "val" else name
+        if share and name not in SPLITS:
+            raise UsageError(unknown_name("split", name, SPLITS))
         if name not in SPLITS or name in shares:
             raise UsageError(wrong)
         try:

@@ -17,7 +17,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from annoy_store.errors import UsageError
+from annoy_store.errors import UsageError, unknown_name
 from annoy_store.hashing import digest
 
 HEADINGS = {
@@ -108,9 +108,8 @@ def load_template(name_or_text: str) -> Template:
     if "\n" in name_or_text or "{{" in name_or_text:
         return _new_template("custom", name_or_text)
     if name_or_text not in bundled_templates():
-        raise UsageError(
-            f"no template {name_or_text!r}; bundled are {', '.join(bundled_templates())}, or give @FILE"
-        )
+        known = unknown_name("template", name_or_text, bundled_templates())
+        raise UsageError(f"{known}, or @FILE")
     return _new_template(name_or_text, _folder().joinpath(f"{name_or_text}.md").read_text("utf-8"))
 
 

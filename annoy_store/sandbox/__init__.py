@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from annoy_store.errors import UsageError
+from annoy_store.errors import UsageError, unknown_name
 from annoy_store.interfaces import Limits
 from annoy_store.sandbox.interpreter import inspect_interpreter
 from annoy_store.sandbox.isolation import ISOLATION_LEVELS, strongest_isolation
@@ -49,9 +49,7 @@ def open_sandbox(
             this process inherited a limit (`ulimit`) that is below `limits`.
     """
     if isolation is not None and isolation not in ISOLATION_LEVELS:
-        raise UsageError(
-            f"unknown isolation level {isolation!r}; the levels are {', '.join(ISOLATION_LEVELS)}"
-        )
+        raise UsageError(unknown_name("isolation level", isolation, ISOLATION_LEVELS))
     interpreter = inspect_interpreter(python)
     spawner = ThreadPoolExecutor(1, "annoy-spawn")
     modules = modules_to_preload("plain", interpreter.installed)

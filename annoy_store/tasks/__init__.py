@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 
 from annoy_store import plugins
-from annoy_store.errors import UsageError, did_you_mean
+from annoy_store.errors import UsageError, unknown_name
 from annoy_store.interfaces import Task, TaskOptions
 from annoy_store.parsing import sections
 from annoy_store.tasks import compare, predict_input, predict_output
@@ -57,9 +57,7 @@ def get_task(name: str) -> Task:
         UsageError: If there is none; the message lists the known tasks.
     """
     if name not in TASKS:
-        raise UsageError(
-            f"unknown task {name!r}{did_you_mean(name, TASKS)}; known tasks are: {', '.join(TASKS)}"
-        )
+        raise UsageError(unknown_name("task", name, TASKS))
     return TASKS[name]
 
 

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from sqlalchemy import Connection
 
 from annoy_store.config import Policy
-from annoy_store.errors import UsageError, did_you_mean
+from annoy_store.errors import UsageError, unknown_name
 from annoy_store.interfaces import Task, TaskOptions
 from annoy_store.prompts.template import OPTIONAL_VALUES, load_template
 from annoy_store.records.policy import (
@@ -86,8 +86,7 @@ def find_option(key: str) -> TaskOption | None:
     if dot:
         get_task(task)
     known = [name for name in options if name.startswith(f"{task}.")] if dot else []
-    listed = ", ".join(known or [*policy_keys()])
-    raise UsageError(f"unknown policy {key!r}; known are: {listed}")
+    raise UsageError(unknown_name("policy", key, known or policy_keys()))
 
 
 def policy_keys() -> list[str]:
@@ -216,14 +215,13 @@ def enabled_names(policy: Policy) -> list[str]:
     wanted = policy.tasks.replace(",", " ").split()
     if wanted == ["default"]:
         return [task.name for task in TASKS.values() if task.by_default]
-    known = f"known tasks are: {', '.join(TASKS)}"
     if not wanted:
-        raise UsageError(f"policy tasks: names no task; {known}")
+        raise UsageError(f"policy tasks: names no task; known are: {', '.join(TASKS)}")
     for name in wanted:
         if name not in TASKS:
             raise UsageError(
-                f"policy tasks: unknown task {name!r}{did_you_mean(name, TASKS)}; {known}; install the package that provides "
-                "it, or name others: annoy policy tasks=NAME,..."
+                f"policy tasks: {unknown_name('task', name, TASKS)}; install the package that "
+                "provides it, or name others: annoy policy tasks=NAME,..."
             )
     return [name for name in TASKS if name in wanted]
 

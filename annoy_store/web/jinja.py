@@ -6,12 +6,13 @@ to; only `Markup` that this package made is inserted unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from annoy_store.analysis.hints import hint
 from annoy_store.report.figure import Ref
@@ -34,11 +35,12 @@ def templates() -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=lambda v: v if isinstance(v, Markup) else "" if v is None else visible(str(v)),
     )
-    environment.globals |= {
+    functions: dict[str, Callable[..., str]] = {
         "url": url,
         "link": lambda kind, key: link(Ref(kind, key)),
-        "hint": hint,
+        "hint": _hint,
     }
+    environment.globals |= functions
     environment.filters |= {
         "highlight": highlight_code,
         "plain": _cell_text,
@@ -59,6 +61,11 @@ def link(ref: Ref) -> str:
         return f"/chain/{ref.id}"
     name = LISTING_OF_KIND.get(ref.kind)
     return f"/{name}/{ref.id}" if name else f"/row/{ref.kind}/{ref.id}"
+
+
+def _hint(reason: str, stage: str) -> Markup:
+    """Return what to do about a failure, its commands as code."""
+    return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(hint(reason, stage)))))
 
 
 def _cell_text(value: Any) -> str:

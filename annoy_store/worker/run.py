@@ -13,7 +13,7 @@ from annoy_store.batch.status import open_batch_summary
 from annoy_store.config import RunSettings
 from annoy_store.db.engine import Database
 from annoy_store.db.states import STAGE_NAMES
-from annoy_store.errors import EndpointUnavailable, UsageError, did_you_mean
+from annoy_store.errors import EndpointUnavailable, UsageError, unknown_name
 from annoy_store.inference.prices import insert_prices
 from annoy_store.interfaces import Stage
 from annoy_store.stages import PIPELINE
@@ -119,10 +119,7 @@ def run(
 def _chosen_stages(names: Sequence[str]) -> list[Stage]:
     """Return the stages of these names, all if there are none; raise UsageError for others."""
     if unknown := set(names) - set(STAGE_NAMES):
-        near = did_you_mean(min(unknown), STAGE_NAMES)
-        raise UsageError(
-            f"unknown stage {min(unknown)!r}{near}; stages are: {', '.join(STAGE_NAMES)}"
-        )
+        raise UsageError(unknown_name("stage", min(unknown), STAGE_NAMES))
     return [stage for stage in PIPELINE if not names or stage.name in names]
 
 

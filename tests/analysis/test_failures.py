@@ -145,6 +145,6 @@ def test_failures_of_attempts_depend_on_what_became_of_their_calls(
         hints = [f.hint for f in failures(ask, "complete") if f.what == "try"]
     assert sorted(hints) == [
         "a later try was answered; nothing to do",
-        "the endpoint was unavailable or slow; annoy retry complete",
-        "the endpoint was unavailable or slow; annoy run",
+        "the endpoint was unavailable or slow; `annoy retry complete`",
+        "the endpoint was unavailable or slow; `annoy run`",
     ]

@@ -94,5 +94,5 @@ def test_attempt_hint_advises_no_retry_of_what_is_answered_or_pending(reason: st
 
 
 def test_attempt_hint_tells_to_run_again_while_calls_are_pending() -> None:
-    assert attempt_hint("http_500", "open").endswith("; annoy run")
-    assert attempt_hint("http_400", "open").endswith(", then annoy run")
+    assert attempt_hint("http_500", "open").endswith("; `annoy run`")
+    assert attempt_hint("http_400", "open").endswith(", then `annoy run`")

@@ -259,7 +259,7 @@ def _run(code: str) -> subprocess.CompletedProcess[str]:
         (("show", "source:7"), "there is no source 7"),
         (("policy", "nokey=1"), "unknown policy 'nokey'; known are: max_source_bytes"),
         (("policy", "tolerance=2"), "policy tolerance: Input should be less than 1"),
-        (("policy", "template_revise=nowhere"), "no template 'nowhere'; bundled are"),
+        (("policy", "template_revise=nowhere"), "unknown template 'nowhere'; known are"),
         (("policy", "template_revise=@nowhere.md"), "cannot read nowhere.md"),
         (("retry", "--like", ""), "--like needs some text"),
     ],
@@ -267,6 +267,62 @@ def _run(code: str) -> subprocess.CompletedProcess[str]:
 def test_a_wrong_wish(annoy: Annoy, one_line: OneLine, args: tuple[str, ...], words: str) -> None:
     annoy("init")
     assert words in one_line(annoy(*args))
+
+
+@pytest.mark.parametrize(
+    ("args", "meant"),
+    [
+        (("ingst",), "ingest"),
+        (("batch", "sttaus"), "status"),
+        (("bench", "scores"), "score"),
+        (("run", "--teachr", "tracer"), "--teacher"),
+        (("export", "codeio", "out", "--prquet"), "--parquet"),
+        (("run", "verfy"), "verify"),
+        (("rerun", "Generate"), "generate"),
+        (("failures", "--stage", "transfrom"), "transform"),
+        (("retry", "--state", "faild"), "failed"),
+        (("resample", "--kind", "predict_outptu"), "predict_output"),
+        (("policy", "tasks=predict_inptu"), "predict_input"),
+        (("policy", "toleranc=1"), "tolerance"),
+        (("policy", "predict_output.templte=x"), "predict_output.template"),
+        (("policy", "template_revise=revize"), "revise"),
+        (("plan", "max_turn=3"), "max_turns"),
+        (("export", "codio", "out"), "codeio"),
+        (("export", "codeio", "out", "--only", "corect"), "correct"),
+        (("export", "codeio", "out", "--split", "trian=.9,test=.1"), "train"),
+        (("sql", "SELECT 1", "--format", "markdwon"), "markdown"),
+        (("sql", "SELECT * FROM v_chain"), "v_chains"),
+        (("run", "--teacher", "trace"), "tracer"),
+        (("run", "--preset", "deepsek"), "deepseek"),
+        (("show", "sampel:1"), "sample"),
+        (("show", "random", "wrng"), "wrong"),
+        (("show", "random", "rejectd"), "rejected"),
+        (("import", ".", "--kind", "sample"), "samples"),
+        (("takedown", "sorce:1", "--why", "x"), "source"),
+        (("guide", "runing"), "running"),
+        (("completion", "bsh"), "bash"),
+    ],
+)
+def test_a_name_of_a_closed_set_is_suggested(
+    annoy: Annoy, args: tuple[str, ...], meant: str
+) -> None:
+    annoy("init")
+    result = annoy(*args)
+    assert result.exit_code in (1, 2)
+    (line,) = result.stderr.splitlines()
+    assert f"(did you mean {meant}?)" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "meant"),
+    [("ANNOY_TEACHER", "tracr", "tracer"), ("ANNOY_PRESET", "deepsek", "deepseek")],
+)
+def test_a_name_in_a_variable_is_suggested(
+    annoy: Annoy, monkeypatch: pytest.MonkeyPatch, name: str, value: str, meant: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    annoy("init")
+    assert f"(did you mean {meant}?)" in annoy("run", "-m", "x").stderr
 
 
 def test_a_wrong_policy_changes_nothing(annoy: Annoy) -> None:

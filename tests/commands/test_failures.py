@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def _here(worked: Path) -> None:
 def test_failures_say_what_to_do_and_what_to_read(annoy: Annoy) -> None:
     result = annoy("failures")
     assert result.exit_code == 0
-    assert "what to do:" in result.stdout
+    assert re.search(r"^ +\d+  \w+ .*\w+:\d+.*\n +-> ", result.stdout, re.MULTILINE)
     found = told(annoy("failures", "--json"))
     assert found
     assert found == told(annoy("failures", "--json", "--live"))

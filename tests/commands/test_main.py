@@ -127,7 +127,7 @@ def test_no_command_shows_the_help(annoy: Annoy) -> None:
     [
         (["run", "verfy"], "(did you mean verify?)"),
         (["ingst"], "(did you mean ingest?)"),
-        (["nonsense"], "no such command: nonsense"),
+        (["nonsense"], "unknown command 'nonsense' (help: annoy --help)"),
         (["ingest"], "Missing argument"),
         (["ingest", "--limit", "0", "x"], "--limit"),
         (["ingest", "--nope", "x"], "--nope"),

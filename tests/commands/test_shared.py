@@ -87,7 +87,7 @@ def test_tables_in_the_file() -> None:
 @pytest.mark.parametrize(
     ("toml", "words"),
     [
-        ("modle = 1", "annoy.toml: unknown key 'modle' (did you mean model?); known keys: store,"),
+        ("modle = 1", "annoy.toml: unknown key 'modle' (did you mean model?); known are: store,"),
         ("slots = 0", "annoy.toml: slots = 0: Input should be greater than or equal to 1"),
         ("slots = 'x'", "annoy.toml: slots = 'x'"),
         ("slots = ", "annoy.toml is not TOML"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands._formats import as_json, distinct, write_csv
-from commands._shared import cell
+from commands._screen import cell
 from commands._text import safe, safe_json
 
 FORBIDDEN = {chr(c) for c in (*range(9), *range(11, 32), *range(0x7F, 0xA0))} | set(

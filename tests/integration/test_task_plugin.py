@@ -316,7 +316,7 @@ def test_policies_that_are_no_tasks_and_no_keys_are_refused(annoy: Command) -> N
         check=False,
     )
     assert [result.code for result in refused] == [1] * len(values)
-    assert all("known tasks are: predict_output" in result.stderr for result in refused)
+    assert all("known are: predict_output" in result.stderr for result in refused)
     assert (hidden.code, plan.code) == (1, 1)
     assert rows(stored) == [{"key": "count_parameters.most"}]
 

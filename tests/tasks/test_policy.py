@@ -41,7 +41,7 @@ def test_changed_policy_takes_a_file_with_the_places(tmp_path: Path, key: str, t
         ("template_predict_input", "\n\n", "lacks"),
         ("predict_output.template", "revise", "unknown placeholders {{feedback}}"),
         ("template_transform", "predict_output", "unknown placeholders {{input}}"),
-        ("template_transform", "nowhere", "no template 'nowhere'"),
+        ("template_transform", "nowhere", "unknown template 'nowhere'"),
     ],
 )
 def test_changed_policy_refuses_a_template_without_its_places(

@@ -31,7 +31,7 @@ from annoy_store.analysis.snapshot.schema import (
     SKIPPED_TABLES,
     view_statements,
 )
-from annoy_store.analysis.sql import QueryResult, Value, run_query, unknown_name
+from annoy_store.analysis.sql import QueryResult, Value, run_query, unknown_relation
 from annoy_store.db.duckdb_session import open_duckdb
 from annoy_store.db.engine import Database
 from annoy_store.errors import UsageError
@@ -284,5 +284,5 @@ def _unknown_name(message: str) -> UsageError:
     if "Function" in message:
         return UsageError(f"SQL: {message}; functions of the store itself need --live")
     if "not found" in message or "does not exist" in message:
-        return UsageError(unknown_name(message))
+        return UsageError(unknown_relation(message))
     return UsageError(f"SQL: {message}")

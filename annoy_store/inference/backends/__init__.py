@@ -11,7 +11,7 @@ import pkgutil
 from typing import cast
 
 from annoy_store.config import RunSettings
-from annoy_store.errors import UsageError
+from annoy_store.errors import UsageError, unknown_name
 from annoy_store.interfaces import Teacher
 
 
@@ -67,7 +67,6 @@ def open_backend(backend: str, settings: RunSettings, model: str | None) -> Teac
         UsageError: The name is unknown, or the settings lack something.
     """
     if backend not in backend_names():
-        known = ", ".join(backend_names())
-        raise UsageError(f"unknown teacher {backend!r}; known are: {known}")
+        raise UsageError(unknown_name("teacher", backend, backend_names()))
     module = importlib.import_module(f"{__name__}.{backend}")
     return cast(Teacher, module.connect(settings, model))

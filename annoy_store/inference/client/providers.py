@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from annoy_store.config import RunSettings
-from annoy_store.errors import UsageError
+from annoy_store.errors import UsageError, unknown_name
 from annoy_store.inference.client.base_url import (
     check_base_url,
     is_local,
@@ -211,7 +211,7 @@ def resolve_base_url(settings: RunSettings) -> tuple[str | None, str]:
     """
     name = settings.preset
     if name is not None and name not in PRESETS:
-        raise UsageError(f"unknown preset {name!r}; known are: {', '.join(PRESETS)}")
+        raise UsageError(unknown_name("preset", name, PRESETS))
     url = settings.base_url
     if url is None and name in (None, "openai"):
         url = environment_variable("OPENAI_BASE_URL")

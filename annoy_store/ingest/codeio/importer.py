@@ -27,7 +27,7 @@ from annoy_store.db.engine import Database
 from annoy_store.db.hidden import known_purged
 from annoy_store.db.sql import analyse, in_values
 from annoy_store.db.tables import responses, samples
-from annoy_store.errors import UsageError, did_you_mean
+from annoy_store.errors import UsageError, unknown_name
 from annoy_store.ingest.codeio.conversation_rows import build_rows
 from annoy_store.ingest.codeio.conversations import (
     Conversation,
@@ -94,9 +94,7 @@ def import_files(
         UsageError: The kind is unknown, or there is no data file at one of the paths.
     """
     if kind is not None and kind not in KINDS:
-        raise UsageError(
-            f"unknown kind {kind!r}{did_you_mean(kind, KINDS)}; known are: {', '.join(KINDS)}"
-        )
+        raise UsageError(unknown_name("kind", kind, KINDS))
     done = ImportReport()
     files = sorted_files(paths, kind, done)
     with store.write() as connection:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from annoy_store.config import RunSettings
-from annoy_store.errors import UsageError
+from annoy_store.errors import UsageError, unknown_name
 from annoy_store.hashing import derive_seed
 from annoy_store.inference.backends.tracer.input_answer import SearchBudget, write_input_answer
 from annoy_store.inference.backends.tracer.output_answer import write_output_answer
@@ -55,7 +55,7 @@ def connect(
         UsageError: There is no such set of rules.
     """
     if model not in (None, RULES):
-        raise UsageError(f"unknown model {model!r}; the tracer has only {RULES}")
+        raise UsageError(f"the tracer: {unknown_name('model', model, [RULES])}")
     return Tracer(settings, sandbox)
 
 
