@@ -109,6 +109,11 @@ PLAN_COLUMNS = {
     "position": pa.int64(),
 }
 PAIR_TYPE = pa.struct([("input", pa.string()), ("output", pa.string())])
+# Columns that are composed of several rows: their type, and the columns of the plan that they need.
+COMPOSED_COLUMNS = {
+    "ios": (pa.list_(PAIR_TYPE), ("sample_id", "held")),
+    "ground_truth": (pa.string(), ("prompt_id", "kind")),
+}
 
 
 def derived_columns(n_turns: int) -> dict[str, str]:
@@ -139,7 +144,7 @@ def available_columns(n_turns: int) -> list[str]:
     Args:
         n_turns: The most turns that a chain has.
     """
-    names = [*derived_columns(n_turns), *stored_columns(n_turns), *PLAN_COLUMNS, "ios"]
+    names = [*derived_columns(n_turns), *stored_columns(n_turns), *PLAN_COLUMNS, *COMPOSED_COLUMNS]
     return [name for name in names if name not in ("opening", "conversation")]
 
 
@@ -223,7 +228,8 @@ def _needed(
 
 def _full_schema(n_turns: int) -> pa.Schema:
     stored = [(name, pa.string()) for name in stored_columns(n_turns)]
-    return pa.schema([*stored, *PLAN_COLUMNS.items(), ("ios", pa.list_(PAIR_TYPE))])
+    composed = [(name, kind) for name, (kind, _) in COMPOSED_COLUMNS.items()]
+    return pa.schema([*stored, *PLAN_COLUMNS.items(), *composed])
 
 
 def _output_schema(
@@ -254,7 +260,10 @@ def _records_view(names: Sequence[str], n_turns: int) -> str:
 
 def _plan_columns(names: Sequence[str], known: Mapping[str, StoredColumn]) -> tuple[str, ...]:
     """The columns of the plan from which a stream with the columns `names` is made."""
-    keys = [known[n].key if n in known else n for n in names]
-    if "ios" in keys:
-        keys = [*(name for name in keys if name != "ios"), "sample_id", "held"]
+    keys: list[str] = []
+    for name in names:
+        if name in COMPOSED_COLUMNS:
+            keys.extend(COMPOSED_COLUMNS[name][1])
+        else:
+            keys.append(known[name].key if name in known else name)
     return tuple(dict.fromkeys(keys))

@@ -27,6 +27,7 @@ from sqlalchemy import Column, Connection, Select, Table, select
 from annoy_store.db.engine import Database
 from annoy_store.db.sql import in_parameter
 from annoy_store.errors import UsageError
+from annoy_store.export.ground_truths import ground_truths
 from annoy_store.export.record_schema import PAIR_TYPE, FormatBinding, StoredColumn
 from annoy_store.records.digests import input_digest
 from annoy_store.records.queries import stable_pairs
@@ -86,6 +87,9 @@ def _page(connection: Connection, plan: pa.Table, binding: FormatBinding) -> pa.
         elif field.name == "ios":
             sample_ids, held = (plan.column(n).to_pylist() for n in ("sample_id", "held"))
             arrays.append(_pairs(connection, sample_ids, held))
+        elif field.name == "ground_truth":
+            prompts, kinds = (plan.column(n).to_pylist() for n in ("prompt_id", "kind"))
+            arrays.append(pa.array(ground_truths(connection, prompts, kinds), type=field.type))
         else:
             arrays.append(plan.column(field.name).combine_chunks())
     return pa.RecordBatch.from_arrays(arrays, schema=binding.stream_schema)

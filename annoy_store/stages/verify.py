@@ -32,7 +32,7 @@ from annoy_store.interfaces import (
 from annoy_store.records.executions import new_execution
 from annoy_store.records.queries import answered_turns, not_hidden
 from annoy_store.tasks import TASKS, check_version
-from annoy_store.tasks.policy import option_values
+from annoy_store.tasks.policy import CHECK_POLICIES, option_values
 
 
 def select_answers(task: Task, _: Policy) -> Select[Any]:
@@ -93,7 +93,7 @@ def _stage(task: Task) -> Stage:
         writes=(verdicts, executions),
         executor="sandbox",
         version=check_version(task),
-        depends=("tolerance", "same_integer_part", "cpu_seconds", "wall_seconds", "memory_mb"),
+        depends=CHECK_POLICIES,
         partitions=partial(partitions, task),
         task=task.name,
         options=partial(option_values, task, template=False),

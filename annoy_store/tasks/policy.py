@@ -30,6 +30,8 @@ from annoy_store.records.policy import (
 )
 from annoy_store.tasks import TASKS, get_task
 
+# The general policies that the verdicts of every task depend on.
+CHECK_POLICIES = ("tolerance", "same_integer_part", "cpu_seconds", "wall_seconds", "memory_mb")
 TEMPLATE = "template"  # an option whose value names a template: variants depend on its text
 
 
@@ -131,6 +133,29 @@ def option_values(task: Task, policy: Policy, *, template: bool = True) -> dict[
     values = read_options(task, policy).model_dump()
     name = values.pop(TEMPLATE)
     return {TEMPLATE: load_template(name).digest, **values} if template else values
+
+
+def changed_check_policies(task: Task, policy: Policy) -> dict[str, Any]:
+    """Return the policies that a task's verdicts depend on, where they are not the defaults.
+
+    Args:
+        task: The task.
+        policy: The policy of the store.
+
+    Returns:
+        Values by key; an option of the task by the key of its row.
+    """
+    changed = {
+        key: getattr(policy, key)
+        for key in CHECK_POLICIES
+        if getattr(policy, key) != Policy.model_fields[key].default
+    }
+    options = option_values(task, policy, template=False)
+    for name, value in options.items():
+        option = TaskOption(task, name)
+        if value != option.field.default:
+            changed[option.row_key] = value
+    return changed
 
 
 def policy_value(policy: Policy, key: str) -> Any:

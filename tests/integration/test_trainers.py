@@ -21,6 +21,7 @@ from annoy_store.db.engine import Database
 from annoy_store.export.export import export
 from annoy_store.export.file_options import FileOptions
 from annoy_store.export.request import ExportRequest
+from annoy_store.rewards import codeio_reward, compute_score
 from tests.support import chains
 
 pytestmark = [pytest.mark.trainers, pytest.mark.filterwarnings("ignore")]
@@ -166,26 +167,24 @@ def test_trl_learns_preferences(
 def test_trl_rewards_answers(
     trl: Any, exported: Path, tmp_path: Path, tokenizer: Any, model: str
 ) -> None:
-    """GRPO hands the columns of `rl` to the reward."""
-    seen: list[str] = []
+    """GRPO passes the columns of `rl` to our reward function, which finds the ground truths."""
+    seen: list[float | None] = []
 
-    def reward(completions: Any, answer: list[str], **columns: Any) -> list[float]:
-        assert {"checker", "code", "reward_model", "extra_info"} <= set(columns)
-        seen.extend(answer)
-        return [float(len(c[0]["content"])) for c in completions]
+    def reward(prompts: Any, completions: Any, **columns: Any) -> list[float | None]:
+        seen.extend(codeio_reward(prompts, completions, **columns))
+        return seen[-len(completions) :]
 
     options = trl_options(tmp_path) | {"num_generations": 2, "max_completion_length": 4}
     trainer = trl.GRPOTrainer(
         model=model,
         reward_funcs=reward,
-        args=trl.GRPOConfig(**options),
+        args=trl.GRPOConfig(**options | {"max_steps": 2}),
         processing_class=tokenizer,
         train_dataset=loaded(exported, "rl"),
     )
-    assert trainer.train().global_step == 1
-    known = {row["answer"] for row in trainer.train_dataset}
-    assert seen
-    assert set(seen) <= known
+    assert trainer.train().global_step == 2
+    assert len(seen) == 4
+    assert set(seen) <= {0.0, 1.0}
 
 
 # LLaMA-Factory -------------------------------------------------------------------------------
@@ -247,6 +246,8 @@ def test_verl_reads_questions(
     row = data[0]
     assert [m["role"] for m in row["raw_prompt"]] == ["user"]
     assert row["reward_model"]["style"] == "rule"
-    assert row["reward_model"]["ground_truth"] == row["answer"]
+    truth = json.loads(row["reward_model"]["ground_truth"])
+    gold = json.dumps({"output": json.loads(truth["output"])})
+    assert compute_score(row["data_source"], gold, row["reward_model"]["ground_truth"]) == 1.0
     batch = collate_fn([data[i] for i in range(4)])
     assert set(batch["data_source"]) == {"annoy_store"}
