@@ -31,7 +31,7 @@ SECTIONS = {
     "Run": ("plan", "policy", "resample", "run", "batch", "status"),
     "Inspect": ("sql", "show", "note", "failures", "report", "view"),
     "Maintain": ("retry", "reverify", "verdict-changes", "rerun", "takedown", "check"),
-    "Publish": ("cluster", "decontaminate", "export", "exports", "bench"),
+    "Publish": ("cluster", "decontaminate", "export", "exports", "bench", "serve"),
     "Transfer": ("backup", "copy", "merge"),
     "Help": ("guide", "doctor", "completion"),
 }

@@ -31,6 +31,7 @@ READING_ORDER = (
     "workers",
     "sql",
     "exports",
+    "rewards",
     "sandbox",
     "codeio",
     "extending",

@@ -1,7 +1,7 @@
 """Browse the store in a web browser: search, chains side by side, figures and SQL.
 
 Nothing is written, and only this machine can connect, unless --host is given (then anyone who can
-reach that address can read everything in the store). Needs the extra `view`. Keys: j and k select
+reach that address can read everything in the store). Needs the extra `web`. Keys: j and k select
 the next and previous row, o opens it, u returns to the list, / searches.
 
 \b
@@ -12,17 +12,13 @@ Examples:
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import sys
 
 import click
 
-from annoy_store.errors import UsageError
-
 from ._shared import say, store_of, warn
-
-NEEDED = "annoy view needs three packages: pip install 'annoy-store[view]'"
+from ._web import is_loopback, url_of, web_needed
 
 
 @click.command(help=__doc__)
@@ -36,36 +32,18 @@ NEEDED = "annoy view needs three packages: pip install 'annoy-store[view]'"
 )
 @click.pass_context
 def command(ctx: click.Context, port: int, host: str, opens: bool | None) -> None:
-    try:
+    with web_needed("annoy view"):
         from annoy_store.web import application, listen, serve
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in ("starlette", "uvicorn", "jinja2", "markupsafe"):
-            raise
-        raise UsageError(NEEDED) from None
     store = store_of(ctx)
     with listen(host, port) as listening:
-        url = _url(host, listening.getsockname()[1])
-        if not _is_loopback(host):
+        url = url_of(host, listening.getsockname()[1])
+        if not is_loopback(host):
             warn(f"anyone who can reach {host} can read everything in {store}")
         click.echo(url)
         say(ctx, f"serving {store}; Ctrl-C stops")
         if opens or (opens is None and _on_desktop()):
             click.launch(url)
         serve(application(store, [host]), listening)
-
-
-def _url(host: str, port: int) -> str:
-    name = "127.0.0.1" if host in ("0.0.0.0", "") else "[::1]" if host == "::" else host
-    return (
-        f"http://[{name}]:{port}/" if ":" in name and "[" not in name else f"http://{name}:{port}/"
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _on_desktop() -> bool:

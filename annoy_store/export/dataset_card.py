@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from annoy_store.export.file_options import FileOptions
-from annoy_store.export.format_file import Format
+from annoy_store.export.format_file import FOLDER, Format
 from annoy_store.export.plan import ExportPlan
 from annoy_store.export.written_file import WrittenFile
 
@@ -72,6 +73,8 @@ def write_metadata_files(
     if entries:
         _write(staging / "dataset_info.json", json.dumps(entries, indent=2) + "\n")
     _write(staging / "README.md", render_card(plan, files, manifest))
+    if plan.form.beside:
+        shutil.copyfile(FOLDER / plan.form.beside, staging / plan.form.beside)
     if plan.retractions:
         _write_retractions(staging / "retractions.csv", [one.as_json() for one in plan.retractions])
 

@@ -7,6 +7,7 @@ A format is one DuckDB SELECT over `records`. Its leading comment lines describe
     -- only: all                                 which answers are exported by default
     -- trainer: {"columns": {..}}                its entry in LLaMA-Factory's dataset_info.json
     -- files: jsonl                              the only container that can hold it
+    -- beside: reward.py                         a bundled file that is written beside the data
 
 `record` is `chain` (a first answer with its revisions), `prompt` (one chain per prompt),
 `preference` (a wrong answer with a correct one to the same messages) or `sample`.
@@ -29,7 +30,8 @@ FOLDER = Path(__file__).with_name("formats")
 RECORD_KINDS = ("chain", "prompt", "preference", "sample")
 ANSWER_FILTERS = ("correct", "revised", "all")
 CONTAINERS = ("", "jsonl", "parquet")
-_DIRECTIVE = re.compile(r"(record|only|trainer|files): *(.+)")
+BESIDE = ("", "reward.py")
+_DIRECTIVE = re.compile(r"(record|only|trainer|files|beside): *(.+)")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Format:
         trainer: Its entry in LLaMA-Factory's dataset_info.json; empty if it has none.
         files: The only container that can hold it; empty if any can. A format for JSON lines only
             has values whose type differs between records, which no table with columns can hold.
+        beside: The bundled file that is written beside the data, if any.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Format:
     only: str = "correct"
     trainer: Mapping[str, Any] = field(default_factory=dict)
     files: str = ""
+    beside: str = ""
 
 
 def bundled_formats() -> list[str]:
@@ -104,7 +108,8 @@ def parse_format(name: str, sql: str) -> Format:
     if len(comments) == len(stripped):
         raise UsageError(f"format {name} is empty; it must be one SELECT over `records`")
     trainer = _trainer(name, given.get("trainer", "{}"))
-    return Format(name, text, body, record, only, trainer, files)
+    beside = _one_of(name, "beside", given.get("beside", ""), BESIDE)
+    return Format(name, text, body, record, only, trainer, files, beside)
 
 
 def _one_of(name: str, key: str, value: str, allowed: tuple[str, ...]) -> str:

@@ -7,17 +7,13 @@ does not apply.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from annoy_store.errors import SandboxError, UsageError
+from annoy_store.errors import UsageError
 from annoy_store.parsing.reply_message import joined_text
-from annoy_store.rewards.process_sandbox import sandbox_slots
-from annoy_store.rewards.scores import score
-
-logger = logging.getLogger(__name__)
+from annoy_store.rewards.items import score_items
+from annoy_store.rewards.truth import parse_truth
 
 
 def codeio_reward(
@@ -39,16 +35,13 @@ def codeio_reward(
         UsageError: The columns hold no ground truths, or invalid ones.
     """
     truths = _ground_truths(columns, len(completions))
-    with ThreadPoolExecutor(sandbox_slots(), "annoy-reward") as threads:
-        return list(threads.map(_reward, map(_text, completions), truths))
-
-
-def _reward(text: str, truth: Any) -> float | None:
-    try:
-        return score(text, truth).score
-    except SandboxError:
-        logger.exception("no reward for a completion")
-        return None
+    for truth in truths:
+        parse_truth(truth)  # raises, where `score_items` only reports
+    items = [
+        {"answer": _text(completion), "ground_truth": truth}
+        for completion, truth in zip(completions, truths, strict=True)
+    ]
+    return [result["score"] for result in score_items(items)]
 
 
 def _text(completion: Any) -> str:

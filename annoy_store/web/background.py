@@ -68,6 +68,7 @@ class Background(Generic[Value]):
         except UsageError as error:
             self.error = str(error)
         except Exception as error:  # shown on the page: nothing awaits this thread
-            logger.exception("%s failed", self.what)
+            if threading.main_thread().is_alive():  # else it failed because the process ends
+                logger.exception("%s failed", self.what)
             self.error = f"{self.what} failed ({type(error).__name__}: {error})"
         self._computed_at = time.monotonic()

@@ -53,7 +53,7 @@ def test_without_its_packages(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "starlette", None)
     monkeypatch.setitem(sys.modules, "starlette.applications", None)
-    assert "pip install 'annoy-store[view]'" in one_line(annoy("view", "--no-open"))
+    assert "pip install 'annoy-store[web]'" in one_line(annoy("view", "--no-open"))
 
 
 def test_a_row_by_chance(annoy: Annoy, worked: Path) -> None:

@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from annoy_store.db.views import VIEWS
+from annoy_store.rewards.process_sandbox import process_sandbox
 from commands.guide import PAGES as PAGES_FOLDER
 from commands.guide import topics
 from tests.support import codeio_rows
@@ -239,6 +240,7 @@ ELSEWHERE = {
     "annoy demo": "the tour",
     "--ray ": "tests marked ray",
     "annoy view": "tests/commands/test_view.py",
+    "annoy serve": "tests/rewards/test_service.py",
     "annoy batch cancel 3": "the example of its page",
 }
 
@@ -331,6 +333,17 @@ def _steps(body: str) -> Iterator[tuple[str, list[str]]]:
     for chunk in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
         command, *output = chunk.splitlines()
         yield command, [line for line in output if line.strip() and line.strip() != "..."]
+
+
+@pytest.mark.parametrize("source", list(fences("python", "<!-- python -->\n")))
+def test_python_of_the_guide_prints_what_it_says(
+    source: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = re.findall(r"^print\(.*\)  # (.*)$", source, re.MULTILINE)
+    assert expected
+    exec(compile(source, "guide", "exec"), {})
+    process_sandbox.close()
+    assert capsys.readouterr().out.splitlines() == expected
 
 
 def test_help_is_shown_without_error(annoy: click.Group) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from annoy_store.errors import SandboxError, UsageError
-from annoy_store.rewards import codeio_reward, trl
+from annoy_store.rewards import codeio_reward, items
 from tests.rewards.examples import truth
 
 TRUTHS = [json.dumps(truth("predict_output")), json.dumps(truth("predict_input"))]
@@ -41,10 +41,10 @@ def test_codeio_reward_of_an_empty_conversation_is_0() -> None:
 
 
 def test_codeio_reward_is_none_where_the_sandbox_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(text: str, truth: Any) -> Any:
+    def fail(*_: object, **__: object) -> Any:
         raise SandboxError("gone")
 
-    monkeypatch.setattr(trl, "score", fail)
+    monkeypatch.setattr(items, "score", fail)
     assert codeio_reward(["a"], ["b"], ground_truth=TRUTHS[:1]) == [None]
 
 

@@ -1,7 +1,7 @@
 """Take the README's screenshots: the report of the demo's store, and a page of `annoy view`.
 
 Run from the top folder: `python -m tests.support.readme_pictures`. It runs the demo first, and
-needs Chromium and the extra `view`.
+needs Chromium and the extra `web`.
 """
 
 from __future__ import annotations

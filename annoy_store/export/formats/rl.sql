@@ -1,6 +1,7 @@
 -- Questions that some answer solved, with all that scores an answer: GRPO in TRL, verl.
 -- record: prompt
 -- only: correct
+-- beside: reward.py
 SELECT
     'annoy_store' AS data_source,
     question AS prompt,
