@@ -4,21 +4,20 @@
 `RunSettings` says how this machine runs: flags, then ANNOY_* variables, then `annoy.toml`, then the
 defaults here; the command line reads `.env` into the environment first. Unknown keys are errors.
 API keys are only ever read from the environment, under the name that `api_key_env` gives.
+
+Decision: the variables are read here and not by `pydantic-settings`, whose import takes as long as
+that of `pydantic` itself, at the start of every command.
 """
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 DEFAULT_SPLIT_SALT = "annoy"  # of the splits, unless an export names another
 
@@ -60,12 +59,10 @@ class Policy(BaseModel):
     )
 
 
-class RunSettings(BaseSettings):
+class RunSettings(BaseModel):
     """How this machine runs; the description of a field is its help."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="ANNOY_", extra="forbid", frozen=True, env_ignore_empty=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     store: str = Field("sqlite:///annoy.db", description="SQLAlchemy URL of the store")
     teacher: str = Field(
@@ -145,9 +142,22 @@ class RunSettings(BaseSettings):
             return values
         return {key: None if value == "none" else value for key, value in values.items()}
 
+    @field_validator("extra_body", "prices", mode="before")
+    @classmethod
+    def _from_json(cls, value: Any) -> Any:
+        """Read JSON, which a variable holds."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"the value must be JSON: {error}") from None
+
     @classmethod
     def layered(cls, file: Mapping[str, Any], flags: Mapping[str, Any]) -> RunSettings:
         """Return the settings of `flags` over the environment over `file` over the defaults.
+
+        An empty variable counts as not set.
 
         Args:
             file: settings from the configuration file.
@@ -156,17 +166,6 @@ class RunSettings(BaseSettings):
         Raises:
             pydantic.ValidationError: an unknown key or an invalid value.
         """
-
-        class Layered(cls):  # type: ignore[misc, valid-type]
-            @classmethod
-            def settings_customise_sources(
-                cls,
-                settings_cls: type[BaseSettings],
-                init_settings: PydanticBaseSettingsSource,
-                env_settings: PydanticBaseSettingsSource,
-                **_: PydanticBaseSettingsSource,
-            ) -> tuple[PydanticBaseSettingsSource, ...]:
-                below = InitSettingsSource(settings_cls, init_kwargs=dict(file))
-                return init_settings, env_settings, below
-
-        return Layered(**flags)
+        variables = {name: os.environ.get(f"ANNOY_{name.upper()}") for name in cls.model_fields}
+        given = {name: value for name, value in variables.items() if value}
+        return cls(**{**file, **given, **flags})

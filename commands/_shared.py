@@ -53,7 +53,6 @@ def load_settings(ctx: click.Context, **flags: Any) -> RunSettings:
         UsageError: A key is unknown or a value is invalid; the message says where it was set.
     """
     from pydantic import ValidationError
-    from pydantic_settings import SettingsError
 
     from annoy_store.config import RunSettings
 
@@ -70,8 +69,6 @@ def load_settings(ctx: click.Context, **flags: Any) -> RunSettings:
         return RunSettings.layered(file, given)
     except ValidationError as error:
         raise UsageError(_first_error(error, file, given)) from None
-    except SettingsError as error:
-        raise UsageError(f"environment: {error}; the value must be JSON") from None
 
 
 def _store_variable() -> str | None:

@@ -39,7 +39,7 @@ from annoy_store.records.teachers import omitted_parameters
 from ._screen import show, text, toned
 from ._shared import json_option, load_settings, print_json
 
-PACKAGES = ("sqlalchemy", "alembic", "openai", "duckdb", "pyarrow", "pydantic-settings", "orjson")
+PACKAGES = ("sqlalchemy", "alembic", "openai", "duckdb", "pyarrow", "pydantic", "orjson")
 LOW_DISK = 1_000_000_000
 ASKED = ("openai", "batch")
 REACH_SECONDS = 5.0

@@ -1,10 +1,16 @@
-"""The columns that tables are made of, and the metadata that they belong to."""
+"""The columns that tables are made of, and the metadata that they belong to.
+
+Decision: what PostgreSQL alone needs to know of a table or an index stands in its `info`, and is
+handed over when a store on PostgreSQL is opened: SQLAlchemy imports the dialect for it.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, MetaData, Text, text
+
+POSTGRESQL_OPTIONS = "postgresql_options"  # the key in `info`
 
 metadata = MetaData(
     naming_convention={
@@ -57,7 +63,15 @@ def number_column(name: str, *, nullable: bool = False, **options: Any) -> Colum
 def partial_index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
     """Return an index of the rows that fulfil `where`, SQL with literals."""
     only = text(where)
-    return Index(name, *columns, unique=unique, sqlite_where=only, postgresql_where=only)
+    info = {POSTGRESQL_OPTIONS: {"postgresql_where": only}}
+    return Index(name, *columns, unique=unique, sqlite_where=only, info=info)
+
+
+def apply_postgresql_options() -> None:
+    """Hand over to SQLAlchemy what PostgreSQL alone needs to know of tables and indexes."""
+    for table in metadata.tables.values():
+        for item in (table, *table.indexes):
+            item.dialect_kwargs.update(item.info.get(POSTGRESQL_OPTIONS, {}))
 
 
 def digest_column() -> Column[str]:

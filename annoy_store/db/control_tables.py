@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Column, Double, SmallInteger, Table, UniqueConstraint, text
 
 from annoy_store.db.columns import (
+    POSTGRESQL_OPTIONS,
     digest_column,
     id_column,
     metadata,
@@ -19,11 +20,15 @@ from annoy_store.db.states import FAILED_STATES, JOB_STATES, sql_list
 
 JOB_OPTIONS: dict[str, Any] = {
     "sqlite_with_rowid": False,
-    "postgresql_with": {
-        "fillfactor": "80",
-        "autovacuum_vacuum_scale_factor": "0.02",
-        "autovacuum_vacuum_cost_delay": "0",
-        "autovacuum_analyze_scale_factor": "0.02",
+    "info": {
+        POSTGRESQL_OPTIONS: {
+            "postgresql_with": {
+                "fillfactor": "80",
+                "autovacuum_vacuum_scale_factor": "0.02",
+                "autovacuum_vacuum_cost_delay": "0",
+                "autovacuum_analyze_scale_factor": "0.02",
+            }
+        }
     },
 }
 

@@ -32,6 +32,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 
+from annoy_store.db.columns import apply_postgresql_options
 from annoy_store.db.file_lock import FileLock
 from annoy_store.db.sqlite_file import SqliteFile, StoreFileLost, sqlite_module
 from annoy_store.db.store_url import parse_store_url
@@ -267,6 +268,7 @@ def _sqlite_engine(url: URL, file: SqliteFile, begin: str) -> Engine:
 
 
 def _connect_postgres(url: URL) -> Database:
+    apply_postgresql_options()
     url = url.set(drivername="postgresql+psycopg")
     planner = {f"enable_{word}": "off" for word in _PLANNER}
     try:

@@ -1,7 +1,10 @@
 """The expressions and statements that differ between SQLite and PostgreSQL.
 
-Decision: dialects are named here and in engine.py, and nowhere else. Expressions that differ are
-constructs that are compiled per dialect, so that frequent statements can be built once, at import.
+Decisions
+- Dialects are named here, in columns.py and in engine.py, and nowhere else. Expressions that differ
+  are constructs that are compiled per dialect, so that frequent statements can be built once, at
+  import.
+- A store on SQLite imports nothing of PostgreSQL, whose dialect takes a fifth of SQLAlchemy's time.
 """
 
 from __future__ import annotations
@@ -9,10 +12,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 import orjson
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     BindParameter,
     Column,
@@ -31,7 +36,6 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -57,7 +61,8 @@ class ListParameter(TypeDecorator[list[Any]]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Return JSON text for SQLite, an array for PostgreSQL."""
-        return Text() if dialect.name == "sqlite" else postgresql.ARRAY(self.item)
+        of_dialect = Text() if dialect.name == "sqlite" else ARRAY(self.item)
+        return dialect.type_descriptor(of_dialect)
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         """Return the value that the driver is given."""
@@ -230,7 +235,7 @@ def _as_array(column: Column[Any], values: list[Any]) -> list[Any]:
 
 
 def _insert(dialect: str, table: Table) -> Any:
-    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    return import_module(f"sqlalchemy.dialects.{dialect}").insert(table)
 
 
 _ARRAYS: dict[type[Any], str] = {

@@ -225,7 +225,7 @@ def test_a_folder_that_cannot_be_written(annoy: Annoy, tmp_path: Path, command: 
         "import os, sys, alembic.command, alembic.config, sqlalchemy.dialects.sqlite\n"
         "import annoy_store.ingest.sources, annoy_store.queue.variants, annoy_store.stages, pysqlite3.dbapi2\n"
         "import commands, commands.init, commands.ingest, commands.policy, logging.config\n"
-        "import alembic.runtime.migration, alembic.ddl.sqlite, difflib, pydantic_settings\n"
+        "import alembic.runtime.migration, alembic.ddl.sqlite, difflib, pydantic\n"
         f"os.setuid(65534); sys.argv[1:] = {command.split()!r}\n"
         "commands.annoy.main(prog_name='annoy')"
     )

@@ -69,6 +69,23 @@ def test_plan_accepts_the_old_name_of_rerun(annoy: Annoy) -> None:
     assert old.stdout == annoy("plan", "--rerun", "verify", "--json").stdout
 
 
+@pytest.mark.parametrize("words", ["status", "run --model m --base-url http://127.0.0.1:9/v1"])
+def test_a_command_with_nothing_to_do_imports_nothing_heavy(worked: Path, words: str) -> None:
+    code = (
+        f"import sys; sys.argv = ['annoy', *{words.split()!r}]\n"
+        "from annoy_store.__main__ import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as ended:\n    assert not ended.code, ended.code\n"
+        "heavy = {'sqlalchemy.dialects.postgresql', 'openai', 'aiohttp', 'httpx2', 'alembic',"
+        " 'psycopg', 'duckdb', 'pyarrow', 'pandas', 'numpy', 'pydantic_settings', 'genai_prices'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=worked.parent, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from annoy_store.__main__ import commands; from click.testing import CliRunner;"

@@ -9,6 +9,8 @@ Decisions
 - What was paid for is kept: an answer that is not whole is stored beside its attempt; if the second
   one is not whole either, the fuller of the two is the answer, marked `incomplete`.
 - A call that ends without an answer, for whatever reason, returns the attempts that it made.
+- Connections are opened by the first call, because `openai` takes a second to import and a run may
+  have nothing to ask.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from annoy_store.config import RunSettings
-from annoy_store.errors import CallPostponed, EndpointUnavailable, JobReturned
+from annoy_store.errors import CallPostponed, EndpointUnavailable, JobReturned, UsageError
 from annoy_store.inference.client.admission import Permit, RequestLimiter
 from annoy_store.inference.client.base_url import normalised_url
 from annoy_store.inference.client.circuit_breaker import CircuitBreaker
@@ -36,10 +38,12 @@ from annoy_store.inference.client.refusals import ENDPOINT_THRESHOLD
 from annoy_store.inference.client.request import generation_parameters, request_builder
 from annoy_store.inference.client.response import read_completion
 from annoy_store.inference.client.retry import MAX_PAID_REPLIES, CallState, backoff_seconds
-from annoy_store.inference.client.transport import Transport
 from annoy_store.inference.client.usage import NO_USAGE, TokenUsage, estimate_tokens
 from annoy_store.interfaces import Attempt, CallResult, Completion, Request, TeacherIdentity
 from annoy_store.records.teachers import OmittedParameters
+
+if TYPE_CHECKING:
+    from annoy_store.inference.client.transport import Transport
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +92,8 @@ class OpenAITeacher:
         )
         self._limiter = RequestLimiter(concurrency, self._rate_limiter, CircuitBreaker())
         self._prefix_gate = PrefixCacheGate()
-        self._transport = Transport(endpoint, settings.max_connections, settings.call_seconds)
+        self._max_connections, self._call_seconds = settings.max_connections, settings.call_seconds
+        self._transport: Transport | None = None
 
     @property
     def capacity(self) -> int:
@@ -143,7 +148,25 @@ class OpenAITeacher:
     async def close(self) -> None:
         """Close the connections."""
         self.drain()
-        await self._transport.close()
+        if self._transport is not None:
+            await self._transport.close()
+
+    def _open_transport(self) -> Transport:
+        """Return the connections, opened by the first call.
+
+        Raises:
+            EndpointUnavailable: A proxy or a certificate of the environment cannot be used.
+        """
+        if self._transport is None:
+            from annoy_store.inference.client.transport import Transport
+
+            try:
+                self._transport = Transport(
+                    self._endpoint, self._max_connections, self._call_seconds
+                )
+            except UsageError as error:
+                raise EndpointUnavailable(str(error)) from error
+        return self._transport
 
     async def _call_in_prefix_order(self, call: CallState) -> Completion:
         """Let the first call with this prefix go first. Raises as `_call_with_retries` does."""
@@ -181,7 +204,8 @@ class OpenAITeacher:
         return error.is_unpaid_failure and is_last and not call.answers
 
     async def _call_once(self, call: CallState) -> Completion:
-        """Send the call once and note the attempt. Raises CallError."""
+        """Send the call once and note the attempt. Raises CallError and EndpointUnavailable."""
+        transport = self._open_transport()
         permit = await self._limiter.acquire(call.prompt_tokens)
         if call.prefix_cached and call.is_first:
             loop = asyncio.get_running_loop()
@@ -190,7 +214,7 @@ class OpenAITeacher:
         body = self._request_builder.encode(request, omitted)
         started, clock = datetime.now(UTC), time.perf_counter()
         try:
-            completion, usage = read_completion(await self._transport.post(body))
+            completion, usage = read_completion(await transport.post(body))
         except CallError as error:
             error.message = redact(error.message, self._endpoint.key)
             await self._omit_refused(error, self._request_builder.body(request, omitted))

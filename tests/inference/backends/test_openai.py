@@ -566,3 +566,15 @@ def test_ask_does_not_drop_a_length_limit_that_is_refused_under_every_name(
         ask_all(provider, [request(n) for n in range(9)])
     for body in provider.chat.bodies:
         assert {"max_tokens", "max_completion_tokens"} & body.keys()
+
+
+def test_ask_ends_the_run_where_a_proxy_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy:port")
+    teacher = open_sim("http://192.0.2.1/v1")
+
+    async def work() -> None:
+        with pytest.raises(EndpointUnavailable, match="check HTTP_PROXY"):
+            await teacher.ask(request())
+        await teacher.close()
+
+    asyncio.run(work())
