@@ -36,6 +36,8 @@ class Request:
         sample_no: number of the answer to the same prompt, from 0.
         replies_before: earlier replies to this call that were paid for and are no whole answer;
             the seed changes with each.
+        unread_before: earlier replies of status 200 that held no answer and were not paid for, as
+            far as they say; the seed changes with each, because a cache would repeat them.
         on_attempt: called with each attempt after which the call waits for its next; may be left
             out by teachers that never wait.
     """
@@ -46,6 +48,7 @@ class Request:
     seed: int
     sample_no: int = 0
     replies_before: int = 0
+    unread_before: int = 0
     on_attempt: Callable[[Attempt], None] | None = field(default=None, compare=False, repr=False)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, ScalarSelect, Select, exists, func, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, exists, func, select
 
 from annoy_store.config import Policy
 from annoy_store.db.tables import attempts, calls, prompts, responses, turns
@@ -37,6 +37,9 @@ from annoy_store.records.queries import first_turn_of, not_hidden
 from annoy_store.records.responses import new_attempt, new_response
 from annoy_store.tasks import TASKS
 
+_IS_PAID = attempts.c.text.is_not(None)
+_IS_UNREAD = and_(attempts.c.http_status == 200, attempts.c.status != "ok")
+
 
 def select_subjects(_: Policy) -> Select[Any]:
     """Select the calls that have no response and whose source or sample is not taken down."""
@@ -48,7 +51,8 @@ def select_subjects(_: Policy) -> Select[Any]:
             turns.c.kind,
             prompts.c.digest,
             prompts.c.messages,
-            _paid_replies().label("replies_before"),
+            _replies(_IS_PAID).label("replies_before"),
+            _replies(~_IS_PAID, _IS_UNREAD).label("unread_before"),
         )
         .join(prompts, prompts.c.id == calls.c.prompt_id)
         .join(turns, turns.c.id == first_turn_of(calls.c.prompt_id))
@@ -60,9 +64,9 @@ def select_subjects(_: Policy) -> Select[Any]:
     )
 
 
-def _paid_replies() -> ScalarSelect[int]:
-    """Count the attempts of a call that were paid for and gave no whole answer."""
-    kept = attempts.c.call_id == calls.c.id, attempts.c.text.is_not(None)
+def _replies(*which: ColumnElement[bool]) -> ScalarSelect[int]:
+    """Count the attempts of a call whose reply was no whole answer."""
+    kept = attempts.c.call_id == calls.c.id, *which
     return select(func.count()).select_from(attempts).where(*kept).scalar_subquery()
 
 
@@ -122,6 +126,7 @@ def build_request(row: Row) -> Request:
         seed=derive_seed("call", row["digest"], row["sample_no"]),
         sample_no=row["sample_no"],
         replies_before=row["replies_before"],
+        unread_before=row["unread_before"],
     )
 
 

@@ -30,13 +30,14 @@ from annoy_store.inference.client.base_url import normalised_url
 from annoy_store.inference.client.circuit_breaker import CircuitBreaker
 from annoy_store.inference.client.concurrency import AdaptiveConcurrency
 from annoy_store.inference.client.errors import CONNECTION_ADVICE, CallError, redact
+from annoy_store.inference.client.outage import OUTAGE_ADVICE
 from annoy_store.inference.client.parameters import flag_of_refusal, refused_fields
 from annoy_store.inference.client.prefix_cache import HEAD_START_SECONDS, PrefixCacheGate
 from annoy_store.inference.client.providers import Endpoint, resolve_endpoint
 from annoy_store.inference.client.rate_limit import RateLimit, RateLimiter
 from annoy_store.inference.client.refusals import ENDPOINT_THRESHOLD
 from annoy_store.inference.client.request import generation_parameters, request_builder
-from annoy_store.inference.client.response import read_completion
+from annoy_store.inference.client.response import OK, read_completion
 from annoy_store.inference.client.retry import MAX_PAID_REPLIES, CallState, backoff_seconds
 from annoy_store.inference.client.usage import NO_USAGE, TokenUsage, estimate_tokens
 from annoy_store.interfaces import Attempt, CallResult, Completion, Request, TeacherIdentity
@@ -201,7 +202,7 @@ class OpenAITeacher:
     def _is_last_failure(self, call: CallState, error: CallError) -> bool:
         """Return whether an error uses up a call's tries, of which none was paid for."""
         is_last = call.failed_tries + 1 >= self._tries
-        return error.is_unpaid_failure and is_last and not call.answers
+        return error.counts_as_try and error.answer is None and is_last and not call.answers
 
     async def _call_once(self, call: CallState) -> Completion:
         """Send the call once and note the attempt. Raises CallError and EndpointUnavailable."""
@@ -210,7 +211,7 @@ class OpenAITeacher:
         if call.prefix_cached and call.is_first:
             loop = asyncio.get_running_loop()
             loop.call_later(HEAD_START_SECONDS, call.prefix_cached.set)
-        request, omitted = replace(call.request, replies_before=call.n_paid), self._omitted
+        request, omitted = call.next_request(), self._omitted
         body = self._request_builder.encode(request, omitted)
         started, clock = datetime.now(UTC), time.perf_counter()
         try:
@@ -232,7 +233,7 @@ class OpenAITeacher:
             raise
         self._limiter.release(permit, None, usage)
         self._limiter.record_not_limited(call.limited, is_answer=True)
-        call.attempts.append(_attempt("ok", started, clock, 200, usage, completion.model))
+        call.attempts.append(_attempt("ok", started, clock, OK, usage, completion.model))
         return completion
 
     async def _omit_refused(self, error: CallError, sent: Mapping[str, Any]) -> None:
@@ -262,7 +263,9 @@ class OpenAITeacher:
         A refusal waits here for what other calls get. Raises JobReturned, if they get nothing.
         """
         give_up = False
-        if (kind := error.kind) == "refused" or self._is_last_failure(call, error):
+        if (kind := error.kind) == "retry":
+            error.is_shared = self._limiter.record_failed(permit, call.request.call_id, error)
+        if kind == "refused" or self._is_last_failure(call, error):
             error.kind = "stop"
             self._limiter.record_not_limited(call.limited, is_answer=False)
             error.is_shared = not await self._limiter.release_refused(permit, kind, error)
@@ -270,7 +273,9 @@ class OpenAITeacher:
         elif error.kind != "unreachable":
             self._limiter.release(permit, error.kind, error.usage)
             give_up = self._record_limited(error, call)
-        elif give_up := self._limiter.release_unreachable(permit):
+        else:
+            give_up = self._limiter.release_unreachable(permit)
+        if give_up and error.kind != "limited":
             error.message = f"for {self._limiter.outage_seconds():.0f} s, {error.message}"
         if give_up:
             error.kind = "stop"
@@ -283,7 +288,7 @@ class OpenAITeacher:
         """Count a 429 as a try if the call is at fault; return whether to give up the endpoint."""
         if error.kind != "limited":
             self._limiter.record_not_limited(call.limited, is_answer=error.kind == "rejected")
-            return False
+            return error.is_shared and self._limiter.is_out(self._tries)
         if self._limiter.record_limited(call.limited, error.message):
             call.failed_tries += 1
         waits = max(error.retry_after or 0, self._limiter.limited_seconds())
@@ -293,9 +298,11 @@ class OpenAITeacher:
         self, error: CallError, call: CallState, started: datetime, clock: float
     ) -> Attempt:
         """Return the attempt that `error` ended, and count it as a try if it is one."""
-        call.failed_tries += error.kind == "retry"
+        call.failed_tries += error.counts_as_try
         if error.answer is not None:
             call.answers[len(call.attempts)] = error.answer
+        elif error.status == OK:
+            call.n_unread += 1
         given_up = error.kind in ("retry", "limited") and self._is_given_up(call, error)
         given_up = given_up and not (error.answer and error.answer.says_anything)
         status = "failed" if given_up else _ATTEMPT_STATUS.get(error.kind, "failed")
@@ -328,13 +335,14 @@ class OpenAITeacher:
             404: f"check --model {model} and the path of --base-url, which ends before "
             "/chat/completions",
             429: "the quota is used up: raise it, or wait",
-            None: "check --base-url: what answers there is no chat completion",
-        }.get(401 if error.is_about_key else error.status, "see the server's log, or wait")
-        advice = CONNECTION_ADVICE.get(error.name, advice)
-        lost = error.name in CONNECTION_ADVICE
-        what = "could not be reached" if lost else "rejected the request"
+            OK: "check --base-url: what answers there is no chat completion",
+        }.get(401 if error.is_about_key else error.status or 0, "see the server's log, or wait")
+        advice = {**CONNECTION_ADVICE, **OUTAGE_ADVICE}.get(error.name, advice)
+        what = "could not be reached" if error.name in CONNECTION_ADVICE else "rejected the request"
         if error.is_shared:
-            what = "refused calls alike with none answered between"
+            is_refusal = 400 <= (error.status or 0) < 500
+            what = "refused calls alike with none" if is_refusal else "failed all calls, with none"
+            what += " answered between"
             advice += f" (or fail these calls: annoy run complete --limit {ENDPOINT_THRESHOLD - 1})"
         return f"{url} {what} ({error.reason}): {advice}, then run again"
 

@@ -23,6 +23,7 @@ from annoy_store.inference.client.limited_call import (
     LimitedCall,
     LimitedEndpoint,
 )
+from annoy_store.inference.client.outage import Outage
 from annoy_store.inference.client.rate_limit import RateLimiter
 from annoy_store.inference.client.refusals import RefusalRule
 from annoy_store.inference.client.usage import NO_USAGE, TokenUsage
@@ -67,6 +68,7 @@ class RequestLimiter:
         self._rate_limiter = rate_limiter
         self._breaker = breaker
         self._limited = LimitedEndpoint()
+        self._outage = Outage()
         self._refusals = RefusalRule()
         self._undecided: dict[int, asyncio.Future[bool]] = {}
         self._leftover_timer: asyncio.TimerHandle | None = None
@@ -127,6 +129,7 @@ class RequestLimiter:
             usage: The tokens that it used.
         """
         if kind in (None, "rejected"):
+            self._outage.answered(_now())
             self._resolve(self._refusals.answered(permit.number), is_own=True)
         else:
             self._refusals.ended(permit.number)
@@ -145,7 +148,7 @@ class RequestLimiter:
         elif kind == "retry":
             self._breaker.record_error(now)
             self._concurrency.record_error()
-        self._release()
+        self._release(permit.number)
 
     def release_unreachable(self, permit: Permit) -> bool:
         """Record a try that could not reach the endpoint; return whether to give up."""
@@ -157,7 +160,7 @@ class RequestLimiter:
     def release_without_result(self, number: int) -> None:
         """Record a try that ended without a result, because it was cancelled or stopped."""
         self._refusals.ended(number)
-        self._release()
+        self._release(number)
 
     async def release_refused(self, permit: Permit, kind: ErrorKind, error: CallError) -> bool:
         """Record a refusal, and wait until other calls have shown whose fault it is.
@@ -183,6 +186,27 @@ class RequestLimiter:
             self._refusals.given_up(permit.number)
             self._undecided.pop(permit.number, None)
 
+    def record_failed(self, permit: Permit, call: int, error: CallError) -> bool:
+        """Record a try that got no whole answer; return whether that is the endpoint's fault.
+
+        Args:
+            permit: The permit of the try, before its release.
+            call: The id of its call.
+            error: The error.
+        """
+        if error.answer is not None:
+            self._outage.answered(_now())
+            return False
+        return self._outage.failed(call, error.reason, permit.acquired_at)
+
+    def is_out(self, tries: int) -> bool:
+        """Return whether the endpoint has answered nothing for too long.
+
+        Args:
+            tries: How often a call is tried.
+        """
+        return self._outage.is_over_limit(tries, _now())
+
     def record_limited(self, call: LimitedCall, words: str) -> bool:
         """Record a 429 with the endpoint's words; return whether it counts as a try of its call."""
         self._limited.record_limited(call, words, _now())
@@ -205,6 +229,8 @@ class RequestLimiter:
         now = self._clock()
         if (seconds := self._breaker.outage_seconds(now)) >= NOTICE_SECONDS:
             return f"the endpoint cannot be reached for {seconds:.0f} s"
+        if notice := self._outage.notice(now):
+            return notice
         return self._limited.notice(now, self._concurrency.limit)
 
     @contextlib.contextmanager
@@ -225,8 +251,8 @@ class RequestLimiter:
             self._await_leftovers()
 
     def outage_seconds(self) -> float:
-        """Return for how many seconds the endpoint has been unreachable."""
-        return self._breaker.outage_seconds(_now())
+        """Return for how many seconds the endpoint has been unreachable, or has answered nothing."""
+        return max(self._breaker.outage_seconds(_now()), self._outage.seconds(_now()))
 
     async def sleep(self, seconds: float) -> None:
         """Wait for `seconds` without a permit.
@@ -267,10 +293,13 @@ class RequestLimiter:
 
     def _send(self) -> int:
         self.in_flight += 1
-        return self._refusals.sent()
+        number = self._refusals.sent()
+        self._outage.sent(number)
+        return number
 
-    def _release(self) -> None:
+    def _release(self, number: int) -> None:
         self.in_flight -= 1
+        self._outage.ended(number)
         if self._refusals.is_endpoint_fault:
             self._resolve(list(self._undecided), is_own=False)
         self._wake_waiters()

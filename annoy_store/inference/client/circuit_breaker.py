@@ -5,8 +5,8 @@ Decisions
   While it is open, one call at a time probes, with growing pauses between.
 - An endpoint that cannot even be connected to ends the run after some seconds: few if it was never
   reached (a mistyped URL), many if it was (a network that comes back).
-- Errors of a server that does answer never end the run: each uses up a try of the probing call
-  only.
+- Errors of a server that can be reached only pause here; outage.py decides whether they end the
+  run.
 """
 
 from __future__ import annotations

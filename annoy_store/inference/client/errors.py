@@ -104,7 +104,7 @@ class CallError(Exception):
             more at most.
         details: The provider's error object, as it came.
         flag: The flag that changes what the error is about, if it is about a request field.
-        is_shared: Whether it is a refusal that other calls got alike.
+        is_shared: Whether it is the endpoint's fault, because other calls got it alike.
     """
 
     def __init__(
@@ -137,9 +137,9 @@ class CallError(Exception):
         return self.kind in ("retry", "limited", "unreachable", "omitted")
 
     @property
-    def is_unpaid_failure(self) -> bool:
-        """Return whether the server failed a try; one that it took too long for may be paid."""
-        return self.kind == "retry" and self.answer is None and self.name != "deadline"
+    def counts_as_try(self) -> bool:
+        """Return whether it uses up a try of its call: no fault of the endpoint does."""
+        return self.kind == "retry" and not self.is_shared
 
     @property
     def is_about_prompt(self) -> bool:

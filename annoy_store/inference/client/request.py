@@ -57,7 +57,8 @@ class RequestBuilder:
             request: The call.
             omitted: Fields to leave out. A limit of the length is sent in another field instead.
         """
-        seed = None if self.seed is None else request.seed + request.replies_before + self.seed
+        n_before = request.replies_before + request.unread_before
+        seed = None if self.seed is None else request.seed + n_before + self.seed
         own = {
             "model": self.model,
             "messages": list(request.messages),

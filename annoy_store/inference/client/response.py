@@ -25,6 +25,8 @@ from annoy_store.parsing.finish_reasons import INCOMPLETE, finish_kind, stored_f
 from annoy_store.parsing.reply_message import ReplyMessage, find_message
 from annoy_store.parsing.think_blocks import split_reasoning
 
+OK = 200  # the status of a reply that is no error, whether or not it holds an answer
+
 
 def read_completion(content: bytes) -> tuple[Completion, TokenUsage]:
     """Parse the body of a response with a success status.
@@ -38,7 +40,12 @@ def read_completion(content: bytes) -> tuple[Completion, TokenUsage]:
     Raises:
         CallError: The body is not JSON or holds no whole completion.
     """
-    return parse_completion(decode_reply(content))
+    try:
+        body = decode_reply(content)
+    except CallError as error:
+        error.status = OK
+        raise
+    return parse_completion(body)
 
 
 def parse_completion(body: Mapping[str, Any]) -> tuple[Completion, TokenUsage]:
@@ -64,6 +71,7 @@ def parse_completion(body: Mapping[str, Any]) -> tuple[Completion, TokenUsage]:
         completion = _read_message(message, model)
     except CallError as error:
         error.usage, error.model = usage, model
+        error.status = error.status or OK
         if error.answer is None and error.kind == "retry" and usage.completion:
             error.answer = Completion("", INCOMPLETE, None, model)
         raise

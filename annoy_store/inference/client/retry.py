@@ -8,13 +8,17 @@ Decisions
   too: 4 + 8 + 16 + 32 s outlast a limit per minute.
 - An answer that was paid for and is not whole is asked for once more, with another seed: with the
   same one the same answer might be bought again.
+- So is every try after a reply of status 200 that holds no answer (cut off, HTML, empty): a cache on
+  the way may have stored that reply, and would repeat it. After an error status, a broken connection
+  or a time-out the seed stays: these are not stored (RFC 9111, section 3), and the answer is the one
+  that the first try would have had.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from annoy_store.inference.client.errors import CallError
 from annoy_store.inference.client.limited_call import LimitedCall
@@ -42,6 +46,7 @@ class CallState:
         failed_tries: How many of them count against the call.
         limited: Its 429s.
         answers: Answers that were paid for and are not whole, by the number of their attempt.
+        n_unread: How many other replies of status 200 held no answer.
     """
 
     request: Request
@@ -53,6 +58,12 @@ class CallState:
     failed_tries: int = 0
     limited: LimitedCall = field(default_factory=LimitedCall)
     answers: dict[int, Completion] = field(default_factory=dict)
+    n_unread: int = 0
+
+    def next_request(self) -> Request:
+        """Return the request of the next try, with the seed that it has to have."""
+        unread = self.request.unread_before + self.n_unread
+        return replace(self.request, replies_before=self.n_paid, unread_before=unread)
 
     @property
     def n_paid(self) -> int:

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from annoy_store.errors import CallPostponed, EndpointUnavailable
-from annoy_store.inference.client.circuit_breaker import FIRST_CONTACT_SECONDS
+from annoy_store.inference.client.admission import LEFTOVER_SECONDS
+from annoy_store.inference.client.circuit_breaker import FIRST_CONTACT_SECONDS, OUTAGE_SECONDS
+from annoy_store.inference.client.refusals import ENDPOINT_THRESHOLD
 from annoy_store.interfaces import CallResult, Request
 from tests.inference.backends.loopback import open_sim, request, serving, timed_ask_all
 from tests.support import virtual_time
@@ -79,14 +81,14 @@ def test_ask_sends_the_request_body(provider: Provider) -> None:
         ("425", "http_425", 425),
         ("reset", "connection", None),
         ("reset_body", "connection", None),
-        ("truncated", "bad_body", None),
-        ("not_json", "bad_body", None),
-        ("html", "html", None),
+        ("truncated", "bad_body", 200),
+        ("not_json", "bad_body", 200),
+        ("html", "html", 200),
         ("error200", "http_500", 500),
-        ("empty", "empty", None),
-        ("blank", "empty", None),
-        ("null", "empty", None),
-        ("no_choices", "no_choices", None),
+        ("empty", "empty", 200),
+        ("blank", "empty", 200),
+        ("null", "empty", 200),
+        ("no_choices", "no_choices", 200),
         ("hang", "deadline", None),
     ],
 )
@@ -100,6 +102,28 @@ def test_ask_counts_an_error_as_a_try(
     assert {attempt.error_class for attempt in asked.attempts} == {error}
     assert {attempt.http_status for attempt in asked.attempts} == {status}
     assert provider.stats()["counts"]["requests"] == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "seeds"),
+    [
+        ("truncated", [0, 1, 2]),
+        ("html", [0, 1, 2]),
+        ("no_choices", [0, 1]),  # which was paid for: once more at most
+        ("503", [0, 0, 0]),
+        ("reset", [0, 0, 0]),
+        ("hang", [0, 0, 0]),
+    ],
+)
+def test_ask_changes_the_seed_after_a_reply_that_a_cache_would_repeat(
+    provider: Provider, fault: str, seeds: list[int]
+) -> None:
+    provider.chat.keep_bodies = True
+    provider.behave(fault=fault)
+    ask(provider, tries=3, call_seconds=5)
+    first = ask_all(provider, [replace(request(), unread_before=7)], tries=1, call_seconds=5)
+    assert first[0].status == "failed"
+    assert [sent["seed"] for sent in provider.chat.bodies] == [*seeds, 7]
 
 
 @pytest.mark.parametrize("fault", ["400", "413", "422"])
@@ -248,7 +272,7 @@ def test_ask_limits_the_total_time_of_a_try(provider: Provider, fault: str) -> N
     provider.behave(fault=fault, slow_seconds=8.0)
     (asked,), seconds = timed_ask_all(provider, [request()], call_seconds=0.4, tries=1)
     assert (asked.status, asked.reason) == ("failed", "deadline")
-    assert seconds == pytest.approx(0.4, abs=0.01)
+    assert seconds == pytest.approx(0.4 + LEFTOVER_SECONDS, abs=0.01)
 
 
 @pytest.mark.parametrize("form", ["seconds", "ms", "date", "reset", "none"])
@@ -360,6 +384,90 @@ def test_ask_stops_the_run_if_no_call_can_succeed(
     assert SECRET not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert provider.stats()["counts"]["requests"] <= 8
+
+
+@pytest.mark.parametrize("connections", [2, 64])
+@pytest.mark.parametrize(
+    ("fault", "words"), [("503", "http_503"), ("reset", "connection"), ("html", "html")]
+)
+def test_ask_stops_the_run_within_minutes_if_the_endpoint_fails_all_calls(
+    provider: Provider, fault: str, words: str, connections: int
+) -> None:
+    ended, seconds, notice = until_it_stops(provider, fault, max_connections=connections)
+    failed = [one for one in ended if isinstance(one, CallResult)]
+    assert len(failed) < ENDPOINT_THRESHOLD
+    stopped = [one for one in ended if isinstance(one, EndpointUnavailable)]
+    assert len(stopped) == len(ended) - len(failed)
+    assert all("failed all calls" in str(one) and words in str(one) for one in stopped)
+    assert OUTAGE_SECONDS <= seconds <= OUTAGE_SECONDS + 30
+    assert notice.startswith("no answer from the endpoint for 60 s")
+    assert words in notice
+
+
+def test_ask_stops_the_run_if_all_calls_time_out(provider: Provider) -> None:
+    """After the first time limit, if that is long: nobody waits for five of them per call."""
+    ended, seconds, _ = until_it_stops(provider, "hang", max_connections=16, call_seconds=400.0)
+    assert {type(one) for one in ended} == {EndpointUnavailable}
+    assert "call_seconds" in str(ended[0])
+    assert seconds < 1000
+
+
+@pytest.mark.parametrize("fault", ["503", "html"])
+def test_ask_waits_for_a_server_that_comes_back(provider: Provider, fault: str) -> None:
+    """Tries that fell into the outage are not counted."""
+
+    async def work() -> list[CallResult]:
+        async with serving(provider) as teacher:
+            await teacher.ask(request(100))
+            provider.behave(fault=fault)
+            calls = [asyncio.create_task(teacher.ask(request(n))) for n in range(40)]
+            await asyncio.sleep(240)
+            assert "40 calls failed" in teacher.notice()
+            provider.behave(fault="")
+            asked = await asyncio.gather(*calls)
+            assert teacher.notice() == ""
+            return asked
+
+    asked = virtual_time.run(work())
+    assert {one.status for one in asked} == {"answered"}
+
+
+@pytest.mark.parametrize("fault", ["503", "html"])
+def test_ask_stops_the_run_sooner_if_no_call_was_ever_answered(
+    provider: Provider, fault: str
+) -> None:
+    provider.behave(fault=fault)
+
+    async def work() -> float:
+        async with serving(provider, tries=2, max_connections=4) as teacher:
+            calls = [asyncio.create_task(teacher.ask(request(n))) for n in range(40)]
+            ended = await asyncio.gather(*calls, return_exceptions=True)
+            assert {type(one) for one in ended} == {EndpointUnavailable}
+            return asyncio.get_running_loop().time()
+
+    assert virtual_time.run(work()) < 60
+
+
+def until_it_stops(
+    provider: Provider, fault: str, **values: Any
+) -> tuple[list[CallResult | BaseException], float, str]:
+    """Ask 200 calls of an endpoint that broke after an answer.
+
+    Returns:
+        How they ended, after how many seconds, and the notice after one minute.
+    """
+
+    async def work() -> tuple[list[CallResult | BaseException], float, str]:
+        async with serving(provider, tries=5, **values) as teacher:
+            await teacher.ask(request(200))
+            provider.behave(fault=fault)
+            calls = [asyncio.create_task(teacher.ask(request(n))) for n in range(200)]
+            await asyncio.sleep(60)
+            notice = teacher.notice()
+            ended = await asyncio.gather(*calls, return_exceptions=True)
+            return ended, asyncio.get_running_loop().time(), notice
+
+    return virtual_time.run(work())
 
 
 def test_ask_stops_the_run_if_retry_after_is_hours(provider: Provider) -> None:
