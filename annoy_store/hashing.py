@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from typing import Any
 
 import orjson
@@ -52,7 +53,8 @@ def unique_keys(entries: list[tuple[str, Any]]) -> dict[str, Any]:
     """
     found = dict(entries)
     if len(found) < len(entries):
-        raise LossyJson("keys of an object collide as JSON")
+        repeated = next(key for key, n in Counter(key for key, _ in entries).items() if n > 1)
+        raise LossyJson(f"keys of an object collide as JSON: {repeated[:80]!r} is repeated")
     return found
 
 

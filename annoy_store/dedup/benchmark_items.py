@@ -11,7 +11,7 @@ from typing import Any
 
 from annoy_store.dedup.shingles import split_words
 from annoy_store.errors import UsageError
-from annoy_store.hashing import canonical_json
+from annoy_store.hashing import canonical_json, unique_keys
 
 _INPUTS = ("input", "inputs", "test_input", "args")
 _OUTPUTS = ("output", "answer", "expected_output", "ground_truth", "test_output")
@@ -77,7 +77,7 @@ def read_benchmark(path: Path) -> tuple[Benchmark, int]:
 
 def _item(path: Path, number: int, line: str) -> BenchmarkItem:
     try:
-        decoded = json.loads(line)
+        decoded = json.loads(line, object_pairs_hook=unique_keys)
     except ValueError as error:
         raise UsageError(f"{path} line {number} is not JSON: {error}") from error
     values = decoded if isinstance(decoded, dict) else {"text": decoded}

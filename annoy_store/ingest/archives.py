@@ -6,11 +6,12 @@ nothing is unpacked to disk. A member is read as a stream, in the order of the a
 
 from __future__ import annotations
 
+import io
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 from annoy_store.ingest.arrow_files import seekable
 
@@ -44,7 +45,22 @@ def _tar(stream: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
         for member in archive:
             opened = archive.extractfile(member) if member.isreg() else None
             if opened is not None and _wanted(member.name):
-                yield member.name.removeprefix("./"), opened
+                yield member.name.removeprefix("./"), io.BufferedReader(_Forward(opened))
+
+
+class _Forward(io.RawIOBase):
+    """A member of a streamed tar, which `io.TextIOWrapper` cannot ask whether it is seekable."""
+
+    def __init__(self, member: IO[bytes]) -> None:
+        self._member = member
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._member.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def _zip(stream: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:

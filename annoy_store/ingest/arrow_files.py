@@ -25,6 +25,7 @@ from annoy_store.ingest.record_files import (
     RecordOrRefusal,
     Refusal,
     Unreadable,
+    repeated_column,
 )
 
 BATCH_ROWS = 256
@@ -105,6 +106,9 @@ def _rows(form: str, name: str, open_batches: Any) -> Iterator[RecordOrRefusal]:
     number = 0
     try:
         for whole in open_batches():
+            if refusal := repeated_column(whole.schema.names, name):
+                yield refusal
+                return
             for start in range(0, whole.num_rows, BATCH_ROWS):
                 batch = whole.slice(start, BATCH_ROWS)
                 names = batch.schema.names

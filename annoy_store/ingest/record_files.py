@@ -2,6 +2,9 @@
 
 Decisions
 - A file of JSON lines that begins an array or an object over several lines is read as JSON.
+- An object in which a key is repeated is refused by that key, at any depth: parsers keep the last
+  value, others the first, and what the writer meant is not known. So is a table in which two columns
+  have one name.
 - Text is UTF-8. An invalid byte refuses its row and is never replaced.
 - No line and no JSON value above 64 MB is read; JSON and CSV are read in chunks.
 """
@@ -15,21 +18,24 @@ import lzma
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any, NamedTuple
 
 import orjson
 
-from annoy_store.hashing import clean_text
+from annoy_store.hashing import LossyJson, clean_text, unique_keys
 
 MAX_VALUE_BYTES = 64 * 1024 * 1024
 CHUNK = 1024 * 1024
 MAX_EXAMPLES = 20  # messages kept per reason
 MAX_INTEGER = 2.0**63
 READ_ERRORS = (EOFError, OSError, zlib.error, lzma.LZMAError)
+_ESCAPED_COLON = b"\\u003"  # and a, in either case
 _BETWEEN = re.compile(r"[\s,\ufeff]*")
+_UNIQUE = json.JSONDecoder(object_pairs_hook=unique_keys)
+_LENIENT = json.JSONDecoder()
 _WRONG_BYTE = re.compile("[\udc80-\udcff]")
 
 
@@ -154,30 +160,53 @@ def _skip_line(stream: IO[bytes]) -> None:
 def _json_line(line: bytes, location: Location) -> RecordOrRefusal:
     try:
         return location, _loads(line)
+    except LossyJson as error:
+        return repeated_key(location, error)
     except UnicodeDecodeError as error:
         return Refusal("not_utf8", location, f"not UTF-8 at byte {error.start}")
     except (ValueError, RecursionError) as error:
         return Refusal("broken_json", location, f"broken JSON: {error}")
 
 
+def repeated_key(location: Location, error: LossyJson) -> Refusal:
+    """Return the refusal of a row that repeats a key."""
+    return Refusal("repeated_key", location, str(error))
+
+
 def _loads(line: bytes) -> Any:
-    """Decode a line with exact numbers: orjson first, Python's parser for what orjson rounds."""
+    """Decode a line without loss: orjson first, Python's parser for what orjson rounds or drops.
+
+    Raises:
+        LossyJson: A key is repeated.
+        ValueError: It is no JSON.
+    """
     try:
         value = orjson.loads(line)
-        if _is_exact(value):
+        if _ESCAPED_COLON not in line and _n_colons(value) == line.count(b":"):
             return value
-    except ValueError:
+    except (ValueError, _Rounded):
         pass
-    return json.loads(line.decode())
+    return json.loads(line.decode(), object_pairs_hook=unique_keys)
 
 
-def _is_exact(value: Any) -> bool:
-    """Return False where an integer may have been too large for orjson, which makes it a float."""
-    if type(value) is float:
-        return abs(value) < MAX_INTEGER
-    if type(value) is dict:
-        return all(map(_is_exact, value.values()))
-    return all(map(_is_exact, value)) if type(value) is list else True
+class _Rounded(Exception):
+    """An integer that may have been too large for orjson, which makes it a float."""
+
+
+def _n_colons(value: Any) -> int:
+    """Count the colons that a decoded value has as JSON: one per entry, and those of its texts.
+
+    A text of JSON with more of them has an entry that was dropped, because its key is repeated.
+    Decoding all lines with a hook would take five times as long.
+    """
+    kind = type(value)
+    if kind is str:
+        return int(value.count(":"))
+    if kind is float and abs(value) >= MAX_INTEGER:
+        raise _Rounded
+    if kind is dict:
+        return len(value) + sum(map(_n_colons, value)) + sum(map(_n_colons, value.values()))
+    return sum(map(_n_colons, value)) if kind is list else 0
 
 
 @contextmanager
@@ -208,7 +237,7 @@ def json_values(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
                     detail = "something follows the end of the array"
                     yield Refusal("broken_file", Location(name, line), detail, fatal=True)
                 return
-            value, end = _decoded(text, at)
+            value, end, lossy = _decoded(text, at)
             if end is None or end == len(text):  # it may continue in the next chunk
                 more = (
                     reader.read(max(CHUNK, len(text) - at))
@@ -225,7 +254,10 @@ def json_values(stream: IO[bytes], name: str) -> Iterator[RecordOrRefusal]:
                 return
             location = Location(name, line)
             wrong = _WRONG_BYTE.search(text, at, end)
-            yield Refusal("not_utf8", location, "not UTF-8") if wrong else (location, value)
+            if lossy is not None:
+                yield repeated_key(location, lossy)
+            else:
+                yield Refusal("not_utf8", location, "not UTF-8") if wrong else (location, value)
             line += text.count("\n", at, end)
             at = end
 
@@ -235,11 +267,27 @@ def _after_gap(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _decoded(text: str, at: int) -> tuple[Any, int | None]:
+def _decoded(text: str, at: int) -> tuple[Any, int | None, LossyJson | None]:
+    """Return the value that begins at a place, its end, and the error of one that repeats a key."""
     try:
-        return json.JSONDecoder().raw_decode(text, at)
+        return *_UNIQUE.raw_decode(text, at), None
+    except LossyJson as error:
+        lossy = error
     except (ValueError, RecursionError):
-        return None, None
+        return None, None, None
+    try:
+        return *_LENIENT.raw_decode(text, at), lossy
+    except (ValueError, RecursionError):
+        return None, None, None
+
+
+def repeated_column(names: Iterable[str], file: str) -> Refusal | None:
+    """Return the refusal of a table in which two columns have one name, None if none have."""
+    twice = next((name for name, n in Counter(names).items() if n > 1 and name), None)
+    if twice is None:
+        return None
+    detail = f"the column {twice!r} is repeated: rename one"
+    return Refusal("repeated_column", Location(file), detail, fatal=True)
 
 
 def csv_rows(stream: IO[bytes], name: str, delimiter: str = ",") -> Iterator[RecordOrRefusal]:
@@ -248,6 +296,9 @@ def csv_rows(stream: IO[bytes], name: str, delimiter: str = ",") -> Iterator[Rec
     with _text(stream, "utf-8-sig", newline="") as text:
         reader = csv.DictReader(text, delimiter=delimiter)
         try:
+            if refusal := repeated_column(reader.fieldnames or (), name):
+                yield refusal
+                return
             for row in reader:
                 location = Location(name, reader.line_num)
                 row.pop(None, None)

@@ -135,3 +135,63 @@ def test_json_lines_accept_what_only_python_parses(tmp_path: Path, text: str) ->
     (row,) = read_raw(path)
     assert isinstance(row, RawRow)
     assert repr(row.other_fields["odd"]) == repr(json.loads(text))
+
+
+KEYS = st.sampled_from(["content", "a", "b:", 'q"', "\u00e9", "A", ":"])
+SCALARS = st.none() | st.integers() | st.sampled_from([":", "a: b", '"', "\\u003a", "{:}", 1e300])
+
+
+@st.composite
+def objects(draw: st.DrawFn, depth: int = 2) -> tuple[str, bool]:
+    """A JSON object as text, and whether a key is repeated in it, at any depth."""
+    entries, repeats = [], False
+    keys = draw(st.lists(KEYS, max_size=4))
+    for key in keys:
+        value = json.dumps(draw(SCALARS), ensure_ascii=draw(st.booleans()))
+        if depth and draw(st.booleans()):
+            value, inside = draw(objects(depth - 1))
+            repeats |= inside
+            value = draw(st.sampled_from([value, f"[{value}, 1]"]))
+        written = json.dumps(key, ensure_ascii=draw(st.booleans()))
+        written = written.replace(":", draw(st.sampled_from([":", "\\u003a", "\\u003A"])))
+        entries.append(f"{written}{draw(st.sampled_from([':', ' : ']))}{value}")
+    return "{" + ", ".join(entries) + "}", repeats or len(set(keys)) < len(keys)
+
+
+@given(objects(), st.sampled_from(["jsonl", "json", "array"]))
+@settings(max_examples=150, deadline=None)
+def test_objects_with_a_repeated_key_are_refused_and_no_others(
+    text_repeats: tuple[str, bool], form: str
+) -> None:
+    text, repeats = text_repeats
+    lines = ['{"n": 1}', text, '{"n": 2}']
+    read = record_files.json_lines if form == "jsonl" else record_files.json_values
+    whole = "[\n" + ",\n".join(lines) + "\n]" if form == "array" else "\n".join(lines)
+    first, row, last = read(io.BufferedReader(io.BytesIO(whole.encode())), "x")  # type: ignore[arg-type]
+    assert (first[1], last[1]) == ({"n": 1}, {"n": 2})  # type: ignore[index]
+    assert isinstance(row, record_files.Refusal) == repeats
+    if isinstance(row, record_files.Refusal):
+        assert (row.reason, row.location.line) == ("repeated_key", 3 if form == "array" else 2)
+    else:
+        assert row[1] == json.loads(text)
+
+
+def test_refusal_of_a_repeated_key_names_it(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{"content": "a"}\n{"content": "b", "content": "c"}\n')
+    good, (bad,) = found(tmp_path / "x.jsonl")
+    assert [row.content for row in good] == ["a"]
+    assert str(bad).startswith("x.jsonl line 2: ")
+    assert "'content' is repeated" in str(bad)
+
+
+def test_tables_with_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("content,content\na,b\n")
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = [pyarrow.array(["a"]), pyarrow.array(["b"])]
+    table = pyarrow.Table.from_arrays(columns, names=["content", "content"])
+    parquet.write_table(table, tmp_path / "x.parquet")
+    for name in ("x.csv", "x.parquet"):
+        good, (bad,) = found(tmp_path / name)
+        assert (good, bad.reason, bad.fatal) == ([], "repeated_column", True)

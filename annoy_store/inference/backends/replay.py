@@ -24,6 +24,7 @@ from typing import Any
 
 from annoy_store.config import RunSettings
 from annoy_store.errors import UsageError
+from annoy_store.hashing import unique_keys
 from annoy_store.inference.client.usage import estimate_tokens
 from annoy_store.interfaces import Attempt, CallResult, Completion, Request, TeacherIdentity
 from annoy_store.parsing.finish_reasons import stored_finish_reason
@@ -136,6 +137,6 @@ def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                yield number, json.loads(line)
+                yield number, json.loads(line, object_pairs_hook=unique_keys)
             except ValueError as error:
                 raise UsageError(f"{path}, line {number}: not JSON: {error}") from None

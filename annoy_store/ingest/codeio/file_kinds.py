@@ -4,6 +4,8 @@ Decisions
 - The kind is that of the first row that has one. The order of `KINDS` is the order in which the
   files of a folder are imported, so that referenced rows exist before they are referred to.
 - Only the rows decide, never the file name. Hidden files and folders are skipped.
+- The data files in a tar or zip archive are files of their own, as those of a folder are. Nothing is
+  unpacked to disk: the archive is read once for each of them.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from typing import Any, NamedTuple
 
 from annoy_store.errors import UsageError
 from annoy_store.hashing import clean_text
+from annoy_store.ingest.archives import ARCHIVE_ERRORS, MEMBER_ERRORS, archive_members
 from annoy_store.ingest.arrow_files import saved_dataset_files
-from annoy_store.ingest.file_formats import FORMATS, open_file, split_name
+from annoy_store.ingest.file_formats import ARCHIVES, FORMATS, Opened, open_file, split_name
 from annoy_store.ingest.read_position import ReadPosition
 from annoy_store.ingest.readers import walk_files
 from annoy_store.ingest.record_files import (
@@ -102,7 +105,11 @@ def detect_file_kind(path: Path, name: str) -> FileKind | Refusal:
     Raises:
         UsageError: It is not a data file.
     """
-    looked = list(islice(read_records(path, name), MAX_INSPECTED_ROWS))
+    return _kind_of_rows(name, islice(read_records(path, name), MAX_INSPECTED_ROWS))
+
+
+def _kind_of_rows(name: str, rows: Iterable[RecordOrRefusal]) -> FileKind | Refusal:
+    looked = list(rows)
     kinds = (kind_of(item[1]) for item in looked if not isinstance(item, Refusal))
     kind = next((kind for kind in kinds if kind), None)
     if kind:
@@ -129,11 +136,17 @@ def find_data_files(path: Path) -> list[Path]:
     found = saved_dataset_files(path) or [
         file
         for file in walk_files(path)
-        if not file.name.startswith(".") and split_name(file.name)[1] in FORMATS
+        if is_data_file(file.name) or split_name(file.name)[1] in ARCHIVES
     ]
     if not found:
         raise UsageError(f"{path}: no data file in it ({', '.join(sorted(FORMATS))})")
     return found
+
+
+def is_data_file(name: str) -> bool:
+    """Return whether the name of a file, or of a member of an archive, is that of a data file."""
+    base = name.rsplit("/", 1)[-1]
+    return not base.startswith(".") and split_name(base)[1] in FORMATS
 
 
 def display_names(found: Sequence[tuple[Path, Path]]) -> dict[Path, str]:
@@ -155,11 +168,25 @@ def display_names(found: Sequence[tuple[Path, Path]]) -> dict[Path, str]:
 
 
 class ImportFile(NamedTuple):
-    """A file to import: its path, its name in messages, and its kind."""
+    """A file to import.
+
+    Attributes:
+        path: Where it is.
+        name: Its name in messages.
+        kind: What it holds.
+        member: Its name in the archive at `path`; empty if it is in none.
+    """
 
     path: Path
     name: str
     kind: FileKind
+    member: str = ""
+
+    def records(self, position: ReadPosition | None = None) -> Iterator[RecordOrRefusal]:
+        """Yield its records with their locations, as `read_records` does."""
+        if not self.member:
+            return read_records(self.path, self.name, position)
+        return _member_records(self, position)
 
 
 def sorted_files(paths: Iterable[Path], kind: str | None, done: Refusals) -> list[ImportFile]:
@@ -174,6 +201,15 @@ def sorted_files(paths: Iterable[Path], kind: str | None, done: Refusals) -> lis
     names = display_names(found)
     files = []
     for given, path in dict.fromkeys(found):
+        its: FileKind | Refusal
+        if _is_archive(path):
+            for one in _members(path, names[path], kind):
+                if isinstance(one, Refusal):
+                    is_whole = path == given and one.location.file == names[path]
+                    done.refuse(replace(one, fatal=one.fatal or is_whole))
+                else:
+                    files.append(one)
+            continue
         its = KINDS[kind] if kind else detect_file_kind(path, names[path])
         if isinstance(its, FileKind):
             files.append(ImportFile(path, names[path], its))
@@ -196,19 +232,81 @@ def read_records(
         UsageError: Its ending is not that of a data file.
     """
     try:
-        with open_file(path, path.name, position) as (stream, kind, other):
-            if kind not in FORMATS:
-                raise UsageError(
-                    f"{path}: not a data file; known are: {', '.join(sorted(FORMATS))}"
-                )
-            if other:
-                yield Refusal(f"binary:{other[0]}", Location(name), f"it is {other[1]}", fatal=True)
-                return
-            for item in FORMATS[kind](stream, name):
-                yield item if isinstance(item, Refusal) else _readable(*item)
+        with open_file(path, path.name, position) as opened:
+            if opened.kind not in FORMATS:
+                known = ", ".join(sorted({*FORMATS, *ARCHIVES}))
+                raise UsageError(f"{path}: not a data file; known are: {known}")
+            yield from _records(opened, name)
     except (*READ_ERRORS, ValueError) as error:
-        detail = f"cannot be read to its end: {error or type(error).__name__}"
-        yield Refusal("broken_file", Location(name), detail, fatal=True)
+        yield _broken(name, error)
+
+
+def _records(opened: Opened, name: str) -> Iterator[RecordOrRefusal]:
+    if opened.other:
+        word, what = opened.other
+        yield Refusal(f"binary:{word}", Location(name), f"it is {what}", fatal=True)
+        return
+    for item in FORMATS[opened.kind](opened.stream, name):
+        yield item if isinstance(item, Refusal) else _readable(*item)
+
+
+def _broken(name: str, error: Exception) -> Refusal:
+    detail = f"cannot be read to its end: {error or type(error).__name__}"
+    return Refusal("broken_file", Location(name), detail, fatal=True)
+
+
+# Archives ------------------------------------------------------------------------------------
+
+_ARCHIVE_ERRORS = (*READ_ERRORS, *ARCHIVE_ERRORS, *MEMBER_ERRORS, ValueError)
+
+
+def _is_archive(path: Path) -> bool:
+    try:
+        with open_file(path, path.name) as opened:
+            return opened.kind in ARCHIVES
+    except (*READ_ERRORS, ValueError):
+        return False
+
+
+def _members(path: Path, name: str, kind: str | None) -> Iterator[ImportFile | Refusal]:
+    """Yield the data files of an archive with their kinds, and those that have none."""
+    is_empty = True
+    try:
+        for member, opened in _data_members(path, None):
+            is_empty, its_name = False, clean_text(f"{name}/{member}")
+            rows = islice(_records(opened, its_name), MAX_INSPECTED_ROWS)
+            its = KINDS[kind] if kind else _kind_of_rows(its_name, rows)
+            yield (
+                replace(its, fatal=False)
+                if isinstance(its, Refusal)
+                else ImportFile(path, its_name, its, member)
+            )
+    except _ARCHIVE_ERRORS as error:
+        yield _broken(name, error)
+        return
+    if is_empty:
+        detail = f"no data file in it ({', '.join(sorted(FORMATS))})"
+        yield Refusal("empty_archive", Location(name), detail)
+
+
+def _member_records(file: ImportFile, position: ReadPosition | None) -> Iterator[RecordOrRefusal]:
+    try:
+        for member, opened in _data_members(file.path, position):
+            if member == file.member:
+                yield from _records(opened, file.name)
+                return
+    except _ARCHIVE_ERRORS as error:
+        yield _broken(file.name, error)
+
+
+def _data_members(path: Path, position: ReadPosition | None) -> Iterator[tuple[str, Opened]]:
+    """Yield the names of the data files in an archive, and the files, each open until the next."""
+    with open_file(path, path.name, position) as (stream, archive, _):
+        for member, source in archive_members(stream, archive):
+            if is_data_file(member):
+                with open_file(source, member) as opened:
+                    if opened.kind in FORMATS:
+                        yield member, opened
 
 
 def _readable(location: Location, row: Any) -> RecordOrRefusal:

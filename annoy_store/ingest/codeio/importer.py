@@ -40,7 +40,6 @@ from annoy_store.ingest.codeio.file_kinds import (
     FileKind,
     ImportFile,
     kind_of,
-    read_records,
     sorted_files,
 )
 from annoy_store.ingest.codeio.insert import insert_imported
@@ -173,7 +172,7 @@ def _shown(rows: ImportRows, show: Callable[[], None]) -> ImportRows:
 def _valid_rows(file: ImportFile, position: ReadPosition, done: ImportReport) -> ImportRows:
     """Yield the rows of a file that are of its kind; refuse the others."""
     kind = file.kind
-    for item in read_records(file.path, file.name, position):
+    for item in file.records(position):
         if isinstance(item, Refusal):
             done.refuse(item)
             continue

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annoy_store.db.tables import io_pairs
-from annoy_store.hashing import clean_text
+from annoy_store.hashing import clean_text, unique_keys
 from annoy_store.ingest.codeio.conversations import is_row_number
 from annoy_store.ingest.record_files import Location, Refusal
 from annoy_store.ingest.sources import metadata_json
@@ -213,7 +213,7 @@ def _pair(position: int, recorded: Any, location: Location) -> RecordedPair | Re
 def _strict(text: Any) -> Any:
     if not isinstance(text, str):
         raise ValueError("an input in JSON text has an output in JSON text")
-    return json.loads(text)
+    return json.loads(text, object_pairs_hook=unique_keys)
 
 
 def _decoded(value: Any) -> Any:
@@ -221,7 +221,7 @@ def _decoded(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return json.loads(value, object_pairs_hook=unique_keys)
     except ValueError:
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from itertools import count
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annoy_store.inference.client.circuit_breaker import OUTAGE_SECONDS
@@ -15,6 +15,7 @@ from annoy_store.inference.client.refusals import ENDPOINT_THRESHOLD
 CALLS = st.integers(1, 12)
 
 
+@settings(deadline=None)
 @given(st.lists(CALLS, min_size=1, max_size=60))
 def test_outage_charges_fewer_calls_than_the_threshold(failing: list[int]) -> None:
     """Whatever the order, however often each call is tried."""
@@ -29,6 +30,7 @@ def test_outage_charges_fewer_calls_than_the_threshold(failing: list[int]) -> No
     assert outage.is_endpoint_fault == (len(set(failing)) >= ENDPOINT_THRESHOLD)
 
 
+@settings(deadline=None)
 @given(st.lists(CALLS | st.none(), max_size=60))
 def test_outage_ends_with_an_answer(replies: list[int | None]) -> None:
     """A call that fails while others are answered is at fault, and never alone the endpoint."""
@@ -48,6 +50,7 @@ def test_outage_ends_with_an_answer(replies: list[int | None]) -> None:
     assert not outage.is_over_limit(1, 1e9)
 
 
+@settings(deadline=None)
 @given(st.integers(ENDPOINT_THRESHOLD, 64), st.randoms(use_true_random=False))
 def test_outage_waits_for_the_tries_that_were_sent_before(n: int, order: random.Random) -> None:
     """A time limit of ten minutes is reached by all calls: the last of them shows the outage."""
@@ -76,6 +79,7 @@ def test_outage_lasts_from_the_sending_of_what_failed_but_not_from_before_an_ans
     assert outage.notice(60.0) == expected
 
 
+@settings(deadline=None)
 @given(st.lists(CALLS, max_size=60), st.integers(1, 6), st.booleans())
 def test_outage_of_what_never_answered_lasts_as_long_as_the_tries(
     failing: list[int], tries: int, answered: bool

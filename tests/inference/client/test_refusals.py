@@ -77,6 +77,7 @@ ORDERS = st.randoms(use_true_random=False)
 SIZES = st.integers(1, 120), st.integers(1, 64)
 
 
+@settings(deadline=None)
 @given(*SIZES, ORDERS)
 def test_broken_endpoint_settles_fewer_calls_than_the_threshold(
     n_calls: int, connections: int, order: random.Random
@@ -87,6 +88,7 @@ def test_broken_endpoint_settles_fewer_calls_than_the_threshold(
     assert done.n_sent < connections + ENDPOINT_THRESHOLD
 
 
+@settings(deadline=None)
 @given(*SIZES, st.integers(0, 120), ORDERS)
 def test_endpoint_that_breaks_settles_fewer_calls_than_the_threshold(
     n_calls: int, connections: int, breaks_after: int, order: random.Random
@@ -103,6 +105,7 @@ def test_endpoint_that_breaks_settles_fewer_calls_than_the_threshold(
     assert done.rule.is_endpoint_fault == (left >= ENDPOINT_THRESHOLD)
 
 
+@settings(deadline=None)
 @given(*SIZES, st.data(), ORDERS)
 def test_refusals_of_calls_are_told_whatever_the_order(
     n_calls: int, connections: int, data: st.DataObject, order: random.Random
@@ -118,6 +121,7 @@ def test_refusals_of_calls_are_told_whatever_the_order(
     assert (done.own, done.answered) == (bad, set(range(1, n_calls + 1)) - bad)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 120), ORDERS, st.sets(st.integers(1, 120)))
 def test_single_refused_call_is_its_own_fault(
     n_calls: int, order: random.Random, lost: set[int]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import random
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -94,3 +98,59 @@ def test_find_data_files_skips_hidden_files_and_folders(
     lines(data / ".hidden.jsonl", [function("def main_solution(x): return x")])
     lines(data / ".git/x.jsonl", [function("def main_solution(x): return -x")])
     assert take(sqlite_store, data).files == {"a.jsonl": "samples"}
+
+
+def packed(path: Path, form: str, members: dict[str, bytes]) -> Path:
+    """Write an archive of these files."""
+    if form == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+        return path
+    with tarfile.open(path, "w:gz" if form == "tgz" else "w") as tar:
+        for name, data in members.items():
+            about = tarfile.TarInfo(name)
+            about.size = len(data)
+            tar.addfile(about, io.BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize("form", ["zip", "tar", "tgz"])
+def test_import_reads_the_files_in_an_archive(
+    sqlite_store: Database, tmp_path: Path, form: str
+) -> None:
+    """Files that others refer to first, whatever their order in the archive."""
+    function_row = json.dumps(function()).encode() + b"\n"
+    members = {
+        "run/z_samples.jsonl.gz": gzip.compress(function_row),
+        "run/raw.jsonl": json.dumps({"content": RAW}).encode() + b"\n[1]\n",
+        "run/.hidden.jsonl": function_row,
+        "run/__pycache__/x.jsonl": function_row,
+        "run/notes.txt": b"nothing",
+        "run/other.json": b'{"q": 1}',
+    }
+    data = folder(tmp_path, "x")
+    path = packed(data / f"all.{form}", form, members)
+    for given in (path, data):
+        done = take(sqlite_store, given)
+        assert done.files == {
+            f"all.{form}/run/raw.jsonl": "raw",
+            f"all.{form}/run/z_samples.jsonl.gz": "samples",
+        }
+        assert list(done.files) == sorted(done.files)
+        assert done.refused == {"not_object": 1, "unknown_kind": 1}
+        assert done.examples["not_object"][0].startswith(f"all.{form}/run/raw.jsonl line 2: ")
+        assert done.rows == {"raw": 1, "samples": 1}
+        assert not done.errors
+
+
+def test_import_refuses_archives_without_data_and_broken_ones(
+    sqlite_store: Database, tmp_path: Path
+) -> None:
+    empty = packed(tmp_path / "empty.zip", "zip", {"a.txt": b"x"})
+    whole = packed(tmp_path / "cut.tgz", "tgz", {"a.jsonl": random.Random(1).randbytes(50_000)})
+    whole.write_bytes(whole.read_bytes()[:20_000])
+    done = take(sqlite_store, empty, whole)
+    assert any("empty.zip" in error and "no data file" in error for error in done.errors)
+    assert any("cut.tgz" in error for error in done.errors)
+    assert done.files == {}
