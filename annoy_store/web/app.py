@@ -22,7 +22,6 @@ from annoy_store.analysis.lineage_edges import KINDS, SUBJECT_KINDS
 from annoy_store.analysis.lineage_summary import summary
 from annoy_store.analysis.lineage_text import format_attempt
 from annoy_store.analysis.random_row import random_row
-from annoy_store.analysis.sql import run_query
 from annoy_store.db.engine import Database
 from annoy_store.db.tables import verdicts, workers
 from annoy_store.errors import UsageError
@@ -35,12 +34,13 @@ from annoy_store.report.pipeline_figures import FAILURES, FUNNEL
 from annoy_store.web import highlight
 from annoy_store.web.background import Background
 from annoy_store.web.compare import compare
-from annoy_store.web.counts import count_rows
+from annoy_store.web.counts import count_rows, known_counts
 from annoy_store.web.jinja import link, templates, url
-from annoy_store.web.list_page import list_view
+from annoy_store.web.list_index import ListIndex
+from annoy_store.web.list_page import list_view, row_links
 from annoy_store.web.listings import LISTINGS, Listing
 from annoy_store.web.middleware import Guard
-from annoy_store.web.pagination import ListQuery, adjacent_id
+from annoy_store.web.pagination import ListQuery
 from annoy_store.web.row_view import (
     build_row_view,
     chain_of,
@@ -96,7 +96,7 @@ class _Pages:
     def __init__(self, store: Database) -> None:
         self.store = store
         self.figure_cache = Background("rendering the figures", lambda: _figures(store))
-        self.counts = Background("counting", lambda: count_rows(store))
+        self.counts = Background("counting", lambda: count_rows(store), lambda: known_counts(store))
         self.templates = templates()
         self.sql_page = SqlPage(store)
 
@@ -144,7 +144,7 @@ class _Pages:
         given = request.query_params
         a, b = given.get("a", "") or "".join(models[:1]), given.get("b", "") or "".join(models[1:2])
         cell = {"11": (1, 1), "10": (1, 0), "01": (0, 1)}.get(given.get("cell", ""), (0, 0))
-        found = compare(self.store, a, b, cell) if a and b and a != b else None
+        found = compare(counted.index, a, b, cell) if counted and a != b and a and b else None
         return self._render("models.html", models=models, a=a, b=b, cell=cell, found=found)
 
     def figures(self, _: Request) -> Response:
@@ -163,13 +163,14 @@ class _Pages:
         """Rejected and failed jobs by reason; with `stage` and `reason`, the jobs of one reason."""
         stage, reason = (request.query_params.get(name, "") for name in ("stage", "reason"))
         if not stage:
-            with run_query(
-                self.store, "SELECT * FROM v_failures ORDER BY jobs DESC LIMIT 200"
-            ) as all_:
-                groups = [dict(zip(all_.columns, row, strict=True)) for row in all_.rows]
-            figure = FAILURES.render([tuple(g.values())[:6] for g in map(_failure, groups[:16])])
+            counted = self.counts.latest(FIRST_COUNT_SECONDS)
+            groups = counted.failures if counted else ListIndex(self.store, None).whole("failures")
+            figure = FAILURES.render(list(groups[:16]))
             return self._render(
-                "failures.html", groups=groups, figure=Markup(render_section(figure, link))
+                "failures.html",
+                groups=groups,
+                at=counted.at if counted else "",
+                figure=Markup(render_section(figure, link)),
             )
         before = _number(request, "before")
         with self.store.read() as connection:
@@ -195,18 +196,10 @@ class _Pages:
         """A row of a listing, with links to the adjacent rows."""
         listing, query = self._list_query(request)
         key = _key(request)
+        counted = self.counts.latest(FIRST_COUNT_SECONDS)
+        links = row_links(self.store, counted, listing, query, request.query_params, key)
         with self.store.read() as connection:
-            adjacent = {
-                way: adjacent_id(connection, listing, query, key, newer=way == "prev")
-                for way in ("prev", "next")
-            }
             chain = self._chain_of_row(connection, listing.kind, key)
-        links = {
-            way: url(f"/{listing.name}/{other}", query.url_parameters())
-            for way, other in adjacent.items()
-            if other
-        }
-        links["up"] = url(f"/{listing.name}", {**query.url_parameters(), "before": key + 1})
         if chain is not None:
             return self._read_chain(chain, links, (listing.kind, key))
         return self._read_row(listing.kind, key, links)
@@ -318,11 +311,6 @@ class _Pages:
 
 def _figures(store: Database) -> ReportData:
     return collect(store, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
-
-
-def _failure(group: Mapping[str, Any]) -> Mapping[str, Any]:
-    names = ("stage", "state", "reason", "jobs", "example_subject_id", "example_detail")
-    return {name: group[name] for name in names}
 
 
 def _key(request: Request) -> int:

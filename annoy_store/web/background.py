@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from annoy_store.errors import UsageError
 
 FRESH_SECONDS = 60.0
+LARGEST_SHARE = 0.05  # of the time that is spent on computing it again and again
 Value = TypeVar("Value")
 logger = logging.getLogger(__name__)
 
@@ -23,17 +24,33 @@ class Background(Generic[Value]):
         error: Message of the last computation if it failed, else ''.
     """
 
-    def __init__(self, what: str, compute: Callable[[], Value]) -> None:
+    def __init__(
+        self,
+        what: str,
+        compute: Callable[[], Value],
+        known: Callable[[], Value | None] | None = None,
+    ) -> None:
+        """Prepare to compute.
+
+        Args:
+            what: What is computed.
+            compute: Computes it.
+            known: Returns quickly what an earlier process has computed; None if nothing is known.
+        """
         self.what = what
         self.error = ""
         self._compute = compute
+        self._known = known
         self._latest: Value | None = None
+        self._seconds = 0.0
         self._computed_at = float("-inf")
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def latest(self, wait_seconds: float = 0.0) -> Value | None:
         """Return the last value, and compute a new one if it is older than `FRESH_SECONDS`.
+
+        One that takes long is computed less often: `LARGEST_SHARE` of the time.
 
         Args:
             wait_seconds: Time to wait for the first value.
@@ -42,7 +59,10 @@ class Background(Generic[Value]):
             The value; None before the first time.
         """
         with self._lock:
-            is_old = time.monotonic() - self._computed_at > FRESH_SECONDS
+            if self._known is not None:
+                self._latest, self._known = self._known(), None
+            fresh_seconds = max(FRESH_SECONDS, self._seconds / LARGEST_SHARE)
+            is_old = time.monotonic() - self._computed_at > fresh_seconds
             if is_old and not self.is_running:
                 # no daemon: a thread inside DuckDB aborts a process that ends under it
                 self._thread = threading.Thread(target=self._run, name=self.what)
@@ -62,6 +82,7 @@ class Background(Generic[Value]):
             self._thread.join(seconds)
 
     def _run(self) -> None:
+        start = time.monotonic()
         try:
             self._latest = self._compute()
             self.error = ""
@@ -72,3 +93,4 @@ class Background(Generic[Value]):
                 logger.exception("%s failed", self.what)
             self.error = f"{self.what} failed ({type(error).__name__}: {error})"
         self._computed_at = time.monotonic()
+        self._seconds = self._computed_at - start

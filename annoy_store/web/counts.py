@@ -1,11 +1,10 @@
-"""Counts of a listing's rows by the values of its filters, and ids in the order of a column.
+"""Counts of a listing's rows by the values of its filters.
 
 Decisions
 - Rows are counted once by all filters together: some hundred groups, from which the counts of any
   selection follow without another query.
-- Both are read from the snapshot, as it was when the counts were made; where no snapshot can be
-  kept, from the store.
-- A search is not counted or sorted: the snapshot has no texts.
+- They are kept with the snapshot, so a page has them at once; it says how old they are.
+- A search is not counted: the snapshot has no texts.
 """
 
 from __future__ import annotations
@@ -16,24 +15,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select
-from sqlalchemy.engine.default import DefaultDialect
-
-from annoy_store.analysis.snapshot.query import NotInSnapshot, execute, open_runner, open_snapshot
-from annoy_store.analysis.sql import Value, run_query
+from annoy_store.analysis.snapshot.derived import derive, open_derived
+from annoy_store.analysis.snapshot.query import NotInSnapshot
 from annoy_store.db.engine import Database
+from annoy_store.web.list_index import ListIndex, derived_queries
 from annoy_store.web.listings import LISTINGS, Listing
-from annoy_store.web.pagination import PAGE_ROWS, ListQuery, selected_ids
-
-SNAPSHOT_SECONDS = 5.0
-_FAILURES = """
-    SELECT stage, state, reason, jobs, example_subject_id FROM v_failures
-    ORDER BY jobs DESC, stage, reason LIMIT 8
-"""
-_ERRORS = """
-    SELECT call_id, started_at, status, error_class, error_message FROM attempts
-    WHERE status <> 'ok' ORDER BY id DESC LIMIT 5
-"""
 
 
 @dataclass(frozen=True)
@@ -90,83 +76,40 @@ class AllCounts:
     Attributes:
         of: The counts by the name of the listing.
         at: Their time, as text.
-        failures: The most frequent failures: stage, state, reason, jobs and an example's subject.
+        failures: The most frequent failures: stage, state, reason, jobs, an example's subject and
+            its detail.
         errors: The latest calls that failed: call, time, status, class and message.
+        index: The derived tables that they were counted in.
     """
 
     of: Mapping[str, Counts]
     at: str
     failures: Sequence[tuple[Any, ...]]
     errors: Sequence[tuple[Any, ...]]
+    index: ListIndex
 
 
 def count_rows(store: Database) -> AllCounts:
     """Count the rows of every listing, on a new snapshot."""
-    at = datetime.now(UTC).strftime("%H:%M UTC")
-    with open_runner(store) as run:
-        counted = {name: _counts(run(_grouped(one)), one) for name, one in LISTINGS.items()}
-        return AllCounts(counted, at, run(_FAILURES), run(_ERRORS))
+    try:
+        return _read(ListIndex(store, derive(store, derived_queries())))
+    except NotInSnapshot:
+        return _read(ListIndex(store, None))
 
 
-def _grouped(listing: Listing) -> str:
-    columns = [one.column.label(f"f_{name}") for name, one in listing.filters.items()]
-    inner = select(*columns).select_from(listing.joined).subquery("rows_by_filter")
-    grouped = select(*inner.c, func.count().label("n")).group_by(*inner.c)
-    # The values in it are those of the listing: nothing that a reader typed.
-    return str(grouped.compile(dialect=DefaultDialect(), compile_kwargs={"literal_binds": True}))
+def known_counts(store: Database) -> AllCounts | None:
+    """Return the counts of the last snapshot; None without one."""
+    tables = open_derived(store, derived_queries())
+    return _read(ListIndex(store, tables)) if tables else None
+
+
+def _read(index: ListIndex) -> AllCounts:
+    at = index.tables.at if index.tables else datetime.now(UTC)
+    counted = {name: _counts(index.whole(f"count_{name}"), one) for name, one in LISTINGS.items()}
+    failures, errors = index.whole("failures"), index.whole("errors")
+    return AllCounts(counted, f"{at:%H:%M UTC}", failures, errors, index)
 
 
 def _counts(rows: Sequence[Sequence[Any]], listing: Listing) -> Counts:
     groups = [(tuple(None if v is None else str(v) for v in values), int(n)) for *values, n in rows]
     return Counts(tuple(listing.filters), groups)
-
-
-def sorted_ids(
-    store: Database, listing: Listing, query: ListQuery, order: str, page: int
-) -> list[int]:
-    """Return the ids of one page in the order of a column, and one more if there is a next page.
-
-    Args:
-        store: The store.
-        listing: The listing.
-        query: Filters; a search is ignored.
-        order: Name of the column, with `-` before it for falling values.
-        page: Number of the page, from 1.
-    """
-    column = listing.columns[order.removeprefix("-")]
-    ordered = column.desc() if order.startswith("-") else column.asc()
-    # Without the joins of the other columns, a query takes a tenth of the time.
-    joined = any(table is not listing.key.table for table in select(column).get_final_froms())
-    chosen = selected_ids(listing, ListQuery(query.filters), joined=joined)
-    chosen = chosen.order_by(ordered.nulls_last(), listing.key.desc())
-    text, values = _text(chosen)
-    # Numbers in the text, for DuckDB and PostgreSQL take no untyped parameter there.
-    text += f" LIMIT {PAGE_ROWS + 1} OFFSET {PAGE_ROWS * (page - 1)}"
-    return [int(row[0]) for row in run_on_snapshot(store, text, values)]
-
-
-def run_on_snapshot(
-    store: Database, text: str, values: Mapping[str, Value]
-) -> list[tuple[Any, ...]]:
-    """Run a SELECT of the package on the snapshot as it is, or on the store if it has none.
-
-    Args:
-        store: The store.
-        text: The SELECT; `:name` stands for `values[name]`.
-        values: Values of its parameters.
-    """
-    try:
-        with (
-            open_snapshot(store, fresh=False) as duck,
-            execute(duck, text, values, SNAPSHOT_SECONDS) as found,
-        ):
-            return list(found.rows)
-    except (NotInSnapshot, OSError):
-        with run_query(store, text, values, SNAPSHOT_SECONDS) as found:
-            return list(found.rows)
-
-
-def _text(chosen: Select[Any]) -> tuple[str, dict[str, Any]]:
-    """Return a statement as text that the store and its snapshot run, and its parameters."""
-    compiled = chosen.compile(dialect=DefaultDialect(paramstyle="named"))
-    return str(compiled), dict(compiled.params)

@@ -10,14 +10,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import Connection
+
 from annoy_store.db.engine import Database
-from annoy_store.web.counts import AllCounts, Counts, sorted_ids
+from annoy_store.web.counts import AllCounts, Counts
 from annoy_store.web.jinja import url
+from annoy_store.web.list_index import ListIndex
 from annoy_store.web.listings import Listing
-from annoy_store.web.pagination import PAGE_ROWS, ListQuery, listed_rows, page
+from annoy_store.web.pagination import (
+    PAGE_ROWS,
+    ListQuery,
+    Page,
+    adjacent_id,
+    listed_rows,
+    page,
+)
 
 MAX_CHOICES = 12
-MAX_PAGE = 25_000
+MAX_PAGE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,7 @@ class ListView:
         facets: The filters.
         headings: The columns that are not empty on this page.
         links: Addresses by `first`, `prev`, `next` and `last`, where there are such pages.
+        chosen: Filters, search and order as parameters of an address.
         scanned: The last id that a search has reached, if it is not over.
     """
 
@@ -68,6 +79,7 @@ class ListView:
     facets: Sequence[Facet]
     headings: Sequence[Heading]
     links: Mapping[str, str]
+    chosen: Mapping[str, str]
     scanned: int | None = None
 
 
@@ -88,15 +100,65 @@ def list_view(
         given: Parameters of the address: `sort` and `page`, or `before` or `after`.
     """
     counts = counted.of[listing.name] if counted else None
-    sort = given.get("sort", "")
-    sort = sort if sort.removeprefix("-") in listing.sortable and not query.search else ""
     total = counts.total(query.filters) if counts and not query.search else None
-    read = _sorted_page if sort else _page_by_id
-    rows, links, scanned = read(store, listing, query, given, sort, total)
+    sort = sort_of(listing, query, given)
+    index = counted.index if counted else None
+    if sort and index:
+        number = min(max(1, _number(given.get("page", "")) or 1), MAX_PAGE)
+        rows, links, scanned = _sorted_page(index, listing, query, sort, number)
+    else:
+        rows, links, scanned = _page_by_id(store, index, listing, query, given)
     facets = _facets(counts, listing, query, sort)
     filled = [n for n in listing.columns if not rows or any(r[n] is not None for r in rows)]
     headings = [_heading(name, listing, query, sort) for name in filled]
-    return ListView(rows, total, counted.at if counted else "", facets, headings, links, scanned)
+    at = counted.at if counted else ""
+    chosen = query.url_parameters() | {"sort": sort}
+    return ListView(rows, total, at, facets, headings, links, chosen, scanned)
+
+
+def sort_of(listing: Listing, query: ListQuery, given: Mapping[str, str]) -> str:
+    """Return the column that a list is sorted by, with `-` for falling values; '' for none."""
+    sort = given.get("sort", "")
+    return sort if sort.removeprefix("-") in listing.sortable and not query.search else ""
+
+
+def row_links(
+    store: Database,
+    counted: AllCounts | None,
+    listing: Listing,
+    query: ListQuery,
+    given: Mapping[str, str],
+    key: int,
+) -> dict[str, str]:
+    """Return the addresses of the rows before and after a row of a list, and of its page there.
+
+    Args:
+        store: The store.
+        counted: The counts; None before the first.
+        listing: The listing.
+        query: Filters and search.
+        given: Parameters of the address: `sort`.
+        key: Id of the row.
+    """
+    sort = sort_of(listing, query, given)
+    chosen = query.url_parameters() | ({"sort": sort} if sort else {})
+    up = {"before": str(key + 1)}
+    if sort and counted:
+        previous, following, number = counted.index.neighbours(listing, query, sort, key)
+        up = {"page": str(number)}
+    elif counted and query.filters and not query.search:
+        previous, following = (
+            next(iter(counted.index.page_ids(listing, query, before, after, 1)), None)
+            for before, after in ((None, key), (key, None))
+        )
+    else:
+        with store.read() as connection:
+            previous, following = (
+                adjacent_id(connection, listing, query, key, newer=newer) for newer in (True, False)
+            )
+    rows = {"prev": previous, "next": following}
+    links = {way: url(f"/{listing.name}/{row}", chosen) for way, row in rows.items() if row}
+    return links | {"up": _address(listing, chosen | up)}
 
 
 Read = tuple[Sequence[Mapping[str, Any]], dict[str, str], int | None]
@@ -105,15 +167,17 @@ Read = tuple[Sequence[Mapping[str, Any]], dict[str, str], int | None]
 
 def _page_by_id(
     store: Database,
+    index: ListIndex | None,
     listing: Listing,
     query: ListQuery,
     given: Mapping[str, str],
-    _: str,
-    __: int | None,
 ) -> Read:
     before, after = (_number(given.get(name, "")) for name in ("before", "after"))
     with store.read() as connection:
-        found = page(connection, listing, query, before=before, after=after)
+        if index and query.filters and not query.search:
+            found = _indexed_page(connection, index, listing, query, before, after)
+        else:
+            found = page(connection, listing, query, before=before, after=after)
     chosen = query.url_parameters()
     links: dict[str, str] = {}
     if found.rows and (before is not None or after is not None):
@@ -134,17 +198,26 @@ def _page_by_id(
     return found.rows, links, None
 
 
-def _sorted_page(
-    store: Database,
+def _indexed_page(
+    connection: Connection,
+    index: ListIndex,
     listing: Listing,
     query: ListQuery,
-    given: Mapping[str, str],
-    sort: str,
-    total: int | None,
+    before: int | None,
+    after: int | None,
+) -> Page:
+    """Return a page under filters, of the rows that were there when the counts were made."""
+    most = PAGE_ROWS if after is not None else PAGE_ROWS + 1
+    ids = index.page_ids(listing, query, before, after, most)
+    rows = listed_rows(connection, listing, ids[:PAGE_ROWS])
+    return Page(rows, ids[-1] if ids else 1, after is not None or len(ids) > PAGE_ROWS)
+
+
+def _sorted_page(
+    index: ListIndex, listing: Listing, query: ListQuery, sort: str, number: int
 ) -> Read:
-    number = min(max(1, _number(given.get("page", "")) or 1), MAX_PAGE)
-    ids = sorted_ids(store, listing, query, sort, number)
-    with store.read() as connection:
+    ids = index.sorted_ids(listing, query, sort, number)
+    with index.store.read() as connection:
         rows = listed_rows(connection, listing, ids[:PAGE_ROWS])
     chosen = query.url_parameters() | {"sort": sort}
     links: dict[str, str] = {}
@@ -154,9 +227,11 @@ def _sorted_page(
             "prev": _numbered(listing, chosen, number - 1),
         }
     if len(ids) > PAGE_ROWS:
-        links["next"] = _numbered(listing, chosen, number + 1)
-        if total:
-            links["last"] = _numbered(listing, chosen, min(MAX_PAGE, -(-total // PAGE_ROWS)))
+        last = -(-index.total(listing, query) // PAGE_ROWS)
+        links |= {
+            "next": _numbered(listing, chosen, number + 1),
+            "last": _numbered(listing, chosen, min(MAX_PAGE, last)),
+        }
     return rows, links, None
 
 

@@ -19,7 +19,7 @@ from annoy_store.db.sql import in_values
 from annoy_store.web.listings import Listing
 
 PAGE_ROWS = 40
-SECONDS, SECONDS_ADJACENT = 0.6, 0.25  # time limits of a page, and of an adjacent row
+SECONDS, SECONDS_ADJACENT = 0.3, 0.1  # time limits of a page, and of an adjacent row
 FIRST_WINDOW, LAST_WINDOW = 512, 262_144  # ids of the first window and of the largest
 
 
@@ -164,30 +164,25 @@ def _max_id(connection: Connection, key: Column[Any]) -> int:
 
 
 def _ids(listing: Listing, query: ListQuery, low: int, high: int) -> Select[Any]:
-    return selected_ids(listing, query).where(listing.key >= low, listing.key < high)
+    return _selected_ids(listing, query).where(listing.key >= low, listing.key < high)
 
 
-def selected_ids(listing: Listing, query: ListQuery, *, joined: bool = False) -> Select[Any]:
-    """Return the SELECT of the ids that filters and search select.
-
-    Args:
-        listing: The listing.
-        query: Filters and search.
-        joined: Join all that columns need, also without a filter.
-    """
+def _selected_ids(listing: Listing, query: ListQuery) -> Select[Any]:
+    """Return the SELECT of the ids that filters and search select."""
     wanted: list[ColumnElement[bool]] = [
-        _equals(listing.filters[name].column, value)
+        equals(listing.filters[name].column, value)
         for name, value in query.filters.items()
         if value and name in listing.filters
     ]
     if query.search:
         matches = [text.icontains(query.search, autoescape=True) for text in listing.search_columns]
         wanted.append(or_(*matches))
-    narrowed = listing.joined if joined or query.filters else listing.key.table
+    narrowed = listing.joined if query.filters else listing.key.table
     return select(listing.key).select_from(narrowed).where(*wanted)
 
 
-def _equals(compared: ColumnElement[Any], value: str) -> ColumnElement[bool]:
+def equals(compared: ColumnElement[Any], value: str) -> ColumnElement[bool]:
+    """Return the condition that a column has a value, which is given as text."""
     if isinstance(compared.type, Integer):
         return compared == int(value) if value.isdecimal() and len(value) < 10 else compared < 0
     return compared == value

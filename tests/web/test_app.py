@@ -151,7 +151,7 @@ def test_lists_show_counts_and_facets(reader: Client) -> None:
 
 def test_lists_lead_to_first_and_last_page(reader: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("annoy_store.web.list_page.PAGE_ROWS", 2)
-    monkeypatch.setattr("annoy_store.web.counts.PAGE_ROWS", 2)
+    monkeypatch.setattr("annoy_store.web.list_index.PAGE_ROWS", 2)
     reader.get("/samples")
     reader.wait()
     text = reader.get("/samples?sort=-pairs").text

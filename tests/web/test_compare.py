@@ -52,11 +52,11 @@ def test_compare_counts_and_lists_what_both_miss(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     populated_store.fill(store)
     second_model(store)
-    count_rows(store)
-    found = compare(store, "paid", "other", (0, 0))
+    index = count_rows(store).index
+    found = compare(index, "paid", "other", (0, 0))
     assert found.cells == {(1, 0): 1, (0, 0): 3}
     assert len(found.questions) == 3
-    assert [row[0] for row in compare(store, "other", "paid", (0, 1)).questions] == [1]
+    assert [row[0] for row in compare(index, "other", "paid", (0, 1)).questions] == [1]
     client = Client(store)
     client.get("/models")
     client.wait()

@@ -1,4 +1,4 @@
-"""Counts by filter and sorted ids, compared with the rows that the list itself finds."""
+"""Counts by filter, compared with the rows that the list itself finds."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ pytest.importorskip("jinja2")
 from pathlib import Path
 
 from annoy_store.db.engine import Database
-from annoy_store.web.counts import count_rows, sorted_ids
+from annoy_store.web.counts import count_rows, known_counts
 from annoy_store.web.listings import LISTINGS
-from annoy_store.web.pagination import PAGE_ROWS, ListQuery, listed_rows, page
+from annoy_store.web.pagination import ListQuery, page
 from tests.support import populated_store
 
 pytestmark = pytest.mark.slow_on("postgres")
@@ -47,23 +47,10 @@ def test_facet_counts_under_the_other_filters(filled: Database) -> None:
     assert dict(counts.facet("status", wrong))["correct"] > 0  # its own filter does not count
 
 
-@pytest.mark.parametrize("name", list(LISTINGS))
-def test_sorted_ids_order_by_every_sortable_column(filled: Database, name: str) -> None:
-    count_rows(filled)  # makes the snapshot
-    listing = LISTINGS[name]
-    for column in listing.sortable:
-        for order in (column, f"-{column}"):
-            ids = sorted_ids(filled, listing, ListQuery(), order, 1)
-            with filled.read() as connection:
-                values = [row[column] for row in listed_rows(connection, listing, ids)]
-            known = [value for value in values if value is not None]
-            assert values == known + [None] * (len(values) - len(known)), order
-            assert known == sorted(known, reverse=order.startswith("-")), order
-
-
-def test_sorted_ids_apply_filters_and_pages(filled: Database) -> None:
-    count_rows(filled)
-    hostile = ListQuery({"model": "x' OR '1'='1"})
-    assert sorted_ids(filled, LISTINGS["answers"], hostile, "tokens", 1) == []
-    assert len(sorted_ids(filled, LISTINGS["answers"], ListQuery({"turn": "2"}), "-tokens", 1)) == 4
-    assert sorted_ids(filled, LISTINGS["answers"], ListQuery(), "tokens", 1 + PAGE_ROWS) == []
+def test_known_counts_are_those_of_the_last_snapshot(filled: Database) -> None:
+    assert known_counts(filled) is None
+    counted = count_rows(filled)
+    known = known_counts(filled)
+    assert known is not None
+    assert known.of == counted.of
+    assert known.failures == counted.failures

@@ -156,7 +156,7 @@ def open_snapshot(store: Database, *, fresh: bool = True) -> Iterator[duckdb.Duc
         tempfile.TemporaryDirectory(prefix="annoy-", ignore_cleanup_errors=True) as spill,
         open_duckdb(Path(spill), threads=threads, memory=MEMORY) as duck,
     ):
-        _create_views(duck, folder, state)
+        create_views(duck, folder, state)
         _restrict_access(duck, folder, state)
         yield duck
 
@@ -175,9 +175,10 @@ def refresh_snapshot(store: Database) -> None:
         raise NotInSnapshot(f"{reason}; query the store itself: --live") from error
 
 
-def _create_views(duck: duckdb.DuckDBPyConnection, folder: Path, state: Manifest) -> None:
+def create_views(duck: duckdb.DuckDBPyConnection, folder: Path, state: Manifest) -> None:
+    """Create the tables and views of the store over the parts of a state."""
     for table, parts in state.tables.items():
-        files = ", ".join(_sql_literal(str(folder / file)) for file in parts.files)
+        files = ", ".join(sql_literal(str(folder / file)) for file in parts.files)
         name = f"kept_{table}" if table in _VIEWED_TABLES else table
         duck.execute(f'CREATE VIEW "{name}" AS SELECT * FROM read_parquet([{files}])')
     counted = "SELECT stage FROM variants GROUP BY stage HAVING count(*) > 1"
@@ -186,7 +187,7 @@ def _create_views(duck: duckdb.DuckDBPyConnection, folder: Path, state: Manifest
 
 
 def _restrict_access(duck: duckdb.DuckDBPyConnection, folder: Path, state: Manifest) -> None:
-    files = ", ".join(_sql_literal(str(folder / file)) for file in sorted(state.files))
+    files = ", ".join(sql_literal(str(folder / file)) for file in sorted(state.files))
     for setting in (
         f"max_temp_directory_size = '{SPILL}'",
         "python_enable_replacements = false",
@@ -197,7 +198,8 @@ def _restrict_access(duck: duckdb.DuckDBPyConnection, folder: Path, state: Manif
         duck.execute(f"SET {setting}")
 
 
-def _sql_literal(text: str) -> str:
+def sql_literal(text: str) -> str:
+    """Return a text as a literal of SQL."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -212,7 +214,7 @@ def _parse_select(
     Raises:
         UsageError: It is anything else.
     """
-    statements = duck.extract_statements(_bind_parameters(sql, values))
+    statements = duck.extract_statements(bind_parameters(sql, values))
     if not statements:
         raise UsageError("the query is empty; try: annoy sql 'SELECT * FROM v_funnel'")
     if len(statements) > 1:
@@ -224,7 +226,7 @@ def _parse_select(
     return statement, {k: v for k, v in values.items() if k in statement.named_parameters}
 
 
-def _bind_parameters(sql: str, values: Mapping[str, Value]) -> str:
+def bind_parameters(sql: str, values: Mapping[str, Value]) -> str:
     """Spell `:name` as DuckDB does where `name` has a value; strings and casts stay."""
 
     def spelled(found: re.Match[str]) -> str:
