@@ -40,7 +40,7 @@ from annoy_store.web.list_index import ListIndex
 from annoy_store.web.list_page import list_view, row_links
 from annoy_store.web.listings import LISTINGS, Listing
 from annoy_store.web.middleware import Guard
-from annoy_store.web.pagination import ListQuery
+from annoy_store.web.pagination import ListQuery, listed_rows
 from annoy_store.web.row_view import (
     build_row_view,
     chain_of,
@@ -145,7 +145,12 @@ class _Pages:
         a, b = given.get("a", "") or "".join(models[:1]), given.get("b", "") or "".join(models[1:2])
         cell = {"11": (1, 1), "10": (1, 0), "01": (0, 1)}.get(given.get("cell", ""), (0, 0))
         found = compare(counted.index, a, b, cell) if counted and a != b and a and b else None
-        return self._render("models.html", models=models, a=a, b=b, cell=cell, found=found)
+        ids = [key for row in found.questions for key in row[2:4]] if found else []
+        with self.store.read() as connection:
+            answers = {row["id"]: row for row in listed_rows(connection, LISTINGS["answers"], ids)}
+        return self._render(
+            "models.html", models=models, a=a, b=b, cell=cell, found=found, answers=answers
+        )
 
     def figures(self, _: Request) -> Response:
         """The figures of the report."""

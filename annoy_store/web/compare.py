@@ -12,7 +12,7 @@ from typing import Any
 
 from annoy_store.web.list_index import ListIndex
 
-MAX_QUESTIONS = 100
+MAX_QUESTIONS = 40
 _BOTH = """
     WITH judged AS (SELECT * FROM {compared} WHERE model IN (:a, :b)),
     both_judged AS (

@@ -53,12 +53,12 @@ class ListIndex:
         """Return all rows of a derived table, in their order."""
         if self.tables:
             return self.tables.rows(f'SELECT * FROM "{name}"')
-        with run_query(self.store, derived_queries()[name]) as found:
+        with run_query(self.store, derived_queries(live=True)[name]) as found:
             return list(found.rows)
 
     def source(self, name: str) -> str:
         """Return what stands for a derived table in the FROM of a statement."""
-        return name if self.tables else f"({derived_queries()[name]}) AS {name}"
+        return name if self.tables else f"({derived_queries(live=True)[name]}) AS {name}"
 
     def rows(self, query: str, values: Mapping[str, Value] | None = None) -> list[tuple[Any, ...]]:
         """Return the rows of a SELECT of the package.
@@ -205,12 +205,17 @@ _COMPARED = """
 
 
 @cache
-def derived_queries() -> dict[str, str]:
-    """Return the SELECT of every derived table of the pages, by its name."""
+def derived_queries(*, live: bool = False) -> dict[str, str]:
+    """Return the SELECT of every derived table of the pages, by its name.
+
+    Args:
+        live: Return what the store runs, which has no such tables.
+    """
     queries: dict[str, str] = {}
     for name, listing in LISTINGS.items():
+        counted = _rows_of(listing).subquery() if live else _table(name, True, "derived")
         queries[f"list_{name}"] = f"{_literal(_rows_of(listing))} ORDER BY 1"
-        queries[f"count_{name}"] = _literal(_grouped(listing))
+        queries[f"count_{name}"] = _literal(_grouped(listing, counted))
     return {**queries, "failures": _FAILURES, "errors": _ERRORS, "compared": _COMPARED}
 
 
@@ -222,20 +227,19 @@ def _rows_of(listing: Listing) -> Select[Any]:
     return select(listing.key.label("id"), *shown).select_from(listing.joined)
 
 
-def _grouped(listing: Listing) -> Select[Any]:
-    rows = _rows_of(listing).subquery("rows_by_filter")
+def _grouped(listing: Listing, rows: FromClause) -> Select[Any]:
     columns = [rows.c[name] for name in listing.filters]
     return select(*columns, func.count().label("n")).group_by(*columns)
 
 
 @cache
-def _table(name: str, is_derived: bool) -> FromClause:
+def _table(name: str, is_derived: bool, schema: str | None = None) -> FromClause:
     """Return the rows of a list; always the same object, so that a statement names it once."""
     rows = _rows_of(LISTINGS[name])
     if not is_derived:
         return rows.subquery(f"list_{name}")
     columns = [column(str(one.key), one.type) for one in rows.selected_columns]
-    return table(f"list_{name}", *columns)
+    return table(f"list_{name}", *columns, schema=schema)
 
 
 def _literal(chosen: Select[Any]) -> str:

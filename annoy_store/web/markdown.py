@@ -1,7 +1,9 @@
 """Markdown of the store's texts as HTML.
 
-Decision: models write these texts. Raw HTML stays text, and links, images and references are not
-rendered, so that a text leads nowhere and loads nothing.
+Decisions
+- Models write these texts. Raw HTML stays text, and links, images and references are not
+  rendered, so that a text leads nowhere and loads nothing.
+- Headings become bold paragraphs: the headings of the page are its own.
 """
 
 from __future__ import annotations
@@ -33,4 +35,10 @@ def render_markdown(text: str) -> Markup:
     """
     if len(text) > MAX_CHARS:
         return Markup("")
-    return Markup(_parser().render(visible(text)))
+    parser = _parser()
+    tokens = parser.parse(visible(text))
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = "p"
+            token.attrs = {"class": "heading"} if token.nesting == 1 else {}
+    return Markup(parser.renderer.render(tokens, parser.options, {}))

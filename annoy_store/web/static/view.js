@@ -68,11 +68,28 @@ for (const pre of document.querySelectorAll("main pre")) {
   tools.className = "tools";
   if (text && text.querySelector(".markdown")?.childNodes.length) {
     const name = () => (text.classList.contains("rendered") ? "raw" : "rendered");
-    tools.append(button(name(), (made) => { text.classList.toggle("rendered"); made.textContent = name(); }));
+    tools.append(button(name(), (made) => {
+      text.classList.toggle("rendered");
+      made.textContent = name();
+      reach();
+    }));
   }
   tools.append(button("copy", (made) => copy(pre, made)));
   (text || pre).before(tools);
 }
+
+// What scrolls can be reached by keyboard; inside of something folded, that is not known yet.
+
+function reach() {
+  for (const box of document.querySelectorAll("main pre, .markdown, .scroll, .plot")) {
+    const scrolls = box.scrollHeight > box.clientHeight + 1 || box.scrollWidth > box.clientWidth + 1;
+    if (scrolls || box.closest("details:not([open])")) box.tabIndex = 0;
+    else if (!box.hasAttribute("role")) box.removeAttribute("tabindex");
+  }
+}
+
+reach();
+addEventListener("resize", reach);
 
 // The SQL page completes names with Tab, and keeps the last queries in this browser.
 
