@@ -148,8 +148,9 @@ def _workers(at: StoreStatus) -> Iterator[str]:
 
 def _worker(worker: Mapping[str, Any]) -> list[Any]:
     lease = f"{worker['lease_s']:.0f} s" if worker["alive"] else Toned("gone", "bad")
-    names = ("id", "host", "pid", "jobs", "ended", "per_minute")
-    return [*(worker[name] for name in names), lease, " ".join(dict.fromkeys(worker["stages"]))]
+    counts = [f"{worker[name]:,.0f}" for name in ("jobs", "ended", "per_minute")]
+    stages = " ".join(dict.fromkeys(worker["stages"]))
+    return [worker["id"], worker["host"], worker["pid"], *counts, lease, stages]
 
 
 def _claim(claim: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from annoy_store.db.tables import attempts, teachers
 
 RECENT = 200
 FAULTS_OF_THE_REQUEST = (400, 403, 409, 413, 422)  # HTTP statuses
+WITHHELD = ("content_filter", "refused")  # error classes of answers that are not given
 
 
 @dataclass(frozen=True)
@@ -96,4 +97,5 @@ def _is_trouble(row: Row[Any]) -> bool:
     if row.status == "stopped" and row.http_status is None:  # by an interrupted run
         return False
     is_failed = row.status in ("failed", "limited", "retry", "stopped")
-    return is_failed and row.http_status not in FAULTS_OF_THE_REQUEST
+    is_of_request = row.http_status in FAULTS_OF_THE_REQUEST or row.error_class in WITHHELD
+    return is_failed and not is_of_request
