@@ -84,14 +84,9 @@ def command(ctx: click.Context, execute: bool, as_json: bool) -> None:
 
 def _conclusion(findings: Sequence[Finding]) -> Iterator[str]:
     counts = Counter(finding.state for finding in findings)
+    words = {BROKEN: "broken", WARNING: f"warning{'s' * (counts[WARNING] > 1)}", OK: "ok"}
     yield ""
-    if counts[BROKEN]:
-        yield toned(f"{counts[BROKEN]} of {len(findings)} checks found something broken", "bad")
-    elif counts[WARNING]:
-        n = f"{counts[WARNING]} of {len(findings)} checks"
-        yield toned(f"{n} found something to know; nothing essential is broken", "warning")
-    else:
-        yield toned("everything works", "good")
+    yield ", ".join(toned(f"{counts[s]} {words[s]}", TONES[s]) for s in words if counts[s])
 
 
 def _examine(ctx: click.Context, execute: bool) -> Iterator[Finding]:

@@ -4,7 +4,8 @@ Jobs are counted by stage and state: pending, claimed (in progress), done, rejec
 subject, with a reason), failed (all attempts used; see `annoy retry`), deferred (retried later),
 suspect (its last worker died). `wanted` is the number of jobs that the next run will enqueue, yield
 the share of done among ended jobs. A claim is stuck when its worker is gone and no other worker is
-running to reclaim it.
+running to reclaim it. An endpoint is named, with its own words, if some of the newest attempts
+failed or were limited there.
 
 \b
 Examples:

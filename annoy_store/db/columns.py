@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, MetaData, Text, text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, MetaData, Table, Text, text
 
 POSTGRESQL_OPTIONS = "postgresql_options"  # the key in `info`
 
@@ -70,7 +70,8 @@ def partial_index(name: str, *columns: str, where: str, unique: bool = False) ->
 def apply_postgresql_options() -> None:
     """Hand over to SQLAlchemy what PostgreSQL alone needs to know of tables and indexes."""
     for table in metadata.tables.values():
-        for item in (table, *table.indexes):
+        items: list[Table | Index] = [table, *table.indexes]
+        for item in items:
             item.dialect_kwargs.update(item.info.get(POSTGRESQL_OPTIONS, {}))
 
 

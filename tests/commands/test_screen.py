@@ -127,7 +127,7 @@ def test_doctor_wraps_under_its_columns(worked: Path, size: int) -> None:
     assert re.search(r"^ok       interpreter Python 3", shown, re.M)
     assert re.search(r"^warning  endpoint    no key for https://api.openai.com/v1:", shown, re.M)
     assert re.search(r"^ {21}-> works without a key: annoy run --teacher tracer$", shown, re.M)
-    assert re.search(r"\n\n\d of 7 checks found", shown)
+    assert re.search(r"\n\n\d warnings?, \d ok$", shown)
 
 
 def test_status_without_colour_has_none(worked: Path) -> None:
