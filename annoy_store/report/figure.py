@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from inspect import cleandoc
 from itertools import cycle, pairwise
 from typing import Any
@@ -127,7 +128,14 @@ def open_runner(store: Database, *, live: bool = False) -> Iterator[RunSql]:
 
 def _rows(query: AbstractContextManager[QueryResult]) -> Rows:
     with query as result:
-        return list(result.rows)
+        return [tuple(map(_plain_number, row)) for row in result.rows]
+
+
+def _plain_number(value: Any) -> Any:
+    """Return the exact numbers of a server's sums as the other databases return them."""
+    if not isinstance(value, Decimal):
+        return value
+    return int(value) if value == value.to_integral_value() else float(value)
 
 
 def sum_by(rows: Rows, key: int, value: int) -> dict[Any, int]:

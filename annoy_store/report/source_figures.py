@@ -97,7 +97,7 @@ def _render_clusters(rows: Rows) -> RenderedFigure:
     kinds = [kind for kind in _COLOURS if any(row[0] == kind for row in rows)]
     bars = [
         Bar(
-            names[size],
+            f"size {names[size]}",
             tuple((_COLOURS[r[0]], float(r[3])) for r in rows if int(r[1]) == size),
             f"{n:,}",
         )

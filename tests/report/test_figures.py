@@ -11,7 +11,7 @@ import pytest
 from annoy_store.analysis.sql import run_query
 from annoy_store.db.engine import Database
 from annoy_store.report import FIGURES, RenderedFigure, render_all
-from annoy_store.report.figure import open_runner
+from annoy_store.report.figure import Ref, open_runner
 from tests.support import populated_store
 
 pytestmark = pytest.mark.slow_on("postgres")
@@ -44,6 +44,13 @@ def test_figures_are_all_drawn(
         wide, narrow = ET.fromstring(one.svg), ET.fromstring(one.narrow_svg)
         assert wide.get("viewBox", "").startswith("0 0 720 ")
         assert narrow.get("viewBox", "").startswith("0 0 340 ")
+
+
+def test_figures_hold_plain_numbers(filled: Database) -> None:
+    """The same kinds of cells on every database, for the table and for --json."""
+    for one in _drawn(filled).values():
+        kinds = {type(cell) for row in one.rows for cell in row}
+        assert kinds <= {str, int, float, type(None), Ref}, one.key
 
 
 def test_figures_have_the_sql_of_their_data(filled: Database) -> None:
