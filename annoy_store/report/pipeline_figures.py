@@ -107,7 +107,7 @@ def _render_yield(found: Rows) -> RenderedFigure:
         title,
         "The share of successful rows, by the time of the model's answer.",
         plot(panels, title, time_axis(times), shown) if shown else None,
-        ("what", "time", "rows", "good", "share"),
+        ("step", "time", "rows", "successful", "share"),
         [(_name(step), at, n, good, format_percent(good / n)) for _, step, at, n, good in rows],
         "There are no model calls yet: annoy run.",
     )
