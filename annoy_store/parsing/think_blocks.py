@@ -2,13 +2,18 @@
 
 Decisions
 - Reasoning is what stands in a block (`<think>` and its relatives, `[THINK]`, the channels of
-  Harmony) at the start of the text or of a line, or anywhere after such a block, and what stands before an end tag alone, because
-  some chat templates open the block themselves.
+  Harmony) at the start of the text or of a line, or anywhere after such a block, and what stands
+  before an end tag alone, because some chat templates open the block themselves.
+- The names are those of the reasoning parsers of vLLM and SGLang, and those that prompts ask for.
 - A tag in inline code, quotes, JSON or a fence is part of the answer. Reasoning may leave a fence
   open, so an end tag alone on its line counts inside a fence too, unless it belongs to the code:
   inside a triple-quoted string of Python, with its start tag in the same fence, or in a closed fence
   of another language.
 - What is left is read again, because a fence that the reasoning left open says nothing about it.
+- A tag around the whole of what is left (`<answer>`, `<response>`; answer_wrappers.py) is taken off.
+
+Sources: https://docs.vllm.ai/en/latest/features/reasoning_outputs/ and
+https://docs.sglang.ai/advanced_features/separate_reasoning.html.
 """
 
 from __future__ import annotations
@@ -20,26 +25,45 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from annoy_store.parsing.answer_wrappers import unwrap_answer
 from annoy_store.parsing.fences import Fence, find_fences, match_fence
 from annoy_store.parsing.python_code import mend_spaces, try_parse_module
 
 MAX_BLOCKS = 16
 MAX_TAGS = 16  # that are looked at for the beginning of a block
 
-_NAME = r"(?:[a-z]+:)?(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad)"
+_NAME = (
+    r"(?:[a-z]+:)?(?:(?:ant|longcat_)?think(?:ing)?|thoughts?|(?:thought|reasoning|thinking)_process"
+    r"|reasoning|reflections?|analysis|scratch_?pad|cot|chain_of_thought|rationale"
+    r"|(?:internal_|inner_)?monologue|inner_thoughts?)"
+)
+_MARK = (
+    r"(?:(?:begin_of_|start_of_|begin_|start_)?(?:think(?:ing)?|thoughts?|reasoning)|inner_prefix"
+    r"|plamo:begin_think:plamo)"
+)
+_END_MARK = (
+    r"(?:(?:/|end_of_|endof|end_)(?:think(?:ing)?|thoughts?|reasoning)|inner_suffix"
+    r"|plamo:end_think:plamo)"
+)
 _TAG = re.compile(
     rf"<(?P<open>{_NAME})(?:\s[^<>\n]{{0,80}})?>|</(?P<close>{_NAME})\s*>"
     r"|\[(?P<open2>THINK)\]|\[/(?P<close2>THINK)\]"
     r"|◁(?P<open3>think)▷|◁/(?P<close3>think)▷"
-    r"|<\|(?P<open4>begin_of_thought)\|>|<\|(?P<close4>end_of_thought)\|>"
-    r"|<\|(?P<open5>START_THINKING)\|>|<\|(?P<close5>END_THINKING)\|>"
-    r"|<\|channel>(?P<open6>thought)\b|<(?P<close6>channel)\|>",
+    rf"|<\|(?P<open4>{_MARK})\|>|<\|(?P<close4>{_END_MARK})\|>|</\|(?P<close5>think)\|>"
+    r"|<\|end\|>\s{0,8}(?:<\|begin\|>assistant\s{0,8})?<\|(?P<close6>content)\|>"
+    r"|<\|open\|>(?P<open5>think)<\|sep\|>|<\|close\|>(?P<close7>think)<\|sep\|>"
+    r"|<\|channel>(?P<open6>thought)\b|<(?P<close8>channel)\|>"
+    r"|\A\s{0,8}/(?P<open7>think)[ \t]*(?=\n)"
+    r"|<\|im_end\|>\s{0,8}<\|(?P<close9>im_start)\|>assistant\b"
+    r"|\A\s{0,8}Here(?:'s| is) my (?P<open8>thought) process:"
+    r"|Here(?:'s| is) my (?P<close10>response):",
     re.IGNORECASE,
 )
-_KINDS = {"channel": "think", "thinking": "think", "thought": "think", "thoughts": "think"} | {
-    "end_of_thought": "begin_of_thought",
-    "end_thinking": "start_thinking",
-}
+_OTHER_KINDS = re.compile(
+    r"(?:ant)?think(?:ing)?|thoughts?|channel|content|im_start|(?:inner_[ps]|plamo|begin_|start_|end|/).*"
+)
+_SPOKEN = {"open7": "/think", "close9": "/think", "open8": "process", "close10": "process"}
+_PAIRED = frozenset(_SPOKEN.values())  # an answer may hold such words: both ends have to be there
 _INLINE = re.compile(
     r"``[^\n]+?``|`[^`\n]+`|\"(?:[^\"\\\n]|\\.)*\"|(?<!\w)'(?:[^'\\\n]|\\.)*'(?!\w)|“[^”\n]*”|«[^»\n]*»"
 )
@@ -58,7 +82,13 @@ def split_reasoning(text: str) -> tuple[str, str | None]:
     Returns:
         The answer, and the reasoning or None.
     """
-    return _split_channels(text) or _split_blocks(text)
+    answer, reasoning = _split_channels(text) or _split_blocks(text)
+    return unwrap_answer(answer, lambda start, end: is_code(answer, start, end)), reasoning
+
+
+def is_code(text: str, start: int, end: int) -> bool:
+    """Return whether a tag is part of inline code, quotes or a fence."""
+    return _Code(text).holds(_Tag("", True, start, end))
 
 
 # Blocks ----------------------------------------------------------------------------------------
@@ -104,7 +134,10 @@ def _first_that_counts(text: str, *, first: bool) -> _Tag | None:
     mentioned: Counter[str] = Counter()  # start tags that do not count, by kind
     for tag in itertools.islice(_tags(text), MAX_TAGS):
         before, after = _line_around(tag, text)
-        if tag.opens:
+        if tag.kind in _PAIRED:
+            if tag.opens and first and _close_of(text[tag.end :], tag.kind):
+                return tag
+        elif tag.opens:
             if not text[: tag.start].strip() if first else not before.strip() and not after.strip():
                 return tag
             if (not first or not before.strip()) and _close_of(text[tag.end :], tag.kind):
@@ -139,8 +172,16 @@ def _line_around(tag: _Tag, text: str) -> tuple[str, str]:
 def _all_tags(text: str) -> Iterator[_Tag]:
     for found in _TAG.finditer(text):
         group = found.lastgroup or ""
-        name = found[group].lower().rpartition(":")[2]
-        yield _Tag(_KINDS.get(name, name), group.startswith("open"), found.start(), found.end())
+        yield _Tag(_kind(found, group), group.startswith("open"), found.start(), found.end())
+
+
+def _kind(found: re.Match[str], group: str) -> str:
+    """Return what a start tag and its end tag have in common."""
+    if group in _SPOKEN:
+        return _SPOKEN[group]
+    name = found[group].lower()
+    name = name if name.startswith("plamo") else name.rpartition(":")[2]
+    return "think" if _OTHER_KINDS.fullmatch(name) else name
 
 
 def _tags(text: str) -> Iterator[_Tag]:

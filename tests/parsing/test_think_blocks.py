@@ -65,6 +65,29 @@ What stands after the last </think> in the text?'''
         ("<reasoning>\na\n</reasoning>\nfour", "four", "a"),
         ("<seed:think>a</seed:think>four", "four", "a"),
         ("[THINK]a[/THINK]four", "four", "a"),
+        ("<think>a", "", "a"),
+        ("<cot lang='en'>\na\n</cot>\nfour", "four", "a"),
+        (
+            "<think>a <reflection>b</reflection> c</think>four",
+            "four",
+            "a <reflection>b</reflection> c",
+        ),
+        ("<think>\n<cot>a</think>\nfour", "four", "<cot>a"),
+        ("it says `<cot>a</cot>`", "it says `<cot>a</cot>`", None),
+        (
+            "```html\n<rationale>\na\n</rationale>\n```",
+            "```html\n<rationale>\na\n</rationale>\n```",
+            None,
+        ),
+        ("<|think|>a<|end|><|begin|>assistant<|content|>four", "four", "a"),
+        ("Here is my thought process: a\nHere is my response: four", "four", "a"),
+        ("Here's my thought process:\na Here's my response:\nfour", "four", "a"),
+        ("Here is my thought process: a", "Here is my thought process: a", None),
+        ("four. Here is my response: 4", "four. Here is my response: 4", None),
+        ("/think\na<|im_end|>\n<|im_start|>assistant\nfour", "four", "a"),
+        ("a<|im_end|>\n<|im_start|>assistant\nb", "a<|im_end|>\n<|im_start|>assistant\nb", None),
+        ("<think>a</think>\n<answer>\nfour\n</answer>", "four", "a"),
+        ("<think>a</think><answer>four", "four", "a"),
         ("◁think▷a◁/think▷four", "four", "a"),
         ("<|begin_of_thought|>a<|end_of_thought|>four", "four", "a"),
         ("<think>the tag `</think>` ends it</think>four", "four", "the tag `</think>` ends it"),
@@ -110,6 +133,46 @@ def test_split_reasoning_separates_channels(text: str, answer: str, reasoning: s
     assert split_reasoning(text) == (answer, reasoning)
 
 
+MARKS = [
+    *(
+        (f"<{name}>", f"</{name}>")
+        for name in (
+            *("think", "thinking", "antThinking", "ant:thinking", "cot", "chain_of_thought"),
+            *("rationale", "internal_monologue", "inner_monologue", "reflection", "scratchpad"),
+            *("thought", "thoughts", "reasoning", "analysis", "seed:think", "longcat_think"),
+            *("thought_process", "inner_thoughts", "SCRATCHPAD"),
+        )
+    ),
+    *(("[THINK]", "[/THINK]"), ("◁think▷", "◁/think▷"), ("<|think|>", "<|/think|>")),
+    *(("<|think|>", "</|think|>"), ("<|think|>", "<|end_think|>")),
+    *(("<|thinking|>", "<|/thinking|>"), ("<|think|>", "<|endofthink|>")),
+    *(("<|begin_of_thought|>", "<|end_of_thought|>"), ("<|START_THINKING|>", "<|END_THINKING|>")),
+    *(("<|inner_prefix|>", "<|inner_suffix|>"), ("<|channel>thought", "<channel|>")),
+    ("<|plamo:begin_think:plamo|>", "<|plamo:end_think:plamo|>"),
+    ("<|open|>think<|sep|>", "<|close|>think<|sep|>"),
+    ("Here is my thought process:", "Here is my response:"),
+    ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
+]
+
+
+@pytest.mark.parametrize(("start", "end"), MARKS)
+@pytest.mark.parametrize("gap", ["", "\n", " "])
+def test_split_reasoning_knows_the_marks_of_servers_and_prompts(
+    start: str, end: str, gap: str
+) -> None:
+    gap = gap or (" " if start[-1].isalpha() else "")
+    assert split_reasoning(f"{start}{gap}a{gap}{end}{gap}four") == ("four", "a")
+    assert split_reasoning(f"\n {start}{gap}a\nb\n{end}\n\n{CODE}") == (CODE, "a\nb")
+    quoted = f"The marks are `{start}` and `{end}`."
+    assert split_reasoning(quoted) == (quoted, None)
+    fenced = f"Result:\n```\n{start}\na\n{end}\n```"
+    assert split_reasoning(fenced) == (fenced, None)
+    answer = json.dumps({"output": f"{start}a{end}"}, ensure_ascii=False)
+    assert split_reasoning(answer) == (answer, None)
+    if start not in ("Here is my thought process:",):
+        assert split_reasoning(f"{start}{gap}a b") == ("", "a b")
+
+
 @pytest.mark.parametrize(
     ("before", "reasoning"),
     [
@@ -126,7 +189,11 @@ def test_split_reasoning_keeps_code_about_tags(before: str, reasoning: str | Non
     assert isinstance(parse_sections(CODE), ParsedSample)
 
 
-TAGS = ("<think>", "</think>", "[THINK]", "[/THINK]", "</thinking>", "<|channel|>", "<|message|>")
+TAGS = (
+    *("<cot>", "</cot>", "<|think|>", "<|/think|>", "Here is my thought process:"),
+    *("Here is my response:", "/think\n", "<|im_end|><|im_start|>assistant", "<|content|>"),
+)
+TAGS += ("<think>", "</think>", "[THINK]", "[/THINK]", "</thinking>", "<|channel|>", "<|message|>")
 OTHERS = ("```", "```py", "`", '"', "'", "'''", "\n", "x ", " ", "final", "analysis", "<|end|>")
 SCRAPS = st.lists(st.sampled_from(TAGS + OTHERS), max_size=20).map("".join)
 
