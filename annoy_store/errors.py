@@ -20,19 +20,34 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-_SECRET_WORD = r"\w*(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key)(?:_?key)?"
-_VALUE = r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s&'"]+)"""
+_KEY = r"(?:api|access|secret|private|auth|subscription|account|encryption|signing)[_-]?key"
+_SECRET_WORD = rf"[\w-]*(?:password|passwd|pwd|passphrase|secret|token|{_KEY})(?:[_-]?key)?"
+_TOKEN = r"(?:api|auth|access|bearer|refresh|session|security|csrf|hf)[_-]token"
+_NAMED = rf"[\w-]*(?:password|passwd|passphrase|{_KEY}|{_TOKEN}|[_-]secret)"  # as in a header
+_END = r"""(?=[:;,.)\]}]?(?:[\s&'"]|$))"""  # punctuation after a secret is part of the message
+_VALUE = (
+    r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\*\*\*(?=[\s:;,.)\]}&'"]|$)|"""
+    rf"""[^\s&'"]+?{_END})"""
+)
 _QUERY_WORD = r"[\w%.-]*(?:key|sig|code|auth|cred|access|pass|pwd)[\w%.-]*"
 _SECRETS = (
     (re.compile(r"(/{1,3}[^\s:@/?#]*:)\S+@"), r"\1***@"),
     (re.compile(r"(//[^\s:@/?#\[]*:)(?!\*|\d+(?:\W|$))[^\n'\"]*@(?=[\w\[])"), r"\1***@"),
     (re.compile(r"(?<![\w/*])([A-Za-z_][\w.+-]*:)[^\s@/:]+@(?=[\w\[])"), r"\1***@"),  # no scheme
     (re.compile(r"(//[^\s:@/?#\[]+:)(?!\d+(?:\W|$)|\*)[^\s@/?#'\"]+"), r"\1***"),  # no host
-    (re.compile(rf"(?i)\b({_SECRET_WORD}\s*(?:=|%3D)\s*){_VALUE}"), r"\1***"),
-    (re.compile(rf"(?i)([?&]{_QUERY_WORD}=)[^\s&'\"#]+"), r"\1***"),
+    (re.compile(rf"(?i)(?<![\w-])({_SECRET_WORD}\s*(?:=|%3D)\s*){_VALUE}"), r"\1***"),
+    (re.compile(rf"(?i)([?&]{_QUERY_WORD}=)[^\s&'\"#]+?(?=[#]|{_END})"), r"\1***"),
     (re.compile(rf"(?i)(['\"]{_SECRET_WORD}['\"]\s*:\s*){_VALUE}"), r"\1***"),
-    (re.compile(r"(?i)\b((?:password|passwd|passphrase):\s+)\S+"), r"\1***"),
-    (re.compile(r"(?i)\b(authorization['\"]?\s*[:=]\s*['\"]?(?:\w+ )?)[^\s'\"]+"), r"\1***"),
+    (re.compile(rf"(?i)(?<![\w-])({_NAMED}:[ \t]+){_VALUE}"), r"\1***"),
+    (re.compile(rf"(?i)(?<![\w-])(--{_SECRET_WORD}\s+)(?!-){_VALUE}"), r"\1***"),
+    (
+        re.compile(
+            r"(?i)\b(authorization['\"]?\s*[:=]\s*(['\"])(?:\w+ )?)(?:(?!\2)[^\\]|\\.)+(?=\2)"
+        ),
+        r"\1***",
+    ),
+    (re.compile(r"(?i)\b(authorization\s*[:=]\s*(?:\w+ )?)[^\s'\"]+"), r"\1***"),
+    (re.compile(r"(?i)\b((?:set-)?cookie:\s*)[^\n'\"]+"), r"\1***"),
 )
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from urllib.parse import quote
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annoy_store.errors import did_you_mean, mask_secrets, unknown_name
@@ -76,6 +80,82 @@ def test_unknown_name_lists_the_names_or_says_what_does() -> None:
     assert unknown_name("key", "zzz", known, see="annoy policy") == (
         "unknown key 'zzz'; see: annoy policy"
     )
+
+
+def quoted(secret: str) -> str:
+    return quote(secret, safe="")
+
+
+PLAIN = st.text(st.sampled_from("abcXYZ019+/=_-.~!:@#%?"), min_size=6, max_size=20).filter(
+    lambda s: s[0].isalnum() and s[-1].isalnum()
+)
+ANY_FORM: dict[str, Callable[[str], str]] = {
+    "url": lambda s: f"postgresql://u:{quoted(s)}@HOST:5432/db?sslmode=require: refused",
+    "query": lambda s: f"postgresql://HOST:5432/db?password={quoted(s)}&user=u: refused",
+    "end of query": lambda s: f"postgresql://HOST:5432/db?user=u&password={quoted(s)}: refused",
+    "signature": lambda s: f"https://HOST:5432/v1?sv=1&sig={quoted(s)}&se=2: refused",
+    "variable": lambda s: f"DATABASE_URL=postgresql://u:{quoted(s)}@HOST:5432/db\nA=: refused",
+    "json": lambda s: json.dumps({"password": s, "host": "HOST:5432", "e": ": refused"}),
+    "deep json": lambda s: json.dumps({"a": [{"apiKey": s}], "host": "HOST:5432: refused"}),
+    "json header": lambda s: json.dumps(
+        {"Authorization": f"Bearer {s}", "h": "HOST:5432: refused"}
+    ),
+    "repr": lambda s: repr({"password": s, "host": "HOST:5432: refused"}),
+    "quoted dsn": lambda s: f"password={json.dumps(s)} host=HOST:5432: refused",
+    "exported": lambda s: f"export OPENAI_API_KEY={json.dumps(s)}\nexport H=HOST:5432: refused",
+}
+PLAIN_FORM: dict[str, Callable[[str], str]] = {
+    **{
+        name: lambda s, name=name: f"{name}: {s}\nHost: HOST:5432: refused"
+        for name in (
+            "X-Api-Key",
+            "api-key",
+            "x-goog-api-key",
+            "X-Auth-Token",
+            "password",
+            "api_key",
+        )
+    },
+    **{
+        name: lambda s, name=name: f"{name}={s}\nHOST:5432: refused"
+        for name in ("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "CLIENT_SECRET")
+    },
+    "bearer": lambda s: f"Authorization: Bearer {s}\nHost: HOST:5432: refused",
+    "proxy": lambda s: f"Proxy-Authorization: Basic {s}\nHost: HOST:5432: refused",
+    "cookie": lambda s: f"Cookie: session={s}\nHost: HOST:5432: refused",
+    "dsn": lambda s: f"host=HOST:5432 password={s} dbname=d: refused",
+    "end of dsn": lambda s: f"host=HOST:5432 password={s}: refused",
+    "flag": lambda s: f"--password {s} --host HOST:5432: refused",
+}
+
+
+@pytest.mark.parametrize("form", [*ANY_FORM, *PLAIN_FORM])
+@given(st.data())
+@settings(deadline=None, max_examples=40)
+def test_mask_secrets_masks_by_meaning_and_nothing_else(form: str, data: st.DataObject) -> None:
+    """The secret is gone, what stands around it stays, and masking again changes nothing."""
+    secret = data.draw(PLAIN if form in PLAIN_FORM else PLAIN | SECRET, label="secret")
+    text = {**ANY_FORM, **PLAIN_FORM}[form](secret)
+    masked = mask_secrets(text)
+    assert secret not in masked.replace("***", "")
+    assert "***" in masked
+    assert "HOST:5432" in masked
+    assert ": refused" in masked
+    assert mask_secrets(masked) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "host=h password=***:5432 is not known",
+        "postgresql://u:***@h:5432/db: refused",
+        '{"password": ***, "host": "h"}',
+        "max_tokens: 5, primary_key: id, --max-tokens 5, --api-key-env NAME",
+        "the token: see above",
+    ],
+)
+def test_mask_secrets_leaves_what_is_masked_or_no_secret(text: str) -> None:
+    assert mask_secrets(text) == text
 
 
 def test_did_you_mean_names_one_that_is_near() -> None:
