@@ -51,6 +51,9 @@ class Policy(BaseModel):
     check_round: int = Field(
         0, ge=0, description="raised by annoy rerun generate, to run all pairs once more"
     )
+    verdict_round: int = Field(
+        0, ge=0, description="raised where pairs that verdicts rest on no longer hold"
+    )
     template_transform: str = Field("transform", description="bundled name, or @FILE")
     template_revise: str = Field("revise", description="bundled name, or @FILE")
     tasks: str = Field("default", description="tasks that are asked, by name; default: the usual")

@@ -10,6 +10,7 @@ verify` judges them, or --run does so at once and shows which verdicts changed.
 Examples:
   annoy policy tolerance=0.01 && annoy reverify --run
   annoy reverify --where "mismatch = 'rounding'" --run
+  annoy reverify --stale --run
   annoy reverify --dry-run
 """
 
@@ -17,7 +18,13 @@ from __future__ import annotations
 
 import click
 
-from annoy_store.maintenance.rerun import count_rerun, enqueue_rerun, select_subjects
+from annoy_store.maintenance.rerun import (
+    count_rerun,
+    count_stale_answers,
+    enqueue_rerun,
+    enqueue_stale_answers,
+    select_subjects,
+)
 
 from ._settings import SANDBOX, settings_options
 from ._shared import json_option, load_settings, print_json, say, store_of
@@ -28,6 +35,7 @@ STAGE = "verify"
 
 @click.command(help=__doc__)
 @click.option("--where", metavar="SQL", help="Only answers for which this condition is true.")
+@click.option("--stale", is_flag=True, help="Only answers judged from a pair that no longer holds.")
 @click.option("-n", "--limit", type=click.IntRange(1), help="At most this many, oldest first.")
 @click.option("--run", "now", is_flag=True, help="Judge them at once.")
 @click.option("--dry-run", is_flag=True, help="Count only; change nothing.")
@@ -37,6 +45,7 @@ STAGE = "verify"
 def command(
     ctx: click.Context,
     where: str | None,
+    stale: bool,
     limit: int | None,
     now: bool,
     dry_run: bool,
@@ -45,8 +54,12 @@ def command(
     as_json: bool,
 ) -> None:
     settings, store = load_settings(ctx, slots=slots, python=python), store_of(ctx)
+    if stale and (where or limit):
+        raise click.UsageError("--stale selects the answers itself: leave out --where and --limit")
     chosen = select_subjects(store, STAGE, where)
-    if dry_run:
+    if stale:
+        enqueued = count_stale_answers(store) if dry_run else enqueue_stale_answers(store)
+    elif dry_run:
         n = count_rerun(store, STAGE, chosen)
         enqueued = n if limit is None else min(n, limit)
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Column, Select, Table
+from sqlalchemy import Column, ColumnElement, Select, Table
 
 from annoy_store.config import Policy
 from annoy_store.interfaces.outcome import Outcome, Row
@@ -33,6 +33,7 @@ class CheckResult:
         predicted: The final answer as JSON text, shortened if long.
         got: What the code returned for a predicted input, as JSON text, if it ran.
         execution: The sandbox run that the result is based on, if any.
+        execution_id: The stored one that it is based on instead.
     """
 
     status: str
@@ -41,6 +42,7 @@ class CheckResult:
     predicted: str | None = None
     got: str | None = None
     execution: ExecutionResult | None = None
+    execution_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ class Task:
         rescan_on: Policies that only widen what is selected; a change examines old rows again.
         by_default: Whether the task is enabled when the policy `tasks` is `default`.
         legacy_options: Older policy keys of options, by the option's name.
+        known_runs: Returns the column `known_runs` for the rows that `check` gets from `verify`, for
+            a policy: stored results that may stand in for a run. Correlated to `turns`.
         revealing: The values of `pair_checks.shown` of pairs whose answer stands in the question.
     """
 
@@ -105,4 +109,5 @@ class Task:
     rescan_on: tuple[str, ...] = ()
     by_default: bool = False
     legacy_options: Mapping[str, str] = field(default_factory=dict)
+    known_runs: Callable[[Policy], ColumnElement[Any]] | None = None
     revealing: tuple[str, ...] = ()

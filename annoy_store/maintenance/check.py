@@ -29,7 +29,7 @@ from annoy_store.db.engine import Database
 from annoy_store.db.hidden import hidden_ids, ids_under_rules, was_purged
 from annoy_store.db.introspect import referenced_table
 from annoy_store.db.sql import integrity_errors
-from annoy_store.db.states import WAITING_STATES
+from annoy_store.db.states import OPEN_STATES, WAITING_STATES
 from annoy_store.db.tables import (
     STATUSES,
     annotation_log,
@@ -54,6 +54,7 @@ from annoy_store.maintenance.digests import CHECKED_TABLES, FILLED_LATER, rows_w
 from annoy_store.queue.counters import NO_WORKER, add_to_counters, funnel
 from annoy_store.queue.jobs import IN_BATCH
 from annoy_store.queue.selection import subject_column
+from annoy_store.queue.stale_verdicts import select_stale
 from annoy_store.queue.workers import IS_ALIVE
 from annoy_store.records.policy import load_policy
 from annoy_store.stages import stages_named
@@ -110,6 +111,7 @@ def check(
             ("references", _references),
             ("kinds and statuses", lambda c: _unknown_values(c, tasks)),
             ("jobs", _jobs),
+            ("verdicts", _stale_verdicts),
             ("counters", _counters),
             ("takedowns", _takedowns),
             ("sums", _sums),
@@ -233,6 +235,26 @@ def _jobs(connection: Connection) -> Iterator[CheckFinding]:
                 f"{stage} of subject {example}",
                 f"annoy retry {stage} --state done, or restore a backup",
             )
+
+
+def _stale_verdicts(connection: Connection) -> Iterator[CheckFinding]:
+    """Verdicts on answers that were judged from a pair before it stopped holding."""
+    stale = select_stale().subquery()
+    chosen = select(func.count(), func.min(stale.c.response_id)).select_from(stale)
+    waiting = exists().where(
+        jobs.c.stage == "verify",
+        jobs.c.subject_id == stale.c.response_id,
+        jobs.c.state.in_(OPEN_STATES),
+    )
+    n, example = connection.execute(chosen.where(~waiting)).one()
+    if n:
+        yield CheckFinding(
+            "judged from a pair that no longer holds",
+            "verdicts",
+            n,
+            f"of response {example}",
+            "annoy reverify --stale --run",
+        )
 
 
 def _states(connection: Connection) -> Iterator[CheckFinding]:

@@ -29,6 +29,7 @@ from annoy_store.queue.counters import NO_WORKER
 from annoy_store.queue.enqueue import count_enqueue_again, enqueue_again
 from annoy_store.queue.jobs import in_state
 from annoy_store.queue.reassign import move_to_active_variant
+from annoy_store.queue.stale_verdicts import enqueue_stale, select_stale
 from annoy_store.queue.variants import load_plan, preview_partitions
 from annoy_store.records.policy import load_policy, store_policy_value
 from annoy_store.stages import PIPELINE, stages_named
@@ -127,6 +128,23 @@ def enqueue_rerun(
             return 0
         store_policy_value(connection, "check_round", policy.check_round + 1, 0)
         return _enqueue(connection, stage, chosen, limit)
+
+
+def enqueue_stale_answers(store: Database) -> int:
+    """Queue the answers that were judged from a pair which no longer holds.
+
+    Returns:
+        How many jobs were added.
+    """
+    with store.write() as connection:
+        return enqueue_stale(connection, load_plan(connection, PIPELINE))
+
+
+def count_stale_answers(store: Database) -> int:
+    """Return how many answers were judged from a pair which no longer holds."""
+    with store.read() as connection:
+        stale = select_stale().subquery()
+        return int(connection.scalar(select(func.count()).select_from(stale)) or 0)
 
 
 def _enqueue(

@@ -36,11 +36,12 @@ from sqlalchemy import (
 from annoy_store.db.insert import insert_rows
 from annoy_store.db.sql import clock, in_parameter, unindexed
 from annoy_store.db.states import OPEN_STATES
-from annoy_store.db.tables import jobs
+from annoy_store.db.tables import jobs, pair_checks
 from annoy_store.errors import EndpointUnavailable
 from annoy_store.interfaces import Outcome
 from annoy_store.queue.counters import Deltas, add_to_counters, state_change
 from annoy_store.queue.enqueue import enqueue_new
+from annoy_store.queue.stale_verdicts import enqueue_stale
 from annoy_store.queue.variants import StagePlan
 
 
@@ -200,12 +201,20 @@ def settle(
     accepted = _finish_owned(connection, worker_id, results)
     written = insert_rows(connection, (row for e in accepted for row in e.outcome.rows))
     enqueued = enqueue_new(connection, plan, written)
+    if failing := [e.claim.subject_id for e in accepted if _has_failing_pairs(e.outcome)]:
+        enqueue_stale(connection, plan, failing)
     deltas: Counter[tuple[str, str]] = Counter({(s, "pending"): n for s, n in enqueued.items()})
     for e in accepted:
         deltas[e.claim.stage, "claimed"] -= 1
         deltas[e.claim.stage, e.outcome.state] += 1
     tally_or_count(connection, worker_id, deltas, tally)
     return SettleResult(accepted, enqueued)
+
+
+def _has_failing_pairs(outcome: Outcome) -> bool:
+    """Return whether a sample has pairs that do not hold, or do no longer."""
+    checks = (row.values for row in outcome.rows if row.table is pair_checks)
+    return any(check["status"] != "stable" for check in checks)
 
 
 def _finish_owned(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 from sqlalchemy import (
@@ -12,10 +13,13 @@ from sqlalchemy import (
     FromClause,
     ScalarSelect,
     Select,
+    String,
     Text,
+    cast,
     column,
     exists,
     func,
+    literal,
     select,
     table,
 )
@@ -29,6 +33,8 @@ from annoy_store.db.tables import (
     turns,
     verdicts,
 )
+
+FIELD_SEPARATOR, RECORD_SEPARATOR = "\x1f", "\x1e"  # JSON escapes them
 
 
 def not_hidden(kind: str, subject: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -58,11 +64,28 @@ def answered_turns() -> FromClause:
     )
 
 
+def joined_records(*columns: ColumnElement[Any]) -> ColumnElement[str]:
+    """Return an aggregate of rows as one text, which `split_records` reads.
+
+    Args:
+        columns: texts without control characters, such as JSON, or numbers.
+    """
+    texts: list[ColumnElement[str]] = [cast(c, String) for c in columns]
+    record = reduce(lambda text, part: text + literal(FIELD_SEPARATOR) + part, texts)
+    return func.aggregate_strings(record, RECORD_SEPARATOR)
+
+
+def split_records(text: str | None) -> list[list[str]]:
+    """Return the fields of the rows in a text of `joined_records`, which is None for no rows."""
+    return [r.split(FIELD_SEPARATOR) for r in (text or "").split(RECORD_SEPARATOR) if r]
+
+
 current_pairs = table(
     "v_current_pairs",
     column("id", BigInteger),
     column("sample_id", BigInteger),
     column("position", BigInteger),
+    column("seed", BigInteger),
     column("input_digest", Text),
     column("status", Text),
     column("lines_executed", BigInteger),

@@ -18,10 +18,9 @@ import json
 from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any
 
-from sqlalchemy import Select, String, case, cast, func, literal, select
+from sqlalchemy import Select, case, select
 
 from annoy_store.config import Policy
 from annoy_store.db.tables import executions, io_pairs, pair_checks, samples
@@ -41,14 +40,13 @@ from annoy_store.interfaces import (
 from annoy_store.parsing import json_values
 from annoy_store.records.digests import input_digest
 from annoy_store.records.executions import call_limits, new_execution
-from annoy_store.records.queries import not_hidden
+from annoy_store.records.queries import joined_records, not_hidden, split_records
 from annoy_store.stages.input_sampling import SampledInputs, parse_json, sample_inputs
 from annoy_store.stages.nondeterminism import nondeterministic_call
 from annoy_store.stages.value_limits import order_by_distinct_output
 from annoy_store.tasks.shown import QuestionText, shown_in_question
 
 MIN_PAIRS = 2  # a sample with fewer stable pairs is rejected (CodeI/O paper)
-FIELD_SEPARATOR, RECORD_SEPARATOR = "\x1f", "\x1e"  # JSON escapes them
 
 
 @dataclass(frozen=True)
@@ -69,10 +67,8 @@ class StoredPair:
 def select_subjects(_: Policy) -> Select[Any]:
     """Select the samples that are not taken down, with the pairs that they already have."""
     seeded = case((io_pairs.c.seed.is_(None), ""), else_="seeded")
-    columns = (cast(io_pairs.c.id, String), seeded, io_pairs.c.input, io_pairs.c.output)
-    record = reduce(lambda text, column: text + literal(FIELD_SEPARATOR) + column, columns)
     pairs = (
-        select(func.aggregate_strings(record, RECORD_SEPARATOR))
+        select(joined_records(io_pairs.c.id, seeded, io_pairs.c.input, io_pairs.c.output))
         .where(io_pairs.c.sample_id == samples.c.id)
         .correlate(samples)
         .scalar_subquery()
@@ -273,11 +269,10 @@ def _equal(left: str | None, right: str | None) -> bool:
 
 def _stored_pairs(row: Row) -> list[StoredPair]:
     """Return the pairs that a sample already has, by row id."""
-    records = (r.split(FIELD_SEPARATOR) for r in (row["pairs"] or "").split(RECORD_SEPARATOR) if r)
     return sorted(
         (
             StoredPair(int(key), bool(seeded), input_text, output)
-            for key, seeded, input_text, output in records
+            for key, seeded, input_text, output in split_records(row["pairs"])
         ),
         key=lambda pair: pair.id,
     )

@@ -35,15 +35,17 @@ from annoy_store.tasks import TASKS, check_version
 from annoy_store.tasks.policy import CHECK_POLICIES, option_values
 
 
-def select_answers(task: Task, _: Policy) -> Select[Any]:
+def select_answers(task: Task, policy: Policy) -> Select[Any]:
     """Select every response to a turn of the task whose sample is not taken down."""
     truth = task.truth().subquery("truth")
+    known = [task.known_runs(policy).label("known_runs")] if task.known_runs else []
     return (
         select(
             responses.c.id.label("subject_id"),
             responses.c.finish_reason,
             responses.c.text,
             *(column for column in truth.c if column.name != "turn_id"),
+            *known,
         )
         .select_from(answered_turns().join(truth, truth.c.turn_id == turns.c.id))
         .where(turns.c.kind == task.name, not_hidden("sample", turns.c.sample_id))
@@ -58,7 +60,7 @@ def run(task: Task, row: Row, context: StageContext) -> Outcome:
 
 
 def _verdict(task: Task, result: CheckResult, row: Row, context: StageContext) -> NewRow:
-    execution = None
+    execution: NewRow | int | None = result.execution_id
     if result.execution is not None:
         info = context.sandbox().info
         execution = new_execution(result.execution, info, "verify", response_id=row["subject_id"])
@@ -93,7 +95,7 @@ def _stage(task: Task) -> Stage:
         writes=(verdicts, executions),
         executor="sandbox",
         version=check_version(task),
-        depends=CHECK_POLICIES,
+        depends=(*CHECK_POLICIES, "verdict_round"),
         partitions=partial(partitions, task),
         task=task.name,
         options=partial(option_values, task, template=False),

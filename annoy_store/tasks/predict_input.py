@@ -1,7 +1,8 @@
 """predict_input: which input makes the code return this output?
 
-Decisions. Any input that gives the output is correct, so the code is always run: also with the
-stored input, whose keys may be in another order and whose pair may not be reproducible. The outcome
+Decisions. Any input that gives the output is correct, so the code is run: also with the stored input,
+whose keys may be in another order. What was run before under the same conditions is not run again
+(known_runs.py): the verdict then names that execution. The outcome
 of the sandbox is the status, with three exceptions: `exit`, `no_result` and `bad_frame` all mean
 that the code ended without a valid result, and become `crash`; a module that is missing during the
 call is an `exception` like any other; a module that is missing when the code is loaded, with the
@@ -41,6 +42,7 @@ from annoy_store.parsing.json_values import JsonValue
 from annoy_store.records.executions import call_limits
 from annoy_store.tasks import compare
 from annoy_store.tasks.feedback import kept, no_answer, quoted, what_happened
+from annoy_store.tasks.known_runs import find_known_run, known_runs
 from annoy_store.tasks.pairs import askable_earlier, pair_question, pair_truth, select_pairs
 from annoy_store.tasks.shown_values import CALL, INPUT
 
@@ -101,6 +103,11 @@ def check(
             "that gives every argument by its name."
         )
         return CheckResult("bad_args", feedback, predicted=predicted)
+    stored = find_known_run(truth.get("known_runs"), found.text, sandbox)
+    if stored is not None:
+        repeated = ExecutionResult("ok", found.text, stored.output)
+        result = _compare(repeated, stored.output, predicted, truth["output"], policy)
+        return replace(result, execution=None, execution_id=stored.execution_id)
     program = Program(truth["code"], truth["funcname"])
     [ran] = sandbox().call(program, [found.text], call_limits(policy))
     if ran.outcome == "missing_module" and ran.phase == "load":
@@ -159,5 +166,6 @@ TASK = Task(
     rescan_on=("pairs_per_sample",),
     by_default=True,
     legacy_options={"template": "template_predict_input"},
+    known_runs=known_runs,
     revealing=REVEALING,
 )

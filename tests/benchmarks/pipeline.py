@@ -456,7 +456,8 @@ def called_by_us(folder: Path) -> Calls:
     pairs = "SELECT s.refcode, p.input FROM io_pairs p JOIN samples s ON s.id = p.sample_id"
     answers = """SELECT DISTINCT s.refcode, v.predicted, v.id FROM verdicts v
         JOIN v_answers a ON a.response_id = v.response_id JOIN io_pairs p ON p.id = a.io_pair_id
-        JOIN samples s ON s.id = p.sample_id WHERE v.execution_id IS NOT NULL"""
+        JOIN samples s ON s.id = p.sample_id JOIN executions e ON e.id = v.execution_id
+        WHERE e.purpose = 'verify'"""
     with closing(sqlite3.connect(folder / "annoy.db")) as connection:
         for code, text in connection.execute(pairs):
             calls[code] += [text, text]

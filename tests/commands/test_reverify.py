@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +47,19 @@ def test_old_answers_are_judged_again_and_the_difference_shown(annoy: Annoy) -> 
         )
     )
     assert turned <= {row["response_id"] for row in now}
+
+
+def test_stale_selects_answers_of_pairs_that_no_longer_hold(annoy: Annoy, worked: Path) -> None:
+    assert told(annoy("reverify", "--stale", "--json"))["jobs"] == 0
+    with closing(sqlite3.connect(worked)) as connection, connection:
+        known = "SELECT MIN(execution_id) FROM pair_checks"
+        connection.execute(
+            f"UPDATE verdicts SET execution_id = ({known}) WHERE checker = 'predict_input'"
+        )
+        connection.execute("UPDATE pair_checks SET status = 'unstable'")
+    stale = told(annoy("reverify", "--stale", "--dry-run", "--json"))["jobs"]
+    assert stale > 0
+    assert "annoy reverify --stale --run" in annoy("check").stdout
+    assert f"{stale:,} answers are judged again" in annoy("reverify", "--stale", "--run").stdout
+    assert told(annoy("reverify", "--stale", "--dry-run", "--json"))["jobs"] == 0
+    assert annoy("reverify", "--stale", "--limit", "1").exit_code == 2

@@ -298,6 +298,6 @@ def test_check_shows_the_checks_and_then_the_rows(worked: Database) -> None:
     shown = ShownSteps()
     check(worked, shown)
     assert shown.steps[0] == ("checking the database file", 0, None)
-    assert ("checking jobs", 2, 7) in shown.steps
+    assert ("checking jobs", 2, 8) in shown.steps
     assert shown.shares[-1] == 1
     assert shown.steps[-1][2] > 10
