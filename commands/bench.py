@@ -44,7 +44,14 @@ def command() -> None:
 
 @command.command("make")
 @click.argument("file", type=FILE)
-@click.option("--split", default="test", show_default=True, help="Split to use, or all.")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test", "all"]),
+    metavar="SPLIT",
+    default="test",
+    show_default=True,
+    help="Split to use: train, validation, test, or all.",
+)
 @click.option(
     "--cases", type=click.IntRange(1), default=3, show_default=True, help="Cases per problem."
 )

@@ -8,6 +8,7 @@ Decisions
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from sqlalchemy import Connection
 
 from annoy_store.db.duckdb_session import chunks, id_column, load_table
 from annoy_store.db.sql import in_values
-from annoy_store.errors import UsageError
+from annoy_store.errors import UsageError, did_you_mean
 from annoy_store.export.attributes import ATTRIBUTES
 
 
@@ -161,4 +162,6 @@ def _explain(duck: duckdb.DuckDBPyConnection, error: duckdb.Error) -> str:
     own = [row[0] for row in duck.execute("DESCRIBE candidates").fetchall()]
     named = [name for attribute in ATTRIBUTES.values() for name in attribute.names]
     words = str(error).splitlines()[0]
-    return f"--where: {words}; the columns are: {', '.join([*own, *named])}"
+    missing = re.search(r'column "([^"]+)" not found', words)
+    near = did_you_mean(missing[1], [*own, *named]) if missing else ""
+    return f"--where: {words}{near}; the columns are: {', '.join([*own, *named])}"

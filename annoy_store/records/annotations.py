@@ -54,7 +54,7 @@ from annoy_store.db.tables import (
     verdicts,
 )
 from annoy_store.db.timestamps import utc_now
-from annoy_store.errors import UsageError
+from annoy_store.errors import UsageError, unknown_name
 from annoy_store.hashing import clean_text
 from annoy_store.interfaces import NewRow
 from annoy_store.records.digests import annotation_digest, response_digest
@@ -293,7 +293,7 @@ def checked_mark(mark: Mark) -> Mark:
         UsageError: It is unknown, empty or too long.
     """
     if mark.kind not in MARKS:
-        raise UsageError(f"{mark.kind!r} is no mark; marks are: {', '.join(MARKS)}")
+        raise UsageError(unknown_name("mark", mark.kind, MARKS))
     value = clean_text(mark.value).strip()
     if mark.kind == "flag":
         return Mark("flag")

@@ -275,6 +275,7 @@ def test_a_wrong_wish(annoy: Annoy, one_line: OneLine, args: tuple[str, ...], wo
         (("ingst",), "ingest"),
         (("batch", "sttaus"), "status"),
         (("bench", "scores"), "score"),
+        (("bench", "make", "x.jsonl", "--split", "tset"), "test"),
         (("run", "--teachr", "tracer"), "--teacher"),
         (("export", "codeio", "out", "--prquet"), "--parquet"),
         (("run", "verfy"), "verify"),

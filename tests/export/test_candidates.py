@@ -78,5 +78,7 @@ def test_candidates_explain_only_the_sql_of_the_user(
     loaded = load_attributes(duck, connection, [])
     with pytest.raises(UsageError, match=r"^--where: .*; the columns are: subject_id, .*licence"):
         apply_filters(duck, connection, [RowFilter("where", "nothing = 1")], loaded)
+    with pytest.raises(UsageError, match=r"\(did you mean funcname\?\); the columns are: "):
+        apply_filters(duck, connection, [RowFilter("where", "funcnam = 'f'")], loaded)
     with pytest.raises(duckdb.BinderException):
         apply_filters(duck, connection, [RowFilter("other", "nothing = 1")], loaded)
