@@ -44,6 +44,7 @@ from annoy_store.db.tables import (
 from annoy_store.records.queries import answered_turns, current_verdicts
 
 PREVIEW_CHARS = 220
+END_CHARS = 90  # fit a cell, which shows three lines
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _preview(of: ColumnElement[Any]) -> ColumnElement[Any]:
 def _end(of: ColumnElement[Any]) -> ColumnElement[Any]:
     """Cut a text to its last characters."""
     n = func.length(of, type_=Integer())
-    start = case((n > PREVIEW_CHARS, n - (PREVIEW_CHARS - 1)), else_=1)
+    start = case((n > END_CHARS, n - (END_CHARS - 1)), else_=1)
     return func.substr(of, start)
 
 
