@@ -22,7 +22,8 @@ from typing import Any
 
 import click
 
-from annoy_store.analysis.forecast import Forecast, forecast, latest_prices
+from annoy_store.analysis.expected_usage import latest_prices
+from annoy_store.analysis.forecast import Forecast, forecast
 from annoy_store.analysis.yields import read_yields
 from annoy_store.db.states import STAGE_NAMES
 from annoy_store.inference import backends

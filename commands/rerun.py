@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import click
 
-from annoy_store.analysis.forecast import Forecast, forecast, latest_prices
+from annoy_store.analysis.expected_usage import latest_prices
+from annoy_store.analysis.forecast import Forecast, forecast
 from annoy_store.analysis.yields import read_yields
 from annoy_store.inference import backends
 from annoy_store.maintenance.rerun import SUBJECT_VIEWS, count_rerun, enqueue_rerun, select_subjects

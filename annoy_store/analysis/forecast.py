@@ -2,10 +2,8 @@
 
 Decisions
 - Open jobs and jobs that would be enqueued are counted. What follows from them is estimated by the
-  yields that the store has measured (yields.py); where it has none, the maximum is used and a note
-  reports it.
-- A cost that cannot be known is None, and then the sum is None too. Backends that are programs
-  cost nothing.
+  yields that the store has measured (yields.py); where these are few, the usual ones weigh more, and
+  a note reports it.
 """
 
 from __future__ import annotations
@@ -15,46 +13,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
+from annoy_store.analysis.expected_usage import (
+    CallForecast,
+    ChooseModel,
+    Prices,
+    expected_usage,
+)
 from annoy_store.analysis.task_titles import TRANSFORM
+from annoy_store.analysis.usual_yields import YieldRate
 from annoy_store.analysis.work_counts import StageWork, WaitingTurns, count_work
-from annoy_store.analysis.yields import History, Turn, TurnUsage, YieldRate
+from annoy_store.analysis.yields import History, Turn
 from annoy_store.config import Policy
-from annoy_store.db.states import FREE_BACKENDS
-from annoy_store.db.tables import prices
-from annoy_store.inference.prices import Price, price_from_settings
 from annoy_store.stages import PIPELINE
 from annoy_store.tasks import TASKS
 from annoy_store.tasks.policy import enabled_names
 
 VERIFY = "verify"  # rerun: answers that were incorrect before have their next turn already
 DETERMINISTIC_STAGES = ("parse", "generate")  # rerun: equal results make no new work
-ChooseModel = Callable[[str], tuple[str, str | None]]
-"""From the kind of a turn to the backend and the model that answer it."""
-Prices = Mapping[str, Price]
-"""Prices by model."""
-
-
-@dataclass(frozen=True)
-class CallForecast:
-    """The expected calls and usage of one kind of turn; None is unknown.
-
-    Attributes:
-        kind: Kind of the turn.
-        turn: Number of the turn, from 1.
-        calls: Expected number of calls.
-        prompt_tokens: Expected prompt tokens of all of them.
-        completion_tokens: Expected completion tokens of all of them.
-        usd: Expected cost in USD of all of them.
-    """
-
-    kind: str
-    turn: int
-    calls: float
-    prompt_tokens: float | None
-    completion_tokens: float | None
-    usd: float | None
 
 
 @dataclass(frozen=True)
@@ -66,12 +43,14 @@ class Forecast:
         expected: Expected number of jobs in all, by stage.
         call_forecasts: Expected calls and usage, by kind and turn.
         notes: What the estimate could not take from the store.
+        is_rough: Whether usual yields or tokens weigh more in it than measured ones.
     """
 
     work: Mapping[str, StageWork]
     expected: Mapping[str, float]
     call_forecasts: tuple[CallForecast, ...]
     notes: tuple[str, ...]
+    is_rough: bool = False
 
     @property
     def calls(self) -> float:
@@ -169,79 +148,6 @@ def _add_turns(
         calls_of[task, turn + 1] += incorrect + revised
 
 
-# Cost ----------------------------------------------------------------------------------------
-
-
-def latest_prices(connection: Connection, settings: Mapping[str, Mapping[str, float]]) -> Prices:
-    """Return the current prices by model: those of the settings, else the store's latest.
-
-    Args:
-        connection: A connection to the store.
-        settings: USD per million tokens by model and `input`, `cached` or `output`.
-    """
-    rows = connection.execute(select(prices).order_by(prices.c.from_time))
-    known = {row.model: Price(row.input, row.cached, row.output) for row in rows}
-    for model, price in settings.items():
-        known[model] = price_from_settings(price)
-    return known
-
-
-def expected_usage(
-    calls_of: Mapping[Turn, float], history: History, choose: ChooseModel, known: Prices
-) -> Iterator[CallForecast]:
-    """Yield the expected usage of calls, by turn and kind.
-
-    Args:
-        calls_of: Expected calls, by kind and number of their turn.
-        history: What the store has measured.
-        choose: The backend and model for a kind of turn.
-        known: Prices by model.
-    """
-    for (kind, turn), n in sorted(calls_of.items(), key=lambda item: (item[0][1], item[0][0])):
-        if n > 0:
-            backend, model = choose(kind)
-            if backend in FREE_BACKENDS:
-                yield CallForecast(kind, turn, n, 0.0, 0.0, 0.0)
-                continue
-            price = known.get(model or "")
-            billed = price and price.billed(backend)
-            usage = _comparable_usage(history, kind, turn, model)
-            yield _call_forecast(kind, turn, n, usage, billed, model)
-
-
-def _comparable_usage(history: History, kind: str, turn: int, model: str | None) -> list[TurnUsage]:
-    """Return measured usage of such turns: by that model, else by any; else of other turns."""
-    reported = [s for s in history.usage if s.kind == kind and s.answered and s.prompt_tokens]
-    for chosen in ([s for s in reported if s.turn == turn], reported):
-        if chosen:
-            return [s for s in chosen if s.model == model] or chosen
-    return []
-
-
-def _call_forecast(
-    kind: str,
-    turn: int,
-    n: float,
-    usage: Sequence[TurnUsage],
-    price: Price | None,
-    model: str | None,
-) -> CallForecast:
-    answered = sum(s.answered for s in usage)
-    if not answered:
-        return CallForecast(kind, turn, n, None, None, None)
-    prompt = sum(s.prompt_tokens or 0 for s in usage) / answered
-    cached = sum(s.cached_tokens or 0 for s in usage) / answered
-    completion = sum(s.completion_tokens or 0 for s in usage) / answered
-    usd = None
-    if price:
-        usd = price.cost(prompt, cached, completion)
-    elif all(s.cost_usd is not None for s in usage) and (
-        model is None or all(s.model == model for s in usage)
-    ):
-        usd = sum(s.cost_usd or 0.0 for s in usage) / answered
-    return CallForecast(kind, turn, n, n * prompt, n * completion, None if usd is None else n * usd)
-
-
 # The forecast --------------------------------------------------------------------------------
 
 
@@ -277,7 +183,9 @@ def forecast(
     expected = _sum_by_name(jobs_of)
     expected[VERIFY] += redone.get(VERIFY, 0)
     usage = tuple(expected_usage(calls_of, history, choose, known))
-    return Forecast(by_name, expected, usage, tuple(_notes(unmeasured, usage, list(redone))))
+    notes = tuple(_notes(unmeasured, usage, list(redone)))
+    is_rough = bool(unmeasured) or not all(one.is_measured for one in usage)
+    return Forecast(by_name, expected, usage, notes, is_rough)
 
 
 def _name(key: str) -> str:
@@ -312,7 +220,11 @@ def _notes(
     if same := [name for name in again if name in DETERMINISTIC_STAGES]:
         yield f"equal results of {' and '.join(same)} make no new work: this is the maximum"
     if unmeasured:
-        yield f"no measured yield yet, so the maximum is used: {', '.join(unmeasured)}"
+        yield f"few results yet, so usual yields are assumed: {', '.join(unmeasured)}"
+    assumed = [one for one in usage if not one.is_measured and one.prompt_tokens is not None]
+    if assumed:
+        turns = ", ".join(f"{one.kind} turn {one.turn}" for one in assumed)
+        yield f"no answers yet, so usual tokens are assumed: {turns}"
     unknown = [f"{one.kind} turn {one.turn}" for one in usage if one.prompt_tokens is None]
     if unknown:
         yield f"no attempts to estimate tokens from: {', '.join(unknown)}"

@@ -1,8 +1,8 @@
 """Measured yields of a store: the pass rate of each step, and the usage of each kind of call.
 
 Decisions
-- A yield is measured on ended jobs and on verdicts. Where there are none it is the maximum and is
-  marked as not measured, so no estimate hides that it is a guess.
+- A yield is measured on ended jobs and on verdicts. Where there are few it is mostly the usual one
+  (usual_yields.py) and is marked as not measured, so no estimate hides that it is a guess.
 - Tokens and cost are averages over the attempts of one kind of turn, attempts without an answer
   included, of the model that will be used if it was used before, else of all. What no backend
   reported stays unknown.
@@ -20,6 +20,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, func, select, text
 
+from annoy_store.analysis.usual_yields import (
+    USUAL_YIELDS,
+    YieldRate,
+    shrunk_rate,
+    usual_incorrect,
+)
 from annoy_store.config import Policy
 from annoy_store.db.cost import TOTAL_COST
 from annoy_store.db.states import ENDED_STATES
@@ -29,19 +35,6 @@ from annoy_store.queue.counters import funnel
 MAX_SAMPLED_ROWS, SLICES = 40_000, 40
 Turn = tuple[str, int]
 """Kind and number of a turn."""
-
-
-@dataclass(frozen=True)
-class YieldRate:
-    """The number of results of one step per row that enters it.
-
-    Attributes:
-        value: Results per row; at most 1 for a pass rate.
-        is_measured: False if `value` is the maximum, because the store has no results yet.
-    """
-
-    value: float
-    is_measured: bool = True
 
 
 @dataclass(frozen=True)
@@ -92,11 +85,11 @@ class History:
 
     def pass_rate(self, stage: str) -> YieldRate:
         """Return the share of done jobs among the ended jobs of a stage."""
-        return _pass_rate(self.jobs.get(stage, {}))
+        return _pass_rate(self.jobs.get(stage, {}), stage)
 
     def answer_rate(self, kind: str) -> YieldRate:
         """Return the share of calls of a kind that get an answer."""
-        return _pass_rate(self.calls.get(kind, {}))
+        return _pass_rate(self.calls.get(kind, {}), "complete")
 
     def subjects_per_sample(self, task: str, policy: Policy, before: Policy) -> YieldRate:
         """Return the number of subjects of a task per ended job of `generate`.
@@ -108,33 +101,29 @@ class History:
         """
         ended = sum(self.jobs.get("generate", {}).get(state, 0) for state in ENDED_STATES)
         sampled = sum(sum(of.values()) for of in self.questions.values())
-        if not ended or not sum(self.questions.get(task, {}).values()):
-            return YieldRate(float(policy.pairs_per_sample), False)
-        jobs = sum(self.jobs.get("predict", {}).values())
-        of_task = jobs * sum(self.questions[task].values()) / sampled
-        return YieldRate(of_task / ended * policy.pairs_per_sample / before.pairs_per_sample)
+        own = sum(self.questions.get(task, {}).values())
+        usual = USUAL_YIELDS["generate"] * policy.pairs_per_sample
+        if not own:  # a task that is new, or the first sample is not done yet
+            return shrunk_rate(0.0, 0.0, usual)
+        of_task = sum(self.jobs.get("predict", {}).values()) * own / sampled
+        scale = policy.pairs_per_sample / before.pairs_per_sample
+        return shrunk_rate(of_task * scale, ended, usual)
 
     def calls_per_subject(self, task: str, policy: Policy) -> YieldRate:
         """Return the number of calls of the first turn per subject of a task."""
         each = float(policy.samples_per_prompt)
-        rate = _pass_rate(self.questions.get(task, {}))
+        rate = _pass_rate(self.questions.get(task, {}), "predict")
         return YieldRate(rate.value * each, rate.is_measured)
 
     def incorrect_rate(self, kind: str, turn: int) -> YieldRate:
-        """Return the share of answers to a turn that are not correct.
-
-        Without any it is assumed to be that of the turn before.
-        """
+        """Return the share of answers to a turn that are not correct."""
         correct, checked = self.verdicts.get((kind, turn), (0, 0))
-        if checked:
-            return YieldRate(1 - correct / checked)
-        before = self.incorrect_rate(kind, turn - 1).value if turn > 1 else 1.0
-        return YieldRate(before, False)
+        return shrunk_rate(checked - correct, checked, usual_incorrect(turn))
 
 
-def _pass_rate(ended: Mapping[str, int]) -> YieldRate:
+def _pass_rate(ended: Mapping[str, int], stage: str) -> YieldRate:
     total = sum(ended.get(state, 0) for state in ENDED_STATES)
-    return YieldRate(ended.get("done", 0) / total) if total else YieldRate(1.0, False)
+    return shrunk_rate(ended.get("done", 0), total, USUAL_YIELDS[stage])
 
 
 def read_yields(connection: Connection) -> History:

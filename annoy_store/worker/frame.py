@@ -36,8 +36,8 @@ def time_left(outlook: Outlook | None) -> str:
     """Return when the run is expected to end, in words; empty if that is unknown."""
     if outlook is None or outlook.seconds_left is None:
         return ""
-    bound = "at most" if outlook.is_upper_bound else "about"
-    return f"{bound} {elapsed_text(max(1.0, outlook.seconds_left))} left"
+    about = "roughly" if outlook.is_rough else "about"
+    return f"{about} {elapsed_text(max(1.0, outlook.seconds_left))} left"
 
 
 def reasons(progress: Progress) -> list[str]:
@@ -172,7 +172,7 @@ def as_dict(progress: Progress, elapsed: float) -> dict[str, Any]:
     return {
         "elapsed_s": round(elapsed, 1),
         "left_s": None if outlook.seconds_left is None else round(outlook.seconds_left, 1),
-        "left_is_upper_bound": outlook.is_upper_bound,
+        "left_is_rough": outlook.is_rough,
         "stages": {
             name: {**stage.ended, "total": stage.total, "per_second": round(stage.per_second, 2)}
             for name, stage in outlook.stages.items()

@@ -2,11 +2,11 @@
 
 Decisions
 - A thread of its own reads, so a slow query delays no job: the counters and the new attempts every
-  second, the forecast of `annoy plan` for at most a twentieth of the time.
+  second, the forecast of `annoy plan` for at most a twentieth of its CPU time, and a sixth of the
+  time where a database server or a busy machine makes it wait.
 - All workers of the store are counted, from the start of this run: they share the work that is left.
-- Calls to a model decide how long a run takes, so the time left is the calls to come at their
-  recent rate. A stage whose jobs pile up faster than it works decides instead if it takes longer.
-- What has no measured yield yet counts with its maximum, and the time left is then an upper bound.
+- The time left is that of time_left.py. What the store has not measured yet counts with its usual
+  yield and tokens, and the outlook is then rough.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, func, select
 
-from annoy_store.analysis.forecast import Forecast, forecast, latest_prices
+from annoy_store.analysis.expected_usage import latest_prices
+from annoy_store.analysis.forecast import Forecast, forecast
 from annoy_store.analysis.yields import read_yields
 from annoy_store.config import RunSettings
 from annoy_store.db.engine import Database
@@ -32,38 +33,19 @@ from annoy_store.interfaces import Stage
 from annoy_store.queue.counters import funnel
 from annoy_store.records.policy import load_policy
 from annoy_store.stages import PIPELINE
+from annoy_store.worker.time_left import (
+    READ_SECONDS,
+    CallsLeft,
+    EndedJobs,
+    Reading,
+    Readings,
+    seconds_left,
+)
 
 logger = logging.getLogger(__name__)
 
-READ_SECONDS = 1.0
-FORECAST_SHARE = 20  # a forecast is repeated after so many times its own duration
+FORECAST_CPU_SHARE, FORECAST_SHARE = 20, 5  # of its own time passes before the next one
 RATE_SECONDS = 30.0
-TIME_LEFT_SHARE = 3  # the time left follows from the last third of a run ...
-TIME_LEFT_SECONDS = (30.0, 600.0)  # ... but at least and at most from so many seconds
-BACKLOG_SECONDS = 10.0  # open jobs for so long at the present rate are a backlog
-EndedJobs = Mapping[str, Mapping[str, int]]
-"""Numbers of jobs by stage and state."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """The counts of one moment, since the run started.
-
-    Attributes:
-        at: monotonic time in seconds.
-        ended: jobs that ended, by stage and state.
-        usage: attempts and what they used.
-        correct: correct chains in the store; 0 without a goal.
-    """
-
-    at: float
-    ended: EndedJobs
-    usage: Usage = field(default_factory=Usage)
-    correct: int = 0
-
-    def n_ended(self, stage: str) -> int:
-        """Return how many jobs of a stage have ended."""
-        return sum(self.ended.get(stage, {}).values())
 
 
 @dataclass(frozen=True)
@@ -102,7 +84,7 @@ class Outlook:
         requests_per_minute: over the last `RATE_SECONDS`.
         tokens_per_minute: prompt and completion tokens, likewise.
         seconds_left: when the run is expected to end; None if unknown.
-        is_upper_bound: whether yields that are not measured count with their maximum.
+        is_rough: whether usual yields or tokens weigh more in it than measured ones.
         goal: correct chains in the store, and how many are wanted; None without a goal.
         verdicts: new verdicts by status.
     """
@@ -113,7 +95,7 @@ class Outlook:
     requests_per_minute: float = 0.0
     tokens_per_minute: float = 0.0
     seconds_left: float | None = None
-    is_upper_bound: bool = False
+    is_rough: bool = False
     goal: tuple[int, int] | None = None
     verdicts: Mapping[str, int] = field(default_factory=dict)
 
@@ -121,53 +103,6 @@ class Outlook:
     def n_ended(self) -> int:
         """How many jobs have ended."""
         return sum(stage.n_ended for stage in self.stages.values())
-
-
-# Rates and the time left ---------------------------------------------------------------------
-
-
-class Readings:
-    """The readings of a run in the order of time; those of the last ten minutes are kept."""
-
-    def __init__(self) -> None:
-        self._readings: deque[Reading] = deque()
-
-    def add(self, reading: Reading) -> None:
-        """Add a reading, later than all others."""
-        self._readings.append(reading)
-        while self._readings[0].at < reading.at - max(TIME_LEFT_SECONDS) - READ_SECONDS:
-            self._readings.popleft()
-
-    def per_second(self, seconds: float, count: Callable[[Reading], float]) -> float:
-        """Return the rate at which a count has grown over the last `seconds`."""
-        last = self._readings[-1]
-        first = next(r for r in self._readings if r.at >= last.at - seconds)
-        grown = count(last) - count(first)
-        return max(0.0, grown) / (last.at - first.at) if last.at > first.at else 0.0
-
-
-def seconds_left(
-    remaining: Mapping[str, float], backlog: Mapping[str, float], per_second: Mapping[str, float]
-) -> float | None:
-    """Return how long the expected jobs take, in seconds; None if nothing can be said.
-
-    Args:
-        remaining: expected jobs by stage.
-        backlog: those of them that are enqueued.
-        per_second: jobs per second by stage.
-    """
-    if not any(n >= 0.5 for n in remaining.values()):
-        return 0.0
-    calls, rate = remaining.get("complete", 0.0), per_second.get("complete", 0.0)
-    if calls >= 0.5 and not rate:
-        return None
-    times = [calls / rate] if rate else []
-    times += [
-        remaining.get(stage, 0.0) / rate
-        for stage, rate in per_second.items()
-        if rate and (not times or backlog.get(stage, 0.0) > rate * BACKLOG_SECONDS)
-    ]
-    return max(times, default=None)
 
 
 # Reading the store ---------------------------------------------------------------------------
@@ -247,12 +182,19 @@ class StoreWatcher:
         self._count_verdicts(connection)
         goal = self._goal() if self._goal else None
         counts = funnel(connection)
-        now = Reading(time.monotonic(), self._since(counts), self._usage, goal[0] if goal else 0)
+        busy = frozenset(name for name in self._names if counts.get(name, {}).get("claimed"))
+        correct = goal[0] if goal else 0
+        now = Reading(time.monotonic(), self._since(counts), self._usage, correct, busy)
         self._readings.add(now)
         if now.at >= self._forecast_due:
+            cpu = time.thread_time()
             self._forecast, self._at_forecast = self._read_forecast(connection), now
             done = time.monotonic()
-            self._forecast_due = done + max(READ_SECONDS, FORECAST_SHARE * (done - now.at))
+            spent = (
+                FORECAST_CPU_SHARE * (time.thread_time() - cpu),
+                FORECAST_SHARE * (done - now.at),
+            )
+            self._forecast_due = done + max(READ_SECONDS, *spent)
         return self._outlook(now, counts, goal)
 
     def _count_verdicts(self, connection: Connection) -> None:
@@ -298,7 +240,6 @@ class StoreWatcher:
             )
             for name in self._names
         }
-        notes = self._forecast.notes if self._forecast else ()
         return Outlook(
             stages,
             now.usage,
@@ -306,7 +247,7 @@ class StoreWatcher:
             60 * self._rate(RATE_SECONDS, lambda r: r.usage.attempts),
             60 * self._rate(RATE_SECONDS, _tokens),
             self._seconds_left(now, remaining, counts, goal),
-            self._is_whole and any("the maximum is used" in note for note in notes),
+            self._is_whole and self._forecast is not None and self._forecast.is_rough,
             goal,
             dict(self._verdicts),
         )
@@ -348,14 +289,36 @@ class StoreWatcher:
     ) -> float | None:
         if not remaining:
             return None
-        least, most = TIME_LEFT_SECONDS
-        window = min(most, max(least, (now.at - self._started) / TIME_LEFT_SHARE))
-        rates = {name: self._rate(window, _ended_of(name)) for name in self._names}
-        backlog = {name: float(counts.get(name, {}).get("pending", 0)) for name in self._names}
-        times = [seconds_left(remaining, backlog, rates)]
-        if goal and (rate := self._rate(window, lambda r: r.correct)):
+        elapsed = now.at - self._started
+        others = [name for name in self._names if name != "complete"]
+        rates = {  # a stage that waited for its turn in the sandbox is as fast as before
+            n: max(
+                self._readings.working_rate(elapsed, n),
+                now.n_ended(n) / max(1.0, elapsed),
+            )
+            for n in others
+        }
+        backlog = {n: float(counts.get(n, {}).get("pending", 0)) for n in others}
+        left = self._calls_left(elapsed, remaining.get("complete", 0.0))
+        times = [seconds_left(left, {n: remaining[n] for n in others}, backlog, rates)]
+        if goal and (rate := self._readings.working_rate(elapsed, "verify", lambda r: r.correct)):
             times.append(max(0, goal[1] - goal[0]) / rate)
         return min((t for t in times if t is not None), default=None)
+
+    def _calls_left(self, elapsed: float, calls: float) -> CallsLeft:
+        """Return the calls to come, with the tokens of the forecast's calls on average."""
+        expected = self._forecast.call_forecasts if self._forecast else ()
+        known = [one for one in expected if one.completion_tokens is not None]
+        tokens = None
+        if known and len(known) == len(expected):
+            n = sum(one.calls for one in known)
+            tokens = calls * sum(one.completion_tokens or 0.0 for one in known) / n
+        return CallsLeft(
+            calls,
+            tokens,
+            self._readings.working_rate(elapsed, "complete"),
+            self._readings.working_rate(elapsed, "complete", lambda r: r.completion_tokens),
+        )
 
 
 def _ended_of(stage: str) -> Callable[[Reading], float]:

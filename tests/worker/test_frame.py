@@ -98,9 +98,9 @@ def test_line_says_why_a_run_waits(values: dict[str, object], words: str) -> Non
     assert words in line(progress(**values), 1)
 
 
-def test_frame_says_that_a_time_is_an_upper_bound_or_unknown() -> None:
-    shown = progress(outlook=Outlook({}, seconds_left=30.0, is_upper_bound=True))
-    assert "at most 30 s left" in line(shown, 1)
+def test_frame_says_that_a_time_is_rough_or_unknown() -> None:
+    shown = progress(outlook=Outlook({}, seconds_left=30.0, is_rough=True))
+    assert "roughly 30 s left" in line(shown, 1)
     assert "time left unknown yet" in line(progress(outlook=None), 1)
 
 
