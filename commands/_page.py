@@ -19,14 +19,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from annoy_store.analysis.lineage_text import Section, as_markdown
+from annoy_store.analysis.lineage_section import Section
+from annoy_store.analysis.lineage_text import as_markdown
 
 from ._text import on_terminal, safe, wants_colour
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.text import Text
 
-STYLES = {"row": "bold magenta", "part": "bold cyan", "facts": "", "job": "yellow"}
+STYLES = {
+    "row": "bold magenta",
+    "part": "bold cyan",
+    "job": "yellow",
+    "good": "bold green",
+    "bad": "bold red",
+}
 _PADDING = re.compile(r" +(?=(?:\x1b\[[\d;]*m)*$)", re.MULTILINE)
 MAX_COLUMNS = 100  # of prose
 MARKS = {"row": "# ", "part": "## "}
@@ -43,6 +51,22 @@ def page(sections: Iterable[Section]) -> None:
 def page_of_markdown(text: str) -> None:
     """Show our own Markdown in the pager, or print it as it is without a terminal."""
     _show(lambda: [text], lambda width: [rendered_markdown(text, width)])
+
+
+def page_of_lines(lines: Iterable[Text]) -> None:
+    """Show lines in the pager, or print them without a terminal; a long one is not cut."""
+    shown = list(lines)
+    _show(
+        lambda: (f"{line.plain}\n" for line in shown),
+        lambda width: (_rendered_line(line) for line in shown),
+    )
+
+
+def _rendered_line(line: Text) -> str:
+    out = _console(max(MAX_COLUMNS, line.cell_len))
+    out.print(line, soft_wrap=True)
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue()
 
 
 def _show(plain: Callable[[], Iterable[str]], in_colours: Callable[[int], Iterable[str]]) -> None:

@@ -1,7 +1,7 @@
 """List the published exports.
 
 Newest first. An incremental export names the export that it adds to; together they are one data
-set.
+set. On a terminal the folder stands in a line of its own, and a long list in a pager.
 
 \b
 Examples:
@@ -11,11 +11,16 @@ Examples:
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._shared import json_option, print_json, print_table, say, store_of
+from ._page import page_of_lines
+from ._shared import cell, json_option, on_terminal, print_json, print_table, say, store_of
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 COLUMNS = (
     "id",
@@ -28,6 +33,9 @@ COLUMNS = (
     "folder",
     "digest",
 )
+N_SHORT = COLUMNS.index("folder")  # columns of a line on a terminal
+NUMBERS = {"id", "adds to", "rows", "retracted"}
+STYLES = {"id": "bold", "rows": "green", "retracted": "yellow"}
 
 
 @click.command(help=__doc__)
@@ -44,7 +52,27 @@ def command(ctx: click.Context, as_json: bool) -> None:
     if not found:
         say(ctx, "no exports yet: annoy export codeio out/")
         return
-    print_table(COLUMNS, [_row(export) for export in found])
+    if on_terminal():
+        page_of_lines(_lines([_row(export) for export in found]))
+    else:
+        print_table(COLUMNS, [_row(export) for export in found])
+
+
+def _lines(rows: list[list[Any]]) -> Iterator[Text]:
+    """Yield the table, with folder and digest under each row, where they are not cut."""
+    from rich.text import Text
+
+    cells = [[cell(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(COLUMNS, *cells, strict=True)][:N_SHORT]
+    yield Text("  ".join(name.ljust(w) for name, w in zip(COLUMNS, widths, strict=False)), "dim")
+    for row in cells:
+        line = Text()
+        for name, value, width in zip(COLUMNS, row, widths, strict=False):
+            shown = value.rjust(width) if name in NUMBERS else value.ljust(width)
+            line.append(f"{shown}  ", STYLES.get(name, "") if value != "0" else "")
+        line.rstrip()
+        yield line
+        yield Text(f"  {row[COLUMNS.index('folder')]}  ").append(row[-1], "dim")
 
 
 def _row(export: dict[str, Any]) -> list[Any]:

@@ -76,7 +76,7 @@ def _apply(
     ctx: click.Context, name: str, marks: list[Mark], author: str, *, remove: bool
 ) -> tuple[tuple[str, int], list[Annotation], int]:
     """Set or remove marks of a row; return the marked row, its marks and how many changed."""
-    from annoy_store.analysis.lineage import resolve_row
+    from annoy_store.analysis.row_names import resolve_row
     from annoy_store.records.annotations import marked_key, marks_of, remove_mark, set_mark
 
     store = store_of(ctx)

@@ -8,16 +8,14 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
 from annoy_store.analysis.lineage_edges import (
-    ALIASES,
     CHAIN,
-    CHAINS,
     EDGES,
     KINDS,
     STAGES_OF,
@@ -25,13 +23,11 @@ from annoy_store.analysis.lineage_edges import (
     UPWARD_EDGES,
     Key,
 )
+from annoy_store.analysis.row_names import resolve_row
 from annoy_store.db.sql import in_values
 from annoy_store.db.tables import attempts, export_rows, exports, hidden_subjects, jobs, retractions
-from annoy_store.errors import UsageError, unknown_name
 from annoy_store.inference.spend import Usage, usage_of
 from annoy_store.records.annotations import Annotation, marks_of
-
-MIN_DIGEST_CHARS = 6
 
 
 @dataclass(frozen=True)
@@ -125,43 +121,6 @@ def lineage(connection: Connection, name: str, max_children: int = 20) -> Lineag
         tuple(_exports(connection, [*above, node, *below])),
         _is_taken_down(connection, [*above, node]),
     )
-
-
-def resolve_row(connection: Connection, name: str) -> Key:
-    """Return the kind and id of the row that `kind:id` or `kind:digest` names.
-
-    Raises:
-        UsageError: The kind is unknown, or there is no such row, or more than one.
-    """
-    kind, _, what = name.partition(":")
-    kind = ALIASES.get(kind, kind)
-    if what and kind not in KINDS:
-        raise UsageError(unknown_name("kind", kind, KINDS))
-    if not what:
-        raise UsageError(f"{name!r} is not KIND:ID; kinds are: {', '.join(KINDS)}")
-    if what.isdecimal() and len(what) < 19:
-        if _exists(connection, kind, int(what)):
-            return kind, int(what)
-    elif kind != CHAIN and "digest" in TABLES[kind].c and len(what) >= MIN_DIGEST_CHARS:
-        column, key = TABLES[kind].c.digest, TABLES[kind].c.id
-        chosen = select(key).where(column >= what, column < f"{what}g").limit(2)
-        if found := connection.scalars(chosen).all():
-            return kind, _single_match(found, name)
-    raise UsageError(f"there is no {kind} {what}; search with: annoy sql")
-
-
-def _single_match(found: Sequence[int], name: str) -> int:
-    if len(found) > 1:
-        raise UsageError(f"{name} matches more than one digest; give more characters")
-    return found[0]
-
-
-def _exists(connection: Connection, kind: str, row_id: int) -> bool:
-    if kind == CHAIN:
-        chosen = select(CHAINS.c.down).where(CHAINS.c.down == row_id).limit(1)
-    else:
-        chosen = select(TABLES[kind].c.id).where(TABLES[kind].c.id == row_id)
-    return connection.scalar(chosen) is not None
 
 
 def _ancestors(connection: Connection, subject: Key) -> dict[Key, Key | None]:

@@ -1,7 +1,7 @@
 """A lineage as text: sections for a terminal or for Markdown, and as JSON.
 
 Decisions
-- First a summary: origin, verdicts, cost of the calls, exports.
+- First a summary: origin, verdicts, cost of the calls, exports. Then a chain at a glance.
 - Ancestors and the row itself are shown in full, descendants as a tree with one line each.
 - A revised answer is followed by its difference from the answer that it revises.
 - Messages that a prompt repeats from an earlier one (as a second turn does) are shown once.
@@ -15,12 +15,13 @@ import json
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from annoy_store.analysis.lineage import Lineage, Node
 from annoy_store.analysis.lineage_edges import Key
+from annoy_store.analysis.lineage_section import Section
 from annoy_store.analysis.lineage_summary import summary
+from annoy_store.analysis.lineage_turns import turn_sections
 from annoy_store.analysis.row_columns import (
     PROSE_COLUMNS,
     SUMMARY_COLUMNS,
@@ -36,32 +37,17 @@ MAX_DIFF_LINES = 2_000  # lines that are compared
 CONTEXT_LINES = 2  # lines around a difference
 
 
-@dataclass(frozen=True)
-class Section:
-    """One part of a lineage's text.
-
-    Attributes:
-        role: `row` and `part` are headings; `facts`, `job` and `leaf` are single lines; `prose`
-            and `code` are blocks.
-        text: The text, without markup.
-        language: Language of a block, as Pygments and Markdown name it.
-    """
-
-    role: Literal["row", "part", "facts", "job", "prose", "code", "leaf"]
-    text: str
-    language: str = ""
-
-
 def render_markdown(lineage: Lineage) -> Iterator[str]:
     """Yield the lines of a lineage as Markdown, with the row's own heading marked."""
     return as_markdown(sections(lineage))
 
 
 def sections(lineage: Lineage) -> Iterator[Section]:
-    """Yield the sections of a lineage: a summary, the ancestors, the row, its descendants."""
+    """Yield the sections: a summary, the turns of a chain, ancestors, the row, descendants."""
     yield Section("row", f"{lineage.subject.kind}:{lineage.subject.id}")
     for fact in summary(lineage):
         yield Section("facts", f"- {fact}")
+    yield from turn_sections(lineage)
     shown: list[Sequence[Any]] = []
     revised = _revised_answers(lineage)
     for node in (*lineage.above, lineage.subject):
@@ -80,7 +66,11 @@ def as_markdown(shown: Iterable[Section]) -> Iterator[str]:
     before = ""
     for section in shown:
         role = section.role
-        if role not in ("facts", "job", "leaf") or before not in (role, "row", "facts"):
+        if role not in ("facts", "job", "good", "bad", "leaf") or before not in (
+            role,
+            "row",
+            "facts",
+        ):
             yield from [""] if before and before != "part" else []
         before = role
         yield from _section_lines(section)
