@@ -1,8 +1,8 @@
 """The expected tokens and cost of calls, by the usage that the store has measured.
 
 Decisions
-- A kind of turn that was never answered has the usual tokens (usual_yields.py), scaled by what the
-  model used for other turns; of the same kind, if there are any.
+- Measured usage of a kind of turn is shrunk, as yields are (usual_yields.py), towards its usual
+  tokens, scaled by what the model used for other turns; of the same kind, if there are any.
 - A cost that cannot be known is None, and then the sum is None too. Backends that are programs
   cost nothing.
 """
@@ -10,11 +10,11 @@ Decisions
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, select
 
-from annoy_store.analysis.usual_yields import usual_tokens
+from annoy_store.analysis.usual_yields import PRIOR_ROWS, usual_tokens
 from annoy_store.analysis.yields import History, Turn, TurnUsage
 from annoy_store.db.states import FREE_BACKENDS
 from annoy_store.db.tables import prices
@@ -37,7 +37,7 @@ class CallForecast:
         prompt_tokens: Expected prompt tokens of all of them.
         completion_tokens: Expected completion tokens of all of them.
         usd: Expected cost in USD of all of them.
-        is_measured: Whether the tokens are those of such turns.
+        is_measured: Whether measured usage of such turns weighs more than that of others.
     """
 
     kind: str
@@ -81,32 +81,59 @@ def expected_usage(
                 yield CallForecast(kind, turn, n, 0.0, 0.0, 0.0)
                 continue
             price = known.get(model or "")
-            billed = price and price.billed(backend)
-            yield _call_forecast(
-                kind, turn, n, _comparable(history, kind, turn, model), billed, model
+            found = _expected_call(history, kind, turn, model, price and price.billed(backend))
+            if found is None:
+                yield CallForecast(kind, turn, n, None, None, None, False)
+                continue
+            usd = None if found.usd is None else n * found.usd
+            is_measured = found.answered >= PRIOR_ROWS
+            yield CallForecast(
+                kind, turn, n, n * found.prompt, n * found.completion, usd, is_measured
             )
 
 
-def _comparable(history: History, kind: str, turn: int, model: str | None) -> list[TurnUsage]:
-    """Return measured usage of such turns, else of the kind, else of all; by the model if it can."""
+@dataclass(frozen=True)
+class _Call:
+    """What one call uses on average, measured on so many answers."""
+
+    prompt: float
+    completion: float
+    usd: float | None
+    answered: int
+
+
+def _expected_call(
+    history: History, kind: str, turn: int, model: str | None, price: Price | None
+) -> _Call | None:
+    """Return the measured usage of such a call, shrunk towards that of others; None if unknown."""
     reported = [s for s in history.usage if s.answered and s.prompt_tokens]
     of_kind = [s for s in reported if s.kind == kind]
-    for chosen in ([s for s in of_kind if s.turn == turn], of_kind, reported):
-        if chosen:
-            return [s for s in chosen if s.model == model] or chosen
-    return []
+    own = _by_model([s for s in of_kind if s.turn == turn], model)
+    others = [s for s in of_kind if s.turn != turn] or [s for s in reported if s.kind != kind]
+    measured = _average_call(own, kind, turn, model, price) if own else None
+    usual = _average_call(_by_model(others, model), kind, turn, model, price) if others else None
+    if measured is None or usual is None:
+        return measured or (usual and replace(usual, answered=0))
+    n, prior = measured.answered, PRIOR_ROWS
+    known = measured.usd is not None and usual.usd is not None
+    return _Call(
+        (n * measured.prompt + prior * usual.prompt) / (n + prior),
+        (n * measured.completion + prior * usual.completion) / (n + prior),
+        (n * (measured.usd or 0.0) + prior * (usual.usd or 0.0)) / (n + prior)
+        if known
+        else measured.usd,
+        n,
+    )
 
 
-def _call_forecast(
-    kind: str,
-    turn: int,
-    n: float,
-    usage: Sequence[TurnUsage],
-    price: Price | None,
-    model: str | None,
-) -> CallForecast:
-    if not usage:
-        return CallForecast(kind, turn, n, None, None, None, False)
+def _by_model(usage: list[TurnUsage], model: str | None) -> list[TurnUsage]:
+    return [s for s in usage if s.model == model] or usage
+
+
+def _average_call(
+    usage: Sequence[TurnUsage], kind: str, turn: int, model: str | None, price: Price | None
+) -> _Call:
+    """Return what a call uses if it is like others; those of other kinds are scaled to it."""
     to_prompt, to_completion = _scales(kind, turn, usage)
     prompt = to_prompt * sum(s.prompt_tokens or 0 for s in usage)
     cached = to_prompt * sum(s.cached_tokens or 0 for s in usage)
@@ -118,10 +145,7 @@ def _call_forecast(
         model is None or all(s.model == model for s in usage)
     ):
         usd = to_completion * sum(s.cost_usd or 0.0 for s in usage)
-    is_measured = all((s.kind, s.turn) == (kind, turn) for s in usage)
-    return CallForecast(
-        kind, turn, n, n * prompt, n * completion, None if usd is None else n * usd, is_measured
-    )
+    return _Call(prompt, completion, usd, sum(s.answered for s in usage))
 
 
 def _scales(kind: str, turn: int, usage: Sequence[TurnUsage]) -> tuple[float, float]:

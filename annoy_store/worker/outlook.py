@@ -37,6 +37,7 @@ from annoy_store.worker.time_left import (
     READ_SECONDS,
     CallsLeft,
     EndedJobs,
+    JobsLeft,
     Reading,
     Readings,
     seconds_left,
@@ -291,17 +292,11 @@ class StoreWatcher:
             return None
         elapsed = now.at - self._started
         others = [name for name in self._names if name != "complete"]
-        rates = {  # a stage that waited for its turn in the sandbox is as fast as before
-            n: max(
-                self._readings.working_rate(elapsed, n),
-                now.n_ended(n) / max(1.0, elapsed),
-            )
-            for n in others
-        }
-        backlog = {n: float(counts.get(n, {}).get("pending", 0)) for n in others}
-        left = self._calls_left(elapsed, remaining.get("complete", 0.0))
-        times = [seconds_left(left, {n: remaining[n] for n in others}, backlog, rates)]
-        if goal and (rate := self._readings.working_rate(elapsed, "verify", lambda r: r.correct)):
+        waiting = sum(counts.get(name, {}).get("pending", 0) for name in others)
+        jobs = sum(remaining[name] for name in others)
+        left = JobsLeft(jobs, waiting, self._readings.working_rate(elapsed, others))
+        times = [seconds_left(self._calls_left(elapsed, remaining.get("complete", 0.0)), left)]
+        if goal and (rate := self._readings.working_rate(elapsed, ["verify"], lambda r: r.correct)):
             times.append(max(0, goal[1] - goal[0]) / rate)
         return min((t for t in times if t is not None), default=None)
 
@@ -316,8 +311,8 @@ class StoreWatcher:
         return CallsLeft(
             calls,
             tokens,
-            self._readings.working_rate(elapsed, "complete"),
-            self._readings.working_rate(elapsed, "complete", lambda r: r.completion_tokens),
+            self._readings.working_rate(elapsed, ["complete"]),
+            self._readings.working_rate(elapsed, ["complete"], lambda r: r.completion_tokens),
         )
 
 

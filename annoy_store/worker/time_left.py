@@ -1,8 +1,9 @@
 """When a run is expected to end: the work that is left at the rate of its bottleneck.
 
 Decisions
-- Calls to a model decide how long a run takes: the time left is that of the calls to come. A stage
-  whose jobs pile up faster than it works decides instead if it takes longer.
+- Calls to a model decide how long a run takes: the time left is that of the calls to come. The other
+  stages share threads and sandbox, so they are counted together: where their jobs pile up faster
+  than they are done, these decide if they take longer.
 - A call takes a time of its own and a time per token, in a proportion that no endpoint tells. The
   calls left at the rate of calls and their tokens left at the rate of tokens bound the truth where
   the answers to come are longer or shorter than those so far; the geometric mean lies between.
@@ -13,7 +14,7 @@ Decisions
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from math import sqrt
 
@@ -74,21 +75,24 @@ class Readings:
         return _rate(window[0], last, count)
 
     def working_rate(
-        self, elapsed: float, stage: str, count: Callable[[Reading], float] | None = None
+        self,
+        elapsed: float,
+        stages: Collection[str],
+        count: Callable[[Reading], float] | None = None,
     ) -> float:
         """Return the rate at which a count has grown in the last third of a run.
 
         Args:
             elapsed: seconds since the run started.
-            stage: the stage that makes it grow.
-            count: what is counted; None for the jobs of the stage.
+            stages: the stages that make it grow.
+            count: what is counted; None for the jobs of the stages.
         """
-        count = count or (lambda reading: reading.n_ended(stage))
+        count = count or (lambda reading: sum(map(reading.n_ended, stages)))
         least, most = TIME_LEFT_SECONDS
         last = self._readings[-1]
         start = last.at - min(most, max(least, elapsed / TIME_LEFT_SHARE))
         window = [r for r in self._readings if r.at >= start]
-        idle = [r for r in window if not count(r) and stage not in r.busy]
+        idle = [r for r in window if not count(r) and r.busy.isdisjoint(stages)]
         return _rate(idle[-1] if idle else window[0], last, count)
 
 
@@ -126,29 +130,32 @@ class CallsLeft:
         return sqrt(by_calls * self.tokens / self.tokens_per_second)
 
 
-def seconds_left(
-    left: CallsLeft,
-    remaining: Mapping[str, float],
-    backlog: Mapping[str, float],
-    per_second: Mapping[str, float],
-) -> float | None:
-    """Return how long the expected jobs take, in seconds; None if nothing can be said.
+@dataclass(frozen=True)
+class JobsLeft:
+    """The jobs of all other stages that are expected.
 
-    Args:
-        left: the calls.
-        remaining: expected jobs by other stages.
-        backlog: those of them that are enqueued.
-        per_second: jobs per second by stage.
+    Attributes:
+        jobs: expected jobs.
+        pending: those of them that are enqueued and not claimed.
+        per_second: jobs that end.
     """
-    if left.calls < 0.5 and not any(n >= 0.5 for n in remaining.values()):
+
+    jobs: float = 0.0
+    pending: float = 0.0
+    per_second: float = 0.0
+
+    @property
+    def pile_up(self) -> bool:
+        """Whether there are more of them than are done in a while."""
+        return self.pending > self.per_second * BACKLOG_SECONDS
+
+
+def seconds_left(calls: CallsLeft, others: JobsLeft) -> float | None:
+    """Return how long the expected jobs take, in seconds; None if nothing can be said."""
+    if calls.calls < 0.5 and others.jobs < 0.5:
         return 0.0
-    calls = left.seconds
-    if calls is None:
+    if calls.seconds is None:
         return None
-    times = [calls] if calls else []
-    times += [
-        remaining.get(stage, 0.0) / rate
-        for stage, rate in per_second.items()
-        if rate and (not calls or backlog.get(stage, 0.0) > rate * BACKLOG_SECONDS)
-    ]
-    return max(times, default=None)
+    if calls.seconds and not (others.pile_up and others.per_second):
+        return calls.seconds
+    return max(calls.seconds, others.jobs / others.per_second) if others.per_second else None

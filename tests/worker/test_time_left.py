@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from annoy_store.inference.spend import Usage
-from annoy_store.worker.time_left import CallsLeft, Reading, Readings, seconds_left
+from annoy_store.worker.time_left import CallsLeft, JobsLeft, Reading, Readings, seconds_left
 
 
 def test_per_second_covers_the_last_seconds_only() -> None:
@@ -24,7 +24,7 @@ def test_working_rate_leaves_out_the_time_before_the_stage_began() -> None:
     readings = Readings()
     for at in range(25):
         readings.add(Reading(at, {"complete": {"done": 3 * max(0, at - 20)}}))
-    assert readings.working_rate(25, "complete") == 3
+    assert readings.working_rate(25, ["complete"]) == 3
 
 
 def test_working_rate_covers_the_time_of_the_first_calls() -> None:
@@ -35,15 +35,15 @@ def test_working_rate_covers_the_time_of_the_first_calls() -> None:
         done = 4 * max(0, (at - 10) // 5)
         readings.add(Reading(at, {"complete": {"done": done}}, busy=busy))
         if at in (15, 20, 25):
-            assert readings.working_rate(at, "complete") == pytest.approx(0.8)
+            assert readings.working_rate(at, ["complete"]) == pytest.approx(0.8)
 
 
 def test_working_rate_covers_the_last_third() -> None:
     readings = Readings()
     for at in range(301):
         readings.add(Reading(at, {"complete": {"done": at if at < 200 else 3 * at - 400}}))
-    assert readings.working_rate(300, "complete") == 3
-    assert readings.working_rate(300, "complete", lambda r: r.n_ended("complete") / 2) == 1.5
+    assert readings.working_rate(300, ["complete"]) == 3
+    assert readings.working_rate(300, ["complete"], lambda r: r.n_ended("complete") / 2) == 1.5
 
 
 def test_reading_knows_its_completion_tokens() -> None:
@@ -59,15 +59,17 @@ def test_calls_left_take_the_mean_of_both_rates() -> None:
 
 
 def test_seconds_left_follows_the_calls() -> None:
-    assert seconds_left(CallsLeft(100, None, 2.0), {"verify": 900}, {}, {"verify": 0.1}) == 50
+    assert seconds_left(CallsLeft(100, None, 2.0), JobsLeft(900, 0, 0.1)) == 50
 
 
-def test_seconds_left_follows_a_stage_whose_jobs_pile_up() -> None:
-    calls, rates = CallsLeft(100, None, 2.0), {"generate": 0.5}
-    assert seconds_left(calls, {"generate": 400}, {"generate": 60}, rates) == 800
-    assert seconds_left(CallsLeft(), {"generate": 400}, {}, rates) == 800
+def test_seconds_left_follows_jobs_that_pile_up() -> None:
+    calls = CallsLeft(100, None, 2.0)
+    assert seconds_left(calls, JobsLeft(400, 60, 0.5)) == 800
+    assert seconds_left(calls, JobsLeft(400, 4, 0.5)) == 50
+    assert seconds_left(CallsLeft(), JobsLeft(400, 0, 0.5)) == 800
 
 
 def test_seconds_left_is_unknown_before_the_first_answer() -> None:
-    assert seconds_left(CallsLeft(100), {"parse": 3}, {}, {"parse": 1.0}) is None
-    assert seconds_left(CallsLeft(0.2), {}, {}, {}) == 0
+    assert seconds_left(CallsLeft(100), JobsLeft(3, 0, 1.0)) is None
+    assert seconds_left(CallsLeft(0.2), JobsLeft(3)) is None
+    assert seconds_left(CallsLeft(0.2), JobsLeft()) == 0
