@@ -26,7 +26,6 @@ from ._text import on_terminal, safe, wants_colour
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.text import Text
 
 STYLES = {
     "row": "bold magenta",
@@ -53,20 +52,10 @@ def page_of_markdown(text: str) -> None:
     _show(lambda: [text], lambda width: [rendered_markdown(text, width)])
 
 
-def page_of_lines(lines: Iterable[Text]) -> None:
+def page_of_lines(lines: Iterable[str]) -> None:
     """Show lines in the pager, or print them without a terminal; a long one is not cut."""
-    shown = list(lines)
-    _show(
-        lambda: (f"{line.plain}\n" for line in shown),
-        lambda width: (_rendered_line(line) for line in shown),
-    )
-
-
-def _rendered_line(line: Text) -> str:
-    out = _console(max(MAX_COLUMNS, line.cell_len))
-    out.print(line, soft_wrap=True)
-    assert isinstance(out.file, io.StringIO)
-    return out.file.getvalue()
+    shown = [f"{line}\n" for line in lines]
+    _show(lambda: shown, lambda width: shown)
 
 
 def _show(plain: Callable[[], Iterable[str]], in_colours: Callable[[int], Iterable[str]]) -> None:

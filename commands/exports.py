@@ -11,31 +11,27 @@ Examples:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import click
 
 from ._page import page_of_lines
-from ._shared import cell, json_option, on_terminal, print_json, print_table, say, store_of
+from ._screen import Toned, counted, table, toned
+from ._shared import json_option, print_json, print_table, say, store_of
+from ._text import on_terminal, safe
 
-if TYPE_CHECKING:
-    from rich.text import Text
-
-COLUMNS = (
-    "id",
-    "adds to",
-    "format",
-    "rows",
-    "retracted",
-    "split",
-    "published",
-    "folder",
-    "digest",
-)
-N_SHORT = COLUMNS.index("folder")  # columns of a line on a terminal
-NUMBERS = {"id", "adds to", "rows", "retracted"}
-STYLES = {"id": "bold", "rows": "green", "retracted": "yellow"}
+COLUMNS = {
+    "id": "id",
+    "adds to": "parent_id",
+    "format": "format",
+    "rows": "n_rows",
+    "retracted": "n_retractions",
+    "split": "split",
+    "published": "published_at",
+    "folder": "folder",
+}
+SHORT = ("id", "adds to", "format", "rows", "retracted", "published")
 
 
 @click.command(help=__doc__)
@@ -53,37 +49,27 @@ def command(ctx: click.Context, as_json: bool) -> None:
         say(ctx, "no exports yet: annoy export codeio out/")
         return
     if on_terminal():
-        page_of_lines(_lines([_row(export) for export in found]))
-    else:
-        print_table(COLUMNS, [_row(export) for export in found])
+        page_of_lines(_lines(found))
+        return
+    rows = [[*(e[name] for name in COLUMNS.values()), e["digest"][:12]] for e in found]
+    print_table((*COLUMNS, "digest"), rows)
 
 
-def _lines(rows: list[list[Any]]) -> Iterator[Text]:
-    """Yield the table, with folder and digest under each row, where they are not cut."""
-    from rich.text import Text
-
-    cells = [[cell(value) for value in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(COLUMNS, *cells, strict=True)][:N_SHORT]
-    yield Text("  ".join(name.ljust(w) for name, w in zip(COLUMNS, widths, strict=False)), "dim")
-    for row in cells:
-        line = Text()
-        for name, value, width in zip(COLUMNS, row, widths, strict=False):
-            shown = value.rjust(width) if name in NUMBERS else value.ljust(width)
-            line.append(f"{shown}  ", STYLES.get(name, "") if value != "0" else "")
-        line.rstrip()
-        yield line
-        yield Text(f"  {row[COLUMNS.index('folder')]}  ").append(row[-1], "dim")
+def _lines(found: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the table with the folder of each export below its row, where it is not cut."""
+    head, *rows = table(SHORT, map(_short_row, found))
+    yield head
+    for row, export in zip(rows, found, strict=True):
+        yield row
+        yield f"  {safe(export['folder'], one_line=True)}"
+        split = f"split {export['split']}, " if export["split"] else ""
+        yield toned(f"  {safe(split, one_line=True)}digest {export['digest'][:12]}", "muted")
 
 
-def _row(export: dict[str, Any]) -> list[Any]:
-    names = (
-        "id",
-        "parent_id",
-        "format",
-        "n_rows",
-        "n_retractions",
-        "split",
-        "published_at",
-        "folder",
-    )
-    return [*(export[name] for name in names), export["digest"][:12]]
+def _short_row(export: Mapping[str, Any]) -> list[Any]:
+    toned_cells = {
+        "id": Toned(export["id"], "strong"),
+        "rows": counted(export["n_rows"], "good"),
+        "retracted": counted(export["n_retractions"], "warning"),
+    }
+    return [toned_cells.get(name, export[COLUMNS[name]]) for name in SHORT]

@@ -187,7 +187,7 @@ class StoreWatcher:
         correct = goal[0] if goal else 0
         now = Reading(time.monotonic(), self._since(counts), self._usage, correct, busy)
         self._readings.add(now)
-        if now.at >= self._forecast_due:
+        if now.at >= self._forecast_due or self._has_first_tokens(now):
             cpu = time.thread_time()
             self._forecast, self._at_forecast = self._read_forecast(connection), now
             done = time.monotonic()
@@ -197,6 +197,11 @@ class StoreWatcher:
             )
             self._forecast_due = done + max(READ_SECONDS, *spent)
         return self._outlook(now, counts, goal)
+
+    def _has_first_tokens(self, now: Reading) -> bool:
+        """Return whether the forecast was made before any answer, and there is one now."""
+        before = self._at_forecast
+        return bool(before and now.completion_tokens and not before.completion_tokens)
 
     def _count_verdicts(self, connection: Connection) -> None:
         new = verdicts.c.id > self._last_verdict
