@@ -155,7 +155,7 @@ def test_marks_are_hidden_while_their_row_is_taken_down(store: Database) -> None
         (Mark("note", "\n"), "empty"),
         (Mark("tag", "x" * (MAX_TAG_CHARS + 1)), "longer than"),
         (Mark("tag", "two\nlines"), "one line"),
-        (Mark("star"), "no mark"),
+        (Mark("star"), "unknown mark"),
     ],
 )
 def test_set_mark_refuses_what_is_no_mark(sqlite_store: Database, mark: Mark, words: str) -> None:
