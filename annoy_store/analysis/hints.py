@@ -27,6 +27,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
         r"answer_shown",
         "an example in its code or description tells the answer; another pair was asked about instead; a template that asks for no examples avoids it",
     ),
+    (
+        r"pair_unstable",
+        "a later check refuted the pair, so no export would take the answer, and it was not paid for; if the pair holds again: annoy retry complete --state rejected --like pair_unstable",
+    ),
     (r"not_wanted", "taken down, or already done; nothing to do"),
     (
         r"not_recorded",

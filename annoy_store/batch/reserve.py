@@ -37,12 +37,11 @@ from annoy_store.interfaces import Outcome, Row, rejected
 from annoy_store.queue import claims as job_claims
 from annoy_store.queue import jobs
 from annoy_store.queue.jobs import IN_BATCH, Claim, JobResult
-from annoy_store.stages.complete import STAGE, build_request
+from annoy_store.stages.complete import STAGE, build_request, unwanted_call
 
 MAX_LINES = 50_000
 MAX_BYTES = 200_000_000
 PAGE = 1_000
-NOT_WANTED = rejected("not_wanted")
 WAITING = Outcome("deferred", (), IN_BATCH)
 
 
@@ -126,13 +125,16 @@ def _reserve_page(connection: Connection, context: BatchContext, draft: BatchDra
     claims = _claim(connection, context.worker_id, draft.variants, wanted)
     rows = job_claims.load_rows(connection, context.plan, STAGE, claims)
     in_batches = _in_open_batches(connection, [c.subject_id for c in claims])
-    new = [c for c in claims if c.subject_id in rows and c.subject_id not in in_batches]
+    unwanted = {c: out for c in claims if (out := unwanted_call(rows.get(c.subject_id)))}
+    new = [c for c in claims if c not in unwanted and c.subject_id not in in_batches]
     lines = [_draft_line(c, rows[c.subject_id], draft) for c in new]
     n_fitting, exhausted = _n_fitting(connection, context, draft, lines)
     added, back = lines[:n_fitting], lines[n_fitting:]
     jobs.release(connection, context.worker_id, [line.claim for line in back])
-    results = [JobResult(c, NOT_WANTED) for c in claims if c.subject_id not in rows]
-    waiting = [line.claim for line in added] + [c for c in claims if c.subject_id in in_batches]
+    results = [JobResult(c, outcome) for c, outcome in unwanted.items()]
+    waiting = [line.claim for line in added] + [
+        c for c in claims if c.subject_id in in_batches and c not in unwanted
+    ]
     results += [JobResult(c, WAITING, None) for c in waiting]
     jobs.settle(connection, context.worker_id, results, context.plan)
     n_lines = draft.n_lines + len(added)
@@ -269,6 +271,6 @@ def _drop_calls(
     connection: Connection, context: BatchContext, batch: BatchRow, calls: Sequence[int]
 ) -> None:
     claims = job_claims.claim_batched(connection, context.worker_id, STAGE.name, calls)
-    results = [JobResult(claim, NOT_WANTED) for claim in claims]
+    results = [JobResult(claim, rejected("not_wanted")) for claim in claims]
     jobs.settle(connection, context.worker_id, results, context.plan)
     close_items(connection, batch.id, calls)

@@ -20,16 +20,19 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    or_,
     select,
     table,
 )
 
 from annoy_store.db.sql import in_values
+from annoy_store.db.states import CHECK_STATUSES
 from annoy_store.db.tables import (
     calls,
     hidden_subjects,
     io_pairs,
     responses,
+    turn_pairs,
     turns,
     verdicts,
 )
@@ -114,6 +117,24 @@ def current_check(pairs: FromClause = io_pairs) -> ScalarSelect[Any]:
     """
     current = select(current_pairs.c.check_id).where(current_pairs.c.id == pairs.c.id)
     return current.correlate(pairs).scalar_subquery()
+
+
+def is_refuted(prompt_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition that a later check refuted a pair that a prompt asks about.
+
+    No export takes an answer about such a pair. A pair that was never checked is not refuted.
+
+    Args:
+        prompt_id: the column with the id of the prompt, in the FROM of the enclosing SELECT.
+    """
+    of_prompt = turns.c.prompt_id == prompt_id
+    single = select(turns.c.io_pair_id).where(of_prompt, turns.c.io_pair_id.is_not(None))
+    several = select(turn_pairs.c.io_pair_id).where(
+        turn_pairs.c.turn_id.in_(select(turns.c.id).where(of_prompt).correlate(calls))
+    )
+    asked = or_(*(current_pairs.c.id.in_(pairs.correlate(calls)) for pairs in (single, several)))
+    refuting = [status for status in CHECK_STATUSES if status != "stable"]
+    return exists().where(asked, current_pairs.c.status.in_(refuting))
 
 
 def current_verdict() -> ScalarSelect[Any]:

@@ -33,7 +33,7 @@ from annoy_store.interfaces import (
     failed,
     rejected,
 )
-from annoy_store.records.queries import first_turn_of, not_hidden
+from annoy_store.records.queries import first_turn_of, is_refuted, not_hidden
 from annoy_store.records.responses import new_attempt, new_response
 from annoy_store.tasks import TASKS
 
@@ -53,6 +53,7 @@ def select_subjects(_: Policy) -> Select[Any]:
             prompts.c.messages,
             _replies(_IS_PAID).label("replies_before"),
             _replies(~_IS_PAID, _IS_UNREAD).label("unread_before"),
+            is_refuted(calls.c.prompt_id).label("is_refuted"),
         )
         .join(prompts, prompts.c.id == calls.c.prompt_id)
         .join(turns, turns.c.id == first_turn_of(calls.c.prompt_id))
@@ -90,6 +91,8 @@ async def run(row: Row, context: StageContext) -> Outcome:
     Raises:
         JobReturned: The job goes back to the queue; the attempts so far are stored.
     """
+    if unwanted := unwanted_call(row):
+        return unwanted
     teacher_id, teacher = context.teacher(row["kind"], row["pinned_teacher_id"])
     ids = row["subject_id"], teacher_id, context.worker_id
     stored: list[Attempt] = []
@@ -111,6 +114,19 @@ async def run(row: Row, context: StageContext) -> Outcome:
     except asyncio.CancelledError as cancelled:
         raise CallPostponed("stopped", attempt_rows(rest(cancelled.args), *ids)) from None
     return build_outcome(replace(result, attempts=rest(result.attempts)), *ids)
+
+
+def unwanted_call(row: Row | None) -> Outcome | None:
+    """Return the outcome of a call that is not worth its money any more; None if it is.
+
+    Args:
+        row: A row of `select_subjects`; None if the call is selected no more.
+    """
+    if row is None:
+        return rejected("not_wanted")
+    if row["is_refuted"]:
+        return rejected("pair_unstable", detail="a later check refuted the pair that it asks about")
+    return None
 
 
 def build_request(row: Row) -> Request:

@@ -28,6 +28,7 @@ def test_build_request_derives_its_seed_from_prompt_and_sample_number() -> None:
         "sample_no": 0,
         "replies_before": 0,
         "unread_before": 0,
+        "is_refuted": 0,
     }
     first, again = build_request(row), build_request(row)
     other = build_request({**row, "sample_no": 1})
