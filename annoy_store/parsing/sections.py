@@ -25,12 +25,17 @@ from annoy_store.parsing.headings import (
 from annoy_store.parsing.program import join_blocks
 from annoy_store.parsing.python_code import UNPARSABLE, bindings, parse_module, try_parse_module
 
-VERSION = 2  # part of the variants of `parse` and of the tasks: raise it when results change
+VERSION = 3  # part of the variants of `parse` and of the tasks: raise it when results change
 
 MAX_CODE_CHARS = 131_072
 
 MAX_DETAIL = 200  # characters of what the teacher says about it
 _NO_FUNCTION = re.compile(r"^[^\w\n]{0,8}no suitable function\b", re.IGNORECASE | re.MULTILINE)
+_WRAPPED = re.compile(  # a section in a tag of its own, which is no part of the text
+    r"<(?P<tag>(?:[a-z]+_)*(?:description|problem|statement|requirements?|io|text|section))>"
+    r"(?P<inside>(?:(?!</?(?P=tag)>).)*)</(?P=tag)>",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,8 @@ def _prose(bodies: Bodies, name: str) -> str | ParseFailure:
     """Return the last non-blank text under a heading."""
     for body in bodies.get(name, ()):
         text = "\n".join(_unfenced(body)).strip()
+        if wrapped := _WRAPPED.fullmatch(text):
+            text = wrapped["inside"].strip()
         if text:
             return text
     return ParseFailure(f"section_missing:{name}")

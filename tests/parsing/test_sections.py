@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import Any
 
@@ -291,3 +292,66 @@ def test_sections_parse_recorded_transform_answers(recorded: Recorded) -> None:
     found = [parse_sections(record["response"]) for record in recorded("recorded_transform.jsonl")]
     assert len(found) == 24
     assert all(isinstance(part, ParsedSample) for part in found)
+
+
+FOUR = {"code": "def main_solution(x):\n    return x", "io": "x: int", "problem": "What is x?"}
+FOUR["input_generator"] = "def input_generator():\n    return {'x': 1}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(FOUR),
+        f"```json\n{json.dumps(FOUR, indent=1)}\n```",
+        "\n".join(f"<{name}>\n{part}\n</{name}>" for name, part in FOUR.items()),
+        "\n".join(f"<{name}>\n```python\n{part}\n```\n</{name}>" for name, part in FOUR.items()),
+        json.dumps({"answer": f"## Main Function\n```python\n{FOUR['code']}\n```"}),
+    ],
+)
+def test_parse_sections_refuses_sections_as_json_and_xml(text: str) -> None:
+    assert parse_sections(text) == ParseFailure("section_missing:main_function")
+
+
+def test_parse_sections_takes_tags_off_sections() -> None:
+    text = f"""\
+## Main Function
+<code>
+```python
+{FOUR["code"]}
+```
+</code>
+## Input Output Description
+<io_description>
+{FOUR["io"]}
+</io_description>
+## Input Generator
+<code>
+```python
+{FOUR["input_generator"]}
+```
+</code>
+## Problem Statement
+<problem>{FOUR["problem"]}</problem>"""
+    assert parse_sections(text) == ParsedSample(
+        FOUR["code"], FOUR["io"], FOUR["input_generator"], FOUR["problem"]
+    )
+
+
+def test_parse_sections_keeps_tags_within_a_section() -> None:
+    said = "<p>x</p> or <problem>y</problem> of <problem>z</problem>"
+    text = f"""\
+## Main Function
+```python
+{FOUR["code"]}
+```
+## Input Output Description
+<b>x</b>
+## Input Generator
+```python
+{FOUR["input_generator"]}
+```
+## Problem Statement
+{said}"""
+    found = parse_sections(text)
+    assert isinstance(found, ParsedSample)
+    assert (found.io_requirements, found.problem_statement) == ("<b>x</b>", said)
