@@ -74,12 +74,11 @@ def make_(
     from annoy_store.benchmark.build import build_benchmark, write_questions
 
     items = build_benchmark(store_of(ctx), split, cases, salt, limit)
-    write_questions(file, items)
-    counts = {"problems": len({i.problem for i in items}), "questions": len(items)}
+    problems, questions = write_questions(file, items)
     if as_json:
-        print_json(counts)
+        print_json({"problems": problems, "questions": questions})
     else:
-        click.echo(f"{counts['problems']:,} problems, {counts['questions']:,} questions in {file}")
+        click.echo(f"{problems:,} problems, {questions:,} questions in {file}")
 
 
 @command.command("score", cls=GroupedCommand)

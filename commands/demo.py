@@ -23,6 +23,7 @@ from sqlalchemy import text
 
 import annoy_store
 from annoy_store.analysis.status import store_status
+from annoy_store.db.duckdb_session import prevent_pandas_import
 from annoy_store.db.engine import Database
 from annoy_store.db.migrate import open_store
 from annoy_store.export.export import export
@@ -56,6 +57,7 @@ TOP_FAILURES = (
 @click.pass_context
 def command(ctx: click.Context, folder: Path, as_json: bool) -> None:
     settings = load_settings(ctx, teacher="tracer", transform_teacher="tracer")
+    prevent_pandas_import()
     store = _opened(folder)
     ctx.call_on_close(store.close)
     tally = ingest(store, [SOURCES], IngestOptions(origin="demo", licence=LICENCE))

@@ -198,8 +198,10 @@ def _range(name: str, text: str) -> Callable[[Any], Any]:
 @json_option
 @click.pass_context
 def command(ctx: click.Context, /, form: str, folder: Path, as_json: bool, **given: Any) -> None:
+    from annoy_store.db.duckdb_session import prevent_pandas_import
     from annoy_store.export.export import export
 
+    prevent_pandas_import()
     store = store_of(ctx)
     with progress(ctx) as show:
         report = export(store, _request(form, folder, given), show)

@@ -22,6 +22,7 @@ import click
 
 from annoy_store.analysis.failures import Failure, failures, largest_per_stage
 from annoy_store.analysis.snapshot.query import open_runner
+from annoy_store.db.duckdb_session import prevent_pandas_import
 from annoy_store.db.states import STAGE_NAMES
 
 from ._screen import cell, show, text, toned, watch, width
@@ -51,6 +52,7 @@ def command(
     every: float,
     as_json: bool,
 ) -> None:
+    prevent_pandas_import()
     store = store_of(ctx)
 
     def draw() -> Iterator[str]:

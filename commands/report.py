@@ -21,6 +21,7 @@ from pathlib import Path
 
 import click
 
+from annoy_store.db.duckdb_session import prevent_pandas_import
 from annoy_store.errors import UsageError
 from annoy_store.report import collect, report, write_png_files
 
@@ -59,6 +60,7 @@ def command(
 ) -> None:
     if file is None and folder is None:
         raise click.UsageError("name the output: annoy report FILE.html, or --png DIR", ctx)
+    prevent_pandas_import()
     store = store_of(ctx)
     with progress(ctx) as show:
         gathered = collect(store, _now(), live=live, on_figure=lambda key: show(f"drawing {key}"))

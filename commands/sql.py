@@ -29,6 +29,7 @@ import click
 from annoy_store.analysis.bounded_query import run_bounded
 from annoy_store.analysis.snapshot.query import NotInSnapshot
 from annoy_store.analysis.sql import RelationInfo, Value, describe
+from annoy_store.db.duckdb_session import prevent_pandas_import
 from annoy_store.db.views import VIEWS
 from annoy_store.errors import UsageError
 
@@ -80,6 +81,7 @@ def command(
     seconds: float,
     as_json: bool,
 ) -> None:
+    prevent_pandas_import()
     store = store_of(ctx)
     form = "json" if as_json else form
     if query is None:

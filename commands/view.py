@@ -33,7 +33,9 @@ from ._web import is_loopback, url_of, web_needed
 @click.pass_context
 def command(ctx: click.Context, port: int, host: str, opens: bool | None) -> None:
     with web_needed("annoy view"):
+        from annoy_store.db.duckdb_session import prevent_pandas_import
         from annoy_store.web import application, listen, serve
+    prevent_pandas_import()
     store = store_of(ctx)
     with listen(host, port) as listening:
         url = url_of(host, listening.getsockname()[1])

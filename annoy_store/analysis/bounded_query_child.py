@@ -20,6 +20,7 @@ import pyarrow as pa
 from annoy_store.analysis.bounded_query import TOO_MUCH_MEMORY, write_frame
 from annoy_store.analysis.snapshot import query as snapshot
 from annoy_store.analysis.sql import run_query
+from annoy_store.db.duckdb_session import prevent_pandas_import
 from annoy_store.db.engine import connect
 from annoy_store.errors import UsageError
 
@@ -41,6 +42,7 @@ def main() -> None:
     """
     tempfile.tempdir = sys.argv[1]
     _die_with_parent(int(sys.argv[2]))
+    prevent_pandas_import()
     out, request = os.fdopen(os.dup(1), "wb"), json.loads(sys.stdin.buffer.read())
     set_limits(request["seconds"], request["memory_bytes"])
     try:

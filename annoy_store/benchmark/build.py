@@ -3,6 +3,8 @@
 Decisions
 - A question is one stable pair of a sample of a split, in the order of the samples' digests, so the
   same store gives the same file.
+- The samples are chosen first, by their number of stable pairs, and the pairs of a few hundred of
+  them are read at a time: memory grows neither with the store nor with the benchmark.
 - Difficulty is the highest number of lines that a case of the problem executes, in fixed bands, so
   a problem never changes its band when the set grows.
 """
@@ -11,18 +13,20 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain, groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, TypeAdapter
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, func, select
 
 from annoy_store.benchmark.answers import Difficulty, parse_line, read_lines
 from annoy_store.config import DEFAULT_SPLIT_SALT
 from annoy_store.db.engine import Database
+from annoy_store.db.sql import in_values
 from annoy_store.db.tables import samples, splits
 from annoy_store.errors import UsageError
 from annoy_store.hashing import compact_json, digest
@@ -63,6 +67,7 @@ Work out the answer to the problem for the input at the end of this message, wit
 ```
 """
 
+PROBLEMS_PER_READ = 500
 _pairs = current_pairs.c
 _PAIR_COLUMNS = (
     _pairs.sample_id,
@@ -115,8 +120,8 @@ def build_benchmark(
     cases: int = 3,
     salt: str = DEFAULT_SPLIT_SALT,
     limit: int | None = None,
-) -> list[BenchmarkQuestion]:
-    """Return the questions of every sample of a split that has enough stable pairs.
+) -> Iterator[BenchmarkQuestion]:
+    """Yield the questions of every sample of a split that has enough stable pairs.
 
     Args:
         store: The store.
@@ -128,30 +133,35 @@ def build_benchmark(
     Raises:
         UsageError: No sample has enough pairs.
     """
-    template = load_template(TEMPLATE)
     with store.read() as connection:
-        found = _problems(connection, split, salt, cases)
-        others = [] if found else _salts(connection, split, salt)
-    items = [
-        BenchmarkQuestion(
-            digest("bench", name, pair["input_digest"]),
-            name,
-            number,
-            len(pairs),
-            difficulty(pairs),
-            template.render(problem=problem, io=io, input=pair["input"]),
-            pair["output"],
+        names = connection.scalars(_chosen_samples(split, salt, cases).limit(limit)).all()
+        if not names:
+            raise UsageError(_nothing_found(connection, split, salt, cases))
+        for start in range(0, len(names), PROBLEMS_PER_READ):
+            chosen = names[start : start + PROBLEMS_PER_READ]
+            for problem in _problems(connection, chosen, cases):
+                yield from _questions(problem)
+
+
+def _nothing_found(connection: Connection, split: str, salt: str, cases: int) -> str:
+    others = _salts(connection, split, salt)
+    known = f"other exports were split with --salt {' or '.join(others)}; " if others else ""
+    return (
+        f"no sample in split {split!r} of salt {salt!r} has {cases} stable pairs; {known}"
+        "assign splits with annoy export .. --split, or use all samples: --split all"
+    )
+
+
+def _questions(pairs: Sequence[Mapping[str, Any]]) -> Iterator[BenchmarkQuestion]:
+    """Yield the questions of one problem, whose cases are `pairs`."""
+    band = difficulty(pairs)
+    for number, pair in enumerate(pairs):
+        messages = load_template(TEMPLATE).render(
+            problem=pair["problem_statement"], io=pair["io_requirements"], input=pair["input"]
         )
-        for name, problem, io, pairs in found[:limit]
-        for number, pair in enumerate(pairs)
-    ]
-    if not items:
-        known = f"other exports were split with --salt {' or '.join(others)}; " if others else ""
-        raise UsageError(
-            f"no sample in split {split!r} of salt {salt!r} has {cases} stable pairs; {known}"
-            "assign splits with annoy export .. --split, or use all samples: --split all"
-        )
-    return items
+        name = pair["digest"]
+        key = digest("bench", name, pair["input_digest"])
+        yield BenchmarkQuestion(key, name, number, len(pairs), band, messages, pair["output"])
 
 
 def difficulty(pairs: Sequence[Mapping[str, Any]]) -> Difficulty:
@@ -162,25 +172,15 @@ def difficulty(pairs: Sequence[Mapping[str, Any]]) -> Difficulty:
     return next((name for bound, name in DIFFICULTY_BANDS if max(lines) < bound), "hard")
 
 
-def _problems(
-    connection: Connection, split: str, salt: str, cases: int
-) -> list[tuple[str, str, str, list[Mapping[str, Any]]]]:
-    """Digest, statement, description and first `cases` stable pairs, in order of the digests."""
-    by_sample: dict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
-    for row in connection.execute(_stable(split, salt)).mappings():
-        about = (row["digest"], row["problem_statement"], row["io_requirements"])
-        by_sample[about].append(dict(row))
-    return [(*k, v[:cases]) for k, v in sorted(by_sample.items()) if len(v) >= cases]
-
-
-def _stable(split: str, salt: str) -> Select[Any]:
+def _chosen_samples(split: str, salt: str, cases: int) -> Select[Any]:
+    """Return the SELECT of the digests of samples with enough stable pairs, in their order."""
     chosen = (
-        select(
-            samples.c.digest, samples.c.problem_statement, samples.c.io_requirements, *_PAIR_COLUMNS
-        )
+        select(samples.c.digest)
         .join(samples, samples.c.id == _pairs.sample_id)
         .where(_pairs.status == "stable")
-        .order_by(_pairs.sample_id, _pairs.position, _pairs.input_digest)
+        .group_by(samples.c.digest)
+        .having(func.count() >= cases)
+        .order_by(samples.c.digest)
     )
     if split == "all":
         return chosen
@@ -188,15 +188,43 @@ def _stable(split: str, salt: str) -> Select[Any]:
     return chosen.join(splits, mine).where(splits.c.split == split, splits.c.salt == salt)
 
 
+def _problems(
+    connection: Connection, names: Sequence[str], cases: int
+) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield the first stable pairs of each of some samples, in the order of the samples' digests."""
+    chosen = (
+        select(
+            samples.c.digest, samples.c.problem_statement, samples.c.io_requirements, *_PAIR_COLUMNS
+        )
+        .join(samples, samples.c.id == _pairs.sample_id)
+        .where(_pairs.status == "stable", in_values(connection, samples.c.digest, names))
+        .order_by(samples.c.digest, _pairs.position, _pairs.input_digest)
+    )
+    rows = connection.execute(chosen).mappings()
+    for _, pairs in groupby(rows, key=itemgetter("digest")):
+        yield [dict(pair) for pair in islice(pairs, cases)]
+
+
 def _salts(connection: Connection, split: str, but: str) -> list[str]:
     chosen = select(splits.c.salt).distinct().where(splits.c.split == split, splits.c.salt != but)
     return sorted(map(shlex.quote, connection.scalars(chosen)))
 
 
-def write_questions(path: Path, items: Iterable[BenchmarkQuestion]) -> None:
-    """Write questions as JSON Lines."""
+def write_questions(path: Path, items: Iterable[BenchmarkQuestion]) -> tuple[int, int]:
+    """Write questions as JSON Lines; a file that exists is kept if there is no first question.
+
+    Returns:
+        The number of problems and that of questions.
+    """
+    questions = iter(items)
+    first = [*islice(questions, 1)]
+    problems, n_questions = set(), 0
     with path.open("w", encoding="utf-8") as out:
-        out.writelines(compact_json(asdict(item)) + "\n" for item in items)
+        for item in chain(first, questions):
+            out.write(compact_json(asdict(item)) + "\n")
+            problems.add(item.problem)
+            n_questions += 1
+    return len(problems), n_questions
 
 
 def read_questions(path: Path) -> list[BenchmarkQuestion]:

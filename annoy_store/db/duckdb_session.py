@@ -4,11 +4,14 @@ Decisions
 - DuckDB never opens the store's own file, and never fetches an extension: rows come through
   SQLAlchemy with an explicit Arrow schema, so SQLite and PostgreSQL give the same bytes.
 - One thread by default: a stream gains nothing from more, and memory stays flat.
+- pyarrow imports pandas at its first array if it is installed: half a second and 30 MB for nothing.
+  Programs of ours prevent that; a library must not, since its user may want both.
 """
 
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +23,22 @@ from sqlalchemy import Connection, Double, LargeBinary, Select, Text
 from sqlalchemy.types import TypeEngine
 
 BATCH_ROWS = 4096
+
+
+class _NoPandas:
+    @staticmethod
+    def find_spec(name: str, *_: object) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("pyarrow needs no pandas here", name=name)
+
+
+def prevent_pandas_import() -> None:
+    """Let pyarrow find no pandas, for the rest of this process; others still can import it."""
+    sys.meta_path.insert(0, _NoPandas)
+    try:
+        pa.array([0])  # it looks once
+    finally:
+        sys.meta_path.remove(_NoPandas)
 
 
 @contextmanager

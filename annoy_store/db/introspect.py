@@ -29,10 +29,17 @@ def row_pages(connection: Connection, table: Table) -> Iterator[list[dict[str, A
         connection: A transaction that reads.
         table: The table; one without a primary key is ordered by all its columns.
     """
+    names = table.c.keys()
+    for page in tuple_pages(connection, table):
+        yield [dict(zip(names, row, strict=True)) for row in page]
+
+
+def tuple_pages(connection: Connection, table: Table) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield the rows of a table as `row_pages` does, as tuples in the order of its columns."""
     order = list(table.primary_key.columns) or list(table.c)
     streamed = connection.execution_options(stream_results=True)
     found = streamed.execute(
         select(table).order_by(*order), execution_options={"yield_per": PAGE_ROWS}
     )
-    for page in found.mappings().partitions(PAGE_ROWS):
-        yield [dict(row) for row in page]
+    for page in found.partitions(PAGE_ROWS):
+        yield [tuple(row) for row in page]

@@ -1,9 +1,8 @@
 """The expressions and statements that differ between SQLite and PostgreSQL.
 
 Decisions
-- Dialects are named here, in columns.py and in engine.py, and nowhere else. Expressions that differ
-  are constructs that are compiled per dialect, so that frequent statements can be built once, at
-  import.
+- Dialects are named here, in columns.py and engine.py alone. Expressions that differ are compiled
+  per dialect, so that frequent statements can be built once, at import.
 - A store on SQLite imports nothing of PostgreSQL, whose dialect takes a fifth of SQLAlchemy's time.
 """
 
@@ -192,18 +191,24 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
     Returns:
         How many rows are new.
     """
+    names = tuple(rows[0]) if rows else ()
+    values = [tuple(map(row.__getitem__, names)) for row in rows]
+    return insert_new_tuples(connection, table, names, values)
+
+
+def insert_new_tuples(
+    connection: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+) -> int:
+    """Insert rows as `insert_new` does, given as the values of `names`, in that order."""
     if not rows:
         return 0
-    names = tuple(rows[0])
     if is_sqlite(connection):
-        values = [tuple(row[n] for n in names) for row in rows]
         plain = _plain_insert(table.name, names)
-        return connection.exec_driver_sql(plain, values, execution_options=_COUNTED).rowcount
-    arrays = {n: _as_array(table.c[n], [row[n] for row in rows]) for n in names}
-    found = connection.exec_driver_sql(
-        _array_insert(table, names), arrays, execution_options=_COUNTED
-    )
-    return found.rowcount
+        return connection.exec_driver_sql(plain, list(rows), execution_options=_COUNTED).rowcount
+    columns = zip(names, zip(*rows, strict=True), strict=True)
+    arrays = {name: _as_array(table.c[name], list(values)) for name, values in columns}
+    statement = _array_insert(table, names)
+    return connection.exec_driver_sql(statement, arrays, execution_options=_COUNTED).rowcount
 
 
 _COUNTED = {"preserve_rowcount": True}
@@ -338,9 +343,7 @@ def restart_ids(connection: Connection, tables: Iterable[Table]) -> None:
         connection: A write transaction.
         tables: The tables that were filled; those without a column `id` are left out.
     """
-    if is_sqlite(connection):
-        return
-    for table in tables:
+    for table in () if is_sqlite(connection) else tables:
         if "id" in table.c:
             highest = select(func.coalesce(func.max(table.c.id), 0) + 1)
             sequence = func.pg_get_serial_sequence(table.name, "id")
@@ -386,14 +389,12 @@ def committed_upto(connection: Connection, column: Column[Any]) -> int:
 
 def integrity_errors(connection: Connection) -> list[str]:
     """Return the errors that SQLite's integrity check finds, at most 20; PostgreSQL has none."""
-    if not is_sqlite(connection):
-        return []
-    found = [str(row[0]) for row in connection.execute(text("PRAGMA integrity_check(20)"))]
-    return [message for message in found if message != "ok"]
+    check = text("PRAGMA integrity_check(20)")
+    found = connection.scalars(check) if is_sqlite(connection) else ()
+    return [str(message) for message in found if message != "ok"]
 
 
 def analyse(connection: Connection, *tables: Table) -> None:
     """Update the planner's statistics after a bulk load (PostgreSQL only)."""
-    if not is_sqlite(connection):
-        for table in tables:
-            connection.execute(text(f'ANALYZE "{table.name}"'))
+    for table in () if is_sqlite(connection) else tables:
+        connection.execute(text(f'ANALYZE "{table.name}"'))

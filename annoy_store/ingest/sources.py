@@ -261,7 +261,7 @@ def new_raw_source(
         repo=clean_text(raw.attribute("repo")),
         path=path,
         licence=clean_text(raw.attribute("licence")) or options.licence,
-        metadata=metadata_json(raw.other_fields),
+        metadata=metadata_json(raw.other_fields) if raw.other_fields else "{}",
     )
 
 

@@ -23,9 +23,9 @@ from sqlalchemy.exc import DBAPIError
 
 from annoy_store.db.engine import Database, connect
 from annoy_store.db.exclusive import empty_tables, exclusive_database, exclusive_file
-from annoy_store.db.introspect import row_pages
+from annoy_store.db.introspect import tuple_pages
 from annoy_store.db.migrate import downgrade, open_store, store_error, upgrade
-from annoy_store.db.sql import analyse, insert_new, now, restart_ids
+from annoy_store.db.sql import analyse, insert_new_tuples, now, restart_ids
 from annoy_store.db.tables import metadata, teachers, unfinished_copies, workers
 from annoy_store.db.timestamps import utc_now
 from annoy_store.errors import StoreError
@@ -174,10 +174,10 @@ def _fill(source: Database, target: Database, progress: ShowProgress) -> CopyRep
             sent[table.name] = Fingerprint()
             with target.write() as writing:
                 writing.execute(delete(table))  # rows of migrations are copied as well
-            for page in row_pages(connection, table):
+            for page in tuple_pages(connection, table):
                 sent[table.name].add(page)
                 with target.write() as writing:
-                    insert_new(writing, table, page)
+                    insert_new_tuples(writing, table, tuple(table.c.keys()), page)
                 done = sum(each.rows for each in sent.values())
                 progress(f"copying {table.name}", done, total)
     with target.write() as writing:
@@ -198,7 +198,7 @@ def _fill(source: Database, target: Database, progress: ShowProgress) -> CopyRep
 def _fingerprint(store: Database, table: Table) -> Fingerprint:
     found = Fingerprint()
     with store.read() as connection:
-        for page in row_pages(connection, table):
+        for page in tuple_pages(connection, table):
             found.add(page)
     return found
 

@@ -108,17 +108,17 @@ def content_differences(
 
 
 class Fingerprint:
-    """A digest of rows with their ids, independent of their order."""
+    """A digest of the rows of one table with their ids, independent of the order of the rows."""
 
     def __init__(self) -> None:
         self.rows, self._sum = 0, 0
 
-    def add(self, page: Sequence[Mapping[str, Any]]) -> None:
-        """Add a page of rows."""
+    def add(self, page: Sequence[tuple[Any, ...]]) -> None:
+        """Add a page of rows: their values in the order of the table's columns."""
         for row in page:
-            text = repr([(key, row[key]) for key in sorted(row)]).encode("utf-8", "surrogatepass")
+            text = repr(row).encode("utf-8", "surrogatepass")
             self._sum += int.from_bytes(hashlib.sha256(text).digest()[:16], "big")
-            self.rows += 1
+        self.rows += len(page)
 
     @property
     def value(self) -> str:

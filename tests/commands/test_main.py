@@ -86,6 +86,21 @@ def test_a_command_with_nothing_to_do_imports_nothing_heavy(worked: Path, words:
     assert done.stderr.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("words", ["sql SELECT(1)", "failures", "export codeio out"])
+def test_a_command_that_uses_pyarrow_imports_no_pandas(worked: Path, words: str) -> None:
+    code = (
+        f"import sys; sys.argv = ['annoy', *{words.split()!r}]\n"
+        "from annoy_store.__main__ import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as ended:\n    assert not ended.code, ended.code\n"
+        "print('pyarrow' in sys.modules, 'pandas' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=worked.parent, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.splitlines()[-1] == "True False"
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from annoy_store.__main__ import commands; from click.testing import CliRunner;"

@@ -9,14 +9,15 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import Connection, Table, create_engine, select, text
 from sqlalchemy.engine import make_url
 
 from annoy_store.db.engine import Database, connect
 from annoy_store.db.migrate import open_store
-from annoy_store.db.sql import insert_new
+from annoy_store.db.sql import insert_new_tuples
 from annoy_store.db.tables import (
     responses,
     sources,
@@ -129,12 +130,15 @@ def test_copy_detects_a_difference(
 ) -> None:
     grow(sqlite_store, 0, 2)
 
-    def careless(connection: object, table: object, rows: list[dict[str, object]]) -> None:
+    def careless(
+        connection: Connection, table: Table, names: tuple[str, ...], rows: list[tuple[Any, ...]]
+    ) -> None:
         if table is sources:
-            rows = [{**row, "content": str(row["content"]).upper()} for row in rows]
-        insert_new(connection, table, rows)  # type: ignore[arg-type]
+            at = names.index("content")
+            rows = [(*row[:at], row[at].upper(), *row[at + 1 :]) for row in rows]
+        insert_new_tuples(connection, table, names, rows)
 
-    monkeypatch.setattr("annoy_store.maintenance.copy.insert_new", careless)
+    monkeypatch.setattr("annoy_store.maintenance.copy.insert_new_tuples", careless)
     with pytest.raises(StoreError, match="copy of sources differs"):
         copy(sqlite_store, f"sqlite:///{tmp_path}/x.db")
     assert not (tmp_path / "x.db").exists()
