@@ -9,7 +9,9 @@ made of recorded functions with a generator that draws from their inputs and oth
 wrong by a hash. Wall time; CPU of the whole process tree (what is waited for, orphans included);
 peak memory as the proportional set size of the tree, sampled. What the functions themselves need
 for the calls that either side made of them is timed afterwards, in a bare interpreter: no pipeline
-can do with less, and the rest is what the pipeline costs.
+can do with less, and the rest is what the pipeline costs. The bound is the ratio of a pipeline that
+costs nothing else. CPU of the run's processes by role is sampled: the worker, the interpreters that
+fork (zygotes); what is left is that of their children, which run the functions.
 
 Each verdict of either side is held against an oracle: the code on the stored or predicted input in
 new interpreters with two different hash seeds and random states. A verdict is wrong if it
@@ -252,9 +254,12 @@ class Cost:
     wall: float = 0.0
     cpu: float = 0.0
     memory: float = 0.0  # MB at the peak
+    first: float = 0.0  # CPU of the command's own process
+    zygotes: float = 0.0  # CPU of the processes under it, without what they forked
 
     def add(self, other: Cost) -> None:
         self.wall, self.cpu = self.wall + other.wall, self.cpu + other.cpu
+        self.first, self.zygotes = self.first + other.first, self.zygotes + other.zygotes
         self.memory = max(self.memory, other.memory)
 
 
@@ -265,13 +270,37 @@ def measured(command: list[str], folder: Path, environment: dict[str, str]) -> C
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
         )
-        with _watching(process.pid) as peak:
+        with _watching(process.pid) as seen:
             code = process.wait()
     wall = time.perf_counter() - started
     if code not in (0, 3):
         sys.exit(f"{' '.join(command)} ended with {code}: see {folder / 'log.txt'}")
     _reap()
-    return Cost(wall, _children_cpu() - before, peak[0])
+    by_process = dict(seen.cpu)
+    first = by_process.pop(process.pid, 0.0)
+    cpu = _children_cpu() - before
+    return Cost(wall, cpu, seen.memory, first, sum(by_process.values()))
+
+
+@dataclass
+class Seen:
+    """What was seen of a process tree: its peak memory, and CPU by process, without forks."""
+
+    memory: float = 0.0
+    cpu: dict[int, float] = field(default_factory=dict)
+
+    def look(self, pid: int) -> None:
+        with suppress(psutil.Error):
+            root = psutil.Process(pid)
+            tree = [root, *root.children(recursive=True)]
+            self.memory = max(self.memory, _memory(tree))
+            commands: dict[int, list[str]] = {}
+            for process in tree:
+                with suppress(psutil.Error):
+                    commands[process.pid] = process.cmdline()
+                    if commands.get(process.ppid()) != commands[process.pid]:
+                        times = process.cpu_times()
+                        self.cpu[process.pid] = times.user + times.system
 
 
 def _children_cpu() -> float:
@@ -291,29 +320,25 @@ def _reap() -> None:
 
 
 @contextmanager
-def _watching(pid: int) -> Iterator[list[float]]:
-    peak, done = [0.0], threading.Event()
+def _watching(pid: int) -> Iterator[Seen]:
+    seen, done = Seen(), threading.Event()
 
     def watch() -> None:
         while not done.wait(0.25):
-            peak[0] = max(peak[0], _memory(pid))
+            seen.look(pid)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
-        yield peak
+        yield seen
     finally:
         done.set()
         thread.join()
 
 
-def _memory(pid: int) -> float:
+def _memory(tree: list[psutil.Process]) -> float:
     """The proportional set size of a process tree in MB."""
     total = 0
-    try:
-        tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    except psutil.Error:
-        return 0.0
     for process in tree:
         try:
             for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
@@ -570,6 +595,20 @@ def _table(name: str, costs: dict[str, Cost]) -> None:
         print(f"  {step:<20}{cost.wall:>10.1f}{cost.cpu:>10.1f}{cost.memory:>10.0f}")
 
 
+def role_shares(ours: dict[str, Cost], own: float) -> dict[str, float]:
+    """The share of each role in our CPU; the functions' own code is a part of its children's."""
+    run, total = ours["run"], _total(ours).cpu
+    roles = {
+        "children": run.cpu - run.first - run.zygotes,
+        "own": own,
+        "zygotes": run.zygotes,
+        "worker": run.first,
+        "ingest": ours["ingest"].cpu,
+        "export": ours["export"].cpu,
+    }
+    return {name: seconds / total for name, seconds in roles.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true", help="24 files")
@@ -630,16 +669,23 @@ def report(
     one, two = _total(ours), _total(theirs)
     bare = bare_cpu(called_by_us(sides["ours"])), bare_cpu(called_by_scripts(sides["scripts"]))
     print(f"\nthe functions' own CPU s: {bare[0]:.1f} in ours, {bare[1]:.1f} in the scripts")
+    ratio, rest = two.cpu / one.cpu, (two.cpu - bare[1]) / (one.cpu - bare[0])
+    bound = two.cpu / bare[0] if bare[0] else 0.0
+    print(f"CPU ratio: {ratio:.2f}, {rest:.2f} without the functions' own, at most {bound:.1f}")
+    roles = role_shares(ours, bare[0])
+    print("our CPU by role: " + ", ".join(f"{name} {s:.0%}" for name, s in roles.items()))
     figures = {
         "files": files,
         "latency": latency,
         "cores": os.cpu_count(),
         "wall_ratio": two.wall / one.wall,
-        "cpu_ratio": two.cpu / one.cpu,
+        "cpu_ratio": ratio,
+        "cpu_ratio_without_own": rest,
+        "bound": bound,
+        "roles": roles,
         "memory_ratio": two.memory / one.memory,
         "own_cpu_ours": bare[0],
         "own_cpu_reference": bare[1],
-        "cpu_ratio_of_the_rest": (two.cpu - bare[1]) / (one.cpu - bare[0]),
         "wrong_reference": sum(wrong[1].values()),
         "wrong_ours": sum(wrong[0].values()),
         "kinds_reference": dict(wrong[1]),

@@ -5,13 +5,25 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.benchmarks import all as all_figures
+from tests.benchmarks.all import BENCHMARKS
+
 ROOT = Path(__file__).parents[2]
-BENCHMARKS = sorted(path.stem for path in (ROOT / "tests" / "benchmarks").glob("[a-z]*.py"))
+PIPELINE_KEYS = {
+    "wall_ratio",
+    "cpu_ratio",
+    "cpu_ratio_without_own",
+    "bound",
+    "memory_ratio",
+    "wrong_reference",
+    "wrong_ours",
+}
 PLAIN = "def main_solution(x):\n    return [x + i for i in range(3)]\n"
 NUMPY = "import numpy\ndef main_solution(x):\n    return int(numpy.sum([x, 1]))\n"
 
@@ -65,3 +77,31 @@ def test_benchmarks_run(name: str, tmp_path: Path, request: pytest.FixtureReques
     figures = json.loads(ran.stdout.splitlines()[-1])
     assert isinstance(figures, dict)
     assert figures
+    if name == "pipeline":
+        assert figures.keys() >= PIPELINE_KEYS
+        assert sum(share for role, share in figures["roles"].items() if role != "own") == (
+            pytest.approx(1)
+        )
+
+
+def test_figures_are_a_table_at_their_place_in_the_guide(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(all_figures.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
+    figures = {"asking": {"ratio": 25.25, "fast": True, "ways": {"raw": {"answers": 12_000}}}}
+    text = all_figures.table(figures, all_figures.about(quick=True))
+    for _ in range(2):  # the second replaces the first
+        all_figures.write(page, text)
+    written = page.read_text(encoding="utf-8")
+    assert written.count("| asking | `ratio` | 25.2 |") == 1
+    assert written.count("| asking | `ways.raw.answers` | 12,000 |") == 1
+    assert "fast" not in text
+    assert f"{datetime.now(UTC):%B %Y} at commit " in text
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_all_figures_are_printed_by_one_command() -> None:
+    command = [sys.executable, "tests/benchmarks/all.py", "--quick", "--only", "exporting"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert json.loads(ran.stdout.splitlines()[-1])["exporting"]["vs_orjson_copy"] > 0
