@@ -11,11 +11,12 @@ Examples:
   annoy export codeio more/ --since last
   annoy export sharegpt out/ --licence mit,apache-2.0 --sample 50000
   annoy export rl out/ --pass-rate 0.1..0.9 --parquet --shard-rows 100000
+  annoy export codeio out/ --where "'bad question' NOT IN tags AND NOT flagged"
 
 A range is MIN..MAX; either end may be left out. --where is SQL over the columns subject_id,
 sample_id, kind, turns, teachers, sample_no, last_status, status_1, status_2, model, backend, licence, repo,
 path, origin, language, funcname, lines_executed, pair_status, pass_rate, n_chars, finish_reason,
-cluster.
+cluster, tags (a list) and flagged (true or false): marks of annoy note.
 """
 
 from __future__ import annotations

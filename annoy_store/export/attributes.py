@@ -1,6 +1,9 @@
 """What more can be known of a subject than the table `subjects` holds, and how it is read.
 
 Each attribute is read by the ids in one column of `subjects`, and joined to it (candidates.py).
+Marks are few and read as a whole: those of a chain are all that concern one of its answers, those
+of a preference pair all that concern its two answers, those of a sample its own and those of its
+pairs and sources.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from sqlalchemy import (
     or_,
     select,
     table,
+    union_all,
 )
 
 from annoy_store.db.tables import (
@@ -75,6 +79,20 @@ class Attribute:
 
 
 ANSWER_SHOWN = "answer_shown"  # the status of a stable pair that its question tells
+_annotations = table(
+    "v_annotations",
+    column("kind", Text),
+    column("subject_id", BigInteger),
+    column("mark", Text),
+    column("value", Text),
+)
+_answer_marks = table(
+    "v_answer_marks",
+    column("chain_id", BigInteger),
+    column("response_id", BigInteger),
+    column("mark", Text),
+    column("value", Text),
+)
 _pass_rates = table(
     "v_pass_rate",
     column("prompt_id", BigInteger),
@@ -135,6 +153,32 @@ def _overlapping_samples() -> Select[Any]:
     return select(both.c.sample_id)
 
 
+def _marks() -> Select[Any]:
+    """Marks with what they are marks of: a `chain`, an answer (`response`) or a `sample`."""
+    of_answers, shown = _answer_marks.c, _annotations.c
+    own = select(literal("sample", Text), shown.subject_id, shown.mark, shown.value)
+    of_pair = select(literal("sample", Text), io_pairs.c.sample_id, shown.mark, shown.value)
+    of_source = select(literal("sample", Text), sample_origins.c.sample_id, shown.mark, shown.value)
+    made = sample_origins.c.source_id == shown.subject_id
+    found = origins.join(_annotations, origins.c.id == shown.subject_id)
+    every = union_all(
+        select(literal("chain", Text), of_answers.chain_id, of_answers.mark, of_answers.value),
+        select(
+            literal("response", Text), of_answers.response_id, of_answers.mark, of_answers.value
+        ),
+        own.where(shown.kind == "sample"),
+        of_pair.join(_annotations, io_pairs.c.id == shown.subject_id).where(
+            shown.kind == "io_pair"
+        ),
+        of_source.join(_annotations, made).where(shown.kind == "source"),
+        of_source.select_from(
+            found.join(sample_origins, sample_origins.c.source_id == origins.c.source_id)
+        ).where(shown.kind == "origin"),
+    ).subquery("every_mark")
+    of, key, mark, value = every.c
+    return select(of.label("of_kind"), key.label("of_id"), mark.label("mark"), value.label("value"))
+
+
 def _pair_statuses() -> Select[Any]:
     """The current check of every pair that a prompt was asked for, of all its turns.
 
@@ -163,6 +207,15 @@ def _pair_statuses() -> Select[Any]:
     return select(asked.prompt_id, checked.label("status"))
 
 
+_MARKED = """
+LEFT JOIN (
+    SELECT u.subject_id, bool_or(m.mark = 'flag') AS flagged,
+           list_sort(list(DISTINCT m.value) FILTER (m.mark = 'tag')) AS tags
+    FROM (SELECT subject_id, marked_as AS of_kind, subject_id AS of_id FROM subjects
+          UNION ALL SELECT subject_id, marked_as, chosen_id FROM subjects) u
+    JOIN a_marks m ON m.of_kind = u.of_kind AND m.of_id = u.of_id
+    GROUP BY u.subject_id) marked ON marked.subject_id = s.subject_id
+"""
 PAIR_STATUSES = _pair_statuses()
 ATTRIBUTES = {
     "teacher": Attribute(
@@ -293,6 +346,12 @@ ATTRIBUTES = {
         ("overlapping",),
         _overlapping_samples(),
         "s.sample_id IN (SELECT sample_id FROM a_overlap) AS overlapping",
+    ),
+    "marks": Attribute(
+        ("tags", "flagged"),
+        _marks(),
+        "coalesce(marked.tags, []) AS tags, coalesce(marked.flagged, false) AS flagged",
+        _MARKED,
     ),
     "cluster": Attribute(
         ("cluster",),

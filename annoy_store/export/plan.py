@@ -39,7 +39,9 @@ from annoy_store.records.policy import load_policy
 _PLAN_COLUMNS = """
 ALTER TABLE subjects ADD COLUMN split VARCHAR DEFAULT 'train';
 ALTER TABLE subjects ADD COLUMN published BOOLEAN DEFAULT false;
+ALTER TABLE subjects ADD COLUMN marked_as VARCHAR DEFAULT '{}';
 """
+_MARKED_AS = {"preference": "response", "sample": "sample"}  # as the attribute `marks` names them
 _NO_PREFERENCE = """
 ALTER TABLE subjects ADD COLUMN chosen_id BIGINT;
 ALTER TABLE subjects ADD COLUMN rejected_id BIGINT;
@@ -142,7 +144,8 @@ def _plan(
         scope = ChainScope(parents.ids, changes.chains)
         max_turns = load_policy(connection).max_turns
         n_turns = load_chains(duck, connection, max_turns, scope, selection.judged_by)
-    duck.execute(_PLAN_COLUMNS + (_NO_PREFERENCE if form.record != "preference" else ""))
+    added = _PLAN_COLUMNS.format(_MARKED_AS.get(form.record, "chain"))
+    duck.execute(added + (_NO_PREFERENCE if form.record != "preference" else ""))
     set_subject_splits(duck, assignment)
     loaded = load_attributes(duck, connection, changes.compared)
     retractions = mark_published(duck, connection, form, parents, changes.chains, selection)

@@ -106,6 +106,8 @@ PLAN_COLUMNS = {
     "pass_rate": pa.float64(),
     "n_chars": pa.int64(),
     "cluster": pa.string(),
+    "tags": pa.list_(pa.string()),
+    "flagged": pa.bool_(),
     "position": pa.int64(),
 }
 PAIR_TYPE = pa.struct([("input", pa.string()), ("output", pa.string())])
