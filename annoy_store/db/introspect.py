@@ -1,12 +1,13 @@
-"""Reads any table: what its columns refer to, and its rows by page."""
+"""Reads any table: what its columns refer to, its rows by page, and whether it can be written."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, select
+from sqlalchemy import Column, Connection, Table, func, not_, select
 
+from annoy_store.db.engine import Database
 from annoy_store.db.tables import sample_origins, variants
 
 PAGE_ROWS = 2_000
@@ -43,3 +44,15 @@ def tuple_pages(connection: Connection, table: Table) -> Iterator[list[tuple[Any
     )
     for page in found.partitions(PAGE_ROWS):
         yield [tuple(row) for row in page]
+
+
+def can_insert(store: Database, table: Table) -> bool:
+    """Return whether this process may add rows to a table of a store.
+
+    A file may be read-only, a user of a server may lack the privilege, and a server may be a replica.
+    """
+    if store.is_sqlite:
+        return not store.is_read_only
+    may = func.has_table_privilege(table.name, "INSERT")
+    with store.read() as connection:
+        return bool(connection.scalar(select(may & not_(func.pg_is_in_recovery()))))

@@ -2,8 +2,8 @@
 
 Decisions
 - Pages are rendered on the server by Starlette and Jinja2; the browser gets HTML, style sheets and
-  one short script for keys, copying and the SQL editor. Nothing is loaded from other sites and
-  nothing is written to the store.
+  one short script for keys, copying and the SQL editor. Nothing is loaded from other sites, and
+  nothing but the marks of a reader is written to the store (marks.py).
 - Text of the store is never markup: templates escape every value, invisible characters are
   replaced, and the content security policy allows no script but the one in `static/`.
 - Lists are paged by id. A filter or search scans windows of ids until the page is full or its time

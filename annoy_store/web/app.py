@@ -39,6 +39,8 @@ from annoy_store.web.jinja import link, templates, url
 from annoy_store.web.list_index import ListIndex
 from annoy_store.web.list_page import list_view, row_links
 from annoy_store.web.listings import LISTINGS, Listing
+from annoy_store.web.marks import PATH as MARKS
+from annoy_store.web.marks import MarkWriter, list_marks
 from annoy_store.web.middleware import Guard
 from annoy_store.web.pagination import ListQuery, listed_rows
 from annoy_store.web.row_view import (
@@ -46,6 +48,7 @@ from annoy_store.web.row_view import (
     chain_of,
     descendant_rows,
     failed_jobs,
+    marks_of_chain,
     read_chain,
 )
 from annoy_store.web.side_by_side import answers_to, question_table
@@ -59,14 +62,15 @@ NUMERIC_COLUMNS = frozenset(("turn", "tokens", "latency", "cost", "characters", 
 _STATIC = {"view.css": "text/css", "view.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
-def application(store: Database, names: Iterable[str] = ()) -> Starlette:
+def application(store: Database, names: Iterable[str] = (), author: str | None = None) -> Starlette:
     """Return the web application of a store.
 
     Args:
-        store: The store; it is never written.
-        names: Host names to accept adjacents those of this machine.
+        store: The store; nothing but marks is written to it.
+        names: Host names to accept besides those of this machine.
+        author: Name that is stored with marks; None to write none.
     """
-    pages = _Pages(store)
+    pages = _Pages(store, MarkWriter(store, author) if author is not None else None)
     routes = [
         Route("/", pages.home),
         Route("/figures", pages.figures),
@@ -76,15 +80,21 @@ def application(store: Database, names: Iterable[str] = ()) -> Starlette:
         Route("/models", pages.models),
         Route("/random/{of}", pages.random),
         Route("/go", pages.go_to_row),
+        Route(MARKS, pages.marked, methods=["GET"]),
         Route("/static/{name}", pages.static),
         Route("/row/{kind}/{id:int}", pages.row),
         Route("/chain/{id:int}", pages.chain),
         Route("/{listing}", pages.listing),
         Route("/{listing}/{id:int}", pages.read),
     ]
+    if pages.writer is not None:
+        routes.insert(0, Route(MARKS, pages.writer.write, methods=["POST"]))
+    writable = (MARKS,) if pages.writer else ()
     handlers: dict[Any, Any] = {HTTPException: pages.error, UsageError: pages.error}
     app = Starlette(
-        routes=routes, exception_handlers=handlers, middleware=[Middleware(Guard, names=names)]
+        routes=routes,
+        exception_handlers=handlers,
+        middleware=[Middleware(Guard, names=names, writable=writable)],
     )
     app.state.background = (pages.figure_cache, pages.counts)
     return app
@@ -93,8 +103,8 @@ def application(store: Database, names: Iterable[str] = ()) -> Starlette:
 class _Pages:
     """One method per page."""
 
-    def __init__(self, store: Database) -> None:
-        self.store = store
+    def __init__(self, store: Database, writer: MarkWriter | None = None) -> None:
+        self.store, self.writer = store, writer
         self.figure_cache = Background("rendering the figures", lambda: _figures(store))
         self.counts = Background("counting", lambda: count_rows(store), lambda: known_counts(store))
         self.templates = templates()
@@ -108,6 +118,14 @@ class _Pages:
             "here": template,
         }
         return HTMLResponse(self.templates.get_template(template).render(shared | values), status)
+
+    def _with_form(self, template: str, request: Request, **values: Any) -> HTMLResponse:
+        """Render a page whose row can be marked, unless nothing is written."""
+        if self.writer is None:
+            return self._render(template, form=None, **values)
+        page = self._render(template, form=self.writer.form(request), **values)
+        self.writer.add_cookie(page)
+        return page
 
     # Overview ------------------------------------------------------------------------------------
 
@@ -206,8 +224,8 @@ class _Pages:
         with self.store.read() as connection:
             chain = self._chain_of_row(connection, listing.kind, key)
         if chain is not None:
-            return self._read_chain(chain, links, (listing.kind, key))
-        return self._read_row(listing.kind, key, links)
+            return self._read_chain(request, chain, links, (listing.kind, key))
+        return self._read_row(request, listing.kind, key, links)
 
     def _chain_of_row(self, connection: Any, kind: str, key: int) -> int | None:
         if kind == "verdict":
@@ -222,20 +240,28 @@ class _Pages:
             raise HTTPException(404, f"there is no kind of row named {kind}")
         if kind == "chain":
             return RedirectResponse(f"/chain/{key}", 303)
-        return self._read_row(kind, key, {})
+        return self._read_row(request, kind, key, {})
 
     def chain(self, request: Request) -> Response:
         """A chain with its turns side by side."""
         key = _key(request)
-        return self._read_chain(key, {}, ("chain", key))
+        return self._read_chain(request, key, {}, ("chain", key))
 
-    def _read_row(self, kind: str, key: int, links: Mapping[str, str]) -> Response:
+    def marked(self, request: Request) -> Response:
+        """The marked rows."""
+        with self.store.read() as connection:
+            return self._render("marks.html", **list_marks(connection, request.query_params))
+
+    def _read_row(
+        self, request: Request, kind: str, key: int, links: Mapping[str, str]
+    ) -> Response:
         with self.store.read() as connection:
             found = lineage(connection, f"{kind}:{key}", MAX_DESCENDANTS)
             answers = answers_to(connection, key) if kind == "prompt" else []
             table = question_table(connection, key) if kind == "sample" else None
-        return self._render(
+        return self._with_form(
             "row.html",
+            request,
             row=build_row_view(found.subject),
             above=[build_row_view(n) for n in found.above[::-1]],
             below=descendant_rows(found),
@@ -247,13 +273,17 @@ class _Pages:
             attempts=[format_attempt(row) for row in found.subject.attempts],
         )
 
-    def _read_chain(self, key: int, links: Mapping[str, str], subject: tuple[str, int]) -> Response:
+    def _read_chain(
+        self, request: Request, key: int, links: Mapping[str, str], subject: tuple[str, int]
+    ) -> Response:
         with self.store.read() as connection:
             found = read_chain(connection, key)
             if found is None:
                 raise HTTPException(404, f"there is no chain {key}")
             lines = list(summary(lineage(connection, f"chain:{key}", MAX_DESCENDANTS)))
-        return self._render("chain.html", chain=found, links=links, subject=subject, summary=lines)
+            marks = marks_of_chain(connection, found)
+        values = {"links": links, "subject": subject, "summary": lines, "marks": marks}
+        return self._with_form("chain.html", request, chain=found, **values)
 
     def _list_query(self, request: Request) -> tuple[Listing, ListQuery]:
         listing = LISTINGS.get(request.path_params["listing"])

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from annoy_store.db.engine import Database
+from annoy_store.records.annotations import Annotation, marks_of
 from annoy_store.web.counts import AllCounts, Counts
 from annoy_store.web.jinja import url
 from annoy_store.web.list_index import ListIndex
@@ -111,6 +112,8 @@ def list_view(
     facets = _facets(counts, listing, query, sort)
     filled = [n for n in listing.columns if not rows or any(r[n] is not None for r in rows)]
     headings = [_heading(name, listing, query, sort) for name in filled]
+    rows, marked = _with_marks(store, listing, rows)
+    headings += [Heading("marks", None, "")] * marked
     at = counted.at if counted else ""
     chosen = query.url_parameters() | {"sort": sort}
     return ListView(rows, total, at, facets, headings, links, chosen, scanned)
@@ -233,6 +236,25 @@ def _sorted_page(
             "last": _numbered(listing, chosen, min(MAX_PAGE, last)),
         }
     return rows, links, None
+
+
+def _with_marks(
+    store: Database, listing: Listing, rows: Sequence[Mapping[str, Any]]
+) -> tuple[Sequence[Mapping[str, Any]], bool]:
+    """Return rows with a column `marks`, and whether any is marked; an answer has its chain's, too."""
+    ids = [row["id"] for row in rows]
+    kinds = (listing.kind, "chain") if listing.kind == "response" else (listing.kind,)
+    with store.read() as connection:
+        found = [marks_of(connection, kind, ids) for kind in kinds]
+    held = {key: [one for marks in found for one in marks.get(key, ())] for key in ids}
+    shown = [{**row, "marks": _marks_text(held[row["id"]])} for row in rows]
+    return shown, any(held.values())
+
+
+def _marks_text(held: Sequence[Annotation]) -> str | None:
+    """Return marks in one line: the flag, the tags, and that there is a note."""
+    words = [one.mark.value if one.mark.kind == "tag" else one.mark.kind for one in held]
+    return ", ".join(dict.fromkeys(words)) or None
 
 
 def _facets(counts: Counts | None, listing: Listing, query: ListQuery, sort: str) -> list[Facet]:

@@ -35,6 +35,7 @@ from annoy_store.db.tables import (
     turns,
     verdicts,
 )
+from annoy_store.records.annotations import Annotation, marks_of
 from annoy_store.records.queries import answered_turns, current_verdicts
 from annoy_store.web.differences import DiffPart, marked_parts
 
@@ -52,13 +53,14 @@ class Block:
 
 @dataclass(frozen=True)
 class RowView:
-    """A row: its short columns, its texts, and the jobs about it."""
+    """A row: its short columns, its texts, the jobs about it, and its marks."""
 
     kind: str
     id: int
     facts: Sequence[tuple[str, Any]]
     blocks: Sequence[Block]
     jobs: Sequence[Mapping[str, Any]] = ()
+    marks: Sequence[Annotation] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class TreeRow:
     summary: str
     depth: int
     jobs: Sequence[Mapping[str, Any]]
+    marks: Sequence[Annotation] = ()
 
 
 @dataclass(frozen=True)
@@ -113,13 +116,14 @@ def build_row_view(node: Node) -> RowView:
     """Return a row of a lineage as facts and blocks of text."""
     facts = visible_facts(node.kind, node.row)
     if node.kind == "prompt":
-        return RowView(node.kind, node.id, facts, list(_messages(node.row["messages"])), node.jobs)
+        messages = list(_messages(node.row["messages"]))
+        return RowView(node.kind, node.id, facts, messages, node.jobs, node.marks)
     blocks = [
         Block(name.replace("_", " "), _truncate(node.row[name]), language_of(name, node.row))
         for name in TEXT_COLUMNS.get(node.kind, ())
         if node.row[name]
     ]
-    return RowView(node.kind, node.id, facts, blocks, node.jobs)
+    return RowView(node.kind, node.id, facts, blocks, node.jobs, node.marks)
 
 
 def _messages(text: str) -> list[Block]:
@@ -137,7 +141,7 @@ def _truncate(value: object) -> str:
 def descendant_rows(lineage: Lineage) -> list[TreeRow]:
     """Return the descendants of a row as a tree, in depth-first order."""
     return [
-        TreeRow(node.kind, node.id, _summary(node), depth, node.jobs)
+        TreeRow(node.kind, node.id, _summary(node), depth, node.jobs, node.marks)
         for depth, node in lineage.tree()
     ]
 
@@ -206,6 +210,18 @@ def read_chain(connection: Connection, chain_id: int) -> ChainView | None:
     origin = _origin(connection, sample["id"])
     title = question_titles().get(kind, kind)
     return ChainView(chain_id, kind, title, sample, pair, origin, answers)
+
+
+def marks_of_chain(
+    connection: Connection, chain: ChainView
+) -> dict[tuple[str, int], list[Annotation]]:
+    """Return the marks of a chain and of its answers, by kind and id."""
+    ids = {"chain": [chain.id], "response": [answer.response["id"] for answer in chain.answers]}
+    return {
+        (kind, key): held
+        for kind, some in ids.items()
+        for key, held in marks_of(connection, kind, some).items()
+    }
 
 
 def _answers(

@@ -53,6 +53,42 @@ def test_middleware_accepts_only_reading_methods(reader: Client) -> None:
         assert reader.get("/sql", method).status == 405
 
 
+OWN = {"host": "127.0.0.1:8765", "origin": "http://127.0.0.1:8765"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (OWN, 415),  # let through, and no form
+        (OWN | {"sec_fetch_site": "same-origin"}, 415),
+        ({"host": "localhost:80", "origin": "http://localhost:80"}, 415),
+        ({"host": "127.0.0.1:8765"}, 403),  # no origin
+        (OWN | {"origin": "null"}, 403),
+        (OWN | {"origin": "http://evil.example"}, 403),
+        (OWN | {"origin": "http://127.0.0.1:9000"}, 403),  # another program of this machine
+        (OWN | {"origin": "http://127.0.0.1:8765.evil.example"}, 403),
+        (OWN | {"origin": "http://localhost:8765"}, 403),
+        (OWN | {"origin": "http://[bad"}, 403),
+        (OWN | {"sec_fetch_site": "cross-site"}, 403),
+        (OWN | {"sec_fetch_site": "same-site"}, 403),
+        (OWN | {"sec_fetch_site": "none"}, 403),
+        ({"host": "evil.example", "origin": "http://evil.example"}, 421),  # DNS rebinding
+    ],
+)
+def test_middleware_lets_our_own_pages_write_only(
+    sqlite_store: Database, headers: dict[str, str], status: int
+) -> None:
+    client = Client(sqlite_store, "ann")
+    assert client.get("/marks", "POST", **headers).status == status
+    assert Client(sqlite_store).get("/marks", "POST", **headers).status in (405, 421)
+
+
+def test_middleware_lets_marks_be_written_only(sqlite_store: Database) -> None:
+    client = Client(sqlite_store, "ann")
+    for url, method in (("/sql", "POST"), ("/", "POST"), ("/marks", "PUT"), ("/marks", "DELETE")):
+        assert client.get(url, method, **OWN).status == 405
+
+
 def test_middleware_lets_other_sites_link_but_not_load(reader: Client) -> None:
     assert (
         reader.get("/sql?q=SELECT+1", sec_fetch_site="cross-site", sec_fetch_mode="no-cors").status
