@@ -36,6 +36,25 @@ def test_it_answers_until_interrupted_and_writes_nothing(worked: Path, tmp_path:
     assert worked.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("options", "forms"),
+    [((), 1), (("--read-only",), 0), (("--host", "0.0.0.0"), 0), (("--host", "::1", "--marks"), 1)],
+)
+def test_rows_can_be_marked_where_only_this_machine_connects(
+    annoy: Annoy,
+    worked: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    forms: int,
+) -> None:
+    pytest.importorskip("starlette")
+    served = []
+    monkeypatch.setattr("annoy_store.web.serve", lambda app, _: served.append(app))
+    assert annoy("view", "--port", "0", "--no-open", *options).exit_code == 0
+    (app,) = served
+    assert sum("POST" in (route.methods or ()) for route in app.routes) == forms
+
+
 def test_a_port_that_is_taken(annoy: Annoy, worked: Path, one_line) -> None:  # type: ignore[no-untyped-def]
     pytest.importorskip("starlette")
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from annoy_store.db.engine import Database
+from annoy_store.records.annotations import marks_of
 from annoy_store.report import FIGURES, collect, report
 from tests.support import populated_store
 from tests.support.accessibility import findings
@@ -43,6 +47,7 @@ PAGES = (
     "/verdicts/1",
     "/samples/1",
     "/prompts/1",
+    "/marks",
     "/prompts/2",
     "/sources/1",
     "/row/call/1",
@@ -286,3 +291,55 @@ def test_turns_stand_side_by_side(tab: Tab, address: str) -> None:
     assert len(boxes) == 2
     assert boxes[0][1] == boxes[1][1]
     assert boxes[0][2] <= boxes[1][0]
+
+
+MARKED = "[...document.querySelectorAll('.marks[data-row=\"sample:2\"] .mark')].map(e => e.innerText.trim())"
+SEND = """(() => {
+    const form = document.querySelector('.marks[data-row="sample:2"] details form');
+    form.querySelector('[name=%s]').value = %r;
+    form.querySelector('button[value="set %s"]').click();
+})()"""
+
+
+def send(tab: Tab, script: str) -> None:
+    before = tab.loaded
+    tab.ask(script)
+    tab.wait(lambda: tab.loaded > before)
+
+
+def test_a_row_is_marked_on_its_page(tab: Tab, address: str, sqlite_store: Database) -> None:
+    tab.open(f"{address}/samples/2?state=rejected")
+    assert tab.ask(MARKED) == []
+    send(tab, SEND % ("tag", "bad question", "tag"))
+    assert tab.ask("location.pathname + location.search") == "/samples/2?state=rejected"
+    send(tab, SEND % ("note", "two lines", "note"))
+    shown = tab.ask(MARKED)
+    assert shown[0].startswith("bad question")
+    assert shown[1].endswith("two lines")
+    send(tab, "document.querySelector('.marks[data-row=\"sample:2\"] .remove button').click()")
+    assert len(tab.ask(MARKED)) == 1
+    assert tab.complaints == []
+    with sqlite_store.read() as connection:
+        assert [one.mark.kind for one in marks_of(connection, "sample", [2])[2]] == ["note"]
+        assert marks_of(connection, "sample", [2])[2][0].author == "ann"
+
+
+def test_a_page_of_another_program_marks_nothing(
+    tab: Tab, address: str, sqlite_store: Database, tmp_path: Path
+) -> None:
+    """It is of the same site to the browser, which sends the cookie; only its port differs."""
+    tab.open(f"{address}/samples/2")
+    token = tab.ask("document.querySelector('input[name=token]').value")
+    fields = {"token": token, "row": "sample:2", "do": "set tag", "tag": "foreign", "back": "/"}
+    inputs = "".join(f'<input name="{k}" value="{v}">' for k, v in fields.items())
+    page = f'<form method="post" action="{address}/marks">{inputs}<button>x</button></form>'
+    (tmp_path / "page.html").write_text(page)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as foreign:
+        threading.Thread(target=foreign.serve_forever, daemon=True).start()
+        tab.open(f"http://127.0.0.1:{foreign.server_port}/page.html")
+        send(tab, "document.querySelector('button').click()")
+        assert "Only forms of these pages" in tab.ask("document.body.innerText")
+        foreign.shutdown()
+    with sqlite_store.read() as connection:
+        assert marks_of(connection, "sample", [2]) == {}
