@@ -331,7 +331,9 @@ class _Pages:
         """The page for an unknown address, or an invalid row name: what there is instead."""
         status = error.status_code if isinstance(error, HTTPException) else 404
         message = error.detail if isinstance(error, HTTPException) else str(error)
-        return self._render("error.html", status, message=message, known=self._ids(request))
+        title = "Page not found" if status == 404 else "Not done"
+        known = self._ids(request)
+        return self._render("error.html", status, title=title, message=message, known=known)
 
     def _ids(self, request: Request) -> tuple[str, int, int] | None:
         """Return the list that an address is about, and its first and last id; None if unknown."""

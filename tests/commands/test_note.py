@@ -79,7 +79,8 @@ def test_note_refuses_what_cannot_be_marked(
     annoy: Annoy, worked: Path, one_line: Callable[[Result], str]
 ) -> None:
     assert "there is no sample 999" in one_line(annoy("note", "sample:999", "--flag"))
-    assert "is not KIND:ID" in one_line(annoy("note", "worker:1", "--flag"))
+    assert "worker" in one_line(annoy("note", "worker:1", "--flag"))
+    assert "is not KIND:ID" in one_line(annoy("note", "worker", "--flag"))
     assert "name the row" in one_line(annoy("note", "--flag"))
     assert "the tag is empty" in one_line(annoy("note", "sample:1", "--tag", " "))
     annoy("takedown", "sample:1", "--why", "asked")

@@ -116,8 +116,8 @@ def test_a_form_that_says_nothing_useful_is_explained(writer: Client, store: Dat
         ({"tag": " "}, "the tag is empty"),
         ({"tag": "x" * 101}, "longer than"),
         ({"row": "sample:999", "tag": "x"}, "there is no sample 999"),
-        ({"row": "worker:1", "tag": "x"}, "is not KIND:ID"),
-        ({"do": "set star"}, "is no mark"),
+        ({"row": "worker:1", "tag": "x"}, "worker"),
+        ({"do": "set star"}, "unknown mark"),
         ({"do": "drop table"}, "does not say what to do"),
         ({"row": "", "tag": "x"}, "is not KIND:ID"),
     ):
