@@ -24,7 +24,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from annoy_store.analysis.lineage import resolve_row
+from annoy_store.analysis.row_names import resolve_row
 from annoy_store.db.engine import Database
 from annoy_store.errors import UsageError
 from annoy_store.records.annotations import (
