@@ -133,6 +133,7 @@ def test_generate_makes_the_rows_of_separate_processes(sandbox: Sandbox) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_generate_makes_the_rows_of_separate_processes_long(sandbox: Sandbox) -> None:
     assert compare(sandbox, 1000) > 200
 
