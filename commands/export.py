@@ -11,7 +11,7 @@ Examples:
   annoy export codeio more/ --since last
   annoy export sharegpt out/ --licence mit,apache-2.0 --sample 50000
   annoy export rl out/ --pass-rate 0.1..0.9 --parquet --shard-rows 100000
-  annoy export codeio out/ --where "'bad question' NOT IN tags AND NOT flagged"
+  annoy export codeio out/ --where "'bad question' NOT IN tags"
 
 A range is MIN..MAX; either end may be left out. --where is SQL over the columns subject_id,
 sample_id, kind, turns, teachers, sample_no, last_status, status_1, status_2, model, backend, licence, repo,

@@ -8,7 +8,7 @@ its chain. A row that is taken down shows no marks; a purge erases their text.
 \b
 Examples:
   annoy note sample:1 --flag
-  annoy note chain:2 --tag 'bad question' --note 'the output format is ambiguous'
+  annoy note chain:2 --tag 'bad question' --note 'format is unclear'
   annoy note chain:2 --remove --tag 'bad question'
   annoy note sample:1 --remove
   annoy note

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from annoy_store.errors import did_you_mean, mask_secrets, unknown_name
@@ -135,6 +135,7 @@ PLAIN_FORM: dict[str, Callable[[str], str]] = {
 def test_mask_secrets_masks_by_meaning_and_nothing_else(form: str, data: st.DataObject) -> None:
     """The secret is gone, what stands around it stays, and masking again changes nothing."""
     secret = data.draw(PLAIN if form in PLAIN_FORM else PLAIN | SECRET, label="secret")
+    assume("//" not in secret)  # else it is masked as part of a URL, with the colon after it
     text = {**ANY_FORM, **PLAIN_FORM}[form](secret)
     masked = mask_secrets(text)
     assert secret not in masked.replace("***", "")

@@ -57,7 +57,11 @@ def _wanted_variants(
     connection: Connection, stage: Stage, policy: Policy
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     known = stage.partitions(connection, policy) if stage.partitions else [{}]
-    values = {key: _policy_value(policy, key) for key in stage.depends}
+    values = {
+        key: value
+        for key in stage.depends
+        if (value := _policy_value(policy, key)) or not key.endswith("_round")
+    }  # a round of 0 is no part of a variant, so that what was done before there were rounds counts
     values |= stage.options(policy) if stage.options else {}
     return known, [_variant(stage, values, columns) for columns in known]
 

@@ -76,7 +76,7 @@ def test_run_watch_stays_until_all_is_imported(
     annoy: Annoy, provider: Provider, planned: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_store(f"sqlite:///{planned}")
-    settings = RunSettings(teacher="batch", poll_seconds=0.02)
+    settings = RunSettings.layered({}, {"teacher": "batch", "poll_seconds": 0.02})
     stops: list[Callable[[], None]] = []
 
     def stop_when_done() -> None:

@@ -106,7 +106,7 @@ def test_current_check_is_kept_by_what_says_nothing(
 
 def test_check_statuses_are_the_outcomes_of_the_sandbox() -> None:
     """A new outcome has to be said to tell of the pair, or not to."""
-    assert REPORTED_OUTCOMES - {"ok", "repeated", "missing_module"} <= set(CHECK_STATUSES)
+    assert REPORTED_OUTCOMES - {"ok", "repeated", "drawn", "missing_module"} <= set(CHECK_STATUSES)
 
 
 def test_current_verdict_is_that_of_the_active_checker(store: Database) -> None:

@@ -57,6 +57,7 @@ def restart(postgres_server: str) -> Callable[[], None]:
     return crash
 
 
+@pytest.mark.slow
 def test_a_storm_over_sqlite(sqlite_store: Database) -> None:
     storm = Storm(sqlite_store, seed=11, kills=SHORT)
     storm.rage(deadline=60)

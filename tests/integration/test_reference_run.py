@@ -58,6 +58,7 @@ def test_reference_run_is_taken_over_together(
     assert again.left == report.left
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "left"),
     [

@@ -307,7 +307,7 @@ OPTIONS: dict[str, Any] = {
 NO_SHRINKING = [phase for phase in Phase if phase is not Phase.shrink]
 
 
-@settings(max_examples=3, phases=NO_SHRINKING, **OPTIONS)
+@settings(max_examples=1, phases=NO_SHRINKING, **OPTIONS)
 @examples(HISTORY)
 @example(
     [

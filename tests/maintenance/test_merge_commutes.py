@@ -308,7 +308,7 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-@settings(max_examples=2, phases=NO_SHRINKING, **OPTIONS)
+@settings(max_examples=1, phases=NO_SHRINKING, **OPTIONS)
 @examples(HISTORY, HISTORY, HISTORY)
 @example([], [ASK], [ASK])  # both paid for the same answer
 @example([], [ASK], [("ask", "ant", "red", "y"), ("plan", 2)])  # and for another one

@@ -142,7 +142,7 @@ def test_render_reports_missing_and_unused_values(
 
 @pytest.mark.parametrize("name", ["predict", "../wording", "transform.md", ""])
 def test_load_template_rejects_unknown_names(name: str) -> None:
-    with pytest.raises(UsageError, match="bundled are predict_input"):
+    with pytest.raises(UsageError, match="known are: predict_input"):
         load_template(name)
 
 

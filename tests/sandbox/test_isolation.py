@@ -137,7 +137,7 @@ def test_subprocesses_stay_inside_the_sandbox(attack: str) -> None:
 
 
 def test_open_sandbox_rejects_unknown_levels_and_interpreters(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="the levels are strong, fallback, minimum"):
+    with pytest.raises(UsageError, match="known are: strong, fallback, minimum"):
         open_sandbox(isolation="mighty")
     with pytest.raises(UsageError, match="does not run"):
         open_sandbox(python=str(tmp_path / "python"))

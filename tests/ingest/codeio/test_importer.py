@@ -584,7 +584,7 @@ def test_insert_imported_leaves_other_stages_alone(sqlite_store: Database, tmp_p
 
 def test_import_shows_the_bytes_read_of_all_files(sqlite_store: Database, tmp_path: Path) -> None:
     files = [
-        lines(tmp_path / f"{name}.jsonl", *({"content": f"{name} = {i}"} for i in range(1_200)))
+        lines(tmp_path / f"{name}.jsonl", [{"content": f"{name} = {i}"} for i in range(1_200)])
         for name in "ab"
     ]
     shown = ShownSteps()
