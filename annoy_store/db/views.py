@@ -145,7 +145,7 @@ VIEWS = (
         "v_answer_marks",
         "every mark of an answer, or of what it belongs to: its chain, verdicts, question, I/O pair, "
         "sample and source",
-        "SELECT value, COUNT(DISTINCT chain_id) FROM v_answer_marks WHERE mark = 'tag' GROUP BY 1",
+        "SELECT value, COUNT(*) FROM v_answer_marks WHERE mark = 'tag' GROUP BY 1",
         ANSWER_MARKS,
     ),
     View(
